@@ -1,0 +1,288 @@
+//! Passwords: what makes one good enough (NIST SP 800-63B-4) and how it is kept (Argon2id, RFC 9106).
+
+use std::sync::LazyLock;
+
+use argon2::password_hash::phc::{Output, ParamsString, Salt};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
+use subtle::ConstantTimeEq;
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+use zxcvbn::feedback::Warning;
+use zxcvbn::{Score, zxcvbn};
+
+use crate::secret::{Secret, random_bytes};
+
+/// The least length any policy may ask for (SP 800-63B-4 section 3.1.1.2).
+pub const FLOOR: usize = 8;
+/// The most characters that are looked at; more are refused, never cut off.
+pub const LONGEST: usize = 256;
+
+/// What a new password must be. Length and strength, no composition rules.
+#[derive(Clone, Debug)]
+pub struct PasswordPolicy {
+    min: usize,
+    brand: String,
+}
+
+/// Why a password was refused; the reason is told to the person.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum WeakPassword {
+    /// Fewer characters than the policy's minimum.
+    TooShort {
+        /// That minimum.
+        min: usize,
+    },
+    /// More than [`LONGEST`] characters.
+    TooLong,
+    /// Little remains of it without the person's name, their address and the name of this service.
+    OwnData,
+    /// Guessed too soon; names what makes it so, where one thing does.
+    Guessable(Option<Warning>),
+}
+
+impl PasswordPolicy {
+    /// A policy with this minimum, never below [`FLOOR`], for a service of this name.
+    pub fn new(min: usize, brand: &str) -> Self {
+        Self { min: min.clamp(FLOOR, LONGEST), brand: brand.to_owned() }
+    }
+
+    /// The minimum, in characters.
+    pub fn min(&self) -> usize {
+        self.min
+    }
+
+    /// Checks a new password against the policy and the person's own words (name, address).
+    ///
+    /// # Errors
+    /// [`WeakPassword`]: the first reason found.
+    pub fn check(&self, password: &str, own_words: &[&str]) -> Result<(), WeakPassword> {
+        let password = normalized(password);
+        let length = password.chars().count();
+        if length < self.min {
+            return Err(WeakPassword::TooShort { min: self.min });
+        }
+        if length > LONGEST {
+            return Err(WeakPassword::TooLong);
+        }
+        let mut words: Vec<&str> = own_words.iter().flat_map(|text| parts(text)).collect();
+        words.extend(parts(&self.brand));
+        if without(&password, &words).chars().count() < FLOOR {
+            return Err(WeakPassword::OwnData);
+        }
+        let verdict = zxcvbn(&password, &words);
+        if verdict.score() < Score::Three {
+            let warning = verdict.feedback().and_then(zxcvbn::feedback::Feedback::warning);
+            return Err(WeakPassword::Guessable(warning));
+        }
+        Ok(())
+    }
+}
+
+impl Default for PasswordPolicy {
+    fn default() -> Self {
+        Self::new(15, "")
+    }
+}
+
+/// The whole text and its words of three and more letters.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|sign: char| !sign.is_alphanumeric()).filter(|word| word.chars().count() >= 3);
+    std::iter::once(text.trim()).filter(|text| text.chars().count() >= 3).chain(words)
+}
+
+fn without(password: &str, words: &[&str]) -> String {
+    let mut rest = password.to_lowercase();
+    for word in words {
+        rest = rest.replace(&word.to_lowercase(), "");
+    }
+    rest
+}
+
+/// One form for what is typed on different keyboards (SP 800-63B-4 section 3.1.1.2: NFKC).
+fn normalized(password: &str) -> Zeroizing<String> {
+    Zeroizing::new(password.nfkc().collect())
+}
+
+/// Memory and time of a hash: the OWASP minimum, 19 MiB and two passes in one lane. More lanes would only
+/// take cores from other requests.
+const COST: (u32, u32, u32) = (19_456, 2, 1);
+/// What a hash made elsewhere may ask of this machine: 1 GiB, ten passes, eight lanes.
+const DEAREST: (u32, u32, u32) = (1 << 20, 10, 8);
+
+/// A password hash in PHC form, of a cost this machine will bear.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+/// A text that is no Argon2id hash, or asks for more than this machine will give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an argon2id hash within m=1048576, t=10, p=8")]
+pub struct BadHash;
+
+impl PasswordHash {
+    /// Checks a stored or imported hash.
+    ///
+    /// # Errors
+    /// [`BadHash`].
+    pub fn parse(text: &str) -> Result<Self, BadHash> {
+        let phc = argon2::PasswordHash::new(text).map_err(|_| BadHash)?;
+        let params = Params::try_from(&phc).map_err(|_| BadHash)?;
+        let (memory, passes, lanes) = DEAREST;
+        let bearable = params.m_cost() <= memory && params.t_cost() <= passes && params.p_cost() <= lanes;
+        let complete = phc.algorithm == ARGON2ID_IDENT && phc.salt.is_some() && phc.hash.is_some();
+        if bearable && complete { Ok(Self(text.to_owned())) } else { Err(BadHash) }
+    }
+
+    /// The stored form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PasswordHash(…)")
+    }
+}
+
+/// The working memory of one hashing thread, kept between hashes: making it anew each time costs a third of
+/// the rate and leaves the allocator with hundreds of megabytes.
+#[derive(Default)]
+pub struct HashMemory(Vec<Block>);
+
+/// Hashes a new password. Takes about 15 ms of one core: never call it on a thread that serves requests.
+///
+/// # Errors
+/// [`BadHash`] when the machine cannot provide the memory's parameters; not seen with [`COST`].
+pub fn hash(password: &Secret, memory: &mut HashMemory) -> Result<PasswordHash, BadHash> {
+    let (m, t, p) = COST;
+    let params = Params::new(m, t, p, None).map_err(|_| BadHash)?;
+    let salt = random_bytes::<16>();
+    let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
+    derive(password, &salt, &params, memory, &mut out)?;
+    let phc = argon2::PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&params).map_err(|_| BadHash)?,
+        salt: Some(Salt::new(&salt).map_err(|_| BadHash)?),
+        hash: Some(Output::new(&out).map_err(|_| BadHash)?),
+    };
+    Ok(PasswordHash(phc.to_string()))
+}
+
+/// Whether `password` is the one behind `hash`, compared in constant time. Same cost as [`hash`].
+pub fn verify(password: &Secret, hash: &PasswordHash, memory: &mut HashMemory) -> bool {
+    let Ok(phc) = argon2::PasswordHash::new(hash.as_str()) else { return false };
+    let (Ok(params), Some(salt), Some(expected)) = (Params::try_from(&phc), phc.salt, phc.hash) else {
+        return false;
+    };
+    let mut out = vec![0; expected.len()];
+    let derived = derive(password, salt.as_ref(), &params, memory, &mut out);
+    derived.is_ok() && bool::from(out.ct_eq(expected.as_bytes()))
+}
+
+fn derive(
+    password: &Secret,
+    salt: &[u8],
+    params: &Params,
+    memory: &mut HashMemory,
+    out: &mut [u8],
+) -> Result<(), BadHash> {
+    if memory.0.len() < params.block_count() {
+        memory.0.resize(params.block_count(), Block::default());
+    }
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    let password = normalized(password.expose());
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, out, &mut memory.0).map_err(|_| BadHash)
+}
+
+/// What is verified when there is no account: a hash of a random password nobody knows, of the same cost.
+pub fn nobodys_hash() -> &'static PasswordHash {
+    static HASH: LazyLock<PasswordHash> = LazyLock::new(|| {
+        let made = hash(&Secret::random(), &mut HashMemory::default());
+        made.unwrap_or_else(|_| PasswordHash(String::new()))
+    });
+    &HASH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(password: &str) -> Result<(), WeakPassword> {
+        PasswordPolicy::new(15, "Acme").check(password, &["Ada Lovelace", "ada.lovelace@example.org"])
+    }
+
+    #[test]
+    fn rg_11_length_spaces_and_any_unicode_are_welcome() {
+        for good in [
+            "correct umbrella staple orbit",
+            "四つの単語で良いパスワードを作る",
+            "tinker brass umbrella",
+            "🦊🐻🐼🐨🐯🦁🐮🐷🐸🐵🐔🐧🐦🐤🦆🦅",
+            &"brass umbrella tinker violet ".repeat(8),
+            "ÄÖÜ schöne große Bäume 9",
+        ] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn rg_11_each_refusal_has_its_reason() {
+        for (bad, why) in [
+            ("short and sweet".get(..14).unwrap(), WeakPassword::TooShort { min: 15 }),
+            ("ada.lovelace@example.org", WeakPassword::OwnData),
+            ("LOVELACE Ada 2026", WeakPassword::OwnData),
+            ("AcmeAcmeAcmeAcme", WeakPassword::OwnData),
+        ] {
+            assert_eq!(check(bad), Err(why), "{bad}");
+        }
+        assert_eq!(check(&"ä ".repeat(129)), Err(WeakPassword::TooLong));
+        for guessable in [
+            "passwordpassword", "aaaaaaaaaaaaaaaaa", "123456789012345678", "qwertyuiopasdfghjkl",
+            "abcabcabcabcabcabc",
+        ] {
+            assert!(matches!(check(guessable), Err(WeakPassword::Guessable(_))), "{guessable}");
+        }
+    }
+
+    #[test]
+    fn no_policy_goes_below_eight() {
+        assert_eq!(PasswordPolicy::new(1, "").min(), FLOOR);
+    }
+
+    #[test]
+    fn only_the_right_password_verifies() {
+        let memory = &mut HashMemory::default();
+        let hash = hash(&Secret::new("tinker brass umbrella".into()), memory).unwrap();
+        assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert!(PasswordHash::parse(hash.as_str()).is_ok());
+        assert!(verify(&Secret::new("tinker brass umbrella".into()), &hash, memory));
+        assert!(!verify(&Secret::new("tinker brass umbrellas".into()), &hash, memory));
+        assert!(!verify(&Secret::new(String::new()), nobodys_hash(), memory));
+    }
+
+    #[test]
+    fn a_password_is_the_same_however_its_accents_are_composed() {
+        let memory = &mut HashMemory::default();
+        let hash = hash(&Secret::new("caf\u{e9} au lait".into()), memory).unwrap();
+        assert!(verify(&Secret::new("cafe\u{301} au lait".into()), &hash, memory));
+    }
+
+    #[test]
+    fn a_hash_made_elsewhere_is_read_within_bounds() {
+        // Made with the argon2 reference command: password "password", salt "somesalt".
+        let reference =
+            "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        let hash = PasswordHash::parse(reference).unwrap();
+        assert!(verify(&Secret::new("password".into()), &hash, &mut HashMemory::default()));
+        for refused in [
+            "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+            "$argon2i$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+            "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ",
+            "$2b$12$abc",
+            "",
+        ] {
+            assert_eq!(PasswordHash::parse(refused), Err(BadHash), "{refused}");
+        }
+    }
+}

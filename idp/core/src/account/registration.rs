@@ -1,0 +1,135 @@
+//! Registering: what a person must give, and every reason for which it is refused, all at once.
+
+use crate::account::password::{PasswordPolicy, WeakPassword};
+use crate::secret::Secret;
+use crate::time::{DAY, Timestamp};
+use crate::user::{BadName, Email, FullName};
+
+use std::time::Duration;
+
+/// How long an activation link and its code work.
+pub const ACTIVATION_LIFETIME: Duration = DAY;
+/// Mails to one address within an hour; the fourth is not sent.
+pub const MAILS_PER_HOUR: i64 = 3;
+/// Seconds before the page offers to send the mail again.
+pub const RESEND_WAIT: Duration = Duration::from_secs(60);
+
+/// The form as typed.
+pub struct RegistrationForm<'a> {
+    /// Full name.
+    pub name: &'a str,
+    /// E-mail address.
+    pub email: &'a str,
+    /// Password.
+    pub password: &'a str,
+    /// The password again.
+    pub password_confirm: &'a str,
+}
+
+/// A form that may become an account.
+pub struct Registration {
+    /// Full name.
+    pub name: FullName,
+    /// E-mail address, not proven yet.
+    pub email: Email,
+    /// The password, to be hashed.
+    pub password: Secret,
+}
+
+/// One thing to correct, each belongs to one field.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RegistrationRefusal {
+    /// The name.
+    Name(BadName),
+    /// Nothing in the address field.
+    EmailMissing,
+    /// Not a plain address.
+    EmailInvalid,
+    /// The password.
+    Password(WeakPassword),
+    /// The two passwords differ.
+    PasswordMismatch,
+}
+
+/// Checks the whole form.
+///
+/// # Errors
+/// Every refusal, in the order of the fields.
+pub fn check(
+    form: &RegistrationForm<'_>,
+    policy: &PasswordPolicy,
+) -> Result<Registration, Vec<RegistrationRefusal>> {
+    let mut refusals = Vec::new();
+    let name = FullName::parse(form.name).map_err(|why| refusals.push(RegistrationRefusal::Name(why))).ok();
+    let email = check_email(form.email).map_err(|why| refusals.push(why)).ok();
+    if let Err(why) = policy.check(form.password, &[form.name, form.email]) {
+        refusals.push(RegistrationRefusal::Password(why));
+    } else if form.password != form.password_confirm {
+        refusals.push(RegistrationRefusal::PasswordMismatch);
+    }
+    match (name, email) {
+        (Some(name), Some(email)) if refusals.is_empty() => {
+            Ok(Registration { name, email, password: Secret::new(form.password.to_owned()) })
+        }
+        _ => Err(refusals),
+    }
+}
+
+fn check_email(text: &str) -> Result<Email, RegistrationRefusal> {
+    if text.trim().is_empty() {
+        return Err(RegistrationRefusal::EmailMissing);
+    }
+    Email::parse(text).map_err(|_| RegistrationRefusal::EmailInvalid)
+}
+
+/// Seconds until the mail may be asked for again, for the timer on the page.
+pub fn resend_wait(last_sent: Timestamp, now: Timestamp) -> u64 {
+    RESEND_WAIT.saturating_sub(now.since(last_sent)).as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form<'a>(name: &'a str, email: &'a str, password: &'a str, confirm: &'a str) -> RegistrationForm<'a> {
+        RegistrationForm { name, email, password, password_confirm: confirm }
+    }
+
+    #[test]
+    fn a_good_form_becomes_a_registration() {
+        let good = form("Ada Lovelace", "Ada@example.org", "tinker brass umbrella", "tinker brass umbrella");
+        let registration = check(&good, &PasswordPolicy::default()).ok().unwrap();
+        assert_eq!(registration.email.key(), "ada@example.org");
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let bad = form(" ", "a@b", "short", "other");
+        let refusals = check(&bad, &PasswordPolicy::default()).err().unwrap();
+        assert_eq!(
+            refusals,
+            [
+                RegistrationRefusal::Name(BadName::Missing),
+                RegistrationRefusal::EmailInvalid,
+                RegistrationRefusal::Password(WeakPassword::TooShort { min: 15 }),
+            ]
+        );
+    }
+
+    #[test]
+    fn two_different_passwords_are_refused() {
+        let bad = form("Ada", "a@example.org", "tinker brass umbrella", "tinker brass umbrella ");
+        assert_eq!(
+            check(&bad, &PasswordPolicy::default()).err().unwrap(),
+            [RegistrationRefusal::PasswordMismatch]
+        );
+    }
+
+    #[test]
+    fn the_timer_counts_down_to_zero() {
+        let sent = Timestamp::from_millis(0);
+        assert_eq!(resend_wait(sent, sent), 60);
+        assert_eq!(resend_wait(sent, sent.plus(Duration::from_secs(59))), 1);
+        assert_eq!(resend_wait(sent, sent.plus(Duration::from_secs(600))), 0);
+    }
+}

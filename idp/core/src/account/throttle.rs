@@ -1,0 +1,190 @@
+//! Lock-out arithmetic. A try is counted before the password is verified, so that a hundred tries at once
+//! cannot slip through together; a right password clears the count.
+
+use std::time::Duration;
+
+use crate::time::{DAY, MINUTE, Timestamp};
+
+/// How many tries somebody has, and what follows.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Wrong tries within [`Limits::window`] that lock.
+    pub tries: i64,
+    /// The window, from the first wrong try on.
+    pub window: Duration,
+    /// The first lock; each further one is twice as long.
+    pub lock: Duration,
+    /// No lock is longer.
+    pub longest_lock: Duration,
+    /// Wrong tries in a row after which no time helps any more, only a reset.
+    pub in_a_row: Option<i64>,
+}
+
+/// For one account, whoever tries (SP 800-63B-4 section 3.2.2: at most 100 in a row).
+pub const ACCOUNT: Limits = Limits {
+    tries: 10,
+    window: MINUTE.saturating_mul(15),
+    lock: MINUTE.saturating_mul(15),
+    longest_lock: DAY,
+    in_a_row: Some(100),
+};
+/// For one client address, whichever accounts it tries: an office shares one, so it may err more often.
+pub const NETWORK: Limits = Limits { tries: 50, in_a_row: None, ..ACCOUNT };
+
+/// The count kept for one account, one known browser of an account, or one client address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Throttle {
+    /// Tries in the window that were not proven right.
+    pub failures: i64,
+    /// When the window began.
+    pub window_start: Timestamp,
+    /// Tries in a row that were not proven right.
+    pub in_a_row: i64,
+    /// Locks in a row.
+    pub locks: i64,
+    /// Until when it is locked.
+    pub locked_until: Option<Timestamp>,
+}
+
+/// What a counted try may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reservation {
+    /// Verify the password. `locks_until`: when this try fails, the count is locked until then.
+    Granted {
+        /// Set on the last try before a lock.
+        locks_until: Option<Timestamp>,
+    },
+    /// Too many tries: say so, verify nothing.
+    Locked {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Too many tries in a row; only a reset of the password or an administrator opens it.
+    Closed,
+}
+
+impl Throttle {
+    /// An empty count.
+    pub fn new(now: Timestamp) -> Self {
+        Self { failures: 0, window_start: now, in_a_row: 0, locks: 0, locked_until: None }
+    }
+
+    /// Counts one try, if it may be made.
+    pub fn reserve(&mut self, limits: &Limits, now: Timestamp) -> Reservation {
+        if let Some(until) = self.locked_until.filter(|until| *until > now) {
+            return Reservation::Locked { until };
+        }
+        if limits.in_a_row.is_some_and(|most| self.in_a_row >= most) {
+            return Reservation::Closed;
+        }
+        if now.since(self.window_start) >= limits.window || self.failures == 0 {
+            (self.failures, self.window_start) = (0, now);
+        }
+        self.failures += 1;
+        self.in_a_row += 1;
+        let locks_until = (self.failures >= limits.tries).then(|| self.lock(limits, now));
+        Reservation::Granted { locks_until }
+    }
+
+    /// The reserved try was right: for a count that other people share, take back that one try only.
+    pub fn refund(&mut self) {
+        self.failures = (self.failures - 1).max(0);
+        self.in_a_row = (self.in_a_row - 1).max(0);
+        self.locked_until = None;
+    }
+
+    fn lock(&mut self, limits: &Limits, now: Timestamp) -> Timestamp {
+        let doublings = u32::try_from(self.locks.clamp(0, 20)).unwrap_or(0);
+        let lock = limits.lock.saturating_mul(1 << doublings).min(limits.longest_lock);
+        let until = now.plus(lock);
+        self.locks += 1;
+        self.failures = 0;
+        self.locked_until = Some(until);
+        until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn tries(throttle: &mut Throttle, count: usize, now: Timestamp) -> Vec<Reservation> {
+        (0..count).map(|_| throttle.reserve(&ACCOUNT, now)).collect()
+    }
+
+    #[test]
+    fn lg_06_the_tenth_wrong_try_in_a_quarter_of_an_hour_locks_for_a_quarter() {
+        let mut throttle = Throttle::new(START);
+        assert!(
+            tries(&mut throttle, 9, START).iter().all(|r| *r == Reservation::Granted { locks_until: None })
+        );
+        let until = START.plus(MINUTE * 15);
+        assert_eq!(throttle.reserve(&ACCOUNT, START), Reservation::Granted { locks_until: Some(until) });
+        assert_eq!(throttle.reserve(&ACCOUNT, START), Reservation::Locked { until });
+        assert_eq!(throttle.in_a_row, 10, "a refused try is not counted");
+        assert!(matches!(throttle.reserve(&ACCOUNT, until), Reservation::Granted { .. }));
+    }
+
+    #[test]
+    fn nine_wrong_tries_each_quarter_do_not_lock() {
+        let mut throttle = Throttle::new(START);
+        for quarter in 0..5 {
+            let now = START.plus(MINUTE * 15 * quarter);
+            assert!(
+                tries(&mut throttle, 9, now).iter().all(|r| *r == Reservation::Granted { locks_until: None })
+            );
+        }
+    }
+
+    #[test]
+    fn each_lock_is_twice_as_long_up_to_a_day() {
+        let (mut throttle, mut now, mut minutes) = (Throttle::new(START), START, Vec::new());
+        for _ in 0..9 {
+            throttle.in_a_row = 0;
+            tries(&mut throttle, 10, now);
+            let until = throttle.locked_until.unwrap();
+            minutes.push(until.since(now).as_secs() / 60);
+            now = until;
+        }
+        assert_eq!(minutes, [15, 30, 60, 120, 240, 480, 960, 1440, 1440]);
+    }
+
+    #[test]
+    fn lg_06_after_a_hundred_in_a_row_no_time_helps() {
+        let (mut throttle, mut now) = (Throttle::new(START), START);
+        for _ in 0..10 {
+            tries(&mut throttle, 10, now);
+            now = throttle.locked_until.unwrap();
+        }
+        assert_eq!(throttle.reserve(&ACCOUNT, now.plus(DAY * 365)), Reservation::Closed);
+        assert_eq!(throttle.in_a_row, 100);
+    }
+
+    #[test]
+    fn a_network_is_locked_later_and_never_for_good() {
+        let mut throttle = Throttle::new(START);
+        throttle.in_a_row = 1_000;
+        for _ in 0..49 {
+            assert_eq!(throttle.reserve(&NETWORK, START), Reservation::Granted { locks_until: None });
+        }
+        assert!(matches!(throttle.reserve(&NETWORK, START), Reservation::Granted { locks_until: Some(_) }));
+    }
+
+    #[test]
+    fn a_right_password_gives_back_its_own_try() {
+        let mut throttle = Throttle::new(START);
+        tries(&mut throttle, 5, START);
+        throttle.refund();
+        assert_eq!((throttle.failures, throttle.in_a_row), (4, 4));
+    }
+
+    #[test]
+    fn a_clock_that_goes_backwards_opens_nothing() {
+        let mut throttle = Throttle::new(START);
+        tries(&mut throttle, 10, START);
+        let earlier = START.minus(MINUTE * 60);
+        assert!(matches!(throttle.reserve(&ACCOUNT, earlier), Reservation::Locked { .. }));
+    }
+}

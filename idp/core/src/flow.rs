@@ -1,0 +1,188 @@
+//! The walk through the hosted pages: what is needed next, in one pure function.
+//!
+//! ```text
+//!             ┌── not signed in, not fresh enough, other subject ──> SignIn ──┐
+//! target ─────┼── scope not consented ─────────────────────────────> Consent ─┼──> next_step again
+//!             ├── nothing missing ──> Issue(Approval) | Enter                 │
+//!             └── prompt=none and something missing ──> Refuse(code)          │
+//!                  ▲──────────────────────────────────────────────────────────┘
+//! ```
+//! Sign-in, a live session, `prompt=none` and a person's "allow" all ask this function; nobody decides beside
+//! it. An [`Approval`] can be made here only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::client::{Client, ConsentPolicy};
+use crate::ids::GrantId;
+use crate::oauth::authorize::AuthorizationRequest;
+use crate::oauth::error::{ErrorCode, Refusal};
+use crate::oauth::grant::{GrantFacts, IssuedCode, Lifetimes};
+use crate::oauth::scope::Scope;
+use crate::session::Session;
+use crate::time::{SECOND, Timestamp};
+
+/// What a walk is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "target", rename_all = "snake_case")]
+pub enum FlowTarget {
+    /// To answer an application.
+    Application(Box<AuthorizationRequest>),
+    /// To enter the person's own pages here.
+    Account,
+}
+
+/// What a person allowed an application, as remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consent {
+    /// What was allowed.
+    pub scope: Scope,
+    /// When it was last said.
+    pub granted_at: Timestamp,
+}
+
+/// Everything the decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// What the walk is for.
+    pub target: &'a FlowTarget,
+    /// The application, when it is for one.
+    pub client: Option<&'a Client>,
+    /// When the walk began: what happened since counts as an answer to `prompt`.
+    pub started_at: Timestamp,
+    /// The browser's live session.
+    pub session: Option<&'a Session>,
+    /// What the session's person allowed this application before.
+    pub consent: Option<&'a Consent>,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// What is needed next, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The person signs in.
+    SignIn(SignInReason),
+    /// The person is asked.
+    Consent(ConsentReason),
+    /// Nothing is missing: answer the application with a code.
+    Issue(Box<Approval>),
+    /// Nothing is missing: show the person's own page.
+    Enter,
+    /// The application gets an error.
+    Refuse(Refusal),
+}
+
+/// Why somebody has to sign in; for the log and the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInReason {
+    /// There is no live session.
+    NoSession,
+    /// `prompt=login` or `select_account`, and nobody signed in since.
+    Asked,
+    /// The last sign-in is older than `max_age`.
+    TooOld,
+    /// The application asked for somebody else.
+    OtherSubject,
+}
+
+/// Why somebody has to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsentReason {
+    /// Nothing, or less, was allowed before.
+    NotGranted,
+    /// `prompt=consent`, and nobody was asked since.
+    Asked,
+}
+
+/// The proof that everything policy demands has happened. Only [`next_step`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    session: Session,
+    request: AuthorizationRequest,
+}
+
+impl Approval {
+    /// The code that this approval is worth.
+    pub fn code(&self, lifetimes: &Lifetimes, now: Timestamp) -> IssuedCode {
+        let (session, request) = (&self.session, &self.request);
+        IssuedCode {
+            facts: GrantFacts {
+                id: GrantId::new(now),
+                client_id: request.client_id.clone(),
+                user_id: session.user_id,
+                session_id: session.id,
+                scope: request.scope.clone(),
+                auth_time: session.auth_time,
+                authentication: session.authentication,
+            },
+            redirect_uri: request.target.uri().clone(),
+            nonce: request.nonce.clone(),
+            code_challenge: request.code_challenge.clone(),
+            expires_at: now.plus(lifetimes.code),
+        }
+    }
+
+    /// The request that is answered.
+    pub fn request(&self) -> &AuthorizationRequest {
+        &self.request
+    }
+}
+
+/// Decides what is needed next.
+pub fn next_step(situation: Situation<'_>) -> Step {
+    let request = match situation.target {
+        FlowTarget::Account if situation.session.is_some() => return Step::Enter,
+        FlowTarget::Account => return Step::SignIn(SignInReason::NoSession),
+        FlowTarget::Application(request) => request,
+    };
+    let silent = request.prompt.none;
+    let session = match signed_in(request, situation) {
+        Ok(session) => session,
+        Err(_) if silent => return Step::Refuse(LOGIN_REQUIRED),
+        Err(reason) => return Step::SignIn(reason),
+    };
+    match consented(request, situation) {
+        Ok(()) => Step::Issue(Box::new(Approval { session: session.clone(), request: (**request).clone() })),
+        Err(_) if silent => Step::Refuse(CONSENT_REQUIRED),
+        Err(reason) => Step::Consent(reason),
+    }
+}
+
+const LOGIN_REQUIRED: Refusal =
+    Refusal::new(ErrorCode::LoginRequired, "prompt=none, but the person has to sign in");
+const CONSENT_REQUIRED: Refusal =
+    Refusal::new(ErrorCode::ConsentRequired, "prompt=none, but the person has to be asked");
+
+fn signed_in<'a>(
+    request: &AuthorizationRequest,
+    situation: Situation<'a>,
+) -> Result<&'a Session, SignInReason> {
+    let session = situation.session.ok_or(SignInReason::NoSession)?;
+    let since_start = session.auth_time >= situation.started_at;
+    if request.subject.as_ref().is_some_and(|subject| *subject != session.user_id.to_string()) {
+        return Err(SignInReason::OtherSubject);
+    }
+    if (request.prompt.login || request.prompt.select_account) && !since_start {
+        return Err(SignInReason::Asked);
+    }
+    let fresh = |age: u32| situation.now.since(session.auth_time) <= SECOND * age;
+    if request.max_age.is_some_and(|age| !since_start && !fresh(age)) {
+        return Err(SignInReason::TooOld);
+    }
+    Ok(session)
+}
+
+fn consented(request: &AuthorizationRequest, situation: Situation<'_>) -> Result<(), ConsentReason> {
+    let given = |consent: &&Consent| consent.scope.covers(&request.scope);
+    let consent = situation.consent.filter(given);
+    if request.prompt.consent {
+        let since_start = consent.is_some_and(|consent| consent.granted_at >= situation.started_at);
+        return if since_start { Ok(()) } else { Err(ConsentReason::Asked) };
+    }
+    let skips = situation.client.is_some_and(|client| client.consent == ConsentPolicy::Skip);
+    if skips || consent.is_some() { Ok(()) } else { Err(ConsentReason::NotGranted) }
+}
+
+#[cfg(test)]
+#[path = "flow_tests.rs"]
+mod tests;

@@ -1,0 +1,329 @@
+//! The authorization request (OpenID Connect Core section 3.1.2.2, RFC 9700): an ordered list of rules, one
+//! small function each. [`check`] is the list.
+
+use serde::{Deserialize, Serialize};
+
+use super::code_grant::{self, Asked};
+use super::error::{ErrorCode, Refusal};
+use super::keys::HintVerifier;
+use super::params::Params;
+use super::scope::Scope;
+use crate::client::{Client, ClientId, PkcePolicy};
+use crate::redirect_uri::RedirectUri;
+
+/// Where an answer goes: made from a registered redirect URI only, and the only thing that can be answered
+/// with a redirect to a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedirectTarget {
+    uri: RedirectUri,
+    state: Option<String>,
+}
+
+impl RedirectTarget {
+    /// The redirect URI.
+    pub fn uri(&self) -> &RedirectUri {
+        &self.uri
+    }
+
+    /// The location that carries a code (RFC 6749 section 4.1.2, RFC 9207 section 2).
+    pub fn success(&self, issuer: &str, code: &str) -> String {
+        self.location(&[("code", code)], issuer)
+    }
+
+    /// The location that carries an error (RFC 6749 section 4.1.2.1).
+    pub fn error(&self, issuer: &str, refusal: Refusal) -> String {
+        self.location(&[("error", refusal.code.as_str()), ("error_description", refusal.hint)], issuer)
+    }
+
+    fn location(&self, params: &[(&str, &str)], issuer: &str) -> String {
+        let state = self.state.as_deref().map(|state| ("state", state));
+        let all: Vec<_> = params.iter().copied().chain(state).chain([("iss", issuer)]).collect();
+        self.uri.with_params(&all)
+    }
+}
+
+/// The `prompt` values that were sent (OpenID Connect Core section 3.1.2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// No page may be shown.
+    pub none: bool,
+    /// The person signs in again, whatever session there is.
+    pub login: bool,
+    /// The person is asked again, whatever was remembered.
+    pub consent: bool,
+    /// The person chooses the account; here that means signing in again.
+    pub select_account: bool,
+}
+
+/// A request that passed every rule. What a flow row keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizationRequest {
+    /// Who asks.
+    pub client_id: ClientId,
+    /// Where the answer goes.
+    pub target: RedirectTarget,
+    /// What is asked for: known here and allowed to the client.
+    pub scope: Scope,
+    /// Comes back in the ID token.
+    pub nonce: Option<String>,
+    /// S256 challenge (RFC 7636 section 4.2).
+    pub code_challenge: Option<String>,
+    /// Which pages must or must not be shown.
+    pub prompt: Prompt,
+    /// Seconds since the last sign-in that are still good enough.
+    pub max_age: Option<u32>,
+    /// An address to fill in.
+    pub login_hint: Option<String>,
+    /// The only subject this may be answered for, from `id_token_hint` or `claims`.
+    pub subject: Option<String>,
+}
+
+/// Why a request is answered with our own page: nobody may be redirected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageReason {
+    /// `client_id` is missing, repeated, malformed, unknown or disabled: one answer for all.
+    UnknownClient,
+    /// `redirect_uri` is missing.
+    MissingRedirectUri,
+    /// `redirect_uri` is repeated or not registered.
+    ForeignRedirectUri,
+}
+
+/// A request that failed a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthorizeRefusal {
+    /// Answer with a page.
+    Page(PageReason),
+    /// Answer the client.
+    Redirect(RedirectTarget, Refusal),
+}
+
+/// Checks an authorization request, rule by rule, in this order. `client` is what the store has under the
+/// request's `client_id`.
+///
+/// # Errors
+/// [`AuthorizeRefusal`]: a page as long as no redirect target is known, a redirect afterwards.
+pub fn check(
+    params: &Params,
+    client: Option<&Client>,
+    hints: &dyn HintVerifier,
+) -> Result<AuthorizationRequest, AuthorizeRefusal> {
+    let client = known_client(params, client).map_err(AuthorizeRefusal::Page)?;
+    let target = redirect_target(params, client).map_err(AuthorizeRefusal::Page)?;
+    check_rules(params, client, &target, hints).map_err(|refusal| AuthorizeRefusal::Redirect(target, refusal))
+}
+
+fn check_rules(
+    params: &Params,
+    client: &Client,
+    target: &RedirectTarget,
+    hints: &dyn HintVerifier,
+) -> Result<AuthorizationRequest, Refusal> {
+    no_parameter_twice(params)?;
+    no_request_object(params)?;
+    challenge_is_well_formed(params)?;
+    let negotiated = code_grant::negotiate(asked(params, client, target), &client.scope)?;
+    response_mode_is_query(params)?;
+    pkce_policy_is_met(params, client, &negotiated.scope)?;
+    no_resource(params)?;
+    Ok(AuthorizationRequest {
+        client_id: client.id.clone(),
+        target: target.clone(),
+        scope: negotiated.scope,
+        nonce: params.get("nonce").map(str::to_owned),
+        code_challenge: negotiated.code_challenge,
+        prompt: prompt(params)?,
+        max_age: max_age(params)?,
+        login_hint: params.get("login_hint").map(str::to_owned),
+        subject: subject(params, hints)?,
+    })
+}
+
+/// The client a request names; `None` when it names none or several.
+pub fn client_id(params: &Params) -> Option<ClientId> {
+    if params.is_repeated("client_id") {
+        return None;
+    }
+    ClientId::parse(params.get("client_id")?).ok()
+}
+
+fn known_client<'a>(params: &Params, client: Option<&'a Client>) -> Result<&'a Client, PageReason> {
+    let id = client_id(params);
+    client.filter(|client| client.enabled && Some(&client.id) == id.as_ref()).ok_or(PageReason::UnknownClient)
+}
+
+fn redirect_target(params: &Params, client: &Client) -> Result<RedirectTarget, PageReason> {
+    if params.is_repeated("redirect_uri") {
+        return Err(PageReason::ForeignRedirectUri);
+    }
+    let requested = params.get("redirect_uri").ok_or(PageReason::MissingRedirectUri)?;
+    let uri = client.redirect_match.find(&client.redirect_uris, requested);
+    // A repeated state is refused by the next rule; neither value is sent back then.
+    let state = params.get("state").filter(|_| !params.is_repeated("state")).map(str::to_owned);
+    uri.map(|uri| RedirectTarget { uri, state }).ok_or(PageReason::ForeignRedirectUri)
+}
+
+const OURS: [&str; 17] = [
+    "response_type", "scope", "state", "nonce", "code_challenge", "code_challenge_method", "response_mode",
+    "prompt", "max_age", "login_hint", "id_token_hint", "claims", "display", "ui_locales", "acr_values",
+    "request", "request_uri",
+];
+
+fn no_parameter_twice(params: &Params) -> Result<(), Refusal> {
+    if params.any_repeated(&OURS) {
+        return Err(Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once"));
+    }
+    Ok(())
+}
+
+fn no_request_object(params: &Params) -> Result<(), Refusal> {
+    for (name, code) in [
+        ("request", ErrorCode::RequestNotSupported),
+        ("request_uri", ErrorCode::RequestUriNotSupported),
+        ("registration", ErrorCode::RegistrationNotSupported),
+    ] {
+        if params.has(name) {
+            return Err(Refusal::new(code, "send the parameters one by one"));
+        }
+    }
+    Ok(())
+}
+
+fn challenge_is_well_formed(params: &Params) -> Result<(), Refusal> {
+    let shaped = |text: &str| {
+        text.len() == 43 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    match params.get("code_challenge") {
+        Some(challenge) if !shaped(challenge) => Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            "code_challenge must be 43 base64url characters, the SHA-256 of the verifier",
+        )),
+        None if params.has("code_challenge_method") => {
+            Err(Refusal::new(ErrorCode::InvalidRequest, "code_challenge_method without code_challenge"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn asked<'a>(params: &'a Params, client: &'a Client, target: &'a RedirectTarget) -> Asked<'a> {
+    Asked {
+        client_id: client.id.as_str(),
+        redirect_uri: target.uri.as_str(),
+        response_type: params.get("response_type"),
+        scope: params.get("scope"),
+        code_challenge: params.get("code_challenge"),
+        code_challenge_method: params.get("code_challenge_method"),
+    }
+}
+
+fn response_mode_is_query(params: &Params) -> Result<(), Refusal> {
+    match params.get("response_mode") {
+        None | Some("query") => Ok(()),
+        Some(_) => Err(Refusal::new(ErrorCode::InvalidRequest, "response_mode must be query")),
+    }
+}
+
+fn pkce_policy_is_met(params: &Params, client: &Client, scope: &Scope) -> Result<(), Refusal> {
+    let challenge = params.get("code_challenge").is_some();
+    // A nonce protects OpenID Connect requests only: without openid there is no ID token to carry it.
+    let nonce = params.get("nonce").is_some() && scope.has("openid");
+    let met = match client.pkce {
+        _ if client.is_public() => challenge,
+        PkcePolicy::Always => challenge,
+        PkcePolicy::OrNonce => challenge || nonce,
+        PkcePolicy::Optional => true,
+    };
+    if met {
+        return Ok(());
+    }
+    Err(Refusal::new(ErrorCode::InvalidRequest, "send a code_challenge with code_challenge_method=S256"))
+}
+
+fn no_resource(params: &Params) -> Result<(), Refusal> {
+    if params.has("resource") {
+        return Err(Refusal::new(ErrorCode::InvalidTarget, "no resource is registered here"));
+    }
+    Ok(())
+}
+
+fn prompt(params: &Params) -> Result<Prompt, Refusal> {
+    let mut prompt = Prompt::default();
+    for word in params.get("prompt").unwrap_or_default().split(' ').filter(|word| !word.is_empty()) {
+        match word {
+            "none" => prompt.none = true,
+            "login" => prompt.login = true,
+            "consent" => prompt.consent = true,
+            "select_account" => prompt.select_account = true,
+            _ => return Err(Refusal::new(ErrorCode::InvalidRequest, "prompt has an unknown value")),
+        }
+    }
+    if prompt.none && prompt != (Prompt { none: true, ..Prompt::default() }) {
+        return Err(Refusal::new(ErrorCode::InvalidRequest, "prompt=none stands alone"));
+    }
+    Ok(prompt)
+}
+
+fn max_age(params: &Params) -> Result<Option<u32>, Refusal> {
+    let Some(text) = params.get("max_age") else { return Ok(None) };
+    // Digits only: `parse` would also take a leading plus.
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse::<u32>() {
+        Ok(seconds) if digits => Ok(Some(seconds)),
+        _ => Err(Refusal::new(ErrorCode::InvalidRequest, "max_age must be a whole number of seconds")),
+    }
+}
+
+/// The one subject a request may be answered for. Nothing else of `claims` is supported, and nothing else of
+/// it is read; but a token for another person than the one named must never leave.
+fn subject(params: &Params, hints: &dyn HintVerifier) -> Result<Option<String>, Refusal> {
+    const BAD_HINT: Refusal =
+        Refusal::new(ErrorCode::LoginRequired, "id_token_hint was not issued here, or not for this client");
+    const OTHER: Refusal = Refusal::new(ErrorCode::LoginRequired, "two different subjects are asked for");
+    let hinted = match params.get("id_token_hint") {
+        Some(token) => {
+            let hint = hints.verify(token).ok_or(BAD_HINT)?;
+            if Some(hint.audience.as_str()) != params.get("client_id") {
+                return Err(BAD_HINT);
+            }
+            Some(hint.subject)
+        }
+        None => None,
+    };
+    let claimed = claimed_subjects(params)?;
+    let mut all = hinted.into_iter().chain(claimed);
+    let first = all.next();
+    if all.any(|other| Some(&other) != first.as_ref()) { Err(OTHER) } else { Ok(first) }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ClaimsParam {
+    id_token: Option<SubjectMember>,
+    userinfo: Option<SubjectMember>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct SubjectMember {
+    sub: Option<SubjectValue>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct SubjectValue {
+    value: Option<String>,
+}
+
+fn claimed_subjects(params: &Params) -> Result<Vec<String>, Refusal> {
+    let Some(text) = params.get("claims") else { return Ok(Vec::new()) };
+    // serde_json stops at a depth of 128: a deep document is refused, not followed.
+    let claims: ClaimsParam = serde_json::from_str(text).map_err(|_| {
+        Refusal::new(ErrorCode::InvalidRequest, "claims is not the JSON of OpenID Connect Core 5.5")
+    })?;
+    let members = [claims.id_token, claims.userinfo].into_iter().flatten();
+    Ok(members.filter_map(|member| member.sub?.value).collect())
+}
+
+#[cfg(test)]
+#[path = "authorize_tests.rs"]
+pub(crate) mod tests;

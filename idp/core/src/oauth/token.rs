@@ -1,0 +1,218 @@
+//! The token endpoint's rules: redeem a code, refresh a grant, mint what the client gets.
+
+use serde::Serialize;
+
+use super::claims::{AccessTokenClaims, IdTokenClaims, Issued};
+use super::code_grant::{self, Redemption, Renewal};
+use super::error::{ErrorCode, Refusal};
+use super::grant::{Grant, GrantFacts, IssuedCode, Lifetimes};
+use super::keys::{KeyError, KeySet};
+use super::params::Params;
+use super::scope::Scope;
+use crate::client::{Client, ClientId};
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+/// A token request, read but not decided.
+#[derive(Debug, PartialEq, Eq)]
+pub enum TokenRequest<'a> {
+    /// `authorization_code` (RFC 6749 section 4.1.3).
+    Code {
+        /// The code.
+        code: &'a str,
+        /// Where it was sent.
+        redirect_uri: &'a str,
+        /// RFC 7636 section 4.5.
+        code_verifier: Option<&'a str>,
+    },
+    /// `refresh_token` (RFC 6749 section 6).
+    Refresh {
+        /// The token.
+        refresh_token: &'a str,
+        /// Less than was granted, if the client wants less.
+        scope: Option<&'a str>,
+    },
+}
+
+const MISSING: Refusal = Refusal::new(ErrorCode::InvalidRequest, "a required parameter is missing");
+const EXPIRED: Refusal =
+    Refusal::new(ErrorCode::InvalidGrant, "the code or token is unknown, used, expired or revoked");
+const WRONG_URI: Refusal =
+    Refusal::new(ErrorCode::InvalidGrant, "redirect_uri is not the one the code was sent to");
+
+/// The one answer for a code or refresh token that is good for nothing.
+pub const UNUSABLE: Refusal = EXPIRED;
+
+impl<'a> TokenRequest<'a> {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// `unsupported_grant_type`, or `invalid_request` when something is missing or doubled.
+    pub fn read(params: &'a Params) -> Result<Self, Refusal> {
+        const ALL: [&str; 6] =
+            ["grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope"];
+        if params.any_repeated(&ALL) {
+            return Err(Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once"));
+        }
+        if params.has("resource") {
+            return Err(Refusal::new(ErrorCode::InvalidTarget, "no resource is registered here"));
+        }
+        match params.get("grant_type").ok_or(MISSING)? {
+            "authorization_code" => Ok(Self::Code {
+                code: params.get("code").ok_or(MISSING)?,
+                redirect_uri: params.get("redirect_uri").ok_or(MISSING)?,
+                code_verifier: params.get("code_verifier"),
+            }),
+            "refresh_token" => Ok(Self::Refresh {
+                refresh_token: params.get("refresh_token").ok_or(MISSING)?,
+                scope: params.get("scope"),
+            }),
+            _ => Err(Refusal::new(
+                ErrorCode::UnsupportedGrantType,
+                "grant_type must be authorization_code or refresh_token",
+            )),
+        }
+    }
+}
+
+/// Checks a code that has just been consumed. Whatever the outcome, the code stays consumed.
+///
+/// # Errors
+/// `invalid_grant`.
+pub fn redeem(
+    code: &IssuedCode,
+    client_id: &ClientId,
+    redirect_uri: &str,
+    code_verifier: Option<&str>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    if now >= code.expires_at {
+        return Err(EXPIRED);
+    }
+    if redirect_uri != code.redirect_uri.as_str() {
+        return Err(WRONG_URI);
+    }
+    verifier_belongs(code.code_challenge.as_deref(), code_verifier)?;
+    code_grant::redeem(Redemption {
+        owner: code.facts.client_id.as_str(),
+        issued_to_uri: code.redirect_uri.as_str(),
+        code_challenge: code.code_challenge.as_deref(),
+        client_id: client_id.as_str(),
+        redirect_uri,
+        code_verifier,
+    })
+}
+
+/// A verifier comes when, and only when, there was a challenge (RFC 9700 section 4.8.2).
+fn verifier_belongs(challenge: Option<&str>, verifier: Option<&str>) -> Result<(), Refusal> {
+    let shaped = |text: &str| {
+        (43..=128).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
+    };
+    match (challenge, verifier) {
+        (None, None) => Ok(()),
+        (Some(_), Some(verifier)) if shaped(verifier) => Ok(()),
+        (Some(_), _) => Err(Refusal::new(ErrorCode::InvalidGrant, "code_verifier is missing or malformed")),
+        (None, Some(_)) => {
+            Err(Refusal::new(ErrorCode::InvalidGrant, "code_verifier without a code_challenge before"))
+        }
+    }
+}
+
+/// What to do with a presented refresh token, given its grant.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RefreshDecision {
+    /// Rotate, and issue an access token with this scope.
+    Rotate(Scope),
+    /// An older generation came back: somebody else has it. End the grant (RFC 9700 section 4.14.2).
+    Reused,
+    /// Change nothing.
+    Refuse(Refusal),
+}
+
+/// Decides about a refresh. A client that does not own the grant changes nothing.
+pub fn refresh(
+    grant: &Grant,
+    generation: i64,
+    client_id: &ClientId,
+    scope: Option<&str>,
+    now: Timestamp,
+) -> RefreshDecision {
+    if grant.facts.client_id != *client_id || grant.is_expired(now) || !grant.facts.is_offline() {
+        return RefreshDecision::Refuse(EXPIRED);
+    }
+    if generation != grant.generation {
+        return RefreshDecision::Reused;
+    }
+    let renewal = Renewal {
+        owner: grant.facts.client_id.as_str(),
+        granted: &grant.facts.scope,
+        client_id: client_id.as_str(),
+        scope,
+    };
+    match code_grant::renew(renewal) {
+        Ok(scope) => RefreshDecision::Rotate(scope),
+        Err(refusal) => RefreshDecision::Refuse(refusal),
+    }
+}
+
+/// The answer of the token endpoint (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
+#[derive(Debug, Serialize)]
+pub struct TokenResponse {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: u64,
+    scope: Scope,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
+}
+
+/// What a response is minted from.
+pub struct Mint<'a> {
+    /// Keys and issuer.
+    pub keys: &'a KeySet,
+    /// Decides the algorithms.
+    pub client: &'a Client,
+    /// The grant.
+    pub facts: &'a GrantFacts,
+    /// The access token's scope: all that was granted, or less.
+    pub scope: Scope,
+    /// From the authorization request; a refresh has none.
+    pub nonce: Option<&'a str>,
+    /// The next refresh token.
+    pub refresh_token: Option<Secret>,
+}
+
+impl Mint<'_> {
+    /// Signs the tokens. `openid` among the granted scopes brings an ID token, also at a refresh.
+    ///
+    /// # Errors
+    /// [`KeyError`] when a key of ours is missing or broken.
+    pub fn sign(self, lifetimes: &Lifetimes, now: Timestamp) -> Result<TokenResponse, KeyError> {
+        let issued = Issued { at: now, lifetime: lifetimes.token };
+        let issuer = self.keys.issuer();
+        let claims = AccessTokenClaims::new(issuer, self.facts, self.scope.clone(), issued);
+        let access_token = self.keys.sign_access_token(self.client.access_token_alg, &claims)?;
+        let id_token = match self.facts.scope.has("openid") {
+            true => {
+                let claims = IdTokenClaims::new(issuer, self.facts, self.nonce, &access_token, issued);
+                Some(self.keys.sign_id_token(self.client.id_token_alg, &claims)?)
+            }
+            false => None,
+        };
+        Ok(TokenResponse {
+            access_token,
+            token_type: "Bearer",
+            expires_in: lifetimes.token.as_secs(),
+            scope: self.scope,
+            refresh_token: self.refresh_token.map(|token| token.expose().to_owned()),
+            id_token,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+pub(crate) mod tests;

@@ -1,0 +1,363 @@
+//! Where a browser may be sent with an answer (RFC 6749 section 3.1.2, RFC 9700 section 2.1, RFC 8252).
+//!
+//! A registered URI is compared byte by byte. The one exception is its own kind: a native application's
+//! loopback URI, whose port is chosen when the application starts (RFC 8252 section 7.3).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use url::{Host, Url};
+
+/// A redirect URI that may be registered or requested. Kept as the text it was given: a URL type would add a
+/// slash to `http://127.0.0.1:8000`, and then two spellings would be one.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RedirectUri(String);
+
+/// Why a URI cannot be a redirect URI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadRedirectUri {
+    /// Not an absolute URI, or it holds white space, control or non-ASCII characters, or a wildcard host.
+    #[error("not an absolute URI in plain ASCII")]
+    Malformed,
+    /// It has a `#` (RFC 6749 section 3.1.2).
+    #[error("it has a fragment (#)")]
+    Fragment,
+    /// It names a user before the host.
+    #[error("it has a user name before the host")]
+    UserInfo,
+    /// `http` is for loopback hosts only.
+    #[error("http is allowed for 127.0.0.1, [::1] and localhost only; use https")]
+    PlainHttp,
+    /// A scheme that is neither https, nor loopback http, nor a private-use scheme with a dot
+    /// (RFC 8252 section 7.1).
+    #[error("use https, or a private-use scheme with a dot such as com.example.app")]
+    Scheme,
+    /// Longer than 2,000 characters.
+    #[error("it is longer than 2000 characters")]
+    TooLong,
+}
+
+impl RedirectUri {
+    /// Checks a URI; nothing of it is changed.
+    ///
+    /// # Errors
+    /// [`BadRedirectUri`].
+    pub fn parse(text: &str) -> Result<Self, BadRedirectUri> {
+        if text.len() > 2000 {
+            return Err(BadRedirectUri::TooLong);
+        }
+        if text.contains('#') {
+            return Err(BadRedirectUri::Fragment);
+        }
+        // A backslash counts as a slash in some readers and not in others; quotes and angle brackets end
+        // attributes. None of them may stand in a URI unescaped (RFC 3986 section 2).
+        if !text.bytes().all(|b| b.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&b)) {
+            return Err(BadRedirectUri::Malformed);
+        }
+        let url = Url::parse(text).map_err(|_| BadRedirectUri::Malformed)?;
+        check_scheme(text, &url)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The URI exactly as given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What a page shows as the destination: the host, or the scheme of a private-use URI.
+    pub fn host(&self) -> String {
+        let url = self.url();
+        match url.as_ref().and_then(Url::host_str) {
+            Some(host) => host.to_owned(),
+            None => self.scheme().to_owned(),
+        }
+    }
+
+    /// The one source that `form-action` must name so that a form may end in a redirect there
+    /// (CSP level 3): an origin, or a private-use scheme.
+    pub fn csp_source(&self) -> String {
+        match self.url().map(|url| url.origin()) {
+            Some(origin) if origin.is_tuple() => origin.ascii_serialization(),
+            _ => format!("{}:", self.scheme()),
+        }
+    }
+
+    /// The URI with parameters added to its query; what stands there already is kept byte by byte.
+    pub fn with_params(&self, params: &[(&str, &str)]) -> String {
+        let mut uri = self.0.clone();
+        for (name, value) in params {
+            let separator = match uri.find('?') {
+                None => '?',
+                Some(_) if uri.ends_with(['?', '&']) => '\0',
+                Some(_) => '&',
+            };
+            if separator != '\0' {
+                uri.push(separator);
+            }
+            uri.extend(form_urlencoded::byte_serialize(name.as_bytes()));
+            uri.push('=');
+            uri.extend(form_urlencoded::byte_serialize(value.as_bytes()));
+        }
+        uri
+    }
+
+    /// Whether both are loopback URIs that differ in nothing but the port.
+    fn is_same_loopback(&self, other: &str) -> bool {
+        match (loopback_parts(&self.0), loopback_parts(other)) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            _ => false,
+        }
+    }
+
+    fn scheme(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
+
+    fn url(&self) -> Option<Url> {
+        Url::parse(&self.0).ok()
+    }
+}
+
+fn check_scheme(text: &str, url: &Url) -> Result<(), BadRedirectUri> {
+    if !url.username().is_empty() || url.password().is_some() || authority(text).contains('@') {
+        return Err(BadRedirectUri::UserInfo);
+    }
+    match url.scheme() {
+        "https" | "http" if !text.contains("://") => Err(BadRedirectUri::Malformed),
+        "https" => match url.host_str() {
+            Some(host) if !host.is_empty() && !authority(text).contains('*') => Ok(()),
+            _ => Err(BadRedirectUri::Malformed),
+        },
+        "http" if is_loopback(url) && loopback_parts(text).is_some() => Ok(()),
+        "http" => Err(BadRedirectUri::PlainHttp),
+        scheme if scheme.contains('.') => Ok(()),
+        _ => Err(BadRedirectUri::Scheme),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// The raw text between `//` and the path.
+fn authority(text: &str) -> &str {
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or_default()
+}
+
+/// A loopback URI as host and everything behind the port, from the raw text: no parser that normalises.
+fn loopback_parts(text: &str) -> Option<(&'static str, &str)> {
+    let rest = text.strip_prefix("http://")?;
+    let host = ["127.0.0.1", "[::1]", "localhost"].into_iter().find(|host| rest.starts_with(host))?;
+    let rest = &rest[host.len()..];
+    let rest = match rest.strip_prefix(':') {
+        None => rest,
+        Some(port) => {
+            let digits = port.bytes().take_while(u8::is_ascii_digit).count();
+            port[..digits].parse::<u16>().ok().filter(|port| *port > 0)?;
+            &port[digits..]
+        }
+    };
+    (rest.is_empty() || rest.starts_with(['/', '?'])).then_some((host, rest))
+}
+
+impl TryFrom<String> for RedirectUri {
+    type Error = BadRedirectUri;
+    fn try_from(text: String) -> Result<Self, BadRedirectUri> {
+        Self::parse(&text)
+    }
+}
+
+impl From<RedirectUri> for String {
+    fn from(value: RedirectUri) -> Self {
+        value.0
+    }
+}
+
+impl fmt::Display for RedirectUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RedirectUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedirectUri({})", self.0)
+    }
+}
+
+/// How a client's registered redirect URIs are compared with the requested one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedirectMatch {
+    /// Byte by byte.
+    Exact,
+    /// Byte by byte, but loopback URIs may come with another port: for native applications.
+    LoopbackPort,
+}
+
+impl RedirectMatch {
+    /// The requested URI, when it is registered.
+    pub fn find(self, registered: &[RedirectUri], requested: &str) -> Option<RedirectUri> {
+        let matches = |uri: &&RedirectUri| {
+            uri.as_str() == requested || self == Self::LoopbackPort && uri.is_same_loopback(requested)
+        };
+        registered.iter().find(matches)?;
+        RedirectUri::parse(requested).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> RedirectUri {
+        RedirectUri::parse(text).unwrap()
+    }
+
+    #[test]
+    fn az_07_az_08_what_must_not_be_a_redirect_uri_is_refused() {
+        use BadRedirectUri::*;
+        for (text, why) in [
+            ("javascript:alert(1)", Scheme),
+            ("JavaScript:alert(1)", Scheme),
+            ("data:text/html,x", Scheme),
+            ("file:///etc/passwd", Scheme),
+            ("blob:https://app.example/1", Scheme),
+            (" javascript:alert(1)", Malformed),
+            ("\u{1}javascript:alert(1)", Malformed),
+            ("https://app.example/cb#x", Fragment),
+            ("https://app.example/cb#", Fragment),
+            ("http://app.example/cb", PlainHttp),
+            ("http://127.0.0.1.evil.example/cb", PlainHttp),
+            ("http://localhost:1@evil.example/", UserInfo),
+            ("https://user:pw@app.example/cb", UserInfo),
+            ("https://@app.example/cb", UserInfo),
+            ("myapp:/cb", Scheme),
+            ("com.example.app:/cb#x", Fragment),
+            ("/cb", Malformed),
+            ("", Malformed),
+            ("https:app.example/cb", Malformed),
+            ("https://", Malformed),
+            ("https://*.example.org/cb", Malformed),
+            ("https://app.example/c b", Malformed),
+            ("https://app.example\\@evil.example/", Malformed),
+            ("https://äpp.example/cb", Malformed),
+            ("https://app.example/cb\r\nX: y", Malformed),
+            ("http://127.0.0.1:0/cb", PlainHttp),
+            ("http://127.1/cb", PlainHttp),
+            ("http://LOCALHOST/cb", PlainHttp),
+        ] {
+            assert_eq!(RedirectUri::parse(text), Err(why), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_uri_keeps_its_text() {
+        for text in [
+            "http://127.0.0.1:8000",
+            "https://app.example",
+            "https://app.example/cb?foo=bar&x=%20",
+            "com.example.app:/cb",
+            "http://[::1]:9/cb",
+            "http://localhost:8081/callback",
+        ] {
+            assert_eq!(uri(text).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn az_01_az_03_only_the_registered_bytes_match() {
+        let registered = [uri("https://app.example/cb")];
+        assert!(RedirectMatch::Exact.find(&registered, "https://app.example/cb").is_some());
+        for other in [
+            "https://app.example/cb/",
+            "https://app.example/cb/x",
+            "https://app.example/cbx",
+            "https://app.example/cb?x=1",
+            "https://app.example/cb?",
+            "https://APP.example/cb",
+            "HTTPS://app.example/cb",
+            "https://app.example/CB",
+            "https://app.example.evil.example/cb",
+            "https://appaexample/cb",
+            "https://app.example:443/cb",
+            "https://app.example/./cb",
+            "https://app.example/%63b",
+            "http://app.example/cb",
+            "https://app.example//cb",
+            "",
+            "https://evil.example/cb",
+        ] {
+            for how in [RedirectMatch::Exact, RedirectMatch::LoopbackPort] {
+                assert_eq!(how.find(&registered, other), None, "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn az_09_a_native_client_may_choose_its_loopback_port_and_nothing_else() {
+        let registered =
+            [uri("http://127.0.0.1/cb"), uri("http://[::1]:80/cb"), uri("https://127.0.0.1/tls")];
+        let find = |text| RedirectMatch::LoopbackPort.find(&registered, text);
+        for good in [
+            "http://127.0.0.1/cb",
+            "http://127.0.0.1:1/cb",
+            "http://127.0.0.1:65535/cb",
+            "http://[::1]:4000/cb",
+        ] {
+            assert_eq!(find(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "http://127.0.0.1.evil.example/cb",
+            "http://127.0.0.1:80.evil.example/cb",
+            "http://127.0.0.1:1@evil.example/cb",
+            "http://127.0.0.1:65536/cb",
+            "http://127.0.0.1:/cb",
+            "http://127.0.0.1:1/other",
+            "http://127.0.0.1:1/cb?x=1",
+            "http://localhost:1/cb",
+            "http://127.0.0.2:1/cb",
+            "https://127.0.0.1:8443/tls",
+            "http://127.0.0.1:+1/cb",
+        ] {
+            assert_eq!(find(bad), None, "{bad}");
+        }
+        assert_eq!(RedirectMatch::Exact.find(&registered, "http://127.0.0.1:1/cb"), None);
+    }
+
+    #[test]
+    fn parameters_join_the_registered_query() {
+        for (base, full) in [
+            ("https://a.example/cb", "https://a.example/cb?state=a+b%26c"),
+            ("https://a.example/cb?x=%2F", "https://a.example/cb?x=%2F&state=a+b%26c"),
+            ("https://a.example/cb?", "https://a.example/cb?state=a+b%26c"),
+        ] {
+            assert_eq!(uri(base).with_params(&[("state", "a b&c")]), full);
+        }
+    }
+
+    #[test]
+    fn form_action_names_one_origin_or_one_private_scheme() {
+        for (text, source) in [
+            ("https://app.example/cb", "https://app.example"),
+            ("https://app.example:8443/cb", "https://app.example:8443"),
+            ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+            ("com.example.app:/cb", "com.example.app:"),
+        ] {
+            assert_eq!(uri(text).csp_source(), source);
+        }
+    }
+
+    #[test]
+    fn a_line_break_in_a_parameter_stays_encoded() {
+        let uri = uri("https://a.example/cb").with_params(&[("state", "x\r\nSet-Cookie: y")]);
+        assert!(!uri.contains(['\r', '\n']));
+    }
+}

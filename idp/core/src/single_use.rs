@@ -1,0 +1,112 @@
+//! One primitive for everything that may be used once: a typed, prefixed 256-bit value whose digest is stored
+//! and consumed by one conditional UPDATE.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::secret::{Digest, Secret};
+
+/// What a single-use value is for. Each kind has its own prefix, so that one kind never passes for another.
+pub trait Kind {
+    /// Stands before the random part, for people who find one in a log that is not ours.
+    const PREFIX: &'static str;
+}
+
+/// An authorization code (RFC 6749 section 4.1.2).
+pub enum AuthorizationCode {}
+/// The link in the mail that activates an account.
+pub enum Activation {}
+
+impl Kind for AuthorizationCode {
+    const PREFIX: &'static str = "ac_";
+}
+impl Kind for Activation {
+    const PREFIX: &'static str = "av_";
+}
+
+/// A single-use value in the clear, on its way to its owner. Only its digest is ever stored.
+pub struct SingleUse<K: Kind> {
+    secret: Secret,
+    kind: PhantomData<K>,
+}
+
+impl<K: Kind> SingleUse<K> {
+    /// A new value.
+    pub fn generate() -> Self {
+        let text = format!("{}{}", K::PREFIX, Secret::random().expose());
+        Self { secret: Secret::new(text), kind: PhantomData }
+    }
+
+    /// The value as handed to its owner.
+    pub fn expose(&self) -> &str {
+        self.secret.expose()
+    }
+
+    /// What the database keeps.
+    pub fn digest(&self) -> SingleUseDigest<K> {
+        SingleUseDigest { digest: self.secret.digest(), kind: PhantomData }
+    }
+}
+
+impl<K: Kind> fmt::Debug for SingleUse<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}…", K::PREFIX)
+    }
+}
+
+/// The digest of a single-use value, of a presented one as well: the only form in which it reaches the store.
+pub struct SingleUseDigest<K: Kind> {
+    digest: Digest,
+    kind: PhantomData<K>,
+}
+
+impl<K: Kind> SingleUseDigest<K> {
+    /// The digest of what somebody presents; `None` when it has not even the shape of this kind, so that
+    /// rubbish never costs a query.
+    pub fn of_presented(text: &str) -> Option<Self> {
+        let random = text.strip_prefix(K::PREFIX)?;
+        let shaped =
+            random.len() == 43 && random.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        shaped.then(|| Self { digest: Digest::of(text), kind: PhantomData })
+    }
+
+    /// The stored form.
+    pub fn as_str(&self) -> &str {
+        self.digest.as_str()
+    }
+}
+
+impl<K: Kind> Clone for SingleUseDigest<K> {
+    fn clone(&self) -> Self {
+        Self { digest: self.digest.clone(), kind: PhantomData }
+    }
+}
+
+impl<K: Kind> fmt::Debug for SingleUseDigest<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}digest", K::PREFIX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_presented_value_finds_its_own_digest() {
+        let code = SingleUse::<AuthorizationCode>::generate();
+        let presented = SingleUseDigest::<AuthorizationCode>::of_presented(code.expose()).unwrap();
+        assert_eq!(presented.as_str(), code.digest().as_str());
+        assert!(!code.digest().as_str().contains(&code.expose()[3..]));
+    }
+
+    #[test]
+    fn a_value_of_another_kind_or_shape_is_nothing() {
+        let code = SingleUse::<AuthorizationCode>::generate();
+        assert!(SingleUseDigest::<Activation>::of_presented(code.expose()).is_none());
+        let (cut, long) = (&code.expose()[..45], format!("{}A", code.expose()));
+        for rubbish in ["", "ac_", cut, &long, "ac_' OR 1=1--", "\0"] {
+            assert!(SingleUseDigest::<AuthorizationCode>::of_presented(rubbish).is_none(), "{rubbish}");
+        }
+    }
+}
