@@ -1,0 +1,313 @@
+//! The smallest honest OpenID Connect relying party: a web application that lets people sign in at an issuer.
+//! Read it from top to bottom; the numbered steps are the protocol. What every web application needs
+//! (sessions, pages, errors) is in `web.rs`. All cryptography is left to the `openidconnect` crate: never
+//! write that yourself.
+
+mod web;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use anyhow::Error;
+use anyhow::{Context as _, bail, ensure};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Router, extract::State, middleware};
+use openidconnect::{core::*, *}; // the words of the protocol
+use tera::{Tera, context};
+use tokio::sync::Mutex;
+
+use web::{Answer, Browser, Failure, Http, Session, Sessions, User};
+
+/// What was agreed when this application was registered as a client of the issuer.
+#[derive(Clone)]
+pub struct Config {
+    /// The issuer, exactly as it writes itself. Everything else about it is discovered.
+    pub issuer: String,
+    /// The name of this application at the issuer.
+    pub client_id: String,
+    /// Its password there. `None` makes it a public client, protected by PKCE alone.
+    pub client_secret: Option<String>,
+    /// Where browsers reach this application, such as `http://localhost:8081`. The issuer must know
+    /// `{base_url}/callback` as redirect URI, `{base_url}/signed-out` as post-logout redirect URI.
+    pub base_url: String,
+}
+
+/// Builds the router. The issuer is asked at the first use, so it may start later than this.
+///
+/// # Errors
+/// When `issuer` or `base_url` cannot be used.
+pub fn app(config: Config) -> Result<Router, Error> {
+    let app = Arc::new(App::new(config)?);
+    Ok(Router::new()
+        .route("/", get(home))
+        .route("/login", get(login))
+        .route("/callback", get(callback))
+        .route("/userinfo", post(userinfo))
+        .route("/refresh", post(refresh))
+        .route("/logout", post(logout))
+        .route("/signed-out", get(signed_out))
+        .route("/style.css", get(web::style))
+        .fallback(web::not_found)
+        .layer(middleware::from_fn_with_state(app.clone(), web::guard))
+        .with_state(app))
+}
+
+struct App {
+    config: Config,
+    issuer: IssuerUrl,
+    http: Http,
+    tera: Tera,
+    provider: Mutex<Option<Arc<Provider>>>,
+    sessions: Mutex<Sessions>,
+}
+
+type Shared = State<Arc<App>>;
+type Reply = Result<Response, Failure>;
+
+/// The issuer as discovered. The type says which endpoints we use: the first is the sign-in page, the last
+/// two (token, userinfo) may be missing.
+struct Provider {
+    client: CoreClient<
+        EndpointSet,
+        EndpointNotSet,
+        EndpointNotSet,
+        EndpointNotSet,
+        EndpointMaybeSet,
+        EndpointMaybeSet,
+    >,
+    end_session_endpoint: Option<EndSessionUrl>,
+    fetched: Instant,
+}
+
+/// A sign-in under way: what the answer will be compared with.
+struct Attempt {
+    state: CsrfToken,
+    nonce: Nonce,
+    verifier: PkceCodeVerifier,
+}
+
+/// Somebody who has signed in. Tokens stay on the server; the browser has a random session id.
+struct SignedIn {
+    subject: SubjectIdentifier,
+    nonce: Nonce,
+    id_token: CoreIdToken,
+    access_token: AccessToken,
+    refresh_token: Option<RefreshToken>,
+    userinfo: Option<serde_json::Value>,
+    notice: &'static str,
+}
+
+impl App {
+    /// Step 1, discover: `{issuer}/.well-known/openid-configuration` names endpoints and keys.
+    ///
+    /// The answer is kept. Issuers change keys without notice, so a token signed with an unknown key has it
+    /// fetched again, at most once a minute: nonsense must not make us flood the issuer.
+    async fn provider(&self, key_is_unknown: bool) -> Result<Arc<Provider>, Error> {
+        let mut known = self.provider.lock().await;
+        if let Some(provider) = &*known
+            && (!key_is_unknown || provider.fetched.elapsed() < Duration::from_secs(60))
+        {
+            return Ok(provider.clone());
+        }
+        let metadata = ProviderMetadataWithLogout::discover_async(self.issuer.clone(), &self.http)
+            .await
+            .context("The issuer does not answer. Start it, then try again.")?;
+        let end_session_endpoint = metadata.additional_metadata().end_session_endpoint.clone();
+        let secret = self.config.client_secret.clone().map(ClientSecret::new);
+        let client = CoreClient::from_provider_metadata(metadata, self.client_id(), secret)
+            .set_redirect_uri(RedirectUrl::new(self.url("/callback"))?);
+        let fetched = Instant::now();
+        let provider = Arc::new(Provider { client, end_session_endpoint, fetched });
+        *known = Some(provider.clone());
+        Ok(provider)
+    }
+}
+
+async fn home(State(app): Shared, user: Result<User, Failure>) -> Reply {
+    let page = match user {
+        Ok(User(user)) => web::signed_in(&*user.lock().await),
+        Err(_) => context! { view => "start" },
+    };
+    Ok(app.page(page)?)
+}
+
+/// Step 2, send the browser away with three random values that tie the answer to this sign-in.
+///
+/// `state` ties it to this browser, `nonce` ties the ID token to it, and PKCE (RFC 7636) ties the code to us:
+/// the issuer gets a hash now and the verifier later. `offline_access` asks for a refresh token; the crate
+/// adds the scope `openid`.
+async fn login(State(app): Shared, browser: Browser) -> Reply {
+    let provider = app.provider(false).await?;
+    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+    let flow = CoreAuthenticationFlow::AuthorizationCode;
+    let (url, state, nonce) = provider
+        .client
+        .authorize_url(flow, CsrfToken::new_random, Nonce::new_random)
+        .add_scopes(["profile", "email", "offline_access"].map(|name| Scope::new(name.into())))
+        .set_pkce_challenge(challenge)
+        .url();
+    let mut session = app.sessions.lock().await.take(&browser);
+    session.attempt = Some(Attempt { state, nonce, verifier });
+    Ok(app.redirect(session, url.as_str()).await)
+}
+
+/// Step 3, the callback: the browser brings the answer. Anybody can call this URL, so check first.
+async fn callback(State(app): Shared, browser: Browser, answer: Answer) -> Reply {
+    // `state` must be the one this browser left with, and works once: otherwise a link could sign you in to
+    // somebody else's account.
+    let is_ours = |attempt: &mut Attempt| answer.state.as_ref() == Some(&attempt.state);
+    let mut sessions = app.sessions.lock().await;
+    let attempt = sessions.find(&browser).and_then(|session| session.attempt.take_if(is_ours));
+    let attempt = attempt.context("This browser began no such sign-in. Start again, in one tab.")?;
+    drop(sessions);
+    let user = app.exchange(answer.code(&app.issuer)?, attempt).await?;
+    // A new session id: one that was planted in the browser before sign-in is worth nothing.
+    app.sessions.lock().await.take(&browser);
+    let session = Session::of(user);
+    Ok(app.redirect(session, "/").await)
+}
+
+impl Answer {
+    fn code(self, issuer: &IssuerUrl) -> Result<AuthorizationCode, Error> {
+        // `iss` (RFC 9207) says who answers. Clients of several issuers must insist on it; this one has a
+        // single issuer, which may be too old to send it.
+        let iss = self.iss.as_ref().unwrap_or(issuer);
+        ensure!(iss == issuer.as_str(), "Another issuer has answered. Do not go on.");
+        match self.error.as_deref() {
+            None => self.code.context("The issuer sent no code. Start again."),
+            Some("access_denied") => bail!("You did not sign in. Nothing was shared with us."),
+            Some(error) => {
+                let description = self.error_description.unwrap_or_default();
+                bail!("The issuer refused the sign-in. It says: {error} {description}")
+            }
+        }
+    }
+}
+
+impl App {
+    /// Step 4, exchange the code for tokens, server to server. The PKCE verifier, and in a confidential
+    /// client the secret, prove that the code was meant for us.
+    async fn exchange(&self, code: AuthorizationCode, attempt: Attempt) -> Result<SignedIn, Error> {
+        let provider = self.provider(false).await?;
+        let tokens = provider
+            .client
+            .exchange_code(code)?
+            .set_pkce_verifier(attempt.verifier)
+            .request_async(&self.http)
+            .await
+            .context("The issuer did not take the code. Are client id and secret right?")?;
+        let id_token =
+            tokens.id_token().context("The issuer sent no ID token. Does it speak OpenID Connect?")?;
+        Ok(SignedIn {
+            subject: self.verify(id_token, tokens.access_token(), &attempt.nonce).await?,
+            nonce: attempt.nonce,
+            id_token: id_token.clone(),
+            access_token: tokens.access_token().clone(),
+            refresh_token: tokens.refresh_token().cloned(),
+            userinfo: None,
+            notice: "The ID token is verified.",
+        })
+    }
+
+    /// Step 5, verify the ID token: until this has passed, it is only text.
+    async fn verify(
+        &self,
+        id_token: &CoreIdToken,
+        access_token: &AccessToken,
+        nonce: impl NonceVerifier,
+    ) -> Result<SubjectIdentifier, Error> {
+        let mut provider = self.provider(false).await?;
+        let key = id_token.signing_key(&provider.client.id_token_verifier()).err();
+        if key == Some(SignatureVerificationError::NoMatchingKey) {
+            provider = self.provider(true).await?;
+        }
+        let verifier = provider.client.id_token_verifier();
+        // The crate checks signature, issuer, audience (is it for us?), expiry and nonce.
+        let claims = id_token.claims(&verifier, nonce).context("The ID token was rejected. Start again.")?;
+        // `at_hash` ties the access token to the ID token. The code flow does not require it.
+        if let Some(expected) = claims.access_token_hash() {
+            let (alg, key) = (id_token.signing_alg()?, id_token.signing_key(&verifier)?);
+            let actual = AccessTokenHash::from_token(access_token, alg, key)?;
+            ensure!(actual == *expected, "The two tokens do not belong together. Start again.");
+        }
+        Ok(claims.subject().clone())
+    }
+}
+
+/// Step 6, userinfo: the access token opens it, and it must speak of the ID token's subject.
+async fn userinfo(State(app): Shared, User(user): User) -> Reply {
+    let mut user = user.lock().await;
+    let provider = app.provider(false).await?;
+    let claims: UserInfoClaims<web::OtherClaims, CoreGenderClaim> = provider
+        .client
+        .user_info(user.access_token.clone(), Some(user.subject.clone()))?
+        .request_async(&app.http)
+        .await
+        .context("Userinfo gave no good answer. Refresh the tokens, or sign out and in again.")?;
+    user.userinfo = Some(serde_json::to_value(claims)?);
+    user.notice = "Userinfo has answered.";
+    Ok(Redirect::to("/").into_response())
+}
+
+/// Step 7, refresh: a refresh token buys new tokens and often its own successor; keep the newest.
+///
+/// A successor that got lost would later look to the issuer like theft. So the task runs to its end even if
+/// the browser hangs up, and the lock makes a double click two refreshes in a row.
+async fn refresh(State(app): Shared, User(user): User) -> Reply {
+    tokio::spawn(async move { app.renew(&mut *user.lock().await).await }).await??;
+    Ok(Redirect::to("/").into_response())
+}
+
+impl App {
+    async fn renew(&self, user: &mut SignedIn) -> Result<(), Error> {
+        let refresh_token = user
+            .refresh_token
+            .as_ref()
+            .context("There is no refresh token. Allow `offline_access` to this client.")?;
+        let provider = self.provider(false).await?;
+        let tokens = provider
+            .client
+            .exchange_refresh_token(refresh_token)?
+            .request_async(&self.http)
+            .await
+            .context("The issuer did not refresh the tokens. Sign out and in again.")?;
+        if let Some(id_token) = tokens.id_token() {
+            // A refreshed ID token may leave the nonce out. It may not change it, nor the person.
+            let nonce = |new: Option<&Nonce>| new.map_or(Ok(()), |_| user.nonce.verify(new));
+            let subject = self.verify(id_token, tokens.access_token(), nonce).await?;
+            ensure!(subject == user.subject, "The new tokens are another person's. Sign out.");
+            user.id_token = id_token.clone();
+        }
+        user.access_token = tokens.access_token().clone();
+        user.refresh_token = tokens.refresh_token().cloned().or(user.refresh_token.take());
+        user.notice = "The tokens are refreshed.";
+        Ok(())
+    }
+}
+
+/// Step 8, sign out: here, and then at the issuer, which would otherwise sign you in unasked.
+async fn logout(State(app): Shared, browser: Browser, user: User) -> Reply {
+    app.sessions.lock().await.take(&browser);
+    let endpoint = app.provider(false).await?.end_session_endpoint.clone();
+    let state = CsrfToken::new_random();
+    let url = endpoint
+        .map(LogoutRequest::from)
+        .context("You are signed out here only. The issuer has no sign-out.")?
+        .set_id_token_hint(&user.0.lock().await.id_token)
+        .set_client_id(app.client_id())
+        .set_post_logout_redirect_uri(PostLogoutRedirectUrl::new(app.url("/signed-out"))?)
+        .set_state(state.clone())
+        .http_get_url();
+    Ok(app.redirect(Session::leaving(state), url.as_str()).await)
+}
+
+/// The issuer sends the browser back here; `state` shows that the sign-out began here.
+async fn signed_out(State(app): Shared, browser: Browser, answer: Answer) -> Reply {
+    let mut sessions = app.sessions.lock().await;
+    let expected = sessions.find(&browser).and_then(|session| session.leaving.as_ref());
+    expected
+        .filter(|state| answer.state.as_ref() == Some(state))
+        .context("This browser began no sign-out. The start page shows if you are signed in.")?;
+    Ok(app.page(context! { view => "signed_out" })?)
+}

@@ -1,0 +1,327 @@
+//! What every web application needs, whoever signs its people in: sessions, pages, errors.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Error, anyhow, ensure};
+use axum::extract::{FromRequestParts, Query, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use openidconnect::{
+    AdditionalClaims, AsyncHttpClient, AuthorizationCode, ClientId, CsrfToken, HttpRequest, HttpResponse,
+    IssuerUrl,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tera::{Context, Tera, context};
+use tokio::sync::Mutex;
+
+use crate::{App, Attempt, Config, SignedIn};
+
+impl App {
+    pub(crate) fn new(config: Config) -> Result<Self, Error> {
+        let issuer = IssuerUrl::new(config.issuer.clone()).context("the issuer is not a URL")?;
+        let base_url = IssuerUrl::new(config.base_url.clone()).context("the base URL is not a URL")?;
+        let origin = base_url.url().origin().ascii_serialization();
+        ensure!(config.base_url == origin, "write the base URL as {origin}");
+        let mut tera = Tera::new();
+        tera.add_raw_template("page.html", include_str!("../page/page.html"))?;
+        let (provider, sessions) = (Mutex::default(), Mutex::default());
+        Ok(Self { config, issuer, http: Http::new()?, tera, provider, sessions })
+    }
+
+    pub(crate) fn client_id(&self) -> ClientId {
+        ClientId::new(self.config.client_id.clone())
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.config.base_url)
+    }
+
+    /// Keeps `session` under a new id and sends the browser on with it.
+    ///
+    /// The cookie is out of reach of scripts; `Lax` sends it when the issuer redirects the browser back here,
+    /// but not when another site posts a form.
+    pub(crate) async fn redirect(&self, session: Session, to: &str) -> Response {
+        let id = self.sessions.lock().await.put(session);
+        let secure = if self.config.base_url.starts_with("https:") { "; Secure" } else { "" };
+        let cookie = format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Lax{secure}");
+        ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response()
+    }
+
+    pub(crate) fn page(&self, mut context: Context) -> Result<Response, Error> {
+        context.insert("issuer", &self.config.issuer);
+        context.insert("client_id", &self.config.client_id);
+        context.insert("base_url", &self.config.base_url);
+        Ok(Html(self.tera.render("page.html", &context)?).into_response())
+    }
+
+    /// Is this our own form? To a browser all ports of localhost are one *site*, so `SameSite` lets their
+    /// forms pass. But it says from which *origin* a form came; what says nothing is not a browser.
+    fn is_own(&self, headers: &HeaderMap) -> bool {
+        match headers.get("sec-fetch-site") {
+            Some(site) => site == "same-origin",
+            None => headers.get(header::ORIGIN).is_none_or(|it| *it == self.config.base_url),
+        }
+    }
+
+    /// `form-action` names the issuer because signing out is a form that ends in a redirect to it: with
+    /// 'self' alone, Chromium stops that without a word.
+    fn headers(&self) -> [(header::HeaderName, String); 4] {
+        let issuer = self.issuer.url().origin().ascii_serialization();
+        let policy = format!(
+            "default-src 'none'; style-src 'self'; form-action 'self' {issuer}; \
+             base-uri 'none'; frame-ancestors 'none'"
+        );
+        [
+            (header::CONTENT_SECURITY_POLICY, policy),
+            (header::CACHE_CONTROL, "no-store".into()),
+            (header::REFERRER_POLICY, "same-origin".into()),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff".into()),
+        ]
+    }
+}
+
+/// The way to the issuer for the `openidconnect` crate.
+pub(crate) struct Http(reqwest::Client);
+
+impl Http {
+    /// Follows no redirect: our secret would go wherever it points. Does not wait for ever.
+    fn new() -> Result<Self, Error> {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        Ok(Self(client.timeout(Duration::from_secs(10)).build()?))
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for Http {
+    type Error = reqwest::Error;
+    type Future = Pin<Box<dyn Future<Output = reqwest::Result<HttpResponse>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let answer = self.0.execute(request.try_into()?).await?;
+            let (status, headers) = (answer.status(), answer.headers().clone());
+            let mut response = HttpResponse::new(answer.bytes().await?.to_vec());
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            Ok(response)
+        })
+    }
+}
+
+/// Cookies of one host are shared by all its ports, so this one has a name of its own.
+const COOKIE: &str = "example-session";
+
+/// What we remember about one browser.
+#[derive(Default)]
+pub(crate) struct Session {
+    pub(crate) attempt: Option<Attempt>,
+    pub(crate) user: Option<User>,
+    pub(crate) leaving: Option<CsrfToken>,
+}
+
+impl Session {
+    pub(crate) fn of(user: SignedIn) -> Self {
+        Self { user: Some(User(Arc::new(Mutex::new(user)))), ..Self::default() }
+    }
+
+    pub(crate) fn leaving(state: CsrfToken) -> Self {
+        Self { leaving: Some(state), ..Self::default() }
+    }
+}
+
+/// All sessions, oldest first. Strangers can open them, so number and age are bounded.
+#[derive(Default)]
+pub(crate) struct Sessions(VecDeque<(String, Instant, Session)>);
+
+impl Sessions {
+    const MOST: usize = 1_000;
+    const LONGEST: Duration = Duration::from_secs(3_600);
+
+    fn put(&mut self, session: Session) -> String {
+        if self.0.len() >= Self::MOST {
+            self.0.pop_front();
+        }
+        let id = CsrfToken::new_random_len(32).into_secret();
+        self.0.push_back((id.clone(), Instant::now(), session));
+        id
+    }
+
+    pub(crate) fn find(&mut self, Browser(id): &Browser) -> Option<&mut Session> {
+        self.forget_old(Instant::now());
+        let mut sessions = self.0.iter_mut();
+        sessions.find(|(own, _, _)| Some(own) == id.as_ref()).map(|(_, _, session)| session)
+    }
+
+    /// What the browser had, an empty session if nothing; it has nothing afterwards.
+    pub(crate) fn take(&mut self, browser: &Browser) -> Session {
+        self.find(browser).map(std::mem::take).unwrap_or_default()
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        self.0.retain(|(_, opened, _)| now.duration_since(*opened) < Self::LONGEST);
+    }
+}
+
+/// The session id that the browser sent, if any.
+pub(crate) struct Browser(Option<String>);
+
+impl FromRequestParts<Arc<App>> for Browser {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Infallible> {
+        let lines = parts.headers.get_all(header::COOKIE).iter();
+        let mut pairs = lines.filter_map(|line| line.to_str().ok()).flat_map(|it| it.split("; "));
+        let id = pairs.find_map(|pair| pair.strip_prefix(COOKIE)?.strip_prefix('='));
+        Ok(Self(id.map(str::to_owned)))
+    }
+}
+
+/// Proof that somebody is signed in. Whoever works with the tokens holds the lock.
+#[derive(Clone)]
+pub(crate) struct User(pub(crate) Arc<Mutex<SignedIn>>);
+
+impl FromRequestParts<Arc<App>> for User {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let Ok(browser) = Browser::from_request_parts(parts, app).await;
+        let mut sessions = app.sessions.lock().await;
+        let user = sessions.find(&browser).and_then(|session| session.user.clone());
+        Ok(user.context("You are not signed in here. A session ends after an hour.")?)
+    }
+}
+
+/// What the issuer sends back by way of the browser.
+#[derive(Deserialize, FromRequestParts)]
+#[from_request(via(Query), rejection(Failure))]
+pub(crate) struct Answer {
+    pub(crate) code: Option<AuthorizationCode>,
+    pub(crate) state: Option<CsrfToken>,
+    pub(crate) iss: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) error_description: Option<String>,
+}
+
+/// Claims in a userinfo answer that OpenID Connect does not define, kept to be shown.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct OtherClaims(Map<String, Value>);
+
+impl AdditionalClaims for OtherClaims {}
+
+/// An error on its way to the person: first what happened, then what to try.
+pub(crate) struct Failure(Error);
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let by_network = self.0.chain().any(|cause| cause.is::<reqwest::Error>());
+        let status = if by_network { StatusCode::BAD_GATEWAY } else { StatusCode::BAD_REQUEST };
+        let mut response = status.into_response();
+        response.extensions_mut().insert(Arc::new(self.0)); // `guard` makes a page of it
+        response
+    }
+}
+
+pub(crate) async fn not_found() -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, Failure(anyhow!("There is no such page. Go to the start page.")))
+}
+
+pub(crate) async fn style() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/css")], include_str!("../page/style.css"))
+}
+
+/// Stands around every handler: refuses forged posts, shows errors, sets the headers.
+pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut response = if request.method() == Method::POST && !app.is_own(request.headers()) {
+        let failure = Failure(anyhow!("Another site sent you here. Use the buttons of this one."));
+        (StatusCode::FORBIDDEN, failure).into_response()
+    } else {
+        next.run(request).await
+    };
+    if let Some(error) = response.extensions_mut().remove::<Arc<Error>>() {
+        let page = app.page(failed(&error)).map_err(|broken| broken.to_string());
+        response = (response.status(), page).into_response();
+    }
+    (app.headers(), response).into_response()
+}
+
+fn failed(error: &Error) -> Context {
+    let message = error.to_string();
+    let (what, advice) = message.split_once(". ").unwrap_or((&message, "Start again."));
+    let causes = error.chain().map(ToString::to_string).filter(|cause| !message.contains(cause));
+    context! { view => "failed", what, advice, why => &causes.collect::<Vec<_>>().join(": ") }
+}
+
+/// The page of somebody who is signed in.
+pub(crate) fn signed_in(user: &SignedIn) -> Context {
+    let id_token = user.id_token.to_string();
+    let claims = decode(&id_token).and_then(|[_, payload]| payload.as_object().cloned());
+    context! {
+        view => "signed_in",
+        notice => user.notice,
+        claims => &claims.into_iter().flatten().collect::<Vec<_>>(),
+        tokens => &[token("ID token", &id_token), token("Access token", user.access_token.secret())],
+        userinfo => &user.userinfo.as_ref().map(|claims| format!("{claims:#}")),
+        can_refresh => &user.refresh_token.is_some(),
+    }
+}
+
+fn token(name: &str, raw: &str) -> Value {
+    json!({ "name": name, "raw": raw, "parts": decode(raw).map(|it| it.map(|it| format!("{it:#}"))) })
+}
+
+/// Header and payload of a JWT, for display: nothing is verified here.
+fn decode(jwt: &str) -> Option<[Value; 2]> {
+    let json = |part| serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+    match jwt.split('.').collect::<Vec<_>>()[..] {
+        [header, payload, _signature] => Some([json(header)?, json(payload)?]),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_session_makes_room_for_the_newest() {
+        let mut sessions = Sessions::default();
+        let mut open = || Browser(Some(sessions.put(Session::default())));
+        let browsers: Vec<_> = (0..=Sessions::MOST).map(|_| open()).collect();
+        assert_eq!(sessions.0.len(), Sessions::MOST);
+        assert!(sessions.find(&browsers[0]).is_none());
+        assert!(sessions.find(&browsers[1]).is_some());
+        assert!(sessions.find(&Browser(None)).is_none());
+    }
+
+    #[test]
+    fn a_session_ends_after_an_hour() {
+        let mut sessions = Sessions::default();
+        let browser = Browser(Some(sessions.put(Session::default())));
+        let end = Instant::now() + Sessions::LONGEST;
+        sessions.forget_old(end - Duration::from_secs(60));
+        assert!(sessions.find(&browser).is_some());
+        sessions.forget_old(end);
+        assert!(sessions.find(&browser).is_none());
+    }
+
+    #[test]
+    fn a_jwt_is_decoded_and_an_opaque_token_is_not() {
+        let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2ln";
+        assert_eq!(decode(jwt), Some([json!({ "alg": "RS256" }), json!({ "sub": "ada" })]));
+        for opaque in ["", "opaque", "a.b", "a.b.c", &format!("{jwt}.x")] {
+            assert_eq!(decode(opaque), None, "{opaque}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Relying applications.
+
+use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
+use idp_core::oauth::scope::Scope;
+use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
+use idp_core::secret::Digest;
+use idp_core::text::DisplayText;
+
+use crate::db::{Reader, Tx, on};
+use crate::error::StoreError;
+use crate::row::{Origin, moment};
+
+/// What people see of an application's name.
+const LONGEST_NAME: usize = 60;
+
+#[derive(sqlx::FromRow)]
+struct ClientRow {
+    id: String,
+    name: String,
+    auth_method: String,
+    secret_digest: Option<String>,
+    redirect_uris: String,
+    loopback_port: bool,
+    post_logout_redirect_uris: String,
+    home_uri: Option<String>,
+    scope: String,
+    pkce: String,
+    consent: String,
+    id_token_alg: String,
+    access_token_alg: String,
+    enabled: bool,
+    epoch: i64,
+    created_at: i64,
+}
+
+impl ClientRow {
+    fn parse(self) -> Result<Client, StoreError> {
+        let row = Origin { table: "clients", id: &self.id };
+        let digest = |text: String| row.value("secret_digest", Digest::from_stored(&text));
+        let uri = |text: String| row.value("home_uri", RedirectUri::parse(&text).ok());
+        Ok(Client {
+            id: row.value("id", ClientId::parse(&self.id).ok())?,
+            name: DisplayText::new(&self.name, LONGEST_NAME),
+            auth_method: row.value("auth_method", AuthMethod::from_stored(&self.auth_method))?,
+            secret: self.secret_digest.map(digest).transpose()?,
+            redirect_uris: row.value("redirect_uris", serde_json::from_str(&self.redirect_uris).ok())?,
+            redirect_match: if self.loopback_port {
+                RedirectMatch::LoopbackPort
+            } else {
+                RedirectMatch::Exact
+            },
+            post_logout_redirect_uris: row.value(
+                "post_logout_redirect_uris",
+                serde_json::from_str(&self.post_logout_redirect_uris).ok(),
+            )?,
+            home_uri: self.home_uri.map(uri).transpose()?,
+            scope: row.value("scope", Scope::parse(&self.scope).ok())?,
+            pkce: row.value("pkce", PkcePolicy::from_stored(&self.pkce))?,
+            consent: row.value("consent", ConsentPolicy::from_stored(&self.consent))?,
+            id_token_alg: row.value("id_token_alg", SigningAlg::from_stored(&self.id_token_alg))?,
+            access_token_alg: row
+                .value("access_token_alg", SigningAlg::from_stored(&self.access_token_alg))?,
+            enabled: self.enabled,
+            epoch: self.epoch,
+            created_at: moment(self.created_at),
+        })
+    }
+}
+
+impl Reader {
+    /// The application of this id, enabled or not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn client(&mut self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        const SQL: &str = "SELECT * FROM clients WHERE id = $1";
+        let row: Option<ClientRow> =
+            on!(self, c => sqlx::query_as(SQL).bind(id.as_str()).fetch_optional(c).await)?;
+        row.map(ClientRow::parse).transpose()
+    }
+
+    /// Up to `limit` applications whose id comes after `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn clients(&mut self, after: Option<&ClientId>, limit: i64) -> Result<Vec<Client>, StoreError> {
+        const SQL: &str = "SELECT * FROM clients WHERE id > $1 ORDER BY id LIMIT $2";
+        let after = after.map(ClientId::as_str).unwrap_or_default();
+        let rows: Vec<ClientRow> =
+            on!(self, c => sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(c).await)?;
+        rows.into_iter().map(ClientRow::parse).collect()
+    }
+}
+
+impl Tx {
+    /// Registers an application. `false` when the id is taken; nothing is changed then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn insert_client(&mut self, client: &Client) -> Result<bool, StoreError> {
+        const SQL: &str = "INSERT INTO clients (id, name, auth_method, secret_digest, redirect_uris, loopback_port, \
+            post_logout_redirect_uris, home_uri, scope, pkce, consent, id_token_alg, access_token_alg, enabled, \
+            epoch, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+            ON CONFLICT (id) DO NOTHING";
+        let made = on!(self, c => sqlx::query(SQL)
+            .bind(client.id.as_str()).bind(client.name.as_str()).bind(client.auth_method.as_str())
+            .bind(client.secret.as_ref().map(Digest::as_str)).bind(json(&client.redirect_uris))
+            .bind(client.redirect_match == RedirectMatch::LoopbackPort)
+            .bind(json(&client.post_logout_redirect_uris))
+            .bind(client.home_uri.as_ref().map(RedirectUri::as_str)).bind(client.scope.to_string())
+            .bind(client.pkce.as_str()).bind(client.consent.as_str()).bind(client.id_token_alg.as_str())
+            .bind(client.access_token_alg.as_str()).bind(client.enabled).bind(client.epoch)
+            .bind(client.created_at.millis())
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(made == 1)
+    }
+
+    /// Switches an application on or off. Switching off ends its grants. `false`: no such application, or it is
+    /// in that state already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_client_enabled(&mut self, id: &ClientId, enabled: bool) -> Result<bool, StoreError> {
+        const SQL: &str =
+            "UPDATE clients SET enabled = $2, epoch = epoch + 1 WHERE id = $1 AND enabled <> $2";
+        let changed = on!(self, c => sqlx::query(SQL)
+            .bind(id.as_str()).bind(enabled).execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(changed == 1)
+    }
+}
+
+/// A JSON array of strings.
+fn json(uris: &[RedirectUri]) -> String {
+    serde_json::Value::from(uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>()).to_string()
+}

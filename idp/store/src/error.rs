@@ -1,0 +1,61 @@
+//! What can go wrong in the store. "Not found" is no error but an `Option`.
+
+/// A failed read or write.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Something of this name exists already.
+    #[error("there is already such a {0}")]
+    Conflict(&'static str),
+    /// A row holds what this program never wrote.
+    #[error("{table}.{column} of row {id} is corrupt")]
+    Corrupt {
+        /// Table.
+        table: &'static str,
+        /// Column.
+        column: &'static str,
+        /// Primary key, or what is known of it.
+        id: String,
+    },
+    /// The database cannot be used at present: it is away, full, or too busy.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// Two transactions met; the write can be tried again.
+    #[error("the database asked for another try: {0}")]
+    Again(String),
+    /// The write panicked and was undone.
+    #[error("a write panicked and was undone")]
+    Panicked,
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|e| e.code()).unwrap_or_default();
+        match code.as_ref() {
+            // serialization_failure, deadlock_detected
+            "40001" | "40P01" => Self::Again(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Not a URL this program knows.
+    #[error("`{0}` is not a database URL; use sqlite:FILE or postgres://USER@HOST/NAME")]
+    Url(String),
+    /// The database does not answer.
+    #[error("the database does not open: {0}")]
+    Connect(#[from] sqlx::Error),
+    /// A newer program has been here.
+    #[error(
+        "the database has migration {0}, which this program does not know: it was made by a newer version"
+    )]
+    Newer(i64),
+    /// A migration failed, or was edited after it ran.
+    #[error("migration failed: {0}")]
+    Migrate(String),
+    /// It must be migrated first.
+    #[error("the database lacks {0} migration(s); run `idp db migrate`")]
+    Behind(usize),
+}

@@ -1,0 +1,272 @@
+//! Codes and grants. Whether a grant lives is one question everywhere: user active, application enabled, no
+//! epoch raised since, not revoked, its session not ended unless it is an offline one.
+
+use idp_core::client::ClientId;
+use idp_core::ids::{GrantId, SessionId, UserId};
+use idp_core::oauth::grant::{Grant, GrantFacts, IssuedCode};
+use idp_core::oauth::scope::Scope;
+use idp_core::redirect_uri::RedirectUri;
+use idp_core::session::Authentication;
+use idp_core::single_use::{AuthorizationCode, SingleUseDigest};
+use idp_core::time::Timestamp;
+use idp_core::user::User;
+
+use crate::db::{Reader, Tx, on};
+use crate::error::StoreError;
+use crate::row::{Origin, moment};
+use crate::users::UserRow;
+
+/// A code that was just consumed, with the epochs it was issued under.
+#[derive(Clone, Debug)]
+pub struct ConsumedCode {
+    /// What it stands for.
+    pub code: IssuedCode,
+    epochs: Epochs,
+}
+
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+struct Epochs {
+    user_epoch: i64,
+    client_epoch: i64,
+    global_epoch: i64,
+}
+
+/// A grant, and whether it lives.
+#[derive(Clone, Debug)]
+pub struct StoredGrant {
+    /// The grant.
+    pub grant: Grant,
+    /// Whether nothing but time could have ended it.
+    pub live: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct FactsRow {
+    grant_id: String,
+    client_id: String,
+    user_id: String,
+    session_id: String,
+    scope: String,
+    auth_time: i64,
+    authentication: String,
+}
+
+impl FactsRow {
+    fn parse(&self, table: &'static str) -> Result<GrantFacts, StoreError> {
+        let row = Origin { table, id: &self.grant_id };
+        Ok(GrantFacts {
+            id: row.parsed::<GrantId>("id", &self.grant_id)?,
+            client_id: row.value("client_id", ClientId::parse(&self.client_id).ok())?,
+            user_id: row.parsed::<UserId>("user_id", &self.user_id)?,
+            session_id: row.parsed::<SessionId>("session_id", &self.session_id)?,
+            scope: row.value("scope", Scope::parse(&self.scope).ok())?,
+            auth_time: moment(self.auth_time),
+            authentication: row.value("authentication", Authentication::from_stored(&self.authentication))?,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct CodeRow {
+    #[sqlx(flatten)]
+    facts: FactsRow,
+    redirect_uri: String,
+    nonce: Option<String>,
+    code_challenge: Option<String>,
+    expires_at: i64,
+    #[sqlx(flatten)]
+    epochs: Epochs,
+}
+
+#[derive(sqlx::FromRow)]
+struct GrantRow {
+    #[sqlx(flatten)]
+    facts: FactsRow,
+    generation: i64,
+    idle_expires_at: i64,
+    expires_at: i64,
+    live: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct SubjectRow {
+    #[sqlx(flatten)]
+    user: UserRow,
+}
+
+impl Tx {
+    /// Stores a code's digest, if at this very moment user, application and session all live; `false` if not.
+    /// The epochs are taken down with it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn insert_code(
+        &mut self,
+        digest: &SingleUseDigest<AuthorizationCode>,
+        code: &IssuedCode,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "INSERT INTO codes (digest, grant_id, client_id, user_id, session_id, scope, \
+            redirect_uri, nonce, code_challenge, auth_time, authentication, user_epoch, client_epoch, \
+            global_epoch, expires_at) \
+            SELECT $1, $2, c.id, u.id, s.id, $6, $7, $8, $9, $10, $11, u.epoch, c.epoch, e.value, $12 \
+            FROM clients c, users u, sessions s, epochs e \
+            WHERE c.id = $3 AND c.enabled = TRUE AND u.id = $4 AND u.state = 'active' \
+            AND s.id = $5 AND s.user_id = u.id AND s.ended_at IS NULL AND s.user_epoch = u.epoch \
+            AND e.name = 'global' AND s.global_epoch = e.value";
+        let facts = &code.facts;
+        let made = on!(self, c => sqlx::query(SQL)
+            .bind(digest.as_str()).bind(facts.id.to_string()).bind(facts.client_id.as_str())
+            .bind(facts.user_id.to_string()).bind(facts.session_id.to_string()).bind(facts.scope.to_string())
+            .bind(code.redirect_uri.as_str()).bind(code.nonce.as_deref()).bind(code.code_challenge.as_deref())
+            .bind(facts.auth_time.millis()).bind(facts.authentication.as_str()).bind(code.expires_at.millis())
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(made == 1)
+    }
+
+    /// Consumes a code for the client that owns it. Of any number of callers exactly one gets it; a foreign
+    /// client changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn consume_code(
+        &mut self,
+        digest: &SingleUseDigest<AuthorizationCode>,
+        client: &ClientId,
+        now: Timestamp,
+    ) -> Result<Option<ConsumedCode>, StoreError> {
+        const SQL: &str = "UPDATE codes SET consumed_at = $3 \
+            WHERE digest = $1 AND client_id = $2 AND consumed_at IS NULL \
+            RETURNING grant_id, client_id, user_id, session_id, scope, auth_time, authentication, \
+            redirect_uri, nonce, code_challenge, expires_at, user_epoch, client_epoch, global_epoch";
+        let row: Option<CodeRow> = on!(self, c => sqlx::query_as(SQL)
+            .bind(digest.as_str()).bind(client.as_str()).bind(now.millis()).fetch_optional(c).await)?;
+        let Some(row) = row else { return Ok(None) };
+        let origin = Origin { table: "codes", id: &row.facts.grant_id };
+        let code = IssuedCode {
+            facts: row.facts.parse("codes")?,
+            redirect_uri: origin.value("redirect_uri", RedirectUri::parse(&row.redirect_uri).ok())?,
+            nonce: row.nonce,
+            code_challenge: row.code_challenge,
+            expires_at: moment(row.expires_at),
+        };
+        Ok(Some(ConsumedCode { code, epochs: row.epochs }))
+    }
+
+    /// A code that could not be consumed: if its own client used it before, everything that came of it is
+    /// revoked (RFC 6749 section 4.1.2). Answers the grant, when there was such a code.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revoke_replayed(
+        &mut self,
+        digest: &SingleUseDigest<AuthorizationCode>,
+        client: &ClientId,
+        now: Timestamp,
+    ) -> Result<Option<GrantId>, StoreError> {
+        const SQL: &str = "SELECT grant_id FROM codes WHERE digest = $1 AND client_id = $2";
+        let found: Option<String> = on!(self, c => sqlx::query_scalar(SQL)
+            .bind(digest.as_str()).bind(client.as_str()).fetch_optional(c).await)?;
+        let Some(id) = found else { return Ok(None) };
+        let id: GrantId = Origin { table: "codes", id: &id }.parsed("grant_id", &id)?;
+        self.revoke_grant(id, now).await?;
+        Ok(Some(id))
+    }
+
+    /// Stores the grant of a redeemed code, if everything the code was issued under still lives; `false` if not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn insert_grant(
+        &mut self,
+        grant: &Grant,
+        code: &ConsumedCode,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "INSERT INTO grants (id, client_id, user_id, session_id, scope, auth_time, \
+            authentication, generation, user_epoch, client_epoch, global_epoch, offline, created_at, \
+            idle_expires_at, expires_at) \
+            SELECT $1, c.id, u.id, s.id, $5, $6, $7, $8, u.epoch, c.epoch, e.value, $9, $10, $11, $12 \
+            FROM clients c, users u, sessions s, epochs e \
+            WHERE c.id = $2 AND c.enabled = TRUE AND c.epoch = $13 AND u.id = $3 AND u.state = 'active' \
+            AND u.epoch = $14 AND s.id = $4 AND s.ended_at IS NULL AND e.name = 'global' AND e.value = $15";
+        let (facts, epochs) = (&grant.facts, code.epochs);
+        let made = on!(self, c => sqlx::query(SQL)
+            .bind(facts.id.to_string()).bind(facts.client_id.as_str()).bind(facts.user_id.to_string())
+            .bind(facts.session_id.to_string()).bind(facts.scope.to_string()).bind(facts.auth_time.millis())
+            .bind(facts.authentication.as_str()).bind(grant.generation).bind(facts.is_offline())
+            .bind(now.millis()).bind(grant.idle_expires_at.millis()).bind(grant.expires_at.millis())
+            .bind(epochs.client_epoch).bind(epochs.user_epoch).bind(epochs.global_epoch)
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(made == 1)
+    }
+
+    /// Moves a grant from this generation to the next; `false` when it is at another one by now, or revoked.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rotate_grant(
+        &mut self,
+        id: GrantId,
+        generation: i64,
+        idle_expires_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE grants SET generation = generation + 1, idle_expires_at = $3 \
+            WHERE id = $1 AND generation = $2 AND revoked_at IS NULL";
+        let moved = on!(self, c => sqlx::query(SQL)
+            .bind(id.to_string()).bind(generation).bind(idle_expires_at.millis())
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(moved == 1)
+    }
+
+    /// Revokes a grant and with it every token of it. `false`: it was revoked before, or is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revoke_grant(&mut self, id: GrantId, now: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE grants SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+        let revoked = on!(self, c => sqlx::query(SQL)
+            .bind(id.to_string()).bind(now.millis()).execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(revoked == 1)
+    }
+}
+
+impl Reader {
+    /// A grant and whether it lives.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn grant(&mut self, id: GrantId) -> Result<Option<StoredGrant>, StoreError> {
+        const SQL: &str = "SELECT g.id AS grant_id, g.client_id, g.user_id, g.session_id, g.scope, g.auth_time, \
+            g.authentication, g.generation, g.idle_expires_at, g.expires_at, \
+            (g.revoked_at IS NULL AND u.state = 'active' AND u.epoch = g.user_epoch AND c.enabled = TRUE \
+            AND c.epoch = g.client_epoch AND e.value = g.global_epoch) AS live \
+            FROM grants g JOIN users u ON u.id = g.user_id JOIN clients c ON c.id = g.client_id \
+            JOIN epochs e ON e.name = 'global' WHERE g.id = $1";
+        let row: Option<GrantRow> =
+            on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(c).await)?;
+        let Some(row) = row else { return Ok(None) };
+        let grant = Grant {
+            facts: row.facts.parse("grants")?,
+            generation: row.generation,
+            idle_expires_at: moment(row.idle_expires_at),
+            expires_at: moment(row.expires_at),
+        };
+        Ok(Some(StoredGrant { grant, live: row.live }))
+    }
+
+    /// The person behind an access token of this grant, if the grant still lives: one read, by primary keys.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn subject_of_grant(&mut self, id: GrantId) -> Result<Option<User>, StoreError> {
+        const SQL: &str = "SELECT u.id, u.email, u.name, u.state, u.epoch, u.created_at, u.updated_at \
+            FROM grants g JOIN users u ON u.id = g.user_id JOIN clients c ON c.id = g.client_id \
+            JOIN epochs e ON e.name = 'global' JOIN sessions s ON s.id = g.session_id \
+            WHERE g.id = $1 AND g.revoked_at IS NULL AND u.state = 'active' AND u.epoch = g.user_epoch \
+            AND c.enabled = TRUE AND c.epoch = g.client_epoch AND e.value = g.global_epoch \
+            AND (g.offline = TRUE OR s.ended_at IS NULL)";
+        let row: Option<SubjectRow> =
+            on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(c).await)?;
+        row.map(|row| row.user.parse()).transpose()
+    }
+}

@@ -1,0 +1,159 @@
+//! SQLite's one writer. Writes that wait for it run as savepoints of one transaction and are all answered
+//! after its one commit: the disk's sync is shared, and no answer leaves before it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Mutex;
+
+use futures_util::FutureExt;
+use sqlx::SqlitePool;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::db::{Connection, Job, Tx};
+use crate::error::StoreError;
+
+/// Writes that may share one commit.
+const GROUP: usize = 100;
+/// Writes that may wait; more are told to come back.
+const QUEUE: usize = 1024;
+
+pub(crate) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Waiting>>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A write in the queue, whatever its types.
+trait Waiting: Send {
+    /// Runs it and keeps the outcome.
+    fn run<'t>(&'t mut self, tx: &'t mut Tx) -> futures_util::future::BoxFuture<'t, ()>;
+    /// Whether its changes are to be kept.
+    fn keeps(&self) -> bool;
+    /// Tells the caller, once the group's fate is known.
+    fn answer(self: Box<Self>, commit: Result<(), StoreError>);
+}
+
+struct Pending<I, T, F> {
+    input: I,
+    job: F,
+    outcome: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<I, T, F> Waiting for Pending<I, T, F>
+where
+    I: Send + Sync,
+    T: Send,
+    F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T> + Send + Sync,
+{
+    fn run<'t>(&'t mut self, tx: &'t mut Tx) -> futures_util::future::BoxFuture<'t, ()> {
+        Box::pin(async move {
+            let (job, input) = (&self.job, &self.input);
+            let outcome = AssertUnwindSafe(async move { job(tx, input).await }).catch_unwind().await;
+            self.outcome = Some(outcome.unwrap_or(Err(StoreError::Panicked)));
+        })
+    }
+
+    fn keeps(&self) -> bool {
+        matches!(self.outcome, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, commit: Result<(), StoreError>) {
+        let never = || Err(StoreError::Unavailable("the write was not run".to_owned()));
+        let outcome = match (self.outcome, commit) {
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (Some(Err(error)), _) => Err(error),
+            (_, Err(error)) => Err(error),
+            (None, Ok(())) => never(),
+        };
+        // A caller that hung up has no use for the answer; the write stands.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+impl Writer {
+    pub(crate) fn start(pool: SqlitePool) -> Self {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let task = tokio::spawn(work(pool, queue));
+        Self { queue: Mutex::new(Some(sender)), task: Mutex::new(Some(task)) }
+    }
+
+    pub(crate) async fn write<I, T, F>(&self, input: I, job: F) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+    {
+        let stopped = || StoreError::Unavailable("the writer has stopped".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let sender = lock(&self.queue).clone().ok_or_else(stopped)?;
+        sender
+            .try_send(Box::new(Pending { input, job, outcome: None, reply }))
+            .map_err(|_| StoreError::Unavailable("too many writes are waiting".to_owned()))?;
+        drop(sender);
+        answer.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Takes no more writes and waits for those in the queue.
+    pub(crate) async fn stop(&self) {
+        drop(lock(&self.queue).take());
+        let task = lock(&self.task).take();
+        if let Some(task) = task {
+            let _ = task.await;
+        }
+    }
+}
+
+/// A panic elsewhere while the lock was held leaves the value as it was: both are only ever taken whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+async fn work(pool: SqlitePool, mut queue: mpsc::Receiver<Box<dyn Waiting>>) {
+    while let Some(first) = queue.recv().await {
+        let mut group = vec![first];
+        let commit = commit_group(&pool, &mut queue, &mut group).await;
+        for write in group {
+            write.answer(commit.clone());
+        }
+    }
+}
+
+async fn commit_group(
+    pool: &SqlitePool,
+    queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
+    group: &mut Vec<Box<dyn Waiting>>,
+) -> Result<(), StoreError> {
+    let mut tx = Tx::new(Connection::Sqlite(pool.acquire().await?));
+    // IMMEDIATE: a transaction that begins as a reader cannot become the writer later.
+    tx.steer("BEGIN IMMEDIATE").await?;
+    let done = run_group(&mut tx, queue, group).await;
+    let end = match done {
+        Ok(()) => tx.steer("COMMIT").await,
+        Err(error) => Err(error),
+    };
+    if end.is_err() && tx.steer("ROLLBACK").await.is_err() {
+        tx.discard();
+    }
+    end
+}
+
+async fn run_group(
+    tx: &mut Tx,
+    queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
+    group: &mut Vec<Box<dyn Waiting>>,
+) -> Result<(), StoreError> {
+    let mut next = 0;
+    while next < group.len() {
+        tx.steer("SAVEPOINT write").await?;
+        group[next].run(tx).await;
+        if !group[next].keeps() {
+            tx.steer("ROLLBACK TO write").await?;
+        }
+        tx.steer("RELEASE write").await?;
+        next += 1;
+        if next == group.len() && next < GROUP {
+            group.extend(queue.try_recv());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Signing keys and the server's own MAC key: shared by all nodes, private halves sealed.
+
+use idp_core::time::Timestamp;
+
+use crate::db::{Reader, Tx, on};
+use crate::error::StoreError;
+use crate::row::{Origin, moment};
+
+/// Where a key is in its life. The next one is published before it signs, so that every cache has it in time;
+/// a retiring one stays published until the last token it signed has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// Published, does not sign yet.
+    Next,
+    /// Signs.
+    Active,
+    /// Published, signs no more.
+    Retiring,
+}
+
+impl KeyState {
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Active => "active",
+            Self::Retiring => "retiring",
+        }
+    }
+
+    fn from_stored(text: &str) -> Option<Self> {
+        [Self::Next, Self::Active, Self::Retiring].into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// A key as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKey {
+    /// The `kid`; for a MAC key any unique name.
+    pub id: String,
+    /// `RS256`, `ES256` or `mac`.
+    pub purpose: String,
+    /// Where it is in its life.
+    pub state: KeyState,
+    /// The public JWK; a MAC key has none.
+    pub public_jwk: Option<String>,
+    /// Sealed under the key-encryption key.
+    pub sealed_private: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+#[derive(sqlx::FromRow)]
+struct KeyRow {
+    id: String,
+    purpose: String,
+    state: String,
+    public_jwk: Option<String>,
+    sealed_private: String,
+    created_at: i64,
+}
+
+impl Reader {
+    /// Every key, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keys(&mut self) -> Result<Vec<StoredKey>, StoreError> {
+        const SQL: &str = "SELECT id, purpose, state, public_jwk, sealed_private, created_at FROM keys \
+            ORDER BY created_at, id";
+        let rows: Vec<KeyRow> = on!(self, c => sqlx::query_as(SQL).fetch_all(c).await)?;
+        let parse = |row: KeyRow| {
+            let origin = Origin { table: "keys", id: &row.id };
+            Ok(StoredKey {
+                state: origin.value("state", KeyState::from_stored(&row.state))?,
+                id: row.id,
+                purpose: row.purpose,
+                public_jwk: row.public_jwk,
+                sealed_private: row.sealed_private,
+                created_at: moment(row.created_at),
+            })
+        };
+        rows.into_iter().map(parse).collect()
+    }
+}
+
+impl Tx {
+    /// Stores a key. `false`: there is an active one for the purpose already, another node was first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn insert_key(&mut self, key: &StoredKey) -> Result<bool, StoreError> {
+        const SQL: &str = "INSERT INTO keys (id, purpose, state, public_jwk, sealed_private, created_at) \
+            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+        let made = on!(self, c => sqlx::query(SQL)
+            .bind(key.id.as_str()).bind(key.purpose.as_str()).bind(key.state.as_str())
+            .bind(key.public_jwk.as_deref()).bind(key.sealed_private.as_str()).bind(key.created_at.millis())
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(made == 1)
+    }
+}

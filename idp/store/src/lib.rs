@@ -1,0 +1,39 @@
+//! What the identity provider remembers, on SQLite and on PostgreSQL.
+//!
+//! Nothing else knows SQL. Every statement is written once and runs on both engines; `read` hands a closure a
+//! [`Reader`], `write` hands it a [`Tx`] that can do all a reader can and also change things. A write is one
+//! transaction: `Ok` commits it, also when the value says "refused"; `Err` undoes it.
+
+mod audit;
+mod cleanup;
+mod clients;
+mod consents;
+mod db;
+mod error;
+mod flows;
+mod grants;
+mod group_commit;
+mod keys;
+mod migrate;
+mod outbox;
+mod registrations;
+mod roles;
+mod row;
+mod sessions;
+mod single_use;
+mod throttles;
+mod users;
+
+pub use audit::{Actor, AuditEvent, AuditRecord, Origin};
+pub use db::{Engine, Job, Reader, Store, Tx};
+pub use error::{OpenError, StoreError};
+pub use flows::Flow;
+pub use grants::{ConsumedCode, StoredGrant};
+pub use keys::{KeyState, StoredKey};
+pub use migrate::MigrationStatus;
+pub use outbox::{Mail, MailKind};
+pub use registrations::{Activation, Attempt, NewAttempt};
+pub use roles::Role;
+pub use sessions::{NewSession, SignedIn};
+pub use throttles::Counted;
+pub use users::Credentials;

@@ -1,0 +1,73 @@
+//! Migrations: one set for both engines, compiled in.
+
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
+
+use crate::db::{Pools, Store};
+use crate::error::OpenError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
+/// One migration and whether the database has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationStatus {
+    /// Its number.
+    pub version: i64,
+    /// Its name.
+    pub name: String,
+    /// Whether it was applied.
+    pub applied: bool,
+}
+
+impl Store {
+    /// Brings the schema up to this program's. Several nodes may do so at once.
+    ///
+    /// # Errors
+    /// [`OpenError::Newer`] when a newer program was here, [`OpenError::Migrate`] when a migration fails.
+    pub async fn migrate(&self) -> Result<(), OpenError> {
+        let outcome = match self.pools() {
+            Pools::Sqlite(pool) => MIGRATIONS.run(pool).await,
+            Pools::Postgres(pool) => MIGRATIONS.run(pool).await,
+        };
+        outcome.map_err(|error| match error {
+            MigrateError::VersionMissing(version) => OpenError::Newer(version),
+            other => OpenError::Migrate(other.to_string()),
+        })
+    }
+
+    /// Which migrations the database has.
+    ///
+    /// # Errors
+    /// [`OpenError`], [`OpenError::Newer`] also here.
+    pub async fn migrations(&self) -> Result<Vec<MigrationStatus>, OpenError> {
+        let applied = match self.pools() {
+            Pools::Sqlite(pool) => applied(&mut *pool.acquire().await?).await,
+            Pools::Postgres(pool) => applied(&mut *pool.acquire().await?).await,
+        };
+        let applied = applied.map_err(|error| OpenError::Migrate(error.to_string()))?;
+        let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+        if let Some(newer) = applied.iter().find(|version| **version > newest) {
+            return Err(OpenError::Newer(*newer));
+        }
+        let status = MIGRATIONS.iter().map(|migration| MigrationStatus {
+            version: migration.version,
+            name: migration.description.to_string(),
+            applied: applied.contains(&migration.version),
+        });
+        Ok(status.collect())
+    }
+
+    /// Refuses a database whose schema is not this program's.
+    ///
+    /// # Errors
+    /// [`OpenError::Behind`] or [`OpenError::Newer`].
+    pub async fn require_current(&self) -> Result<(), OpenError> {
+        let missing = self.migrations().await?.iter().filter(|status| !status.applied).count();
+        if missing == 0 { Ok(()) } else { Err(OpenError::Behind(missing)) }
+    }
+}
+
+async fn applied<C: Migrate>(connection: &mut C) -> Result<Vec<i64>, MigrateError> {
+    connection.ensure_migrations_table("_sqlx_migrations").await?;
+    let applied = connection.list_applied_migrations("_sqlx_migrations").await?;
+    Ok(applied.into_iter().map(|migration| migration.version).collect())
+}

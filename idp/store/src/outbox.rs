@@ -1,0 +1,160 @@
+//! Mail on its way: written with the action that causes it, sent by a task afterwards. A row holds neither
+//! link nor token, so a stolen outbox opens nothing.
+
+use std::time::Duration;
+
+use idp_core::ids::MailId;
+use idp_core::time::{DAY, Timestamp};
+use idp_core::user::{Email, FullName};
+
+use crate::db::{Reader, Tx, on};
+use crate::error::StoreError;
+use crate::row::{Origin, moment};
+
+/// Which mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MailKind {
+    /// Proves an address: link and code.
+    Activation,
+    /// Somebody registered under the address of an account.
+    AlreadyRegistered,
+    /// The account was locked for a while.
+    Locked,
+    /// The account is active.
+    Welcome,
+}
+
+impl MailKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Activation, Self::AlreadyRegistered, Self::Locked, Self::Welcome];
+
+    /// The stored word, also the name of the mail's templates.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Activation => "activation",
+            Self::AlreadyRegistered => "already_registered",
+            Self::Locked => "locked",
+            Self::Welcome => "welcome",
+        }
+    }
+}
+
+/// A mail to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// Its id.
+    pub id: MailId,
+    /// Which one.
+    pub kind: MailKind,
+    /// To whom.
+    pub recipient: Email,
+    /// Their name.
+    pub name: FullName,
+    /// What it is about: the registration of an activation, else the user.
+    pub subject: String,
+    /// A span the text names, in minutes.
+    pub minutes: Option<i64>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// How often it was tried.
+    pub attempts: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct MailRow {
+    id: String,
+    kind: String,
+    recipient: String,
+    name: String,
+    subject: String,
+    minutes: Option<i64>,
+    created_at: i64,
+    attempts: i64,
+}
+
+impl MailRow {
+    fn parse(self) -> Result<Mail, StoreError> {
+        let row = Origin { table: "outbox", id: &self.id };
+        let kind = MailKind::ALL.into_iter().find(|kind| kind.as_str() == self.kind);
+        Ok(Mail {
+            id: row.parsed("id", &self.id)?,
+            kind: row.value("kind", kind)?,
+            recipient: row.value("recipient", Email::parse(&self.recipient).ok())?,
+            name: row.value("name", FullName::parse(&self.name).ok())?,
+            subject: self.subject,
+            minutes: self.minutes,
+            created_at: moment(self.created_at),
+            attempts: self.attempts,
+        })
+    }
+}
+
+/// How long a mail is tried.
+const TRIED_FOR: Duration = DAY;
+
+impl Tx {
+    /// Puts a mail into the outbox.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn enqueue_mail(&mut self, mail: &Mail) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO outbox (id, kind, recipient, name, subject, minutes, created_at, due_at, \
+            attempts, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 0, $8)";
+        on!(self, c => sqlx::query(SQL)
+            .bind(mail.id.to_string()).bind(mail.kind.as_str()).bind(mail.recipient.as_str())
+            .bind(mail.name.as_str()).bind(mail.subject.as_str()).bind(mail.minutes)
+            .bind(mail.created_at.millis()).bind(mail.created_at.plus(TRIED_FOR).millis())
+            .execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Takes the mail that has been due longest and keeps other senders off it for `lease`. If the sender dies,
+    /// the mail is due again afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn claim_mail(&mut self, lease: Duration, now: Timestamp) -> Result<Option<Mail>, StoreError> {
+        const SQL: &str = "UPDATE outbox SET due_at = $2, attempts = attempts + 1 WHERE due_at <= $1 AND id = \
+            (SELECT id FROM outbox WHERE due_at <= $1 ORDER BY due_at, id LIMIT 1) \
+            RETURNING id, kind, recipient, name, subject, minutes, created_at, attempts";
+        let row: Option<MailRow> = on!(self, c => sqlx::query_as(SQL)
+            .bind(now.millis()).bind(now.plus(lease).millis()).fetch_optional(c).await)?;
+        row.map(MailRow::parse).transpose()
+    }
+
+    /// Forgets a mail that was handed over or given up.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delete_mail(&mut self, id: MailId) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM outbox WHERE id = $1";
+        on!(self, c => sqlx::query(SQL).bind(id.to_string()).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Keeps a mail that could not be handed over, to be tried again at `due_at`. `false`: it is too old, and
+    /// is forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn postpone_mail(&mut self, id: MailId, due_at: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE outbox SET due_at = $2 WHERE id = $1 AND expires_at > $2";
+        let kept = on!(self, c => sqlx::query(SQL)
+            .bind(id.to_string()).bind(due_at.millis()).execute(c).await.map(|done| done.rows_affected()))?;
+        if kept == 0 {
+            self.delete_mail(id).await?;
+        }
+        Ok(kept == 1)
+    }
+}
+
+impl Reader {
+    /// How many mails wait.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn mails_waiting(&mut self) -> Result<i64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM outbox";
+        Ok(on!(self, c => sqlx::query_scalar(SQL).fetch_one(c).await)?)
+    }
+}

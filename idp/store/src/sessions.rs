@@ -1,0 +1,179 @@
+//! Signed-in browsers.
+
+use idp_core::ids::{SessionId, UserId};
+use idp_core::secret::Digest;
+use idp_core::session::{Authentication, Session, SessionLifetime};
+use idp_core::time::{DAY, Timestamp};
+use idp_core::user::User;
+
+use crate::db::{Reader, Tx, on};
+use crate::error::StoreError;
+use crate::row::{Origin, moment};
+use crate::users::UserRow;
+
+/// A session to be written.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Its id.
+    pub id: SessionId,
+    /// Of the cookie.
+    pub digest: Digest,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// How the person signed in.
+    pub authentication: Authentication,
+    /// Where from.
+    pub client_address: String,
+    /// With what; cleaned and capped.
+    pub user_agent: String,
+}
+
+/// A live session and its active account.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// The session.
+    pub session: Session,
+    /// The account.
+    pub user: User,
+}
+
+#[derive(sqlx::FromRow)]
+struct SignedInRow {
+    session_id: String,
+    auth_time: i64,
+    authentication: String,
+    last_seen_at: i64,
+    session_created_at: i64,
+    #[sqlx(flatten)]
+    user: UserRow,
+}
+
+impl SignedInRow {
+    fn parse(self) -> Result<SignedIn, StoreError> {
+        let user = self.user.parse()?;
+        let row = Origin { table: "sessions", id: &self.session_id };
+        let session = Session {
+            id: row.parsed("id", &self.session_id)?,
+            user_id: user.id,
+            auth_time: moment(self.auth_time),
+            authentication: row.value("authentication", Authentication::from_stored(&self.authentication))?,
+            last_seen_at: moment(self.last_seen_at),
+            created_at: moment(self.session_created_at),
+        };
+        Ok(SignedIn { session, user })
+    }
+}
+
+impl Reader {
+    /// The live session behind a cookie: not ended, not expired, its account active, no epoch raised since.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn signed_in(
+        &mut self,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<SignedIn>, StoreError> {
+        const SQL: &str = "SELECT s.id AS session_id, s.auth_time, s.authentication, s.last_seen_at, \
+            s.created_at AS session_created_at, \
+            u.id, u.email, u.name, u.state, u.epoch, u.created_at, u.updated_at \
+            FROM sessions s JOIN users u ON u.id = s.user_id JOIN epochs e ON e.name = 'global' \
+            WHERE s.digest = $1 AND s.ended_at IS NULL AND s.idle_expires_at > $2 AND s.expires_at > $2 \
+            AND u.state = 'active' AND u.epoch = s.user_epoch AND e.value = s.global_epoch";
+        let row: Option<SignedInRow> = on!(self, c => sqlx::query_as(SQL)
+            .bind(digest.as_str()).bind(now.millis()).fetch_optional(c).await)?;
+        row.map(SignedInRow::parse).transpose()
+    }
+
+    /// Whether an account signed in with this browser before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn knows_browser(
+        &mut self,
+        user: UserId,
+        browser: &Digest,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM known_browsers \
+            WHERE user_id = $1 AND browser_digest = $2 AND expires_at > $3";
+        let found: i64 = on!(self, c => sqlx::query_scalar(SQL)
+            .bind(user.to_string()).bind(browser.as_str()).bind(now.millis()).fetch_one(c).await)?;
+        Ok(found == 1)
+    }
+}
+
+/// How long a browser is known without signing in again.
+const KNOWN_FOR: std::time::Duration = DAY.saturating_mul(180);
+
+impl Tx {
+    /// Begins a session, if the account is active at this very moment; `false` if it is not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn insert_session(
+        &mut self,
+        session: &NewSession,
+        lifetime: &SessionLifetime,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "INSERT INTO sessions (id, digest, user_id, user_epoch, global_epoch, auth_time, \
+            authentication, client_address, user_agent, created_at, last_seen_at, idle_expires_at, expires_at) \
+            SELECT $1, $2, u.id, u.epoch, e.value, $4, $5, $6, $7, $4, $4, $8, $9 FROM users u, epochs e \
+            WHERE u.id = $3 AND u.state = 'active' AND e.name = 'global'";
+        let made = on!(self, c => sqlx::query(SQL)
+            .bind(session.id.to_string()).bind(session.digest.as_str()).bind(session.user_id.to_string())
+            .bind(now.millis()).bind(session.authentication.as_str()).bind(session.client_address.as_str())
+            .bind(session.user_agent.as_str()).bind(now.plus(lifetime.idle).millis())
+            .bind(now.plus(lifetime.absolute).millis())
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(made == 1)
+    }
+
+    /// Writes down that a session was used, and moves its idle end.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn touch_session(
+        &mut self,
+        id: SessionId,
+        lifetime: &SessionLifetime,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE sessions SET last_seen_at = $2, idle_expires_at = $3 \
+            WHERE id = $1 AND last_seen_at < $2 AND ended_at IS NULL";
+        on!(self, c => sqlx::query(SQL)
+            .bind(id.to_string()).bind(now.millis()).bind(now.plus(lifetime.idle).millis())
+            .execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Ends a session. `false`: it had ended already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn end_session(&mut self, id: SessionId, now: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE sessions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL";
+        let ended = on!(self, c => sqlx::query(SQL)
+            .bind(id.to_string()).bind(now.millis()).execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(ended == 1)
+    }
+
+    /// Remembers that an account signed in with this browser.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remember_browser(
+        &mut self,
+        user: UserId,
+        browser: &Digest,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO known_browsers (user_id, browser_digest, expires_at) VALUES ($1, $2, $3) \
+            ON CONFLICT (user_id, browser_digest) DO UPDATE SET expires_at = excluded.expires_at";
+        on!(self, c => sqlx::query(SQL)
+            .bind(user.to_string()).bind(browser.as_str()).bind(now.plus(KNOWN_FOR).millis())
+            .execute(c).await.map(drop))?;
+        Ok(())
+    }
+}

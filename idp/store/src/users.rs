@@ -1,0 +1,145 @@
+//! Accounts.
+
+use idp_core::account::password::PasswordHash;
+use idp_core::ids::UserId;
+use idp_core::time::Timestamp;
+use idp_core::user::{Email, FullName, User, UserState};
+
+use crate::db::{Reader, Tx, on};
+use crate::error::StoreError;
+use crate::row::{Origin, moment};
+
+/// An account with what proves its owner.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The account.
+    pub user: User,
+    /// Its password, if it has one.
+    pub password: Option<PasswordHash>,
+}
+
+#[derive(sqlx::FromRow)]
+pub(crate) struct UserRow {
+    id: String,
+    email: String,
+    name: String,
+    state: String,
+    epoch: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl UserRow {
+    pub(crate) fn parse(self) -> Result<User, StoreError> {
+        let row = Origin { table: "users", id: &self.id };
+        Ok(User {
+            id: row.parsed("id", &self.id)?,
+            email: row.value("email", Email::parse(&self.email).ok())?,
+            name: row.value("name", FullName::parse(&self.name).ok())?,
+            state: row.value("state", UserState::from_stored(&self.state))?,
+            epoch: self.epoch,
+            created_at: moment(self.created_at),
+            updated_at: moment(self.updated_at),
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct CredentialsRow {
+    #[sqlx(flatten)]
+    user: UserRow,
+    password_hash: Option<String>,
+}
+
+impl Reader {
+    /// The account of this id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn user(&mut self, id: UserId) -> Result<Option<User>, StoreError> {
+        const SQL: &str =
+            "SELECT id, email, name, state, epoch, created_at, updated_at FROM users WHERE id = $1";
+        let row: Option<UserRow> =
+            on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(c).await)?;
+        row.map(UserRow::parse).transpose()
+    }
+
+    /// The account of this address, whatever its letter case, and its password hash.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn credentials(&mut self, email: &Email) -> Result<Option<Credentials>, StoreError> {
+        const SQL: &str = "SELECT id, email, name, state, epoch, created_at, updated_at, password_hash \
+            FROM users WHERE email_key = $1";
+        let row: Option<CredentialsRow> =
+            on!(self, c => sqlx::query_as(SQL).bind(email.key()).fetch_optional(c).await)?;
+        let Some(CredentialsRow { user, password_hash }) = row else { return Ok(None) };
+        let origin = Origin { table: "users", id: &user.id.clone() };
+        let parsed = password_hash.map(|hash| origin.value("password_hash", PasswordHash::parse(&hash).ok()));
+        Ok(Some(Credentials { user: user.parse()?, password: parsed.transpose()? }))
+    }
+
+    /// Up to `limit` accounts whose id comes after `after`, in the order they were made.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn users(&mut self, after: Option<UserId>, limit: i64) -> Result<Vec<User>, StoreError> {
+        const SQL: &str = "SELECT id, email, name, state, epoch, created_at, updated_at FROM users \
+            WHERE id > $1 ORDER BY id LIMIT $2";
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let rows: Vec<UserRow> =
+            on!(self, c => sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(c).await)?;
+        rows.into_iter().map(UserRow::parse).collect()
+    }
+}
+
+impl Tx {
+    /// Makes an account. `false` when the address has one already; nothing is changed then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn insert_user(
+        &mut self,
+        user: &User,
+        password: Option<&PasswordHash>,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "INSERT INTO users \
+            (id, email, email_key, name, password_hash, state, epoch, created_at, updated_at) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (email_key) DO NOTHING";
+        let made = on!(self, c => sqlx::query(SQL)
+            .bind(user.id.to_string()).bind(user.email.as_str()).bind(user.email.key())
+            .bind(user.name.as_str()).bind(password.map(PasswordHash::as_str)).bind(user.state.as_str())
+            .bind(user.epoch).bind(user.created_at.millis()).bind(user.updated_at.millis())
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(made == 1)
+    }
+
+    /// Switches an account on or off. Switching off ends its sessions and grants. `false`: no such account, or
+    /// it is in that state already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_user_state(
+        &mut self,
+        id: UserId,
+        state: UserState,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE users SET state = $2, epoch = epoch + 1, updated_at = $3 \
+            WHERE id = $1 AND state <> $2";
+        let changed = on!(self, c => sqlx::query(SQL)
+            .bind(id.to_string()).bind(state.as_str()).bind(now.millis())
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(changed == 1)
+    }
+
+    /// Ends every session and grant of an account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn raise_user_epoch(&mut self, id: UserId) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE users SET epoch = epoch + 1 WHERE id = $1";
+        on!(self, c => sqlx::query(SQL).bind(id.to_string()).execute(c).await.map(drop))?;
+        Ok(())
+    }
+}

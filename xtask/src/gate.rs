@@ -1,0 +1,71 @@
+//! `cargo xtask test`: the one command that says whether this tree is good.
+
+use crate::steps::Steps;
+use crate::tally::Tally;
+use crate::testbed::Testbed;
+use crate::{audit, cargo_test, tools};
+use std::process::ExitCode;
+
+/// Takes every step, or only the tests when there are filters; the last line is `N passed, N failed`.
+pub(crate) fn run(filters: &[String]) -> anyhow::Result<ExitCode> {
+    let mut gate = Gate::default();
+    let outcome = if filters.is_empty() { gate.every_step() } else { gate.tests_only(filters) };
+    gate.report(&outcome);
+    Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[derive(Default)]
+struct Gate {
+    steps: Steps,
+    tally: Tally,
+    advisories: Option<String>,
+}
+
+impl Gate {
+    /// All steps in order, up to the first that fails. The testbed goes away at the end of this function.
+    fn every_step(&mut self) -> anyhow::Result<()> {
+        let testbed = self.steps.take("set-up", Testbed::prepare)?;
+        self.steps.take("format", || tools::run(tools::cargo().args(["fmt", "--all", "--check"])))?;
+        self.steps.take("clippy", clippy)?;
+        self.tests(&testbed, &[])?;
+        self.steps.take("docs", docs)?;
+        self.advisories = Some(self.steps.take("audit", audit::check)?.to_string());
+        Ok(())
+    }
+
+    fn tests_only(&mut self, filters: &[String]) -> anyhow::Result<()> {
+        let testbed = self.steps.take("set-up", Testbed::prepare)?;
+        self.tests(&testbed, filters)
+    }
+
+    fn tests(&mut self, testbed: &Testbed, filters: &[String]) -> anyhow::Result<()> {
+        let tally = &mut self.tally;
+        self.steps.take("tests", || {
+            let run = cargo_test::run(cargo_test::command(testbed).args(filters))?;
+            *tally = run.tally;
+            run.verdict()
+        })
+    }
+
+    fn report(&self, outcome: &anyhow::Result<()>) {
+        println!("\n{}", self.steps.table());
+        if let Some(advisories) = &self.advisories {
+            println!("{advisories}");
+        }
+        if let Err(error) = outcome {
+            println!("FAILED at {error:#}");
+        }
+        println!("{} tests ran, {} were ignored", self.tally.ran(), self.tally.ignored);
+        println!("{}", self.tally);
+    }
+}
+
+fn clippy() -> anyhow::Result<()> {
+    let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    tools::run(tools::cargo().args(arguments))
+}
+
+fn docs() -> anyhow::Result<()> {
+    let arguments = ["doc", "--workspace", "--no-deps", "--locked"];
+    tools::run(tools::cargo().env("RUSTDOCFLAGS", "-D warnings").args(arguments))
+}
