@@ -1,1 +1,150 @@
-//! Placeholder.
+//! The identity provider's server: routes, pages, the OpenID endpoints, mail.
+//!
+//! Rules live in `idp-core`, memory in `idp-store`; here HTTP is translated: a query or form into a value on
+//! the way in, a step or refusal into a page, a redirect or JSON on the way out.
+//!
+//! Who may use whom: `routes` > `pages`, `oauth` > `flow`, `sign_in` > `gate`, `visit` > `state` > `mailer`,
+//! `errors` > `render` > `i18n`, `config`.
+
+mod address;
+mod assets;
+pub mod clock;
+pub mod config;
+mod cookies;
+mod errors;
+mod flow;
+mod form;
+mod frame;
+mod gate;
+mod hasher;
+mod health;
+mod i18n;
+pub mod keyring;
+mod keys;
+mod limits;
+mod mail_limit;
+mod mailer;
+mod oauth;
+mod pages;
+mod password_words;
+mod render;
+mod routes;
+mod sign_in;
+mod state;
+mod tasks;
+mod visit;
+mod words;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::serve::ListenerExt;
+use bytes::Bytes;
+use idp_core::oauth::discovery;
+use idp_store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower_http::compression::CompressionLayer;
+
+use crate::assets::Assets;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::hasher::Hasher;
+use crate::limits::Limiters;
+use crate::mailer::Mailer;
+use crate::render::Renderer;
+use crate::state::{AppState, Shared};
+
+pub use crate::errors::StartError;
+pub use crate::routes::{RouteFacts, facts as route_facts};
+
+/// How long requests in flight may take to end after the server was told to stop.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// A server, ready to serve. Built in one way only, for the program and for its tests.
+#[derive(Clone)]
+pub struct App(Shared);
+
+impl App {
+    /// Opens and migrates the database, reads or makes the keys, loads the pages.
+    ///
+    /// # Errors
+    /// [`StartError`]: whatever is missing or wrong, in one line.
+    pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let store = Store::open(config.database_url.expose(), config.database_connections).await?;
+        store.migrate().await?;
+        let ring = keyring::load_or_make(&config.keys_dir, keys::any_sealed(&store).await?)?;
+        keys::make_missing(&store, &ring, clock.now()).await?;
+        let server_keys = keys::load(&store, &ring, &config.issuer).await?;
+        let discovery = discovery::document(&config.issuer).map_err(|e| StartError::Defect(e.to_string()))?;
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let state = AppState {
+            jwks: ArcSwap::from_pointee(Bytes::copy_from_slice(server_keys.tokens.jwks().as_bytes())),
+            keys: ArcSwap::from_pointee(server_keys),
+            discovery: discovery.into(),
+            hasher: Hasher::start(cores)?,
+            renderer: Renderer::load()?,
+            assets: Assets::load(),
+            limiters: Limiters::new(&config.limits),
+            mailer: Mailer::new(&config.mail)?,
+            config,
+            clock,
+            store,
+            ring,
+        };
+        Ok(Self(Arc::new(state)))
+    }
+
+    /// The router. It wants to be served with the peer's address
+    /// (`into_make_service_with_connect_info::<SocketAddr>()`).
+    pub fn router(&self) -> Router {
+        routes::router(&self.0)
+            .layer(from_fn_with_state(Shared::clone(&self.0), frame::frame))
+            .layer(CompressionLayer::new().quality(tower_http::CompressionLevel::Fastest))
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Serves until `shutdown` resolves; then takes no more connections, ends what is in flight, sends no more
+    /// mail, and closes the database.
+    ///
+    /// # Errors
+    /// [`StartError::Io`] when a listener fails.
+    pub async fn serve(
+        self,
+        listeners: Vec<TcpListener>,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), StartError> {
+        let (stop, stopped) = watch::channel(false);
+        let mut servers = JoinSet::new();
+        for listener in listeners {
+            let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+            let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
+            let mut stopped = stopped.clone();
+            let signal = async move { drop(stopped.wait_for(|stop| *stop).await) };
+            servers.spawn(async move { axum::serve(listener, service).with_graceful_shutdown(signal).await });
+        }
+        let tasks = tasks::start(&self.0);
+        tokio::select! {
+            () = shutdown => {}
+            Some(ended) = servers.join_next() => ended.map_err(std::io::Error::other)??,
+        }
+        let _ = stop.send(true);
+        let drained = async { while servers.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!("requests were still running after 30 seconds and were cut off");
+        }
+        drop(tasks);
+        self.0.store.close().await;
+        Ok(())
+    }
+}

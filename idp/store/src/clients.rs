@@ -87,7 +87,7 @@ impl Reader {
         const SQL: &str = "SELECT * FROM clients WHERE id > $1 ORDER BY id LIMIT $2";
         let after = after.map(ClientId::as_str).unwrap_or_default();
         let rows: Vec<ClientRow> =
-            on!(self, c => sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(c).await)?;
+            on!(self, c => sqlx::query_as(SQL).bind(after).bind(limit.max(0)).fetch_all(c).await)?;
         rows.into_iter().map(ClientRow::parse).collect()
     }
 }

@@ -104,6 +104,16 @@ impl Reader {
         row.map(AttemptRow::parse).transpose()
     }
 
+    /// Whether an attempt is over: it, or another one for its address, became an account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn attempt_ended(&mut self, id: RegistrationId) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM registrations WHERE id = $1 AND ended_at IS NOT NULL";
+        let ended: i64 = on!(self, c => sqlx::query_scalar(SQL).bind(id.to_string()).fetch_one(c).await)?;
+        Ok(ended == 1)
+    }
+
     /// The newest live attempt for an address that could become an account.
     ///
     /// # Errors
@@ -154,6 +164,27 @@ impl Tx {
         Ok(())
     }
 
+    /// Hands an attempt to another browser, whose person proved to be its owner, and gives it its full span
+    /// again. `None`: it is over, or can become nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn adopt_attempt(
+        &mut self,
+        id: RegistrationId,
+        browser: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<Attempt>, StoreError> {
+        const SQL: &str = "UPDATE registrations SET browser_digest = $2, expires_at = $3 \
+            WHERE id = $1 AND ended_at IS NULL AND password_hash IS NOT NULL \
+            RETURNING id, email, name, password_hash, browser_digest, flow_id, mailed_at";
+        let expires_at = now.plus(ACTIVATION_LIFETIME);
+        let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL)
+            .bind(id.to_string()).bind(browser.as_str()).bind(expires_at.millis())
+            .fetch_optional(c).await)?;
+        row.map(AttemptRow::parse).transpose()
+    }
+
     /// Sets the typed code of an attempt's newest mail and forgets the tries of the one before.
     ///
     /// # Errors
@@ -190,7 +221,10 @@ impl Tx {
     /// # Errors
     /// [`StoreError`].
     pub async fn activate(&mut self, id: RegistrationId, now: Timestamp) -> Result<Activation, StoreError> {
-        let Some(attempt) = self.attempt(id, now).await? else { return self.activated_before(id).await };
+        let Some(attempt) = self.attempt(id, now).await? else {
+            let ended = self.attempt_ended(id).await?;
+            return Ok(if ended { Activation::AlreadyUsed } else { Activation::Unknown });
+        };
         if !self.end_attempts(&attempt, now).await? {
             return Ok(Activation::AlreadyUsed);
         }
@@ -222,11 +256,5 @@ impl Tx {
         on!(self, c => sqlx::query(OTHERS)
             .bind(attempt.email.key()).bind(now.millis()).execute(c).await.map(drop))?;
         Ok(ended == 1)
-    }
-
-    async fn activated_before(&mut self, id: RegistrationId) -> Result<Activation, StoreError> {
-        const SQL: &str = "SELECT COUNT(*) FROM registrations WHERE id = $1 AND ended_at IS NOT NULL";
-        let ended: i64 = on!(self, c => sqlx::query_scalar(SQL).bind(id.to_string()).fetch_one(c).await)?;
-        Ok(if ended == 1 { Activation::AlreadyUsed } else { Activation::Unknown })
     }
 }

@@ -88,7 +88,7 @@ impl Reader {
             WHERE id > $1 ORDER BY id LIMIT $2";
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let rows: Vec<UserRow> =
-            on!(self, c => sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(c).await)?;
+            on!(self, c => sqlx::query_as(SQL).bind(after).bind(limit.max(0)).fetch_all(c).await)?;
         rows.into_iter().map(UserRow::parse).collect()
     }
 }

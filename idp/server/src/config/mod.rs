@@ -1,0 +1,86 @@
+//! What an operator decides. [`settings`] reads it from flags, environment and file; this is the result, every
+//! value checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use idp_core::account::password::PasswordPolicy;
+use idp_core::oauth::grant::Lifetimes;
+use idp_core::oauth::issuer::Issuer;
+use idp_core::secret::Secret;
+use idp_core::session::SessionLifetime;
+use ipnet::IpNet;
+use lettre::message::Mailbox;
+
+pub mod settings;
+
+/// Everything the server is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What every token names and every link starts with.
+    pub issuer: Issuer,
+    /// The name people see.
+    pub brand: String,
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// Proxies whose word about the client address is taken. None by default.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `sqlite:FILE` or `postgres://…`; may hold a password.
+    pub database_url: Secret,
+    /// Connections to the database, for reading and for writing each.
+    pub database_connections: u32,
+    /// Where the key-encryption keys lie.
+    pub keys_dir: PathBuf,
+    /// How mail leaves.
+    pub mail: MailConfig,
+    /// What a new password must be.
+    pub password: PasswordPolicy,
+    /// Whether people may register themselves.
+    pub registration: bool,
+    /// How long tokens and flows live.
+    pub lifetimes: Lifetimes,
+    /// How long sessions live.
+    pub session: SessionLifetime,
+    /// Requests per minute and client address.
+    pub limits: RateLimits,
+    /// Whether this is `idp dev`: a mailbox page, a clock that can be moved, and refusals that explain
+    /// themselves. No setting switches it on.
+    pub dev: bool,
+}
+
+/// How mail leaves.
+#[derive(Clone, Debug)]
+pub struct MailConfig {
+    /// The sender.
+    pub from: Mailbox,
+    /// The way.
+    pub transport: MailTransport,
+}
+
+/// The way mail takes.
+#[derive(Clone, Debug)]
+pub enum MailTransport {
+    /// `smtp://user:password@host:port?tls=required`, `smtps://…`; holds a password.
+    Smtp(Secret),
+    /// Into memory, shown at `/dev/mail`: in `dev` only.
+    Mailbox,
+}
+
+/// Requests per minute from one client address (an IPv6 network of 64 bits counts as one).
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimits {
+    /// Pages.
+    pub page: u32,
+    /// Passwords and codes that are tried.
+    pub sign_in: u32,
+    /// Registrations and mails asked for.
+    pub register: u32,
+    /// Calls of applications: token, userinfo.
+    pub client: u32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self { page: 600, sign_in: 60, register: 20, client: 12_000 }
+    }
+}

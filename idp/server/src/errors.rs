@@ -1,0 +1,269 @@
+//! One error type per layer that answers: pages, the OAuth endpoints, and the start of the program.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use idp_core::oauth::error::{ErrorCode, Refusal};
+use idp_core::oauth::keys::KeyError;
+use idp_core::seal::SealError;
+use idp_store::{OpenError, StoreError};
+use serde::Serialize;
+
+use crate::hasher::Busy;
+
+/// Why the server does not start: one clear line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A first read or write failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key-encryption keys.
+    #[error("{0}")]
+    Keys(String),
+    /// A sealed row does not open.
+    #[error("{0}; the key-encryption keys of this database are needed")]
+    Seal(#[from] SealError),
+    /// A signing key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The mail transport.
+    #[error("mail: {0}")]
+    Mail(String),
+    /// Sockets and threads.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// A template or catalogue that was compiled in is broken.
+    #[error("this build is broken: {0}")]
+    Defect(String),
+}
+
+/// Which error page, and the catalogue keys of its text. Each has one status and says whose move is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reason {
+    /// `error-<key>-title` and `error-<key>` are its texts; also `data-reason` of the page.
+    pub(crate) key: &'static str,
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// `yours`: the person can mend it; `app`: the application must; `ours`: we must.
+    pub(crate) kind: &'static str,
+}
+
+macro_rules! reasons {
+    ($($name:ident = $key:literal, $status:ident, $kind:literal;)*) => {
+        impl Reason {
+            $(pub(crate) const $name: Self = Self { key: $key, status: StatusCode::$status, kind: $kind };)*
+            /// All of them, for the test that renders each.
+            #[cfg(test)]
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+reasons! {
+    CSRF = "csrf-failed", FORBIDDEN, "yours";
+    FLOW_EXPIRED = "flow-expired", BAD_REQUEST, "yours";
+    FLOW_FOREIGN = "flow-foreign", FORBIDDEN, "yours";
+    COOKIES = "cookies-blocked", BAD_REQUEST, "yours";
+    TOO_MANY = "too-many-requests", TOO_MANY_REQUESTS, "yours";
+    UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "ours";
+    INTERNAL = "internal-error", INTERNAL_SERVER_ERROR, "ours";
+    NOT_FOUND = "not-found", NOT_FOUND, "yours";
+    METHOD = "method-not-allowed", METHOD_NOT_ALLOWED, "app";
+    TOO_LARGE = "too-large", PAYLOAD_TOO_LARGE, "yours";
+    MEDIA_TYPE = "unsupported-type", UNSUPPORTED_MEDIA_TYPE, "app";
+    BAD_REQUEST = "bad-request", BAD_REQUEST, "yours";
+    MISDIRECTED = "misdirected", MISDIRECTED_REQUEST, "yours";
+    TIMEOUT = "bad-request", REQUEST_TIMEOUT, "yours";
+    REGISTRATION_CLOSED = "registration-closed", FORBIDDEN, "yours";
+    CLIENT_UNKNOWN = "client-unknown", BAD_REQUEST, "app";
+    REDIRECT_URI_MISSING = "redirect-uri-missing", BAD_REQUEST, "app";
+    REDIRECT_URI_MISMATCH = "redirect-uri-mismatch", BAD_REQUEST, "app";
+    PARAMETER_REPEATED = "parameter-repeated", BAD_REQUEST, "app";
+    POST_LOGOUT_URI = "post-logout-redirect-uri", BAD_REQUEST, "app";
+}
+
+/// A request that ends on an error page. The page itself is made where every response passes
+/// ([`crate::frame`]), since it carries the request's id.
+#[derive(Clone, Debug)]
+pub(crate) struct PageError {
+    pub(crate) reason: Reason,
+    /// For the log only.
+    pub(crate) detail: Option<String>,
+    /// Seconds after which to come back.
+    pub(crate) retry_after: Option<u64>,
+    /// Shown in `dev` only.
+    pub(crate) explanation: Option<Box<Explanation>>,
+    /// Where the page's button leads, if not to the start page.
+    pub(crate) action: Option<Action>,
+}
+
+/// The button of an error page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Action {
+    pub(crate) url: String,
+    /// Catalogue key.
+    pub(crate) label: &'static str,
+}
+
+/// What `dev` tells a developer about a refused request: what was sent, beside what is registered.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Explanation {
+    pub(crate) reason: String,
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) registered: Vec<Registered>,
+    pub(crate) fix: Option<String>,
+}
+
+/// A parameter as sent.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Sent {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+/// A registered setting.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Registered {
+    pub(crate) name: &'static str,
+    pub(crate) values: Vec<String>,
+}
+
+impl PageError {
+    /// An error of this kind.
+    pub(crate) fn new(reason: Reason) -> Self {
+        Self { reason, detail: None, retry_after: None, explanation: None, action: None }
+    }
+
+    /// Something of ours is broken: a defect, logged with its cause.
+    pub(crate) fn broken(what: &str, error: &dyn std::error::Error) -> Self {
+        let mut chain = format!("{what}: {error}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            chain.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Self { detail: Some(chain), ..Self::new(Reason::INTERNAL) }
+    }
+
+    /// With a note for the log.
+    pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// With another button.
+    pub(crate) fn action(self, url: impl Into<String>, label: &'static str) -> Self {
+        Self { action: Some(Action { url: url.into(), label }), ..self }
+    }
+
+    /// The same error for an application that does not read pages.
+    pub(crate) fn as_oauth(&self) -> OAuthError {
+        let (code, hint) = match self.reason.status {
+            StatusCode::SERVICE_UNAVAILABLE => (ErrorCode::TemporarilyUnavailable, "try again in a moment"),
+            StatusCode::TOO_MANY_REQUESTS => (ErrorCode::TemporarilyUnavailable, "too many requests"),
+            StatusCode::INTERNAL_SERVER_ERROR => (ErrorCode::ServerError, "something went wrong here"),
+            StatusCode::METHOD_NOT_ALLOWED => (ErrorCode::InvalidRequest, "this method is not allowed here"),
+            StatusCode::PAYLOAD_TOO_LARGE => (ErrorCode::InvalidRequest, "the request is too large"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                (ErrorCode::InvalidRequest, "send application/x-www-form-urlencoded")
+            }
+            _ => (ErrorCode::InvalidRequest, "the request is malformed"),
+        };
+        OAuthError {
+            status: self.reason.status,
+            refusal: Refusal::new(code, hint),
+            challenge: None,
+            retry_after: self.retry_after,
+        }
+    }
+}
+
+impl From<StoreError> for PageError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) | StoreError::Again(_) => {
+                let retry_after = Some(5);
+                Self { detail: Some(error.to_string()), retry_after, ..Self::new(Reason::UNAVAILABLE) }
+            }
+            other => Self::broken("store", &other),
+        }
+    }
+}
+
+impl From<Busy> for PageError {
+    fn from(error: Busy) -> Self {
+        Self { detail: Some(error.to_string()), retry_after: Some(2), ..Self::new(Reason::UNAVAILABLE) }
+    }
+}
+
+impl From<KeyError> for PageError {
+    fn from(error: KeyError) -> Self {
+        Self::broken("keys", &error)
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let mut response = self.reason.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// A refusal at an endpoint that applications call (RFC 6749 section 5.2, RFC 6750 section 3).
+#[derive(Clone, Debug)]
+pub(crate) struct OAuthError {
+    pub(crate) status: StatusCode,
+    pub(crate) refusal: Refusal,
+    /// `WWW-Authenticate`.
+    pub(crate) challenge: Option<&'static str>,
+    pub(crate) retry_after: Option<u64>,
+}
+
+impl From<Refusal> for OAuthError {
+    fn from(refusal: Refusal) -> Self {
+        let (status, challenge) = match refusal.code {
+            ErrorCode::InvalidClient => (StatusCode::UNAUTHORIZED, Some("Basic realm=\"token\"")),
+            _ => (StatusCode::BAD_REQUEST, None),
+        };
+        Self { status, refusal, challenge, retry_after: None }
+    }
+}
+
+impl From<StoreError> for OAuthError {
+    fn from(error: StoreError) -> Self {
+        let page = PageError::from(error);
+        tracing::error!(detail = page.detail.as_deref().unwrap_or_default(), "store");
+        page.as_oauth()
+    }
+}
+
+impl From<KeyError> for OAuthError {
+    fn from(error: KeyError) -> Self {
+        let page = PageError::from(error);
+        tracing::error!(detail = page.detail.as_deref().unwrap_or_default(), "keys");
+        page.as_oauth()
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorBody {
+    error: &'static str,
+    error_description: &'static str,
+}
+
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
+        let body = ErrorBody { error: self.refusal.code.as_str(), error_description: self.refusal.hint };
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

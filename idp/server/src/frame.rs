@@ -1,0 +1,175 @@
+//! What surrounds every request: its id, the client's address, the headers every answer carries, the page of
+//! an error, and the log line of what went wrong. A panic ends here as one 500.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use idp_core::secret::{base64url, random_bytes};
+use serde::Serialize;
+
+use crate::address::{RequestInfo, client_address};
+use crate::errors::{Explanation, PageError, Reason};
+use crate::render::Html;
+use crate::routes;
+use crate::state::Shared;
+use crate::{render, visit};
+
+/// Longer request targets are refused before anything of them is read.
+const LONGEST_TARGET: usize = 8 * 1024;
+
+/// The outermost layer.
+pub(crate) async fn frame(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let info = RequestInfo {
+        address: client_address(peer, request.headers(), &app.config.trusted_proxies),
+        request_id: base64url(&random_bytes::<12>()),
+    };
+    request.extensions_mut().insert(info.clone());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = match request.uri().path_and_query().map_or(0, |target| target.as_str().len()) {
+        length if length > LONGEST_TARGET => PageError::new(Reason::TOO_LARGE).into_response(),
+        _ => run(request, next).await,
+    };
+    let response = match response.extensions().get::<PageError>().cloned() {
+        Some(error) => {
+            log(&error, &info, method.as_str(), &path);
+            answer(&app, error, response, &info, &path)
+        }
+        None => response,
+    };
+    with_headers(response, &info)
+}
+
+async fn run(request: Request, next: Next) -> Response {
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            PageError::new(Reason::INTERNAL).detail(format!("panic: {text}")).into_response()
+        }
+    }
+}
+
+fn log(error: &PageError, info: &RequestInfo, method: &str, path: &str) {
+    let (status, reason) = (error.reason.status.as_u16(), error.reason.key);
+    let detail = error.detail.as_deref().unwrap_or_default();
+    let request_id = info.request_id.as_str();
+    if error.reason.status.is_server_error() {
+        tracing::error!(request_id, method, path, status, reason, detail, "request failed");
+    } else {
+        tracing::info!(request_id, method, path, status, reason, detail, "request refused");
+    }
+}
+
+/// The error as a page, or as JSON where applications call.
+fn answer(app: &Shared, error: PageError, bare: Response, info: &RequestInfo, path: &str) -> Response {
+    let kept = [header::ALLOW, header::SET_COOKIE].map(|name| {
+        let values: Vec<HeaderValue> = bare.headers().get_all(&name).iter().cloned().collect();
+        (name, values)
+    });
+    let mut response = match routes::speaks_json(path) {
+        true => error.as_oauth().into_response(),
+        false => page(app, &error, info),
+    };
+    for (name, values) in kept {
+        for value in values {
+            response.headers_mut().append(name.clone(), value);
+        }
+    }
+    if let Some(seconds) = error.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+#[derive(Serialize)]
+struct ErrorPage<'a> {
+    kind: &'static str,
+    reason: &'static str,
+    heading: String,
+    text: String,
+    action: Option<Button<'a>>,
+    reference: &'a str,
+    at: String,
+    dev_detail: Option<&'a Explanation>,
+}
+
+#[derive(Serialize)]
+struct Button<'a> {
+    url: &'a str,
+    label: String,
+}
+
+fn page(app: &Shared, error: &PageError, info: &RequestInfo) -> Response {
+    let words = &app.renderer.words;
+    let key = error.reason.key;
+    let domain = app.config.issuer.authority();
+    let args = [
+        ("seconds", error.retry_after.unwrap_or(60).into()),
+        ("domain", domain.into()),
+        ("brand", app.config.brand.as_str().into()),
+    ];
+    let heading = words.text(&format!("error-{key}-title"), &args);
+    let action = match &error.action {
+        Some(action) => Button { url: &action.url, label: words.text(action.label, &args) },
+        None => Button { url: "/", label: words.text("action-home", &args) },
+    };
+    let content = ErrorPage {
+        kind: error.reason.kind,
+        reason: key,
+        text: words.text(&format!("error-{key}"), &args),
+        heading,
+        action: Some(action),
+        reference: &info.request_id,
+        at: crate::words::moment(app.clock.now()),
+        dev_detail: error.explanation.as_deref().filter(|_| app.config.dev),
+    };
+    let frame = render::Frame {
+        title: visit::title(app, &format!("error-{key}-title"), &args, false),
+        ..visit::frame(app)
+    };
+    match app.renderer.fill("pages/error.html", &[&frame, &content]) {
+        Ok(body) => Html::new(body).status(error.reason.status).into_response(),
+        Err(broken) => {
+            tracing::error!(detail = broken.detail.as_deref().unwrap_or_default(), "the error page is broken");
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("Something went wrong. Reference: {}", info.request_id))
+                .into_response()
+        }
+    }
+}
+
+/// What every answer carries, whatever made it (OWASP ASVS 3.4).
+const HEADERS: [(HeaderName, &str); 8] = [
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=(), interest-cohort=()",
+    ),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+const NOTHING: &str = "default-src 'none'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'none'";
+
+fn with_headers(mut response: Response, info: &RequestInfo) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NOTHING));
+    if let Ok(id) = HeaderValue::from_str(&info.request_id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    response
+}

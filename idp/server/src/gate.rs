@@ -1,0 +1,213 @@
+//! The class of a route, enforced before its handler runs: method, host, body, browser, CSRF.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use http_body_util::{BodyExt, Limited};
+
+use crate::cookies::Cookie;
+use crate::errors::{PageError, Reason};
+use crate::form::{self, FormBody};
+use crate::routes::{Auth, BodyClass, Cache, Csrf, Policy};
+use crate::state::Shared;
+use crate::visit::{Visit, Visitor};
+
+/// How long a body may take to arrive.
+const SLOWEST_BODY: Duration = Duration::from_secs(15);
+
+/// The layer of one route.
+pub(crate) async fn gate(
+    State((app, policy)): State<(Shared, Policy)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match pass(&app, policy, request).await {
+        Ok(Passed { request, visitor }) => {
+            let response = next.run(request).await;
+            finish(&app, policy, visitor, response)
+        }
+        Err(Stopped::Error(error)) => error.into_response(),
+        Err(Stopped::SignInFirst) => Redirect::to("/signin").into_response(),
+    }
+}
+
+struct Passed {
+    request: Request,
+    visitor: Option<Visitor>,
+}
+
+enum Stopped {
+    Error(PageError),
+    SignInFirst,
+}
+
+impl From<PageError> for Stopped {
+    fn from(error: PageError) -> Self {
+        Self::Error(error)
+    }
+}
+
+async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, Stopped> {
+    method_is_meant(policy, request.method())?;
+    host_is_ours(app, policy, &request)?;
+    let (mut parts, body) = request.into_parts();
+    let mut fields = read_body(policy, &parts.headers, body).await?;
+    let visitor = match policy.auth {
+        Auth::Browser | Auth::SignedIn => Some(Visitor::load(app, &parts.headers).await?),
+        Auth::Anyone | Auth::Client | Auth::Bearer | Auth::Probe => None,
+    };
+    if policy.csrf == Csrf::Token {
+        csrf_is_ours(app, &parts.headers, visitor.as_ref(), fields.as_mut())?;
+    }
+    if policy.auth == Auth::SignedIn && visitor.as_ref().is_none_or(|visitor| visitor.signed_in.is_none()) {
+        return Err(Stopped::SignInFirst);
+    }
+    parts.extensions.extend(fields.map(FormBody).map(with).unwrap_or_default());
+    parts.extensions.extend(visitor.clone().map(with).unwrap_or_default());
+    Ok(Passed { request: Request::from_parts(parts, Body::empty()), visitor })
+}
+
+fn with<T: Clone + Send + Sync + 'static>(value: T) -> axum::http::Extensions {
+    let mut extensions = axum::http::Extensions::new();
+    extensions.insert(value);
+    extensions
+}
+
+/// HEAD is answered where GET changes nothing and costs nothing; elsewhere it would issue and consume unseen.
+fn method_is_meant(policy: Policy, method: &Method) -> Result<(), PageError> {
+    if *method == Method::HEAD && !policy.cache.is_document() {
+        return Err(PageError::new(Reason::METHOD));
+    }
+    Ok(())
+}
+
+/// The host is checked, never used: every link starts with the configured issuer.
+fn host_is_ours(app: &Shared, policy: Policy, request: &Request) -> Result<(), PageError> {
+    if policy.auth == Auth::Probe {
+        return Ok(());
+    }
+    let headers: Vec<&HeaderValue> = request.headers().get_all(header::HOST).iter().collect();
+    let named = request.uri().authority().map(axum::http::uri::Authority::as_str);
+    let hosts: Vec<&str> = headers.iter().filter_map(|host| host.to_str().ok()).chain(named).collect();
+    let ours = |host: &&str| host.eq_ignore_ascii_case(app.config.issuer.authority());
+    if headers.len() <= 1 && !hosts.is_empty() && hosts.iter().all(ours) {
+        return Ok(());
+    }
+    let home = app.config.issuer.url("/");
+    Err(PageError::new(Reason::MISDIRECTED).detail("unknown host").action(home, "action-home"))
+}
+
+type Fields = Vec<(String, String)>;
+
+async fn read_body(policy: Policy, headers: &HeaderMap, body: Body) -> Result<Option<Fields>, PageError> {
+    let limit = match policy.body {
+        BodyClass::None => return Ok(None),
+        BodyClass::Form(limit) => limit,
+    };
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > limit as u64) {
+        return Err(PageError::new(Reason::TOO_LARGE));
+    }
+    // A POST without any body, such as a userinfo call, need not name its type.
+    let empty = announced.is_none_or(|length: u64| length == 0) && !headers.contains_key(header::TRANSFER_ENCODING);
+    if empty && !headers.contains_key(header::CONTENT_TYPE) {
+        return Ok(Some(Fields::new()));
+    }
+    if !is_form(headers) {
+        return Err(PageError::new(Reason::MEDIA_TYPE));
+    }
+    let collected = tokio::time::timeout(SLOWEST_BODY, Limited::new(body, limit).collect()).await;
+    let bytes = match collected {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            return Err(PageError::new(Reason::TOO_LARGE));
+        }
+        Ok(Err(_)) => return Err(PageError::new(Reason::BAD_REQUEST).detail("the body broke off")),
+        Err(_) => return Err(PageError::new(Reason::TIMEOUT).detail("the body took too long")),
+    };
+    let fields = form::decode(&bytes);
+    fields.map(Some).ok_or_else(|| PageError::new(Reason::BAD_REQUEST).detail("malformed form"))
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let types: Vec<&str> =
+        headers.get_all(header::CONTENT_TYPE).iter().filter_map(|value| value.to_str().ok()).collect();
+    let [one] = types[..] else { return false };
+    let mut parts = one.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let utf8 = |part: &str| {
+        let charset = part.to_ascii_lowercase();
+        !charset.starts_with("charset") || matches!(charset.as_str(), "charset=utf-8" | "charset=\"utf-8\"")
+    };
+    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && parts.all(utf8)
+}
+
+/// Three locks, each enough by itself against today's browsers: what the browser says of the form's site,
+/// where it says the form came from, and a token that only our own pages hold.
+fn csrf_is_ours(
+    app: &Shared,
+    headers: &HeaderMap,
+    visitor: Option<&Visitor>,
+    fields: Option<&mut Fields>,
+) -> Result<(), PageError> {
+    let foreign = |why: &str| Err(PageError::new(Reason::CSRF).detail(why));
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if !matches!(text("sec-fetch-site"), None | Some("same-origin" | "none")) {
+        return foreign("the form came from another site");
+    }
+    if text("origin").is_some_and(|origin| origin != app.config.issuer.as_str()) {
+        return foreign("the form came from another origin");
+    }
+    let (Some(visitor), Some(fields)) = (visitor, fields) else { return foreign("no form") };
+    if visitor.is_new {
+        return Err(PageError::new(Reason::COOKIES));
+    }
+    let tokens: Vec<String> =
+        fields.extract_if(.., |(name, _)| name == "csrf").map(|(_, value)| value).collect();
+    match &tokens[..] {
+        [token] if visitor.csrf_matches(&app.keys.load().mac, token) => Ok(()),
+        _ => foreign("the form's token is missing, old, or of another session"),
+    }
+}
+
+fn finish(app: &Shared, policy: Policy, visitor: Option<Visitor>, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    if let Some(visitor) = visitor {
+        if visitor.is_new && !sets(headers, &visitor.browser_cookie(app, None)) {
+            headers.append(header::SET_COOKIE, visitor.browser_cookie(app, None));
+        }
+        let is_page = headers.get(header::CONTENT_TYPE).is_some();
+        if is_page && Visit::had_notice(&visitor) {
+            headers.append(header::SET_COOKIE, Cookie::Notice.clear(&app.config));
+        }
+    }
+    if let Some(value) = policy.cache.header().filter(|_| response.status().is_success()) {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Whether the handler set this cookie itself, for longer.
+fn sets(headers: &HeaderMap, cookie: &HeaderValue) -> bool {
+    let name = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+    headers.get_all(header::SET_COOKIE).iter().any(|set| name(set) == name(cookie))
+}
+
+impl Cache {
+    /// Whether it is a document that anybody may have and keep.
+    pub(crate) fn is_document(self) -> bool {
+        self != Self::NoStore
+    }
+
+    fn header(self) -> Option<&'static str> {
+        match self {
+            Self::NoStore | Self::Probe => None,
+            Self::Minutes => Some("public, max-age=300"),
+            Self::Immutable => Some("public, max-age=31536000, immutable"),
+        }
+    }
+}

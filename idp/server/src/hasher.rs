@@ -1,0 +1,115 @@
+//! Password hashing on its own few threads: as many as cores, at low priority, with one block of memory each
+//! and a bounded queue. Nobody else hashes.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use idp_core::account::password::{self, HashMemory, PasswordHash};
+use idp_core::secret::Secret;
+use tokio::sync::oneshot;
+
+/// Hashes that may wait per thread: about one second of work.
+const WAITING: usize = 64;
+
+/// The queue is full: the machine has more passwords to check than it can in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many passwords are waiting to be checked")]
+pub(crate) struct Busy;
+
+type Work = Box<dyn FnOnce(&mut HashMemory) + Send>;
+
+/// The pool.
+#[derive(Clone)]
+pub(crate) struct Hasher(SyncSender<Work>);
+
+impl Hasher {
+    /// Starts the threads. They end when the last handle is dropped.
+    pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
+        let (sender, queue) = sync_channel::<Work>(WAITING * threads);
+        let queue = Arc::new(Mutex::new(queue));
+        for number in 0..threads {
+            let queue = Arc::clone(&queue);
+            thread::Builder::new().name(format!("hash-{number}")).spawn(move || run(&queue))?;
+        }
+        Ok(Self(sender))
+    }
+
+    /// Hashes a new password.
+    pub(crate) async fn hash(&self, password: Secret) -> Result<PasswordHash, Busy> {
+        self.submit(move |memory| password::hash(&password, memory)).await?.map_err(|_| Busy)
+    }
+
+    /// Whether the password is the one behind the hash. Without a hash the same work is done for nothing, so
+    /// that the time says nothing about whether there is an account.
+    pub(crate) async fn verify(&self, password: Secret, hash: Option<PasswordHash>) -> Result<bool, Busy> {
+        self.submit(move |memory| match hash {
+            Some(hash) => password::verify(&password, &hash, memory),
+            None => {
+                password::verify(&password, password::nobodys_hash(), memory);
+                false
+            }
+        })
+        .await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let (reply, answer) = oneshot::channel();
+        let work = Box::new(move |memory: &mut HashMemory| {
+            // A request that is gone by now needs no hash.
+            if !reply.is_closed() {
+                let _ = reply.send(work(memory));
+            }
+        });
+        match self.0.try_send(work) {
+            Ok(()) => answer.await.map_err(|_| Busy),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Busy),
+        }
+    }
+}
+
+fn run(queue: &Mutex<Receiver<Work>>) {
+    lower_priority();
+    let mut memory = HashMemory::default();
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match next {
+            Ok(work) => work(&mut memory),
+            Err(_) => return,
+        }
+    }
+}
+
+/// On Linux a niceness belongs to a thread: requests go first, passwords take what is left.
+fn lower_priority() {
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+        tracing::debug!(%error, "hashing threads keep the normal priority");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn rl_05_a_full_queue_says_so_and_the_pool_goes_on() {
+        let hasher = Hasher::start(1).unwrap();
+        let tries = (0..200).map(|_| hasher.verify(Secret::random(), None));
+        let outcomes = futures_util::future::join_all(tries).await;
+        let refused = outcomes.iter().filter(|outcome| **outcome == Err(Busy)).count();
+        assert!((200 - WAITING - 8..200).contains(&refused), "{refused} refused");
+        assert_eq!(hasher.verify(Secret::random(), None).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn a_password_is_verified_against_its_own_hash() {
+        let hasher = Hasher::start(2).unwrap();
+        let password = || Secret::new("tinker brass umbrella".to_owned());
+        let hash = hasher.hash(password()).await.unwrap();
+        assert_eq!(hasher.verify(password(), Some(hash.clone())).await, Ok(true));
+        assert_eq!(hasher.verify(Secret::random(), Some(hash)).await, Ok(false));
+    }
+}

@@ -1,0 +1,111 @@
+//! The server's keys: made at the first start, kept in the database sealed, so that all nodes share them.
+
+use idp_core::client::SigningAlg;
+use idp_core::oauth::issuer::Issuer;
+use idp_core::oauth::keys::{KeySet, NewKey, SigningKey};
+use idp_core::seal::{Keyring, Place};
+use idp_core::secret::{MacKey, base64url, random_bytes};
+use idp_core::time::Timestamp;
+use idp_store::{Actor, AuditEvent, AuditRecord, KeyState, Origin, Store, StoredKey};
+
+use crate::errors::StartError;
+
+const MAC: &str = "mac";
+
+/// The keys in use.
+pub(crate) struct ServerKeys {
+    /// Signs and verifies tokens.
+    pub(crate) tokens: KeySet,
+    /// Authenticates refresh tokens, CSRF tokens and typed codes.
+    pub(crate) mac: MacKey,
+}
+
+/// Makes the keys that are missing. Several nodes may do so at once: the first one's are kept.
+pub(crate) async fn make_missing(store: &Store, ring: &Keyring, now: Timestamp) -> Result<(), StartError> {
+    let stored = store.read((), |db, ()| Box::pin(db.keys())).await?;
+    let missing = |purpose: &str| !stored.iter().any(|key| key.purpose == purpose && key.state == KeyState::Active);
+    let mut new = Vec::new();
+    for alg in SigningAlg::ALL {
+        if missing(alg.as_str()) {
+            new.push(signing_key(*alg, ring, now)?);
+        }
+    }
+    if missing(MAC) {
+        new.push(mac_key(ring, now)?);
+    }
+    store
+        .write((new, now), |tx, (new, now)| {
+            Box::pin(async move {
+                for key in new {
+                    if tx.insert_key(key).await? {
+                        tx.audit(&made(key, *now)).await?;
+                    }
+                }
+                Ok(())
+            })
+        })
+        .await?;
+    Ok(())
+}
+
+fn signing_key(alg: SigningAlg, ring: &Keyring, now: Timestamp) -> Result<StoredKey, StartError> {
+    let new = NewKey::generate(alg)?;
+    Ok(StoredKey {
+        sealed_private: ring.seal(place(&new.kid), &new.private_der)?,
+        id: new.kid,
+        purpose: alg.as_str().to_owned(),
+        state: KeyState::Active,
+        public_jwk: Some(new.public_jwk),
+        created_at: now,
+    })
+}
+
+fn mac_key(ring: &Keyring, now: Timestamp) -> Result<StoredKey, StartError> {
+    let id = format!("mac-{}", base64url(&random_bytes::<12>()));
+    Ok(StoredKey {
+        sealed_private: ring.seal(place(&id), MacKey::generate().expose())?,
+        id,
+        purpose: MAC.to_owned(),
+        state: KeyState::Active,
+        public_jwk: None,
+        created_at: now,
+    })
+}
+
+fn place(id: &str) -> Place<'_> {
+    Place { table: "keys", column: "sealed_private", row: id }
+}
+
+fn made(key: &StoredKey, at: Timestamp) -> AuditRecord {
+    AuditRecord {
+        at,
+        event: AuditEvent::KeyCreated,
+        actor: Actor::System,
+        subject: Some(key.id.clone()),
+        client_id: None,
+        origin: Origin::default(),
+        detail: "",
+    }
+}
+
+/// Reads and unseals the keys.
+pub(crate) async fn load(store: &Store, ring: &Keyring, issuer: &Issuer) -> Result<ServerKeys, StartError> {
+    let stored = store.read((), |db, ()| Box::pin(db.keys())).await?;
+    let mut signing = Vec::new();
+    let mut mac = None;
+    for key in stored.iter().filter(|key| key.state == KeyState::Active) {
+        let private = ring.open(place(&key.id), &key.sealed_private)?;
+        match SigningAlg::from_stored(&key.purpose) {
+            Some(alg) => signing.push(SigningKey::new(alg, &key.id, &private)?),
+            None => mac = MacKey::from_bytes(&private),
+        }
+    }
+    let published: Vec<String> = stored.into_iter().filter_map(|key| key.public_jwk).collect();
+    let mac = mac.ok_or_else(|| StartError::Keys("the server's own MAC key is missing".to_owned()))?;
+    Ok(ServerKeys { tokens: KeySet::new(issuer.clone(), signing, &published)?, mac })
+}
+
+/// Whether anything is sealed in this database.
+pub(crate) async fn any_sealed(store: &Store) -> Result<bool, StartError> {
+    Ok(!store.read((), |db, ()| Box::pin(db.keys())).await?.is_empty())
+}

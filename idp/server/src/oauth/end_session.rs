@@ -1,0 +1,150 @@
+//! Signing out: the end-session endpoint (RP-Initiated Logout 1.0), the question, and the page afterwards.
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::Extension;
+use idp_core::oauth::discovery::path;
+use idp_core::oauth::logout::{Logout, LogoutRefusal, LogoutRequest, LogoutTarget};
+use idp_core::oauth::params::Params;
+use idp_store::{Actor, AuditEvent};
+use serde::{Deserialize, Serialize};
+
+use super::authorize::hand_over;
+use crate::cookies::Cookie;
+use crate::errors::{PageError, Reason};
+use crate::form::{self, Form, FormBody, Protocol};
+use crate::i18n::Arg;
+use crate::render::Page;
+use crate::visit::Visit;
+
+/// `GET /logout`: signs out at once when an application proves that it asks for this very person, else asks.
+pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Response, PageError> {
+    match decide(&visit, &params).await? {
+        Logout::Now(target) => sign_out(&visit, target).await,
+        Logout::Ask(target) => ask(&visit, &params, target),
+        Logout::Refuse(refusal) => Err(refused(refusal)),
+    }
+}
+
+/// `POST /logout`: the same request as a form; it is turned into a GET, which brings the session's cookie.
+pub(crate) async fn post(Extension(FormBody(pairs)): Extension<FormBody>) -> Response {
+    hand_over(path::END_SESSION, &pairs)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfirmForm {
+    /// The original request's query; checked again from the start.
+    #[serde(default)]
+    request: String,
+}
+
+/// `POST /logout/confirm`: the person said yes.
+pub(crate) async fn confirm(visit: Visit, Form(form): Form<ConfirmForm>) -> Result<Response, PageError> {
+    let pairs = form::decode(form.request.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST))?;
+    match decide(&visit, &Params::new(pairs)).await? {
+        Logout::Now(target) | Logout::Ask(target) => sign_out(&visit, target).await,
+        Logout::Refuse(refusal) => Err(refused(refusal)),
+    }
+}
+
+async fn decide(visit: &Visit, params: &Params) -> Result<Logout, PageError> {
+    let keys = visit.app.keys.load();
+    let request = LogoutRequest::read(params, &keys.tokens).map_err(refused)?;
+    let client = match request.client_id().cloned() {
+        Some(id) => visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,
+        None => None,
+    };
+    let session = visit.visitor.signed_in.as_ref().map(|signed_in| &signed_in.session);
+    Ok(request.decide(client.as_ref(), session))
+}
+
+fn refused(refusal: LogoutRefusal) -> PageError {
+    let reason = match refusal {
+        LogoutRefusal::ForeignRedirectUri => Reason::POST_LOGOUT_URI,
+        LogoutRefusal::UnknownClient => Reason::CLIENT_UNKNOWN,
+        LogoutRefusal::Repeated => Reason::PARAMETER_REPEATED,
+    };
+    PageError::new(reason)
+}
+
+async fn sign_out(visit: &Visit, target: Option<LogoutTarget>) -> Result<Response, PageError> {
+    if let Some(signed_in) = &visit.visitor.signed_in {
+        let (id, user) = (signed_in.session.id, signed_in.user.id);
+        let record = visit.audit(AuditEvent::SignedOut, Actor::User(user), Some(user.to_string()));
+        visit
+            .app
+            .store
+            .write((id, record), |tx, (id, record)| {
+                Box::pin(async move {
+                    if tx.end_session(*id, record.at).await? {
+                        tx.audit(record).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+    }
+    let location = target.map_or_else(|| "/signed-out".to_owned(), |target| target.location());
+    let mut response = Redirect::to(&location).into_response();
+    response.headers_mut().append(header::SET_COOKIE, Cookie::Session.clear(&visit.app.config));
+    // Whoever sits here next finds nothing of this session in the browser's cache.
+    response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
+    Ok(response)
+}
+
+#[derive(Serialize)]
+struct SignOutPage<'a> {
+    action: &'static str,
+    email: &'a str,
+    request: String,
+    #[serde(skip)]
+    brand_name: &'a str,
+}
+
+impl Page for SignOutPage<'_> {
+    const TEMPLATE: &'static str = "pages/sign_out.html";
+    const TITLE: &'static str = "sign-out-title";
+    fn title_args(&self) -> Vec<Arg<'_>> {
+        vec![("brand", self.brand_name.into())]
+    }
+}
+
+fn ask(visit: &Visit, params: &Params, target: Option<LogoutTarget>) -> Result<Response, PageError> {
+    let email = visit.visitor.signed_in.as_ref().map(|signed_in| signed_in.user.email.as_str());
+    // Without a way back the request is worth nothing; its hint, forged perhaps, is not carried on.
+    let kept = match &target {
+        Some(_) => form_urlencoded::Serializer::new(String::new()).extend_pairs(params.iter()).finish(),
+        None => String::new(),
+    };
+    let page = SignOutPage {
+        action: "/logout/confirm",
+        email: email.unwrap_or_default(),
+        request: kept,
+        brand_name: &visit.app.config.brand,
+    };
+    let source = target.map(|target| target.uri().csp_source());
+    Ok(visit.page(&page)?.form_target(source).into_response())
+}
+
+#[derive(Serialize)]
+struct SignedOutPage {
+    app: Option<AppLink>,
+    login_url: &'static str,
+}
+
+#[derive(Serialize)]
+struct AppLink {
+    name: String,
+    url: String,
+}
+
+impl Page for SignedOutPage {
+    const TEMPLATE: &'static str = "pages/signed_out.html";
+    const TITLE: &'static str = "signed-out-title";
+}
+
+/// `GET /signed-out`.
+pub(crate) async fn signed_out(visit: Visit) -> Result<Response, PageError> {
+    Ok(visit.page(&SignedOutPage { app: None, login_url: "/signin" })?.into_response())
+}

@@ -1,0 +1,214 @@
+//! The token endpoint (RFC 6749 section 3.2).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::{Extension, response::IntoResponse, response::Response};
+use idp_core::client::Client;
+use idp_core::oauth::client_auth;
+use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes, RefreshToken};
+use idp_core::oauth::scope::Scope;
+use idp_core::oauth::token::{self, Mint, RefreshDecision, TokenRequest, UNUSABLE};
+use idp_core::oauth::error::Refusal;
+use idp_core::single_use::{AuthorizationCode, SingleUseDigest};
+use idp_core::time::Timestamp;
+use idp_store::{Actor, AuditEvent, AuditRecord, StoreError, Tx};
+
+use crate::address::RequestInfo;
+use crate::errors::OAuthError;
+use crate::form::Protocol;
+use crate::state::Shared;
+
+/// Who asks, proven.
+struct Caller {
+    client: Client,
+    info: RequestInfo,
+    now: Timestamp,
+}
+
+/// `POST /token`. The client proves itself before code or token are looked at, so that a failed proof leaves
+/// them usable.
+pub(crate) async fn post(
+    State(app): State<Shared>,
+    Extension(info): Extension<RequestInfo>,
+    headers: HeaderMap,
+    Protocol(params): Protocol,
+) -> Result<Response, OAuthError> {
+    let header = authorization(&headers)?;
+    let credentials = client_auth::read(header, &params)?;
+    let id = credentials.client_id.clone();
+    let found = app.store.read(id, |db, id| Box::pin(db.client(id))).await?;
+    let client = client_auth::check(&credentials, found.as_ref())?.clone();
+    let caller = Caller { client, info, now: app.clock.now() };
+    let response = match TokenRequest::read(&params)? {
+        TokenRequest::Code { code, redirect_uri, code_verifier } => {
+            let presented = Presented {
+                digest: SingleUseDigest::of_presented(code).ok_or(UNUSABLE)?,
+                redirect_uri: redirect_uri.to_owned(),
+                code_verifier: code_verifier.map(str::to_owned),
+            };
+            redeem_code(&app, caller, presented).await?
+        }
+        TokenRequest::Refresh { refresh_token, scope } => {
+            let token = RefreshToken::decode(refresh_token, &app.keys.load().mac).ok_or(UNUSABLE)?;
+            refresh(&app, caller, token, scope.map(str::to_owned)).await?
+        }
+    };
+    Ok(response)
+}
+
+/// The one `Authorization` header there may be.
+fn authorization(headers: &HeaderMap) -> Result<Option<&str>, OAuthError> {
+    let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Ok(None),
+        (Some(line), None) => Ok(Some(line.to_str().unwrap_or("?"))),
+        (Some(_), Some(_)) => Ok(Some("?")),
+    }
+}
+
+struct Presented {
+    digest: SingleUseDigest<AuthorizationCode>,
+    redirect_uri: String,
+    code_verifier: Option<String>,
+}
+
+/// What a write decided. A refusal is a result, not an error: what it changed (a burnt code, a revoked grant)
+/// stays.
+enum Outcome<T> {
+    Granted(T),
+    Refused(Refusal),
+}
+
+async fn redeem_code(app: &Shared, caller: Caller, presented: Presented) -> Result<Response, OAuthError> {
+    let lifetimes = app.config.lifetimes;
+    let (outcome, caller) = {
+        let caller = std::sync::Arc::new(caller);
+        let input = (std::sync::Arc::clone(&caller), presented, lifetimes);
+        let outcome = app
+            .store
+            .write(input, |tx, (caller, presented, lifetimes)| Box::pin(consume(tx, caller, presented, lifetimes)))
+            .await?;
+        (outcome, caller)
+    };
+    match outcome {
+        Outcome::Refused(refusal) => Err(refusal.into()),
+        Outcome::Granted((code, grant)) => {
+            let keys = app.keys.load();
+            let first = RefreshToken { grant_id: grant.facts.id, generation: grant.generation };
+            let mint = Mint {
+                keys: &keys.tokens,
+                client: &caller.client,
+                facts: &grant.facts,
+                scope: grant.facts.scope.clone(),
+                nonce: code.nonce.as_deref(),
+                refresh_token: grant.facts.is_offline().then(|| first.encode(&keys.mac)),
+            };
+            Ok(Json(mint.sign(&lifetimes, caller.now)?).into_response())
+        }
+    }
+}
+
+async fn consume(
+    tx: &mut Tx,
+    caller: &Caller,
+    presented: &Presented,
+    lifetimes: &Lifetimes,
+) -> Result<Outcome<(IssuedCode, Grant)>, StoreError> {
+    let (client, now) = (&caller.client.id, caller.now);
+    let Some(consumed) = tx.consume_code(&presented.digest, client, now).await? else {
+        if let Some(grant) = tx.revoke_replayed(&presented.digest, client, now).await? {
+            tx.audit(&caller.audit(AuditEvent::CodeReplay, grant.to_string())).await?;
+        }
+        return Ok(Outcome::Refused(UNUSABLE));
+    };
+    let code = &consumed.code;
+    let verifier = presented.code_verifier.as_deref();
+    if let Err(refusal) = token::redeem(code, client, &presented.redirect_uri, verifier, now) {
+        return Ok(Outcome::Refused(refusal));
+    }
+    let grant = Grant::of_code(code, lifetimes, now);
+    if !tx.insert_grant(&grant, &consumed, now).await? {
+        return Ok(Outcome::Refused(UNUSABLE));
+    }
+    Ok(Outcome::Granted((consumed.code, grant)))
+}
+
+async fn refresh(
+    app: &Shared,
+    caller: Caller,
+    token: RefreshToken,
+    scope: Option<String>,
+) -> Result<Response, OAuthError> {
+    let lifetimes = app.config.lifetimes;
+    let caller = std::sync::Arc::new(caller);
+    let input = (std::sync::Arc::clone(&caller), token, scope, lifetimes);
+    let outcome = app
+        .store
+        .write(input, |tx, (caller, token, scope, lifetimes)| {
+            Box::pin(rotate(tx, caller, *token, scope.as_deref(), lifetimes))
+        })
+        .await?;
+    match outcome {
+        Outcome::Refused(refusal) => Err(refusal.into()),
+        Outcome::Granted((grant, scope)) => {
+            let keys = app.keys.load();
+            let next = RefreshToken { grant_id: token.grant_id, generation: token.generation + 1 };
+            let mint = Mint {
+                keys: &keys.tokens,
+                client: &caller.client,
+                facts: &grant.facts,
+                scope,
+                nonce: None,
+                refresh_token: Some(next.encode(&keys.mac)),
+            };
+            Ok(Json(mint.sign(&lifetimes, caller.now)?).into_response())
+        }
+    }
+}
+
+async fn rotate(
+    tx: &mut Tx,
+    caller: &Caller,
+    token: RefreshToken,
+    scope: Option<&str>,
+    lifetimes: &Lifetimes,
+) -> Result<Outcome<(Grant, Scope)>, StoreError> {
+    let (client, now) = (&caller.client.id, caller.now);
+    let Some(stored) = tx.grant(token.grant_id).await?.filter(|stored| stored.live) else {
+        return Ok(Outcome::Refused(UNUSABLE));
+    };
+    let grant = stored.grant;
+    let scope = match token::refresh(&grant, token.generation, client, scope, now) {
+        RefreshDecision::Rotate(scope) => scope,
+        RefreshDecision::Refuse(refusal) => return Ok(Outcome::Refused(refusal)),
+        RefreshDecision::Reused => return reused(tx, caller, token).await,
+    };
+    let idle_expires_at = grant.next_idle_expiry(lifetimes, now);
+    match tx.rotate_grant(token.grant_id, token.generation, idle_expires_at).await? {
+        true => Ok(Outcome::Granted((grant, scope))),
+        // Another node rotated it between our read and our write.
+        false => reused(tx, caller, token).await,
+    }
+}
+
+async fn reused<T>(tx: &mut Tx, caller: &Caller, token: RefreshToken) -> Result<Outcome<T>, StoreError> {
+    if tx.revoke_grant(token.grant_id, caller.now).await? {
+        tx.audit(&caller.audit(AuditEvent::RefreshReuse, token.grant_id.to_string())).await?;
+    }
+    Ok(Outcome::Refused(UNUSABLE))
+}
+
+impl Caller {
+    fn audit(&self, event: AuditEvent, subject: String) -> AuditRecord {
+        AuditRecord {
+            at: self.now,
+            event,
+            actor: Actor::Client(self.client.id.clone()),
+            subject: Some(subject),
+            client_id: Some(self.client.id.clone()),
+            origin: self.info.origin(),
+            detail: "",
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The person's own first page.
+
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Serialize;
+
+use crate::errors::{PageError, Reason};
+use crate::i18n::Arg;
+use crate::render::Page;
+use crate::visit::Visit;
+use crate::words;
+
+#[derive(Serialize)]
+struct AccountPage {
+    name: String,
+    email: String,
+    since: String,
+    sign_out_action: &'static str,
+}
+
+impl Page for AccountPage {
+    const TEMPLATE: &'static str = "pages/account.html";
+    const TITLE: &'static str = "account-title";
+    fn title_args(&self) -> Vec<Arg<'_>> {
+        vec![("name", self.name.as_str().into())]
+    }
+}
+
+/// `GET /`: to the person's own page, or to sign in.
+pub(crate) async fn home(visit: Visit) -> Redirect {
+    Redirect::to(if visit.visitor.signed_in.is_some() { "/account" } else { "/signin" })
+}
+
+/// `GET /account`.
+pub(crate) async fn show(visit: Visit) -> Result<Response, PageError> {
+    let signed_in = visit.visitor.signed_in.as_ref().ok_or_else(|| PageError::new(Reason::INTERNAL))?;
+    let page = AccountPage {
+        name: signed_in.user.name.to_string(),
+        email: signed_in.user.email.to_string(),
+        since: words::moment(signed_in.session.auth_time),
+        sign_out_action: "/logout/confirm",
+    };
+    Ok(visit.page(&page)?.into_response())
+}

@@ -1,0 +1,227 @@
+//! The link in the activation mail. It opens a page; only the button on it activates, since mail scanners open
+//! links, too.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use idp_core::ids::{FlowId, MailId, RegistrationId};
+use idp_core::single_use::{self, SingleUseDigest};
+use idp_core::user::User;
+use idp_store::{Activation, Actor, AuditEvent, AuditRecord, Mail, MailKind, StoreError, Tx};
+use serde::{Deserialize, Serialize};
+
+use crate::errors::PageError;
+use crate::flow;
+use crate::form::{Form, Query};
+use crate::pages::check_mail;
+use crate::render::Page;
+use crate::visit::{Notice, Visit};
+
+#[derive(Serialize)]
+struct ActivatePage<'a> {
+    action: &'static str,
+    token: &'a str,
+    email: String,
+}
+
+impl Page for ActivatePage<'_> {
+    const TEMPLATE: &'static str = "pages/activate.html";
+    const TITLE: &'static str = "activate-title";
+}
+
+#[derive(Serialize)]
+struct ActivatedPage {
+    continue_url: String,
+    app: Option<super::AppView>,
+}
+
+impl Page for ActivatedPage {
+    const TEMPLATE: &'static str = "pages/activated.html";
+    const TITLE: &'static str = "activated-title";
+}
+
+/// Why a link does not work.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum LinkProblem {
+    Expired,
+    Used,
+    Unknown,
+}
+
+#[derive(Serialize)]
+struct LinkProblemPage<'a> {
+    kind: LinkProblem,
+    resend_action: Option<&'static str>,
+    token: Option<&'a str>,
+    login_url: &'static str,
+    register_url: Option<&'static str>,
+}
+
+impl Page for LinkProblemPage<'_> {
+    const TEMPLATE: &'static str = "pages/link_problem.html";
+    const TITLE: &'static str = "link-unknown-title";
+    fn title(&self) -> &'static str {
+        match self.kind {
+            LinkProblem::Expired => "link-expired-title",
+            LinkProblem::Used => "link-used-title",
+            LinkProblem::Unknown => Self::TITLE,
+        }
+    }
+}
+
+/// The friendly end of a link that does not work. `token`: it can be exchanged for a fresh mail.
+fn problem(visit: &Visit, kind: LinkProblem, token: Option<&str>) -> Result<Response, PageError> {
+    let page = LinkProblemPage {
+        kind,
+        resend_action: token.map(|_| "/activate/resend"),
+        token,
+        login_url: "/signin",
+        register_url: visit.app.config.registration.then_some("/register"),
+    };
+    Ok(visit.page(&page)?.status(StatusCode::BAD_REQUEST).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenFields {
+    #[serde(default)]
+    token: String,
+}
+
+type Token = SingleUseDigest<single_use::Activation>;
+
+/// `GET /activate?token=…`: shows the button; nothing is consumed.
+pub(crate) async fn show(visit: Visit, Query(fields): Query<TokenFields>) -> Result<Response, PageError> {
+    let Some(digest) = Token::of_presented(&fields.token) else { return problem(&visit, LinkProblem::Unknown, None) };
+    let now = visit.app.clock.now();
+    let found = visit
+        .app
+        .store
+        .read((digest, now), |db, (digest, now)| {
+            Box::pin(async move {
+                let Some((subject, usable)) = db.look_at(digest, *now).await? else { return Ok(None) };
+                let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(None) };
+                Ok(Some((usable, db.attempt(id, *now).await?, db.attempt_ended(id).await?)))
+            })
+        })
+        .await?;
+    match found {
+        None => problem(&visit, LinkProblem::Unknown, None),
+        Some((_, _, true)) => problem(&visit, LinkProblem::Used, None),
+        Some((true, Some(attempt), _)) => {
+            let page = ActivatePage { action: "/activate", token: &fields.token, email: attempt.email.to_string() };
+            Ok(visit.page(&page)?.into_response())
+        }
+        Some(_) => problem(&visit, LinkProblem::Expired, Some(&fields.token)),
+    }
+}
+
+/// `POST /activate`: consumes the link and makes the account, in one write.
+pub(crate) async fn submit(visit: Visit, Form(fields): Form<TokenFields>) -> Result<Response, PageError> {
+    let Some(digest) = Token::of_presented(&fields.token) else { return problem(&visit, LinkProblem::Unknown, None) };
+    let record = visit.audit(AuditEvent::Activated, Actor::Anonymous, None);
+    let outcome = visit
+        .app
+        .store
+        .write((digest, record), |tx, (digest, record)| Box::pin(consume(tx, digest, record)))
+        .await?;
+    match outcome {
+        Consumed::Activation(Activation::Activated(user, flow)) => done(&visit, &user, flow).await,
+        Consumed::Activation(Activation::AlreadyUsed) | Consumed::Used => problem(&visit, LinkProblem::Used, None),
+        Consumed::Activation(Activation::Unknown) | Consumed::Expired => {
+            problem(&visit, LinkProblem::Expired, Some(&fields.token))
+        }
+        Consumed::Unknown => problem(&visit, LinkProblem::Unknown, None),
+    }
+}
+
+enum Consumed {
+    Activation(Activation),
+    Used,
+    Expired,
+    Unknown,
+}
+
+async fn consume(tx: &mut Tx, digest: &Token, record: &AuditRecord) -> Result<Consumed, StoreError> {
+    let now = record.at;
+    if let Some(subject) = tx.consume(digest, now).await? {
+        let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Consumed::Unknown) };
+        return Ok(Consumed::Activation(activate(tx, id, record).await?));
+    }
+    let Some((subject, _)) = tx.look_at(digest, now).await? else { return Ok(Consumed::Unknown) };
+    let ended = match subject.parse::<RegistrationId>() {
+        Ok(id) => tx.attempt_ended(id).await?,
+        Err(_) => false,
+    };
+    Ok(if ended { Consumed::Used } else { Consumed::Expired })
+}
+
+/// The record of an activation.
+pub(crate) fn record(visit: &Visit, id: RegistrationId) -> AuditRecord {
+    visit.audit(AuditEvent::Activated, Actor::Anonymous, Some(id.to_string()))
+}
+
+/// Makes the account, writes it down, and puts the welcome mail into the outbox.
+pub(crate) async fn activate(tx: &mut Tx, id: RegistrationId, record: &AuditRecord) -> Result<Activation, StoreError> {
+    let activation = tx.activate(id, record.at).await?;
+    if let Activation::Activated(user, _) = &activation {
+        let subject = Some(user.id.to_string());
+        tx.audit(&AuditRecord { subject, actor: Actor::User(user.id), ..record.clone() }).await?;
+        tx.enqueue_mail(&Mail {
+            id: MailId::new(record.at),
+            kind: MailKind::Welcome,
+            recipient: user.email.clone(),
+            name: user.name.clone(),
+            subject: user.id.to_string(),
+            minutes: None,
+            created_at: record.at,
+            attempts: 0,
+        })
+        .await?;
+    }
+    Ok(activation)
+}
+
+/// "Your account is active": on with the walk that began before, where it is this browser's and still open.
+pub(crate) async fn done(visit: &Visit, user: &User, flow: Option<FlowId>) -> Result<Response, PageError> {
+    tracing::info!(request_id = visit.info.request_id, user_id = %user.id, "account activated");
+    visit.app.mailer.wake();
+    let open = match flow {
+        Some(id) => flow::open(visit, &id.to_string()).await.ok(),
+        None => None,
+    };
+    let page = match open {
+        Some(flow) => {
+            let known = flow::load(visit, &flow.target).await?;
+            let (app, _) = super::app_of(&flow.target, &known);
+            ActivatedPage { continue_url: flow::url(flow.id), app }
+        }
+        None => ActivatedPage { continue_url: "/signin".to_owned(), app: None },
+    };
+    Ok(visit.page(&page)?.into_response())
+}
+
+/// `POST /activate/resend`: an expired link still shows that its bearer reads the mailbox; this browser may go
+/// on with the registration, and a fresh mail is sent.
+pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Result<Response, PageError> {
+    let Some(digest) = Token::of_presented(&fields.token) else { return problem(&visit, LinkProblem::Unknown, None) };
+    let input = (digest, visit.visitor.browser(), visit.app.clock.now());
+    let attempt = visit
+        .app
+        .store
+        .write(input, |tx, (digest, browser, now)| {
+            Box::pin(async move {
+                let Some((subject, _)) = tx.look_at(digest, *now).await? else { return Ok(None) };
+                let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(None) };
+                tx.adopt_attempt(id, browser, *now).await
+            })
+        })
+        .await?;
+    match attempt {
+        Some(attempt) => {
+            check_mail::send_again(&visit, &attempt).await?;
+            Ok(visit.redirect_with(Notice::MailSent, &format!("/register/{}", attempt.id)))
+        }
+        None => problem(&visit, LinkProblem::Used, None),
+    }
+}

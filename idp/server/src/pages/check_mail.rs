@@ -1,0 +1,145 @@
+//! "Check your mail": where a registration waits for its address to be proven, here by the typed code.
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use idp_core::account::registration::{ACTIVATION_LIFETIME, resend_wait};
+use idp_core::ids::{FlowId, MailId, RegistrationId};
+use idp_core::time::HOUR;
+use idp_core::typed_code::TypedCode;
+use idp_store::{Activation, Attempt, Mail, MailKind};
+use serde::{Deserialize, Serialize};
+
+use crate::errors::{PageError, Reason};
+use crate::form::Form;
+use crate::mail_limit;
+use crate::pages::{activate, field_error};
+use crate::render::{FieldError, Page};
+use crate::visit::{Notice, Visit};
+
+#[derive(Serialize)]
+struct CheckMailPage {
+    email: String,
+    code_action: String,
+    resend_action: String,
+    resend_wait: u64,
+    change_url: String,
+    expires_hours: u64,
+}
+
+impl Page for CheckMailPage {
+    const TEMPLATE: &'static str = "pages/check_mail.html";
+    const TITLE: &'static str = "check-mail-title";
+}
+
+/// This browser's own registration, while it waits.
+async fn own_attempt(visit: &Visit, id: &str) -> Result<Attempt, PageError> {
+    let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
+    let id: RegistrationId = id.parse().map_err(|_| gone())?;
+    let now = visit.app.clock.now();
+    let attempt = visit.app.store.read((id, now), |db, (id, now)| Box::pin(db.attempt(*id, *now))).await?;
+    attempt.filter(|attempt| attempt.browser == visit.visitor.browser()).ok_or_else(gone)
+}
+
+/// `GET /register/ID`.
+pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, PageError> {
+    let attempt = own_attempt(&visit, &id).await?;
+    page(&visit, &attempt, Vec::new())
+}
+
+fn page(visit: &Visit, attempt: &Attempt, errors: Vec<FieldError>) -> Result<Response, PageError> {
+    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let flow = attempt.flow_id.map(|flow: FlowId| format!("?flow={flow}")).unwrap_or_default();
+    let page = CheckMailPage {
+        email: attempt.email.to_string(),
+        code_action: format!("/register/{}/code", attempt.id),
+        resend_action: format!("/register/{}/resend", attempt.id),
+        resend_wait: resend_wait(attempt.mailed_at, visit.app.clock.now()),
+        change_url: format!("/register{flow}"),
+        expires_hours: ACTIVATION_LIFETIME.as_secs() / HOUR.as_secs(),
+    };
+    Ok(visit.page_with(&page, errors)?.status(status).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CodeForm {
+    #[serde(default)]
+    code: String,
+}
+
+/// `POST /register/ID/code`.
+pub(crate) async fn submit_code(
+    visit: Visit,
+    Path(id): Path<String>,
+    Form(form): Form<CodeForm>,
+) -> Result<Response, PageError> {
+    let attempt = own_attempt(&visit, &id).await?;
+    if form.code.trim().is_empty() {
+        return page(&visit, &attempt, vec![field_error(&visit, "code", "code-missing")]);
+    }
+    let Some(code) = TypedCode::of_typed(&form.code) else {
+        return page(&visit, &attempt, vec![field_error(&visit, "code", "code-wrong")]);
+    };
+    let tag = code.tag(&visit.app.keys.load().mac, &attempt.id.to_string());
+    let input = (attempt.id, tag, visit.app.clock.now(), activate::record(&visit, attempt.id));
+    let activation = visit
+        .app
+        .store
+        .write(input, |tx, (id, tag, now, record)| {
+            Box::pin(async move {
+                match tx.try_attempt_code(*id, tag, *now).await? {
+                    true => activate::activate(tx, *id, record).await.map(Some),
+                    false => Ok(None),
+                }
+            })
+        })
+        .await?;
+    match activation {
+        Some(Activation::Activated(user, flow)) => activate::done(&visit, &user, flow).await,
+        Some(Activation::AlreadyUsed | Activation::Unknown) => Err(PageError::new(Reason::FLOW_EXPIRED)),
+        None => page(&visit, &attempt, vec![field_error(&visit, "code", "code-wrong")]),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResendForm {}
+
+/// `POST /register/ID/resend`: asks for the mail again; the answer is the same whether one is sent or not.
+pub(crate) async fn resend(
+    visit: Visit,
+    Path(id): Path<String>,
+    Form(ResendForm {}): Form<ResendForm>,
+) -> Result<Response, PageError> {
+    let attempt = own_attempt(&visit, &id).await?;
+    send_again(&visit, &attempt).await?;
+    Ok(visit.redirect_with(Notice::MailSent, &format!("/register/{}", attempt.id)))
+}
+
+/// Enqueues the attempt's mail once more: for a known address, the owner's.
+pub(crate) async fn send_again(visit: &Visit, attempt: &Attempt) -> Result<(), PageError> {
+    let now = visit.app.clock.now();
+    let mail = Mail {
+        id: MailId::new(now),
+        kind: if attempt.password.is_some() { MailKind::Activation } else { MailKind::AlreadyRegistered },
+        recipient: attempt.email.clone(),
+        name: attempt.name.clone(),
+        subject: attempt.id.to_string(),
+        minutes: None,
+        created_at: now,
+        attempts: 0,
+    };
+    visit
+        .app
+        .store
+        .write((attempt.id, mail), |tx, (id, mail)| {
+            Box::pin(async move {
+                tx.attempt_mailed(*id, mail.created_at).await?;
+                mail_limit::enqueue(tx, mail).await
+            })
+        })
+        .await?;
+    visit.app.mailer.wake();
+    Ok(())
+}

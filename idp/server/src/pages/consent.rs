@@ -1,0 +1,134 @@
+//! Consent: the person is told in plain words what an application asks for, and says yes or no.
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Redirect, Response};
+use idp_core::flow::{FlowTarget, Step};
+use idp_core::oauth::authorize::AuthorizationRequest;
+use idp_core::oauth::claims::UserInfo;
+use idp_core::oauth::error::{ErrorCode, Refusal};
+use idp_core::user::User;
+use idp_store::{Actor, AuditEvent, AuditRecord, Flow};
+use serde::{Deserialize, Serialize};
+
+use crate::errors::{PageError, Reason};
+use crate::flow::{self, Known};
+use crate::form::Form;
+use crate::pages::{AppView, app_of};
+use crate::render::{Html, Page};
+use crate::visit::Visit;
+
+#[derive(Serialize)]
+struct ConsentPage {
+    action: String,
+    app: Option<AppView>,
+    email: String,
+    scopes: Vec<ScopeView>,
+}
+
+#[derive(Serialize)]
+struct ScopeView {
+    name: String,
+    text: String,
+    values: Vec<String>,
+}
+
+impl Page for ConsentPage {
+    const TEMPLATE: &'static str = "pages/consent.html";
+    const TITLE: &'static str = "consent-title";
+}
+
+/// The question.
+pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known) -> Result<Html, PageError> {
+    let (request, user) = asked(visit, flow)?;
+    let (app, uri) = app_of(&flow.target, known);
+    let scopes = request.scope.iter().map(|scope| scope_view(visit, user, scope)).collect();
+    let action = format!("{}/consent", flow::url(flow.id));
+    let page = ConsentPage { action, app, email: user.email.to_string(), scopes };
+    Ok(visit.page(&page)?.form_target(uri.map(|uri| uri.csp_source())))
+}
+
+fn scope_view(visit: &Visit, user: &User, scope: &str) -> ScopeView {
+    let words = &visit.app.renderer.words;
+    let key = format!("consent-scope-{}", scope.replace('_', "-"));
+    let text = words.try_text(&key, &[]);
+    let text = text.unwrap_or_else(|| words.text("consent-scope-other", &[("scope", scope.into())]));
+    ScopeView { name: scope.to_owned(), text, values: UserInfo::preview(user, scope) }
+}
+
+fn asked<'a>(visit: &'a Visit, flow: &'a Flow) -> Result<(&'a AuthorizationRequest, &'a User), PageError> {
+    match (&flow.target, &visit.visitor.signed_in) {
+        (FlowTarget::Application(request), Some(signed_in)) => Ok((request, &signed_in.user)),
+        _ => Err(PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-start-again")),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConsentForm {
+    decision: Decision,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Decision {
+    Allow,
+    Deny,
+}
+
+/// `POST /flow/ID/consent`: remembers a yes, answers a no.
+pub(crate) async fn submit(
+    visit: Visit,
+    Path(id): Path<String>,
+    Form(form): Form<ConsentForm>,
+) -> Result<Response, PageError> {
+    let flow = flow::open(&visit, &id).await?;
+    let known = flow::load(&visit, &flow.target).await?;
+    // Only an open question can be answered; otherwise the walk goes on with whatever is next.
+    if !matches!(flow::decide(&visit, &flow, &known), Step::Consent(_)) {
+        return Ok(Redirect::to(&flow::url(flow.id)).into_response());
+    }
+    match form.decision {
+        Decision::Allow => allow(&visit, &flow).await,
+        Decision::Deny => deny(&visit, &flow).await,
+    }
+}
+
+fn audit(visit: &Visit, flow: &Flow, event: AuditEvent) -> Result<AuditRecord, PageError> {
+    let (request, user) = asked(visit, flow)?;
+    let record = visit.audit(event, Actor::User(user.id), Some(user.id.to_string()));
+    Ok(AuditRecord { client_id: Some(request.client_id.clone()), ..record })
+}
+
+async fn allow(visit: &Visit, flow: &Flow) -> Result<Response, PageError> {
+    let (request, user) = asked(visit, flow)?;
+    let record = audit(visit, flow, AuditEvent::ConsentGiven)?;
+    let input = (user.id, request.client_id.clone(), request.scope.clone(), record);
+    visit
+        .app
+        .store
+        .write(input, |tx, (user, client, scope, record)| {
+            Box::pin(async move {
+                tx.remember_consent(*user, client, scope, record.at).await?;
+                tx.audit(record).await
+            })
+        })
+        .await?;
+    Ok(Redirect::to(&flow::url(flow.id)).into_response())
+}
+
+async fn deny(visit: &Visit, flow: &Flow) -> Result<Response, PageError> {
+    const DENIED: Refusal = Refusal::new(ErrorCode::AccessDenied, "the person said no");
+    let (request, _) = asked(visit, flow)?;
+    let record = audit(visit, flow, AuditEvent::ConsentDenied)?;
+    visit
+        .app
+        .store
+        .write((flow.id, record), |tx, (id, record)| {
+            Box::pin(async move {
+                tx.close_flow(*id, record.at).await?;
+                tx.audit(record).await
+            })
+        })
+        .await?;
+    Ok(Redirect::to(&request.target.error(visit.app.config.issuer.as_str(), DENIED)).into_response())
+}

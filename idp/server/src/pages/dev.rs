@@ -1,0 +1,116 @@
+//! What `idp dev` has beside the product: the mailbox, and a clock that can be moved.
+
+use std::time::Duration;
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::errors::{PageError, Reason};
+use crate::form::Form;
+use crate::mailer::SentMail;
+use crate::render::Page;
+use crate::visit::Visit;
+use crate::words;
+
+#[derive(Serialize)]
+struct MailboxPage {
+    messages: Vec<MessageLine>,
+}
+
+#[derive(Serialize)]
+struct MessageLine {
+    id: String,
+    to: String,
+    subject: String,
+    at: String,
+    link: Option<String>,
+}
+
+impl Page for MailboxPage {
+    const TEMPLATE: &'static str = "dev/mailbox.html";
+    const TITLE: &'static str = "dev-mailbox-title";
+}
+
+/// `GET /dev/mail`.
+pub(crate) async fn mailbox(visit: Visit) -> Result<Response, PageError> {
+    let line = |mail: &SentMail| MessageLine {
+        id: mail.id.clone(),
+        to: mail.to.clone(),
+        subject: mail.subject.clone(),
+        at: words::moment(mail.at),
+        link: mail.link(),
+    };
+    let messages = visit.app.mailer.sent().iter().rev().map(line).collect();
+    Ok(visit.page(&MailboxPage { messages })?.into_response())
+}
+
+#[derive(Serialize)]
+struct MessagePage {
+    to: String,
+    from: String,
+    subject: String,
+    at: String,
+    text: String,
+    html_url: Option<String>,
+    link: Option<String>,
+}
+
+impl Page for MessagePage {
+    const TEMPLATE: &'static str = "dev/message.html";
+    const TITLE: &'static str = "dev-mailbox-title";
+}
+
+/// `GET /dev/mail/ID`.
+pub(crate) async fn message(visit: Visit, Path(id): Path<String>) -> Result<Response, PageError> {
+    let sent = visit.app.mailer.sent();
+    let mail = sent.iter().find(|mail| mail.id == id).ok_or_else(|| PageError::new(Reason::NOT_FOUND))?;
+    let page = MessagePage {
+        to: mail.to.clone(),
+        from: visit.app.config.mail.from.to_string(),
+        subject: mail.subject.clone(),
+        at: words::moment(mail.at),
+        text: mail.text.clone(),
+        html_url: None,
+        link: mail.link(),
+    };
+    Ok(visit.page(&page)?.into_response())
+}
+
+#[derive(Serialize)]
+struct ClockPage {
+    now: String,
+    offset: String,
+    action: &'static str,
+}
+
+impl Page for ClockPage {
+    const TEMPLATE: &'static str = "dev/clock.html";
+    const TITLE: &'static str = "dev-clock-title";
+}
+
+/// `GET /dev/clock`.
+pub(crate) async fn clock(visit: Visit) -> Result<Response, PageError> {
+    let clock = &visit.app.clock;
+    let minutes = clock.offset().as_secs() / 60;
+    let offset = format!("{} d {} h {} min", minutes / 1440, minutes / 60 % 24, minutes % 60);
+    let page = ClockPage { now: words::moment(clock.now()), offset, action: "/dev/clock" };
+    Ok(visit.page(&page)?.into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClockForm {
+    advance: String,
+}
+
+/// `POST /dev/clock`: forward by so many seconds, or back to the real time.
+pub(crate) async fn move_clock(visit: Visit, Form(form): Form<ClockForm>) -> Result<Response, PageError> {
+    const YEAR: u64 = 366 * 24 * 60 * 60;
+    match form.advance.parse::<u64>() {
+        Ok(0) => visit.app.clock.reset(),
+        Ok(seconds) if seconds <= YEAR => visit.app.clock.advance(Duration::from_secs(seconds)),
+        _ => return Err(PageError::new(Reason::BAD_REQUEST)),
+    }
+    Ok(Redirect::to("/dev/clock").into_response())
+}

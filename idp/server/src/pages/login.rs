@@ -1,0 +1,168 @@
+//! Sign-in: one service for every path. A try is counted before the password is looked at, the same work is
+//! done whether there is an account or not, and the account's state is told only after the right password.
+
+use axum::extract::Path;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use idp_core::flow::FlowTarget;
+use idp_core::secret::Secret;
+use idp_core::user::Email;
+use idp_store::Flow;
+use serde::{Deserialize, Serialize};
+
+use crate::cookies::Cookie;
+use crate::errors::PageError;
+use crate::flow::{self, Known};
+use crate::form::Form;
+use crate::pages::{AppView, app_of};
+use crate::render::{FieldError, Html, Page};
+use crate::sign_in::{self, Outcome};
+use crate::visit::{Notice, Visit};
+
+#[derive(Serialize)]
+struct LoginPage {
+    action: String,
+    email: String,
+    app: Option<AppView>,
+    confirm_identity: bool,
+    switch_url: Option<String>,
+    register_url: Option<String>,
+    unactivated: Option<Unactivated>,
+}
+
+#[derive(Serialize)]
+struct Unactivated {
+    action: String,
+}
+
+impl Page for LoginPage {
+    const TEMPLATE: &'static str = "pages/login.html";
+    const TITLE: &'static str = "login-title";
+}
+
+/// What the form is shown with.
+#[derive(Default)]
+pub(crate) struct Filled {
+    /// The address to fill in; else the application's hint.
+    pub(crate) email: Option<String>,
+    /// "Please confirm it's you."
+    pub(crate) confirm: bool,
+    /// Where to ask for the activation mail again, after the right password.
+    pub(crate) resend: Option<String>,
+    /// What to correct.
+    pub(crate) errors: Vec<FieldError>,
+}
+
+/// `GET /signin`: a walk to the person's own page.
+pub(crate) async fn begin(visit: Visit) -> Result<Response, PageError> {
+    flow::begin(&visit, FlowTarget::Account).await
+}
+
+/// The form.
+pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known, filled: Filled) -> Result<Html, PageError> {
+    let (app, uri) = app_of(&flow.target, known);
+    let hint = match &flow.target {
+        FlowTarget::Application(request) => request.login_hint.as_deref(),
+        FlowTarget::Account => None,
+    };
+    let hint = hint.map(|hint| idp_core::text::DisplayText::new(hint, 254).to_string());
+    let open = visit.app.config.registration;
+    let page = LoginPage {
+        action: format!("{}/login", flow::url(flow.id)),
+        email: filled.email.or(hint).unwrap_or_default(),
+        app,
+        confirm_identity: filled.confirm,
+        switch_url: None,
+        register_url: open.then(|| format!("/register?flow={}", flow.id)),
+        unactivated: filled.resend.map(|action| Unactivated { action }),
+    };
+    Ok(visit.page_with(&page, filled.errors)?.form_target(uri.map(|uri| uri.csp_source())))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoginForm {
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    password: String,
+}
+
+/// `POST /flow/ID/login`.
+pub(crate) async fn submit(
+    visit: Visit,
+    Path(id): Path<String>,
+    Form(form): Form<LoginForm>,
+) -> Result<Response, PageError> {
+    let flow = flow::open(&visit, &id).await?;
+    let Ok(email) = Email::parse(&form.email) else {
+        return refuse(&visit, &flow, form.email, Refused::wrong(&visit)).await;
+    };
+    match sign_in::sign_in(&visit, &email, Secret::new(form.password)).await? {
+        Outcome::SignedIn(session) => Ok(signed_in(&visit, &flow, &session)),
+        Outcome::Wrong => refuse(&visit, &flow, form.email, Refused::wrong(&visit)).await,
+        Outcome::Throttled { minutes } => {
+            refuse(&visit, &flow, form.email, Refused::throttled(&visit, minutes)).await
+        }
+        Outcome::Deactivated => {
+            refuse(&visit, &flow, form.email, Refused::of(&visit, "login-deactivated", StatusCode::FORBIDDEN)).await
+        }
+        Outcome::Unactivated(attempt) => {
+            let refused = Refused::of(&visit, "login-unactivated", StatusCode::FORBIDDEN);
+            let resend = Some(format!("/register/{attempt}/resend"));
+            refuse(&visit, &flow, form.email, Refused { resend, ..refused }).await
+        }
+    }
+}
+
+/// A new session has a new cookie, and the browser is remembered as one that knows the password.
+fn signed_in(visit: &Visit, flow: &Flow, session: &Secret) -> Response {
+    const KNOWN_FOR: u64 = 180 * 24 * 60 * 60;
+    let url = flow::url(flow.id);
+    let mut response = match flow.target {
+        FlowTarget::Account => visit.redirect_with(Notice::SignedIn, &url),
+        FlowTarget::Application(_) => Redirect::to(&url).into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.append(header::SET_COOKIE, Cookie::Session.set(session, None, &visit.app.config));
+    headers.append(header::SET_COOKIE, visit.visitor.browser_cookie(&visit.app, Some(KNOWN_FOR)));
+    response
+}
+
+struct Refused {
+    text: String,
+    status: StatusCode,
+    retry_after: Option<u64>,
+    resend: Option<String>,
+}
+
+impl Refused {
+    fn of(visit: &Visit, key: &str, status: StatusCode) -> Self {
+        let args = [("brand", visit.app.config.brand.as_str().into())];
+        Self { text: visit.app.renderer.words.text(key, &args), status, retry_after: None, resend: None }
+    }
+
+    /// One text for an unknown address and a wrong password, whatever the state of the account.
+    fn wrong(visit: &Visit) -> Self {
+        Self::of(visit, "login-wrong", StatusCode::UNAUTHORIZED)
+    }
+
+    fn throttled(visit: &Visit, minutes: u64) -> Self {
+        let text = visit.app.renderer.words.text("login-throttled", &[("minutes", minutes.into())]);
+        Self { text, status: StatusCode::TOO_MANY_REQUESTS, retry_after: Some(minutes * 60), resend: None }
+    }
+}
+
+async fn refuse(visit: &Visit, flow: &Flow, email: String, refused: Refused) -> Result<Response, PageError> {
+    let known = flow::load(visit, &flow.target).await?;
+    let field = refused.resend.is_none().then_some("password");
+    let errors = vec![FieldError { field, text: refused.text }];
+    let filled = Filled { email: Some(email), confirm: false, resend: refused.resend, errors };
+    let mut response = page(visit, flow, &known, filled)?.status(refused.status).into_response();
+    if let Some(seconds) = refused.retry_after {
+        let seconds = axum::http::HeaderValue::from(seconds);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    Ok(response)
+}
+

@@ -1,0 +1,40 @@
+//! The hosted pages: each handler beside what its template needs.
+
+pub(crate) mod account;
+pub(crate) mod activate;
+pub(crate) mod check_mail;
+pub(crate) mod consent;
+pub(crate) mod dev;
+pub(crate) mod flow;
+pub(crate) mod login;
+pub(crate) mod register;
+
+#[cfg(test)]
+mod tests;
+
+use idp_core::flow::FlowTarget;
+use serde::Serialize;
+
+use crate::flow::Known;
+use crate::render::FieldError;
+use crate::visit::Visit;
+use idp_core::redirect_uri::RedirectUri;
+
+/// The application a page speaks of.
+#[derive(Serialize)]
+pub(crate) struct AppView {
+    name: String,
+    host: String,
+}
+
+/// The application of a walk, if it is for one, and where its answer goes.
+pub(crate) fn app_of<'a>(target: &'a FlowTarget, known: &Known) -> (Option<AppView>, Option<&'a RedirectUri>) {
+    let (FlowTarget::Application(request), Some(client)) = (target, &known.client) else { return (None, None) };
+    let uri = request.target.uri();
+    (Some(AppView { name: client.name.to_string(), host: uri.host() }), Some(uri))
+}
+
+/// A sentence about one field.
+pub(crate) fn field_error(visit: &Visit, field: &'static str, key: &str) -> FieldError {
+    FieldError { field: Some(field), text: visit.app.renderer.words.text(key, &[]) }
+}

@@ -1,0 +1,220 @@
+//! Registering: a new and a known address get the same answer and cost the same work; only the mail differs.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use idp_core::account::registration::{self, Registration, RegistrationForm, RegistrationRefusal};
+use idp_core::account::password::WeakPassword;
+use idp_core::ids::{FlowId, MailId, RegistrationId};
+use idp_core::time::Timestamp;
+use idp_core::user::BadName;
+use idp_store::{Actor, AuditEvent, AuditRecord, Mail, MailKind, NewAttempt, StoreError, Tx};
+use serde::{Deserialize, Serialize};
+
+use crate::errors::{PageError, Reason};
+use crate::flow::{self, Known};
+use crate::form::{Form, Query};
+use crate::mail_limit;
+use crate::pages::{AppView, app_of};
+use crate::password_words;
+use crate::render::{FieldError, Page};
+use crate::visit::Visit;
+
+#[derive(Serialize)]
+struct RegisterPage {
+    action: String,
+    name: String,
+    email: String,
+    min_length: usize,
+    login_url: String,
+    app: Option<AppView>,
+}
+
+impl Page for RegisterPage {
+    const TEMPLATE: &'static str = "pages/register.html";
+    const TITLE: &'static str = "register-title";
+}
+
+#[derive(Serialize)]
+struct ClosedPage {
+    login_url: &'static str,
+}
+
+impl Page for ClosedPage {
+    const TEMPLATE: &'static str = "pages/register_closed.html";
+    const TITLE: &'static str = "register-closed-title";
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegisterQuery {
+    /// The walk to go on with.
+    flow: Option<String>,
+    /// An address to fill in again.
+    email: Option<String>,
+}
+
+/// `GET /register`.
+pub(crate) async fn show(visit: Visit, Query(query): Query<RegisterQuery>) -> Result<Response, PageError> {
+    if !visit.app.config.registration {
+        let page = visit.page(&ClosedPage { login_url: "/signin" })?;
+        return Ok(page.status(StatusCode::FORBIDDEN).into_response());
+    }
+    let typed = Typed { name: "", email: query.email.as_deref().unwrap_or_default() };
+    page(&visit, query.flow.as_deref(), typed, Vec::new()).await
+}
+
+struct Typed<'a> {
+    name: &'a str,
+    email: &'a str,
+}
+
+async fn page(
+    visit: &Visit,
+    flow: Option<&str>,
+    typed: Typed<'_>,
+    errors: Vec<FieldError>,
+) -> Result<Response, PageError> {
+    // A walk that is over is no reason not to register; the page then speaks of no application.
+    let flow = match flow {
+        Some(id) => flow::open(visit, id).await.ok(),
+        None => None,
+    };
+    let known = match &flow {
+        Some(flow) => flow::load(visit, &flow.target).await?,
+        None => Known { client: None, consent: None },
+    };
+    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let page = RegisterPage {
+        action: match &flow {
+            Some(flow) => format!("/register?flow={}", flow.id),
+            None => "/register".to_owned(),
+        },
+        name: typed.name.chars().take(200).collect(),
+        email: typed.email.chars().take(254).collect(),
+        min_length: visit.app.config.password.min(),
+        login_url: flow.as_ref().map_or_else(|| "/signin".to_owned(), |flow| flow::url(flow.id)),
+        app: flow.as_ref().and_then(|flow| app_of(&flow.target, &known).0),
+    };
+    Ok(visit.page_with(&page, errors)?.status(status).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegisterForm {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    password_confirm: String,
+}
+
+/// `POST /register`.
+pub(crate) async fn submit(
+    visit: Visit,
+    Query(query): Query<RegisterQuery>,
+    Form(form): Form<RegisterForm>,
+) -> Result<Response, PageError> {
+    if !visit.app.config.registration {
+        return Err(PageError::new(Reason::REGISTRATION_CLOSED));
+    }
+    let fields = RegistrationForm {
+        name: &form.name,
+        email: &form.email,
+        password: &form.password,
+        password_confirm: &form.password_confirm,
+    };
+    match registration::check(&fields, &visit.app.config.password) {
+        Ok(registration) => {
+            let id = register(&visit, query.flow.as_deref(), registration).await?;
+            Ok(Redirect::to(&format!("/register/{id}")).into_response())
+        }
+        Err(refusals) => {
+            let errors = refusals.iter().map(|refusal| tell(&visit, refusal)).collect();
+            let typed = Typed { name: &form.name, email: &form.email };
+            page(&visit, query.flow.as_deref(), typed, errors).await
+        }
+    }
+}
+
+async fn register(
+    visit: &Visit,
+    flow: Option<&str>,
+    registration: Registration,
+) -> Result<RegistrationId, PageError> {
+    let Registration { name, email, password } = registration;
+    let hash = visit.app.hasher.hash(password).await?;
+    let now = visit.app.clock.now();
+    let attempt = NewAttempt {
+        id: RegistrationId::new(now),
+        email,
+        name,
+        password: Some(hash),
+        browser: visit.visitor.browser(),
+        flow_id: flow.and_then(|id| id.parse::<FlowId>().ok()),
+    };
+    let id = attempt.id;
+    let record = visit.audit(AuditEvent::Registered, Actor::Anonymous, Some(id.to_string()));
+    visit
+        .app
+        .store
+        .write((attempt, record, now), |tx, (attempt, record, now)| Box::pin(save(tx, attempt, record, *now)))
+        .await?;
+    visit.app.mailer.wake();
+    Ok(id)
+}
+
+/// Either way one attempt, one mail, one record. For a known address the attempt can become nothing, and the
+/// mail goes to the owner, who learns that somebody tried.
+async fn save(
+    tx: &mut Tx,
+    attempt: &NewAttempt,
+    record: &AuditRecord,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let owner = tx.credentials(&attempt.email).await?.map(|credentials| credentials.user);
+    let mut attempt = attempt.clone();
+    let mut mail = Mail {
+        id: MailId::new(now),
+        kind: MailKind::Activation,
+        recipient: attempt.email.clone(),
+        name: attempt.name.clone(),
+        subject: attempt.id.to_string(),
+        minutes: None,
+        created_at: now,
+        attempts: 0,
+    };
+    let mut record = record.clone();
+    if let Some(owner) = owner {
+        attempt.password = None;
+        mail.kind = MailKind::AlreadyRegistered;
+        mail.recipient = owner.email;
+        mail.name = owner.name;
+        mail.subject = owner.id.to_string();
+        record.event = AuditEvent::RegisteredKnown;
+    }
+    tx.insert_attempt(&attempt, now).await?;
+    mail_limit::enqueue(tx, &mail).await?;
+    tx.audit(&record).await
+}
+
+fn tell(visit: &Visit, refusal: &RegistrationRefusal) -> FieldError {
+    let words = &visit.app.renderer.words;
+    let (field, text) = match refusal {
+        RegistrationRefusal::Name(BadName::Missing) => ("name", words.text("name-missing", &[])),
+        RegistrationRefusal::Name(BadName::TooLong) => {
+            ("name", words.text("name-too-long", &[("max", idp_core::user::FullName::LONGEST.into())]))
+        }
+        RegistrationRefusal::EmailMissing => ("email", words.text("email-missing", &[])),
+        RegistrationRefusal::EmailInvalid => ("email", words.text("email-invalid", &[])),
+        RegistrationRefusal::Password(weak) => ("password", weak_password(visit, *weak)),
+        RegistrationRefusal::PasswordMismatch => ("password_confirm", words.text("password-mismatch", &[])),
+    };
+    FieldError { field: Some(field), text }
+}
+
+fn weak_password(visit: &Visit, weak: WeakPassword) -> String {
+    password_words::tell(&visit.app.renderer.words, weak)
+}

@@ -1,0 +1,292 @@
+//! Every URL of the server, on one page. A route without its five classes does not compile.
+//!
+//! | class | what it decides |
+//! |---|---|
+//! | [`Auth`] | who may come, and what is read of them before the handler runs |
+//! | [`Csrf`] | whether a form must carry our own token |
+//! | [`BodyClass`] | what body is read, and how much of it |
+//! | [`Cache`] | who may keep the answer, and with it whether HEAD is answered |
+//! | [`Rate`] | how often one client address may come |
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+use idp_core::oauth::discovery::path;
+
+use crate::errors::{PageError, Reason};
+use crate::state::Shared;
+use crate::{gate, health, oauth, pages};
+
+/// Who may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Auth {
+    /// Anybody; nothing is read of them.
+    Anyone,
+    /// Any browser; its cookies and session are read.
+    Browser,
+    /// A browser with a live session; others are sent to sign in.
+    SignedIn,
+    /// An application that proves itself in the handler's own first step.
+    Client,
+    /// Whoever holds an access token.
+    Bearer,
+    /// A probe of the operator's, under whatever host name.
+    Probe,
+}
+
+/// Whether a form must prove where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Csrf {
+    /// GET: nothing to protect.
+    Safe,
+    /// Our own form, with our own token.
+    Token,
+    /// A POST that applications send, or that changes nothing by itself: it carries no cookie that counts.
+    NoCookies,
+}
+
+/// What body is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyClass {
+    /// None.
+    None,
+    /// A form of at most so many bytes.
+    Form(usize),
+}
+
+/// Who may keep the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cache {
+    /// Nobody.
+    NoStore,
+    /// Nobody; but HEAD is answered.
+    Probe,
+    /// Anybody, for minutes.
+    Minutes,
+    /// Anybody, for ever: the name changes with the content.
+    Immutable,
+}
+
+/// Which limit of requests per client address counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rate {
+    /// None: documents made in advance.
+    Unlimited,
+    /// Pages.
+    Page,
+    /// Tries of passwords and codes.
+    SignIn,
+    /// Registrations, and mails asked for.
+    Register,
+    /// Applications.
+    Client,
+}
+
+/// The five classes of a route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    pub(crate) auth: Auth,
+    pub(crate) csrf: Csrf,
+    pub(crate) body: BodyClass,
+    pub(crate) cache: Cache,
+    pub(crate) rate: Rate,
+}
+
+/// One line of the table.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) policy: Policy,
+    handler: MethodRouter<Shared>,
+}
+
+type Classes = (Auth, Csrf, BodyClass, Cache, Rate);
+
+fn route<T: 'static>(
+    method: Method,
+    path: &'static str,
+    (auth, csrf, body, cache, rate): Classes,
+    handler: impl Handler<T, Shared>,
+) -> Route {
+    let handler = if method == Method::GET { get(handler) } else { post(handler) };
+    Route { method, path, policy: Policy { auth, csrf, body, cache, rate }, handler }
+}
+
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+
+/// A page anybody may look at.
+const PAGE: Classes = (Auth::Browser, Csrf::Safe, BodyClass::None, Cache::NoStore, Rate::Page);
+/// Our own form; one that tries a password or code; one that causes a mail.
+const FORM: Classes = (Auth::Browser, Csrf::Token, SMALL, Cache::NoStore, Rate::Page);
+const TRY: Classes = (Auth::Browser, Csrf::Token, SMALL, Cache::NoStore, Rate::SignIn);
+const MAIL: Classes = (Auth::Browser, Csrf::Token, SMALL, Cache::NoStore, Rate::Register);
+/// A document made in advance.
+const DOCUMENT: Classes = (Auth::Anyone, Csrf::Safe, BodyClass::None, Cache::Minutes, Rate::Unlimited);
+const STATIC: Classes = (Auth::Anyone, Csrf::Safe, BodyClass::None, Cache::Immutable, Rate::Unlimited);
+const PROBE: Classes = (Auth::Probe, Csrf::Safe, BodyClass::None, Cache::Probe, Rate::Unlimited);
+/// A browser that an application sends with a form: the form is turned into a GET, cookies and all.
+const HAND_OVER: Classes = (Auth::Anyone, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Page);
+/// An application itself.
+const CLIENT: Classes = (Auth::Client, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Client);
+const BEARER: Classes = (Auth::Bearer, Csrf::Safe, BodyClass::None, Cache::NoStore, Rate::Client);
+const BEARER_FORM: Classes = (Auth::Bearer, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Client);
+
+const SMALL: BodyClass = BodyClass::Form(16 * 1024);
+
+/// The table.
+#[rustfmt::skip]
+fn table() -> Vec<Route> {
+    vec![
+        route(GET,  "/",                           PAGE,      pages::account::home),
+        route(GET,  "/account",                    (Auth::SignedIn, Csrf::Safe, BodyClass::None, Cache::NoStore, Rate::Page), pages::account::show),
+        route(GET,  "/signin",                     PAGE,      pages::login::begin),
+        route(GET,  "/flow/{id}",                  PAGE,      pages::flow::show),
+        route(POST, "/flow/{id}/login",            TRY,       pages::login::submit),
+        route(POST, "/flow/{id}/consent",          FORM,      pages::consent::submit),
+
+        route(GET,  "/register",                   PAGE,      pages::register::show),
+        route(POST, "/register",                   MAIL,      pages::register::submit),
+        route(GET,  "/register/{id}",              PAGE,      pages::check_mail::show),
+        route(POST, "/register/{id}/code",         TRY,       pages::check_mail::submit_code),
+        route(POST, "/register/{id}/resend",       MAIL,      pages::check_mail::resend),
+        route(GET,  "/activate",                   PAGE,      pages::activate::show),
+        route(POST, "/activate",                   TRY,       pages::activate::submit),
+        route(POST, "/activate/resend",            MAIL,      pages::activate::resend),
+
+        route(GET,  path::AUTHORIZE,               PAGE,      oauth::authorize::get),
+        route(POST, path::AUTHORIZE,               HAND_OVER, oauth::authorize::post),
+        route(GET,  path::END_SESSION,             PAGE,      oauth::end_session::get),
+        route(POST, path::END_SESSION,             HAND_OVER, oauth::end_session::post),
+        route(POST, "/logout/confirm",             FORM,      oauth::end_session::confirm),
+        route(GET,  "/signed-out",                 PAGE,      oauth::end_session::signed_out),
+
+        route(POST, path::TOKEN,                   CLIENT,    oauth::token::post),
+        route(GET,  path::USERINFO,                BEARER,    oauth::userinfo::answer),
+        route(POST, path::USERINFO,                BEARER_FORM, oauth::userinfo::answer),
+        route(GET,  path::JWKS,                    DOCUMENT,  oauth::documents::jwks),
+        route(GET,  path::OPENID_CONFIGURATION,    DOCUMENT,  oauth::documents::discovery),
+        route(GET,  path::OAUTH_METADATA,          DOCUMENT,  oauth::documents::discovery),
+
+        route(GET,  "/static/{name}",              STATIC,    oauth::documents::asset),
+        route(GET,  "/healthz",                    PROBE,     health::alive),
+        route(GET,  "/readyz",                     PROBE,     health::ready),
+    ]
+}
+
+/// What `dev` has beside it.
+#[rustfmt::skip]
+fn dev_table() -> Vec<Route> {
+    vec![
+        route(GET,  "/dev/mail",                   PAGE,      pages::dev::mailbox),
+        route(GET,  "/dev/mail/{id}",              PAGE,      pages::dev::message),
+        route(GET,  "/dev/clock",                  PAGE,      pages::dev::clock),
+        route(POST, "/dev/clock",                  FORM,      pages::dev::move_clock),
+    ]
+}
+
+/// All routes of this server.
+pub(crate) fn all(dev: bool) -> Vec<Route> {
+    let mut routes = table();
+    if dev {
+        routes.extend(dev_table());
+    }
+    routes
+}
+
+/// Where applications, not people, read the answers.
+pub(crate) fn speaks_json(path: &str) -> bool {
+    [path::TOKEN, path::USERINFO, path::JWKS, path::OPENID_CONFIGURATION, path::OAUTH_METADATA].contains(&path)
+}
+
+/// The router made from the table.
+pub(crate) fn router(app: &Shared) -> Router {
+    let mut router = Router::new();
+    for route in all(app.config.dev) {
+        let gate = from_fn_with_state((Shared::clone(app), route.policy), gate::gate);
+        let handler = route.handler.layer(gate);
+        let handler = match app.limiters.layer(route.policy.rate) {
+            Some(limit) => handler.layer(limit),
+            None => handler,
+        };
+        router = router.route(route.path, handler);
+    }
+    router
+        .fallback(|| async { PageError::new(Reason::NOT_FOUND) })
+        .method_not_allowed_fallback(|| async { PageError::new(Reason::METHOD) })
+        .with_state(Shared::clone(app))
+}
+
+/// A route as a test sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteFacts {
+    /// GET or POST.
+    pub method: Method,
+    /// The path, with its parameters in braces.
+    pub path: &'static str,
+    /// Whether a session is needed.
+    pub signed_in: bool,
+    /// Whether a form must carry our token.
+    pub csrf: bool,
+    /// The longest form that is read.
+    pub form_limit: Option<usize>,
+    /// Whether HEAD is answered.
+    pub head: bool,
+    /// Whether the answer is JSON.
+    pub json: bool,
+}
+
+/// The table as facts: the matrix of tests is generated from it, so that no route goes untested.
+pub fn facts(dev: bool) -> Vec<RouteFacts> {
+    all(dev)
+        .into_iter()
+        .map(|route| RouteFacts {
+            head: route.method == GET && route.policy.cache.is_document(),
+            method: route.method,
+            path: route.path,
+            signed_in: route.policy.auth == Auth::SignedIn,
+            csrf: route.policy.csrf == Csrf::Token,
+            form_limit: match route.policy.body {
+                BodyClass::None => None,
+                BodyClass::Form(limit) => Some(limit),
+            },
+            json: speaks_json(route.path),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_post_is_declared_safe_and_no_cookie_counts_without_a_token() {
+        for route in all(true) {
+            let policy = route.policy;
+            assert_eq!(route.method == POST, policy.csrf != Csrf::Safe, "{} {}", route.method, route.path);
+            assert_eq!(route.method == POST, policy.body != BodyClass::None, "{} {}", route.method, route.path);
+            if policy.csrf == Csrf::NoCookies {
+                assert!(!matches!(policy.auth, Auth::Browser | Auth::SignedIn), "{}", route.path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_endpoint_of_discovery_is_a_route() {
+        let issuer = idp_core::oauth::issuer::Issuer::parse("https://id.example").unwrap();
+        let document = idp_core::oauth::discovery::document(&issuer).unwrap();
+        let document: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&document).unwrap();
+        let paths: Vec<&str> = all(false).iter().map(|route| route.path).collect();
+        for (name, value) in document.iter().filter(|(name, _)| name.ends_with("_endpoint") || *name == "jwks_uri") {
+            let path = value.as_str().unwrap().strip_prefix("https://id.example").unwrap();
+            assert!(paths.contains(&path), "{name}");
+        }
+    }
+
+    #[test]
+    fn dev_pages_exist_in_dev_only() {
+        assert!(all(false).iter().all(|route| !route.path.starts_with("/dev")));
+    }
+}

@@ -1,0 +1,38 @@
+//! What every request shares.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use idp_core::seal::Keyring;
+use idp_store::Store;
+
+use crate::assets::Assets;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::hasher::Hasher;
+use crate::keys::ServerKeys;
+use crate::limits::Limiters;
+use crate::mailer::Mailer;
+use crate::render::Renderer;
+
+/// Shared by all requests; what can change lies in the database, not here.
+pub(crate) struct AppState {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) ring: Keyring,
+    pub(crate) keys: ArcSwap<ServerKeys>,
+    /// The JWK set as sent; follows `keys`.
+    pub(crate) jwks: ArcSwap<Bytes>,
+    /// The discovery document as sent.
+    pub(crate) discovery: Bytes,
+    pub(crate) hasher: Hasher,
+    pub(crate) renderer: Renderer,
+    pub(crate) assets: Assets,
+    pub(crate) limiters: Limiters,
+    pub(crate) mailer: Mailer,
+}
+
+/// A handle to it.
+pub(crate) type Shared = Arc<AppState>;

@@ -1,0 +1,63 @@
+//! Short forms of what every test says.
+
+/// Runs each of these `async fn(Db)` (or `async fn(Place)`, on an empty database) on both engines, or on the one
+/// that is named: `contract! { a_story, another }`, `contract! { sqlite: a_story }`.
+macro_rules! contract {
+    (sqlite: $($story:ident),* $(,)?) => {$(
+        mod $story {
+            #[test]
+            fn sqlite() {
+                crate::harness::run(idp_store::Engine::Sqlite, super::$story);
+            }
+        }
+    )*};
+    (postgres: $($story:ident),* $(,)?) => {$(
+        mod $story {
+            #[test]
+            fn postgres() {
+                crate::harness::run(idp_store::Engine::Postgres, super::$story);
+            }
+        }
+    )*};
+    ($($story:ident),* $(,)?) => {$(
+        mod $story {
+            #[test]
+            fn sqlite() {
+                crate::harness::run(idp_store::Engine::Sqlite, super::$story);
+            }
+            #[test]
+            fn postgres() {
+                crate::harness::run(idp_store::Engine::Postgres, super::$story);
+            }
+        }
+    )*};
+}
+
+/// One write, its outcome as it is: `try_tell!(store, |tx, user| tx.insert_user(user, None))`. What stands beside
+/// `tx` is cloned for the write and comes as a reference.
+macro_rules! try_tell {
+    ($store:expr, |$tx:ident $(, $input:ident)*| $job:expr) => {
+        $store.write(($($input.clone(),)*), |$tx, ($($input,)*)| Box::pin($job)).await
+    };
+}
+
+/// One write that has to succeed.
+macro_rules! tell {
+    ($store:expr, |$tx:ident $(, $input:ident)*| $job:expr) => {
+        try_tell!($store, |$tx $(, $input)*| $job).unwrap()
+    };
+}
+
+/// One read, its outcome as it is.
+macro_rules! try_ask {
+    ($store:expr, |$reader:ident $(, $input:ident)*| $job:expr) => {
+        $store.read(($($input.clone(),)*), |$reader, ($($input,)*)| Box::pin($job)).await
+    };
+}
+
+/// One read that has to succeed.
+macro_rules! ask {
+    ($store:expr, |$reader:ident $(, $input:ident)*| $job:expr) => {
+        try_ask!($store, |$reader $(, $input)*| $job).unwrap()
+    };
+}

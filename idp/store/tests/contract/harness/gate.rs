@@ -1,0 +1,54 @@
+//! Making things happen at the same time, or in a known order.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use idp_store::{Store, StoreError};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+/// Polls a future once: a write is in the queue afterwards, but its caller is not waiting.
+pub(crate) async fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    let mut future = Some(future);
+    std::future::poll_fn(move |context| {
+        let future = future.take().unwrap();
+        Poll::Ready(future.poll(context))
+    })
+    .await
+}
+
+/// A write that holds its connection until it is told to go on. On SQLite everybody else queues behind it, and
+/// what has queued shares its commit.
+pub(crate) struct Gate {
+    open: Arc<Semaphore>,
+    write: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Gate {
+    /// Answers when the write holds its connection.
+    pub(crate) async fn hold(store: &Store) -> Self {
+        let (entered, open) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (signals, store) = ((entered.clone(), open.clone()), store.clone());
+        let write = tokio::spawn(async move {
+            store
+                .write(signals, |_tx, (entered, open)| {
+                    Box::pin(async move {
+                        entered.add_permits(1);
+                        open.acquire().await.unwrap().forget();
+                        Ok(())
+                    })
+                })
+                .await
+        });
+        entered.acquire().await.unwrap().forget();
+        Self { open, write }
+    }
+
+    /// Lets the write end, and answers when it has been told so.
+    pub(crate) async fn release(self) {
+        self.open.add_permits(1);
+        self.write.await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,106 @@
+//! Databases for tests, on either engine, and short ways to speak to them.
+
+#[macro_use]
+mod calls;
+mod gate;
+pub(crate) mod postgres;
+mod raw;
+mod sqlite;
+
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use idp_store::{Engine, Store};
+
+pub(crate) use gate::{Gate, poll_once};
+
+/// Connections a test's store may have per pool.
+const CONNECTIONS: u32 = 5;
+
+/// Where one test's database is.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) engine: Engine,
+    pub(crate) url: String,
+}
+
+impl Place {
+    /// One more store on the same database, as another node would open it.
+    pub(crate) async fn open(&self) -> Store {
+        self.open_with(CONNECTIONS).await
+    }
+
+    /// The same with its own number of connections.
+    pub(crate) async fn open_with(&self, connections: u32) -> Store {
+        Store::open(&self.url, connections).await.unwrap()
+    }
+}
+
+/// A migrated database and an open store on it.
+pub(crate) struct Db {
+    pub(crate) place: Place,
+    pub(crate) store: Store,
+}
+
+impl Deref for Db {
+    type Target = Store;
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+/// What a test begins with.
+pub(crate) trait Start: Sized {
+    /// Whether the database has a schema.
+    const MIGRATED: bool;
+    /// Opens what is to be opened.
+    async fn start(place: Place) -> Self;
+}
+
+impl Start for Place {
+    const MIGRATED: bool = false;
+    async fn start(place: Place) -> Self {
+        place
+    }
+}
+
+impl Start for Db {
+    const MIGRATED: bool = true;
+    async fn start(place: Place) -> Self {
+        Self { store: place.open().await, place }
+    }
+}
+
+/// Runs one test on a database of its own and removes that afterwards, whatever came of the test.
+pub(crate) fn run<S: Start>(engine: Engine, story: impl AsyncFnOnce(S)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let place = runtime.block_on(create(engine, S::MIGRATED));
+    let told = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async { story(S::start(place.clone()).await).await });
+    }));
+    runtime.block_on(remove(&place));
+    if let Err(panic) = told {
+        resume_unwind(panic);
+    }
+}
+
+async fn create(engine: Engine, migrated: bool) -> Place {
+    let url = match engine {
+        Engine::Sqlite => sqlite::create(migrated).await,
+        Engine::Postgres => postgres::create(migrated).await,
+    };
+    Place { engine, url }
+}
+
+async fn remove(place: &Place) {
+    match place.engine {
+        Engine::Sqlite => sqlite::remove(&place.url),
+        Engine::Postgres => postgres::remove(&place.url).await,
+    }
+}
+
+/// A number no other database of this process has.
+fn next_number() -> u32 {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}

@@ -1,0 +1,79 @@
+//! A database for each test, copied from one that was migrated once.
+
+use std::path::Path;
+
+use idp_store::Store;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::sync::OnceCell;
+
+use super::next_number;
+
+const VARIABLE: &str = "IDP_TEST_POSTGRES_URL";
+const PREFIX: &str = "idp_contract_";
+
+/// The migrated database that others are copied from.
+static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+
+pub(crate) async fn create(migrated: bool) -> String {
+    let name = new_name();
+    let copied = match migrated {
+        true => format!("TEMPLATE {}", TEMPLATE.get_or_init(template).await),
+        false => "TEMPLATE template0".to_owned(),
+    };
+    administer(&format!("CREATE DATABASE {name} {copied}")).await;
+    url_of(&name)
+}
+
+pub(crate) async fn remove(url: &str) {
+    let (_, name) = url.rsplit_once('/').unwrap();
+    administer(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+}
+
+async fn template() -> String {
+    remove_left_overs().await;
+    let name = new_name();
+    administer(&format!("CREATE DATABASE {name} TEMPLATE template0")).await;
+    let store = Store::open(&url_of(&name), 1).await.unwrap();
+    store.migrate().await.unwrap();
+    store.close().await; // a database in use cannot be copied
+    name
+}
+
+/// The template of this run stays, as nothing runs after the last test; so do databases of a killed run. They go
+/// when the next run finds that their process is gone.
+async fn remove_left_overs() {
+    let mut admin = connect().await;
+    let sql = "SELECT datname FROM pg_database WHERE datname LIKE 'idp\\_contract\\_%'";
+    let names: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut admin).await.unwrap();
+    for name in names {
+        let process = name.trim_start_matches(PREFIX).split('_').next().unwrap_or_default();
+        if !Path::new("/proc").join(process).exists() {
+            let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+            // Another run may be tidying up at this moment.
+            let _ = admin.execute(AssertSqlSafe(sql)).await;
+        }
+    }
+}
+
+fn new_name() -> String {
+    format!("{PREFIX}{}_{}", std::process::id(), next_number())
+}
+
+fn server() -> String {
+    let url = std::env::var(VARIABLE);
+    url.unwrap_or_else(|_| panic!("{VARIABLE} is not set: run `cargo xtask test`, which starts a PostgreSQL"))
+}
+
+fn url_of(name: &str) -> String {
+    format!("{}/{name}", server().rsplit_once('/').unwrap().0)
+}
+
+async fn connect() -> PgConnection {
+    PgConnection::connect(&server()).await.expect("the test PostgreSQL answers")
+}
+
+async fn administer(sql: &str) {
+    let mut admin = connect().await;
+    admin.execute(AssertSqlSafe(sql)).await.unwrap();
+    admin.close().await.unwrap();
+}

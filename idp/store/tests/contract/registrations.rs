@@ -1,0 +1,143 @@
+//! Attempts to register, and their typed codes.
+
+use idp_core::ids::{FlowId, RegistrationId};
+use idp_core::time::{DAY, HOUR, SECOND, Timestamp};
+use idp_store::NewAttempt;
+
+use crate::given::{NOW, a_hash, after, an_attempt, email, new_attempt};
+use crate::harness::Db;
+
+contract! {
+    an_attempt_reads_back_as_it_was_written,
+    rg_10_an_attempt_lives_for_a_day,
+    the_newest_attempt_that_can_become_an_account_is_found_by_address,
+    rg_01_an_attempt_for_a_known_address_becomes_nothing,
+    a_mail_asked_for_again_gives_the_attempt_a_full_day,
+    a_typed_code_opens_its_own_attempt_only,
+    a_typed_code_has_five_tries_and_a_new_mail_gives_new_ones,
+    fifty_parallel_tries_of_a_typed_code_are_five,
+    a_typed_code_is_dead_with_its_attempt,
+}
+
+async fn an_attempt_reads_back_as_it_was_written(db: Db) {
+    let flow_id = Some(FlowId::new(NOW));
+    let written = NewAttempt { flow_id, ..new_attempt("Ada@Example.org") };
+    tell!(db, |tx, written| tx.insert_attempt(written, NOW));
+    let id = written.id;
+    let read = ask!(db, |r, id| r.attempt(*id, NOW)).unwrap();
+    assert_eq!((read.id, read.email.as_str(), read.name.as_str()), (id, "Ada@example.org", "Ada Lovelace"));
+    assert_eq!(read.password.unwrap().as_str(), a_hash().as_str());
+    assert_eq!(read.browser.as_str(), written.browser.as_str());
+    assert_eq!((read.flow_id, read.mailed_at), (flow_id, NOW));
+}
+
+async fn rg_10_an_attempt_lives_for_a_day(db: Db) {
+    let attempt = an_attempt(&db, "ada@example.org", NOW).await;
+    let (last, over) = (after(DAY - SECOND), after(DAY));
+    assert!(is_live(&db, attempt.id, last).await);
+    assert!(!is_live(&db, attempt.id, over).await);
+    assert_eq!(newest(&db, "ada@example.org", last).await, Some(attempt.id));
+    assert_eq!(newest(&db, "ada@example.org", over).await, None);
+    assert!(!is_live(&db, RegistrationId::new(NOW), NOW).await, "one that was never made");
+}
+
+async fn the_newest_attempt_that_can_become_an_account_is_found_by_address(db: Db) {
+    let first = an_attempt(&db, "Ada@example.org", NOW).await;
+    let second = an_attempt(&db, "ada@EXAMPLE.org", after(SECOND)).await;
+    an_attempt(&db, "bob@example.org", after(SECOND * 2)).await;
+    let told = NewAttempt { password: None, ..new_attempt("ada@example.org") };
+    let latest = after(SECOND * 3);
+    tell!(db, |tx, told, latest| tx.insert_attempt(told, *latest));
+    assert_eq!(newest(&db, "ADA@example.org", latest).await, Some(second.id));
+    assert_eq!(newest(&db, "ada@example.org", after(DAY)).await, Some(second.id), "the first has expired");
+    assert_eq!(newest(&db, "eve@example.org", NOW).await, None);
+    let id = first.id;
+    tell!(db, |tx, id| tx.activate(*id, NOW));
+    assert_eq!(newest(&db, "ada@example.org", latest).await, None, "the address has its account");
+}
+
+async fn rg_01_an_attempt_for_a_known_address_becomes_nothing(db: Db) {
+    let told = NewAttempt { password: None, ..new_attempt("ada@example.org") };
+    tell!(db, |tx, told| tx.insert_attempt(told, NOW));
+    assert!(is_live(&db, told.id, NOW).await, "its browser sees the same page as any other");
+    assert_eq!(newest(&db, "ada@example.org", NOW).await, None);
+    set_code(&db, told.id, "tag").await;
+    assert!(!try_code(&db, told.id, "tag", NOW).await);
+}
+
+async fn a_mail_asked_for_again_gives_the_attempt_a_full_day(db: Db) {
+    let attempt = an_attempt(&db, "ada@example.org", NOW).await;
+    let (id, again) = (attempt.id, after(HOUR));
+    tell!(db, |tx, id, again| tx.attempt_mailed(*id, *again));
+    let read = ask!(db, |r, id, again| r.attempt(*id, *again)).unwrap();
+    assert_eq!(read.mailed_at, again);
+    assert!(is_live(&db, id, again.plus(DAY - SECOND)).await);
+    assert!(!is_live(&db, id, again.plus(DAY)).await);
+}
+
+async fn a_typed_code_opens_its_own_attempt_only(db: Db) {
+    let mine = an_attempt(&db, "ada@example.org", NOW).await.id;
+    let other = an_attempt(&db, "bob@example.org", NOW).await.id;
+    assert!(!try_code(&db, mine, "", NOW).await, "no mail has gone out yet");
+    set_code(&db, mine, "tag of ada").await;
+    set_code(&db, other, "tag of bob").await;
+    assert!(!try_code(&db, mine, "tag of bob", NOW).await);
+    assert!(!try_code(&db, RegistrationId::new(NOW), "tag of ada", NOW).await);
+    assert!(try_code(&db, mine, "tag of ada", NOW).await);
+    set_code(&db, mine, "a newer tag").await;
+    assert!(!try_code(&db, mine, "tag of ada", NOW).await, "a newer mail makes the older code worthless");
+}
+
+async fn a_typed_code_has_five_tries_and_a_new_mail_gives_new_ones(db: Db) {
+    let id = an_attempt(&db, "ada@example.org", NOW).await.id;
+    set_code(&db, id, "right").await;
+    for _ in 0..5 {
+        assert!(!try_code(&db, id, "wrong", NOW).await);
+    }
+    assert!(!try_code(&db, id, "right", NOW).await, "the sixth try counts for nothing");
+    set_code(&db, id, "new").await;
+    assert!(try_code(&db, id, "new", NOW).await);
+}
+
+async fn fifty_parallel_tries_of_a_typed_code_are_five(db: Db) {
+    let id = an_attempt(&db, "ada@example.org", NOW).await.id;
+    set_code(&db, id, "right").await;
+    let tries: Vec<_> = (0..50)
+        .map(|_| {
+            let store = db.store.clone();
+            tokio::spawn(async move { try_code(&store, id, "right", NOW).await })
+        })
+        .collect();
+    let mut counted = 0;
+    for one in tries {
+        counted += i32::from(one.await.unwrap());
+    }
+    assert_eq!(counted, 5, "more looks than tries would tell a guesser more");
+}
+
+async fn a_typed_code_is_dead_with_its_attempt(db: Db) {
+    let expired = an_attempt(&db, "ada@example.org", NOW).await.id;
+    let ended = an_attempt(&db, "bob@example.org", NOW).await.id;
+    set_code(&db, expired, "tag").await;
+    set_code(&db, ended, "tag").await;
+    tell!(db, |tx, ended| tx.activate(*ended, NOW));
+    assert!(!try_code(&db, expired, "tag", after(DAY)).await);
+    assert!(!try_code(&db, ended, "tag", NOW).await);
+}
+
+async fn is_live(db: &Db, id: RegistrationId, now: Timestamp) -> bool {
+    ask!(db, |r, id, now| r.attempt(*id, *now)).is_some()
+}
+
+async fn newest(db: &Db, address: &str, now: Timestamp) -> Option<RegistrationId> {
+    let address = email(address);
+    ask!(db, |r, address, now| r.newest_attempt(address, *now)).map(|attempt| attempt.id)
+}
+
+async fn set_code(db: &Db, id: RegistrationId, tag: &'static str) {
+    tell!(db, |tx, id, tag| tx.set_attempt_code(*id, tag));
+}
+
+async fn try_code(store: &idp_store::Store, id: RegistrationId, tag: &'static str, now: Timestamp) -> bool {
+    tell!(store, |tx, id, tag, now| tx.try_attempt_code(*id, tag, *now))
+}

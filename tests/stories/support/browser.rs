@@ -1,0 +1,180 @@
+//! A scraping client: cookies, forms, redirects, no JavaScript. What it can do, everybody can do.
+
+use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::{Method, StatusCode};
+
+/// A browser without JavaScript. It follows no redirect by itself.
+#[derive(Clone)]
+pub(crate) struct Browser {
+    http: reqwest::Client,
+    origin: String,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// The URL that answered.
+    pub(crate) url: String,
+    pub(crate) body: String,
+}
+
+impl Browser {
+    pub(crate) fn new(origin: &str) -> Self {
+        let http = reqwest::Client::builder()
+            .cookie_store(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self { http, origin: origin.to_owned() }
+    }
+
+    fn url(&self, target: &str) -> String {
+        if target.starts_with('/') { format!("{}{target}", self.origin) } else { target.to_owned() }
+    }
+
+    /// Opens a page, without following.
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.send(Method::GET, target, None, &[]).await
+    }
+
+    /// Sends a form as it is: no token is added.
+    pub(crate) async fn post(&self, target: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send(Method::POST, target, Some(fields), &[]).await
+    }
+
+    /// Sends anything.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        fields: Option<&[(&str, &str)]>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let url = self.url(target);
+        let mut request = self.http.request(method, &url);
+        if let Some(fields) = fields {
+            request = request.form(fields);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer { status, headers, url, body: response.text().await.unwrap() }
+    }
+
+    /// Follows redirects within the product; stops at a page, or at a redirect that leaves it.
+    pub(crate) async fn follow(&self, answer: Answer) -> Answer {
+        let mut answer = answer;
+        for _ in 0..10 {
+            match answer.location() {
+                Some(to) if to.starts_with('/') || to.starts_with(&self.origin) => answer = self.get(&to).await,
+                _ => return answer,
+            }
+        }
+        panic!("too many redirects, the last to {:?}", answer.location());
+    }
+
+    /// Opens a page and follows.
+    pub(crate) async fn open(&self, target: &str) -> Answer {
+        let answer = self.get(target).await;
+        self.follow(answer).await
+    }
+
+    /// Fills in the form of a page whose action ends with `action`, sends it as the page would, hidden fields
+    /// and all, and follows.
+    pub(crate) async fn submit(&self, page: &Answer, action: &str, fields: &[(&str, &str)]) -> Answer {
+        let answer = self.submit_only(page, action, fields).await;
+        self.follow(answer).await
+    }
+
+    /// The same, without following.
+    pub(crate) async fn submit_only(&self, page: &Answer, action: &str, fields: &[(&str, &str)]) -> Answer {
+        let form = page.form(action);
+        let hidden = form.hidden.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let all: Vec<(&str, &str)> = hidden.chain(fields.iter().copied()).collect();
+        self.post(&form.action, &all).await
+    }
+
+    /// Signs in on a sign-in page.
+    pub(crate) async fn sign_in(&self, page: &Answer, email: &str, password: &str) -> Answer {
+        self.submit(page, "/login", &[("email", email), ("password", password)]).await
+    }
+}
+
+/// A form of a page.
+#[derive(Debug)]
+pub(crate) struct FormOnPage {
+    pub(crate) action: String,
+    pub(crate) hidden: Vec<(String, String)>,
+}
+
+impl Answer {
+    pub(crate) fn location(&self) -> Option<String> {
+        self.headers.get(LOCATION).map(|to| to.to_str().unwrap().to_owned())
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn cookies(&self) -> Vec<String> {
+        self.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect()
+    }
+
+    /// The value of a query parameter of the redirect.
+    pub(crate) fn redirect_param(&self, name: &str) -> Option<String> {
+        let url = url::Url::parse(&self.location()?).unwrap();
+        url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+
+    /// The body without the invisible marks around values and with entities resolved: what a person reads.
+    pub(crate) fn text(&self) -> String {
+        unescape(&self.body.replace(['\u{2068}', '\u{2069}'], ""))
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+
+    /// What an error page is about.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.body.split_once("data-reason=\"")?.1.split('"').next()
+    }
+
+    /// The form whose action ends with `action` (a query apart).
+    pub(crate) fn form(&self, action: &str) -> FormOnPage {
+        let forms = self.body.split("<form").skip(1).map(|form| form.split("</form>").next().unwrap_or_default());
+        for form in forms {
+            let to = attribute(form, "action").unwrap_or_default();
+            if to.split('?').next().unwrap_or_default().ends_with(action) {
+                return FormOnPage { hidden: hidden_fields(form), action: to };
+            }
+        }
+        panic!("no form to {action} on {} {}:\n{}", self.status, self.url, self.body);
+    }
+}
+
+fn hidden_fields(form: &str) -> Vec<(String, String)> {
+    let inputs = form.split("<input").skip(1).map(|input| input.split('>').next().unwrap_or_default());
+    inputs
+        .filter(|input| attribute(input, "type").as_deref() == Some("hidden"))
+        .map(|input| (attribute(input, "name").unwrap(), attribute(input, "value").unwrap_or_default()))
+        .collect()
+}
+
+fn attribute(tag: &str, name: &str) -> Option<String> {
+    let value = tag.split_once(&format!(" {name}=\""))?.1.split('"').next()?;
+    Some(unescape(value))
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&#x27;", "'")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+}

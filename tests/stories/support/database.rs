@@ -1,0 +1,65 @@
+//! A database of its own for each story.
+
+use sqlx::{Connection, Executor, PgConnection};
+
+use super::Engine;
+
+/// Deleted when the story ends.
+pub(crate) struct Database {
+    kind: Kind,
+}
+
+enum Kind {
+    Sqlite(tempfile::TempDir),
+    Postgres { server: String, name: String },
+}
+
+impl Database {
+    pub(crate) async fn new(engine: Engine) -> Self {
+        let kind = match engine {
+            Engine::Sqlite => Kind::Sqlite(tempfile::tempdir().unwrap()),
+            Engine::Postgres => {
+                let server = std::env::var("IDP_TEST_POSTGRES_URL")
+                    .expect("set IDP_TEST_POSTGRES_URL, or run the tests with `cargo xtask test`");
+                let name = format!("story_{}", unique());
+                let mut admin = PgConnection::connect(&server).await.unwrap();
+                let create = format!("CREATE DATABASE {name}");
+                admin.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
+                Kind::Postgres { server, name }
+            }
+        };
+        Self { kind }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        match &self.kind {
+            Kind::Sqlite(dir) => format!("sqlite:{}/idp.db", dir.path().display()),
+            Kind::Postgres { server, name } => {
+                let mut url = url::Url::parse(server).unwrap();
+                url.set_path(name);
+                url.to_string()
+            }
+        }
+    }
+}
+
+fn unique() -> String {
+    idp_core::secret::random_bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let Kind::Postgres { server, name } = &self.kind else { return };
+        let (server, drop) = (server.clone(), format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        // Drop is not async: a thread of its own does it and is waited for.
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                if let Ok(mut admin) = PgConnection::connect(&server).await {
+                    let _ = admin.execute(sqlx::AssertSqlSafe(drop)).await;
+                }
+            });
+        });
+        let _ = thread.join();
+    }
+}

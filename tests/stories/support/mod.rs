@@ -1,0 +1,204 @@
+//! A running product for a story: one per test, on its own port and database, with its own mail server.
+
+pub(crate) mod browser;
+pub(crate) mod client;
+pub(crate) mod database;
+pub(crate) mod mail;
+
+use std::time::Duration;
+
+use idp_core::account::password::{HashMemory, PasswordPolicy, hash};
+use idp_core::client::{
+    AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg,
+};
+use idp_core::ids::UserId;
+use idp_core::oauth::grant::Lifetimes;
+use idp_core::oauth::issuer::Issuer;
+use idp_core::oauth::scope::Scope;
+use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
+use idp_core::secret::{Digest, Secret};
+use idp_core::session::SessionLifetime;
+use idp_core::text::DisplayText;
+use idp_core::user::{Email, FullName, User, UserState};
+use idp_server::App;
+use idp_server::clock::Clock;
+use idp_server::config::{Config, MailConfig, MailTransport, RateLimits};
+use idp_store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use self::browser::Browser;
+use self::database::Database;
+use self::mail::Sink;
+
+/// Which database a story runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// Makes of each story two tests, one per engine.
+macro_rules! on_both_engines {
+    ($($(#[$meta:meta])* async fn $name:ident($engine:ident: Engine) $body:block)*) => {$(
+        mod $name {
+            use super::*;
+            $(#[$meta])*
+            async fn story($engine: Engine) $body
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() { story(Engine::Sqlite).await }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() { story(Engine::Postgres).await }
+        }
+    )*};
+}
+pub(crate) use on_both_engines;
+
+pub(crate) const PASSWORD: &str = "tinker brass umbrella orbit";
+
+/// The product, running.
+pub(crate) struct TestApp {
+    pub(crate) issuer: String,
+    pub(crate) clock: Clock,
+    pub(crate) sink: Sink,
+    pub(crate) app: App,
+    pub(crate) database: Database,
+    pub(crate) config: Config,
+    stop: Option<oneshot::Sender<()>>,
+    _keys: tempfile::TempDir,
+}
+
+impl TestApp {
+    /// A product with the defaults, but no limits per client address.
+    pub(crate) async fn start(engine: Engine) -> Self {
+        Self::start_with(engine, |_| {}).await
+    }
+
+    /// A product with another configuration.
+    pub(crate) async fn start_with(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
+        let database = Database::new(engine).await;
+        let sink = Sink::start().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let keys = tempfile::tempdir().unwrap();
+        let unlimited = 1_000_000;
+        let mut config = Config {
+            issuer: Issuer::parse(&format!("http://{address}")).unwrap(),
+            brand: "Lighthouse".to_owned(),
+            listen: vec![address],
+            trusted_proxies: vec![],
+            database_url: Secret::new(database.url()),
+            database_connections: 8,
+            keys_dir: keys.path().to_owned(),
+            mail: MailConfig {
+                from: "Lighthouse <id@lighthouse.example>".parse().unwrap(),
+                transport: MailTransport::Smtp(Secret::new(sink.url())),
+            },
+            password: PasswordPolicy::new(15, "Lighthouse"),
+            registration: true,
+            lifetimes: Lifetimes::default(),
+            session: SessionLifetime::default(),
+            limits: RateLimits { page: unlimited, sign_in: unlimited, register: unlimited, client: unlimited },
+            dev: false,
+        };
+        change(&mut config);
+        let clock = Clock::system();
+        let app = App::build(config.clone(), clock.clone()).await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(app.clone().serve(vec![listener], async move { drop(stopped.await) }));
+        let issuer = config.issuer.as_str().to_owned();
+        Self { issuer, clock, sink, app, database, config, stop: Some(stop), _keys: keys }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        self.app.store()
+    }
+
+    /// A fresh browser: no cookies.
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(&self.issuer)
+    }
+
+    /// A URL of the product.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer)
+    }
+
+    /// Moves the product's clock forward.
+    pub(crate) fn wait(&self, span: Duration) {
+        self.clock.advance(span);
+    }
+
+    /// An active account with [`PASSWORD`], made without the pages.
+    pub(crate) async fn user(&self, email: &str) -> User {
+        let now = self.clock.now();
+        let user = User {
+            id: UserId::new(now),
+            email: Email::parse(email).unwrap(),
+            name: FullName::parse("Ada Lovelace").unwrap(),
+            state: UserState::Active,
+            epoch: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        let hash = hash(&Secret::new(PASSWORD.to_owned()), &mut HashMemory::default()).unwrap();
+        let made = self
+            .store()
+            .write((user.clone(), hash), |tx, (user, hash)| {
+                Box::pin(async move {
+                    let made = tx.insert_user(user, Some(hash)).await?;
+                    tx.grant_role(user.id, "user").await?;
+                    Ok(made)
+                })
+            })
+            .await
+            .unwrap();
+        assert!(made, "{email} is taken");
+        user
+    }
+
+    /// Registers an application.
+    pub(crate) async fn register(&self, client: &Client) {
+        let made = self.store().write(client.clone(), |tx, client| Box::pin(tx.insert_client(client))).await;
+        assert!(made.unwrap(), "{} is taken", client.id);
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+}
+
+/// The secret of every confidential client in these stories.
+pub(crate) const SECRET: &str = "an-unreserved-secret_of.the~stories-0123456789";
+
+/// A confidential client with every scope, its redirect URI on a host that does not exist: stories read the
+/// redirect instead of following it.
+pub(crate) fn confidential(id: &str) -> Client {
+    Client {
+        id: ClientId::parse(id).unwrap(),
+        name: DisplayText::new("Tide Tables", 60),
+        auth_method: AuthMethod::BasicOrPost,
+        secret: Some(Digest::of(SECRET)),
+        redirect_uris: vec![RedirectUri::parse(&format!("https://{id}.example/cb")).unwrap()],
+        redirect_match: RedirectMatch::Exact,
+        post_logout_redirect_uris: vec![RedirectUri::parse(&format!("https://{id}.example/bye")).unwrap()],
+        home_uri: None,
+        scope: Scope::of(&["openid", "profile", "email", "offline_access"]),
+        pkce: PkcePolicy::OrNonce,
+        consent: ConsentPolicy::Ask,
+        id_token_alg: SigningAlg::Rs256,
+        access_token_alg: SigningAlg::Es256,
+        enabled: true,
+        epoch: 0,
+        created_at: idp_core::time::Timestamp::from_millis(0),
+    }
+}
+
+/// A public client.
+pub(crate) fn public(id: &str) -> Client {
+    Client { auth_method: AuthMethod::None, secret: None, ..confidential(id) }
+}
