@@ -23,7 +23,7 @@ use crate::time::{SECOND, Timestamp};
 
 /// What a walk is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "target", rename_all = "snake_case")]
+#[serde(tag = "for", rename_all = "snake_case")]
 pub enum FlowTarget {
     /// To answer an application.
     Application(Box<AuthorizationRequest>),

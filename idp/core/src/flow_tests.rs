@@ -143,6 +143,14 @@ fn a_client_of_the_house_is_not_asked_for_unless_it_asks() {
 }
 
 #[test]
+fn a_target_is_read_back_as_it_was_written() {
+    for target in [FlowTarget::Account, FlowTarget::Application(Box::new(request()))] {
+        let stored = serde_json::to_string(&target).unwrap();
+        assert_eq!(serde_json::from_str::<FlowTarget>(&stored).unwrap(), target, "{stored}");
+    }
+}
+
+#[test]
 fn the_own_pages_need_a_session_only() {
     let session = session(START);
     for (session, expected) in [(None, "sign in: no session"), (Some(&session), "enter")] {

@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use idp_core::oauth::params::Params;
 use serde::de::DeserializeOwned;
-use serde::de::value::{Error as ValueError, MapDeserializer};
+use serde_json::{Map, Value};
 
 use crate::errors::{PageError, Reason};
 
@@ -82,8 +82,14 @@ fn query(parts: &Parts) -> Result<Vec<(String, String)>, PageError> {
 }
 
 fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, PageError> {
-    let pairs = MapDeserializer::<_, ValueError>::new(pairs.into_iter());
-    T::deserialize(pairs).map_err(|error| PageError::new(Reason::BAD_REQUEST).detail(error.to_string()))
+    let bad = |detail: String| PageError::new(Reason::BAD_REQUEST).detail(detail);
+    let mut fields = Map::new();
+    for (name, value) in pairs {
+        if fields.insert(name, Value::String(value)).is_some() {
+            return Err(bad("a field is there more than once".to_owned()));
+        }
+    }
+    T::deserialize(Value::Object(fields)).map_err(|error| bad(error.to_string()))
 }
 
 #[cfg(test)]

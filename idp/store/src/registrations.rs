@@ -225,10 +225,10 @@ impl Tx {
             let ended = self.attempt_ended(id).await?;
             return Ok(if ended { Activation::AlreadyUsed } else { Activation::Unknown });
         };
+        let Some(password) = attempt.password.clone() else { return Ok(Activation::Unknown) };
         if !self.end_attempts(&attempt, now).await? {
             return Ok(Activation::AlreadyUsed);
         }
-        let Some(password) = attempt.password else { return Ok(Activation::Unknown) };
         let user = User {
             id: UserId::new(now),
             email: attempt.email,

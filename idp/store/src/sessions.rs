@@ -130,7 +130,7 @@ impl Tx {
         Ok(made == 1)
     }
 
-    /// Writes down that a session was used, and moves its idle end.
+    /// Writes down that a session was used, and moves its idle end, unless that has come already.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -141,7 +141,7 @@ impl Tx {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE sessions SET last_seen_at = $2, idle_expires_at = $3 \
-            WHERE id = $1 AND last_seen_at < $2 AND ended_at IS NULL";
+            WHERE id = $1 AND last_seen_at < $2 AND idle_expires_at > $2 AND ended_at IS NULL";
         on!(self, c => sqlx::query(SQL)
             .bind(id.to_string()).bind(now.millis()).bind(now.plus(lifetime.idle).millis())
             .execute(c).await.map(drop))?;

@@ -76,6 +76,7 @@ impl TestApp {
 
     /// A product with another configuration.
     pub(crate) async fn start_with(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
+        show_logs();
         let database = Database::new(engine).await;
         let sink = Sink::start().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -162,6 +163,12 @@ impl TestApp {
         let made = self.store().write(client.clone(), |tx, client| Box::pin(tx.insert_client(client))).await;
         assert!(made.unwrap(), "{} is taken", client.id);
     }
+}
+
+/// `RUST_LOG=info` shows what the product logs while a story runs.
+fn show_logs() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
 }
 
 impl Drop for TestApp {

@@ -9,6 +9,12 @@ mod harness;
 mod given;
 
 mod activation;
+mod clients;
+mod codes;
+mod consents;
+mod epochs;
+mod flows;
+mod grants;
 mod registrations;
 mod sessions;
 mod single_use;

@@ -61,3 +61,18 @@ macro_rules! ask {
         try_ask!($store, |$reader $(, $input)*| $job).unwrap()
     };
 }
+
+/// One write that has to succeed and is then undone; answers what it would have answered.
+macro_rules! undone {
+    ($store:expr, |$tx:ident $(, $input:ident)*| $job:expr) => {{
+        let answer = std::sync::Arc::new(std::sync::OnceLock::new());
+        let kept = answer.clone();
+        let undone = try_tell!($store, |$tx, kept $(, $input)*| async move {
+            let answer = $job.await?;
+            kept.set(answer).ok();
+            Err::<(), _>(idp_store::StoreError::Conflict("the test undoes it"))
+        });
+        assert!(matches!(undone, Err(idp_store::StoreError::Conflict(_))), "{undone:?}");
+        *answer.get().unwrap()
+    }};
+}

@@ -1,0 +1,120 @@
+//! Applications.
+
+use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
+use idp_core::oauth::scope::Scope;
+use idp_core::redirect_uri::RedirectMatch;
+use idp_core::secret::Digest;
+use idp_core::text::DisplayText;
+use idp_core::time::SECOND;
+
+use crate::given::{NOW, a_client, after, client_id, new_client, new_digest, uri};
+use crate::harness::Db;
+
+contract! {
+    a_confidential_application_reads_back_as_it_was_written,
+    a_native_application_reads_back_as_it_was_written,
+    an_unknown_application_is_none,
+    an_id_that_is_taken_changes_nothing,
+    an_application_is_switched_off_and_on_once_each,
+    applications_are_listed_in_pages,
+    ad_09_a_page_of_zero_or_negative_size_is_empty,
+}
+
+async fn a_confidential_application_reads_back_as_it_was_written(db: Db) {
+    let secret = new_digest();
+    let written = Client {
+        name: DisplayText::new("Müller & Söhne <\"quoted\"> 😀", 60),
+        secret: Some(secret.clone()),
+        redirect_uris: vec![uri("https://app.example/cb?a=b&c='d'"), uri("http://127.0.0.1:8000")],
+        post_logout_redirect_uris: vec![uri("https://app.example/bye")],
+        home_uri: Some(uri("https://app.example/")),
+        pkce: PkcePolicy::Optional,
+        consent: ConsentPolicy::Skip,
+        epoch: 3,
+        created_at: after(SECOND),
+        ..new_client("app.example~1_x")
+    };
+    let read = reads_back(&db, &written).await;
+    assert_eq!(read.secret.as_ref().map(Digest::as_str), Some(secret.as_str()));
+}
+
+async fn a_native_application_reads_back_as_it_was_written(db: Db) {
+    let written = Client {
+        auth_method: AuthMethod::None,
+        secret: None,
+        redirect_uris: vec![uri("http://127.0.0.1/cb"), uri("com.example.app:/cb")],
+        redirect_match: RedirectMatch::LoopbackPort,
+        scope: Scope::of(&["openid"]),
+        pkce: PkcePolicy::Always,
+        id_token_alg: SigningAlg::Es256,
+        access_token_alg: SigningAlg::Rs256,
+        enabled: false,
+        ..new_client("native")
+    };
+    assert!(reads_back(&db, &written).await.secret.is_none());
+}
+
+/// Every field shows in `Debug`, except what the secret's digest is.
+async fn reads_back(db: &Db, written: &Client) -> Client {
+    assert!(tell!(db, |tx, written| tx.insert_client(written)));
+    let id = &written.id;
+    let read = ask!(db, |r, id| r.client(id)).unwrap();
+    assert_eq!(format!("{read:#?}"), format!("{written:#?}"));
+    read
+}
+
+async fn an_unknown_application_is_none(db: Db) {
+    a_client(&db, "app").await;
+    for id in ["ap", "App", "app.", "0"] {
+        let id = client_id(id);
+        assert!(ask!(db, |r, id| r.client(id)).is_none(), "{id}");
+    }
+}
+
+async fn an_id_that_is_taken_changes_nothing(db: Db) {
+    a_client(&db, "app").await;
+    let before = db.place.everything().await;
+    let second = Client { name: DisplayText::new("Eve", 60), ..new_client("app") };
+    assert!(!tell!(db, |tx, second| tx.insert_client(second)));
+    assert_eq!(db.place.everything().await, before);
+    a_client(&db, "APP").await;
+}
+
+async fn an_application_is_switched_off_and_on_once_each(db: Db) {
+    let (app, other, nobody) =
+        (a_client(&db, "app").await.id, a_client(&db, "other").await.id, client_id("nobody"));
+    assert!(!tell!(db, |tx, app| tx.set_client_enabled(app, true)), "it is on already");
+    assert!(tell!(db, |tx, app| tx.set_client_enabled(app, false)));
+    assert!(!tell!(db, |tx, app| tx.set_client_enabled(app, false)), "it is off already");
+    let read = ask!(db, |r, app| r.client(app)).unwrap();
+    assert_eq!((read.enabled, read.epoch), (false, 1));
+    assert!(tell!(db, |tx, app| tx.set_client_enabled(app, true)));
+    assert!(!tell!(db, |tx, nobody| tx.set_client_enabled(nobody, false)));
+    let read = ask!(db, |r, other| r.client(other)).unwrap();
+    assert_eq!((read.enabled, read.epoch), (true, 0), "no other is touched");
+}
+
+async fn applications_are_listed_in_pages(db: Db) {
+    for id in ["b", "d", "a", "c"] {
+        a_client(&db, id).await;
+    }
+    assert_eq!(page(&db, None, 3).await, ["a", "b", "c"]);
+    assert_eq!(page(&db, Some("c"), 3).await, ["d"]);
+    assert_eq!(page(&db, Some("bb"), 3).await, ["c", "d"], "also after an id that is gone");
+    assert!(page(&db, Some("d"), 3).await.is_empty());
+}
+
+async fn ad_09_a_page_of_zero_or_negative_size_is_empty(db: Db) {
+    a_client(&db, "app").await;
+    for size in [0, -1, i64::MIN] {
+        assert!(page(&db, None, size).await.is_empty());
+    }
+    assert_eq!(page(&db, None, i64::MAX).await, ["app"]);
+}
+
+async fn page(db: &Db, after: Option<&str>, limit: i64) -> Vec<String> {
+    let after: Option<ClientId> = after.map(client_id);
+    let found = ask!(db, |r, after, limit| r.clients(after.as_ref(), *limit));
+    assert!(found.iter().all(|client| client.created_at == NOW));
+    found.into_iter().map(|client| client.id.as_str().to_owned()).collect()
+}

@@ -1,0 +1,148 @@
+//! Authorization codes.
+
+use idp_core::client::ClientId;
+use idp_core::ids::{GrantId, SessionId, UserId};
+use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes};
+use idp_core::time::HOUR;
+use idp_store::ConsumedCode;
+
+use crate::given::{
+    CodeDigest, NOW, OFFLINE, ONLINE, SignedInPerson, a_session, a_user, after, client_id, insert_code,
+    new_code_digest,
+};
+use crate::harness::Db;
+
+contract! {
+    a_consumed_code_is_what_was_issued,
+    a_code_may_lack_nonce_and_challenge,
+    tk_01_a_code_is_consumed_once,
+    tk_01_a_replayed_code_revokes_its_grant,
+    tk_03_a_foreign_client_changes_nothing,
+    tk_03_a_foreign_client_cannot_revoke_by_replay,
+    an_unknown_code_changes_nothing,
+    a_code_is_consumed_also_when_its_time_is_over,
+    a_code_is_issued_only_for_people_applications_and_sessions_that_exist,
+    a_code_is_not_issued_in_somebody_elses_session,
+    a_code_is_stored_once,
+}
+
+async fn a_consumed_code_is_what_was_issued(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    let (digest, issued) = (new_code_digest(), ada.new_code(OFFLINE));
+    assert!(insert_code(&db, &digest, &issued).await);
+    let code = consume(&db, &digest, &ada.client.id).await.unwrap();
+    assert_eq!(code.code, issued);
+}
+
+async fn a_code_may_lack_nonce_and_challenge(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    let bare = IssuedCode { nonce: None, code_challenge: None, ..ada.new_code("") };
+    let digest = new_code_digest();
+    assert!(insert_code(&db, &digest, &bare).await);
+    assert_eq!(consume(&db, &digest, &ada.client.id).await.unwrap().code, bare);
+}
+
+async fn tk_01_a_code_is_consumed_once(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    let (digest, other) = (ada.a_code(&db, ONLINE).await, ada.a_code(&db, ONLINE).await);
+    assert!(consume(&db, &digest, &ada.client.id).await.is_some());
+    assert!(consume(&db, &digest, &ada.client.id).await.is_none());
+    assert!(consume(&db, &other, &ada.client.id).await.is_some(), "other codes are not touched");
+}
+
+async fn tk_01_a_replayed_code_revokes_its_grant(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    let (digest, client) = (ada.a_code(&db, OFFLINE).await, ada.client.id.clone());
+    let code = consume(&db, &digest, &client).await.unwrap();
+    let grant = Grant::of_code(&code.code, &Lifetimes::default(), NOW);
+    assert!(tell!(db, |tx, grant, code| tx.insert_grant(grant, code, NOW)));
+    let bystander = ada.a_grant(&db, OFFLINE).await.facts.id;
+    assert_eq!(replay(&db, &digest, &client).await, Some(grant.facts.id));
+    assert!(!is_live(&db, grant.facts.id).await);
+    assert!(is_live(&db, bystander).await, "the client's other grants are not touched");
+    assert_eq!(replay(&db, &digest, &client).await, Some(grant.facts.id), "every further replay is told too");
+}
+
+async fn tk_03_a_foreign_client_changes_nothing(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    let eve = SignedInPerson::named(&db, "eve@example.org", "eves-app").await.client.id;
+    let digest = ada.a_code(&db, ONLINE).await;
+    let before = db.place.everything().await;
+    assert!(consume(&db, &digest, &eve).await.is_none());
+    assert_eq!(replay(&db, &digest, &eve).await, None);
+    assert_eq!(db.place.everything().await, before);
+    assert!(consume(&db, &digest, &ada.client.id).await.is_some(), "the owner still gets it");
+}
+
+async fn tk_03_a_foreign_client_cannot_revoke_by_replay(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    let digest = ada.a_code(&db, OFFLINE).await;
+    let code = consume(&db, &digest, &ada.client.id).await.unwrap();
+    let grant = Grant::of_code(&code.code, &Lifetimes::default(), NOW);
+    assert!(tell!(db, |tx, grant, code| tx.insert_grant(grant, code, NOW)));
+    assert_eq!(replay(&db, &digest, &client_id("eves-app")).await, None);
+    assert!(is_live(&db, grant.facts.id).await);
+}
+
+async fn an_unknown_code_changes_nothing(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    ada.a_code(&db, ONLINE).await;
+    let before = db.place.everything().await;
+    assert!(consume(&db, &new_code_digest(), &ada.client.id).await.is_none());
+    assert_eq!(replay(&db, &new_code_digest(), &ada.client.id).await, None);
+    assert_eq!(db.place.everything().await, before);
+}
+
+/// Whether it came in time is `core::oauth::token::redeem`'s question; a code that failed is burnt.
+async fn a_code_is_consumed_also_when_its_time_is_over(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    let (digest, client, late) = (ada.a_code(&db, ONLINE).await, ada.client.id.clone(), after(HOUR));
+    assert!(tell!(db, |tx, digest, client, late| tx.consume_code(digest, client, *late)).is_some());
+    assert!(consume(&db, &digest, &client).await.is_none());
+}
+
+async fn a_code_is_issued_only_for_people_applications_and_sessions_that_exist(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    let good = ada.new_code(ONLINE);
+    let with = |change: fn(&mut IssuedCode)| {
+        let mut code = good.clone();
+        change(&mut code);
+        code
+    };
+    for code in [
+        with(|code| code.facts.client_id = client_id("nothing")),
+        with(|code| code.facts.user_id = UserId::new(NOW)),
+        with(|code| code.facts.session_id = SessionId::new(NOW)),
+    ] {
+        assert!(!insert_code(&db, &new_code_digest(), &code).await);
+    }
+    assert_eq!(db.place.rows("codes").await, 0);
+}
+
+async fn a_code_is_not_issued_in_somebody_elses_session(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    let bob = a_user(&db, "bob@example.org").await.id;
+    let mut code = ada.new_code(ONLINE);
+    code.facts.session_id = a_session(&db, bob).await.id;
+    assert!(!insert_code(&db, &new_code_digest(), &code).await);
+}
+
+async fn a_code_is_stored_once(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    let (digest, again) = (ada.a_code(&db, ONLINE).await, ada.new_code(OFFLINE));
+    assert!(try_tell!(db, |tx, digest, again| tx.insert_code(digest, again)).is_err());
+    let code = consume(&db, &digest, &ada.client.id).await.unwrap().code;
+    assert_eq!(code.facts.scope.to_string(), ONLINE);
+}
+
+async fn consume(db: &Db, digest: &CodeDigest, client: &ClientId) -> Option<ConsumedCode> {
+    tell!(db, |tx, digest, client| tx.consume_code(digest, client, NOW))
+}
+
+async fn replay(db: &Db, digest: &CodeDigest, client: &ClientId) -> Option<GrantId> {
+    tell!(db, |tx, digest, client| tx.revoke_replayed(digest, client, NOW))
+}
+
+async fn is_live(db: &Db, id: GrantId) -> bool {
+    ask!(db, |r, id| r.subject_of_grant(*id)).is_some()
+}
