@@ -28,7 +28,10 @@ impl RequestInfo {
 
     /// For the audit trail.
     pub(crate) fn origin(&self) -> idp_store::Origin {
-        idp_store::Origin { address: Some(self.address.to_string()), request_id: Some(self.request_id.clone()) }
+        idp_store::Origin {
+            address: Some(self.address.to_string()),
+            request_id: Some(self.request_id.clone()),
+        }
     }
 }
 
@@ -85,7 +88,8 @@ mod tests {
 
     #[test]
     fn an_ipv6_household_counts_as_one() {
-        let info = |ip: &str| RequestInfo { address: ip.parse().unwrap(), request_id: String::new() }.network();
+        let info =
+            |ip: &str| RequestInfo { address: ip.parse().unwrap(), request_id: String::new() }.network();
         assert_eq!(info("2001:db8:1:2:3:4:5:6"), info("2001:db8:1:2::1"));
         assert_ne!(info("2001:db8:1:2::1"), info("2001:db8:1:3::1"));
     }

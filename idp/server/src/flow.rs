@@ -27,7 +27,9 @@ pub(crate) async fn begin(visit: &Visit, target: FlowTarget) -> Result<Response,
         Step::SignIn(_) | Step::Consent(_) => {
             let (url, expires_at) = (url(flow.id), now.plus(app.config.lifetimes.flow));
             app.store
-                .write((flow, expires_at), |tx, (flow, expires_at)| Box::pin(tx.insert_flow(flow, *expires_at)))
+                .write((flow, expires_at), |tx, (flow, expires_at)| {
+                    Box::pin(tx.insert_flow(flow, *expires_at))
+                })
                 .await?;
             Ok(Redirect::to(&url).into_response())
         }
@@ -112,7 +114,11 @@ pub(crate) async fn leave(
 }
 
 /// One write: the walk is closed and the code is there, or neither.
-async fn issue(visit: &Visit, stored: Option<FlowId>, approval: Box<Approval>) -> Result<Response, PageError> {
+async fn issue(
+    visit: &Visit,
+    stored: Option<FlowId>,
+    approval: Box<Approval>,
+) -> Result<Response, PageError> {
     let app = &visit.app;
     let now = app.clock.now();
     let code = SingleUse::<AuthorizationCode>::generate();

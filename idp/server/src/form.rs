@@ -99,9 +99,10 @@ mod tests {
     #[test]
     fn a_form_is_decoded_strictly() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(decode(b"a=1&b=%C3%A4+c&d&=e").unwrap(), [
-            pair("a", "1"), pair("b", "ä c"), pair("d", ""), pair("", "e")
-        ]);
+        assert_eq!(
+            decode(b"a=1&b=%C3%A4+c&d&=e").unwrap(),
+            [pair("a", "1"), pair("b", "ä c"), pair("d", ""), pair("", "e")]
+        );
         for bad in [&b"a=%FF"[..], b"a=%00", b"\xFF\xFEa\0=\0", "&".repeat(1).repeat(0).as_bytes()] {
             assert!(decode(bad).is_none_or(|pairs| pairs.is_empty()), "{bad:?}");
         }

@@ -138,8 +138,14 @@ fn page(app: &Shared, error: &PageError, info: &RequestInfo) -> Response {
     match app.renderer.fill("pages/error.html", &[&frame, &content]) {
         Ok(body) => Html::new(body).status(error.reason.status).into_response(),
         Err(broken) => {
-            tracing::error!(detail = broken.detail.as_deref().unwrap_or_default(), "the error page is broken");
-            (StatusCode::INTERNAL_SERVER_ERROR, format!("Something went wrong. Reference: {}", info.request_id))
+            tracing::error!(
+                detail = broken.detail.as_deref().unwrap_or_default(),
+                "the error page is broken"
+            );
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("Something went wrong. Reference: {}", info.request_id),
+            )
                 .into_response()
         }
     }
@@ -160,7 +166,8 @@ const HEADERS: [(HeaderName, &str); 8] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-const NOTHING: &str = "default-src 'none'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'none'";
+const NOTHING: &str =
+    "default-src 'none'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'none'";
 
 fn with_headers(mut response: Response, info: &RequestInfo) -> Response {
     let headers = response.headers_mut();

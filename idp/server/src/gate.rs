@@ -113,7 +113,8 @@ async fn read_body(policy: Policy, headers: &HeaderMap, body: Body) -> Result<Op
         return Err(PageError::new(Reason::TOO_LARGE));
     }
     // A POST without any body, such as a userinfo call, need not name its type.
-    let empty = announced.is_none_or(|length: u64| length == 0) && !headers.contains_key(header::TRANSFER_ENCODING);
+    let empty =
+        announced.is_none_or(|length: u64| length == 0) && !headers.contains_key(header::TRANSFER_ENCODING);
     if empty && !headers.contains_key(header::CONTENT_TYPE) {
         return Ok(Some(Fields::new()));
     }

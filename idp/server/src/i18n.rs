@@ -18,8 +18,8 @@ impl Catalogue {
     /// Reads a catalogue.
     pub(crate) fn parse(source: &str) -> Result<Self, StartError> {
         let broken = |what: String| StartError::Defect(format!("catalogue: {what}"));
-        let resource =
-            FluentResource::try_new(source.to_owned()).map_err(|(_, errors)| broken(format!("{errors:?}")))?;
+        let resource = FluentResource::try_new(source.to_owned())
+            .map_err(|(_, errors)| broken(format!("{errors:?}")))?;
         let language = LANGUAGE.parse().map_err(|_| broken("language".to_owned()))?;
         let mut bundle = FluentBundle::new_concurrent(vec![language]);
         bundle.set_use_isolating(true);

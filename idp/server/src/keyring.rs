@@ -64,7 +64,8 @@ fn make(dir: &Path) -> Result<(), StartError> {
     // Random, so that two installations never have two keys of one name.
     let id = format!("kek-{}", base64url(&random_bytes::<6>()));
     let path = dir.join(format!("{id}.{EXTENSION}"));
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(problem)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(problem)?;
     let key = Zeroizing::new(random_bytes::<32>());
     file.write_all(Zeroizing::new(base64url(&*key)).as_bytes()).map_err(problem)?;
     file.sync_all().map_err(problem)
@@ -106,6 +107,8 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(load_or_make(dir.path(), false).is_ok());
         fs::write(&path, "short").unwrap();
-        assert!(load_or_make(dir.path(), false).unwrap_err().to_string().contains("not a key-encryption key"));
+        assert!(
+            load_or_make(dir.path(), false).unwrap_err().to_string().contains("not a key-encryption key")
+        );
     }
 }

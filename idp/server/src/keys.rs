@@ -23,7 +23,8 @@ pub(crate) struct ServerKeys {
 /// Makes the keys that are missing. Several nodes may do so at once: the first one's are kept.
 pub(crate) async fn make_missing(store: &Store, ring: &Keyring, now: Timestamp) -> Result<(), StartError> {
     let stored = store.read((), |db, ()| Box::pin(db.keys())).await?;
-    let missing = |purpose: &str| !stored.iter().any(|key| key.purpose == purpose && key.state == KeyState::Active);
+    let missing =
+        |purpose: &str| !stored.iter().any(|key| key.purpose == purpose && key.state == KeyState::Active);
     let mut new = Vec::new();
     for alg in SigningAlg::ALL {
         if missing(alg.as_str()) {

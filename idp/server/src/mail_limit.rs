@@ -1,19 +1,49 @@
-//! How many mails strangers can cause to one address.
+//! The mail of a registration, and how many mails strangers can cause to one address.
 
 use idp_core::account::registration::MAILS_PER_HOUR;
 use idp_core::account::throttle::{Limits, Reservation};
-use idp_core::time::HOUR;
-use idp_store::{Counted, Mail, StoreError, Tx};
+use idp_core::ids::{MailId, RegistrationId};
+use idp_core::time::{HOUR, Timestamp};
+use idp_core::user::{Email, FullName, User};
+use idp_store::{Counted, Mail, MailKind, StoreError, Tx};
 
 /// The third mail within an hour closes the address for an hour.
-const LIMITS: Limits = Limits { tries: MAILS_PER_HOUR, window: HOUR, lock: HOUR, longest_lock: HOUR, in_a_row: None };
+const LIMITS: Limits =
+    Limits { tries: MAILS_PER_HOUR, window: HOUR, lock: HOUR, longest_lock: HOUR, in_a_row: None };
 
-/// Puts a mail into the outbox, unless its recipient has had enough of them. Whoever asked is told the same
-/// either way.
-pub(crate) async fn enqueue(tx: &mut Tx, mail: &Mail) -> Result<(), StoreError> {
-    let counted = Counted::Mail(mail.recipient.key().to_owned());
-    match tx.reserve(&counted, &LIMITS, mail.created_at).await? {
-        Reservation::Granted { .. } => tx.enqueue_mail(mail).await,
-        Reservation::Locked { .. } | Reservation::Closed => Ok(()),
+/// Whoever registers an address.
+pub(crate) struct Registrant<'a> {
+    pub(crate) id: RegistrationId,
+    pub(crate) email: &'a Email,
+    pub(crate) name: &'a FullName,
+}
+
+/// Puts the mail of a registration into the outbox: the activation, or, where the address has an account, a
+/// word to its owner, which holds nothing that the stranger typed. An address that has had enough mails gets
+/// none; whoever asked is told the same in every case.
+pub(crate) async fn enqueue(
+    tx: &mut Tx,
+    registrant: Registrant<'_>,
+    owner: Option<&User>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (kind, recipient, name, subject) = match owner {
+        None => (MailKind::Activation, registrant.email, registrant.name, registrant.id.to_string()),
+        Some(owner) => (MailKind::AlreadyRegistered, &owner.email, &owner.name, owner.id.to_string()),
+    };
+    let counted = Counted::Mail(recipient.key().to_owned());
+    if !matches!(tx.reserve(&counted, &LIMITS, now).await?, Reservation::Granted { .. }) {
+        return Ok(());
     }
+    let mail = Mail {
+        id: MailId::new(now),
+        kind,
+        recipient: recipient.clone(),
+        name: name.clone(),
+        subject,
+        minutes: None,
+        created_at: now,
+        attempts: 0,
+    };
+    tx.enqueue_mail(&mail).await
 }

@@ -88,7 +88,8 @@ impl Mailer {
 /// Without a word about TLS, `smtp://` means STARTTLS or nothing: a password must not travel in clear because
 /// somebody on the way took the offer out. Only a server on this very machine may do without.
 fn smtp(url: &Secret) -> Result<AsyncSmtpTransport<Tokio1Executor>, StartError> {
-    let problem = |what: &str| StartError::Mail(format!("{what}; use smtp://user:password@host:587 or smtps://…"));
+    let problem =
+        |what: &str| StartError::Mail(format!("{what}; use smtp://user:password@host:587 or smtps://…"));
     let mut url = url::Url::parse(url.expose()).map_err(|_| problem("smtp_url is not a URL"))?;
     let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     let says_tls = url.query_pairs().any(|(name, _)| name == "tls");
@@ -251,7 +252,13 @@ async fn mint(app: &AppState, mail: &Mail) -> Result<Option<(String, String)>, S
     Ok(live.then(|| (url, code.shown())))
 }
 
-fn message(app: &AppState, mail: &Mail, subject: String, text: String, html: String) -> Result<Message, Failure> {
+fn message(
+    app: &AppState,
+    mail: &Mail,
+    subject: String,
+    text: String,
+    html: String,
+) -> Result<Message, Failure> {
     let write = |error: String| Failure::Write(error);
     let address: Address = mail.recipient.as_str().parse().map_err(|e| write(format!("recipient: {e}")))?;
     // Only a proven name stands in a header: what a stranger typed does not go to somebody's mailbox there.

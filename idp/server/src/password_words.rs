@@ -1,6 +1,6 @@
 //! Why a password was refused, in words.
 
-use idp_core::account::password::{LONGEST, WeakPassword, Warning};
+use idp_core::account::password::{LONGEST, Warning, WeakPassword};
 
 use crate::i18n::Catalogue;
 

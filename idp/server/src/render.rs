@@ -81,7 +81,9 @@ impl Renderer {
         let words = Arc::new(Catalogue::parse(&String::from_utf8_lossy(&source))?);
         let mut tera = Tera::new();
         let catalogue = Arc::clone(&words);
-        tera.register_function("t", move |kwargs: Kwargs, state: &State<'_>| translate(&catalogue, &kwargs, state));
+        tera.register_function("t", move |kwargs: Kwargs, state: &State<'_>| {
+            translate(&catalogue, &kwargs, state)
+        });
         let files: Vec<(String, String)> = Templates::iter()
             .filter_map(|name| Some((name.to_string(), Templates::get(&name)?.data.into_owned())))
             .map(|(name, data)| (name, String::from_utf8_lossy(&data).into_owned()))
@@ -183,7 +185,8 @@ impl Html {
 
 impl IntoResponse for Html {
     fn into_response(self) -> Response {
-        let csp = HeaderValue::from_str(&self.csp()).unwrap_or(HeaderValue::from_static("default-src 'none'"));
+        let csp =
+            HeaderValue::from_str(&self.csp()).unwrap_or(HeaderValue::from_static("default-src 'none'"));
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
             (header::CONTENT_SECURITY_POLICY, csp),

@@ -198,7 +198,8 @@ pub(crate) fn all(dev: bool) -> Vec<Route> {
 
 /// Where applications, not people, read the answers.
 pub(crate) fn speaks_json(path: &str) -> bool {
-    [path::TOKEN, path::USERINFO, path::JWKS, path::OPENID_CONFIGURATION, path::OAUTH_METADATA].contains(&path)
+    [path::TOKEN, path::USERINFO, path::JWKS, path::OPENID_CONFIGURATION, path::OAUTH_METADATA]
+        .contains(&path)
 }
 
 /// The router made from the table.
@@ -266,7 +267,13 @@ mod tests {
         for route in all(true) {
             let policy = route.policy;
             assert_eq!(route.method == POST, policy.csrf != Csrf::Safe, "{} {}", route.method, route.path);
-            assert_eq!(route.method == POST, policy.body != BodyClass::None, "{} {}", route.method, route.path);
+            assert_eq!(
+                route.method == POST,
+                policy.body != BodyClass::None,
+                "{} {}",
+                route.method,
+                route.path
+            );
             if policy.csrf == Csrf::NoCookies {
                 assert!(!matches!(policy.auth, Auth::Browser | Auth::SignedIn), "{}", route.path);
             }
@@ -279,7 +286,9 @@ mod tests {
         let document = idp_core::oauth::discovery::document(&issuer).unwrap();
         let document: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&document).unwrap();
         let paths: Vec<&str> = all(false).iter().map(|route| route.path).collect();
-        for (name, value) in document.iter().filter(|(name, _)| name.ends_with("_endpoint") || *name == "jwks_uri") {
+        for (name, value) in
+            document.iter().filter(|(name, _)| name.ends_with("_endpoint") || *name == "jwks_uri")
+        {
             let path = value.as_str().unwrap().strip_prefix("https://id.example").unwrap();
             assert!(paths.contains(&path), "{name}");
         }

@@ -5,7 +5,7 @@ use idp_core::account::throttle::{self, Reservation};
 use idp_core::ids::{MailId, RegistrationId, SessionId, UserId};
 use idp_core::secret::{Digest, Secret};
 use idp_core::session::Authentication;
-use idp_core::time::{DAY, Timestamp};
+use idp_core::time::Timestamp;
 use idp_core::user::{Email, User, UserState};
 use idp_store::{
     Actor, Attempt, AuditEvent, AuditRecord, Counted, Credentials, Mail, MailKind, NewSession, StoreError, Tx,
@@ -25,6 +25,8 @@ pub(crate) enum Outcome {
         /// How long to wait.
         minutes: u64,
     },
+    /// Too many tries in a row: no waiting helps, an administrator must unlock.
+    Closed,
     /// Right password, but an administrator switched the account off.
     Deactivated,
     /// Right password of a registration whose address is not proven.
@@ -44,7 +46,8 @@ pub(crate) async fn sign_in(visit: &Visit, email: &Email, password: Secret) -> R
     let known = look_up(visit, email, now).await?;
     let counted = Counts::of(visit, email, &known);
     let reserved = match reserve(visit, &counted, now).await? {
-        Reserved::Refused { minutes } => return Ok(Outcome::Throttled { minutes }),
+        Reserved::Locked { until } => return Ok(Outcome::Throttled { minutes: now.minutes_until(until) }),
+        Reserved::Closed => return Ok(Outcome::Closed),
         Reserved::Granted { locks } => locks,
     };
     let verified = visit.app.hasher.verify(password, hash_of(&known).cloned()).await;
@@ -117,7 +120,9 @@ impl Counts {
             Some(credentials) if known.browser_known => {
                 Counted::KnownBrowser(credentials.user.id, visit.visitor.browser())
             }
-            credentials => Counted::Account { email_key: email.key().to_owned(), exists: credentials.is_some() },
+            credentials => {
+                Counted::Account { email_key: email.key().to_owned(), exists: credentials.is_some() }
+            }
         };
         Self { account, network: Counted::Network(visit.info.network()) }
     }
@@ -125,8 +130,13 @@ impl Counts {
 
 enum Reserved {
     /// `locks`: when this try fails, the account is locked until then.
-    Granted { locks: Option<Timestamp> },
-    Refused { minutes: u64 },
+    Granted {
+        locks: Option<Timestamp>,
+    },
+    Locked {
+        until: Timestamp,
+    },
+    Closed,
 }
 
 async fn reserve(visit: &Visit, counted: &Counts, now: Timestamp) -> Result<Reserved, PageError> {
@@ -147,27 +157,20 @@ async fn reserve_both(
     spray: &AuditRecord,
     now: Timestamp,
 ) -> Result<Reserved, StoreError> {
-    let wait = |reservation: Reservation| match reservation {
-        Reservation::Locked { until } => Some(now.minutes_until(until)),
-        Reservation::Closed => Some(now.minutes_until(now.plus(DAY))),
-        Reservation::Granted { .. } => None,
+    match tx.reserve(&counted.network, &throttle::NETWORK, now).await? {
+        Reservation::Locked { until } => return Ok(Reserved::Locked { until }),
+        Reservation::Closed => return Ok(Reserved::Closed),
+        Reservation::Granted { locks_until: Some(_) } => tx.audit(spray).await?,
+        Reservation::Granted { locks_until: None } => {}
+    }
+    let refused = match tx.reserve(&counted.account, &throttle::ACCOUNT, now).await? {
+        Reservation::Granted { locks_until } => return Ok(Reserved::Granted { locks: locks_until }),
+        Reservation::Locked { until } => Reserved::Locked { until },
+        Reservation::Closed => Reserved::Closed,
     };
-    let network = tx.reserve(&counted.network, &throttle::NETWORK, now).await?;
-    if let Some(minutes) = wait(network) {
-        return Ok(Reserved::Refused { minutes });
-    }
-    if matches!(network, Reservation::Granted { locks_until: Some(_) }) {
-        tx.audit(spray).await?;
-    }
-    let account = tx.reserve(&counted.account, &throttle::ACCOUNT, now).await?;
-    match (wait(account), account) {
-        (None, Reservation::Granted { locks_until }) => Ok(Reserved::Granted { locks: locks_until }),
-        (minutes, _) => {
-            // Nothing is tried at a locked account, so its network is not charged for it.
-            tx.refund(&counted.network, now).await?;
-            Ok(Reserved::Refused { minutes: minutes.unwrap_or(1) })
-        }
-    }
+    // Nothing is tried at a locked account, so its network is not charged for it.
+    tx.refund(&counted.network, now).await?;
+    Ok(refused)
 }
 
 async fn give_back(visit: &Visit, counted: &Counts, now: Timestamp) -> Result<(), PageError> {
@@ -220,11 +223,8 @@ async fn begin_session(
         record: visit.audit(AuditEvent::SignedIn, Actor::User(user.id), Some(user.id.to_string())),
     };
     let input = (started, visit.app.config.session);
-    let made = visit
-        .app
-        .store
-        .write(input, |tx, (started, lifetime)| Box::pin(started.save(tx, lifetime)))
-        .await?;
+    let made =
+        visit.app.store.write(input, |tx, (started, lifetime)| Box::pin(started.save(tx, lifetime))).await?;
     Ok(if made { Outcome::SignedIn(cookie) } else { Outcome::Deactivated })
 }
 

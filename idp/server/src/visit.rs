@@ -33,19 +33,16 @@ pub(crate) enum Notice {
     MailSent,
     /// Signed in.
     SignedIn,
-    /// Signed out.
-    SignedOut,
 }
 
 impl Notice {
-    const ALL: [Self; 3] = [Self::MailSent, Self::SignedIn, Self::SignedOut];
+    const ALL: [Self; 2] = [Self::MailSent, Self::SignedIn];
 
     /// Its catalogue key, which is also the cookie's value.
     fn key(self) -> &'static str {
         match self {
             Self::MailSent => "mail-sent",
             Self::SignedIn => "signed-in",
-            Self::SignedOut => "signed-out",
         }
     }
 }
@@ -112,7 +109,8 @@ impl Visitor {
 async fn session_behind(app: &Shared, cookie: &Secret) -> Result<Option<SignedIn>, PageError> {
     let now = app.clock.now();
     let digest = cookie.digest();
-    let found = app.store.read((digest, now), |db, (digest, now)| Box::pin(db.signed_in(digest, *now))).await?;
+    let found =
+        app.store.read((digest, now), |db, (digest, now)| Box::pin(db.signed_in(digest, *now))).await?;
     if let Some(SignedIn { session, .. }) = found.as_ref().filter(|found| found.session.wants_touch(now)) {
         let input = (session.id, app.config.session, now);
         app.store
@@ -212,7 +210,8 @@ pub(crate) fn frame(app: &Shared) -> Frame<'_> {
 pub(crate) fn title(app: &Shared, key: &str, args: &[crate::i18n::Arg<'_>], failed: bool) -> String {
     let words = &app.renderer.words;
     let task = words.text(key, args);
-    let title = words.text("document-title", &[("task", task.into()), ("place", app.config.brand.as_str().into())]);
+    let title =
+        words.text("document-title", &[("task", task.into()), ("place", app.config.brand.as_str().into())]);
     let title = match failed {
         true => words.text("document-title-error", &[("title", title.into())]),
         false => title,

@@ -44,8 +44,6 @@ events! {
     ConsentGiven = "consent",
     /// A person said no.
     ConsentDenied = "consent_denied",
-    /// Tokens were issued for a code.
-    CodeRedeemed = "code_redeemed",
     /// A used code came back; what came of it was revoked.
     CodeReplay = "code_replay",
     /// A used refresh token came back; its grant was revoked.

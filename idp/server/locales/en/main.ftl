@@ -45,6 +45,7 @@ login-submit = Sign in
 login-no-account = New here?
 login-resend = Send the mail again
 login-wrong = That e-mail or password is not right. Check both and try again.
+login-closed = Too many tries. Ask the people who run { $brand } to unlock the account.
 login-throttled =
     { $minutes ->
         [one] Too many tries. Wait one minute, then try again.

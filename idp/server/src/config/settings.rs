@@ -83,7 +83,8 @@ impl Setting {
     /// Whether this very value is to be kept from others. Anything that is not readably free of a password is.
     fn conceals(&self, text: &str) -> bool {
         let harmless = |url: Url| {
-            url.password().is_none() && url.query_pairs().all(|(name, _)| name != "password" && name != "pass")
+            url.password().is_none()
+                && url.query_pairs().all(|(name, _)| name != "password" && name != "pass")
         };
         self.secret && !Url::parse(text).is_ok_and(harmless)
     }
@@ -106,7 +107,7 @@ pub const TABLE: &[Setting] = &[
     setting("database.url", Kind::Text, "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret(),
     setting("database.connections", Kind::Number(1..=1000), "16", "Connections to the database, for reading and for writing each."),
     setting("keys.dir", Kind::Text, "keys", "Folder of the key-encryption keys."),
-    setting("mail.smtp_url", Kind::Text, "", "`smtps://USER:PASSWORD@HOST`, or `smtp://…?tls=required` for STARTTLS; required.").example("smtps://USER:PASSWORD@mail.example.com").secret(),
+    setting("mail.smtp_url", Kind::Text, "", "`smtps://USER:PASSWORD@HOST`, or `smtp://…` with STARTTLS, which only a server on this machine may lack; required.").example("smtps://USER:PASSWORD@mail.example.com").secret(),
     setting("mail.from", Kind::Text, "", "The sender of every mail; required.").example("Example <id@example.com>"),
     setting("registration.open", Kind::Switch, "true", "Whether people may register themselves."),
     setting("password.min_length", Kind::Number(FLOOR as u32..=LONGEST as u32), "15", "The least characters of a new password."),
@@ -228,7 +229,10 @@ impl Reading {
                         self.file_value(&name, value.get_ref(), line(key.span().start), shared);
                     }
                 }
-                _ => self.refuse(line(section.span().start), unknown(section.get_ref(), "section", known)),
+                DeValue::Table(_) => {
+                    self.refuse(line(section.span().start), unknown(section.get_ref(), "section", known));
+                }
+                _ => self.refuse(line(section.span().start), unknown(section.get_ref(), "section", names())),
             }
         }
     }
@@ -340,7 +344,9 @@ fn find(name: &str) -> Option<&'static Setting> {
 
 /// The sentence about a word that is none of the `known` ones: it names the nearest of them.
 pub fn unknown<'a>(word: &str, what: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(word, name);
+    let like = |name: &str| strsim::normalized_damerau_levenshtein(word, name);
+    // `issuer` alone is meant to be `server.issuer`.
+    let likeness = |name: &str| name.split_once('.').map_or(0.0, |(_, key)| like(key)).max(like(name));
     let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default();
     format!("there is no {what} `{word}`; the nearest valid name is `{nearest}`")
 }
@@ -539,19 +545,13 @@ fn database_url(text: &str) -> Result<Secret, &'static str> {
     }
 }
 
-/// Mail carries links that open accounts, so it leaves this machine encrypted unless the operator says
-/// otherwise (`tls=opportunistic`).
 fn smtp_url(text: &str) -> Result<Secret, &'static str> {
     let url = Url::parse(text).map_err(|_| "it is not a URL")?;
-    let host = url.host_str().filter(|host| !host.is_empty()).ok_or("it names no host")?;
     match (url.scheme(), url.query()) {
-        ("smtps", None) | ("smtp", Some("tls=required" | "tls=opportunistic")) => {
+        ("smtp" | "smtps", _) if url.host_str().is_none_or(str::is_empty) => Err("it names no host"),
+        ("smtp", None | Some("tls=required" | "tls=opportunistic")) | ("smtps", None) => {
             Ok(Secret::new(text.to_owned()))
         }
-        ("smtp", None) if matches!(host, "localhost" | "127.0.0.1" | "[::1]") => {
-            Ok(Secret::new(text.to_owned()))
-        }
-        ("smtp", None) => Err("mail would leave unencrypted, use smtps:// or add ?tls=required"),
         ("smtp" | "smtps", _) => Err("its only parameter is tls=required or tls=opportunistic, for smtp://"),
         _ => Err("it must begin with smtps:// or smtp://"),
     }

@@ -1,0 +1,331 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use tempfile::TempDir;
+
+use super::*;
+
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+const LEAST: &str = "[server]\nissuer = 'https://id.example.com'\n\
+    [mail]\nsmtp_url = 'smtps://u:hunter2@mail.example.com'\nfrom = 'Example <id@example.com>'\n";
+
+fn file(dir: &TempDir, name: &str, text: &str, mode: u32) -> PathBuf {
+    let path = dir.path().join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    path
+}
+
+fn owned(pairs: Pairs<'_>) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Reads a file of this text as `idp.toml`.
+fn read(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Settings, Vec<SettingsError>> {
+    let dir = tempfile::tempdir().unwrap();
+    load(Some(&file(&dir, "idp.toml", text, 0o600)), &owned(env), &owned(flags))
+}
+
+fn config(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Config, Vec<SettingsError>> {
+    Ok(read(text, env, flags)?.into_config()?.0)
+}
+
+/// Every error as one line, without the temporary folder.
+fn lines<T>(outcome: Result<T, Vec<SettingsError>>) -> Vec<String> {
+    let Err(errors) = outcome else { return Vec::new() };
+    let line = |error: &SettingsError| match error.to_string().split_once("/idp.toml") {
+        Some((_, rest)) => format!("idp.toml{rest}"),
+        None => error.to_string(),
+    };
+    errors.iter().map(line).collect()
+}
+
+#[test]
+fn three_lines_are_a_configuration_and_the_rest_has_its_default() {
+    let config = config(LEAST, &[], &[]).unwrap();
+    assert_eq!(config.issuer.as_str(), "https://id.example.com");
+    assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(config.database_url.expose(), "sqlite:data/idp.db");
+    assert_eq!((config.database_connections, config.keys_dir.as_path()), (16, Path::new("keys")));
+    assert_eq!((config.brand.as_str(), config.password.min(), config.registration), ("idp", 15, true));
+    assert_eq!(config.session, SessionLifetime::default());
+    assert!(config.trusted_proxies.is_empty() && !config.dev);
+    let (limits, default) = (config.limits, RateLimits::default());
+    assert_eq!(
+        (limits.page, limits.sign_in, limits.register, limits.client),
+        (default.page, default.sign_in, default.register, default.client)
+    );
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    const NAME: &str = "[server]\nname = 'file'\n";
+    for (text, env, flags, value, origin) in [
+        ("", &[][..], &[][..], "idp", "default"),
+        (NAME, &[], &[], "file", "idp.toml line 2"),
+        (NAME, &[("IDP__SERVER__NAME", "env")], &[], "env", "environment variable IDP__SERVER__NAME"),
+        (NAME, &[("IDP__SERVER__NAME", "env")], &[("server.name", "flag")], "flag", "flag --set server.name"),
+    ] {
+        let settings = read(text, env, flags).unwrap();
+        let (_, shown, from) = settings.shown().find(|(setting, ..)| setting.name == "server.name").unwrap();
+        assert_eq!(shown, value);
+        assert!(from.to_string().ends_with(origin), "{from}");
+    }
+}
+
+#[test]
+fn every_kind_is_read_from_every_source() {
+    let text = "[server]\nlisten = ['127.0.0.1:1', '[::1]:2']\ntrusted_proxies = '10.0.0.0/8, 192.0.2.7'\n\
+        [database]\nconnections = 1_00\n[registration]\nopen = false\n[log]\nformat = 'json'\n";
+    let settings = read(text, &[("IDP__LOG__LEVEL", "debug")], &[("limits.page_per_minute", "7")]).unwrap();
+    assert_eq!(settings.log(), LogConfig { json: Some(true), level: tracing::Level::DEBUG });
+    let env = [("IDP__SERVER__LISTEN", "127.0.0.1:1,[::1]:2"), ("IDP__REGISTRATION__OPEN", "false")];
+    for config in [
+        config(
+            &text.replace(
+                "[server]",
+                "[mail]\nfrom='a@b.example'\nsmtp_url='smtp://h'\n[server]\nissuer='http://localhost'",
+            ),
+            &[],
+            &[],
+        ),
+        config(
+            LEAST,
+            &env,
+            &[("server.trusted_proxies", "10.0.0.0/8,192.0.2.7"), ("database.connections", "100")],
+        ),
+    ] {
+        let config = config.unwrap();
+        assert_eq!(config.listen.len(), 2);
+        assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "192.0.2.7/32".parse().unwrap()]);
+        assert_eq!((config.database_connections, config.registration), (100, false));
+    }
+}
+
+#[test]
+fn r_28_what_is_wrong_in_the_file_is_told_with_line_and_nearest_name() {
+    for (text, line) in [
+        (
+            "[server]\n\nisuer = 'x'",
+            "idp.toml line 3: there is no setting `server.isuer`; the nearest valid name is `server.issuer`",
+        ),
+        (
+            "[sever]\nissuer = 'x'",
+            "idp.toml line 1: there is no section `sever`; the nearest valid name is `server`",
+        ),
+        (
+            "issuer = 'x'",
+            "idp.toml line 1: there is no section `issuer`; the nearest valid name is `server.issuer`",
+        ),
+        ("[server]\nname = 7", "idp.toml line 2: server.name takes a text"),
+        ("[server]\nlisten = [7]", "idp.toml line 2: server.listen takes a text or a list of texts"),
+        ("[server]\nname = ''", "idp.toml line 2: server.name takes a text, not ``"),
+        (
+            "[password]\nmin_length = '15'",
+            "idp.toml line 2: password.min_length takes a number from 8 to 256",
+        ),
+        (
+            "[password]\nmin_length = 7",
+            "idp.toml line 2: password.min_length takes a number from 8 to 256, not `7`",
+        ),
+        (
+            "[session]\nidle_minutes = -1",
+            "idp.toml line 2: session.idle_minutes takes a number from 1 to 43200, not `-1`",
+        ),
+        ("[registration]\nopen = 'yes'", "idp.toml line 2: registration.open takes true or false"),
+        ("[log]\nformat = 'xml'", "idp.toml line 2: log.format takes one of auto, text, json, not `xml`"),
+        ("[server]\nname = 'a'\nname = 'b'", "idp.toml line 3: duplicate key"),
+        ("[server]\nname = 'a\n", "idp.toml line 2: invalid literal string, expected `'`"),
+        ("[mail]\nsmtp_url = 7", "idp.toml line 2: mail.smtp_url takes a text"),
+    ] {
+        assert_eq!(lines(read(text, &[], &[])), [line], "{text}");
+    }
+}
+
+#[test]
+fn r_28_what_is_wrong_in_environment_and_flags_is_told() {
+    for (env, flags, line) in [
+        (
+            &[("IDP__SERVER__ISUER", "x")][..],
+            &[][..],
+            "environment variable IDP__SERVER__ISUER: there is no setting `IDP__SERVER__ISUER`; the nearest valid name is `IDP__SERVER__ISSUER`",
+        ),
+        (
+            &[("IDP__SERVER__NAME_FILE", "/dev/null")],
+            &[],
+            "environment variable IDP__SERVER__NAME_FILE: there is no setting `IDP__SERVER__NAME_FILE`; the nearest valid name is `IDP__SERVER__NAME`",
+        ),
+        (
+            &[("IDP__LIMITS__PAGE_PER_MINUTE", "many")],
+            &[],
+            "environment variable IDP__LIMITS__PAGE_PER_MINUTE: limits.page_per_minute takes a number from 1 to 1000000, not `many`",
+        ),
+        (
+            &[],
+            &[("server.lisen", "x")],
+            "flag --set server.lisen: there is no setting `server.lisen`; the nearest valid name is `server.listen`",
+        ),
+        (
+            &[],
+            &[("server.name", "a"), ("server.name", "b")],
+            "flag --set server.name: it is given twice; keep one of them",
+        ),
+        (
+            &[],
+            &[("database.url", "postgres://u:hunter2@h/n")],
+            "flag --set database.url: others can see a secret on a command line; use IDP__DATABASE__URL_FILE",
+        ),
+    ] {
+        assert_eq!(lines(read("", env, flags)), [line]);
+    }
+    assert!(read("", &[("PATH", "x"), ("IDP_SERVER__NAME", "x")], &[]).is_ok(), "others' variables");
+    assert!(read("", &[], &[("database.url", "sqlite:idp.db")]).is_ok(), "no secret in it");
+}
+
+#[test]
+fn r_28_what_cannot_be_used_is_told_with_an_example() {
+    for (name, value, why) in [
+        (
+            "server.issuer",
+            "http://id.example.com",
+            "server.issuer cannot be http://id.example.com: it must use https; http is for localhost, 127.0.0.1 and [::1] only; an example is https://id.example.com",
+        ),
+        ("server.issuer", "https://id.example.com/", "path, query or trailing slash"),
+        ("server.issuer", "id.example.com", "it is not a URL such as"),
+        ("server.listen", "8080", "`8080` is not an address with a port; an example is 127.0.0.1:8080"),
+        ("server.listen", "localhost:8080", "is not an address with a port"),
+        ("server.trusted_proxies", "0.0.0.0/0", "`0.0.0.0/0` would trust everybody"),
+        ("server.trusted_proxies", "10.0.0.0/8,::/0", "`::/0` would trust everybody"),
+        ("server.trusted_proxies", "proxy.example.com", "is not a network; an example is 10.0.0.0/8"),
+        ("database.url", "mysql://h/n", "it must begin with sqlite: or postgres:"),
+        ("database.url", "sqlite::memory:", "the database must be a file"),
+        ("database.url", "sqlite:", "it names no file"),
+        ("database.url", "postgres://h", "it names no database"),
+        ("mail.smtp_url", "http://mail.example.com", "it must begin with smtps:// or smtp://"),
+        ("mail.smtp_url", "smtps:", "it names no host"),
+        ("mail.smtp_url", "smtp://mail.example.com?tls=none", "its only parameter is tls=required or"),
+        ("mail.from", "nobody", "mail.from cannot be nobody"),
+    ] {
+        let told = lines(config(LEAST, &[], &[(name, value)]));
+        assert_eq!(told.len(), 1, "{name}={value}: {told:?}");
+        assert!(told[0].starts_with("flag --set ") && told[0].contains(why), "{told:?}");
+    }
+    let told = lines(config("", &[], &[]));
+    assert_eq!(told.len(), 3, "issuer, mail server and sender are missing: {told:?}");
+    assert_eq!(told[0], "idp.toml: server.issuer is missing; set it, for example to https://id.example.com");
+}
+
+#[test]
+fn a_good_smtp_url_or_database_is_taken() {
+    for (name, value) in [
+        ("mail.smtp_url", "smtp://localhost:1025"),
+        ("mail.smtp_url", "smtp://mail.example.com:587?tls=required"),
+        ("mail.smtp_url", "smtps://mail.example.com"),
+        ("database.url", "sqlite:/var/lib/idp/idp.db"),
+        ("database.url", "postgres://idp@localhost/idp"),
+        ("database.url", "postgresql:///idp?host=/run/postgresql"),
+    ] {
+        assert_eq!(lines(config(LEAST, &[], &[(name, value)])), [""; 0], "{value}");
+    }
+}
+
+#[test]
+fn ls_08_a_secret_in_a_file_that_others_can_read_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for mode in [0o644, 0o640, 0o660, 0o604] {
+        let told = lines(load(Some(&file(&dir, "idp.toml", LEAST, mode)), &[], &[]));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("idp.toml line 4: mail.smtp_url holds a secret"), "{told:?}");
+        assert!(told[0].ends_with("with `chmod 600`, or use IDP__MAIL__SMTP_URL_FILE"), "{told:?}");
+        let secret = file(&dir, "smtp", "smtps://u:hunter2@mail.example.com", mode);
+        let env = owned(&[("IDP__MAIL__SMTP_URL_FILE", secret.to_str().unwrap())]);
+        let told = lines(load(None, &env, &[]));
+        assert!(told[0].contains("others can read the file"), "{told:?}");
+    }
+    let harmless = LEAST.replace("u:hunter2@", "");
+    assert!(load(Some(&file(&dir, "idp.toml", &harmless, 0o644)), &[], &[]).is_ok());
+}
+
+#[test]
+fn a_secret_comes_from_a_file_of_its_own_and_from_there_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = file(&dir, "smtp", "smtps://u:hunter2@mail.example.com\n", 0o600);
+    let path = secret.to_str().unwrap();
+    let env = [("IDP__MAIL__SMTP_URL_FILE", path)];
+    let MailTransport::Smtp(url) = config(LEAST, &env, &[]).unwrap().mail.transport else { panic!() };
+    assert_eq!(url.expose(), "smtps://u:hunter2@mail.example.com", "without the line end");
+    let both = [("IDP__MAIL__SMTP_URL_FILE", path), ("IDP__MAIL__SMTP_URL", "smtp://localhost")];
+    assert!(lines(read("", &both, &[]))[0].contains("gives the same setting; keep one of them"));
+    for (name, text) in [("empty", Some("\n")), ("missing", None)] {
+        let path = dir.path().join(name);
+        text.map(|text| file(&dir, name, text, 0o600));
+        let told = lines(read("", &[("IDP__MAIL__SMTP_URL_FILE", path.to_str().unwrap())], &[]));
+        assert!(told[0].contains(name) && told[0].contains("the file"), "{told:?}");
+    }
+}
+
+#[test]
+fn ls_01_no_error_and_no_listing_shows_a_secret() {
+    for value in [
+        "smtps:u:hunter2@x?y",
+        "http://u:hunter2@x",
+        "hunter2",
+        "smtp://u:hunter2@x?tls=none",
+        "\u{1b}hunter2",
+    ] {
+        let text = format!("[mail]\nsmtp_url = {value:?}\n[database]\nurl = {value:?}\n");
+        let told = lines(config(&text.replace("\\u{1b}", "\\u001b"), &[], &[]));
+        assert!(!told.is_empty() && !told.concat().contains("hunter2"), "{told:?}");
+    }
+    let settings = read(LEAST, &[], &[]).unwrap();
+    let listing: String =
+        settings.shown().map(|(setting, value, at)| format!("{setting:?}{value}{at}")).collect();
+    assert!(!format!("{settings:?}{listing}").contains("hunter2"));
+}
+
+#[test]
+fn a_missing_file_is_told() {
+    let told = lines(load(Some(Path::new("/nowhere/idp.toml")), &[], &[]));
+    assert_eq!(told, ["idp.toml: this file cannot be read: No such file or directory (os error 2)"]);
+}
+
+#[test]
+fn the_table_is_sound() {
+    for setting in TABLE {
+        assert_eq!(setting.name.split('.').count(), 2, "{}", setting.name);
+        assert!(setting.default.is_empty() || setting.kind.fits(setting.default), "{}", setting.name);
+        assert!(setting.kind.fits(setting.example) && !setting.help.is_empty(), "{}", setting.name);
+        assert_eq!(TABLE.iter().filter(|other| other.name == setting.name).count(), 1);
+    }
+}
+
+/// The reference as the handbook prints it.
+fn reference() -> String {
+    let mut text = "| Setting | Environment | Takes | Default | |\n|---|---|---|---|---|\n".to_owned();
+    for setting in TABLE {
+        let variable = setting.file_variable().map_or_else(
+            || format!("`{}`", setting.variable()),
+            |file| format!("`{}`, `{file}`", setting.variable()),
+        );
+        let default =
+            if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
+        let Setting { name, kind, help, .. } = setting;
+        text.push_str(&format!("| `{name}` | {variable} | {kind} | {default} | {help} |\n"));
+    }
+    text
+}
+
+#[test]
+fn the_handbook_holds_the_reference() {
+    let handbook = include_str!("../../../../docs/configuration.md");
+    assert!(handbook.contains(&reference()), "docs/configuration.md must hold this:\n{}", reference());
+}
+
+#[test]
+fn the_handbooks_example_is_a_configuration() {
+    let handbook = include_str!("../../../../docs/configuration.md");
+    let example = handbook.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(example.lines().filter(|line| line.contains(" = ")).count(), 6);
+    assert_eq!(lines(config(example, &[], &[])), [""; 0]);
+}

@@ -8,9 +8,9 @@ use idp_core::oauth::discovery::path;
 use idp_core::oauth::params::Params;
 
 use crate::errors::{Explanation, PageError, Reason, Registered, Sent};
+use crate::flow;
 use crate::form::{FormBody, Protocol};
 use crate::visit::Visit;
-use crate::flow;
 
 /// `GET /authorize`: checks the request, then goes as far as it can without a page.
 pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Response, PageError> {
@@ -22,7 +22,12 @@ pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Resp
     match checked {
         Ok(request) => flow::begin(&visit, FlowTarget::Application(Box::new(request))).await,
         Err(AuthorizeRefusal::Redirect(target, refusal)) => {
-            tracing::info!(request_id = visit.info.request_id, code = refusal.code.as_str(), hint = refusal.hint, "authorization request refused");
+            tracing::info!(
+                request_id = visit.info.request_id,
+                code = refusal.code.as_str(),
+                hint = refusal.hint,
+                "authorization request refused"
+            );
             Ok(Redirect::to(&target.error(visit.app.config.issuer.as_str(), refusal)).into_response())
         }
         Err(AuthorizeRefusal::Page(reason)) => Err(refused(reason, &params, client.as_ref())),
@@ -73,7 +78,8 @@ fn registered(client: &Client) -> Vec<Registered> {
 
 /// The command that would make this very request right.
 fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<String> {
-    let uri = params.get("redirect_uri").filter(|uri| idp_core::redirect_uri::RedirectUri::parse(uri).is_ok());
+    let uri =
+        params.get("redirect_uri").filter(|uri| idp_core::redirect_uri::RedirectUri::parse(uri).is_ok());
     match (reason, client) {
         (PageReason::UnknownClient, Some(client)) if !client.enabled => {
             Some(format!("idp client enable {} --dev", client.id))
@@ -89,4 +95,3 @@ fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<S
 fn shown(text: &str) -> String {
     idp_core::text::DisplayText::new(text, 500).as_str().to_owned()
 }
-

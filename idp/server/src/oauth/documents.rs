@@ -21,7 +21,10 @@ pub(crate) async fn jwks(State(app): State<Shared>) -> Response {
 }
 
 /// A static file, by the name that holds its digest.
-pub(crate) async fn asset(State(app): State<Shared>, Path(name): Path<String>) -> Result<Response, PageError> {
+pub(crate) async fn asset(
+    State(app): State<Shared>,
+    Path(name): Path<String>,
+) -> Result<Response, PageError> {
     let asset = app.assets.get(&name).ok_or_else(|| PageError::new(Reason::NOT_FOUND))?;
     Ok(([(header::CONTENT_TYPE, asset.content_type.clone())], asset.body.clone()).into_response())
 }

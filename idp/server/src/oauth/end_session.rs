@@ -1,8 +1,8 @@
 //! Signing out: the end-session endpoint (RP-Initiated Logout 1.0), the question, and the page afterwards.
 
+use axum::Extension;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::Extension;
 use idp_core::oauth::discovery::path;
 use idp_core::oauth::logout::{Logout, LogoutRefusal, LogoutRequest, LogoutTarget};
 use idp_core::oauth::params::Params;

@@ -6,10 +6,10 @@ use axum::http::{HeaderMap, header};
 use axum::{Extension, response::IntoResponse, response::Response};
 use idp_core::client::Client;
 use idp_core::oauth::client_auth;
+use idp_core::oauth::error::Refusal;
 use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes, RefreshToken};
 use idp_core::oauth::scope::Scope;
 use idp_core::oauth::token::{self, Mint, RefreshDecision, TokenRequest, UNUSABLE};
-use idp_core::oauth::error::Refusal;
 use idp_core::single_use::{AuthorizationCode, SingleUseDigest};
 use idp_core::time::Timestamp;
 use idp_store::{Actor, AuditEvent, AuditRecord, StoreError, Tx};
@@ -87,7 +87,9 @@ async fn redeem_code(app: &Shared, caller: Caller, presented: Presented) -> Resu
         let input = (std::sync::Arc::clone(&caller), presented, lifetimes);
         let outcome = app
             .store
-            .write(input, |tx, (caller, presented, lifetimes)| Box::pin(consume(tx, caller, presented, lifetimes)))
+            .write(input, |tx, (caller, presented, lifetimes)| {
+                Box::pin(consume(tx, caller, presented, lifetimes))
+            })
             .await?;
         (outcome, caller)
     };

@@ -92,7 +92,9 @@ type Token = SingleUseDigest<single_use::Activation>;
 
 /// `GET /activate?token=…`: shows the button; nothing is consumed.
 pub(crate) async fn show(visit: Visit, Query(fields): Query<TokenFields>) -> Result<Response, PageError> {
-    let Some(digest) = Token::of_presented(&fields.token) else { return problem(&visit, LinkProblem::Unknown, None) };
+    let Some(digest) = Token::of_presented(&fields.token) else {
+        return problem(&visit, LinkProblem::Unknown, None);
+    };
     let now = visit.app.clock.now();
     let found = visit
         .app
@@ -109,7 +111,8 @@ pub(crate) async fn show(visit: Visit, Query(fields): Query<TokenFields>) -> Res
         None => problem(&visit, LinkProblem::Unknown, None),
         Some((_, _, true)) => problem(&visit, LinkProblem::Used, None),
         Some((true, Some(attempt), _)) => {
-            let page = ActivatePage { action: "/activate", token: &fields.token, email: attempt.email.to_string() };
+            let page =
+                ActivatePage { action: "/activate", token: &fields.token, email: attempt.email.to_string() };
             Ok(visit.page(&page)?.into_response())
         }
         Some(_) => problem(&visit, LinkProblem::Expired, Some(&fields.token)),
@@ -118,7 +121,9 @@ pub(crate) async fn show(visit: Visit, Query(fields): Query<TokenFields>) -> Res
 
 /// `POST /activate`: consumes the link and makes the account, in one write.
 pub(crate) async fn submit(visit: Visit, Form(fields): Form<TokenFields>) -> Result<Response, PageError> {
-    let Some(digest) = Token::of_presented(&fields.token) else { return problem(&visit, LinkProblem::Unknown, None) };
+    let Some(digest) = Token::of_presented(&fields.token) else {
+        return problem(&visit, LinkProblem::Unknown, None);
+    };
     let record = visit.audit(AuditEvent::Activated, Actor::Anonymous, None);
     let outcome = visit
         .app
@@ -127,7 +132,9 @@ pub(crate) async fn submit(visit: Visit, Form(fields): Form<TokenFields>) -> Res
         .await?;
     match outcome {
         Consumed::Activation(Activation::Activated(user, flow)) => done(&visit, &user, flow).await,
-        Consumed::Activation(Activation::AlreadyUsed) | Consumed::Used => problem(&visit, LinkProblem::Used, None),
+        Consumed::Activation(Activation::AlreadyUsed) | Consumed::Used => {
+            problem(&visit, LinkProblem::Used, None)
+        }
         Consumed::Activation(Activation::Unknown) | Consumed::Expired => {
             problem(&visit, LinkProblem::Expired, Some(&fields.token))
         }
@@ -162,7 +169,11 @@ pub(crate) fn record(visit: &Visit, id: RegistrationId) -> AuditRecord {
 }
 
 /// Makes the account, writes it down, and puts the welcome mail into the outbox.
-pub(crate) async fn activate(tx: &mut Tx, id: RegistrationId, record: &AuditRecord) -> Result<Activation, StoreError> {
+pub(crate) async fn activate(
+    tx: &mut Tx,
+    id: RegistrationId,
+    record: &AuditRecord,
+) -> Result<Activation, StoreError> {
     let activation = tx.activate(id, record.at).await?;
     if let Activation::Activated(user, _) = &activation {
         let subject = Some(user.id.to_string());
@@ -204,7 +215,9 @@ pub(crate) async fn done(visit: &Visit, user: &User, flow: Option<FlowId>) -> Re
 /// `POST /activate/resend`: an expired link still shows that its bearer reads the mailbox; this browser may go
 /// on with the registration, and a fresh mail is sent.
 pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Result<Response, PageError> {
-    let Some(digest) = Token::of_presented(&fields.token) else { return problem(&visit, LinkProblem::Unknown, None) };
+    let Some(digest) = Token::of_presented(&fields.token) else {
+        return problem(&visit, LinkProblem::Unknown, None);
+    };
     let input = (digest, visit.visitor.browser(), visit.app.clock.now());
     let attempt = visit
         .app

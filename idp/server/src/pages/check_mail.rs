@@ -4,15 +4,15 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use idp_core::account::registration::{ACTIVATION_LIFETIME, resend_wait};
-use idp_core::ids::{FlowId, MailId, RegistrationId};
+use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::time::HOUR;
 use idp_core::typed_code::TypedCode;
-use idp_store::{Activation, Attempt, Mail, MailKind};
+use idp_store::{Activation, Attempt};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
 use crate::form::Form;
-use crate::mail_limit;
+use crate::mail_limit::{self, Registrant};
 use crate::pages::{activate, field_error};
 use crate::render::{FieldError, Page};
 use crate::visit::{Notice, Visit};
@@ -120,23 +120,18 @@ pub(crate) async fn resend(
 /// Enqueues the attempt's mail once more: for a known address, the owner's.
 pub(crate) async fn send_again(visit: &Visit, attempt: &Attempt) -> Result<(), PageError> {
     let now = visit.app.clock.now();
-    let mail = Mail {
-        id: MailId::new(now),
-        kind: if attempt.password.is_some() { MailKind::Activation } else { MailKind::AlreadyRegistered },
-        recipient: attempt.email.clone(),
-        name: attempt.name.clone(),
-        subject: attempt.id.to_string(),
-        minutes: None,
-        created_at: now,
-        attempts: 0,
-    };
     visit
         .app
         .store
-        .write((attempt.id, mail), |tx, (id, mail)| {
+        .write((attempt.clone(), now), |tx, (attempt, now)| {
             Box::pin(async move {
-                tx.attempt_mailed(*id, mail.created_at).await?;
-                mail_limit::enqueue(tx, mail).await
+                let owner = match attempt.password {
+                    Some(_) => None,
+                    None => tx.credentials(&attempt.email).await?.map(|credentials| credentials.user),
+                };
+                tx.attempt_mailed(attempt.id, *now).await?;
+                let registrant = Registrant { id: attempt.id, email: &attempt.email, name: &attempt.name };
+                mail_limit::enqueue(tx, registrant, owner.as_ref(), *now).await
             })
         })
         .await?;

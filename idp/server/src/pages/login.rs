@@ -14,7 +14,7 @@ use crate::cookies::Cookie;
 use crate::errors::PageError;
 use crate::flow::{self, Known};
 use crate::form::Form;
-use crate::pages::{AppView, app_of};
+use crate::pages::{AppView, app_of, field_error};
 use crate::render::{FieldError, Html, Page};
 use crate::sign_in::{self, Outcome};
 use crate::visit::{Notice, Visit};
@@ -72,7 +72,7 @@ pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known, filled: Filled) ->
         email: filled.email.or(hint).unwrap_or_default(),
         app,
         confirm_identity: filled.confirm,
-        switch_url: None,
+        switch_url: filled.confirm.then(|| format!("{}?switch=1", flow::url(flow.id))),
         register_url: open.then(|| format!("/register?flow={}", flow.id)),
         unactivated: filled.resend.map(|action| Unactivated { action }),
     };
@@ -95,8 +95,9 @@ pub(crate) async fn submit(
     Form(form): Form<LoginForm>,
 ) -> Result<Response, PageError> {
     let flow = flow::open(&visit, &id).await?;
-    let Ok(email) = Email::parse(&form.email) else {
-        return refuse(&visit, &flow, form.email, Refused::wrong(&visit)).await;
+    let errors = missing(&visit, &form);
+    let Some(email) = Email::parse(&form.email).ok().filter(|_| errors.is_empty()) else {
+        return incomplete(&visit, &flow, form.email, errors).await;
     };
     match sign_in::sign_in(&visit, &email, Secret::new(form.password)).await? {
         Outcome::SignedIn(session) => Ok(signed_in(&visit, &flow, &session)),
@@ -104,8 +105,18 @@ pub(crate) async fn submit(
         Outcome::Throttled { minutes } => {
             refuse(&visit, &flow, form.email, Refused::throttled(&visit, minutes)).await
         }
+        Outcome::Closed => {
+            refuse(
+                &visit,
+                &flow,
+                form.email,
+                Refused::of(&visit, "login-closed", StatusCode::TOO_MANY_REQUESTS),
+            )
+            .await
+        }
         Outcome::Deactivated => {
-            refuse(&visit, &flow, form.email, Refused::of(&visit, "login-deactivated", StatusCode::FORBIDDEN)).await
+            refuse(&visit, &flow, form.email, Refused::of(&visit, "login-deactivated", StatusCode::FORBIDDEN))
+                .await
         }
         Outcome::Unactivated(attempt) => {
             let refused = Refused::of(&visit, "login-unactivated", StatusCode::FORBIDDEN);
@@ -113,6 +124,29 @@ pub(crate) async fn submit(
             refuse(&visit, &flow, form.email, Refused { resend, ..refused }).await
         }
     }
+}
+
+/// What is missing before anything can be tried.
+fn missing(visit: &Visit, form: &LoginForm) -> Vec<FieldError> {
+    let email = match Email::parse(&form.email) {
+        Ok(_) => None,
+        Err(_) if form.email.trim().is_empty() => Some("email-missing"),
+        Err(_) => Some("email-invalid"),
+    };
+    let password = form.password.is_empty().then_some("password-missing");
+    let email = email.map(|key| field_error(visit, "email", key));
+    email.into_iter().chain(password.map(|key| field_error(visit, "password", key))).collect()
+}
+
+async fn incomplete(
+    visit: &Visit,
+    flow: &Flow,
+    email: String,
+    errors: Vec<FieldError>,
+) -> Result<Response, PageError> {
+    let known = flow::load(visit, &flow.target).await?;
+    let filled = Filled { email: Some(email), errors, ..Filled::default() };
+    Ok(page(visit, flow, &known, filled)?.status(StatusCode::UNPROCESSABLE_ENTITY).into_response())
 }
 
 /// A new session has a new cookie, and the browser is remembered as one that knows the password.
@@ -165,4 +199,3 @@ async fn refuse(visit: &Visit, flow: &Flow, email: String, refused: Refused) -> 
     }
     Ok(response)
 }
-

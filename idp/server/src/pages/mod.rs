@@ -28,8 +28,13 @@ pub(crate) struct AppView {
 }
 
 /// The application of a walk, if it is for one, and where its answer goes.
-pub(crate) fn app_of<'a>(target: &'a FlowTarget, known: &Known) -> (Option<AppView>, Option<&'a RedirectUri>) {
-    let (FlowTarget::Application(request), Some(client)) = (target, &known.client) else { return (None, None) };
+pub(crate) fn app_of<'a>(
+    target: &'a FlowTarget,
+    known: &Known,
+) -> (Option<AppView>, Option<&'a RedirectUri>) {
+    let (FlowTarget::Application(request), Some(client)) = (target, &known.client) else {
+        return (None, None);
+    };
     let uri = request.target.uri();
     (Some(AppView { name: client.name.to_string(), host: uri.host() }), Some(uri))
 }

@@ -2,18 +2,18 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use idp_core::account::registration::{self, Registration, RegistrationForm, RegistrationRefusal};
 use idp_core::account::password::WeakPassword;
-use idp_core::ids::{FlowId, MailId, RegistrationId};
+use idp_core::account::registration::{self, Registration, RegistrationForm, RegistrationRefusal};
+use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::time::Timestamp;
 use idp_core::user::BadName;
-use idp_store::{Actor, AuditEvent, AuditRecord, Mail, MailKind, NewAttempt, StoreError, Tx};
+use idp_store::{Actor, AuditEvent, AuditRecord, NewAttempt, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
 use crate::flow::{self, Known};
 use crate::form::{Form, Query};
-use crate::mail_limit;
+use crate::mail_limit::{self, Registrant};
 use crate::pages::{AppView, app_of};
 use crate::password_words;
 use crate::render::{FieldError, Page};
@@ -176,27 +176,14 @@ async fn save(
 ) -> Result<(), StoreError> {
     let owner = tx.credentials(&attempt.email).await?.map(|credentials| credentials.user);
     let mut attempt = attempt.clone();
-    let mut mail = Mail {
-        id: MailId::new(now),
-        kind: MailKind::Activation,
-        recipient: attempt.email.clone(),
-        name: attempt.name.clone(),
-        subject: attempt.id.to_string(),
-        minutes: None,
-        created_at: now,
-        attempts: 0,
-    };
     let mut record = record.clone();
-    if let Some(owner) = owner {
+    if owner.is_some() {
         attempt.password = None;
-        mail.kind = MailKind::AlreadyRegistered;
-        mail.recipient = owner.email;
-        mail.name = owner.name;
-        mail.subject = owner.id.to_string();
         record.event = AuditEvent::RegisteredKnown;
     }
     tx.insert_attempt(&attempt, now).await?;
-    mail_limit::enqueue(tx, &mail).await?;
+    let registrant = Registrant { id: attempt.id, email: &attempt.email, name: &attempt.name };
+    mail_limit::enqueue(tx, registrant, owner.as_ref(), now).await?;
     tx.audit(&record).await
 }
 
