@@ -97,7 +97,7 @@ pub(crate) struct PageError {
     /// Shown in `dev` only.
     pub(crate) explanation: Option<Box<Explanation>>,
     /// Where the page's button leads, if not to the start page.
-    pub(crate) action: Option<Action>,
+    pub(crate) action: Option<Box<Action>>,
 }
 
 /// The button of an error page.
@@ -155,7 +155,7 @@ impl PageError {
 
     /// With another button.
     pub(crate) fn action(self, url: impl Into<String>, label: &'static str) -> Self {
-        Self { action: Some(Action { url: url.into(), label }), ..self }
+        Self { action: Some(Box::new(Action { url: url.into(), label })), ..self }
     }
 
     /// The same error for an application that does not read pages.
