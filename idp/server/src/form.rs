@@ -103,8 +103,8 @@ mod tests {
             decode(b"a=1&b=%C3%A4+c&d&=e").unwrap(),
             [pair("a", "1"), pair("b", "ä c"), pair("d", ""), pair("", "e")]
         );
-        for bad in [&b"a=%FF"[..], b"a=%00", b"\xFF\xFEa\0=\0", "&".repeat(1).repeat(0).as_bytes()] {
-            assert!(decode(bad).is_none_or(|pairs| pairs.is_empty()), "{bad:?}");
+        for bad in [&b"a=%FF"[..], b"a=%00", b"\xFF\xFEa\0=\0"] {
+            assert!(decode(bad).is_none(), "{bad:?}");
         }
     }
 

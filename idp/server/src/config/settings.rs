@@ -412,7 +412,7 @@ impl Settings {
     /// Every setting that is missing or has a value that cannot be used.
     pub fn into_config(self) -> Result<(Config, LogConfig), Vec<SettingsError>> {
         let mut errors = Vec::new();
-        let issuer = noted(&mut errors, self.parsed("server.issuer", |text| Issuer::parse(text)));
+        let issuer = noted(&mut errors, self.parsed("server.issuer", Issuer::parse));
         let listen = noted(&mut errors, self.parsed("server.listen", each(address)));
         let trusted_proxies = match self.text("server.trusted_proxies") {
             "" => Some(Vec::new()),

@@ -1,0 +1,24 @@
+//! The audit rows of what an operator does.
+
+use idp_core::ids::UserId;
+use idp_core::time::Timestamp;
+use idp_store::{Actor, AuditEvent, AuditRecord, Origin};
+
+/// A row about `subject`, an id; it belongs into the transaction of the action.
+pub(crate) fn row(event: AuditEvent, subject: impl ToString, at: Timestamp) -> AuditRecord {
+    AuditRecord {
+        at,
+        event,
+        actor: Actor::Cli,
+        subject: Some(subject.to_string()),
+        client_id: None,
+        origin: Origin::default(),
+        detail: "",
+    }
+}
+
+/// A row about an account's role. Only the roles that come with the product have a word in the trail.
+pub(crate) fn role(event: AuditEvent, user: UserId, role: &str, at: Timestamp) -> AuditRecord {
+    let detail = ["admin", "user"].into_iter().find(|built_in| *built_in == role).unwrap_or_default();
+    AuditRecord { detail, ..row(event, user, at) }
+}

@@ -1,0 +1,273 @@
+//! `idp client`: applications.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use idp_core::client::{Client, ClientId};
+use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
+use idp_core::secret::Secret;
+use idp_store::AuditEvent;
+use serde_json::{Value, json};
+
+use crate::args::Common;
+use crate::failure::Failure;
+use crate::new_client::{self, ClientSpec};
+use crate::operator::{self, Operator};
+use crate::{audit, output, secret_input};
+
+/// Applications
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Register an application. Its secret is made and shown once, unless you bring one
+    Create(Box<Create>),
+    /// Applications, by id
+    List(List),
+    /// One application
+    Show {
+        #[arg(value_parser = ClientId::parse)]
+        id: ClientId,
+    },
+    /// Switch an application off; ends its tokens
+    Disable {
+        #[arg(value_parser = ClientId::parse)]
+        id: ClientId,
+    },
+    /// Switch an application on again
+    Enable {
+        #[arg(value_parser = ClientId::parse)]
+        id: ClientId,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// The client id
+    id: String,
+    /// The name people see; the id, if there is none
+    #[arg(long)]
+    name: Option<String>,
+    /// Where answers go; can be repeated
+    #[arg(long, value_name = "URI")]
+    redirect_uri: Vec<String>,
+    /// Where browsers may go after signing out; can be repeated
+    #[arg(long, value_name = "URI")]
+    post_logout_redirect_uri: Vec<String>,
+    /// Its start page
+    #[arg(long, value_name = "URI")]
+    home_uri: Option<String>,
+    /// What it may ask for, `openid profile email` by default
+    #[arg(long)]
+    scope: Vec<String>,
+    /// It runs where no secret can be kept: a browser, a telephone, a desktop
+    #[arg(long, conflicts_with_all = ["secret_stdin", "secret_file"])]
+    public: bool,
+    /// It listens on a loopback port that differs from start to start
+    #[arg(long)]
+    native: bool,
+    /// client_secret_basic, client_secret_post or client_secret_basic_or_post
+    #[arg(long, value_name = "METHOD")]
+    auth_method: Option<String>,
+    /// always, or-nonce or optional
+    #[arg(long)]
+    pkce: Option<String>,
+    /// ask or skip
+    #[arg(long)]
+    consent: Option<String>,
+    /// RS256 or ES256
+    #[arg(long, value_name = "ALG")]
+    id_token_alg: Option<String>,
+    /// RS256 or ES256
+    #[arg(long, value_name = "ALG")]
+    access_token_alg: Option<String>,
+    /// Read the secret from standard input, first line
+    #[arg(long, conflicts_with = "secret_file")]
+    secret_stdin: bool,
+    /// Read the secret from a file that only you can read
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Begin behind this application
+    #[arg(long, value_name = "ID", value_parser = ClientId::parse)]
+    after: Option<ClientId>,
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
+    limit: i64,
+}
+
+/// Runs one of the verbs.
+///
+/// # Errors
+/// [`Failure`].
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let operator = operator::open(&args.common).await?;
+    let done = match args.verb {
+        Verb::Create(create) => create.run(&operator).await,
+        Verb::List(list) => list.run(&operator).await,
+        Verb::Show { id } => show(&operator, id).await,
+        Verb::Disable { id } => switch(&operator, id, false).await,
+        Verb::Enable { id } => switch(&operator, id, true).await,
+    };
+    operator.store.close().await;
+    done
+}
+
+impl Create {
+    async fn run(self: Box<Self>, operator: &Operator) -> Result<(), Failure> {
+        let brought = secret_input::read(self.secret_stdin, self.secret_file.as_ref())?;
+        let made = (brought.is_none() && !self.public).then(Secret::random);
+        let client = self.spec(brought.or_else(|| made.clone())).checked(operator.now)?;
+        let (mut json, id) = (described(&client), client.id.clone());
+        if !new_client::register(&operator.store, client).await? {
+            let advice = format!("see it with `idp client show {id}`, or take another id");
+            return Err(Failure::new(format_args!("there is an application {id} already; {advice}")));
+        }
+        let mut text = format!("Registered {id}.");
+        if let Some(secret) = made {
+            json["secret"] = json!(secret.expose());
+            text.push_str(&format!("\nIts secret, shown only now: {}", secret.expose()));
+        }
+        output::answer(operator.format, json, text);
+        Ok(())
+    }
+
+    fn spec(self, secret: Option<Secret>) -> ClientSpec {
+        ClientSpec {
+            id: self.id,
+            name: self.name,
+            public: self.public,
+            native: self.native,
+            redirect_uris: self.redirect_uri,
+            post_logout_redirect_uris: self.post_logout_redirect_uri,
+            home_uri: self.home_uri,
+            scopes: self.scope,
+            auth_method: self.auth_method,
+            pkce: self.pkce,
+            consent: self.consent,
+            id_token_alg: self.id_token_alg,
+            access_token_alg: self.access_token_alg,
+            secret,
+        }
+    }
+}
+
+impl List {
+    async fn run(self, operator: &Operator) -> Result<(), Failure> {
+        let input = (self.after, self.limit);
+        let read = operator
+            .store
+            .read(input, |reader, (after, limit)| Box::pin(reader.clients(after.as_ref(), *limit)));
+        let clients = read.await?;
+        let json: Value = clients.iter().map(described).collect();
+        output::answer(operator.format, json, list(&clients, self.limit));
+        Ok(())
+    }
+}
+
+fn list(clients: &[Client], limit: i64) -> String {
+    let row = |client: &Client| {
+        let kind = if client.is_public() { "public" } else { "confidential" };
+        let columns = [client.id.as_str(), client.name.as_str(), kind, state(client)];
+        columns.map(str::to_owned)
+    };
+    let rows: Vec<_> = clients.iter().map(row).collect();
+    let table = output::table(["id", "name", "kind", "state"], &rows);
+    match clients.last() {
+        None => "There are no applications here.".to_owned(),
+        Some(last) if i64::try_from(clients.len()) == Ok(limit) => {
+            format!("{table}\nFor more: --after {}", last.id)
+        }
+        Some(_) => table,
+    }
+}
+
+fn state(client: &Client) -> &'static str {
+    if client.enabled { "enabled" } else { "disabled" }
+}
+
+fn texts(uris: &[RedirectUri]) -> Vec<&str> {
+    uris.iter().map(RedirectUri::as_str).collect()
+}
+
+/// What is shown of an application: never its secret, which nobody here knows.
+fn described(client: &Client) -> Value {
+    json!({
+        "id": client.id.as_str(),
+        "name": client.name.as_str(),
+        "state": state(client),
+        "public": client.is_public(),
+        "native": client.redirect_match == RedirectMatch::LoopbackPort,
+        "auth_method": client.auth_method.as_str(),
+        "redirect_uris": texts(&client.redirect_uris),
+        "post_logout_redirect_uris": texts(&client.post_logout_redirect_uris),
+        "home_uri": client.home_uri.as_ref().map(RedirectUri::as_str),
+        "scope": client.scope.to_string(),
+        "pkce": client.pkce.as_str(),
+        "consent": client.consent.as_str(),
+        "id_token_alg": client.id_token_alg.as_str(),
+        "access_token_alg": client.access_token_alg.as_str(),
+        "created_at": output::moment(client.created_at),
+    })
+}
+
+async fn show(operator: &Operator, id: ClientId) -> Result<(), Failure> {
+    let read = operator.store.read(id.clone(), |reader, id| Box::pin(reader.client(id)));
+    let client = read.await?.ok_or_else(|| no_client(&id))?;
+    let home = client.home_uri.as_ref().map(ToString::to_string).unwrap_or_default();
+    let text = output::facts(&[
+        ("id", client.id.to_string()),
+        ("name", client.name.to_string()),
+        ("state", state(&client).to_owned()),
+        ("authentication", client.auth_method.as_str().to_owned()),
+        ("redirect URIs", texts(&client.redirect_uris).join(" ")),
+        ("after sign-out", texts(&client.post_logout_redirect_uris).join(" ")),
+        ("home", home),
+        ("scope", client.scope.to_string()),
+        ("PKCE", client.pkce.as_str().to_owned()),
+        ("consent", client.consent.as_str().to_owned()),
+        ("ID token", client.id_token_alg.as_str().to_owned()),
+        ("access token", client.access_token_alg.as_str().to_owned()),
+        ("created", output::moment(client.created_at)),
+    ]);
+    output::answer(operator.format, described(&client), text);
+    Ok(())
+}
+
+async fn switch(operator: &Operator, id: ClientId, on: bool) -> Result<(), Failure> {
+    let write = operator.store.write((id.clone(), on, operator.now), |tx, (id, on, now)| {
+        Box::pin(async move {
+            if tx.client(id).await?.is_none() {
+                return Ok(None);
+            }
+            let changed = tx.set_client_enabled(id, *on).await?;
+            if changed {
+                let event = if *on { AuditEvent::ClientEnabled } else { AuditEvent::ClientDisabled };
+                tx.audit(&audit::row(event, id, *now)).await?;
+            }
+            Ok(Some(changed))
+        })
+    });
+    let changed = write.await?.ok_or_else(|| no_client(&id))?;
+    let text = match (on, changed) {
+        (true, true) => format!("{id} may be used again."),
+        (true, false) => format!("{id} is enabled already."),
+        (false, true) => format!("{id} is disabled; its tokens have ended."),
+        (false, false) => format!("{id} is disabled already."),
+    };
+    output::answer(operator.format, json!({ "id": id.as_str(), "changed": changed }), text);
+    Ok(())
+}
+
+fn no_client(id: &ClientId) -> Failure {
+    Failure::new(format_args!("there is no application {id}; `idp client list` shows those there are"))
+}

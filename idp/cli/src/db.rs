@@ -1,0 +1,91 @@
+//! `idp db`: the schema of the database.
+
+use clap::Subcommand;
+use idp_store::{MigrationStatus, Store};
+use serde_json::{Value, json};
+
+use crate::args::Common;
+use crate::failure::Failure;
+use crate::{database, operator, output};
+
+/// The database
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make the database, or bring it up to this version
+    Migrate,
+    /// Which migrations the database has
+    Status,
+}
+
+/// Runs one of the verbs.
+///
+/// # Errors
+/// [`Failure`].
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let settings = operator::settings(&args.common)?;
+    let url = settings.database_url()?;
+    let exists = match database::file(&url) {
+        Some(file) => database::check(&file)?,
+        None => true,
+    };
+    match args.verb {
+        Verb::Migrate => database::prepare(&settings)?,
+        Verb::Status if !exists => {
+            let text = "There is no database yet. Make it with `idp db migrate`.";
+            output::answer(args.common.format, json!({ "exists": false, "migrations": [] }), text);
+            return Ok(());
+        }
+        Verb::Status => {}
+    }
+    let store = Store::open(url.expose(), 2).await?;
+    let before = store.migrations().await?;
+    let (json, text) = match args.verb {
+        Verb::Migrate => {
+            store.migrate().await?;
+            migrated(&before)
+        }
+        Verb::Status => status(&before),
+    };
+    store.close().await;
+    output::answer(args.common.format, json, text);
+    Ok(())
+}
+
+fn missing(migrations: &[MigrationStatus]) -> usize {
+    migrations.iter().filter(|migration| !migration.applied).count()
+}
+
+fn migrated(before: &[MigrationStatus]) -> (Value, String) {
+    let text = match missing(before) {
+        0 => "The database is up to date already.".to_owned(),
+        count => format!("The database is up to date; migrations run: {count}."),
+    };
+    (json!({ "applied": missing(before) }), text)
+}
+
+fn status(migrations: &[MigrationStatus]) -> (Value, String) {
+    let shown = migrations.iter().map(|migration| {
+        json!({ "version": migration.version, "name": migration.name, "applied": migration.applied })
+    });
+    let rows: Vec<[String; 3]> = migrations
+        .iter()
+        .map(|migration| {
+            let state = if migration.applied { "applied" } else { "missing" };
+            [migration.version.to_string(), migration.name.clone(), state.to_owned()]
+        })
+        .collect();
+    let advice = match missing(migrations) {
+        0 => "The database is up to date.".to_owned(),
+        count => format!("Migrations missing: {count}. Run `idp db migrate`."),
+    };
+    let text = format!("{}\n{advice}", output::table(["version", "name", "state"], &rows));
+    (json!({ "exists": true, "migrations": shown.collect::<Vec<_>>() }), text)
+}

@@ -1,0 +1,204 @@
+//! `idp dev`: everything in one process, on this computer only.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use idp_core::account::password::PasswordPolicy;
+use idp_core::secret::Secret;
+use idp_core::time::Timestamp;
+use idp_server::App;
+use idp_server::clock::Clock;
+use idp_server::config::settings::{self, Settings};
+use idp_server::config::{Config, MailTransport};
+use idp_store::{Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::failure::Failure;
+use crate::new_account::{self, NewAccount, Outcome};
+use crate::operator::{self, DEV_DATA_DIR};
+use crate::{database, example, logging, output, seed, serve, words};
+
+/// Try everything on this computer
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Accounts and applications to begin with
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
+    /// The server's port
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// The example application's port
+    #[arg(long, default_value_t = 8081)]
+    client_port: u16,
+    /// Folder of the database
+    #[arg(long, value_name = "FOLDER", default_value = DEV_DATA_DIR)]
+    data_dir: String,
+    /// Folder of the key-encryption keys
+    #[arg(long, value_name = "FOLDER", default_value = "keys")]
+    keys_dir: String,
+}
+
+/// Runs everything until it is told to stop.
+///
+/// # Errors
+/// [`Failure`]: whatever keeps it from starting.
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let server = Loopback::bind(args.port, "--port").await?;
+    let client = Loopback::bind(args.client_port, "--client-port").await?;
+    let (issuer, app_url) = (server.url(), client.url());
+    let settings = args.settings(&issuer)?;
+    logging::start(settings.log());
+    database::prepare(&settings)?;
+    let (policy, clock) = (settings.password_policy(), Clock::system());
+    let now = clock.now();
+    let seed = args.seed.as_deref().map(|file| seed::read(file, &policy, now)).transpose()?;
+    let stop = serve::stop_signal()?;
+
+    let app = App::build(config(settings)?, clock).await?;
+    if let Some(seed) = seed {
+        seed.sow(app.store(), now).await?;
+    }
+    let account = first_account(app.store(), &policy, now).await?;
+    let secret = example::register(app.store(), Path::new(&args.data_dir), &app_url, now).await?;
+    let example = example::router(&issuer, &app_url, &secret)?;
+    let mut examples = JoinSet::new();
+    for listener in client.listeners {
+        examples.spawn(axum::serve(listener, example.clone()).into_future());
+    }
+    output::line(banner(&issuer, &app_url, &account));
+    Ok(app.serve(server.listeners, stop).await?)
+}
+
+impl Args {
+    /// The settings of production with their defaults; the environment may steer the log and nothing else, so
+    /// that a production server's does not lead here.
+    fn settings(&self, issuer: &str) -> Result<Settings, Failure> {
+        let mut env = operator::environment();
+        env.retain(|(name, _)| name.starts_with("IDP__LOG__"));
+        let flags = [
+            ("server.issuer", issuer),
+            ("server.data_dir", &self.data_dir),
+            ("keys.dir", &self.keys_dir),
+            ("mail.from", "idp <idp@example.com>"),
+            // Replaced below: no mail leaves this process.
+            ("mail.smtp_url", "smtp://localhost"),
+        ];
+        let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Ok(settings::load(None, &env, &flags)?)
+    }
+}
+
+fn config(settings: Settings) -> Result<Config, Failure> {
+    let (mut config, _) = settings.into_config()?;
+    config.mail.transport = MailTransport::Mailbox;
+    config.dev = true;
+    Ok(config)
+}
+
+/// Listening on one port of `localhost`, which some programs take for `127.0.0.1` and others for `::1`.
+struct Loopback {
+    port: u16,
+    listeners: Vec<TcpListener>,
+}
+
+impl Loopback {
+    async fn bind(port: u16, flag: &str) -> Result<Self, Failure> {
+        let refuse = |error: std::io::Error| match error.kind() {
+            ErrorKind::AddrInUse => format!("port {port} is in use; choose another one with {flag}"),
+            _ => format!("cannot listen on port {port}: {error}; choose another one with {flag}"),
+        };
+        let v4 = TcpListener::bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+            .await
+            .map_err(refuse)?;
+        // Port 0 means any: the second address follows the first.
+        let port = v4.local_addr().map_err(refuse)?.port();
+        let mut listeners = vec![v4];
+        match TcpListener::bind(SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port)).await {
+            Ok(v6) => listeners.push(v6),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => return Err(refuse(error).into()),
+            // Many containers have no IPv6.
+            Err(_) => {}
+        }
+        Ok(Self { port, listeners })
+    }
+
+    fn url(&self) -> String {
+        format!("http://localhost:{}", self.port)
+    }
+}
+
+const FIRST_EMAIL: &str = "admin@example.com";
+const ADMIN: &str = "admin";
+
+/// The account to begin with.
+enum First {
+    /// Made just now.
+    Made(Secret),
+    /// There is an account with the role already.
+    There(String),
+    /// Its address is taken by an account without the role.
+    Taken,
+}
+
+async fn first_account(store: &Store, policy: &PasswordPolicy, now: Timestamp) -> Result<First, Failure> {
+    if let Some(email) = an_admin(store).await? {
+        return Ok(First::There(email));
+    }
+    let password = words::password();
+    let account = NewAccount::checked(FIRST_EMAIL, "Admin", password.clone(), policy)?;
+    match account.with_roles([ADMIN.to_owned()]).make(store, now).await? {
+        Outcome::Made(..) => Ok(First::Made(password)),
+        Outcome::AddressTaken => Ok(First::Taken),
+        Outcome::NoSuchRole(role, known) => Err(new_account::no_such_role(&role, &known).into()),
+    }
+}
+
+/// The address of the oldest account with the role `admin`, looked for page by page.
+async fn an_admin(store: &Store) -> Result<Option<String>, StoreError> {
+    const PAGE: i64 = 200;
+    let mut after = None;
+    loop {
+        let read = store.read(after, |reader, after| {
+            Box::pin(async move {
+                let users = reader.users(*after, PAGE).await?;
+                for user in &users {
+                    if reader.roles_of(user.id).await?.iter().any(|role| role == ADMIN) {
+                        return Ok((Some(user.email.to_string()), None));
+                    }
+                }
+                Ok((None, users.last().map(|user| user.id)))
+            })
+        });
+        match read.await? {
+            (None, Some(last)) => after = Some(last),
+            (found, _) => return Ok(found),
+        }
+    }
+}
+
+fn banner(issuer: &str, app_url: &str, account: &First) -> String {
+    let another = "idp user create --dev --email you@example.com --name You --role admin --password-stdin";
+    let account = match account {
+        First::Made(password) => format!(
+            "  First account    {FIRST_EMAIL}, with the role admin\n  \
+               Its password     {} (shown only now)",
+            password.expose()
+        ),
+        First::There(email) => {
+            format!("  Account          {email}, with the role admin\n  Another one      {another}")
+        }
+        First::Taken => format!("  An admin account {another}"),
+    };
+    format!(
+        "idp dev is ready. Everything stays on this computer.\n\n  \
+           Example app      {app_url}/\n  \
+           Sign in          {issuer}/signin\n  \
+           Create account   {issuer}/register\n  \
+           Mailbox          {issuer}/dev/mail\n  \
+           Clock            {issuer}/dev/clock\n  \
+           Discovery        {issuer}/.well-known/openid-configuration\n\n\
+         {account}\n\nCtrl-C stops it."
+    )
+}

@@ -1,0 +1,81 @@
+//! The example application of `idp dev`: registered, and served in the same process.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use axum::Router;
+use idp_core::client::ClientId;
+use idp_core::secret::Secret;
+use idp_core::time::Timestamp;
+use idp_server::config::settings::read_secret_file;
+use idp_store::Store;
+
+use crate::failure::Failure;
+use crate::new_client::{self, ClientSpec};
+
+const ID: &str = "example";
+
+/// The application at `base_url`, as a client of `issuer`.
+///
+/// # Errors
+/// When one of the two cannot be used.
+pub(crate) fn router(issuer: &str, base_url: &str, secret: &Secret) -> Result<Router, Failure> {
+    let config = client_example::Config {
+        issuer: issuer.to_owned(),
+        client_id: ID.to_owned(),
+        client_secret: Some(secret.expose().to_owned()),
+        base_url: base_url.to_owned(),
+    };
+    client_example::app(config).map_err(|why| Failure::new(format_args!("the example application: {why:#}")))
+}
+
+/// Registers it where that has not been done, and answers its secret. The secret lies beside the database, for
+/// its owner only: a digest cannot be turned back, and both are thrown away together.
+///
+/// # Errors
+/// [`Failure`]: the secret's file is gone or cannot be written, or the database fails.
+pub(crate) async fn register(
+    store: &Store,
+    folder: &Path,
+    base_url: &str,
+    now: Timestamp,
+) -> Result<Secret, Failure> {
+    let secret = secret(&folder.join("example-client.secret"))?;
+    let spec = ClientSpec {
+        id: ID.to_owned(),
+        name: Some("Example application".to_owned()),
+        // So that another `--client-port` needs no other registration.
+        native: true,
+        redirect_uris: vec![format!("{base_url}/callback")],
+        post_logout_redirect_uris: vec![format!("{base_url}/signed-out")],
+        home_uri: Some(format!("{base_url}/")),
+        scopes: ["openid", "profile", "email", "offline_access"].map(str::to_owned).to_vec(),
+        secret: Some(secret.clone()),
+        ..ClientSpec::default()
+    };
+    if !new_client::register(store, spec.checked(now)?).await? {
+        let id = ClientId::parse(ID).map_err(Failure::new)?;
+        let known = store.read(id, |reader, id| Box::pin(reader.client(id))).await?;
+        let digest = known.and_then(|client| client.secret);
+        if digest.is_none_or(|digest| !digest.matches(secret.expose())) {
+            return Err(Failure::new(format_args!(
+                "the secret of the application `{ID}` is not in {0}; remove {0} to begin anew",
+                folder.display()
+            )));
+        }
+    }
+    Ok(secret)
+}
+
+fn secret(file: &Path) -> Result<Secret, Failure> {
+    if file.exists() {
+        return Ok(read_secret_file(file)?);
+    }
+    let secret = Secret::random();
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    let written = made.and_then(|mut made| made.write_all(secret.expose().as_bytes()));
+    written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+    Ok(secret)
+}

@@ -1,0 +1,59 @@
+//! Why a command did not work: lines for a person, each with what to do next.
+
+use std::fmt;
+
+use idp_server::StartError;
+use idp_server::config::settings::SettingsError;
+use idp_store::{OpenError, StoreError};
+
+/// One or more lines.
+#[derive(Debug)]
+pub(crate) struct Failure(Vec<String>);
+
+impl Failure {
+    /// One line.
+    pub(crate) fn new(line: impl fmt::Display) -> Self {
+        Self(vec![line.to_string()])
+    }
+
+    /// The lines.
+    pub(crate) fn lines(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl From<String> for Failure {
+    fn from(line: String) -> Self {
+        Self(vec![line])
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<Vec<SettingsError>> for Failure {
+    fn from(errors: Vec<SettingsError>) -> Self {
+        Self(errors.iter().map(ToString::to_string).collect())
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(format_args!("{error}; nothing was changed, try again"))
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::new(error)
+    }
+}

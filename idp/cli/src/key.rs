@@ -1,0 +1,52 @@
+//! `idp key`: signing keys.
+
+use clap::Subcommand;
+use idp_store::StoredKey;
+use serde_json::json;
+
+use crate::args::Common;
+use crate::failure::Failure;
+use crate::{operator, output};
+
+/// Signing keys
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Every key, without its private half
+    List,
+}
+
+/// Runs one of the verbs.
+///
+/// # Errors
+/// [`Failure`].
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let Verb::List = args.verb;
+    let operator = operator::open(&args.common).await?;
+    let keys = operator.store.read((), |reader, ()| Box::pin(reader.keys())).await?;
+    operator.store.close().await;
+    let rows: Vec<_> = keys.iter().map(columns).collect();
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|[id, purpose, state, created_at]| {
+            json!({ "id": id, "purpose": purpose, "state": state, "created_at": created_at })
+        })
+        .collect();
+    let text = match rows.as_slice() {
+        [] => "There are no keys yet; the server makes them when it starts.".to_owned(),
+        rows => output::table(["id", "purpose", "state", "created_at"], rows),
+    };
+    output::answer(operator.format, json!(shown), text);
+    Ok(())
+}
+
+fn columns(key: &StoredKey) -> [String; 4] {
+    [key.id.clone(), key.purpose.clone(), key.state.as_str().to_owned(), output::moment(key.created_at)]
+}

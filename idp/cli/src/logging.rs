@@ -1,0 +1,118 @@
+//! Log lines to standard error: one event, one line, whatever its values hold.
+
+use std::io::{self, IsTerminal, Write};
+
+use idp_server::config::settings::LogConfig;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Starts logging. Other people's crates are heard from `warn` on only: what they say below that may quote
+/// requests.
+pub(crate) fn start(config: LogConfig) {
+    let level = LevelFilter::from_level(config.level);
+    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("idp", level);
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = layer().with_writer(OneLine::stderr);
+    let json = config.json.unwrap_or_else(|| !io::stderr().is_terminal());
+    // A second start, as in tests, keeps the first.
+    let _ = if json {
+        registry.with(lines.json().flatten_event(true).with_span_list(false)).try_init()
+    } else {
+        registry.with(lines.with_ansi(false).with_target(false)).try_init()
+    };
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(target: "idp", place, "a panic: {}", panic.payload_as_str().unwrap_or("no message"));
+    }));
+}
+
+/// Writes an event, which comes as a whole, as one line of visible characters. The formatter escapes only some of
+/// the characters that end lines, hide text or steer terminals (RUSTSEC-2025-0055).
+struct OneLine<W>(W);
+
+impl OneLine<io::Stderr> {
+    fn stderr() -> Self {
+        Self(io::stderr())
+    }
+}
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let mut line = String::with_capacity(text.len() + 1);
+        for sign in text.strip_suffix('\n').unwrap_or(&text).chars() {
+            // This form of escape is also JSON's.
+            if misleads(sign) { line.push_str(&format!("\\u{:04x}", sign as u32)) } else { line.push(sign) }
+        }
+        line.push('\n');
+        self.0.write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Control characters, line and paragraph separators, and those that turn the direction of text.
+fn misleads(sign: char) -> bool {
+    sign.is_control()
+        || matches!(sign, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const NASTY: &str = "a\r\nb\u{1b}[31m\u{2028}\u{85}\u{202e}\"\\\u{7}c";
+
+    fn logged(json: bool) -> String {
+        let memory = Memory::default();
+        let writer = memory.clone();
+        let lines = layer().with_writer(move || OneLine(writer.clone()));
+        let log = || tracing::info!(shown = %NASTY, text = NASTY, "said {NASTY}");
+        if json {
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(lines.json()), log);
+        } else {
+            tracing::subscriber::with_default(
+                tracing_subscriber::registry().with(lines.with_ansi(false)),
+                log,
+            );
+        }
+        let bytes = memory.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn ls_02_an_event_is_one_line_of_visible_characters_whatever_it_holds() {
+        for json in [false, true] {
+            let line = logged(json);
+            assert_eq!(line.chars().filter(|sign| misleads(*sign)).collect::<String>(), "\n", "{line:?}");
+            assert!(line.ends_with('\n'));
+        }
+    }
+
+    #[test]
+    fn ls_02_a_json_line_gives_the_value_back_as_it_was() {
+        let event: serde_json::Value = serde_json::from_str(&logged(true)).unwrap();
+        assert_eq!(event["fields"]["text"], NASTY);
+        assert_eq!(event["fields"]["shown"], NASTY);
+    }
+}

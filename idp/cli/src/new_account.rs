@@ -1,0 +1,157 @@
+//! An account that an operator makes: the same checks as for one who registers.
+
+use idp_core::account::password::{self, HashMemory, LONGEST, PasswordHash, PasswordPolicy, WeakPassword};
+use idp_core::ids::UserId;
+use idp_core::secret::Secret;
+use idp_core::time::Timestamp;
+use idp_core::user::{Email, FullName, User, UserState};
+use idp_server::config::settings::unknown;
+use idp_store::{AuditEvent, Store, StoreError, Tx};
+
+use crate::audit;
+use crate::failure::Failure;
+
+/// The role every account has.
+pub(crate) const EVERYBODY: &str = "user";
+
+/// A checked account, not made yet.
+pub(crate) struct NewAccount {
+    email: Email,
+    name: FullName,
+    password: Secret,
+    roles: Vec<String>,
+}
+
+/// What came of making one.
+pub(crate) enum Outcome {
+    /// It is made, and has these roles.
+    Made(Box<User>, Vec<String>),
+    /// The address has an account.
+    AddressTaken,
+    /// There is no such role; these are.
+    NoSuchRole(String, Vec<String>),
+}
+
+impl NewAccount {
+    /// Checks what was given.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub(crate) fn checked(
+        email: &str,
+        name: &str,
+        password: Secret,
+        policy: &PasswordPolicy,
+    ) -> Result<Self, String> {
+        let address = Email::parse(email)
+            .map_err(|_| format!("`{email}` is not a plain e-mail address; write it like ada@example.org"))?;
+        let name = FullName::parse(name).map_err(|why| why.to_string())?;
+        let weak = policy.check(password.expose(), &[name.as_str(), address.as_str()]);
+        weak.map_err(|weak| sentence(&weak))?;
+        Ok(Self { email: address, name, password, roles: vec![EVERYBODY.to_owned()] })
+    }
+
+    /// With these roles besides the one that everybody has.
+    pub(crate) fn with_roles(mut self, roles: impl IntoIterator<Item = String>) -> Self {
+        self.roles.extend(roles.into_iter().filter(|role| role != EVERYBODY));
+        self.roles.sort();
+        self.roles.dedup();
+        self
+    }
+
+    /// Makes it, with its audit rows, in one write.
+    ///
+    /// # Errors
+    /// [`Failure`] when the database fails.
+    pub(crate) async fn make(self, store: &Store, now: Timestamp) -> Result<Outcome, Failure> {
+        let hash = password::hash(&self.password, &mut HashMemory::default()).map_err(Failure::new)?;
+        let user = User {
+            id: UserId::new(now),
+            email: self.email,
+            name: self.name,
+            state: UserState::Active,
+            epoch: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        let input = (user, hash, self.roles);
+        Ok(store.write(input, |tx, (user, hash, roles)| Box::pin(insert(tx, user, hash, roles))).await?)
+    }
+}
+
+async fn insert(
+    tx: &mut Tx,
+    user: &User,
+    hash: &PasswordHash,
+    roles: &[String],
+) -> Result<Outcome, StoreError> {
+    let known: Vec<String> = tx.roles().await?.into_iter().map(|role| role.name).collect();
+    if let Some(role) = roles.iter().find(|role| !known.contains(role)) {
+        return Ok(Outcome::NoSuchRole(role.clone(), known));
+    }
+    if !tx.insert_user(user, Some(hash)).await? {
+        return Ok(Outcome::AddressTaken);
+    }
+    let now = user.created_at;
+    tx.audit(&audit::row(AuditEvent::UserCreated, user.id, now)).await?;
+    for role in roles {
+        tx.grant_role(user.id, role).await?;
+        if role != EVERYBODY {
+            tx.audit(&audit::role(AuditEvent::RoleGranted, user.id, role, now)).await?;
+        }
+    }
+    Ok(Outcome::Made(Box::new(user.clone()), roles.to_vec()))
+}
+
+/// The sentence about a role that is none.
+pub(crate) fn no_such_role(role: &str, known: &[String]) -> String {
+    unknown(role, "role", known.iter().map(String::as_str))
+}
+
+/// Why a password was refused, and what makes a better one.
+fn sentence(weak: &WeakPassword) -> String {
+    match weak {
+        WeakPassword::TooShort { min } => {
+            format!("the password has fewer than {min} characters; three or four words make a good one")
+        }
+        WeakPassword::TooLong => format!("the password has more than {LONGEST} characters; take fewer words"),
+        WeakPassword::OwnData => {
+            "the password is mostly name, address or the name of this service; take other words".to_owned()
+        }
+        WeakPassword::Guessable(_) => {
+            "the password would be guessed soon; three or four words that do not belong together are better"
+                .to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(email: &str, name: &str, password: &str) -> Result<NewAccount, String> {
+        NewAccount::checked(email, name, Secret::new(password.to_owned()), &PasswordPolicy::new(15, "idp"))
+    }
+
+    #[test]
+    fn an_operators_account_passes_the_same_checks_as_anybodys() {
+        assert!(checked("ada@example.org", "Ada Lovelace", "tinker brass umbrella").is_ok());
+        for (email, name, password, why) in [
+            ("ada", "Ada", "tinker brass umbrella", "`ada` is not a plain e-mail address"),
+            ("ada@example.org", " ", "tinker brass umbrella", "a name is missing"),
+            ("ada@example.org", "Ada", "tinker", "fewer than 15 characters"),
+            ("ada@example.org", "Ada", "ada@example.org", "mostly name, address"),
+            ("ada@example.org", "Ada", "passwordpassword", "guessed soon"),
+        ] {
+            let told = checked(email, name, password).err().unwrap_or_default();
+            assert!(told.contains(why) && !told.contains(password) || password == email, "{told}");
+        }
+    }
+
+    #[test]
+    fn roles_are_each_given_once_and_everybody_is_a_user() {
+        let account = checked("ada@example.org", "Ada Lovelace", "tinker brass umbrella").unwrap();
+        let roles = ["user", "admin", "admin"].map(str::to_owned);
+        assert_eq!(account.with_roles(roles).roles, ["admin", "user"]);
+    }
+}

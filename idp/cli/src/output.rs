@@ -1,0 +1,82 @@
+//! What a command says: answers to standard output, errors to standard error.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use idp_core::time::Timestamp;
+use serde_json::{Value, json};
+
+use crate::args::Format;
+use crate::failure::Failure;
+
+/// One line to standard output. A reader that went away (`idp user list | head`) is no error.
+pub(crate) fn line(text: impl Display) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// An answer in the form that was asked for.
+pub(crate) fn answer(format: Format, json: Value, text: impl Display) {
+    match format {
+        Format::Text => line(text),
+        Format::Json => line(format_args!("{json:#}")),
+    }
+}
+
+/// What went wrong, to standard error.
+pub(crate) fn errors(failure: &Failure) {
+    for line in failure.lines() {
+        // A message may quote what somebody typed: it must stay one line and steer no terminal.
+        let line: String = line.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect();
+        let _ = writeln!(io::stderr().lock(), "error: {line}");
+    }
+}
+
+/// A moment as people and programs read it (RFC 3339, UTC).
+pub(crate) fn moment(at: Timestamp) -> String {
+    jiff::Timestamp::from_second(at.seconds()).map_or_else(|_| at.to_string(), |moment| moment.to_string())
+}
+
+/// Rows in columns as wide as they need to be.
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let width = |text: &str| text.chars().count();
+    let mut widths = head.map(width);
+    for row in rows {
+        widths.iter_mut().zip(row).for_each(|(widest, cell)| *widest = (*widest).max(width(cell)));
+    }
+    let written = |cells: [&str; N]| {
+        let padded = cells.iter().zip(widths).map(|(cell, wide)| format!("{cell:wide$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let rows = rows.iter().map(|row| written(row.each_ref().map(String::as_str)));
+    std::iter::once(written(head)).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+/// Facts about one thing, one a line.
+pub(crate) fn facts(facts: &[(&str, String)]) -> String {
+    let widest = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let line = |(name, value): &(&str, String)| format!("{name:widest$}  {value}").trim_end().to_owned();
+    facts.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Name and version of this program.
+pub(crate) fn version(format: Format) {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    answer(format, json!({ "name": "idp", "version": VERSION }), format_args!("idp {VERSION}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["ä".to_owned(), "b".to_owned()], ["long cell".to_owned(), String::new()]];
+        assert_eq!(table(["one", "two"], &rows), "one        two\nä          b\nlong cell");
+    }
+
+    #[test]
+    fn a_moment_is_written_in_utc() {
+        assert_eq!(moment(Timestamp::from_millis(1_700_000_000_999)), "2023-11-14T22:13:20Z");
+        assert_eq!(moment(Timestamp::from_millis(i64::MAX)), i64::MAX.to_string());
+    }
+}

@@ -1,0 +1,121 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+const FULL: &str = r#"
+[[users]]
+email = "ada@example.org"
+name = "Ada Lovelace"
+password = "tinker brass umbrella"
+roles = ["admin"]
+
+[[users]]
+email = "bob@example.org"
+name = "Bob"
+password = "violet orchard lantern"
+
+[[clients]]
+id = "app"
+name = "My app"
+secret = "0123456789abcdef0123456789abcdef"
+redirect_uris = ["https://app.example.com/cb"]
+post_logout_redirect_uris = ["https://app.example.com/"]
+home_uri = "https://app.example.com/"
+scopes = ["openid", "email"]
+auth_method = "client_secret_post"
+pkce = "optional"
+consent = "skip"
+id_token_alg = "ES256"
+access_token_alg = "RS256"
+
+[[clients]]
+id = "phone"
+public = true
+native = true
+redirect_uris = ["com.example.phone:/cb"]
+"#;
+
+fn read(text: &str) -> Result<Seed, Failure> {
+    let source = Source { path: Path::new("seed.toml"), text };
+    parse(&source, &PasswordPolicy::new(15, "idp"), Timestamp::from_millis(0))
+}
+
+fn told(text: &str) -> String {
+    read(text).err().map(|failure| failure.lines().join("\n")).unwrap_or_default()
+}
+
+#[test]
+fn every_key_is_understood() {
+    let seed = read(FULL).unwrap();
+    assert_eq!((seed.accounts.len(), seed.clients.len()), (2, 2));
+    let app = &seed.clients[0];
+    assert_eq!(app.secret, Some(idp_core::secret::Digest::of("0123456789abcdef0123456789abcdef")));
+    assert_eq!((app.scope.to_string().as_str(), app.pkce.as_str()), ("email openid", "optional"));
+    assert!(seed.clients[1].is_public());
+    for key in USER.iter().chain(&CLIENT).filter(|key| !key.ends_with("_file")) {
+        assert!(FULL.contains(&format!("\n{key} = ")), "{key} is not tried here");
+    }
+}
+
+#[test]
+fn an_empty_seed_is_one() {
+    assert!(read("# nothing yet\n").is_ok());
+}
+
+#[test]
+fn what_is_wrong_is_told_with_file_and_line() {
+    let user = "[[users]]\nemail = 'a@b.example'\nname = 'A'\n";
+    let client = "[[clients]]\nid = 'app'\npublic = true\n";
+    for (text, why) in [
+        (
+            "[[user]]\n".to_owned(),
+            "seed.toml line 1: there is no table `user`; the nearest valid name is `users`",
+        ),
+        ("users = 7\n".to_owned(), "seed.toml line 1: there is no table `users`"),
+        (
+            format!("{user}pasword = 'x'"),
+            "seed.toml line 4: there is no key `pasword`; the nearest valid name is `password`",
+        ),
+        (user.to_owned(), "seed.toml line 1: password or password_file is missing"),
+        (
+            format!("\n{user}password = 'short'"),
+            "seed.toml line 2: the password has fewer than 15 characters",
+        ),
+        (format!("{user}password = 12345678"), "seed.toml line 4: password takes a text"),
+        (format!("{user}password = 'a'\npassword_file = 'b'"), "keep one of password and password_file"),
+        (format!("{user}password_file = '/nowhere'"), "the file /nowhere cannot be read"),
+        (format!("{user}roles = 'admin'\npassword = 'x'"), "seed.toml line 1: the password"),
+        ("[[users]]\nname = 'A'\n".to_owned(), "seed.toml line 1: email is missing"),
+        (format!("{client}redirect_uris = 'x'"), "seed.toml line 4: redirect_uris takes a list of texts"),
+        (format!("{client}redirect_uris = [7]"), "redirect_uris takes a list of texts"),
+        (
+            format!("{client}redirect_uris = ['http://a.example/']"),
+            "seed.toml line 1: `http://a.example/` cannot be",
+        ),
+        (format!("{client}native = 'yes'"), "seed.toml line 4: native takes true or false"),
+        (
+            format!("{client}scope = []"),
+            "seed.toml line 4: there is no key `scope`; the nearest valid name is `scopes`",
+        ),
+        (format!("{client}id = 'app'"), "seed.toml line 4: duplicate key"),
+    ] {
+        let told = told(&text);
+        assert!(told.contains(why), "{text}\n{told}");
+        assert!(!told.contains("12345678"), "no value of a password is shown");
+    }
+}
+
+#[test]
+fn a_secret_may_lie_in_a_file_beside_the_seed() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("ada.password");
+    std::fs::write(&secret, "tinker brass umbrella\n").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let seed = dir.path().join("seed.toml");
+    std::fs::write(&seed, "[[users]]\nemail = 'a@b.example'\nname = 'A'\npassword_file = 'ada.password'\n")
+        .unwrap();
+    let policy = PasswordPolicy::new(15, "idp");
+    assert!(super::read(&seed, &policy, Timestamp::from_millis(0)).is_ok());
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(super::read(&seed, &policy, Timestamp::from_millis(0)).is_err());
+}

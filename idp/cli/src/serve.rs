@@ -1,0 +1,54 @@
+//! `idp serve`: production.
+
+use idp_server::App;
+use idp_server::clock::Clock;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::args::Place;
+use crate::failure::Failure;
+use crate::{database, logging, operator, output};
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// [`Failure`]: whatever keeps it from starting.
+pub(crate) async fn run(place: &Place) -> Result<(), Failure> {
+    let settings = operator::load(place)?;
+    logging::start(settings.log());
+    database::prepare(&settings)?;
+    let (config, _) = settings.into_config()?;
+    let stop = stop_signal()?;
+    let mut listeners = Vec::new();
+    for address in &config.listen {
+        let listener = TcpListener::bind(address).await;
+        let why = |error| format!("cannot listen on {address}: {error}; change server.listen");
+        listeners.push(listener.map_err(why)?);
+    }
+    let ready = format!("idp is ready: {}, listening on {}", config.issuer, addresses(&listeners));
+    let app = App::build(config, Clock::system()).await?;
+    output::line(ready);
+    Ok(app.serve(listeners, stop).await?)
+}
+
+fn addresses(listeners: &[TcpListener]) -> String {
+    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+    addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Resolves when SIGTERM or Ctrl-C arrives; both are listened for from now on.
+///
+/// # Errors
+/// When the system does not let us listen.
+pub(crate) fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    let listen = |kind| signal(kind).map_err(|error| format!("signals cannot be received: {error}"));
+    let (mut terminate, mut interrupt): (Signal, Signal) =
+        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: requests in flight are finished first");
+    })
+}

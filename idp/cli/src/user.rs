@@ -1,0 +1,282 @@
+//! `idp user`: accounts.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use idp_core::account::throttle::{ACCOUNT, Throttle};
+use idp_core::ids::UserId;
+use idp_core::time::Timestamp;
+use idp_core::user::{Email, User, UserState};
+use idp_store::{Counted, Reader, StoreError};
+use serde_json::{Value, json};
+
+use crate::args::Common;
+use crate::failure::Failure;
+use crate::new_account::{self, NewAccount, Outcome};
+use crate::operator::{self, Operator};
+use crate::user_change::{Change, change};
+use crate::{output, secret_input};
+
+/// Accounts
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make an account; its address counts as proven
+    Create(Create),
+    /// Accounts, in the order they were made
+    List(List),
+    /// One account: state, roles, and whether it is locked
+    Show { who: Who },
+    /// Switch a deactivated account on again
+    Activate { who: Who },
+    /// Switch an account off; ends its sessions and tokens
+    Deactivate { who: Who },
+    /// Forget the wrong passwords tried for an account
+    Unlock { who: Who },
+    /// What an account may do
+    Role {
+        #[command(subcommand)]
+        verb: RoleVerb,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum RoleVerb {
+    /// Give an account a role
+    Add { who: Who, role: String },
+    /// Take a role away; ends the account's sessions and tokens
+    Remove { who: Who, role: String },
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// E-mail address
+    #[arg(long)]
+    email: String,
+    /// Full name
+    #[arg(long)]
+    name: String,
+    /// A role besides `user`; can be repeated
+    #[arg(long)]
+    role: Vec<String>,
+    /// Read the password from standard input, first line
+    #[arg(long, required_unless_present = "password_file", conflicts_with = "password_file")]
+    password_stdin: bool,
+    /// Read the password from a file that only you can read
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Begin behind this account
+    #[arg(long, value_name = "ID")]
+    after: Option<UserId>,
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
+    limit: i64,
+}
+
+/// An account by e-mail address or id.
+#[derive(Clone, Debug)]
+pub(crate) enum Who {
+    Email(Email),
+    Id(UserId),
+}
+
+impl std::str::FromStr for Who {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = text.parse().map(Self::Id);
+        id.or_else(|_| Email::parse(text).map(Self::Email)).map_err(|_| "give an e-mail address or an id")
+    }
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Email(email) => email.fmt(f),
+            Self::Id(id) => id.fmt(f),
+        }
+    }
+}
+
+/// Runs one of the verbs.
+///
+/// # Errors
+/// [`Failure`].
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let operator = operator::open(&args.common).await?;
+    let done = match args.verb {
+        Verb::Create(create) => create.run(&operator).await,
+        Verb::List(list) => list.run(&operator).await,
+        Verb::Show { who } => show(&operator, who).await,
+        Verb::Activate { who } => change(&operator, who, Change::State(UserState::Active)).await,
+        Verb::Deactivate { who } => change(&operator, who, Change::State(UserState::Deactivated)).await,
+        Verb::Unlock { who } => change(&operator, who, Change::Unlock).await,
+        Verb::Role { verb: RoleVerb::Add { who, role } } => {
+            change(&operator, who, Change::Role { role, granted: true }).await
+        }
+        Verb::Role { verb: RoleVerb::Remove { who, role } } => {
+            change(&operator, who, Change::Role { role, granted: false }).await
+        }
+    };
+    operator.store.close().await;
+    done
+}
+
+impl Create {
+    async fn run(self, operator: &Operator) -> Result<(), Failure> {
+        let password = secret_input::read(self.password_stdin, self.password_file.as_ref())?;
+        let password = password.ok_or_else(|| Failure::new("give the password with --password-stdin"))?;
+        let account = NewAccount::checked(&self.email, &self.name, password, &operator.policy)?;
+        match account.with_roles(self.role).make(&operator.store, operator.now).await? {
+            Outcome::Made(user, roles) => {
+                let text = format!("Made {} ({}).", user.email, user.id);
+                output::answer(operator.format, described(&user, &roles), text);
+                Ok(())
+            }
+            Outcome::AddressTaken => Err(Failure::new(format_args!(
+                "{0} has an account already; see it with `idp user show {0}`",
+                self.email
+            ))),
+            Outcome::NoSuchRole(role, known) => Err(new_account::no_such_role(&role, &known).into()),
+        }
+    }
+}
+
+impl List {
+    async fn run(self, operator: &Operator) -> Result<(), Failure> {
+        let input = (self.after, self.limit);
+        let read = operator.store.read(input, |reader, (after, limit)| {
+            Box::pin(async move {
+                let mut users = Vec::new();
+                for user in reader.users(*after, *limit).await? {
+                    let roles = reader.roles_of(user.id).await?;
+                    users.push((user, roles));
+                }
+                Ok(users)
+            })
+        });
+        let users = read.await?;
+        let json: Value = users.iter().map(|(user, roles)| described(user, roles)).collect();
+        output::answer(operator.format, json, list(&users, self.limit));
+        Ok(())
+    }
+}
+
+fn list(users: &[(User, Vec<String>)], limit: i64) -> String {
+    let row = |(user, roles): &(User, Vec<String>)| {
+        let state = user.state.as_str().to_owned();
+        [user.id.to_string(), user.email.to_string(), user.name.to_string(), state, roles.join(", ")]
+    };
+    let rows: Vec<_> = users.iter().map(row).collect();
+    let table = output::table(["id", "email", "name", "state", "roles"], &rows);
+    match users.last() {
+        None => "There are no accounts here.".to_owned(),
+        Some((last, _)) if i64::try_from(users.len()) == Ok(limit) => {
+            format!("{table}\nFor more: --after {}", last.id)
+        }
+        Some(_) => table,
+    }
+}
+
+/// What is shown of an account.
+fn described(user: &User, roles: &[String]) -> Value {
+    json!({
+        "id": user.id.to_string(),
+        "email": user.email.as_str(),
+        "name": user.name.as_str(),
+        "state": user.state.as_str(),
+        "roles": roles,
+        "created_at": output::moment(user.created_at),
+        "updated_at": output::moment(user.updated_at),
+    })
+}
+
+async fn show(operator: &Operator, who: Who) -> Result<(), Failure> {
+    let missing = nobody(&who);
+    let read = operator.store.read(who, |reader, who| {
+        Box::pin(async move {
+            let Some(user) = find(reader, who).await? else { return Ok(None) };
+            let roles = reader.roles_of(user.id).await?;
+            let throttle = reader.throttle(&counted(&user)).await?;
+            Ok(Some((user, roles, throttle)))
+        })
+    });
+    let (user, roles, throttle) = read.await?.ok_or(missing)?;
+    let lock = Lock::of(throttle.as_ref(), operator.now);
+    let mut json = described(&user, &roles);
+    json["wrong_passwords"] = json!(throttle.map_or(0, |throttle| throttle.in_a_row));
+    json["locked_until"] = json!(lock.until());
+    json["closed"] = json!(lock == Lock::Closed);
+    let text = output::facts(&[
+        ("id", user.id.to_string()),
+        ("email", user.email.to_string()),
+        ("name", user.name.to_string()),
+        ("state", user.state.as_str().to_owned()),
+        ("roles", roles.join(", ")),
+        ("sign-in", lock.sentence(&user)),
+        ("created", output::moment(user.created_at)),
+        ("updated", output::moment(user.updated_at)),
+    ]);
+    output::answer(operator.format, json, text);
+    Ok(())
+}
+
+/// Whether wrong passwords keep an account from signing in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lock {
+    Open,
+    Until(Timestamp),
+    Closed,
+}
+
+impl Lock {
+    fn of(throttle: Option<&Throttle>, now: Timestamp) -> Self {
+        let Some(throttle) = throttle else { return Self::Open };
+        match throttle.locked_until.filter(|until| *until > now) {
+            _ if ACCOUNT.in_a_row.is_some_and(|most| throttle.in_a_row >= most) => Self::Closed,
+            Some(until) => Self::Until(until),
+            None => Self::Open,
+        }
+    }
+
+    fn until(self) -> Option<String> {
+        if let Self::Until(at) = self { Some(output::moment(at)) } else { None }
+    }
+
+    fn sentence(self, user: &User) -> String {
+        let end = format!("`idp user unlock {}` ends that", user.email);
+        match self {
+            Self::Open => "not locked".to_owned(),
+            Self::Until(at) => format!("locked until {} after wrong passwords; {end}", output::moment(at)),
+            Self::Closed => format!("closed after too many wrong passwords in a row; {end}"),
+        }
+    }
+}
+
+/// The account, if there is one.
+pub(crate) async fn find(reader: &mut Reader, who: &Who) -> Result<Option<User>, StoreError> {
+    match who {
+        Who::Id(id) => reader.user(*id).await,
+        Who::Email(email) => Ok(reader.credentials(email).await?.map(|credentials| credentials.user)),
+    }
+}
+
+/// Its count of wrong passwords.
+pub(crate) fn counted(user: &User) -> Counted {
+    Counted::Account { email_key: user.email.key().to_owned(), exists: true }
+}
+
+/// The refusal when there is none.
+pub(crate) fn nobody(who: &Who) -> Failure {
+    Failure::new(format_args!("there is no account {who}; `idp user list` shows those there are"))
+}

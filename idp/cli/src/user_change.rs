@@ -1,0 +1,115 @@
+//! What an operator does to an account that exists, each with its audit row in the same write.
+
+use idp_core::time::Timestamp;
+use idp_core::user::{User, UserState};
+use idp_store::{AuditEvent, StoreError, Tx};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::new_account::{self, EVERYBODY};
+use crate::operator::Operator;
+use crate::user::{Who, counted, find, nobody};
+use crate::{audit, output};
+
+/// What is done to an account.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// Switch it on or off.
+    State(UserState),
+    /// Forget the wrong passwords tried.
+    Unlock,
+    /// Give or take a role.
+    Role { role: String, granted: bool },
+}
+
+/// What came of it.
+enum Changed {
+    Nobody,
+    NoSuchRole(Vec<String>),
+    Done { user: Box<User>, changed: bool },
+}
+
+/// Does it, and says what came of it.
+///
+/// # Errors
+/// [`Failure`]: no such account or role, or the database fails.
+pub(crate) async fn change(operator: &Operator, who: Who, change: Change) -> Result<(), Failure> {
+    if let Change::Role { role, granted: false } = &change
+        && role == EVERYBODY
+    {
+        return Err(Failure::new(
+            "every account has the role `user`; use `idp user deactivate` to switch it off",
+        ));
+    }
+    let (missing, input) = (nobody(&who), (who, change.clone(), operator.now));
+    let write = operator.store.write(input, |tx, (who, change, now)| Box::pin(apply(tx, who, change, *now)));
+    let (user, changed) = match write.await? {
+        Changed::Nobody => return Err(missing),
+        Changed::NoSuchRole(known) => {
+            let Change::Role { role, .. } = &change else { return Err(missing) };
+            return Err(new_account::no_such_role(role, &known).into());
+        }
+        Changed::Done { user, changed } => (user, changed),
+    };
+    let json = json!({ "id": user.id.to_string(), "email": user.email.as_str(), "changed": changed });
+    output::answer(operator.format, json, change.sentence(&user, changed));
+    Ok(())
+}
+
+async fn apply(tx: &mut Tx, who: &Who, change: &Change, now: Timestamp) -> Result<Changed, StoreError> {
+    let Some(user) = find(tx, who).await? else { return Ok(Changed::Nobody) };
+    let (changed, row) = match change {
+        Change::State(state) => {
+            let event = match state {
+                UserState::Active => AuditEvent::UserActivated,
+                UserState::Deactivated => AuditEvent::UserDeactivated,
+            };
+            (tx.set_user_state(user.id, *state, now).await?, audit::row(event, user.id, now))
+        }
+        Change::Unlock => {
+            let counted = counted(&user);
+            let changed = tx.throttle(&counted).await?.is_some();
+            tx.clear_throttle(&counted).await?;
+            (changed, audit::row(AuditEvent::UserUnlocked, user.id, now))
+        }
+        Change::Role { role, granted } => {
+            let known: Vec<String> = tx.roles().await?.into_iter().map(|role| role.name).collect();
+            if !known.contains(role) {
+                return Ok(Changed::NoSuchRole(known));
+            }
+            let (changed, event) = match granted {
+                true => (tx.grant_role(user.id, role).await?, AuditEvent::RoleGranted),
+                false => (tx.revoke_role(user.id, role).await?, AuditEvent::RoleRevoked),
+            };
+            (changed, audit::role(event, user.id, role, now))
+        }
+    };
+    if changed {
+        tx.audit(&row).await?;
+    }
+    Ok(Changed::Done { user: Box::new(user), changed })
+}
+
+impl Change {
+    fn sentence(&self, user: &User, changed: bool) -> String {
+        let email = &user.email;
+        match (self, changed) {
+            (Self::State(UserState::Active), true) => format!("{email} may sign in again."),
+            (Self::State(UserState::Active), false) => format!("{email} is active already."),
+            (Self::State(UserState::Deactivated), true) => {
+                format!("{email} is deactivated; its sessions and tokens have ended.")
+            }
+            (Self::State(UserState::Deactivated), false) => format!("{email} is deactivated already."),
+            (Self::Unlock, true) => format!("{email} may try its password again."),
+            (Self::Unlock, false) => format!("{email} was not locked."),
+            (Self::Role { role, granted: true }, true) => format!("{email} has the role `{role}` now."),
+            (Self::Role { role, granted: true }, false) => format!("{email} has the role `{role}` already."),
+            (Self::Role { role, granted: false }, true) => {
+                format!("{email} no longer has the role `{role}`; its sessions and tokens have ended.")
+            }
+            (Self::Role { role, granted: false }, false) => {
+                format!("{email} does not have the role `{role}`.")
+            }
+        }
+    }
+}
