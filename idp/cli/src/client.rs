@@ -35,6 +35,13 @@ enum Verb {
         #[arg(value_parser = ClientId::parse)]
         id: ClientId,
     },
+    /// Let an application's answers go to one more address
+    AddRedirectUri {
+        #[arg(value_parser = ClientId::parse)]
+        id: ClientId,
+        #[arg(value_parser = RedirectUri::parse)]
+        uri: RedirectUri,
+    },
     /// Switch an application off; ends its tokens
     Disable {
         #[arg(value_parser = ClientId::parse)]
@@ -115,6 +122,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Verb::Create(create) => create.run(&operator).await,
         Verb::List(list) => list.run(&operator).await,
         Verb::Show { id } => show(&operator, id).await,
+        Verb::AddRedirectUri { id, uri } => add_redirect_uri(&operator, id, uri).await,
         Verb::Disable { id } => switch(&operator, id, false).await,
         Verb::Enable { id } => switch(&operator, id, true).await,
     };
@@ -240,6 +248,28 @@ async fn show(operator: &Operator, id: ClientId) -> Result<(), Failure> {
         ("created", output::moment(client.created_at)),
     ]);
     output::answer(operator.format, described(&client), text);
+    Ok(())
+}
+
+async fn add_redirect_uri(operator: &Operator, id: ClientId, uri: RedirectUri) -> Result<(), Failure> {
+    let write = operator.store.write((id.clone(), uri.clone(), operator.now), |tx, (id, uri, now)| {
+        Box::pin(async move {
+            if tx.client(id).await?.is_none() {
+                return Ok(None);
+            }
+            let added = tx.add_redirect_uri(id, uri).await?;
+            if added {
+                tx.audit(&audit::row(AuditEvent::ClientChanged, id, *now)).await?;
+            }
+            Ok(Some(added))
+        })
+    });
+    let added = write.await?.ok_or_else(|| no_client(&id))?;
+    let text = match added {
+        true => format!("Answers for {id} may go to {uri} as well."),
+        false => format!("{id} has {uri} already."),
+    };
+    output::answer(operator.format, json!({ "id": id.as_str(), "changed": added }), text);
     Ok(())
 }
 

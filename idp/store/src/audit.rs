@@ -62,6 +62,8 @@ events! {
     RoleRevoked = "role_revoked",
     /// An application was registered.
     ClientCreated = "client_created",
+    /// An application was changed.
+    ClientChanged = "client_changed",
     /// An application was switched on.
     ClientEnabled = "client_enabled",
     /// An application was switched off.

@@ -115,6 +115,26 @@ impl Tx {
         Ok(made == 1)
     }
 
+    /// Adds a redirect URI. `false`: no such application, or it has the URI already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn add_redirect_uri(&mut self, id: &ClientId, uri: &RedirectUri) -> Result<bool, StoreError> {
+        // Compared with what was read: of two administrators at once the second is told to look again.
+        const SQL: &str = "UPDATE clients SET redirect_uris = $3 WHERE id = $1 AND redirect_uris = $2";
+        let Some(client) = self.client(id).await? else { return Ok(false) };
+        let before = json(&client.redirect_uris);
+        let mut uris = client.redirect_uris;
+        if uris.contains(uri) {
+            return Ok(false);
+        }
+        uris.push(uri.clone());
+        let changed = on!(self, c => sqlx::query(SQL)
+            .bind(id.as_str()).bind(before).bind(json(&uris))
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        if changed == 1 { Ok(true) } else { Err(StoreError::Conflict("change of this application")) }
+    }
+
     /// Switches an application on or off. Switching off ends its grants. `false`: no such application, or it is
     /// in that state already.
     ///

@@ -41,12 +41,18 @@ impl Tx {
         scope: &Scope,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO consents (user_id, client_id, scope, granted_at) VALUES ($1, $2, $3, $4) \
-            ON CONFLICT (user_id, client_id) DO UPDATE SET scope = excluded.scope, granted_at = excluded.granted_at";
-        let before = self.consent(user, client).await?.map(|consent| consent.scope).unwrap_or_default();
-        let scope = before.united(scope).to_string();
-        on!(self, c => sqlx::query(SQL)
-            .bind(user.to_string()).bind(client.as_str()).bind(scope).bind(now.millis())
+        // Holds the row, so that of two consents at the same moment the second adds to the first.
+        const LOCK: &str = "INSERT INTO consents (user_id, client_id, scope, granted_at) VALUES ($1, $2, '', $3) \
+            ON CONFLICT (user_id, client_id) DO UPDATE SET user_id = excluded.user_id RETURNING scope";
+        const SAVE: &str =
+            "UPDATE consents SET scope = $3, granted_at = $4 WHERE user_id = $1 AND client_id = $2";
+        let id = user.to_string();
+        let before: String = on!(self, c => sqlx::query_scalar(LOCK)
+            .bind(id.as_str()).bind(client.as_str()).bind(now.millis()).fetch_one(c).await)?;
+        let origin = Origin { table: "consents", id: &id };
+        let before = origin.value("scope", Scope::parse(&before).ok())?;
+        on!(self, c => sqlx::query(SAVE)
+            .bind(id.as_str()).bind(client.as_str()).bind(before.united(scope).to_string()).bind(now.millis())
             .execute(c).await.map(drop))?;
         Ok(())
     }

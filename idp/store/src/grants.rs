@@ -239,9 +239,10 @@ impl Reader {
         const SQL: &str = "SELECT g.id AS grant_id, g.client_id, g.user_id, g.session_id, g.scope, g.auth_time, \
             g.authentication, g.generation, g.idle_expires_at, g.expires_at, \
             (g.revoked_at IS NULL AND u.state = 'active' AND u.epoch = g.user_epoch AND c.enabled = TRUE \
-            AND c.epoch = g.client_epoch AND e.value = g.global_epoch) AS live \
+            AND c.epoch = g.client_epoch AND e.value = g.global_epoch \
+            AND (g.offline = TRUE OR s.ended_at IS NULL)) AS live \
             FROM grants g JOIN users u ON u.id = g.user_id JOIN clients c ON c.id = g.client_id \
-            JOIN epochs e ON e.name = 'global' WHERE g.id = $1";
+            JOIN epochs e ON e.name = 'global' JOIN sessions s ON s.id = g.session_id WHERE g.id = $1";
         let row: Option<GrantRow> =
             on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };

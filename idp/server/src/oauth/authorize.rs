@@ -88,6 +88,9 @@ fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<S
             let id = authorize::client_id(params)?;
             Some(format!("idp client create {id} --dev --name {id} --redirect-uri '{}'", uri?))
         }
+        (PageReason::ForeignRedirectUri, Some(client)) => {
+            Some(format!("idp client add-redirect-uri {} --dev '{}'", client.id, uri?))
+        }
         _ => None,
     }
 }
