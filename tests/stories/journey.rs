@@ -55,6 +55,7 @@ on_both_engines! {
 
 /// The first link of a page that starts with `path`.
 fn link(page: &str, path: &str) -> String {
-    let rest = page.split_once(&format!("href=\"{path}")).unwrap_or_else(|| panic!("no link to {path} on {page}")).1;
+    let rest =
+        page.split_once(&format!("href=\"{path}")).unwrap_or_else(|| panic!("no link to {path} on {page}")).1;
     format!("{path}{}", rest.split('"').next().unwrap()).replace("&amp;", "&")
 }

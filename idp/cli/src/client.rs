@@ -31,10 +31,7 @@ enum Verb {
     /// Applications, by id
     List(List),
     /// One application
-    Show {
-        #[arg(value_parser = ClientId::parse)]
-        id: ClientId,
-    },
+    Show(Id),
     /// Let an application's answers go to one more address
     AddRedirectUri {
         #[arg(value_parser = ClientId::parse)]
@@ -43,15 +40,15 @@ enum Verb {
         uri: RedirectUri,
     },
     /// Switch an application off; ends its tokens
-    Disable {
-        #[arg(value_parser = ClientId::parse)]
-        id: ClientId,
-    },
+    Disable(Id),
     /// Switch an application on again
-    Enable {
-        #[arg(value_parser = ClientId::parse)]
-        id: ClientId,
-    },
+    Enable(Id),
+}
+
+#[derive(Debug, clap::Args)]
+struct Id {
+    #[arg(value_parser = ClientId::parse)]
+    id: ClientId,
 }
 
 #[derive(Debug, clap::Args)]
@@ -121,10 +118,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let done = match args.verb {
         Verb::Create(create) => create.run(&operator).await,
         Verb::List(list) => list.run(&operator).await,
-        Verb::Show { id } => show(&operator, id).await,
+        Verb::Show(Id { id }) => show(&operator, id).await,
         Verb::AddRedirectUri { id, uri } => add_redirect_uri(&operator, id, uri).await,
-        Verb::Disable { id } => switch(&operator, id, false).await,
-        Verb::Enable { id } => switch(&operator, id, true).await,
+        Verb::Disable(Id { id }) => switch(&operator, id, false).await,
+        Verb::Enable(Id { id }) => switch(&operator, id, true).await,
     };
     operator.store.close().await;
     done

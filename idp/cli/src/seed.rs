@@ -87,7 +87,10 @@ impl Seed {
                 Outcome::Made(..) => made += 1,
                 Outcome::AddressTaken => there += 1,
                 Outcome::NoSuchRole(role, known) => {
-                    return Err(new_account::no_such_role(&role, &known).into());
+                    return Err(Failure::new(format_args!(
+                        "seed: {}",
+                        new_account::no_such_role(&role, &known)
+                    )));
                 }
             }
         }

@@ -29,7 +29,8 @@ pub(crate) fn decode(text: &[u8]) -> Option<Vec<(String, String)>> {
     Some(pairs)
 }
 
-fn decode_part(part: &[u8]) -> Option<String> {
+/// One name, value, or path.
+pub(crate) fn decode_part(part: &[u8]) -> Option<String> {
     let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     let text = percent_encoding::percent_decode(&spaced).decode_utf8().ok()?.into_owned();
     (!text.contains('\0')).then_some(text)

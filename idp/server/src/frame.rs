@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::address::{RequestInfo, client_address};
 use crate::errors::{Explanation, PageError, Reason};
+use crate::form;
 use crate::render::Html;
 use crate::routes;
 use crate::state::Shared;
@@ -34,6 +35,9 @@ pub(crate) async fn frame(State(app): State<Shared>, mut request: Request, next:
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = match request.uri().path_and_query().map_or(0, |target| target.as_str().len()) {
         length if length > LONGEST_TARGET => PageError::new(Reason::TOO_LARGE).into_response(),
+        _ if form::decode_part(path.as_bytes()).is_none() => {
+            PageError::new(Reason::NOT_FOUND).into_response()
+        }
         _ => run(request, next).await,
     };
     let response = match response.extensions().get::<PageError>().cloned() {

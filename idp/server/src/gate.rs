@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use crate::cookies::Cookie;
 use crate::errors::{PageError, Reason};
 use crate::form::{self, FormBody};
-use crate::routes::{Auth, BodyClass, Cache, Csrf, Policy};
+use crate::routes::{self, Auth, BodyClass, Cache, Csrf, Policy};
 use crate::state::Shared;
 use crate::visit::{Visit, Visitor};
 
@@ -22,6 +22,7 @@ const SLOWEST_BODY: Duration = Duration::from_secs(15);
 /// The layer of one route.
 pub(crate) async fn gate(
     State((app, policy)): State<(Shared, Policy)>,
+    path: MatchedPath,
     request: Request,
     next: Next,
 ) -> Response {
@@ -29,6 +30,9 @@ pub(crate) async fn gate(
         Ok(Passed { request, visitor }) => {
             let response = next.run(request).await;
             finish(&app, policy, visitor, response)
+        }
+        Err(Stopped::Error(error)) if error.reason == Reason::METHOD => {
+            routes::wrong_method(State(app), path).await
         }
         Err(Stopped::Error(error)) => error.into_response(),
         Err(Stopped::SignInFirst) => Redirect::to("/signin").into_response(),
@@ -157,10 +161,16 @@ fn csrf_is_ours(
 ) -> Result<(), PageError> {
     let foreign = |why: &str| Err(PageError::new(Reason::CSRF).detail(why));
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    if !matches!(text("sec-fetch-site"), None | Some("same-origin" | "none")) {
+    let site = text("sec-fetch-site");
+    if !matches!(site, None | Some("same-origin" | "none")) {
         return foreign("the form came from another site");
     }
-    if text("origin").is_some_and(|origin| origin != app.config.issuer.as_str()) {
+    let ours = match text("origin") {
+        // Chromium says so of our own forms, since our pages send no referrer. Then its word on the site decides.
+        Some("null") => site.is_some(),
+        origin => origin.is_none_or(|origin| origin == app.config.issuer.as_str()),
+    };
+    if !ours {
         return foreign("the form came from another origin");
     }
     let (Some(visitor), Some(fields)) = (visitor, fields) else { return foreign("no form") };

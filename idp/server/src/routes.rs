@@ -9,9 +9,11 @@
 //! | [`Rate`] | how often one client address may come |
 
 use axum::Router;
+use axum::extract::{MatchedPath, State};
 use axum::handler::Handler;
-use axum::http::Method;
+use axum::http::{Method, header};
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use idp_core::oauth::discovery::path;
 
@@ -100,6 +102,12 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) policy: Policy,
     handler: MethodRouter<Shared>,
+}
+
+impl Route {
+    fn answers_head(&self) -> bool {
+        self.method == Method::GET && self.policy.cache.is_document()
+    }
 }
 
 type Classes = (Auth, Csrf, BodyClass, Cache, Rate);
@@ -216,8 +224,18 @@ pub(crate) fn router(app: &Shared) -> Router {
     }
     router
         .fallback(|| async { PageError::new(Reason::NOT_FOUND) })
-        .method_not_allowed_fallback(|| async { PageError::new(Reason::METHOD) })
+        .method_not_allowed_fallback(wrong_method)
         .with_state(Shared::clone(app))
+}
+
+/// The refusal of a method, which names those that the path has (RFC 9110 section 15.5.6).
+pub(crate) async fn wrong_method(State(app): State<Shared>, path: MatchedPath) -> Response {
+    let mut methods = Vec::new();
+    for route in all(app.config.dev).iter().filter(|route| route.path == path.as_str()) {
+        methods.push(route.method.to_string());
+        methods.extend(route.answers_head().then(|| Method::HEAD.to_string()));
+    }
+    ([(header::ALLOW, methods.join(", "))], PageError::new(Reason::METHOD)).into_response()
 }
 
 /// A route as a test sees it.
@@ -237,6 +255,8 @@ pub struct RouteFacts {
     pub head: bool,
     /// Whether the answer is JSON.
     pub json: bool,
+    /// Whether it answers under whatever host name.
+    pub any_host: bool,
 }
 
 /// The table as facts: the matrix of tests is generated from it, so that no route goes untested.
@@ -244,7 +264,7 @@ pub fn facts(dev: bool) -> Vec<RouteFacts> {
     all(dev)
         .into_iter()
         .map(|route| RouteFacts {
-            head: route.method == GET && route.policy.cache.is_document(),
+            head: route.answers_head(),
             method: route.method,
             path: route.path,
             signed_in: route.policy.auth == Auth::SignedIn,
@@ -254,6 +274,7 @@ pub fn facts(dev: bool) -> Vec<RouteFacts> {
                 BodyClass::Form(limit) => Some(limit),
             },
             json: speaks_json(route.path),
+            any_host: route.policy.auth == Auth::Probe,
         })
         .collect()
 }

@@ -62,6 +62,13 @@ impl Tx {
         Ok(())
     }
 
+    /// Commits on PostgreSQL. After a failed statement its COMMIT undoes everything and calls that a success; the
+    /// query before it fails then, in the same round trip.
+    async fn commit_postgres(&mut self) -> Result<(), StoreError> {
+        on!(self, c => sqlx::raw_sql("SELECT 1; COMMIT").execute(c).await.map(drop))?;
+        Ok(())
+    }
+
     /// Gives the connection up instead of returning it, its state being unknown.
     pub(crate) fn discard(self) {
         match self.0.0 {
@@ -261,8 +268,8 @@ where
     let work = std::panic::AssertUnwindSafe(async { job(&mut tx, input).await });
     let outcome = work.catch_unwind().await;
     let outcome = outcome.unwrap_or(Err(StoreError::Panicked));
-    let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    match tx.steer(end).await {
+    let end = if outcome.is_ok() { tx.commit_postgres().await } else { tx.steer("ROLLBACK").await };
+    match end {
         Ok(()) => outcome,
         Err(error) => {
             tx.discard();
@@ -280,3 +287,7 @@ fn private_file(path: &std::path::Path) -> Result<(), OpenError> {
     let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
     made.map(drop).map_err(|error| OpenError::Connect(sqlx::Error::Io(error)))
 }
+
+#[cfg(test)]
+#[path = "db_tests.rs"]
+mod tests;

@@ -52,10 +52,11 @@ struct FactsRow {
 }
 
 impl FactsRow {
-    fn parse(&self, table: &'static str) -> Result<GrantFacts, StoreError> {
+    /// `id` is the column that holds the grant's id.
+    fn parse(&self, table: &'static str, id: &'static str) -> Result<GrantFacts, StoreError> {
         let row = Origin { table, id: &self.grant_id };
         Ok(GrantFacts {
-            id: row.parsed::<GrantId>("id", &self.grant_id)?,
+            id: row.parsed::<GrantId>(id, &self.grant_id)?,
             client_id: row.value("client_id", ClientId::parse(&self.client_id).ok())?,
             user_id: row.parsed::<UserId>("user_id", &self.user_id)?,
             session_id: row.parsed::<SessionId>("session_id", &self.session_id)?,
@@ -143,7 +144,7 @@ impl Tx {
         let Some(row) = row else { return Ok(None) };
         let origin = Origin { table: "codes", id: &row.facts.grant_id };
         let code = IssuedCode {
-            facts: row.facts.parse("codes")?,
+            facts: row.facts.parse("codes", "grant_id")?,
             redirect_uri: origin.value("redirect_uri", RedirectUri::parse(&row.redirect_uri).ok())?,
             nonce: row.nonce,
             code_challenge: row.code_challenge,
@@ -247,7 +248,7 @@ impl Reader {
             on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
         let grant = Grant {
-            facts: row.facts.parse("grants")?,
+            facts: row.facts.parse("grants", "id")?,
             generation: row.generation,
             idle_expires_at: moment(row.idle_expires_at),
             expires_at: moment(row.expires_at),

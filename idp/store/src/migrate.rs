@@ -1,6 +1,7 @@
 //! Migrations: one set for both engines, compiled in.
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::{Connection, PgPool, SqlitePool};
 
 use crate::db::{Pools, Store};
 use crate::error::OpenError;
@@ -25,8 +26,8 @@ impl Store {
     /// [`OpenError::Newer`] when a newer program was here, [`OpenError::Migrate`] when a migration fails.
     pub async fn migrate(&self) -> Result<(), OpenError> {
         let outcome = match self.pools() {
-            Pools::Sqlite(pool) => MIGRATIONS.run(pool).await,
-            Pools::Postgres(pool) => MIGRATIONS.run(pool).await,
+            Pools::Sqlite(pool) => migrate_sqlite(pool).await,
+            Pools::Postgres(pool) => migrate_postgres(pool).await,
         };
         outcome.map_err(|error| match error {
             MigrateError::VersionMissing(version) => OpenError::Newer(version),
@@ -37,7 +38,7 @@ impl Store {
     /// Which migrations the database has.
     ///
     /// # Errors
-    /// [`OpenError`], [`OpenError::Newer`] also here.
+    /// [`OpenError`]: [`OpenError::Newer`] also here, and [`OpenError::Migrate`] when one was edited after it ran.
     pub async fn migrations(&self) -> Result<Vec<MigrationStatus>, OpenError> {
         let applied = match self.pools() {
             Pools::Sqlite(pool) => applied(&mut *pool.acquire().await?).await,
@@ -69,5 +70,27 @@ impl Store {
 async fn applied<C: Migrate>(connection: &mut C) -> Result<Vec<i64>, MigrateError> {
     connection.ensure_migrations_table("_sqlx_migrations").await?;
     let applied = connection.list_applied_migrations("_sqlx_migrations").await?;
+    for known in MIGRATIONS.iter() {
+        if applied.iter().any(|row| row.version == known.version && row.checksum != known.checksum) {
+            return Err(MigrateError::VersionMismatch(known.version));
+        }
+    }
     Ok(applied.into_iter().map(|migration| migration.version).collect())
+}
+
+/// In one transaction that is the writer from its begin: sqlx has no lock between two programs on one file.
+async fn migrate_sqlite(pool: &SqlitePool) -> Result<(), MigrateError> {
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+    MIGRATIONS.run_direct(None, &mut *tx, false).await?;
+    Ok(tx.commit().await?)
+}
+
+/// On a connection that is closed afterwards: it may take longer than a request, and sqlx leaves its lock between
+/// nodes behind when a migration fails.
+async fn migrate_postgres(pool: &PgPool) -> Result<(), MigrateError> {
+    let mut connection = pool.acquire().await?.detach();
+    sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut connection).await?;
+    let outcome = MIGRATIONS.run_direct(None, &mut connection, false).await;
+    connection.close().await?;
+    outcome
 }

@@ -8,6 +8,8 @@ use reqwest::{Method, StatusCode};
 pub(crate) struct Browser {
     http: reqwest::Client,
     origin: String,
+    /// Another door of the same product, behind the same name.
+    via: Option<String>,
 }
 
 /// What came back.
@@ -27,7 +29,12 @@ impl Browser {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();
-        Self { http, origin: origin.to_owned() }
+        Self { http, origin: origin.to_owned(), via: None }
+    }
+
+    /// A browser that a load balancer sends to another server.
+    pub(crate) fn through(origin: &str, via: &str) -> Self {
+        Self { via: Some(via.to_owned()), ..Self::new(origin) }
     }
 
     fn url(&self, target: &str) -> String {
@@ -53,7 +60,11 @@ impl Browser {
         headers: &[(&str, &str)],
     ) -> Answer {
         let url = self.url(target);
-        let mut request = self.http.request(method, &url);
+        let to = self.via.as_ref().map_or(url.clone(), |via| url.replacen(&self.origin, via, 1));
+        let mut request = self.http.request(method, &to);
+        if self.via.is_some() {
+            request = request.header("host", self.origin.trim_start_matches("http://"));
+        }
         if let Some(fields) = fields {
             request = request.form(fields);
         }
@@ -70,7 +81,9 @@ impl Browser {
         let mut answer = answer;
         for _ in 0..10 {
             match answer.location() {
-                Some(to) if to.starts_with('/') || to.starts_with(&self.origin) => answer = self.get(&to).await,
+                Some(to) if to.starts_with('/') || to.starts_with(&self.origin) => {
+                    answer = self.get(&to).await
+                }
                 _ => return answer,
             }
         }
@@ -146,7 +159,8 @@ impl Answer {
 
     /// The form whose action ends with `action` (a query apart).
     pub(crate) fn form(&self, action: &str) -> FormOnPage {
-        let forms = self.body.split("<form").skip(1).map(|form| form.split("</form>").next().unwrap_or_default());
+        let forms =
+            self.body.split("<form").skip(1).map(|form| form.split("</form>").next().unwrap_or_default());
         for form in forms {
             let to = attribute(form, "action").unwrap_or_default();
             if to.split('?').next().unwrap_or_default().ends_with(action) {

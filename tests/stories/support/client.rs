@@ -4,12 +4,16 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::browser::{Answer, Browser};
 use super::{PASSWORD, SECRET, TestApp};
 
 /// The verifier of every story.
 pub(crate) const VERIFIER: &str = "a-verifier-of-the-stories-that-is-long-enough-0123456789";
+
+/// The state of every story: it needs encoding.
+pub(crate) const STATE: &str = "a state & more";
 
 pub(crate) fn challenge() -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER.as_bytes()))
@@ -22,7 +26,7 @@ pub(crate) fn request(id: &str) -> Vec<(String, String)> {
         ("client_id", id.to_owned()),
         ("redirect_uri", format!("https://{id}.example/cb")),
         ("scope", "openid profile email".to_owned()),
-        ("state", "a state & more".to_owned()),
+        ("state", STATE.to_owned()),
         ("nonce", "a-nonce".to_owned()),
         ("code_challenge", challenge()),
         ("code_challenge_method", "S256".to_owned()),
@@ -47,6 +51,25 @@ pub(crate) fn authorize(pairs: &[(String, String)]) -> String {
     format!("/authorize?{}", url.query().unwrap())
 }
 
+/// The header of a client that proves itself with the secret of the stories.
+pub(crate) fn basic(id: &str) -> String {
+    basic_of(id, SECRET)
+}
+
+pub(crate) fn basic_of(id: &str, secret: &str) -> String {
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}")))
+}
+
+/// The fields that redeem a code.
+pub(crate) fn redemption(id: &str, code: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("grant_type", "authorization_code".to_owned()),
+        ("code", code.to_owned()),
+        ("redirect_uri", format!("https://{id}.example/cb")),
+        ("code_verifier", VERIFIER.to_owned()),
+    ]
+}
+
 impl TestApp {
     /// A browser that is signed in as `email` and has allowed `client` the given scope.
     pub(crate) async fn signed_in(&self, email: &str) -> Browser {
@@ -69,32 +92,44 @@ impl TestApp {
     /// A fresh code for the client `id`.
     pub(crate) async fn code(&self, browser: &Browser, pairs: &[(String, String)]) -> String {
         let answer = self.approve(browser, pairs).await;
-        answer.redirect_param("code").unwrap_or_else(|| panic!("no code: {} {:?} {}", answer.status, answer.location(), answer.text()))
+        answer
+            .redirect_param("code")
+            .unwrap_or_else(|| panic!("no code: {} {:?} {}", answer.status, answer.location(), answer.text()))
     }
 
     /// A token request with the client's secret in a Basic header.
     pub(crate) async fn token(&self, id: &str, fields: &[(&str, &str)]) -> Answer {
-        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{SECRET}"));
-        let header = format!("Basic {basic}");
+        let header = basic(id);
         let headers = [("authorization", header.as_str())];
         self.browser().send(reqwest::Method::POST, "/token", Some(fields), &headers).await
     }
 
     /// Redeems a code as its client would.
     pub(crate) async fn redeem(&self, id: &str, code: &str) -> Answer {
-        let redirect_uri = format!("https://{id}.example/cb");
-        let fields = [
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", redirect_uri.as_str()),
-            ("code_verifier", VERIFIER),
-        ];
+        let fields = redemption(id, code);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.token(id, &fields).await
     }
 
     /// Refreshes as the client would.
     pub(crate) async fn refresh(&self, id: &str, token: &str) -> Answer {
         self.token(id, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    }
+
+    /// Sends bytes as they are, and answers all that comes back.
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+        let address = self.issuer.trim_start_matches("http://");
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        socket.write_all(bytes).await.unwrap();
+        let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
+        // The head is enough; whether the connection stays open is the server's business.
+        while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+            match socket.read(&mut chunk).await.unwrap() {
+                0 => break,
+                length => answer.extend(&chunk[..length]),
+            }
+        }
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// Asks userinfo.

@@ -26,7 +26,9 @@ impl Received {
     /// The typed code in the text: `ABCD-EFGH`.
     pub(crate) fn code(&self) -> String {
         let shaped = |word: &&str| {
-            word.len() == 9 && word.as_bytes()[4] == b'-' && word.chars().filter(|c| *c != '-').all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+            word.len() == 9
+                && word.as_bytes()[4] == b'-'
+                && word.chars().filter(|c| *c != '-').all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
         };
         self.text.split_whitespace().find(shaped).unwrap().to_owned()
     }

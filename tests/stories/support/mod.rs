@@ -4,13 +4,18 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod mail;
+pub(crate) mod node;
+pub(crate) mod oracle;
+pub(crate) mod raw;
+pub(crate) mod state;
+pub(crate) mod uni;
 
+use std::io::Write as _;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use idp_core::account::password::{HashMemory, PasswordPolicy, hash};
-use idp_core::client::{
-    AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg,
-};
+use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
 use idp_core::ids::UserId;
 use idp_core::oauth::grant::Lifetimes;
 use idp_core::oauth::issuer::Issuer;
@@ -26,6 +31,7 @@ use idp_server::config::{Config, MailConfig, MailTransport, RateLimits};
 use idp_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tracing_subscriber::EnvFilter;
 
 use self::browser::Browser;
 use self::database::Database;
@@ -99,7 +105,12 @@ impl TestApp {
             registration: true,
             lifetimes: Lifetimes::default(),
             session: SessionLifetime::default(),
-            limits: RateLimits { page: unlimited, sign_in: unlimited, register: unlimited, client: unlimited },
+            limits: RateLimits {
+                page: unlimited,
+                sign_in: unlimited,
+                register: unlimited,
+                client: unlimited,
+            },
             dev: false,
         };
         change(&mut config);
@@ -165,10 +176,42 @@ impl TestApp {
     }
 }
 
-/// `RUST_LOG=info` shows what the product logs while a story runs.
+/// Everything the product has logged in this run, whichever story made it.
+static LOGS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// Keeps what the product logs; `RUST_LOG=info` shows it while a story runs.
 fn show_logs() {
-    let filter = tracing_subscriber::EnvFilter::from_default_env();
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+    let shown = std::env::var("RUST_LOG").is_ok();
+    let filter = if shown {
+        EnvFilter::from_default_env()
+    } else {
+        EnvFilter::new("info,idp_server=trace,idp_store=trace")
+    };
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || LogWriter { shown }).try_init();
+}
+
+struct LogWriter {
+    shown: bool,
+}
+
+impl std::io::Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        if self.shown {
+            std::io::stderr().write_all(line)?;
+        }
+        LOGS.lock().unwrap().extend_from_slice(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a text stands anywhere in what was logged.
+pub(crate) fn is_logged(text: &str) -> bool {
+    String::from_utf8_lossy(&LOGS.lock().unwrap()).contains(text)
 }
 
 impl Drop for TestApp {

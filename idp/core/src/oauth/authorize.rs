@@ -315,11 +315,12 @@ struct SubjectValue {
 }
 
 fn claimed_subjects(params: &Params) -> Result<Vec<String>, Refusal> {
+    const MALFORMED: Refusal =
+        Refusal::new(ErrorCode::InvalidRequest, "claims is not the JSON of OpenID Connect Core 5.5");
     let Some(text) = params.get("claims") else { return Ok(Vec::new()) };
-    // serde_json stops at a depth of 128: a deep document is refused, not followed.
-    let claims: ClaimsParam = serde_json::from_str(text).map_err(|_| {
-        Refusal::new(ErrorCode::InvalidRequest, "claims is not the JSON of OpenID Connect Core 5.5")
-    })?;
+    // As a value first: serde_json stops at a depth of 128 there, but not in members that a type leaves out.
+    let whole: serde_json::Value = serde_json::from_str(text).map_err(|_| MALFORMED)?;
+    let claims = ClaimsParam::deserialize(whole).map_err(|_| MALFORMED)?;
     let members = [claims.id_token, claims.userinfo].into_iter().flatten();
     Ok(members.filter_map(|member| member.sub?.value).collect())
 }

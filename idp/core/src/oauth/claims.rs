@@ -98,6 +98,9 @@ pub struct AccessTokenClaims {
     pub iat: i64,
     /// Expires, unix seconds.
     pub exp: i64,
+    /// Not good before, unix seconds. We never write it; where it stands it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
     /// Unique.
     pub jti: String,
     /// The grant it was issued from.
@@ -118,6 +121,7 @@ impl AccessTokenClaims {
             scope,
             iat: issued.at.seconds(),
             exp: issued.expires(),
+            nbf: None,
             jti: Secret::random().expose().to_owned(),
             grant: facts.id,
         }

@@ -204,7 +204,10 @@ impl KeySet {
     pub fn verify_access_token(&self, token: &str, now: Timestamp) -> Option<AccessTokenClaims> {
         let claims: AccessTokenClaims = self.verify(token, AccessTokenClaims::TYP)?;
         let ours = claims.iss == self.issuer.as_str() && claims.aud == self.issuer.as_str();
-        let in_time = claims.iat <= now.seconds() + 10 && now.seconds() < claims.exp;
+        let soon = now.seconds() + 10;
+        let begun =
+            (0..=soon).contains(&claims.iat) && claims.nbf.is_none_or(|nbf| (0..=soon).contains(&nbf));
+        let in_time = begun && now.seconds() < claims.exp;
         (ours && in_time).then_some(claims)
     }
 
@@ -262,13 +265,15 @@ struct HintClaims {
     iss: String,
     sub: UserId,
     aud: String,
+    azp: Option<String>,
     sid: Option<String>,
 }
 
 impl HintVerifier for KeySet {
     fn verify(&self, token: &str) -> Option<Hint> {
         let claims: HintClaims = KeySet::verify(self, token, IdTokenClaims::TYP)?;
-        (claims.iss == self.issuer.as_str()).then(|| Hint {
+        let to_its_audience = claims.azp.as_ref().is_none_or(|azp| *azp == claims.aud);
+        (claims.iss == self.issuer.as_str() && to_its_audience).then(|| Hint {
             subject: claims.sub.to_string(),
             session: claims.sid,
             audience: claims.aud,

@@ -127,6 +127,10 @@ fn jw_07_jw_08_a_right_signature_does_not_save_wrong_claims() {
         ("exp", json!(NOW.seconds())),
         ("iat", json!(NOW.seconds() + 60)),
         ("iat", json!("now")),
+        ("iat", json!(-1)),
+        ("nbf", json!(NOW.seconds() + 61)),
+        ("nbf", json!("now")),
+        ("nbf", json!(-1)),
         ("sub", json!("ada")),
         ("grant", json!("x")),
     ] {

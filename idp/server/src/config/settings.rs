@@ -18,7 +18,8 @@ use idp_core::secret::Secret;
 use idp_core::session::SessionLifetime;
 use idp_core::time::{HOUR, MINUTE};
 use ipnet::IpNet;
-use toml::de::{DeTable, DeValue};
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 use url::Url;
 
 use super::{Config, MailConfig, MailTransport, RateLimits};
@@ -220,11 +221,11 @@ impl Reading {
                 return self.refuse(line(error.span().map_or(0, |span| span.start)), error.message());
             }
         };
-        for (section, content) in &table {
+        for (section, content) in in_order(&table) {
             let known = names().filter_map(|name| name.split('.').next());
             match content.get_ref() {
                 DeValue::Table(keys) if known.clone().any(|known| known == section.get_ref()) => {
-                    for (key, value) in keys {
+                    for (key, value) in in_order(keys) {
                         let name = format!("{}.{}", section.get_ref(), key.get_ref());
                         self.file_value(&name, value.get_ref(), line(key.span().start), shared);
                     }
@@ -332,6 +333,13 @@ impl fmt::Display for Kind {
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
         }
     }
+}
+
+/// The entries of a table as the file has them.
+fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
 }
 
 fn names() -> impl Iterator<Item = &'static str> + Clone {

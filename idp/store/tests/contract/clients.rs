@@ -6,6 +6,7 @@ use idp_core::redirect_uri::RedirectMatch;
 use idp_core::secret::Digest;
 use idp_core::text::DisplayText;
 use idp_core::time::SECOND;
+use idp_store::StoreError;
 
 use crate::given::{NOW, a_client, after, client_id, new_client, new_digest, uri};
 use crate::harness::Db;
@@ -16,6 +17,8 @@ contract! {
     an_unknown_application_is_none,
     an_id_that_is_taken_changes_nothing,
     an_application_is_switched_off_and_on_once_each,
+    a_redirect_uri_is_added_once,
+    redirect_uris_added_at_the_same_moment_are_all_kept_or_told,
     applications_are_listed_in_pages,
     ad_09_a_page_of_zero_or_negative_size_is_empty,
 }
@@ -92,6 +95,43 @@ async fn an_application_is_switched_off_and_on_once_each(db: Db) {
     assert!(!tell!(db, |tx, nobody| tx.set_client_enabled(nobody, false)));
     let read = ask!(db, |r, other| r.client(other)).unwrap();
     assert_eq!((read.enabled, read.epoch), (true, 0), "no other is touched");
+}
+
+async fn a_redirect_uri_is_added_once(db: Db) {
+    let (app, other) = (a_client(&db, "app").await.id, a_client(&db, "other").await.id);
+    let (added, nobody) = (uri("https://app.example/cb/"), client_id("nobody"));
+    assert!(tell!(db, |tx, app, added| tx.add_redirect_uri(app, added)));
+    assert!(!tell!(db, |tx, app, added| tx.add_redirect_uri(app, added)), "it is there already");
+    assert!(!tell!(db, |tx, nobody, added| tx.add_redirect_uri(nobody, added)));
+    let before = uri("https://app.example/cb");
+    assert_eq!(ask!(db, |r, app| r.client(app)).unwrap().redirect_uris, [before.clone(), added]);
+    assert_eq!(ask!(db, |r, other| r.client(other)).unwrap().redirect_uris, [before]);
+}
+
+async fn redirect_uris_added_at_the_same_moment_are_all_kept_or_told(db: Db) {
+    let app = a_client(&db, "app").await.id;
+    let administrators: Vec<_> = (0..20)
+        .map(|number| {
+            let (store, app, added) =
+                (db.store.clone(), app.clone(), uri(&format!("https://{number}.example/")));
+            tokio::spawn(async move {
+                match try_tell!(store, |tx, app, added| tx.add_redirect_uri(app, added)) {
+                    Ok(true) => Some(added),
+                    Err(StoreError::Conflict(_)) => None,
+                    other => panic!("{other:?}"),
+                }
+            })
+        })
+        .collect();
+    let mut expected = vec![uri("https://app.example/cb").as_str().to_owned()];
+    for administrator in administrators {
+        expected.extend(administrator.await.unwrap().map(|uri| uri.as_str().to_owned()));
+    }
+    let kept = ask!(db, |r, app| r.client(app)).unwrap().redirect_uris;
+    let mut kept: Vec<_> = kept.iter().map(|uri| uri.as_str().to_owned()).collect();
+    (expected.sort(), kept.sort());
+    assert!(kept.len() > 1);
+    assert_eq!(kept, expected);
 }
 
 async fn applications_are_listed_in_pages(db: Db) {

@@ -5,9 +5,7 @@ use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes};
 use idp_core::user::UserState;
 use idp_store::ConsumedCode;
 
-use crate::given::{
-    CodeDigest, NOW, OFFLINE, ONLINE, SignedInPerson, a_session, insert_code, new_code_digest,
-};
+use crate::given::{CodeDigest, NOW, OFFLINE, ONLINE, SignedInPerson, a_session, new_code_digest};
 use crate::harness::Db;
 
 contract! {

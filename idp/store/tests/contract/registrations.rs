@@ -4,7 +4,7 @@ use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::time::{DAY, HOUR, SECOND, Timestamp};
 use idp_store::NewAttempt;
 
-use crate::given::{NOW, a_hash, after, an_attempt, email, new_attempt};
+use crate::given::{NOW, a_hash, after, an_attempt, email, new_attempt, new_digest};
 use crate::harness::Db;
 
 contract! {
@@ -17,6 +17,9 @@ contract! {
     a_typed_code_has_five_tries_and_a_new_mail_gives_new_ones,
     fifty_parallel_tries_of_a_typed_code_are_five,
     a_typed_code_is_dead_with_its_attempt,
+    an_attempt_is_handed_to_the_browser_of_its_owner_with_a_full_day,
+    rg_10_an_attempt_that_is_over_or_can_become_nothing_is_handed_to_nobody,
+    an_attempt_is_over_when_it_or_another_for_its_address_became_an_account,
 }
 
 async fn an_attempt_reads_back_as_it_was_written(db: Db) {
@@ -123,6 +126,46 @@ async fn a_typed_code_is_dead_with_its_attempt(db: Db) {
     tell!(db, |tx, ended| tx.activate(*ended, NOW));
     assert!(!try_code(&db, expired, "tag", after(DAY)).await);
     assert!(!try_code(&db, ended, "tag", NOW).await);
+}
+
+async fn an_attempt_is_handed_to_the_browser_of_its_owner_with_a_full_day(db: Db) {
+    let attempt = an_attempt(&db, "ada@example.org", NOW).await;
+    let bystander = an_attempt(&db, "bob@example.org", NOW).await;
+    let (id, browser, now) = (attempt.id, new_digest(), after(HOUR));
+    let adopted = tell!(db, |tx, id, browser, now| tx.adopt_attempt(*id, browser, *now)).unwrap();
+    assert_eq!((adopted.id, adopted.browser.as_str()), (id, browser.as_str()));
+    let read = ask!(db, |r, id| r.attempt(*id, NOW)).unwrap();
+    assert_eq!((read.browser.as_str(), read.mailed_at), (browser.as_str(), NOW));
+    assert!(is_live(&db, id, now.plus(DAY - SECOND)).await && !is_live(&db, id, now.plus(DAY)).await);
+    let other = bystander.id;
+    let read = ask!(db, |r, other| r.attempt(*other, NOW)).unwrap();
+    assert_eq!(read.browser.as_str(), bystander.browser.as_str(), "no other is touched");
+}
+
+async fn rg_10_an_attempt_that_is_over_or_can_become_nothing_is_handed_to_nobody(db: Db) {
+    let ended = an_attempt(&db, "ada@example.org", NOW).await.id;
+    tell!(db, |tx, ended| tx.activate(*ended, NOW));
+    let told = NewAttempt { password: None, ..new_attempt("ada@example.org") };
+    tell!(db, |tx, told| tx.insert_attempt(told, NOW));
+    let before = db.place.everything().await;
+    for id in [ended, told.id, RegistrationId::new(NOW)] {
+        let browser = new_digest();
+        assert!(tell!(db, |tx, id, browser| tx.adopt_attempt(*id, browser, NOW)).is_none());
+    }
+    assert_eq!(db.place.everything().await, before);
+}
+
+async fn an_attempt_is_over_when_it_or_another_for_its_address_became_an_account(db: Db) {
+    let (mine, other) = (an_attempt(&db, "ada@example.org", NOW).await.id, new_attempt("ADA@example.org"));
+    tell!(db, |tx, other| tx.insert_attempt(other, NOW));
+    let (other, nobody) = (other.id, RegistrationId::new(NOW));
+    assert!(!ended(&db, mine).await && !ended(&db, other).await);
+    tell!(db, |tx, mine| tx.activate(*mine, NOW));
+    assert!(ended(&db, mine).await && ended(&db, other).await && !ended(&db, nobody).await);
+}
+
+async fn ended(db: &Db, id: RegistrationId) -> bool {
+    ask!(db, |r, id| r.attempt_ended(*id))
 }
 
 async fn is_live(db: &Db, id: RegistrationId, now: Timestamp) -> bool {

@@ -24,7 +24,10 @@ async fn an_account_reads_back_as_it_was_written(db: Db) {
     let user = User { id, epoch: 7, updated_at: after(SECOND), ..new_user("Ada.L+x@Example.org") };
     assert!(tell!(db, |tx, user| tx.insert_user(user, None)));
     let read = ask!(db, |r, id| r.user(*id)).unwrap();
-    assert_eq!((read.id, read.email.as_str(), read.name.as_str()), (id, "Ada.L+x@example.org", "Ada Lovelace"));
+    assert_eq!(
+        (read.id, read.email.as_str(), read.name.as_str()),
+        (id, "Ada.L+x@example.org", "Ada Lovelace")
+    );
     assert_eq!((read.state, read.epoch), (UserState::Active, 7));
     assert_eq!((read.created_at, read.updated_at), (NOW, after(SECOND)));
 }
@@ -89,7 +92,8 @@ async fn a_raised_epoch_stays_with_its_account(db: Db) {
 async fn accounts_are_listed_in_pages_in_the_order_they_were_made(db: Db) {
     let mut made = Vec::new();
     for number in 0..5 {
-        let user = User { id: UserId::new(after(SECOND * number)), ..new_user(&format!("u{number}@example.org")) };
+        let user =
+            User { id: UserId::new(after(SECOND * number)), ..new_user(&format!("u{number}@example.org")) };
         assert!(tell!(db, |tx, user| tx.insert_user(user, None)));
         made.push(user.id);
     }

@@ -3,9 +3,10 @@
 #[macro_use]
 mod calls;
 mod gate;
-pub(crate) mod postgres;
+mod postgres;
+pub(crate) mod processes;
 mod raw;
-mod sqlite;
+pub(crate) mod sqlite;
 
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -78,7 +79,7 @@ pub(crate) fn run<S: Start>(engine: Engine, story: impl AsyncFnOnce(S)) {
     let told = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async { story(S::start(place.clone()).await).await });
     }));
-    runtime.block_on(remove(&place));
+    remove(&place);
     if let Err(panic) = told {
         resume_unwind(panic);
     }
@@ -92,11 +93,16 @@ async fn create(engine: Engine, migrated: bool) -> Place {
     Place { engine, url }
 }
 
-async fn remove(place: &Place) {
+fn remove(place: &Place) {
     match place.engine {
         Engine::Sqlite => sqlite::remove(&place.url),
-        Engine::Postgres => postgres::remove(&place.url).await,
+        Engine::Postgres => postgres::remove(&place.url),
     }
+}
+
+/// Whether the long versions were asked for: `cargo xtask proof`.
+pub(crate) fn is_proof() -> bool {
+    std::env::var_os("IDP_PROOF").is_some_and(|asked| asked == "1")
 }
 
 /// A number no other database of this process has.

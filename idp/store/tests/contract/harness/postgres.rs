@@ -24,9 +24,15 @@ pub(crate) async fn create(migrated: bool) -> String {
     url_of(&name)
 }
 
-pub(crate) async fn remove(url: &str) {
+/// Drops a database, in a thread of its own: the server makes a checkpoint of each drop, and several that wait
+/// share one. What is left when the tests end is a left-over for the next run.
+pub(crate) fn remove(url: &str) {
     let (_, name) = url.rsplit_once('/').unwrap();
-    administer(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(administer(&drop));
+    });
 }
 
 async fn template() -> String {
@@ -39,8 +45,8 @@ async fn template() -> String {
     name
 }
 
-/// The template of this run stays, as nothing runs after the last test; so do databases of a killed run. They go
-/// when the next run finds that their process is gone.
+/// The template of a run stays, as nothing runs after the last test; so does what a killed run had. It goes when
+/// the next run finds that its process is gone.
 async fn remove_left_overs() {
     let mut admin = connect().await;
     let sql = "SELECT datname FROM pg_database WHERE datname LIKE 'idp\\_contract\\_%'";

@@ -1,7 +1,9 @@
 //! A look into the tables past the store: to spoil rows, and to see that nothing changed.
 
 use idp_store::Engine;
-use sqlx::{AssertSqlSafe, ColumnIndex, Connection, Decode, Executor, PgConnection, Row, SqliteConnection, Type};
+use sqlx::{
+    AssertSqlSafe, ColumnIndex, Connection, Decode, Executor, PgConnection, Row, SqliteConnection, Type,
+};
 
 use super::Place;
 

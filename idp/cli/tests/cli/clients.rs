@@ -1,0 +1,85 @@
+use idp_core::secret::Digest;
+use idp_store::AuditEvent;
+use serde_json::json;
+
+use crate::desk::Desk;
+
+const APP: &str = "client create app --name App --redirect-uri https://app.example.com/cb";
+
+#[test]
+fn a_client_secret_is_made_and_shown_once() {
+    let desk = Desk::new();
+    let made = desk.idp(&format!("{APP} -o json")).json();
+    let secret = made["secret"].as_str().unwrap();
+    assert_eq!(secret.len(), 43);
+    assert_eq!(made["redirect_uris"], json!(["https://app.example.com/cb"]));
+    let shown = desk.idp("client show app").good();
+    assert!(shown.contains("authentication  client_secret_basic_or_post"), "{shown}");
+    let stored = Digest::of(secret);
+    for args in ["client show app", "client show app -o json", "client list -o json"] {
+        let shown = desk.idp(args).good();
+        assert!(!shown.contains(secret) && !shown.contains(stored.as_str()), "{shown}");
+    }
+    let text = desk.idp(&APP.replace("app ", "other ")).good();
+    assert!(text.starts_with("Registered other.\nIts secret, shown only now: "), "{text}");
+    assert_eq!(desk.audited(AuditEvent::ClientCreated), 2);
+}
+
+#[test]
+fn a_secret_can_be_brought_along_by_file_or_standard_input() {
+    let desk = Desk::new();
+    let secret = "0123456789abcdef0123456789abcdef";
+    let said = desk.pipe(&format!("{APP} --secret-stdin"), secret).good();
+    assert_eq!(said, "Registered app.\n", "a secret that is known is not shown");
+    desk.file("secret", &format!("{secret}\n"));
+    desk.idp(&APP.replace("create app", "create b").replace("--name", "--secret-file secret --name")).good();
+    let refusal = desk.pipe(&APP.replace("create app", "create c --secret-stdin"), "too-short").refusal();
+    assert!(refusal.contains("32 or more") && !refusal.contains("too-short"), "{refusal}");
+}
+
+#[test]
+fn a_public_client_has_no_secret() {
+    let desk = Desk::new();
+    let made = desk.idp(&format!("{APP} --public --native -o json")).json();
+    assert_eq!(
+        (&made["public"], &made["native"], &made["pkce"]),
+        (&json!(true), &json!(true), &json!("always"))
+    );
+    assert!(made.get("secret").is_none());
+}
+
+#[test]
+fn a_client_is_switched_off_and_on() {
+    let desk = Desk::new();
+    desk.idp(APP).good();
+    assert_eq!(desk.idp("client disable app").good(), "app is disabled; its tokens have ended.\n");
+    assert_eq!(desk.idp("client disable app").good(), "app is disabled already.\n");
+    assert_eq!(desk.idp("client show app -o json").json()["state"], "disabled");
+    assert_eq!(desk.idp("client enable app -o json").json(), json!({ "id": "app", "changed": true }));
+    assert_eq!((desk.audited(AuditEvent::ClientDisabled), desk.audited(AuditEvent::ClientEnabled)), (1, 1));
+}
+
+#[test]
+fn a_client_that_cannot_be_is_refused() {
+    let desk = Desk::new();
+    desk.idp(APP).good();
+    for (args, why) in [
+        (APP, "there is an application app already; see it with `idp client show app`"),
+        ("client create b", "client b has no redirect URI"),
+        (
+            "client create b --redirect-uri http://b.example/cb",
+            "`http://b.example/cb` cannot be a redirect URI",
+        ),
+        (
+            "client create b --redirect-uri https://b.example/cb --scope opnid",
+            "the nearest valid name is `openid`",
+        ),
+        ("client create b --redirect-uri https://b.example/cb --pkce S256", "there is no PKCE policy `S256`"),
+        ("client show b", "there is no application b; `idp client list` shows those there are"),
+        ("client enable b", "there is no application b"),
+    ] {
+        let refusal = desk.idp(args).refusal();
+        assert!(refusal.contains(why), "{why}: {refusal}");
+    }
+    assert_eq!(desk.audited(AuditEvent::ClientCreated), 1);
+}

@@ -1,0 +1,171 @@
+//! An operator's desk: an empty folder, the built program, and what it answers.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use idp_store::{AuditEvent, Store};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) struct Desk {
+    dir: TempDir,
+}
+
+/// What the program answered.
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Answer {
+    /// Standard output of a command that worked.
+    pub(crate) fn good(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
+        self.out
+    }
+
+    /// The same, as JSON.
+    pub(crate) fn json(self) -> Value {
+        serde_json::from_str(&self.good()).unwrap()
+    }
+
+    /// The one line of a command that refused.
+    pub(crate) fn refusal(self) -> String {
+        assert_eq!((self.code, self.out.as_str()), (Some(1), ""), "{}", self.err);
+        assert!(self.err.starts_with("error: ") && self.err.lines().count() == 1, "{}", self.err);
+        self.err.trim_end().trim_start_matches("error: ").to_owned()
+    }
+}
+
+impl Desk {
+    pub(crate) fn empty() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// With a database in `data`.
+    pub(crate) fn new() -> Self {
+        let desk = Self::empty();
+        desk.idp("db migrate").good();
+        desk
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a file that only its owner can read.
+    pub(crate) fn file(&self, name: &str, text: &str) {
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(self.path().join(name));
+        file.unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The program with these arguments, separated by spaces, in this folder, without anybody's environment.
+    pub(crate) fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_idp"));
+        command.args(args.split_whitespace()).current_dir(self.path()).env_clear();
+        command
+    }
+
+    pub(crate) fn idp(&self, args: &str) -> Answer {
+        self.pipe(args, "")
+    }
+
+    /// Runs it with a text on standard input.
+    pub(crate) fn pipe(&self, args: &str, stdin: &str) -> Answer {
+        self.answer(&mut self.command(args), stdin)
+    }
+
+    pub(crate) fn answer(&self, command: &mut Command, stdin: &str) -> Answer {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that reads nothing may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        Answer {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// How many audit rows of an event there are.
+    pub(crate) fn audited(&self, event: AuditEvent) -> i64 {
+        self.with_store(|store| async move {
+            store.read(event, |reader, event| Box::pin(reader.audit_count(*event, None))).await.unwrap()
+        })
+    }
+
+    /// Works on the database in `data` beside the program.
+    pub(crate) fn with_store<T, F: Future<Output = T>>(&self, work: impl FnOnce(Store) -> F) -> T {
+        let url = format!("sqlite:{}", self.path().join("data/idp.db").display());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = Store::open(&url, 1).await.unwrap();
+            let outcome = work(store.clone()).await;
+            store.close().await;
+            outcome
+        })
+    }
+
+    /// Starts the program and waits for a line of standard output that holds `ready`.
+    pub(crate) fn start(&self, command: &mut Command, ready: &str) -> Running {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        while !said.contains(ready) {
+            assert!(out.read_line(&mut said).unwrap() > 0, "it ended, saying: {said}");
+        }
+        Running { child, out, said }
+    }
+}
+
+/// A server that is up; killed with its test.
+pub(crate) struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    /// What it said until it was ready.
+    pub(crate) said: String,
+}
+
+impl Running {
+    /// The rest of a line that holds `name`.
+    pub(crate) fn line(&self, name: &str) -> &str {
+        let line = self
+            .said
+            .lines()
+            .find_map(|line| line.split_once(name))
+            .unwrap_or_else(|| panic!("{}", self.said));
+        line.1.trim()
+    }
+
+    /// Asks for a page over a plain socket; the status line.
+    pub(crate) fn get(&self, url: &str) -> String {
+        let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap();
+        let mut socket = std::net::TcpStream::connect(host).unwrap();
+        write!(socket, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(socket).read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Sends a signal and waits; the exit code and what else was said.
+    pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+        let code = self.child.wait().unwrap().code();
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut self.out, &mut rest).unwrap();
+        (code, rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

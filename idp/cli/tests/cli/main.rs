@@ -1,0 +1,9 @@
+//! The program as an operator meets it: the built binary, its answers and its exit codes.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a broken test must say so at once")]
+
+mod clients;
+mod configuration;
+mod desk;
+mod servers;
+mod users;

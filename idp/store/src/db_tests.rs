@@ -1,0 +1,31 @@
+use super::*;
+
+/// A [`Reader`] has no method that writes. This is the wall behind that one: the engine refuses as well.
+async fn a_reader_cannot_change_anything(url: &str, refusal: &str) {
+    let store = Store::open(url, 1).await.unwrap();
+    let made = store.read((), |reader, ()| {
+        Box::pin(async move {
+            on!(reader, c => sqlx::query("CREATE TABLE made_by_a_reader (a TEXT)").execute(c).await.map(drop))?;
+            Ok(())
+        })
+    });
+    let refused = made.await.unwrap_err();
+    assert!(refused.to_string().contains(refusal), "{refused}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_reader_of_sqlite_cannot_change_anything() {
+    let folder = std::env::temp_dir().join(format!("idp-reader-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let url = format!("sqlite:{}", folder.join("idp.db").display());
+    a_reader_cannot_change_anything(&url, "readonly database").await;
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_of_postgres_cannot_change_anything() {
+    let url =
+        std::env::var("IDP_TEST_POSTGRES_URL").expect("run `cargo xtask test`, which starts a PostgreSQL");
+    a_reader_cannot_change_anything(&url, "read-only transaction").await;
+}

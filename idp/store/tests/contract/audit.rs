@@ -1,0 +1,105 @@
+//! The audit trail.
+
+use idp_core::ids::UserId;
+use idp_core::user::UserState;
+use idp_store::{Actor, AuditEvent, AuditRecord, Origin, StoreError};
+
+use crate::given::{NOW, a_user, client_id};
+use crate::harness::Db;
+
+contract! {
+    a_record_is_kept_whole,
+    a_record_may_know_little,
+    records_are_counted_by_event_and_subject,
+    an_action_that_is_undone_leaves_no_record,
+    an_action_whose_record_cannot_be_written_does_not_happen,
+}
+
+async fn a_record_is_kept_whole(db: Db) {
+    let record = record(AuditEvent::CodeReplay);
+    tell!(db, |tx, record| tx.audit(record));
+    let sql =
+        "SELECT at, event, actor, subject, client_id, client_address, request_id, detail, id = '' FROM audit";
+    let [row] = db.place.dump(sql).await.try_into().unwrap();
+    assert!(
+        row.starts_with(
+            r#"Some(1800000000000) | Some("code_replay") | Some("app") | Some("subject") | Some("app") | "#
+        ),
+        "{row}"
+    );
+    assert!(
+        row.contains(r#" | Some("192.0.2.7") | Some("request") | Some("the code came back") | "#),
+        "{row}"
+    );
+}
+
+async fn a_record_may_know_little(db: Db) {
+    let user = UserId::new(NOW);
+    let actors = [Actor::User(user), Actor::Cli, Actor::System, Actor::Anonymous];
+    for actor in actors {
+        let event = AuditEvent::SignInFailed;
+        let origin = Origin::default();
+        let record = AuditRecord { actor, subject: None, client_id: None, origin, ..record(event) };
+        tell!(db, |tx, record| tx.audit(record));
+    }
+    let rows = db.place.dump("SELECT actor, subject, client_id, request_id FROM audit ORDER BY actor").await;
+    let mut expected = [user.to_string(), "anonymous".into(), "cli".into(), "system".into()]
+        .map(|actor| format!("Some({actor:?}) | None | None | None"));
+    expected.sort();
+    assert_eq!(rows, expected);
+}
+
+async fn records_are_counted_by_event_and_subject(db: Db) {
+    for (event, subject) in [
+        (AuditEvent::SignedIn, Some("ada")),
+        (AuditEvent::SignedIn, Some("ada")),
+        (AuditEvent::SignedIn, Some("bob")),
+        (AuditEvent::SignedIn, None),
+        (AuditEvent::SignedOut, Some("ada")),
+    ] {
+        let record = AuditRecord { subject: subject.map(str::to_owned), ..record(event) };
+        tell!(db, |tx, record| tx.audit(record));
+    }
+    assert_eq!(count(&db, AuditEvent::SignedIn, Some("ada")).await, 2);
+    assert_eq!(count(&db, AuditEvent::SignedIn, None).await, 4);
+    assert_eq!(count(&db, AuditEvent::SignedOut, Some("ada")).await, 1);
+    assert_eq!(count(&db, AuditEvent::SignedOut, Some("bob")).await, 0);
+    assert_eq!(count(&db, AuditEvent::KeyCreated, None).await, 0);
+}
+
+async fn an_action_that_is_undone_leaves_no_record(db: Db) {
+    let record = record(AuditEvent::UserDeactivated);
+    let failed = try_tell!(db, |tx, record| async move {
+        tx.audit(record).await?;
+        Err::<(), _>(StoreError::Conflict("the action failed"))
+    });
+    assert!(failed.is_err());
+    assert_eq!(count(&db, AuditEvent::UserDeactivated, None).await, 0);
+}
+
+async fn an_action_whose_record_cannot_be_written_does_not_happen(db: Db) {
+    let (ada, record) = (a_user(&db, "ada@example.org").await.id, record(AuditEvent::UserDeactivated));
+    db.place.execute("ALTER TABLE audit RENAME TO hidden").await;
+    let outcome = try_tell!(db, |tx, ada, record| async move {
+        tx.set_user_state(*ada, UserState::Deactivated, NOW).await?;
+        tx.audit(record).await
+    });
+    assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().state, UserState::Active);
+}
+
+fn record(event: AuditEvent) -> AuditRecord {
+    AuditRecord {
+        at: NOW,
+        event,
+        actor: Actor::Client(client_id("app")),
+        subject: Some("subject".to_owned()),
+        client_id: Some(client_id("app")),
+        origin: Origin { address: Some("192.0.2.7".to_owned()), request_id: Some("request".to_owned()) },
+        detail: "the code came back",
+    }
+}
+
+async fn count(db: &Db, event: AuditEvent, subject: Option<&'static str>) -> i64 {
+    ask!(db, |r, event, subject| r.audit_count(*event, *subject))
+}

@@ -1,0 +1,129 @@
+//! Migrations.
+
+use idp_store::{MigrationStatus, OpenError};
+
+use crate::given::a_user;
+use crate::harness::{Db, Place};
+
+contract! {
+    a_new_database_lacks_every_migration_until_it_is_migrated,
+    migrating_twice_changes_nothing,
+    two_nodes_migrate_one_database_at_once,
+    a_newer_schema_is_refused,
+    r_26_a_migration_that_was_edited_after_it_ran_is_refused,
+    a_migration_that_failed_leaves_nothing_half_done,
+    r_26_a_landed_migration_is_never_edited,
+}
+
+/// SHA-384 of every migration that has landed. A new one gets a new line; a line is never changed.
+const LANDED: [(i64, &str, &str); 3] = [
+    (
+        1,
+        "accounts",
+        "83e82b79ac95bf3caf1113d08d5e0b20e10294a4027af2a4b66f1e8a22b660e9095f9ad37f48831bf8380729203e3791",
+    ),
+    (
+        2,
+        "openid",
+        "2b955705ea10e0b2d4de1b87faa75247e983c1333eee6fe8a94159f305a8df6a6c1390111f583443f84e386c09f2d2e8",
+    ),
+    (
+        3,
+        "operations",
+        "78662a8e9729efe60ae7b45ffbeab48c4ab62c06b7e03a08883e78948b07f7a51496b52e83f3b54810bbdaf8e5d42c47",
+    ),
+];
+
+async fn a_new_database_lacks_every_migration_until_it_is_migrated(place: Place) {
+    let store = place.open().await;
+    assert_eq!(store.migrations().await.unwrap(), status(false));
+    assert!(matches!(store.require_current().await, Err(OpenError::Behind(3))));
+    store.migrate().await.unwrap();
+    assert_eq!(store.migrations().await.unwrap(), status(true));
+    store.require_current().await.unwrap();
+}
+
+async fn migrating_twice_changes_nothing(db: Db) {
+    a_user(&db, "ada@example.org").await;
+    let before = db.place.everything().await;
+    db.migrate().await.unwrap();
+    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.place.rows("_sqlx_migrations").await, 3);
+}
+
+async fn two_nodes_migrate_one_database_at_once(place: Place) {
+    let mut nodes = Vec::new();
+    for _ in 0..4 {
+        let store = place.open().await;
+        nodes.push(tokio::spawn(async move { store.migrate().await }));
+    }
+    for node in nodes {
+        node.await.unwrap().unwrap();
+    }
+    place.open().await.require_current().await.unwrap();
+    assert_eq!(place.rows("_sqlx_migrations").await, 3);
+    assert_eq!(place.rows("roles").await, 2);
+}
+
+async fn a_newer_schema_is_refused(db: Db) {
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+        SELECT 4000, 'of tomorrow', TRUE, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
+    db.place.execute(newer).await;
+    let before = db.place.everything().await;
+    for refused in [
+        db.migrate().await,
+        db.require_current().await,
+        db.migrations().await.map(drop),
+        db.place.open().await.migrate().await,
+    ] {
+        assert!(matches!(refused, Err(OpenError::Newer(4000))), "{refused:?}");
+    }
+    assert_eq!(db.place.everything().await, before);
+}
+
+async fn r_26_a_migration_that_was_edited_after_it_ran_is_refused(db: Db) {
+    let edited = "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 1) \
+        WHERE version = 2";
+    db.place.execute(edited).await;
+    assert_names_the_second(&db.migrate().await);
+    assert_names_the_second(&db.require_current().await);
+}
+
+fn assert_names_the_second(refused: &Result<(), OpenError>) {
+    let Err(OpenError::Migrate(why)) = refused else { panic!("{refused:?}") };
+    assert!(why.contains('2'), "{why}");
+}
+
+async fn a_migration_that_failed_leaves_nothing_half_done(place: Place) {
+    let store = place.open().await;
+    place.execute("CREATE TABLE grants (in_the_way TEXT)").await;
+    let failed = store.migrate().await;
+    assert!(matches!(failed, Err(OpenError::Migrate(_))), "{failed:?}");
+    assert!(!has_table(&place, "codes").await, "made by the same migration, before it failed");
+    place.execute("DROP TABLE grants").await;
+    store.migrate().await.unwrap();
+    store.require_current().await.unwrap();
+}
+
+async fn r_26_a_landed_migration_is_never_edited(db: Db) {
+    let sql = match db.place.url.starts_with("sqlite:") {
+        true => "SELECT version, lower(hex(checksum)) FROM _sqlx_migrations ORDER BY version",
+        false => "SELECT version, encode(checksum, 'hex') FROM _sqlx_migrations ORDER BY version",
+    };
+    let landed = LANDED.map(|(version, _, checksum)| format!("Some({version}) | Some({checksum:?})"));
+    assert_eq!(db.place.dump(sql).await, landed);
+}
+
+fn status(applied: bool) -> Vec<MigrationStatus> {
+    let one =
+        |(version, name, _): (i64, &str, &str)| MigrationStatus { version, name: name.to_owned(), applied };
+    LANDED.map(one).to_vec()
+}
+
+async fn has_table(place: &Place, table: &str) -> bool {
+    let sql = match place.url.starts_with("sqlite:") {
+        true => format!("SELECT COUNT(*) FROM sqlite_master WHERE name = '{table}'"),
+        false => format!("SELECT COUNT(*) FROM pg_class WHERE relname = '{table}'"),
+    };
+    place.number(&sql).await > 0
+}

@@ -1,0 +1,79 @@
+//! Opening a database.
+
+use std::os::unix::fs::PermissionsExt;
+
+use idp_core::ids::UserId;
+use idp_store::{Engine, OpenError, Store};
+
+use crate::given::{NOW, a_user};
+use crate::harness::{Db, Place, sqlite};
+
+contract! {
+    a_store_knows_its_engine,
+    two_nodes_open_one_new_database_at_once,
+    what_is_no_database_is_refused_without_repeating_a_password,
+}
+contract! { sqlite:
+    ls_08_a_new_file_and_its_companions_are_readable_by_their_owner_only,
+    a_file_is_in_write_ahead_mode,
+    a_folder_that_is_not_there_is_refused,
+}
+contract! { postgres: a_server_that_is_not_there_is_refused }
+
+async fn a_store_knows_its_engine(db: Db) {
+    assert_eq!(db.engine(), db.place.engine);
+    assert_eq!(db.engine() == Engine::Sqlite, db.place.url.starts_with("sqlite:"));
+}
+
+async fn two_nodes_open_one_new_database_at_once(place: Place) {
+    let nodes: Vec<_> = (0..8)
+        .map(|_| {
+            let place = place.clone();
+            tokio::spawn(async move { Store::open(&place.url, 2).await.map(drop) })
+        })
+        .collect();
+    for node in nodes {
+        node.await.unwrap().unwrap();
+    }
+}
+
+async fn what_is_no_database_is_refused_without_repeating_a_password(_place: Place) {
+    for url in ["", "mysql://ada:hunter2@db/idp", "idp.db", "hunter2", "postgres://ada:hunter2@[::1/idp"] {
+        let Err(refused) = Store::open(url, 1).await else { panic!("{url} was opened") };
+        assert!(matches!(refused, OpenError::Url(_)), "{url}: {refused:?}");
+        let said = refused.to_string();
+        assert!(said.contains("is not a database URL") && !said.contains("ada:"), "{said}");
+    }
+}
+
+async fn ls_08_a_new_file_and_its_companions_are_readable_by_their_owner_only(place: Place) {
+    let store = place.open().await;
+    store.migrate().await.unwrap();
+    a_user(&store, "ada@example.org").await;
+    let mut files = 0;
+    for file in std::fs::read_dir(sqlite::file(&place.url).parent().unwrap()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+        files += 1;
+    }
+    assert_eq!(files, 3, "database, log and index of the log");
+}
+
+async fn a_file_is_in_write_ahead_mode(db: Db) {
+    assert_eq!(db.place.dump("PRAGMA journal_mode").await, [r#"Some("wal")"#]);
+}
+
+async fn a_folder_that_is_not_there_is_refused(place: Place) {
+    let url = place.url.replace("idp.db", "nowhere/idp.db");
+    assert!(matches!(Store::open(&url, 1).await.err(), Some(OpenError::Connect(_))));
+}
+
+async fn a_server_that_is_not_there_is_refused(place: Place) {
+    let nowhere = Store::open("postgres://nobody@127.0.0.1:1/idp", 1).await;
+    assert!(matches!(nowhere.err(), Some(OpenError::Connect(_))));
+    let no_such_name = Store::open(&format!("{}_not", place.url), 1).await;
+    assert!(matches!(no_such_name.err(), Some(OpenError::Connect(_))));
+    let store = place.open().await;
+    let id = UserId::new(NOW);
+    assert!(try_ask!(store, |r, id| r.user(*id)).is_err(), "there is no schema yet, and no panic");
+}

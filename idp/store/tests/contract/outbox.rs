@@ -1,0 +1,135 @@
+//! Mail on its way.
+
+use std::time::Duration;
+
+use idp_core::ids::MailId;
+use idp_core::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
+use idp_core::user::FullName;
+use idp_store::{Mail, MailKind, Store};
+
+use crate::given::{NOW, after, email};
+use crate::harness::Db;
+
+contract! {
+    every_kind_of_mail_reads_back_as_it_was_written,
+    the_mail_that_is_due_longest_comes_first_and_none_before_its_time,
+    a_claimed_mail_is_nobody_elses_until_the_lease_ends,
+    a_mail_handed_over_is_forgotten,
+    a_postponed_mail_comes_again_later,
+    a_mail_is_given_up_after_a_day,
+    r_13_parallel_senders_never_get_the_same_mail,
+}
+
+const LEASE: Duration = MINUTE;
+
+async fn every_kind_of_mail_reads_back_as_it_was_written(db: Db) {
+    for (kind, minutes) in MailKind::ALL.into_iter().zip([None, Some(15), Some(i64::MAX), Some(0)]) {
+        let written = Mail { kind, minutes, ..mail(NOW) };
+        tell!(db, |tx, written| tx.enqueue_mail(written));
+        let claimed = claim(&db, NOW).await.unwrap();
+        assert_eq!(claimed, Mail { attempts: 1, ..written });
+    }
+    assert_eq!(waiting(&db).await, 4);
+}
+
+async fn the_mail_that_is_due_longest_comes_first_and_none_before_its_time(db: Db) {
+    let (third, first, second) = (
+        enqueue(&db, after(SECOND * 3)).await,
+        enqueue(&db, after(SECOND)).await,
+        enqueue(&db, after(SECOND * 2)).await,
+    );
+    assert_eq!(claim(&db, NOW).await, None);
+    let now = after(SECOND * 2);
+    assert_eq!(claim(&db, now).await.unwrap().id, first);
+    assert_eq!(claim(&db, now).await.unwrap().id, second);
+    assert_eq!(claim(&db, now).await, None);
+    assert_eq!(claim(&db, after(SECOND * 3)).await.unwrap().id, third);
+}
+
+async fn a_claimed_mail_is_nobody_elses_until_the_lease_ends(db: Db) {
+    let id = enqueue(&db, NOW).await;
+    assert_eq!(claim(&db, NOW).await.unwrap().attempts, 1);
+    assert_eq!(claim(&db, after(LEASE - SECOND)).await, None);
+    let again = claim(&db, after(LEASE)).await.unwrap();
+    assert_eq!((again.id, again.attempts), (id, 2), "its sender died");
+}
+
+async fn a_mail_handed_over_is_forgotten(db: Db) {
+    let (id, other) = (enqueue(&db, NOW).await, enqueue(&db, NOW).await);
+    tell!(db, |tx, id| tx.delete_mail(*id));
+    tell!(db, |tx, id| tx.delete_mail(*id));
+    assert_eq!(waiting(&db).await, 1);
+    assert_eq!(claim(&db, NOW).await.unwrap().id, other);
+}
+
+async fn a_postponed_mail_comes_again_later(db: Db) {
+    let (id, later) = (enqueue(&db, NOW).await, after(HOUR));
+    claim(&db, NOW).await;
+    assert!(tell!(db, |tx, id, later| tx.postpone_mail(*id, *later)));
+    assert_eq!(claim(&db, after(HOUR - SECOND)).await, None);
+    assert_eq!(claim(&db, later).await.unwrap().attempts, 2);
+}
+
+async fn a_mail_is_given_up_after_a_day(db: Db) {
+    let (id, other) = (enqueue(&db, NOW).await, enqueue(&db, NOW).await);
+    let (last, too_late) = (after(DAY - SECOND), after(DAY));
+    assert!(tell!(db, |tx, id, last| tx.postpone_mail(*id, *last)));
+    assert!(!tell!(db, |tx, id, too_late| tx.postpone_mail(*id, *too_late)));
+    assert_eq!(waiting(&db).await, 1);
+    assert!(!tell!(db, |tx, id, last| tx.postpone_mail(*id, *last)), "it is forgotten");
+    assert_eq!(claim(&db, NOW).await.unwrap().id, other);
+}
+
+async fn r_13_parallel_senders_never_get_the_same_mail(db: Db) {
+    let mut enqueued = Vec::new();
+    for _ in 0..30 {
+        enqueued.push(enqueue(&db, NOW).await);
+    }
+    let senders: Vec<_> = (0..8).map(|_| tokio::spawn(send_some(db.store.clone()))).collect();
+    let mut sent = Vec::new();
+    for sender in senders {
+        sent.extend(sender.await.unwrap());
+    }
+    // Senders that met got nothing at that moment: what they left over is still there.
+    while let Some(mail) = claim(&db, NOW).await {
+        sent.push(mail.id);
+    }
+    enqueued.sort();
+    sent.sort();
+    assert_eq!(sent, enqueued, "each mail once");
+}
+
+async fn send_some(store: Store) -> Vec<MailId> {
+    let mut sent = Vec::new();
+    for _ in 0..10 {
+        sent.extend(claim(&store, NOW).await.map(|mail| mail.id));
+    }
+    sent
+}
+
+fn mail(created_at: Timestamp) -> Mail {
+    Mail {
+        id: MailId::new(created_at),
+        kind: MailKind::Welcome,
+        recipient: email("ada@example.org"),
+        name: FullName::parse("Ada Lovelace").unwrap(),
+        subject: "a user's id".to_owned(),
+        minutes: None,
+        created_at,
+        attempts: 0,
+    }
+}
+
+async fn enqueue(db: &Db, due: Timestamp) -> MailId {
+    let mail = mail(due);
+    tell!(db, |tx, mail| tx.enqueue_mail(mail));
+    mail.id
+}
+
+async fn claim(store: &Store, now: Timestamp) -> Option<Mail> {
+    tell!(store, |tx, now| tx.claim_mail(LEASE, *now))
+}
+
+async fn waiting(db: &Db) -> i64 {
+    ask!(db, |r| r.mails_waiting())
+}

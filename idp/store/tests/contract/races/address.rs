@@ -1,0 +1,79 @@
+//! Parallel registrations of one address in different letters: it gets one owner, and nobody an error.
+
+use idp_core::user::User;
+use idp_store::{Activation, Store};
+
+use super::{CALLERS, Got, line_up, report, rounds, wide, winners};
+use crate::given::{NOW, an_attempt, new_user};
+use crate::harness::Db;
+
+contract! {
+    r_05_of_fifty_attempts_for_one_address_registered_and_activated_at_once_one_gets_it,
+    r_05_of_fifty_attempts_for_one_address_activated_at_once_one_gets_it,
+    r_05_of_fifty_accounts_made_at_once_for_one_address_one_is_made,
+}
+
+async fn r_05_of_fifty_attempts_for_one_address_registered_and_activated_at_once_one_gets_it(db: Db) {
+    let store = wide(&db).await;
+    for round in 0..rounds() {
+        let register = |caller| {
+            let (store, address) = (store.clone(), address(round, caller));
+            async move {
+                let attempt = an_attempt(&store, &address, NOW).await.id;
+                activate(store, attempt).await
+            }
+        };
+        assert_eq!(winners(&line_up(CALLERS, register).go().await), 1, "round {round}");
+    }
+    assert_eq!(db.place.rows("users").await, rounds() as i64);
+    report(&db, "r_05 registration and activation of one address");
+}
+
+async fn r_05_of_fifty_attempts_for_one_address_activated_at_once_one_gets_it(db: Db) {
+    let store = wide(&db).await;
+    for round in 0..rounds() {
+        let mut attempts = Vec::new();
+        for caller in 0..CALLERS {
+            attempts.push(an_attempt(&store, &address(round, caller), NOW).await.id);
+        }
+        let got = line_up(CALLERS, |caller| activate(store.clone(), attempts[caller])).go().await;
+        assert_eq!(winners(&got), 1, "round {round}");
+    }
+    assert_eq!(db.place.rows("users").await, rounds() as i64);
+    report(&db, "r_05 activation of attempts for one address");
+}
+
+async fn r_05_of_fifty_accounts_made_at_once_for_one_address_one_is_made(db: Db) {
+    let store = wide(&db).await;
+    for round in 0..rounds() {
+        let make = |caller| {
+            let (store, user): (Store, User) = (store.clone(), new_user(&address(round, caller)));
+            async move {
+                match tell!(store, |tx, user| tx.insert_user(user, None)) {
+                    true => Got::It,
+                    false => Got::Refused,
+                }
+            }
+        };
+        assert_eq!(winners(&line_up(CALLERS, make).go().await), 1, "round {round}");
+    }
+    assert_eq!(db.place.rows("users").await, rounds() as i64);
+    report(&db, "r_05 making an account for one address");
+}
+
+/// One address a round, in letters that differ from caller to caller.
+fn address(round: usize, caller: usize) -> String {
+    let vary = |(place, sign): (usize, char)| match caller >> place & 1 {
+        1 => sign.to_ascii_uppercase(),
+        _ => sign,
+    };
+    format!("{}{round}@example.org", "lovelace".chars().enumerate().map(vary).collect::<String>())
+}
+
+async fn activate(store: Store, attempt: idp_core::ids::RegistrationId) -> Got {
+    match tell!(store, |tx, attempt| tx.activate(*attempt, NOW)) {
+        Activation::Activated(..) => Got::It,
+        Activation::AlreadyUsed => Got::Refused,
+        Activation::Unknown => panic!("an attempt that was made is not unknown"),
+    }
+}

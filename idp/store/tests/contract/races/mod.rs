@@ -1,0 +1,84 @@
+//! Many at once: of what may happen once, exactly one caller gets it, in every round.
+//!
+//! The server does each of these in one write; so do the tests.
+
+mod address;
+mod code;
+mod link;
+mod refresh;
+mod throttle;
+pub(crate) mod two_processes;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use idp_store::Store;
+use tokio::sync::Barrier;
+use tokio::task::JoinHandle;
+
+use crate::harness::Db;
+
+/// How many run at once.
+pub(crate) const CALLERS: usize = 50;
+
+/// Rounds of each race: 20, or 1,000 for the proof.
+pub(crate) fn rounds() -> usize {
+    if crate::harness::is_proof() { 1_000 } else { 20 }
+}
+
+/// What a caller got: the thing, or a refusal. Anything else is a failure of the test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    It,
+    Refused,
+}
+
+/// A store with a connection for every caller, so that they meet in the database and not in front of it.
+async fn wide(db: &Db) -> Store {
+    db.place.open_with(CALLERS as u32).await
+}
+
+/// Tasks that wait for the word.
+pub(crate) struct LineUp<T> {
+    word: Arc<Barrier>,
+    tasks: Vec<JoinHandle<T>>,
+}
+
+/// Lines up `callers` tasks.
+pub(crate) fn line_up<F, T>(callers: usize, caller: impl Fn(usize) -> F) -> LineUp<T>
+where
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    let word = Arc::new(Barrier::new(callers + 1));
+    let begin = |number| {
+        let (word, call) = (word.clone(), caller(number));
+        tokio::spawn(async move {
+            word.wait().await;
+            call.await
+        })
+    };
+    let tasks = (0..callers).map(begin).collect();
+    LineUp { word, tasks }
+}
+
+impl<T> LineUp<T> {
+    /// Lets them all go at the same moment, and answers what they got.
+    pub(crate) async fn go(self) -> Vec<T> {
+        self.word.wait().await;
+        let mut got = Vec::with_capacity(self.tasks.len());
+        for task in self.tasks {
+            got.push(task.await.unwrap());
+        }
+        got
+    }
+}
+
+pub(crate) fn winners(got: &[Got]) -> usize {
+    got.iter().filter(|got| **got == Got::It).count()
+}
+
+fn report(db: &Db, what: &str) {
+    let (rounds, engine) = (rounds(), db.engine());
+    println!("proof: {what}, {CALLERS} at once on {engine:?}: {rounds} rounds, one success in each");
+}

@@ -1,0 +1,86 @@
+//! Roles and groups.
+
+use idp_core::ids::UserId;
+use idp_store::Role;
+
+use crate::given::{NOW, a_user};
+use crate::harness::Db;
+
+contract! {
+    the_built_in_roles_are_admin_and_user,
+    a_role_is_granted_and_revoked_once_each,
+    an_unknown_role_or_person_gets_nothing,
+    a_person_has_the_roles_of_their_groups,
+}
+
+async fn the_built_in_roles_are_admin_and_user(db: Db) {
+    let roles = ask!(db, |r| r.roles());
+    let named = |name: &str, description: &str| Role {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        built_in: true,
+    };
+    assert_eq!(
+        roles,
+        [named("admin", "Manages users, applications and roles"), named("user", "Every account has it")]
+    );
+}
+
+async fn a_role_is_granted_and_revoked_once_each(db: Db) {
+    let ada = a_user(&db, "ada@example.org").await.id;
+    let bob = a_user(&db, "bob@example.org").await.id;
+    assert_eq!(roles_of(&db, ada).await, [""; 0]);
+    assert!(
+        grant(&db, ada, "user").await && grant(&db, ada, "admin").await && grant(&db, bob, "admin").await
+    );
+    assert!(!grant(&db, ada, "admin").await, "she has it");
+    assert_eq!(roles_of(&db, ada).await, ["admin", "user"]);
+    assert!(revoke(&db, ada, "admin").await);
+    assert!(!revoke(&db, ada, "admin").await);
+    assert_eq!(roles_of(&db, ada).await, ["user"]);
+    assert_eq!(roles_of(&db, bob).await, ["admin"], "nobody else is touched");
+}
+
+async fn an_unknown_role_or_person_gets_nothing(db: Db) {
+    let (ada, nobody) = (a_user(&db, "ada@example.org").await.id, UserId::new(NOW));
+    let before = db.place.everything().await;
+    for role in ["", "Admin", "admin ", "adm%", "_ser"] {
+        assert!(!grant(&db, ada, role).await && !revoke(&db, ada, role).await, "{role}");
+    }
+    assert!(try_tell!(db, |tx, nobody| tx.grant_role(*nobody, "user")).is_err());
+    assert!(!revoke(&db, nobody, "user").await);
+    assert!(roles_of(&db, nobody).await.is_empty());
+    assert_eq!(db.place.everything().await, before);
+}
+
+async fn a_person_has_the_roles_of_their_groups(db: Db) {
+    let ada = a_user(&db, "ada@example.org").await.id;
+    let bob = a_user(&db, "bob@example.org").await.id;
+    for sql in [
+        "INSERT INTO roles VALUES ('r1', 'auditor', '', FALSE), ('r2', 'printer', '', FALSE)",
+        "INSERT INTO groups VALUES ('g1', 'office', ''), ('g2', 'cellar', '')",
+        "INSERT INTO group_roles VALUES ('g1', 'r1'), ('g2', 'r2')",
+        "INSERT INTO group_roles SELECT 'g1', id FROM roles WHERE name = 'user'",
+        &format!("INSERT INTO user_groups VALUES ('{ada}', 'g1'), ('{bob}', 'g2')"),
+    ] {
+        db.place.execute(sql).await;
+    }
+    grant(&db, ada, "user").await;
+    assert_eq!(roles_of(&db, ada).await, ["auditor", "user"], "each role once, wherever it comes from");
+    assert_eq!(roles_of(&db, bob).await, ["printer"]);
+    assert!(!revoke(&db, ada, "auditor").await, "it is the group's, not hers");
+}
+
+async fn roles_of(db: &Db, user: UserId) -> Vec<String> {
+    ask!(db, |r, user| r.roles_of(*user))
+}
+
+async fn grant(db: &Db, user: UserId, role: &str) -> bool {
+    let role = role.to_owned();
+    tell!(db, |tx, user, role| tx.grant_role(*user, role))
+}
+
+async fn revoke(db: &Db, user: UserId, role: &str) -> bool {
+    let role = role.to_owned();
+    tell!(db, |tx, user, role| tx.revoke_role(*user, role))
+}

@@ -1,0 +1,156 @@
+//! Counted tries.
+
+use idp_core::account::throttle::{ACCOUNT, Limits, NETWORK, Reservation};
+use idp_core::ids::UserId;
+use idp_core::time::{HOUR, MINUTE, Timestamp};
+use idp_store::Counted;
+
+use crate::given::{NOW, a_user, after, new_digest};
+use crate::harness::Db;
+
+contract! {
+    lg_06_the_tenth_wrong_try_locks_for_a_quarter_of_an_hour,
+    lg_06_after_a_hundred_tries_in_a_row_no_time_helps,
+    a_refused_try_is_not_counted,
+    a_refund_takes_back_one_try_and_a_lock,
+    an_administrator_clears_a_count,
+    lg_09_a_network_has_its_own_limits_and_its_own_count,
+    every_thing_counted_has_its_own_count,
+    the_owner_is_told_once_about_a_lock,
+    what_is_stored_shows_no_address,
+}
+
+async fn lg_06_the_tenth_wrong_try_locks_for_a_quarter_of_an_hour(db: Db) {
+    let (ada, until) = (account("ada@example.org"), after(MINUTE * 15));
+    for _ in 0..9 {
+        assert_eq!(reserve(&db, &ada, &ACCOUNT, NOW).await, GRANTED);
+    }
+    let last = Reservation::Granted { locks_until: Some(until) };
+    assert_eq!(reserve(&db, &ada, &ACCOUNT, NOW).await, last);
+    assert_eq!(reserve(&db, &ada, &ACCOUNT, NOW).await, Reservation::Locked { until });
+    let count = ask!(db, |r, ada| r.throttle(ada)).unwrap();
+    assert_eq!((count.in_a_row, count.locks, count.locked_until), (10, 1, Some(until)));
+    assert_eq!(reserve(&db, &ada, &ACCOUNT, until).await, GRANTED);
+}
+
+async fn lg_06_after_a_hundred_tries_in_a_row_no_time_helps(db: Db) {
+    let (ada, mut now) = (account("ada@example.org"), NOW);
+    for _ in 0..100 {
+        if let Reservation::Granted { locks_until: Some(until) } = reserve(&db, &ada, &ACCOUNT, now).await {
+            now = until;
+        }
+    }
+    assert_eq!(reserve(&db, &ada, &ACCOUNT, now.plus(HOUR * 24 * 365)).await, Reservation::Closed);
+}
+
+async fn a_refused_try_is_not_counted(db: Db) {
+    let ada = account("ada@example.org");
+    for _ in 0..10 {
+        reserve(&db, &ada, &ACCOUNT, NOW).await;
+    }
+    let before = db.place.everything().await;
+    reserve(&db, &ada, &ACCOUNT, NOW).await;
+    assert_eq!(db.place.everything().await, before);
+}
+
+async fn a_refund_takes_back_one_try_and_a_lock(db: Db) {
+    let network = Counted::Network("192.0.2.7".to_owned());
+    for _ in 0..5 {
+        reserve(&db, &network, &NETWORK, NOW).await;
+    }
+    tell!(db, |tx, network| tx.refund(network, NOW));
+    let count = ask!(db, |r, network| r.throttle(network)).unwrap();
+    assert_eq!((count.failures, count.in_a_row), (4, 4));
+    let few = Limits { tries: 5, ..NETWORK };
+    assert!(matches!(reserve(&db, &network, &few, NOW).await, Reservation::Granted { locks_until: Some(_) }));
+    tell!(db, |tx, network| tx.refund(network, NOW));
+    assert_eq!(reserve(&db, &network, &few, NOW).await, GRANTED, "the try that locked was right");
+}
+
+async fn an_administrator_clears_a_count(db: Db) {
+    let (ada, bob) = (account("ada@example.org"), account("bob@example.org"));
+    for counted in [&ada, &bob] {
+        for _ in 0..10 {
+            reserve(&db, counted, &ACCOUNT, NOW).await;
+        }
+    }
+    tell!(db, |tx, ada| tx.clear_throttle(ada));
+    assert_eq!(ask!(db, |r, ada| r.throttle(ada)), None);
+    assert_eq!(reserve(&db, &ada, &ACCOUNT, NOW).await, GRANTED);
+    assert!(matches!(reserve(&db, &bob, &ACCOUNT, NOW).await, Reservation::Locked { .. }));
+}
+
+async fn lg_09_a_network_has_its_own_limits_and_its_own_count(db: Db) {
+    let network = Counted::Network("2001:db8::/64".to_owned());
+    for _ in 0..49 {
+        assert_eq!(reserve(&db, &network, &NETWORK, NOW).await, GRANTED);
+    }
+    let last = reserve(&db, &network, &NETWORK, NOW).await;
+    assert_eq!(last, Reservation::Granted { locks_until: Some(after(MINUTE * 15)) });
+    assert!(matches!(reserve(&db, &network, &NETWORK, NOW).await, Reservation::Locked { .. }));
+    let other = Counted::Network("2001:db8:0:1::/64".to_owned());
+    assert_eq!(reserve(&db, &other, &NETWORK, NOW).await, GRANTED);
+    assert_eq!(reserve(&db, &account("ada@example.org"), &ACCOUNT, NOW).await, GRANTED);
+}
+
+async fn every_thing_counted_has_its_own_count(db: Db) {
+    let (ada, bob) = (a_user(&db, "ada@example.org").await.id, UserId::new(NOW));
+    let (here, there, text) = (new_digest(), new_digest(), "ada@example.org".to_owned());
+    let all = [
+        Counted::Account { email_key: text.clone(), exists: true },
+        Counted::Account { email_key: "bob@example.org".to_owned(), exists: true },
+        Counted::KnownBrowser(ada, here.clone()),
+        Counted::KnownBrowser(ada, there.clone()),
+        Counted::KnownBrowser(bob, here),
+        Counted::Network(text.clone()),
+        Counted::Mail(text.clone()),
+    ];
+    for (tries, counted) in all.iter().enumerate() {
+        for _ in 0..=tries {
+            reserve(&db, counted, &NETWORK, NOW).await;
+        }
+    }
+    for (tries, counted) in all.iter().enumerate() {
+        let failures = ask!(db, |r, counted| r.throttle(counted)).unwrap().failures;
+        assert_eq!(failures, tries as i64 + 1, "{counted:?}");
+    }
+    let now_known_as_unknown = Counted::Account { email_key: text, exists: false };
+    assert_eq!(ask!(db, |r, now_known_as_unknown| r.throttle(now_known_as_unknown)).unwrap().failures, 1);
+}
+
+async fn the_owner_is_told_once_about_a_lock(db: Db) {
+    let (ada, bob) = (account("ada@example.org"), account("bob@example.org"));
+    assert!(!tell_once(&db, &ada).await, "nothing was counted, there is nothing to tell");
+    reserve(&db, &ada, &ACCOUNT, NOW).await;
+    reserve(&db, &bob, &ACCOUNT, NOW).await;
+    assert!(tell_once(&db, &ada).await);
+    assert!(!tell_once(&db, &ada).await);
+    reserve(&db, &ada, &ACCOUNT, NOW).await;
+    assert!(!tell_once(&db, &ada).await, "further tries tell nothing new");
+    assert!(tell_once(&db, &bob).await);
+    tell!(db, |tx, ada| tx.clear_throttle(ada));
+    reserve(&db, &ada, &ACCOUNT, NOW).await;
+    assert!(tell_once(&db, &ada).await, "a cleared count begins anew");
+}
+
+async fn what_is_stored_shows_no_address(db: Db) {
+    reserve(&db, &account("ada@example.org"), &ACCOUNT, NOW).await;
+    reserve(&db, &Counted::Mail("ada@example.org".to_owned()), &ACCOUNT, NOW).await;
+    let rows = db.place.dump("SELECT * FROM throttles").await;
+    assert_eq!(rows.len(), 2);
+    assert!(!rows.concat().contains("ada"), "{rows:?}");
+}
+
+const GRANTED: Reservation = Reservation::Granted { locks_until: None };
+
+fn account(address: &str) -> Counted {
+    Counted::Account { email_key: address.to_owned(), exists: true }
+}
+
+async fn reserve(db: &Db, counted: &Counted, limits: &Limits, now: Timestamp) -> Reservation {
+    tell!(db, |tx, counted, limits, now| tx.reserve(counted, limits, *now))
+}
+
+async fn tell_once(db: &Db, counted: &Counted) -> bool {
+    tell!(db, |tx, counted| tx.tell_once(counted))
+}

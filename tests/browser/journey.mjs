@@ -1,0 +1,60 @@
+// The whole way: from the example client through registration and back, and out again.
+import { check, control, heading, mouse, story, tell, until, visitor } from "./lib.mjs";
+import { keyboard } from "./keyboard.mjs";
+import { complaintsOfAxe } from "./judge.mjs";
+
+const hands = story.hands === "keyboard" ? keyboard : mouse;
+const scripts = story.javascript ?? true;
+const email = "ada@example.org";
+
+await tell(async (browser) => {
+  const page = await visitor(browser, { javaScriptEnabled: scripts });
+
+  await page.goto(story.example);
+  await hands.press(page, "Sign in");
+  await heading(page, "Sign in");
+  check((await page.locator("main").innerText()).includes("Example application"), "sign-in does not name the application");
+  await hands.press(page, "Create an account");
+  await heading(page, "Create an account");
+  await hands.fill(page, "Full name", "Ada Lovelace");
+  await hands.fill(page, "E-mail", email);
+  await hands.fill(page, "Password", story.password);
+  await hands.fill(page, "Confirm password", story.password);
+  await hands.press(page, "Create account");
+  await heading(page, "Check your mail");
+
+  await hands.press(page, "Open the mailbox");
+  const arrived = () => control(page, "Open the link").isVisible();
+  await until(async () => (await arrived()) || (await page.reload(), false), "the activation mail");
+  await hands.press(page, "Open the link");
+  await heading(page, "Activate your account");
+  await hands.press(page, "Activate account");
+  await heading(page, "Your account is active");
+  await hands.press(page, "Continue to Example application");
+
+  await heading(page, "Sign in");
+  await hands.fill(page, "E-mail", email);
+  await hands.fill(page, "Password", story.password);
+  await hands.press(page, "Sign in");
+  await heading(page, "Allow access?");
+  await hands.press(page, "Allow");
+
+  await heading(page, "You are signed in");
+  const status = page.getByRole("status");
+  check((await status.innerText()) === "The ID token is verified.", "the ID token is not verified");
+  const claims = await page.getByRole("table").innerText();
+  for (const claim of [story.issuer, "nonce", "at_hash"]) check(claims.includes(claim), `no ${claim} in ${claims}`);
+  if (scripts) check((await complaintsOfAxe(page)).join("\n") === "", "axe does not like the example client");
+  await hands.press(page, "Refresh tokens");
+  await page.getByText("The tokens are refreshed.").waitFor();
+  await hands.press(page, "Call userinfo");
+  await page.getByText("Userinfo has answered.").waitFor();
+  const userinfo = JSON.parse(await page.getByRole("region", { name: "Userinfo", exact: true }).innerText());
+  check(userinfo.name === "Ada Lovelace" && userinfo.email === email && userinfo.email_verified, JSON.stringify(userinfo));
+
+  await hands.press(page, "Sign out");
+  await heading(page, "You are signed out");
+  check(page.url().startsWith(`${story.example}/signed-out`), page.url());
+  await hands.press(page, "Sign in again");
+  await heading(page, "Sign in");
+});

@@ -1,0 +1,76 @@
+// What is demanded of every page (ux.md §2.1 and §2.2), in whatever state it is shown.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { check, complaints, shot } from "./lib.mjs";
+import * as rules from "./rules.mjs";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"];
+const BUDGET = { requests: 6, bytes: 45 * 1024, shift: 0.02 };
+
+/// What axe-core finds wrong, one line each.
+export async function complaintsOfAxe(page) {
+  if (!(await page.evaluate("'axe' in window"))) await page.evaluate(AXE);
+  const { violations } = await page.evaluate((values) => axe.run({ runOnly: { type: "tag", values } }), TAGS);
+  return violations.flatMap(({ id, nodes }) => nodes.map((node) => `axe ${id}: ${node.html} ${node.failureSummary}`));
+}
+
+/// Notes what each page costs somebody who comes for the first time.
+export async function countCosts(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Network.enable");
+  await session.send("Network.setCacheDisabled", { cacheDisabled: true });
+  page.on("request", (request) => {
+    if (request.isNavigationRequest() && request.frame() === page.mainFrame()) page.parts = [];
+    page.parts.push(request);
+  });
+}
+
+async function overBudget(page) {
+  const found = [];
+  const bytes = { all: 0 };
+  for (const request of page.parts) {
+    const { url, type } = { url: request.url(), type: request.resourceType() };
+    if (new URL(url).origin !== new URL(page.url()).origin) found.push(`foreign origin: ${url}`);
+    const response = await request.response();
+    const text = ["document", "stylesheet", "script"].includes(type);
+    if (text && !["gzip", "br"].includes(response.headers()["content-encoding"])) found.push(`not compressed: ${url}`);
+    const { responseBodySize, responseHeadersSize } = await request.sizes();
+    bytes.all += responseBodySize + responseHeadersSize;
+  }
+  if (page.parts.length > BUDGET.requests) found.push(`${page.parts.length} requests`);
+  if (bytes.all > BUDGET.bytes) found.push(`${bytes.all} bytes`);
+  const shift = await page.evaluate(rules.layoutShift);
+  if (shift > BUDGET.shift) found.push(`layout shift ${shift}`);
+  costs.push(bytes.all);
+  return found;
+}
+const costs = [];
+
+/// What the dearest page cost.
+export const dearest = () => `${costs.length} pages and states, the dearest ${Math.max(...costs)} bytes`;
+
+/// Judges the page as it stands, in both themes and widths, and takes its pictures.
+export async function judge(page, name) {
+  await page.waitForLoadState();
+  const found = [...(await overBudget(page)), ...(await page.evaluate(rules.brokenRules))];
+  for (const [width, height] of [[320, 256], [320, 640], [1280, 800]]) {
+    await page.setViewportSize({ width, height });
+    found.push(...(await page.evaluate(rules.overflow)).map((text) => `at ${width} px, ${text}`));
+    found.push(...(await page.evaluate(rules.smallTargets)).map((text) => `at ${width} px, ${text}`));
+    await page.evaluate(rules.spaceText, true);
+    found.push(...(await page.evaluate(rules.overflow)).map((text) => `at ${width} px, text spaced out, ${text}`));
+    await page.evaluate(rules.spaceText, false);
+  }
+  for (const [width, height] of [[1280, 800], [360, 740]]) {
+    await page.setViewportSize({ width, height });
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      found.push(...(await complaintsOfAxe(page)).map((text) => `${colorScheme} at ${width} px: ${text}`));
+      await page.screenshot({ path: shot(`${name}-${width}-${colorScheme}`), fullPage: true });
+    }
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize({ width: 1280, height: 800 });
+  complaints.push(...new Set(found.map((text) => `${name}: ${text}`)));
+}

@@ -1,0 +1,103 @@
+// What the browser stories share: a browser that reports every complaint, and a person's hands.
+import { existsSync, mkdirSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+/// What the Rust side of the story tells: URLs, the password, what to vary.
+export const story = JSON.parse(process.env.STORY);
+
+/// Everything that went wrong without stopping the page: any line fails the story.
+export const complaints = [];
+
+// A script that hangs is stopped before its reader loses patience.
+setTimeout(() => { console.error("the story takes too long"); process.exit(2); }, 280_000).unref();
+
+const SHOTS = new URL("../../build/screenshots/", import.meta.url).pathname;
+mkdirSync(SHOTS, { recursive: true });
+export const shot = (name) => `${SHOTS}${name}.png`;
+
+export function check(holds, what) {
+  if (!holds) throw new Error(what);
+}
+
+/// Starts Chromium as it comes out of the box, and throws it away at the end of the story.
+export async function tell(tale, ...moreArgs) {
+  const installed = process.env.IDP_TEST_CHROMIUM ?? "/usr/bin/chromium";
+  check(existsSync(installed), `no Chromium at ${installed}`);
+  const quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+  const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", ...quiet, ...moreArgs];
+  const browser = await chromium.launch({ executablePath: installed, args });
+  try {
+    await tale(browser);
+  } catch (error) {
+    for (const page of browser.contexts().flatMap((context) => context.pages())) {
+      await page.screenshot({ path: shot("failure") });
+      console.error(`open: ${page.url()}\n${await page.locator("body").innerText()}\n${complaints.join("\n")}`);
+    }
+    throw error;
+  } finally {
+    await browser.close();
+  }
+  check(complaints.length === 0, `the browser complained:\n${complaints.join("\n")}`);
+}
+
+/// A fresh profile with one page.
+export async function visitor(browser, options = {}) {
+  const defaults = { viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", locale: "en-GB" };
+  const context = await browser.newContext({ ...defaults, ...options });
+  context.setDefaultTimeout(15_000);
+  await context.exposeBinding("complain", (_, text) => complaints.push(text));
+  await context.addInitScript(() => document.addEventListener("securitypolicyviolation", (event) =>
+    window.complain(`${location.href}: ${event.violatedDirective} stops ${event.blockedURI}`)));
+  const page = await context.newPage();
+  listen(page);
+  return page;
+}
+
+function listen(page) {
+  const complain = (text) => complaints.push(`${page.url()}: ${text}`);
+  page.on("pageerror", (error) => complain(error));
+  page.on("console", (message) => {
+    // A page with an error status is reported as well; those are wanted. Parts of pages are watched below.
+    const wanted = message.text().startsWith("Failed to load resource");
+    if (["error", "warning"].includes(message.type()) && !wanted) complain(message.text());
+  });
+  page.on("response", (response) => {
+    const part = !response.request().isNavigationRequest();
+    if (part && response.status() >= 400) complain(`${response.status()} ${response.url()}`);
+  });
+}
+
+/// Asks the desk of the Rust side.
+export async function desk(path, method = "POST") {
+  const answer = await fetch(story.desk + path, { method });
+  check(answer.ok, `desk ${path}: ${answer.status}`);
+  return method === "GET" ? answer.json() : null;
+}
+
+/// Tries until it holds. What the server does in its own time has no event a browser could wait for.
+export async function until(holds, what) {
+  for (let tries = 0; tries < 200; tries++) {
+    if (await holds()) return;
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  throw new Error(`never: ${what}`);
+}
+
+/// A mouse for pressing, a keyboard for typing.
+export const mouse = {
+  async fill(page, label, text) {
+    await page.getByLabel(label, { exact: true }).fill(text);
+  },
+  async press(page, name) {
+    await control(page, name).click();
+  },
+};
+
+/// Marks around inserted names keep their writing direction to themselves; nobody sees them.
+export const unmarked = (text) => text.replace(/[\u2068\u2069]/g, "");
+const exactly = (text) => new RegExp(`^${text.replace(/[.?+]/g, "\\$&").replaceAll(" ", "[\u2068\u2069 ]+")}[\u2068\u2069]*$`);
+
+export const control = (page, name) =>
+  page.getByRole("button", { name: exactly(name) }).or(page.getByRole("link", { name: exactly(name) })).first();
+
+export const heading = (page, text) => page.getByRole("heading", { level: 1, name: exactly(text) }).waitFor();

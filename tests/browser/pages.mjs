@@ -1,0 +1,145 @@
+// Every page of the product in every state it can be brought to, judged and photographed.
+import { desk, heading, shot, story, tell, visitor } from "./lib.mjs";
+import { countCosts, dearest, judge } from "./judge.mjs";
+import { fill, mailTo, open, press, register, signIn } from "./people.mjs";
+
+const ada = "ada@example.org";
+const long = `${"wolfeschlegelsteinhausen".repeat(2)}@${"bergerdorff.".repeat(4)}example.org`;
+
+async function signingIn(page) {
+  await open(page, story.tides);
+  await judge(page, "sign-in-app");
+  await page.screenshot({ path: shot("../sign-in"), clip: { x: 0, y: 0, width: 1280, height: 720 } });
+  await open(page, "/signin");
+  await judge(page, "sign-in-plain");
+  await press(page, "Sign in");
+  await judge(page, "sign-in-missing");
+  await desk("/user/grace@example.org");
+  await signIn(page, "grace@example.org", "not the password");
+  await judge(page, "sign-in-wrong");
+  for (let tries = 0; tries < 10; tries++) await signIn(page, "grace@example.org", "not the password");
+  await judge(page, "sign-in-locked");
+  await desk("/off/mary@example.org");
+  await signIn(page, "mary@example.org");
+  await judge(page, "sign-in-deactivated");
+}
+
+async function registering(page) {
+  await open(page, "/register");
+  await judge(page, "register-plain");
+  await press(page, "Create account");
+  await judge(page, "register-missing");
+  await fill(page, { "Full name": "Ada", "E-mail": "ada@", Password: "short", "Confirm password": "other" });
+  await press(page, "Create account");
+  await judge(page, "register-invalid");
+  const weak = "aaaaaaaaaaaaaaaaaaaa";
+  await fill(page, { "E-mail": ada, Password: weak, "Confirm password": weak });
+  await press(page, "Create account");
+  await judge(page, "register-weak");
+  await open(page, story.tides);
+  await press(page, "Create an account");
+  await judge(page, "register-app");
+  await register(page, "Ada Lovelace", ada);
+  await judge(page, "check-mail-sent");
+  await fill(page, { "Code from the mail": "ABCD-EFGH" });
+  await press(page, "Activate with the code");
+  await judge(page, "check-mail-wrong-code");
+  await desk("/wait/120");
+  await press(page, "Send the mail again");
+  await judge(page, "check-mail-sent-again");
+  await open(page, "/signin");
+  await signIn(page, ada);
+  await judge(page, "sign-in-unactivated");
+}
+
+async function activating(page) {
+  await open(page, (await mailTo(ada, 2)).link);
+  await judge(page, "activate-question");
+  await press(page, "Activate account");
+  await judge(page, "activate-done-app");
+  await open(page, (await mailTo(ada, 2)).link);
+  await judge(page, "activate-used");
+  await open(page, "/activate?token=nonsense");
+  await judge(page, "activate-unknown");
+}
+
+async function allowing(page) {
+  await open(page, story.tides);
+  await signIn(page, ada);
+  await judge(page, "consent-question");
+  await page.locator("summary").click();
+  await judge(page, "consent-values");
+  await open(page, story.confirm);
+  await judge(page, "sign-in-confirm");
+}
+
+async function goingInAndOut(page) {
+  await open(page, "/logout");
+  await judge(page, "sign-out-question");
+  await press(page, "Sign out");
+  await judge(page, "sign-out-done");
+  await open(page, "/signin");
+  await signIn(page, ada);
+  await judge(page, "account-signed-in");
+  await open(page, "/logout");
+  await press(page, "Sign out");
+  await open(page, "/register");
+  await register(page, "Hubert Blaine Wolfeschlegelsteinhausenbergerdorff Senior", long);
+  await judge(page, "check-mail-long");
+  await fill(page, { "Code from the mail": (await mailTo(long)).code.toLowerCase().replace("-", " ") });
+  await press(page, "Activate with the code");
+  await judge(page, "activate-done-plain");
+  await press(page, "Continue");
+  await signIn(page, long);
+  await judge(page, "account-long");
+  await open(page, story.tides);
+  await judge(page, "consent-long");
+}
+
+async function failing(page, browser) {
+  for (const [name, target] of Object.entries(story.refused)) {
+    await open(page, target);
+    await judge(page, `error-${name}`);
+  }
+  await page.context().clearCookies();
+  await open(page, "/signin");
+  const stranger = await visitor(browser);
+  await countCosts(stranger);
+  await open(stranger, page.url());
+  await judge(stranger, "error-foreign");
+  await stranger.close();
+  await page.context().clearCookies();
+  await signIn(page, ada);
+  await judge(page, "error-cookies");
+  const tabs = [await page.context().newPage(), page];
+  for (const tab of tabs) await open(tab, "/signin");
+  for (const tab of tabs) await signIn(tab, ada);
+  await tabs[0].close();
+  await judge(page, "error-csrf");
+  while (!(await page.getByText("Too many requests").first().isVisible())) await open(page, `${story.limited}/`);
+  await judge(page, "error-too-many");
+  await open(page, `${story.closed}/register`);
+  await judge(page, "register-closed");
+}
+
+/// Last, since a day goes by.
+async function expiring(page) {
+  const late = "late@example.org";
+  await page.context().clearCookies();
+  await open(page, "/register");
+  await register(page, "Late Riser", late);
+  await open(page, "/signin");
+  const flow = page.url();
+  await desk(`/wait/${25 * 60 * 60}`);
+  await open(page, (await mailTo(late)).link);
+  await judge(page, "activate-expired");
+  await open(page, flow);
+  await judge(page, "error-expired");
+}
+
+await tell(async (browser) => {
+  const page = await visitor(browser);
+  await countCosts(page);
+  for (const part of [signingIn, registering, activating, allowing, goingInAndOut, failing, expiring]) await part(page, browser);
+});
+console.log(dearest());

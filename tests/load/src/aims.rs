@@ -1,0 +1,135 @@
+//! The aims of issue 3, and whether a report meets them.
+
+use serde::Serialize;
+
+use crate::report::{Line, Report};
+use crate::scenarios::Kind;
+
+/// Shares of the bare figure, megabytes, seconds.
+const DOCUMENTS: f64 = 0.50;
+const REFRESH: f64 = 0.15;
+const CODE: f64 = 0.10;
+const LOGIN: f64 = 0.90;
+const IDLE_MB: f64 = 40.0;
+const READY_SECONDS: f64 = 1.0;
+/// p99 of jwks beside eight sign-ins against p99 without (performance.md, rule 9).
+const DISTURBED: f64 = 2.0;
+
+/// One aim.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Verdict {
+    /// What it is about.
+    pub(crate) what: String,
+    /// What was wanted.
+    pub(crate) aim: String,
+    /// What was found.
+    pub(crate) found: String,
+    pub(crate) met: bool,
+}
+
+/// Compares everything that was measured and has an aim.
+pub(crate) fn verdicts(report: &Report) -> Vec<Verdict> {
+    let shares = report.lines.iter().filter_map(share);
+    let idle = at_most("memory idle", "MB", IDLE_MB, report.memory_idle_mb);
+    let ready = at_most("ready", "s", READY_SECONDS, report.ready_seconds);
+    let first = at_most("ready, first start (makes keys)", "s", READY_SECONDS, report.first_ready_seconds);
+    shares.chain([idle, ready, first]).chain(disturbed(&report.lines)).collect()
+}
+
+/// The share of the bare figure, for those that have an aim. What fails is not fast.
+fn share(line: &Line) -> Option<Verdict> {
+    let aim = match line.scenario {
+        Kind::Discovery | Kind::Jwks => DOCUMENTS,
+        Kind::Refresh => REFRESH,
+        Kind::Code => CODE,
+        Kind::Login => LOGIN,
+        Kind::Userinfo | Kind::Mixed => return None,
+    };
+    let bare = line.bare.as_ref()?;
+    let failed = line.figures.errors.values().sum::<u64>();
+    let met = failed == 0 && bare.ratio.is_some_and(|ratio| ratio >= aim);
+    let errors = if failed == 0 { String::new() } else { format!(", {failed} errors") };
+    let ratio = bare.ratio.map_or("nothing".to_owned(), percent);
+    Some(Verdict {
+        what: format!("{}, {} connections", line.scenario.as_str(), line.connections),
+        aim: format!(">= {} of {}", percent(aim), bare.name),
+        found: format!("{ratio}{errors}"),
+        met,
+    })
+}
+
+fn at_most(what: &str, unit: &str, aim: f64, found: f64) -> Verdict {
+    Verdict {
+        what: what.to_owned(),
+        aim: format!("<= {aim} {unit}"),
+        found: format!("{found:.2} {unit}"),
+        met: found <= aim,
+    }
+}
+
+fn disturbed(lines: &[Line]) -> Option<Verdict> {
+    let p99 = |beside: bool| {
+        let found = |line: &&Line| {
+            line.scenario == Kind::Jwks && line.rate.is_some() && line.beside.is_some() == beside
+        };
+        lines.iter().find(found)?.figures.p99_ms
+    };
+    let (alone, beside) = (p99(false)?, p99(true)?);
+    Some(Verdict {
+        what: "jwks p99 during 8 logins".to_owned(),
+        aim: format!("<= {DISTURBED} x alone"),
+        found: format!("{beside:.2} ms, {alone:.2} ms alone"),
+        met: beside <= alone * DISTURBED,
+    })
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::report::{Compared, Figures};
+
+    fn line(scenario: Kind, ratio: f64) -> Line {
+        let bare = Some(Compared { name: "bare", rate: 1.0, ratio: Some(ratio) });
+        Line { scenario, connections: 16, rate: None, beside: None, figures: Figures::default(), bare }
+    }
+
+    #[test]
+    fn an_aim_is_met_from_its_very_value_on() {
+        for (kind, aim) in [(Kind::Jwks, 0.5), (Kind::Refresh, 0.15), (Kind::Code, 0.1), (Kind::Login, 0.9)] {
+            assert!(share(&line(kind, aim)).unwrap().met, "{kind:?}");
+            assert!(!share(&line(kind, aim - 0.001)).unwrap().met, "{kind:?}");
+        }
+        assert_eq!(share(&line(Kind::Mixed, 1.0)), None);
+        assert!(at_most("", "s", 1.0, 1.0).met && !at_most("", "s", 1.0, 1.001).met);
+        assert!(!at_most("", "s", 1.0, f64::NAN).met);
+    }
+
+    #[test]
+    fn a_rate_with_errors_meets_nothing() {
+        let mut failing = line(Kind::Code, 0.9);
+        failing.figures.errors = BTreeMap::from([("503".to_owned(), 1)]);
+        let verdict = share(&failing).unwrap();
+        assert!(!verdict.met && verdict.found.contains("1 errors"), "{verdict:?}");
+    }
+
+    #[test]
+    fn jwks_beside_logins_is_compared_with_jwks_at_the_same_rate_alone() {
+        let fixed = |beside: Option<&'static str>, p99| {
+            let figures = Figures { p99_ms: Some(p99), ..Figures::default() };
+            Line { rate: Some(2000), beside, figures, ..line(Kind::Jwks, 1.0) }
+        };
+        let closed = line(Kind::Jwks, 1.0);
+        let met = |beside| {
+            let lines = [closed.clone(), fixed(None, 1.0), fixed(Some("8 logins"), beside)];
+            disturbed(&lines).map(|verdict| verdict.met)
+        };
+        assert_eq!((met(2.0), met(2.1)), (Some(true), Some(false)));
+        assert_eq!(disturbed(&[closed]), None);
+    }
+}

@@ -1,0 +1,254 @@
+//! Repeats scenarios on many connections, in a closed loop or at a fixed rate, and counts.
+//!
+//! Everything runs on one thread without a pause between warm-up and rounds: an operation belongs to the round
+//! it ends in (closed loop) or was meant to start in (fixed rate), so nothing is lost at the borders.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use tokio::task::JoinSet;
+
+use crate::http::{Connection, Failure, Target};
+use crate::people::World;
+use crate::process;
+use crate::scenarios::{Kind, Request, Scenario, Seat};
+use crate::stats::Histogram;
+
+/// How long an operation may outlast the last round before the run is given up.
+const GRACE: Duration = Duration::from_secs(30);
+/// A connection that fails so often has nothing more to say.
+const MOST_FAILURES: u32 = 1_000;
+/// The runtime's timer is a millisecond coarse; closer than this the generator waits awake, on its own core.
+const AWAKE: Duration = Duration::from_millis(2);
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    pub(crate) warm_up: Duration,
+    pub(crate) round: Duration,
+    pub(crate) rounds: usize,
+}
+
+impl Timing {
+    fn end(&self) -> Duration {
+        self.warm_up + self.round * u32::try_from(self.rounds).unwrap_or(u32::MAX)
+    }
+
+    /// The round of a moment; nothing before the first and after the last.
+    fn round_at(&self, since_start: Duration) -> Option<usize> {
+        let within = since_start.checked_sub(self.warm_up)?;
+        let round = usize::try_from(within.as_nanos() / self.round.as_nanos().max(1)).ok()?;
+        (round < self.rounds).then_some(round)
+    }
+}
+
+/// When the next operation starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// When the connection's last one has ended.
+    Closed,
+    /// So many a second over all connections, whatever became of the ones before. Latency counts from the
+    /// moment an operation was due, so a slow answer is charged to all that had to wait for it.
+    Fixed(u32),
+}
+
+/// One round, over all connections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Round {
+    pub(crate) latencies: Histogram,
+    pub(crate) errors: BTreeMap<String, u64>,
+    /// CPU seconds of the server and of this generator per second.
+    pub(crate) server_busy: f64,
+    pub(crate) generator_busy: f64,
+}
+
+/// One connection at work.
+pub(crate) struct Worker {
+    connection: Connection,
+    scenario: Scenario,
+    /// How to begin anew after a failure; a bare server's worker needs only its connection.
+    seat: Option<(Kind, Arc<World>, usize)>,
+}
+
+impl Worker {
+    /// Workers on the product.
+    pub(crate) async fn seats(world: &Arc<World>, kind: Kind, count: usize) -> anyhow::Result<Vec<Self>> {
+        let mut workers = Vec::with_capacity(count);
+        for number in 0..count {
+            let mut connection = Connection::open(&world.target).await?;
+            let seat = Seat { world, number };
+            let scenario = Scenario::prepare(kind, &seat, &mut connection).await;
+            let scenario = scenario.with_context(|| format!("cannot prepare {}", kind.as_str()))?;
+            workers.push(Self { connection, scenario, seat: Some((kind, Arc::clone(world), number)) });
+        }
+        Ok(workers)
+    }
+
+    /// Workers on a bare server.
+    pub(crate) async fn bare(target: &Target, request: Request, count: usize) -> anyhow::Result<Vec<Self>> {
+        let mut workers = Vec::with_capacity(count);
+        for _ in 0..count {
+            let connection = Connection::open(target).await?;
+            workers.push(Self { connection, scenario: Scenario::bare(target, request), seat: None });
+        }
+        Ok(workers)
+    }
+
+    async fn begin_anew(&mut self) -> Result<(), Failure> {
+        self.connection.reopen().await?;
+        if let Some((kind, world, number)) = &self.seat {
+            let seat = Seat { world, number: *number };
+            self.scenario = Scenario::prepare(*kind, &seat, &mut self.connection).await?;
+        }
+        Ok(())
+    }
+
+    async fn work(mut self, shared: Arc<Shared>) {
+        let mut failures = 0;
+        while failures < MOST_FAILURES {
+            let Some(due) = shared.next_due().await else { return };
+            let outcome = self.scenario.step(&mut self.connection).await;
+            shared.count(due, outcome.as_ref().err());
+            if outcome.is_err() {
+                failures += 1;
+                if let Err(failure) = self.begin_anew().await {
+                    shared.count(Instant::now(), Some(&failure));
+                    failures += 1;
+                    // Whatever is wrong is not cured by asking faster.
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        }
+    }
+}
+
+/// What the workers of one run have in common.
+struct Shared {
+    start: Instant,
+    timing: Timing,
+    pace: Pace,
+    taken: AtomicU32,
+    rounds: Mutex<Vec<Round>>,
+}
+
+impl Shared {
+    /// Waits for the next operation's moment and returns it; nothing when the time is over.
+    async fn next_due(&self) -> Option<Instant> {
+        let due = match self.pace {
+            Pace::Closed => Instant::now(),
+            Pace::Fixed(rate) => {
+                let number = self.taken.fetch_add(1, Ordering::Relaxed);
+                self.start + Duration::from_secs(1).mul_f64(f64::from(number) / f64::from(rate))
+            }
+        };
+        if due >= self.start + self.timing.end() {
+            return None;
+        }
+        wait_until(due).await;
+        Some(due)
+    }
+
+    fn count(&self, due: Instant, failure: Option<&Failure>) {
+        let now = Instant::now();
+        let moment = if self.pace == Pace::Closed { now } else { due };
+        let Some(round) = self.timing.round_at(moment - self.start) else { return };
+        let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        match failure {
+            None => rounds[round].latencies.record(now - due),
+            Some(failure) => *rounds[round].errors.entry(failure.to_string()).or_default() += 1,
+        }
+    }
+}
+
+async fn wait_until(due: Instant) {
+    let left = due.saturating_duration_since(Instant::now());
+    if left > AWAKE {
+        tokio::time::sleep(left - AWAKE).await;
+    }
+    while Instant::now() < due {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Runs the workers and returns what each round saw. `pid` is the server's process.
+pub(crate) async fn drive(
+    workers: Vec<Worker>,
+    pace: Pace,
+    timing: Timing,
+    pid: u32,
+) -> anyhow::Result<Vec<Round>> {
+    ensure!(timing.rounds > 0 && !timing.round.is_zero(), "there is nothing to measure in no time");
+    let shared = Arc::new(Shared {
+        start: Instant::now(),
+        timing,
+        pace,
+        taken: AtomicU32::new(0),
+        rounds: Mutex::new(vec![Round::default(); timing.rounds]),
+    });
+    let mut tasks = JoinSet::new();
+    for worker in workers {
+        tasks.spawn(worker.work(Arc::clone(&shared)));
+    }
+    let busy = watch_cpu(&shared, pid).await?;
+    let ended = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+    ended.map_err(|_| anyhow::anyhow!("operations were still running {GRACE:?} after the last round"))?;
+    let mut rounds = std::mem::take(&mut *shared.rounds.lock().unwrap_or_else(PoisonError::into_inner));
+    for (round, (server, generator)) in rounds.iter_mut().zip(busy) {
+        (round.server_busy, round.generator_busy) = (server, generator);
+    }
+    Ok(rounds)
+}
+
+/// CPU seconds per second of server and generator, round by round.
+async fn watch_cpu(shared: &Shared, pid: u32) -> anyhow::Result<Vec<(f64, f64)>> {
+    let look = || anyhow::Ok((Instant::now(), process::cpu(pid)?, process::cpu(std::process::id())?));
+    let mut border = shared.start + shared.timing.warm_up;
+    tokio::time::sleep_until(border.into()).await;
+    let mut before = look()?;
+    let mut busy = Vec::with_capacity(shared.timing.rounds);
+    for _ in 0..shared.timing.rounds {
+        border += shared.timing.round;
+        tokio::time::sleep_until(border.into()).await;
+        let now = look()?;
+        let seconds = (now.0 - before.0).as_secs_f64();
+        busy.push(((now.1 - before.1).as_secs_f64() / seconds, (now.2 - before.2).as_secs_f64() / seconds));
+        before = now;
+    }
+    Ok(busy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMING: Timing =
+        Timing { warm_up: Duration::from_secs(2), round: Duration::from_secs(10), rounds: 3 };
+
+    #[test]
+    fn warm_up_and_what_ends_late_belong_to_no_round() {
+        let round_at = |millis| TIMING.round_at(Duration::from_millis(millis));
+        assert_eq!(
+            [0, 1_999, 2_000, 11_999, 12_000, 31_999, 32_000].map(round_at),
+            [None, None, Some(0), Some(0), Some(1), Some(2), None]
+        );
+    }
+
+    #[tokio::test]
+    async fn at_a_fixed_rate_lateness_is_charged_from_when_an_operation_was_due() {
+        let timing = Timing { warm_up: Duration::ZERO, round: Duration::from_secs(1), rounds: 1 };
+        let start = Instant::now();
+        let rounds = Mutex::new(vec![Round::default()]);
+        let shared = Shared { start, timing, pace: Pace::Fixed(100), taken: AtomicU32::new(0), rounds };
+        let first = shared.next_due().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        shared.count(first, None);
+        let second = shared.next_due().await.unwrap();
+        assert_eq!(second - start, Duration::from_millis(10), "due while the first one stalled");
+        shared.count(second, None);
+        let slowest = shared.rounds.lock().unwrap()[0].latencies.percentile(0.5).unwrap();
+        assert!(slowest >= Duration::from_millis(50), "{slowest:?}");
+    }
+}

@@ -1,0 +1,244 @@
+//! HTTP/1.1 over one kept-alive connection, as little as a measurement needs: requests are ready-made bytes,
+//! answers are looked at where they arrived. A general client would cost more than the servers it measures.
+
+use std::fmt::Write;
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::loopback::Loopback;
+
+/// No answer of ours is longer.
+const LONGEST_ANSWER: usize = 1 << 20;
+
+/// Why an operation failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The server answered, with another status than the operation wants.
+    Status(u16),
+    /// The connection broke.
+    Io(io::ErrorKind),
+    /// The answer is not what it should be.
+    Unexpected(&'static str),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.kind())
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "{status}"),
+            Self::Io(kind) => write!(f, "connection: {kind}"),
+            Self::Unexpected(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A server to talk to.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    address: Loopback,
+    /// `host:port`, for the Host header.
+    pub(crate) authority: String,
+}
+
+impl Target {
+    /// The server at a loopback address.
+    pub(crate) fn new(address: Loopback) -> Self {
+        Self { address, authority: address.address().to_string() }
+    }
+}
+
+/// One connection.
+pub(crate) struct Connection {
+    target: Target,
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects.
+    pub(crate) async fn open(target: &Target) -> Result<Self, Failure> {
+        let stream = connect(target).await?;
+        Ok(Self { target: target.clone(), stream, received: Vec::with_capacity(16 * 1024) })
+    }
+
+    /// Connects anew, whatever became of the connection before.
+    pub(crate) async fn reopen(&mut self) -> Result<(), Failure> {
+        self.stream = connect(&self.target).await?;
+        self.received.clear();
+        Ok(())
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> Result<Answer<'_>, Failure> {
+        self.received.clear();
+        self.stream.write_all(request).await?;
+        loop {
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Err(Failure::Io(io::ErrorKind::UnexpectedEof));
+            }
+            match Shape::of(&self.received)? {
+                Some(shape) if self.received.len() >= shape.head + shape.body => {
+                    return Ok(Answer { bytes: &self.received, shape });
+                }
+                _ if self.received.len() > LONGEST_ANSWER => {
+                    return Err(Failure::Unexpected("an endless answer"));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+async fn connect(target: &Target) -> Result<TcpStream, Failure> {
+    let stream = TcpStream::connect(target.address.address()).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Where an answer's parts are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    status: u16,
+    head: usize,
+    body: usize,
+}
+
+impl Shape {
+    /// Nothing while the head is not complete.
+    fn of(bytes: &[u8]) -> Result<Option<Self>, Failure> {
+        let mut headers = [httparse::EMPTY_HEADER; 40];
+        let mut response = httparse::Response::new(&mut headers);
+        let head = match response.parse(bytes).map_err(|_| Failure::Unexpected("not HTTP"))? {
+            httparse::Status::Complete(head) => head,
+            httparse::Status::Partial => return Ok(None),
+        };
+        let status = response.code.unwrap_or_default();
+        let length =
+            response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+        let body = match length {
+            Some(header) => std::str::from_utf8(header.value).ok().and_then(|text| text.parse().ok()),
+            None if matches!(status, 204 | 304) => Some(0),
+            None => None,
+        };
+        let body = body.ok_or(Failure::Unexpected("an answer without a length"))?;
+        Ok(Some(Self { status, head, body }))
+    }
+}
+
+/// An answer, in the connection's buffer.
+#[derive(Debug)]
+pub(crate) struct Answer<'a> {
+    bytes: &'a [u8],
+    shape: Shape,
+}
+
+impl<'a> Answer<'a> {
+    /// This answer, if it has the wanted status.
+    pub(crate) fn expect(self, status: u16) -> Result<Self, Failure> {
+        if self.shape.status == status { Ok(self) } else { Err(Failure::Status(self.shape.status)) }
+    }
+
+    /// The status.
+    pub(crate) fn status(&self) -> u16 {
+        self.shape.status
+    }
+
+    /// The body.
+    pub(crate) fn body(&self) -> &'a [u8] {
+        &self.bytes[self.shape.head..self.shape.head + self.shape.body]
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> Result<&'a str, Failure> {
+        std::str::from_utf8(self.body()).map_err(|_| Failure::Unexpected("a body that is not UTF-8"))
+    }
+
+    /// All headers, in the order they came.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let head = std::str::from_utf8(&self.bytes[..self.shape.head]).unwrap_or_default();
+        head.split("\r\n")
+            .skip(1)
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name, value.trim()))
+    }
+
+    /// The first header of a name.
+    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Where a redirect leads.
+    pub(crate) fn location(&self) -> Result<&'a str, Failure> {
+        self.header("location").ok_or(Failure::Unexpected("a redirect that leads nowhere"))
+    }
+}
+
+/// Headers of a request, as names and values.
+pub(crate) type Headers<'a> = &'a [(&'a str, &'a str)];
+
+/// A GET request.
+pub(crate) fn get(target: &Target, path: &str, headers: Headers<'_>) -> Vec<u8> {
+    let mut text = head("GET", target, path, headers);
+    text.push_str("\r\n");
+    text.into_bytes()
+}
+
+/// A POST request with a form.
+pub(crate) fn post(target: &Target, path: &str, headers: Headers<'_>, fields: &[(&str, &str)]) -> Vec<u8> {
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let mut text = head("POST", target, path, headers);
+    text.push_str("content-type: application/x-www-form-urlencoded\r\n");
+    // Writing to a String cannot fail.
+    let _ = write!(text, "content-length: {}\r\n\r\n{form}", form.len());
+    text.into_bytes()
+}
+
+fn head(method: &str, target: &Target, path: &str, headers: Headers<'_>) -> String {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", target.authority);
+    for (name, value) in headers {
+        let _ = write!(text, "{name}: {value}\r\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_complete_only_with_its_last_byte() {
+        let whole = b"HTTP/1.1 303 See Other\r\nLocation: /a\r\ncontent-length: 2\r\n\r\nok";
+        for cut in 0..whole.len() - 2 {
+            assert_eq!(Shape::of(&whole[..cut]), Ok(None), "{cut}");
+        }
+        let shape = Shape::of(whole).unwrap().unwrap();
+        assert_eq!((shape.status, shape.head + shape.body), (303, whole.len()));
+        let answer = Answer { bytes: whole, shape };
+        assert_eq!((answer.location(), answer.body()), (Ok("/a"), &b"ok"[..]));
+        assert_eq!(answer.expect(200).unwrap_err(), Failure::Status(303));
+    }
+
+    #[test]
+    fn an_answer_without_a_length_is_refused() {
+        assert!(Shape::of(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+        assert!(Shape::of(b"SSH-2.0-x\r\n").is_err());
+        assert_eq!(Shape::of(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().map(|shape| shape.body), Some(0));
+    }
+
+    #[test]
+    fn a_form_announces_its_encoded_length() {
+        let target = Target::new(Loopback::new("127.0.0.1:8080".parse().unwrap()).unwrap());
+        let request = String::from_utf8(post(&target, "/token", &[("a", "b")], &[("x", "ä &")])).unwrap();
+        assert!(request.starts_with("POST /token HTTP/1.1\r\nhost: 127.0.0.1:8080\r\na: b\r\n"), "{request}");
+        assert!(request.ends_with("content-length: 12\r\n\r\nx=%C3%A4+%26"), "{request}");
+    }
+}

@@ -1,0 +1,118 @@
+//! What the machine could do at best, measured in the same run: bare servers and loops as child processes on
+//! the server's core.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Stdio};
+
+use anyhow::{Context, ensure};
+use serde::Serialize;
+
+use crate::bare::Bare;
+use crate::drive::{Pace, Timing, Worker, drive};
+use crate::http::{Connection, Target, get};
+use crate::loopback::Loopback;
+use crate::place;
+use crate::product::Bounded;
+use crate::report::{Figures, summary};
+use crate::scenarios::Request;
+
+/// What the bare servers do with one number of connections.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BareServers {
+    pub(crate) connections: usize,
+    pub(crate) hello: Figures,
+    pub(crate) hello_with_headers: Figures,
+    pub(crate) form_and_sign: Figures,
+}
+
+/// What the loops do, which have no connections.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct BareLoops {
+    /// Argon2id hashes a second on one core.
+    pub(crate) hashes: f64,
+    /// Synced commits a second, one row each.
+    pub(crate) commits: f64,
+}
+
+impl BareServers {
+    /// Measures the three servers. `headers` are the product's.
+    pub(crate) async fn measure(
+        connections: usize,
+        timing: Timing,
+        headers: &[(String, String)],
+    ) -> anyhow::Result<Self> {
+        let one = async |bare, input: &str, request| {
+            let server = Server::start(&bare, input)?;
+            let workers = Worker::bare(&server.target, request, connections).await?;
+            let rounds = drive(workers, Pace::Closed, timing, server.child.0.id()).await?;
+            anyhow::Ok(summary(&rounds, timing))
+        };
+        let headers = serde_json::to_string(headers)?;
+        Ok(Self {
+            connections,
+            hello: one(Bare::Hello, "", Request::Hello).await?,
+            hello_with_headers: one(Bare::Headers, &headers, Request::Hello).await?,
+            form_and_sign: one(Bare::Sign, "", Request::Form).await?,
+        })
+    }
+}
+
+impl BareLoops {
+    /// Measures both, one after the other. `folder` lies on the disk that counts.
+    pub(crate) fn measure(timing: Timing, folder: &Path) -> anyhow::Result<Self> {
+        let seconds = timing.round.as_secs().max(1);
+        let hashes = rate(&Bare::Hash { seconds })?;
+        let commits = rate(&Bare::Commits { seconds, folder: folder.to_owned() })?;
+        Ok(Self { hashes, commits })
+    }
+}
+
+fn child(bare: &Bare, stdin: Stdio) -> anyhow::Result<Child> {
+    let mut command = place::on_server_core(&std::env::current_exe()?);
+    command.arg("bare").args(bare.arguments()).stdin(stdin).stdout(Stdio::piped());
+    command.spawn().context("a bare process cannot be started")
+}
+
+/// A loop ends by itself after its seconds.
+fn rate(bare: &Bare) -> anyhow::Result<f64> {
+    let output = child(bare, Stdio::null())?.wait_with_output()?;
+    ensure!(output.status.success(), "bare {bare:?} failed");
+    let text = String::from_utf8(output.stdout)?;
+    text.trim().parse().with_context(|| format!("bare {bare:?} told no rate"))
+}
+
+/// A bare server. It ends when its standard input does.
+struct Server {
+    child: Bounded,
+    target: Target,
+    _stdin: ChildStdin,
+}
+
+impl Server {
+    fn start(bare: &Bare, input: &str) -> anyhow::Result<Self> {
+        let mut child = child(bare, Stdio::piped())?;
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let child = Bounded(child);
+        let (mut stdin, stdout) = stdin.zip(stdout).context("a bare server without streams")?;
+        writeln!(stdin, "{input}")?;
+        let mut address = String::new();
+        BufReader::new(stdout).read_line(&mut address)?;
+        let address = address.trim().parse().with_context(|| format!("bare {bare:?} told no address"))?;
+        Ok(Self { child, target: Target::new(Loopback::new(address)?), _stdin: stdin })
+    }
+}
+
+/// The headers of the product's discovery document, for the bare server to send as well; those that the HTTP
+/// library writes by itself, or that belong to the body, apart.
+pub(crate) async fn product_headers(target: &Target) -> anyhow::Result<Vec<(String, String)>> {
+    const NOT_THESE: [&str; 4] = ["date", "content-length", "content-type", "connection"];
+    let mut connection = Connection::open(target).await?;
+    let answer =
+        connection.send(&get(target, "/.well-known/openid-configuration", &[])).await?.expect(200)?;
+    let ours = answer.headers().filter(|(name, _)| !NOT_THESE.contains(&name.to_ascii_lowercase().as_str()));
+    let ours: Vec<_> = ours.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let secured = ours.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-security-policy"));
+    ensure!(secured, "the product sends no security headers");
+    Ok(ours)
+}

@@ -1,0 +1,121 @@
+//! The application's side of OpenID Connect: requests, made by hand so that they cost little.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::arguments::Algorithm;
+use crate::http::{Answer, Connection, Failure, Target, get, post};
+
+/// One verifier for all: a fresh one would cost the generator, and costs the server the same.
+const VERIFIER: &str = "the-verifier-of-the-load-tool-which-is-long-enough-0123456789";
+/// Every scope, so that ID token, userinfo and refresh are at their fullest.
+pub(crate) const SCOPE: &str = "openid profile email offline_access";
+
+/// An application as registered.
+#[derive(Clone, Debug)]
+pub(crate) struct Application {
+    /// `client_id`.
+    pub(crate) id: String,
+    /// Where codes go. Nothing listens there: the redirect is read, not followed.
+    pub(crate) redirect_uri: String,
+    /// The Authorization header that proves it.
+    basic: String,
+}
+
+/// What the token endpoint answers, as far as it is looked at.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Tokens {
+    pub(crate) access_token: String,
+    pub(crate) refresh_token: String,
+    id_token: String,
+}
+
+impl Application {
+    /// An application with a secret of unreserved characters, which Basic transports unchanged.
+    pub(crate) fn new(id: &str, redirect_uri: &str, secret: &str) -> Self {
+        let basic = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
+        Self { id: id.to_owned(), redirect_uri: redirect_uri.to_owned(), basic }
+    }
+
+    /// An authorization request of a browser with these cookies.
+    pub(crate) fn authorize(&self, target: &Target, cookies: &str) -> Vec<u8> {
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &self.id)
+            .append_pair("redirect_uri", &self.redirect_uri)
+            .append_pair("scope", SCOPE)
+            .append_pair("state", "a-state-of-the-load-tool")
+            .append_pair("nonce", "a-nonce-of-the-load-tool")
+            .append_pair("code_challenge", &challenge)
+            .append_pair("code_challenge_method", "S256")
+            .finish();
+        get(target, &format!("/authorize?{query}"), &[("cookie", cookies)])
+    }
+
+    /// Redeems a code.
+    pub(crate) fn redeem(&self, target: &Target, code: &str) -> Vec<u8> {
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", &self.redirect_uri),
+            ("code_verifier", VERIFIER),
+        ];
+        self.token(target, &fields)
+    }
+
+    /// Turns a refresh token into the next.
+    pub(crate) fn refresh(&self, target: &Target, token: &str) -> Vec<u8> {
+        self.token(target, &[("grant_type", "refresh_token"), ("refresh_token", token)])
+    }
+
+    fn token(&self, target: &Target, fields: &[(&str, &str)]) -> Vec<u8> {
+        post(target, "/token", &[("authorization", &self.basic)], fields)
+    }
+}
+
+/// The code of a successful authorization: 43 characters of base64url, never escaped.
+pub(crate) fn code<'a>(answer: &Answer<'a>) -> Result<&'a str, Failure> {
+    let query = answer.location()?.split_once('?').map_or("", |(_, query)| query);
+    let code = query.split('&').find_map(|pair| pair.strip_prefix("code="));
+    code.ok_or(Failure::Unexpected("a redirect without a code"))
+}
+
+/// The tokens of a successful answer.
+pub(crate) fn tokens(answer: &Answer<'_>) -> Result<Tokens, Failure> {
+    let body = answer.body();
+    let tokens: Tokens =
+        serde_json::from_slice(body).map_err(|_| Failure::Unexpected("an answer without tokens"))?;
+    if tokens.id_token.is_empty() { Err(Failure::Unexpected("an empty ID token")) } else { Ok(tokens) }
+}
+
+/// The whole code flow of a signed-in person who has been asked before.
+pub(crate) async fn code_flow(
+    connection: &mut Connection,
+    target: &Target,
+    application: &Application,
+    authorize: &[u8],
+) -> Result<Tokens, Failure> {
+    let answer = connection.send(authorize).await?.expect(303)?;
+    let redeem = application.redeem(target, code(&answer)?);
+    tokens(&connection.send(&redeem).await?.expect(200)?)
+}
+
+/// Whether an ID token is signed as the report says. Seen once, before anything is measured.
+pub(crate) fn check_algorithm(tokens: &Tokens, wanted: Algorithm) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    struct Header {
+        alg: String,
+    }
+    let header = tokens.id_token.split('.').next().unwrap_or_default();
+    let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header)?)?;
+    anyhow::ensure!(
+        header.alg == wanted.as_str(),
+        "ID tokens are signed with {}, not {}",
+        header.alg,
+        wanted.as_str()
+    );
+    Ok(())
+}

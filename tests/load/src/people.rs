@@ -1,0 +1,97 @@
+//! Who is there during a run: people and applications, made through the server's command line as an operator
+//! makes them.
+
+use anyhow::Context;
+
+use crate::arguments::Algorithm;
+use crate::browser::{Cookies, allow, sign_in};
+use crate::http::{Connection, Target};
+use crate::oauth::{Application, SCOPE, check_algorithm, code_flow};
+use crate::product::CommandLine;
+
+/// Connections share them round robin: enough that no two of 16 work on one account's rows.
+const PEOPLE: usize = 16;
+/// Strong by the server's own rules.
+const PASSWORD: &str = "tinker brass umbrella orbit";
+/// The application's id.
+const CLIENT_ID: &str = "load";
+/// Nothing listens there.
+const REDIRECT_URI: &str = "https://load.example/cb";
+
+/// A person with a live session.
+pub(crate) struct Person {
+    /// The address to sign in with.
+    pub(crate) email: String,
+    /// The Cookie header of a browser that is signed in.
+    pub(crate) cookies: String,
+}
+
+impl Person {
+    /// The password of everybody here.
+    pub(crate) fn password(&self) -> &'static str {
+        PASSWORD
+    }
+}
+
+/// Everything a scenario needs to know.
+pub(crate) struct World {
+    pub(crate) target: Target,
+    pub(crate) application: Application,
+    people: Vec<Person>,
+}
+
+impl World {
+    /// The person of the connection with this number.
+    pub(crate) fn person(&self, number: usize) -> &Person {
+        &self.people[number % self.people.len()]
+    }
+
+    /// Signs everybody in and lets them allow the application: from here on a code costs no question.
+    pub(crate) async fn enter(target: Target, members: Members, wanted: Algorithm) -> anyhow::Result<Self> {
+        let Members { application, emails } = members;
+        let mut connection = Connection::open(&target).await?;
+        let mut people = Vec::new();
+        for email in emails {
+            let cookies = sign_in(&mut connection, &target, (&email, PASSWORD)).await;
+            let cookies = cookies.with_context(|| format!("{email} cannot sign in"))?;
+            let authorize = application.authorize(&target, &cookies.header());
+            let allowed = allow(&mut connection, &target, &cookies, &authorize).await;
+            allowed.with_context(|| format!("{email} cannot allow the application"))?;
+            people.push(person(email, &cookies));
+        }
+        let first = people.first().context("nobody is there")?;
+        let authorize = application.authorize(&target, &first.cookies);
+        let tokens = code_flow(&mut connection, &target, &application, &authorize).await;
+        check_algorithm(&tokens.context("the first code flow")?, wanted)?;
+        Ok(Self { target, application, people })
+    }
+}
+
+fn person(email: String, cookies: &Cookies) -> Person {
+    Person { email, cookies: cookies.header() }
+}
+
+/// Who has been registered.
+pub(crate) struct Members {
+    application: Application,
+    emails: Vec<String>,
+}
+
+impl Members {
+    /// Registers people and one application whose ID tokens are signed with `algorithm`.
+    pub(crate) fn register(idp: &CommandLine, algorithm: Algorithm) -> anyhow::Result<Self> {
+        let emails: Vec<String> = (0..PEOPLE).map(|number| format!("person{number}@load.example")).collect();
+        for email in &emails {
+            idp.run(
+                &["user", "create", "--email", email, "--name", "Load Person", "--password-stdin"],
+                PASSWORD,
+            )?;
+        }
+        // A secret of a run that is thrown away: its length is what matters.
+        let secret = "a-secret-of-the-load-tool-43-characters-long";
+        let client = ["client", "create", CLIENT_ID, "--name", "Load", "--redirect-uri", REDIRECT_URI];
+        let options = ["--secret-stdin", "--scope", SCOPE, "--id-token-alg", algorithm.as_str()];
+        idp.run(&[&client[..], &options].concat(), secret)?;
+        Ok(Self { application: Application::new(CLIENT_ID, REDIRECT_URI, secret), emails })
+    }
+}

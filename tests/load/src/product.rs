@@ -1,0 +1,238 @@
+//! The server under load: its configuration made on the fly, a child process on its own core, stopped by
+//! SIGTERM, its folder removed.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use tempfile::TempDir;
+
+use crate::arguments::ServerArguments;
+use crate::database::Database;
+use crate::http::{Connection, Target, get};
+use crate::loopback::Loopback;
+use crate::place;
+
+/// How long the server may take to become ready, or to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The most requests a minute and address that the server's settings allow.
+const UNLIMITED: u32 = 1_000_000;
+
+/// A place for servers to run in: binary, configuration, folder, database.
+pub(crate) struct Site {
+    idp: CommandLine,
+    target: Target,
+    folder: TempDir,
+    database: Option<Database>,
+}
+
+/// The server's command line, with its configuration.
+pub(crate) struct CommandLine {
+    binary: PathBuf,
+    config: PathBuf,
+}
+
+impl Site {
+    /// Makes a throw-away folder with a configuration and an empty database.
+    pub(crate) async fn prepare(arguments: &ServerArguments) -> anyhow::Result<Self> {
+        let binary = match &arguments.debug_binary {
+            Some(path) => path.canonicalize().with_context(|| format!("{} is not there", path.display()))?,
+            None => place::release_binary()?,
+        };
+        let folder = place::throw_away()?;
+        let database = match &arguments.postgres {
+            Some(server) => Some(Database::create(server).await?),
+            None => None,
+        };
+        let target = Target::new(free_address()?);
+        let config = folder.path().join("idp.toml");
+        let text = configuration(&target, folder.path(), database.as_ref());
+        private(&config)?.write_all(text.as_bytes())?;
+        let site = Self { idp: CommandLine { binary, config }, target, folder, database };
+        site.idp.run(&["db", "migrate"], "")?;
+        Ok(site)
+    }
+
+    /// The server's command line.
+    pub(crate) fn command_line(&self) -> &CommandLine {
+        &self.idp
+    }
+
+    /// The folder: on the disk whose commits count.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub(crate) async fn start(&self) -> anyhow::Result<Product> {
+        let log = self.folder.path().join("server.log");
+        let started = Instant::now();
+        let mut command = place::on_server_core(&self.idp.binary);
+        command.args(["serve", "--config"]).arg(&self.idp.config);
+        let child =
+            without_settings(&mut command).stdin(Stdio::null()).stdout(private(&log)?).stderr(private(&log)?);
+        let child = child.spawn().context("the server cannot be started")?;
+        let mut product = Product { child: Bounded(child), ready: Duration::ZERO };
+        if let Err(error) = product.wait_until_ready(&self.target, started).await {
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            bail!(
+                "{error:#}; its log ends with:\n{}",
+                log.lines().rev().take(5).collect::<Vec<_>>().join("\n")
+            );
+        }
+        Ok(product)
+    }
+
+    /// Where the server answers.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Removes what a `Drop` cannot remove.
+    pub(crate) async fn clear(self) -> anyhow::Result<()> {
+        match self.database {
+            Some(database) => database.drop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl CommandLine {
+    /// The program.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Runs one operator's command, with `input` on standard input.
+    pub(crate) fn run(&self, arguments: &[&str], input: &str) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments).arg("--config").arg(&self.config);
+        let streams =
+            without_settings(&mut command).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child =
+            streams.spawn().with_context(|| format!("{} cannot be run", self.binary.display()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A command that reads nothing may have closed it.
+            let _ = writeln!(stdin, "{input}");
+        }
+        let output = child.wait_with_output()?;
+        let verbs = arguments.iter().take(2).copied().collect::<Vec<_>>().join(" ");
+        ensure!(output.status.success(), "idp {verbs}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(())
+    }
+}
+
+/// Settings of the surrounding environment would win over the file.
+fn without_settings(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("IDP__") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A port that is free now; nobody else is expected to take one in the next second.
+fn free_address() -> anyhow::Result<Loopback> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("there is no free port on loopback")?;
+    Loopback::new(listener.local_addr()?)
+}
+
+fn private(path: &Path) -> anyhow::Result<File> {
+    let mut options = OpenOptions::new();
+    let opened = options.append(true).create(true).mode(0o600).open(path);
+    opened.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The defaults of production, but for the limits per client address: all load comes from one.
+fn configuration(target: &Target, folder: &Path, database: Option<&Database>) -> String {
+    let authority = &target.authority;
+    let quoted = |path: PathBuf| toml_string(&path.to_string_lossy());
+    let (data, keys) = (quoted(folder.join("data")), quoted(folder.join("keys")));
+    let database =
+        database.map(|it| format!("[database]\nurl = {}\n", toml_string(it.url()))).unwrap_or_default();
+    // No scenario sends mail; were one to, the discard port of this machine gets it and nobody else.
+    format!(
+        "[server]\nissuer = \"http://{authority}\"\nlisten = [\"{authority}\"]\ndata_dir = {data}\n{database}\
+         [keys]\ndir = {keys}\n\
+         [mail]\nsmtp_url = \"smtp://127.0.0.1:9\"\nfrom = \"Load <load@load.example>\"\n\
+         [limits]\npage_per_minute = {UNLIMITED}\nsign_in_per_minute = {UNLIMITED}\n\
+         register_per_minute = {UNLIMITED}\nclient_per_minute = {UNLIMITED}\n"
+    )
+}
+
+/// A basic string: JSON's escapes are TOML's.
+fn toml_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A running server.
+pub(crate) struct Product {
+    child: Bounded,
+    /// From the start of the process to the first 200 of `/readyz`.
+    pub(crate) ready: Duration,
+}
+
+impl Product {
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.0.id()
+    }
+
+    async fn wait_until_ready(&mut self, target: &Target, started: Instant) -> anyhow::Result<()> {
+        let request = get(target, "/readyz", &[]);
+        while started.elapsed() < PATIENCE {
+            if let Some(status) = self.child.0.try_wait()? {
+                bail!("the server ended ({status})");
+            }
+            if is_ready(target, &request).await {
+                self.ready = started.elapsed();
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        bail!("the server was not ready after {PATIENCE:?}")
+    }
+
+    /// Stops it as an operator does.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.child.terminate()?;
+        let told = Instant::now();
+        while told.elapsed() < PATIENCE {
+            if let Some(status) = self.child.0.try_wait()? {
+                ensure!(status.success(), "the server ended with {status} after SIGTERM");
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        bail!("the server did not stop within {PATIENCE:?} after SIGTERM")
+    }
+}
+
+async fn is_ready(target: &Target, request: &[u8]) -> bool {
+    let Ok(mut connection) = Connection::open(target).await else { return false };
+    connection.send(request).await.is_ok_and(|answer| answer.status() == 200)
+}
+
+/// A child that does not outlive this value.
+pub(crate) struct Bounded(pub(crate) Child);
+
+impl Bounded {
+    fn terminate(&self) -> anyhow::Result<()> {
+        use rustix::process::{Pid, Signal, kill_process};
+        kill_process(Pid::from_child(&self.0), Signal::TERM).context("the server cannot be told to stop")
+    }
+}
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        // Both fail for a child that has ended, which is as it should be.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

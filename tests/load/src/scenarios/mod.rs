@@ -1,0 +1,114 @@
+//! What one connection repeats. A scenario knows what to send and what must come back; `drive` decides when.
+
+mod code;
+mod fixed;
+mod login;
+mod mixed;
+mod refresh;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use self::code::CodeFlow;
+use self::fixed::Fixed;
+use self::login::Login;
+use self::mixed::Mixed;
+use self::refresh::Refresh;
+use crate::http::{Connection, Failure, Target};
+use crate::people::World;
+
+pub(crate) use self::fixed::Request;
+
+/// Which scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// The discovery document
+    Discovery,
+    /// The public keys
+    Jwks,
+    /// Claims for an access token
+    Userinfo,
+    /// A refresh token for the next, each connection on its own chain
+    Refresh,
+    /// Authorization request with a live session and remembered consent, code, tokens
+    Code,
+    /// Sign-in by a new browser: the way in, the page, the form
+    Login,
+    /// One code flow to four refreshes, ten userinfos, three jwks and two discoveries
+    Mixed,
+}
+
+impl Kind {
+    /// Its name in tables.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Discovery => "discovery",
+            Self::Jwks => "jwks",
+            Self::Userinfo => "userinfo",
+            Self::Refresh => "refresh",
+            Self::Code => "code",
+            Self::Login => "login",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+/// A scenario as one connection runs it.
+pub(crate) enum Scenario {
+    Fixed(Fixed),
+    Code(CodeFlow),
+    Refresh(Refresh),
+    Login(Login),
+    Mixed(Box<Mixed>),
+}
+
+impl Scenario {
+    /// Brings a scenario to where it can be repeated.
+    pub(crate) async fn prepare(
+        kind: Kind,
+        seat: &Seat<'_>,
+        connection: &mut Connection,
+    ) -> Result<Self, Failure> {
+        Ok(match kind {
+            Kind::Discovery => Self::Fixed(Fixed::discovery(seat)),
+            Kind::Jwks => Self::Fixed(Fixed::jwks(seat)),
+            Kind::Userinfo => Self::Fixed(Fixed::userinfo(seat, connection).await?),
+            Kind::Refresh => Self::Refresh(Refresh::prepare(seat, connection).await?),
+            Kind::Code => Self::Code(CodeFlow::prepare(seat)),
+            Kind::Login => Self::Login(Login::prepare(seat)),
+            Kind::Mixed => Self::Mixed(Box::new(Mixed::prepare(seat, connection).await?)),
+        })
+    }
+
+    /// A bare server's scenario: one request, again and again.
+    pub(crate) fn bare(target: &Target, request: Request) -> Self {
+        Self::Fixed(Fixed::bare(target, request))
+    }
+
+    /// One operation.
+    pub(crate) async fn step(&mut self, connection: &mut Connection) -> Result<(), Failure> {
+        match self {
+            Self::Fixed(fixed) => fixed.step(connection).await,
+            Self::Code(code) => code.step(connection).await,
+            Self::Refresh(refresh) => refresh.step(connection).await,
+            Self::Login(login) => login.step(connection).await,
+            Self::Mixed(mixed) => mixed.step(connection).await,
+        }
+    }
+}
+
+/// A connection's place: the world, and which of its people it plays.
+#[derive(Clone, Copy)]
+pub(crate) struct Seat<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) number: usize,
+}
+
+impl Seat<'_> {
+    /// The authorization request of this seat's person.
+    fn authorize(&self) -> Vec<u8> {
+        let person = self.world.person(self.number);
+        self.world.application.authorize(&self.world.target, &person.cookies)
+    }
+}

@@ -1,0 +1,147 @@
+//! What a browser story stands on: the product, the example client, and a desk where the script in
+//! `tests/browser` asks for what no browser can see (mails, the clock, accounts that are there already).
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use idp_core::client::{AuthMethod, Client};
+use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
+use idp_core::text::DisplayText;
+use idp_core::user::UserState;
+use idp_server::config::{Config, MailTransport};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::support::client::{authorize, changed};
+use crate::support::{Engine, PASSWORD, SECRET, TestApp, confidential};
+
+/// The product and what stands around it.
+pub(crate) struct Stage {
+    pub(crate) app: Arc<TestApp>,
+    example: String,
+    desk: String,
+}
+
+/// As `idp dev` runs it: mails stay in the mailbox, and the clock has a page.
+pub(crate) fn in_dev(config: &mut Config) {
+    config.dev = true;
+    config.mail.transport = MailTransport::Mailbox;
+}
+
+/// As `idp serve` runs it.
+pub(crate) fn in_production(_: &mut Config) {}
+
+impl Stage {
+    pub(crate) async fn set(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
+        let app = Arc::new(TestApp::start_with(engine, change).await);
+        let example = serve_example(&app).await;
+        let desk = serve(desk(Arc::clone(&app))).await;
+        Self { app, example, desk }
+    }
+
+    /// Runs `tests/browser/SCRIPT.mjs`. It fails when the script does.
+    pub(crate) async fn play(&self, script: &'static str, more: Value) {
+        let mut facts = json!({
+            "issuer": self.app.issuer,
+            "example": self.example,
+            "desk": self.desk,
+            "password": PASSWORD,
+        });
+        facts.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/browser");
+        let run = move || {
+            Command::new("node")
+                .arg(format!("{script}.mjs"))
+                .current_dir(folder)
+                .env("STORY", facts.to_string())
+                .output()
+                .expect("node; `cargo xtask test` installs it")
+        };
+        let output = tokio::task::spawn_blocking(run).await.unwrap();
+        let said =
+            [&output.stdout[..], &output.stderr[..]].map(|text| String::from_utf8_lossy(text).into_owned());
+        assert!(output.status.success(), "{script} {}\n{}", output.status, said.concat());
+        println!("{}", said.concat());
+    }
+}
+
+/// The URL of an authorization request of the client `id`.
+pub(crate) fn request_of(app: &TestApp, id: &str, changes: &[(&str, Option<&str>)]) -> String {
+    app.url(&authorize(&changed(id, changes)))
+}
+
+async fn serve(router: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(axum::serve(listener, router).into_future());
+    // Not the product's name for the same address: to a browser the two are different sites.
+    format!("http://localhost:{port}")
+}
+
+async fn serve_example(app: &TestApp) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+    let uri = |path: &str| vec![RedirectUri::parse(&format!("{base_url}{path}")).unwrap()];
+    let client = Client {
+        name: DisplayText::new("Example application", 60),
+        redirect_uris: uri("/callback"),
+        post_logout_redirect_uris: uri("/signed-out"),
+        ..confidential("example")
+    };
+    app.register(&client).await;
+    let config = client_example::Config {
+        issuer: app.issuer.clone(),
+        client_id: "example".to_owned(),
+        client_secret: Some(SECRET.to_owned()),
+        base_url: base_url.clone(),
+    };
+    tokio::spawn(axum::serve(listener, client_example::app(config).unwrap()).into_future());
+    base_url
+}
+
+/// A native application: its redirect URI is on a loopback address with a port of its own choice.
+pub(crate) fn native(id: &str) -> Client {
+    Client {
+        name: DisplayText::new("Desktop notes", 60),
+        auth_method: AuthMethod::None,
+        secret: None,
+        redirect_uris: vec![RedirectUri::parse("http://127.0.0.1/cb").unwrap()],
+        redirect_match: RedirectMatch::LoopbackPort,
+        ..confidential(id)
+    }
+}
+
+fn desk(app: Arc<TestApp>) -> Router {
+    Router::new()
+        .route("/mail/{to}/{number}", get(mail))
+        .route("/wait/{seconds}", post(wait))
+        .route("/user/{email}", post(user))
+        .route("/off/{email}", post(switch_off))
+        .with_state(app)
+}
+
+async fn mail(State(app): State<Arc<TestApp>>, Path((to, number)): Path<(String, usize)>) -> Json<Value> {
+    let mail = app.sink.mail_to(&to, number).await;
+    Json(json!({ "link": mail.link(), "code": mail.code() }))
+}
+
+async fn wait(State(app): State<Arc<TestApp>>, Path(seconds): Path<u64>) {
+    app.wait(Duration::from_secs(seconds));
+}
+
+async fn user(State(app): State<Arc<TestApp>>, Path(email): Path<String>) {
+    app.user(&email).await;
+}
+
+async fn switch_off(State(app): State<Arc<TestApp>>, Path(email): Path<String>) {
+    let id = app.user(&email).await.id;
+    let now = app.clock.now();
+    let off = app
+        .store()
+        .write((id, now), |tx, (id, now)| Box::pin(tx.set_user_state(*id, UserState::Deactivated, *now)));
+    assert!(off.await.unwrap());
+}

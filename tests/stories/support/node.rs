@@ -1,0 +1,74 @@
+//! A door into the product: its own port, or a second server on the same database, reached under the same name
+//! as behind a load balancer.
+
+use idp_server::App;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::browser::{Answer, Browser};
+use super::client::{basic, redemption};
+use super::{Engine, TestApp};
+
+/// One door. Its requests share connections, so that many at once cost little.
+pub(crate) struct Node {
+    browser: Browser,
+    issuer: String,
+    via: Option<String>,
+    _stop: Option<oneshot::Sender<()>>,
+}
+
+impl TestApp {
+    /// The door everybody uses.
+    pub(crate) fn first_node(&self) -> Node {
+        Node { browser: self.browser(), issuer: self.issuer.clone(), via: None, _stop: None }
+    }
+
+    /// On PostgreSQL another server on the same database and keys; SQLite has one server only, so there it is
+    /// the first one again.
+    pub(crate) async fn second_node(&self) -> Node {
+        if self.engine() == Engine::Sqlite {
+            return self.first_node();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let via = format!("http://{}", listener.local_addr().unwrap());
+        let app = App::build(self.config.clone(), self.clock.clone()).await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(app.serve(vec![listener], async move { drop(stopped.await) }));
+        let browser = Browser::through(&self.issuer, &via);
+        Node { browser, issuer: self.issuer.clone(), via: Some(via), _stop: Some(stop) }
+    }
+}
+
+impl Node {
+    /// A fresh browser that comes through this door.
+    pub(crate) fn browser(&self) -> Browser {
+        match &self.via {
+            Some(via) => Browser::through(&self.issuer, via),
+            None => Browser::new(&self.issuer),
+        }
+    }
+
+    /// A token request of a confidential client, its secret in a Basic header.
+    pub(crate) async fn token(&self, id: &str, fields: &[(&str, &str)]) -> Answer {
+        let header = basic(id);
+        self.browser.send(reqwest::Method::POST, "/token", Some(fields), &[("authorization", &header)]).await
+    }
+
+    /// Redeems a code as its client would.
+    pub(crate) async fn redeem(&self, id: &str, code: &str) -> Answer {
+        let fields = redemption(id, code);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.token(id, &fields).await
+    }
+
+    /// Refreshes as the client would.
+    pub(crate) async fn refresh(&self, id: &str, token: &str) -> Answer {
+        self.token(id, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    }
+
+    /// Asks userinfo.
+    pub(crate) async fn userinfo(&self, token: &str) -> Answer {
+        let header = format!("Bearer {token}");
+        self.browser.send(reqwest::Method::GET, "/userinfo", None, &[("authorization", &header)]).await
+    }
+}

@@ -1,0 +1,118 @@
+//! The answers a refusal may have (security.md section 2), each checked whole.
+
+use super::TestApp;
+use super::browser::Answer;
+use super::client::STATE;
+
+impl Answer {
+    /// PAGE: our own HTML error, 400, no redirect, no code; the input is nowhere unescaped.
+    #[track_caller]
+    pub(crate) fn assert_page(&self, reason: &str) {
+        self.assert_error_page(400, reason);
+    }
+
+    /// An error page of another status.
+    #[track_caller]
+    pub(crate) fn assert_error_page(&self, status: u16, reason: &str) {
+        assert_eq!(self.status, status, "{} {:?} {}", self.url, self.location(), self.body);
+        assert_eq!(self.reason(), Some(reason), "{}", self.url);
+        assert_eq!(self.location(), None, "{}", self.url);
+        assert!(self.header("content-type").starts_with("text/html"), "{}", self.url);
+        assert!(self.header("cache-control").contains("no-store"), "{}", self.url);
+        assert!(!self.body.contains("ac_") && !self.body.contains("<script>alert"), "{}", self.body);
+    }
+
+    /// RE(x): 303 to `uri` with `error=x`, the very state that was sent, and the issuer; nothing else.
+    #[track_caller]
+    pub(crate) fn assert_refused(&self, app: &TestApp, uri: &str, error: &str) {
+        self.assert_refused_with(app, uri, error, Some(STATE));
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_refused_with(&self, app: &TestApp, uri: &str, error: &str, state: Option<&str>) {
+        assert_eq!(self.status, 303, "{} {}", self.url, self.body);
+        let location = self.location().unwrap();
+        assert!(location.starts_with(uri) && location[uri.len()..].starts_with(['?', '&']), "{location}");
+        assert_eq!(self.redirect_param("error").as_deref(), Some(error), "{} -> {location}", self.url);
+        assert_eq!(self.redirect_param("state").as_deref(), state, "{location}");
+        assert_eq!(self.redirect_param("iss").as_deref(), Some(app.issuer.as_str()), "{location}");
+        for name in ["code", "access_token", "id_token"] {
+            assert_eq!(self.redirect_param(name), None, "{location}");
+        }
+        assert!(!location.contains('#'), "{location}");
+        let description = self.redirect_param("error_description").unwrap_or_default();
+        let legal = |sign: char| matches!(sign, ' '..='~') && sign != '"' && sign != '\\';
+        assert!(description.chars().all(legal), "{description}");
+    }
+
+    /// TE(s, x): a JSON error that nobody keeps, without token and cookie.
+    #[track_caller]
+    pub(crate) fn assert_token_error(&self, status: u16, error: &str) {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.assert_token_frame();
+        let json = self.json();
+        assert_eq!(json["error"], error, "{}", self.body);
+        for name in ["access_token", "refresh_token", "id_token"] {
+            assert!(json.get(name).is_none(), "{}", self.body);
+        }
+    }
+
+    /// What every answer of the token endpoint has (TK-31).
+    #[track_caller]
+    pub(crate) fn assert_token_frame(&self) {
+        assert_eq!(self.header("content-type"), "application/json", "{}", self.body);
+        assert!(self.header("cache-control").contains("no-store"));
+        assert_eq!(self.header("x-content-type-options"), "nosniff");
+        assert!(self.cookies().is_empty(), "{:?}", self.cookies());
+        assert!(self.json().is_object());
+    }
+
+    /// A token response, whole.
+    #[track_caller]
+    pub(crate) fn tokens(&self) -> Tokens {
+        assert_eq!(self.status, 200, "{}", self.body);
+        self.assert_token_frame();
+        let json = self.json();
+        let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+        assert_eq!(text("token_type"), "Bearer");
+        assert!(json["expires_in"].as_u64().is_some_and(|seconds| seconds > 0), "{}", self.body);
+        Tokens {
+            access: text("access_token"),
+            refresh: text("refresh_token"),
+            id: text("id_token"),
+            scope: text("scope"),
+        }
+    }
+
+    /// A success of the authorization endpoint: its code.
+    #[track_caller]
+    pub(crate) fn code(&self, app: &TestApp, uri: &str) -> String {
+        let location =
+            self.location().unwrap_or_else(|| panic!("{} {} {}", self.url, self.status, self.text()));
+        assert_eq!(self.status, 303);
+        assert!(location.starts_with(uri) && location[uri.len()..].starts_with(['?', '&']), "{location}");
+        assert_eq!(self.redirect_param("iss").as_deref(), Some(app.issuer.as_str()), "{location}");
+        assert_eq!(self.redirect_param("error"), None, "{location}");
+        assert!(!location.contains('#'), "{location}");
+        self.redirect_param("code").unwrap()
+    }
+
+    /// 401 of the userinfo endpoint.
+    #[track_caller]
+    pub(crate) fn assert_invalid_token(&self) {
+        assert_eq!(self.status, 401, "{}", self.body);
+        assert!(self.header("www-authenticate").contains("error=\"invalid_token\""), "{:?}", self.headers);
+        self.assert_token_frame();
+        assert_eq!(self.json()["error"], "invalid_token");
+        assert!(self.json().get("sub").is_none());
+    }
+}
+
+/// What the token endpoint gave; an absent one is empty.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+    pub(crate) id: String,
+    pub(crate) scope: String,
+}

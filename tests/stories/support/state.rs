@@ -1,0 +1,113 @@
+//! What the database holds, seen from outside the product: to say that nothing changed, and to break things.
+
+use std::collections::BTreeMap;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+
+use super::{Engine, TestApp};
+
+/// Every row of every table, as text, sorted. When a session was last used is left out: looking counts as use.
+pub(crate) type State = BTreeMap<String, Vec<String>>;
+
+/// Tables whose rows may change although a request was refused.
+const TRACES: [&str; 2] = ["audit", "throttles"];
+
+enum Outside {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Outside {
+    async fn open(app: &TestApp) -> Self {
+        let url = app.database.url();
+        match app.engine() {
+            Engine::Sqlite => Self::Sqlite(SqliteConnection::connect(&url).await.unwrap()),
+            Engine::Postgres => Self::Postgres(PgConnection::connect(&url).await.unwrap()),
+        }
+    }
+
+    async fn texts(&mut self, sql: String) -> Vec<String> {
+        let sql = AssertSqlSafe(sql);
+        match self {
+            Self::Sqlite(db) => sqlx::query_scalar(sql).fetch_all(db).await.unwrap(),
+            Self::Postgres(db) => sqlx::query_scalar(sql).fetch_all(db).await.unwrap(),
+        }
+    }
+
+    async fn tables(&mut self) -> Vec<String> {
+        let sql = match self {
+            Self::Sqlite(_) => {
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            }
+            Self::Postgres(_) => "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'",
+        };
+        let tables = self.texts(sql.to_owned()).await;
+        tables.into_iter().filter(|table| !table.starts_with('_')).collect()
+    }
+
+    async fn rows(&mut self, table: &str) -> Vec<String> {
+        let sql = match self {
+            Self::Sqlite(_) => format!("SELECT name FROM pragma_table_info('{table}')"),
+            Self::Postgres(_) => format!(
+                "SELECT column_name::text FROM information_schema.columns WHERE table_name = '{table}' \
+                 ORDER BY ordinal_position"
+            ),
+        };
+        let uses = |name: &String| {
+            table == "sessions" && ["last_seen_at", "idle_expires_at"].contains(&name.as_str())
+        };
+        let columns = self.texts(sql).await.into_iter().filter(|name| !uses(name));
+        let texts = columns.map(|name| format!("COALESCE(CAST({name} AS TEXT), '-')")).collect::<Vec<_>>();
+        self.texts(format!("SELECT {} AS line FROM {table} ORDER BY 1", texts.join(" || ' | ' || "))).await
+    }
+}
+
+impl TestApp {
+    pub(crate) fn engine(&self) -> Engine {
+        match self.store().engine() {
+            idp_store::Engine::Sqlite => Engine::Sqlite,
+            idp_store::Engine::Postgres => Engine::Postgres,
+        }
+    }
+
+    /// All that is stored, but for the traces a refused request may leave.
+    pub(crate) async fn state(&self) -> State {
+        let mut state = self.whole_state().await;
+        state.retain(|table, _| !TRACES.contains(&table.as_str()));
+        state
+    }
+
+    /// All that is stored.
+    pub(crate) async fn whole_state(&self) -> State {
+        let mut db = Outside::open(self).await;
+        let mut state = State::new();
+        for table in db.tables().await {
+            let rows = db.rows(&table).await;
+            state.insert(table, rows);
+        }
+        state
+    }
+
+    /// Runs a statement behind the product's back.
+    pub(crate) async fn sql(&self, sql: &str) {
+        let text = AssertSqlSafe(sql.to_owned());
+        match Outside::open(self).await {
+            Outside::Sqlite(mut db) => {
+                // A table that is renamed keeps its name in other tables' references.
+                sqlx::raw_sql("PRAGMA legacy_alter_table = ON").execute(&mut db).await.unwrap();
+                sqlx::raw_sql(text).execute(&mut db).await.unwrap();
+            }
+            Outside::Postgres(mut db) => drop(sqlx::raw_sql(text).execute(&mut db).await.unwrap()),
+        }
+    }
+
+    /// What a query of one column of texts answers.
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
+        Outside::open(self).await.texts(sql.to_owned()).await
+    }
+
+    /// How many rows of a table fit a condition.
+    pub(crate) async fn count(&self, table: &str, condition: &str) -> usize {
+        self.texts(&format!("SELECT '' FROM {table} WHERE {condition}")).await.len()
+    }
+}

@@ -1,0 +1,58 @@
+//! UNI (security.md section 2): two answers that nobody can tell apart. Time is not measured here; stories
+//! compare the work instead.
+
+use super::browser::Answer;
+
+/// Differs between any two answers.
+const OWN: [&str; 2] = ["date", "x-request-id"];
+
+impl Answer {
+    /// All a stranger sees of an answer, with ids, tokens and cookies masked, and `values` as well. Addresses
+    /// that are compared should be equally long.
+    pub(crate) fn face(&self, values: &[&str]) -> String {
+        let mut lines = vec![self.status.to_string()];
+        for (name, value) in &self.headers {
+            let value = value.to_str().unwrap();
+            let masked = match name.as_str() {
+                "set-cookie" => {
+                    let (name, rest) = value.split_once('=').unwrap();
+                    format!("{name}={}", rest.split_once(';').map_or("", |(_, attributes)| attributes))
+                }
+                _ => value.to_owned(),
+            };
+            lines.extend((!OWN.contains(&name.as_str())).then(|| format!("{name}: {masked}")));
+        }
+        lines.sort();
+        let mut face = format!("{}\n{}", lines.join("\n"), self.body);
+        let tokens = self.body.split("name=\"csrf\" value=\"").skip(1);
+        let tokens: Vec<String> = tokens.map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
+        for value in tokens.iter().map(String::as_str).chain(values.iter().copied()) {
+            face = face.replace(value, "…");
+        }
+        without_ids(&face)
+    }
+}
+
+/// The text with every UUID masked.
+fn without_ids(text: &str) -> String {
+    let shaped = |window: &[u8]| {
+        window.iter().enumerate().all(|(at, sign)| match at {
+            8 | 13 | 18 | 23 => *sign == b'-',
+            _ => sign.is_ascii_hexdigit(),
+        })
+    };
+    let (bytes, mut masked, mut at) = (text.as_bytes(), Vec::new(), 0);
+    while at < bytes.len() {
+        match bytes.get(at..at + 36) {
+            Some(window) if shaped(window) => {
+                masked.extend(b"ID");
+                at += 36;
+            }
+            _ => {
+                masked.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(masked).unwrap()
+}
