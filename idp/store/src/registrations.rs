@@ -245,16 +245,13 @@ impl Tx {
         Ok(Activation::Activated(Box::new(user), attempt.flow_id))
     }
 
-    /// Ends this attempt, and with it all others for its address. `false`: somebody else ended it first.
+    /// Ends all attempts for an address, this one among them. `false`: somebody else ended it first. One statement:
+    /// two activations of the same address that took their own row first would wait for each other.
     async fn end_attempts(&mut self, attempt: &Attempt, now: Timestamp) -> Result<bool, StoreError> {
-        const THIS: &str = "UPDATE registrations SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL";
-        const OTHERS: &str =
-            "UPDATE registrations SET ended_at = $2 WHERE email_key = $1 AND ended_at IS NULL";
-        let ended = on!(self, c => sqlx::query(THIS)
-            .bind(attempt.id.to_string()).bind(now.millis())
-            .execute(c).await.map(|done| done.rows_affected()))?;
-        on!(self, c => sqlx::query(OTHERS)
-            .bind(attempt.email.key()).bind(now.millis()).execute(c).await.map(drop))?;
-        Ok(ended == 1)
+        const SQL: &str =
+            "UPDATE registrations SET ended_at = $2 WHERE email_key = $1 AND ended_at IS NULL RETURNING id";
+        let ended: Vec<String> = on!(self, c => sqlx::query_scalar(SQL)
+            .bind(attempt.email.key()).bind(now.millis()).fetch_all(c).await)?;
+        Ok(ended.contains(&attempt.id.to_string()))
     }
 }

@@ -106,7 +106,7 @@ async fn assert_nothing_by_half(place: &Place, user: UserId) {
         let event = event.as_str();
         format!("(SELECT COUNT(*) FROM audit WHERE actor = '{user}' AND event = '{event}')")
     };
-    let (signed_in, redeemed) = (audited(AuditEvent::SignedIn), audited(AuditEvent::CodeRedeemed));
+    let (signed_in, redeemed) = (audited(AuditEvent::SignedIn), audited(AuditEvent::ConsentGiven));
     let differences = place
         .number(&format!(
             "SELECT ABS((SELECT COUNT(*) FROM sessions WHERE user_id = '{user}') - 1 - {signed_in}) \
@@ -156,9 +156,8 @@ pub(crate) async fn write_until_killed(url: &str) {
             })
         })
         .collect();
-    for request in requests {
-        request.await.unwrap();
-    }
+    // They write until the process is killed.
+    futures_util::future::join_all(requests).await;
 }
 
 async fn sign_in(store: &Store, user: UserId) -> SessionId {
@@ -173,7 +172,7 @@ async fn sign_in(store: &Store, user: UserId) -> SessionId {
 
 async fn redeem(store: &Store, ada: &SignedInPerson) -> GrantId {
     let digest = ada.a_code(store, OFFLINE).await;
-    let (client, record) = (ada.client.id.clone(), record(AuditEvent::CodeRedeemed, ada.user.id));
+    let (client, record) = (ada.client.id.clone(), record(AuditEvent::ConsentGiven, ada.user.id));
     let id = tell!(store, |tx, digest, client, record| async move {
         let code = tx.consume_code(digest, client, NOW).await?.unwrap();
         let grant = Grant::of_code(&code.code, &Lifetimes::default(), NOW);
