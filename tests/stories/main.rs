@@ -6,18 +6,10 @@
 
 mod support;
 
-mod browser;
-mod headers;
-mod headers_more;
 mod journey;
 mod oauth_authorize;
 mod oauth_jwt;
 mod oauth_person;
-mod oauth_races;
-mod oauth_refresh;
 mod oauth_requests;
-mod oauth_token;
-mod oauth_token_http;
 mod routes;
 mod routes_address;
-mod stage;
