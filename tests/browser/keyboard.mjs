@@ -2,44 +2,44 @@
 // must be the reading order, and the focus must always be seen.
 import { check, unmarked } from "./lib.mjs";
 
-/// What can take the focus, in the order in which it is read.
-const READ = `(() => [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]")]
-  .filter((element) => element.tabIndex >= 0 && !element.disabled && element.checkVisibility()))()`;
-
-/// The focused element: where it stands among those, whether it is seen, and how it looks.
-const FOCUSED = `((all) => {
-  const element = document.activeElement;
-  const box = element.getBoundingClientRect();
-  const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
-  const style = getComputedStyle(element);
-  return {
-    index: all.indexOf(element),
-    name: element.ariaLabel ?? element.labels?.[0]?.innerText ?? element.innerText,
-    role: element.localName,
-    box: { top: box.top + scrollY, bottom: box.bottom + scrollY, left: box.left },
-    covered: !(element.contains(top) || top?.contains(element)),
-    ring: style.outlineStyle === "none" ? "" : [style.outlineStyle, style.outlineWidth, style.outlineColor].join(" ") + style.boxShadow,
+/// What runs inside the page.
+const INSIDE = `
+  // Whatever can take the focus, in the order in which it is read.
+  const all = [...document.querySelectorAll("a[href], button, input:not([type=hidden]), summary, [tabindex]")]
+    .filter((element) => element.tabIndex >= 0 && !element.disabled && element.checkVisibility());
+  const ring = (element) => {
+    const { outlineStyle, outlineWidth, outlineColor, boxShadow } = getComputedStyle(element);
+    return outlineStyle === "none" ? boxShadow : [outlineStyle, outlineWidth, outlineColor, boxShadow].join(" ");
   };
-})(${READ})`;
-const looks = (index) => `((element) => {
-  const style = getComputedStyle(element);
-  return style.outlineStyle === "none" ? "" : [style.outlineStyle, style.outlineWidth, style.outlineColor].join(" ") + style.boxShadow;
-})(${READ}[${index}])`;
+  const focused = () => {
+    const element = document.activeElement;
+    const { x, y, width, height } = element.getBoundingClientRect();
+    const top = document.elementFromPoint(x + width / 2, y + height / 2);
+    return {
+      index: all.indexOf(element),
+      name: (element.ariaLabel ?? element.labels?.[0]?.innerText ?? element.innerText).trim(),
+      role: element.localName,
+      box: { left: x, top: y + scrollY, bottom: y + height + scrollY },
+      covered: !(element.contains(top) || top?.contains(element)),
+      ring: ring(element),
+    };
+  };`;
+const inside = (page, expression) => page.evaluate(`(() => { ${INSIDE} return ${expression}; })()`);
 
 async function next(page) {
-  const before = await page.evaluate(FOCUSED);
+  const before = await inside(page, "focused()");
   await page.keyboard.press("Tab");
-  const now = await page.evaluate(FOCUSED);
+  const now = await inside(page, "focused()");
   if (before.index >= 0 && before.index !== now.index) {
-    const resting = await page.evaluate(looks(before.index));
-    check(before.ring !== "" && before.ring !== resting, `${page.url()}: nothing shows that "${before.name}" has the focus`);
+    const resting = await inside(page, `ring(all[${before.index}])`);
+    check(before.ring !== resting, `${page.url()}: nothing shows that "${before.name}" has the focus`);
   }
   return now;
 }
 
 /// Goes round the page once, with Tab alone.
 async function walk(page) {
-  const count = (await page.evaluate(`${READ}.length`));
+  const count = await inside(page, "all.length");
   const seen = [];
   // A page that sets the focus starts in the middle; beyond the last element comes the browser itself.
   for (let steps = 0; steps < 2 * count + 4 && seen.length < count; steps++) {
@@ -49,28 +49,23 @@ async function walk(page) {
     if (seen.length > 0 || now.index === 0) seen.push(now);
   }
   const order = seen.map((element) => element.index).join();
-  const expected = [...Array(count).keys()].join();
-  check(order === expected, `${page.url()}: Tab goes ${order} instead of ${expected}`);
-  for (const [before, after] of seen.slice(1).map((element, at) => [seen[at], element])) {
+  check(order === [...Array(count).keys()].join(), `${page.url()}: of ${count} places, Tab goes to ${order}`);
+  seen.slice(1).forEach((after, at) => {
+    const before = seen[at];
     const sameRow = after.box.top < before.box.bottom - 1;
     const inOrder = sameRow ? after.box.left >= before.box.left : after.box.top >= before.box.top;
     check(inOrder, `${page.url()}: Tab goes from "${before.name}" back to "${after.name}"`);
-  }
+  });
 }
 
 const walked = new WeakMap();
-async function walkOnce(page) {
-  if (walked.get(page) === page.url()) return;
-  walked.set(page, page.url());
-  await walk(page);
-}
 
 async function reach(page, name, roles) {
-  await walkOnce(page);
-  const wanted = (element) => element.index >= 0 && roles.includes(element.role) && unmarked(element.name.trim()) === name;
+  if (walked.get(page) !== page.url()) await walk(page);
+  walked.set(page, page.url());
   for (let steps = 0; steps < 60; steps++) {
     const now = await next(page);
-    if (wanted(now)) return now;
+    if (now.index >= 0 && roles.includes(now.role) && unmarked(now.name) === name) return now;
   }
   throw new Error(`${page.url()}: Tab never comes to "${name}"`);
 }

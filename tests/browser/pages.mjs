@@ -9,7 +9,7 @@ const long = `${"wolfeschlegelsteinhausen".repeat(2)}@${"bergerdorff.".repeat(4)
 async function signingIn(page) {
   await open(page, story.tides);
   await judge(page, "sign-in-app");
-  await page.screenshot({ path: shot("../sign-in"), clip: { x: 0, y: 0, width: 1280, height: 720 } });
+  await page.screenshot({ path: shot("../sign-in"), clip: { x: 370, y: 56, width: 540, height: 600 } });
   await open(page, "/signin");
   await judge(page, "sign-in-plain");
   await press(page, "Sign in");
@@ -67,6 +67,7 @@ async function allowing(page) {
   await open(page, story.tides);
   await signIn(page, ada);
   await judge(page, "consent-question");
+  await page.reload();
   await page.locator("summary").click();
   await judge(page, "consent-values");
   await open(page, story.confirm);
@@ -89,7 +90,7 @@ async function goingInAndOut(page) {
   await fill(page, { "Code from the mail": (await mailTo(long)).code.toLowerCase().replace("-", " ") });
   await press(page, "Activate with the code");
   await judge(page, "activate-done-plain");
-  await press(page, "Continue");
+  await press(page, "Sign in");
   await signIn(page, long);
   await judge(page, "account-long");
   await open(page, story.tides);

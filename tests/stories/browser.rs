@@ -1,5 +1,7 @@
 //! The stories that need a browser. Each is told by the script of the same name in `tests/browser`.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::stage::{Stage, in_dev, in_production, native, request_of};
@@ -61,4 +63,50 @@ async fn every_page_of_development_is_good_to_use() {
     let stage = Stage::set(Engine::Sqlite, in_dev).await;
     stage.app.register(&confidential("tides")).await;
     stage.play("pages_dev", json!({ "refused": refused(&stage) })).await;
+}
+
+/// Where the command line program is, and a folder in which its `--dev` means the database of the stage. `null`
+/// where the program has not been built.
+fn command_line(stage: &Stage, folder: &Path) -> serde_json::Value {
+    let bin = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+    if !bin.join("idp").exists() {
+        return serde_json::Value::Null;
+    }
+    let url = stage.app.database.url();
+    let database = Path::new(url.strip_prefix("sqlite:").unwrap()).parent().unwrap().to_owned();
+    std::fs::create_dir(folder.join("data")).unwrap();
+    std::os::unix::fs::symlink(database, folder.join("data/dev")).unwrap();
+    json!({ "bin": bin, "folder": folder })
+}
+
+async fn detours(javascript: bool) {
+    let stage = Stage::set(Engine::Sqlite, in_dev).await;
+    stage.app.register(&confidential("tides")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mismatch =
+        request_of(&stage.app, "tides", &[("redirect_uri", Some("https://tides.example/callback"))]);
+    let cli = command_line(&stage, folder.path());
+    stage.play("detours", json!({ "javascript": javascript, "mismatch": mismatch, "cli": cli })).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_detour_leads_back() {
+    detours(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_detour_leads_back_without_javascript() {
+    detours(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forms_end_at_https_and_loopback_applications() {
+    let stage = Stage::set(Engine::Sqlite, in_production).await;
+    stage.app.register(&confidential("tides")).await;
+    stage.app.register(&native("notes")).await;
+    let facts = json!({
+        "tides": request_of(&stage.app, "tides", &[]),
+        "native": request_of(&stage.app, "notes", &[("redirect_uri", Some("http://127.0.0.1:PORT/cb"))]),
+    });
+    stage.play("redirects", facts).await;
 }

@@ -34,10 +34,10 @@ async fn journey(app: &TestApp) -> Vec<Answer> {
     let consent = ada.submit(&login, "/login", &[("email", ADA), ("password", PASSWORD)]).await;
     ada.submit(&consent, "/consent", &[("decision", "deny")]).await;
     ada.open(&authorize(&changed("tides", &[("prompt", Some("none"))]))).await;
-    ada.sign_in(ADA).await;
     let account = ada.open("/account").await;
     ada.open("/logout").await;
     ada.submit(&account, "/logout/confirm", &[]).await;
+    ada.sign_in(ADA).await;
     ada.seen
 }
 

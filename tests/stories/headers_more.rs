@@ -44,7 +44,7 @@ on_both_engines! {
     async fn hd_10_an_error_page_says_nothing_that_was_sent(engine: Engine) {
         let app = TestApp::start(engine).await;
         let mut ids = BTreeSet::new();
-        for target in ["/%3Cscript%3Ealert(1)%3C/script%3E", "/nowhere?q=<script>alert(1)</script>", "/flow/<script>alert(1)",
+        for target in ["/%3Cscript%3Ealert(1)%3C/script%3E", "/nowhere?q=%3Cscript%3Ealert(1)%3C/script%3E", "/flow/%3Cscript%3Ealert(1)",
             "/activate?token=%3Cscript%3Ealert(1)%3C%2Fscript%3E", "/authorize?client_id=%3Cscript%3Ealert(1)%3C%2Fscript%3E",
             "/authorize?error_description=alert(1)&client_id=x"]
         {

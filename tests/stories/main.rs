@@ -1,15 +1,35 @@
 //! What people and applications do with the product, end to end: real sockets, real mail, both databases, a
 //! real browser.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-// Proof reports are printed; the support is ahead of the stories that will use all of it.
-#![allow(clippy::print_stdout, dead_code, unused_imports)]
+// Proof reports are printed.
+#![allow(clippy::print_stdout)]
 
 mod support;
 
+mod activation;
+mod activation_races;
+mod browser;
+mod headers;
+mod headers_more;
 mod journey;
+mod limits;
+mod lockout;
 mod oauth_authorize;
+mod oauth_documents;
+mod oauth_failures;
+mod oauth_judge;
 mod oauth_jwt;
+mod oauth_logout;
 mod oauth_person;
+mod oauth_races;
+mod oauth_refresh;
 mod oauth_requests;
+mod oauth_token;
+mod oauth_token_http;
+mod oauth_userinfo;
+mod registration;
 mod routes;
 mod routes_address;
+mod session;
+mod sign_in;
+mod stage;

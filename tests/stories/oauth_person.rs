@@ -196,6 +196,7 @@ on_both_engines! {
         for (csrf, headers) in [
             (Some(good), vec![("origin", "https://evil.tld")]),
             (Some(good), vec![("origin", "null")]),
+            (Some(good), vec![("origin", "null"), ("sec-fetch-site", "cross-site")]),
             (Some(good), vec![("origin", evil_own.as_str())]),
             (Some(good), vec![("origin", "https://asking.example")]),
             (Some(good), vec![("sec-fetch-site", "cross-site")]),

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use crate::oauth_authorize::{ADA, CB, ready, trusted};
 use crate::support::browser::Browser;
 use crate::support::client::{authorize, challenge, changed, request};
+use crate::support::raw::{FORM, Raw};
 use crate::support::{Engine, TestApp, on_both_engines, public};
 
 type Change<'a> = (&'a str, Option<&'a str>);
@@ -102,12 +103,9 @@ on_both_engines! {
         }
         let wide: Vec<(String, String)> = (0..100).map(|n| (format!("p{n}"), String::new())).collect();
         browser.get(&authorize(&[request("tides"), wide].concat())).await.assert_page("bad-request");
-        let target = format!("/authorize?nonce={}", "x".repeat(64 * 1024));
-        let get = format!("GET {target} HTTP/1.1\r\nhost: {}\r\n\r\n", app.issuer.trim_start_matches("http://"));
-        assert!(app.raw(get.as_bytes()).await.starts_with("HTTP/1.1 4"));
-        let head = format!("POST /authorize HTTP/1.1\r\nhost: {}\r\ncontent-type: application/x-www-form-urlencoded\r\n\
-            content-length: 5242880\r\n\r\n", app.issuer.trim_start_matches("http://"));
-        assert!(app.raw(head.as_bytes()).await.starts_with("HTTP/1.1 413"));
+        let longest = format!("/authorize?nonce={}", "x".repeat(64 * 1024));
+        assert!(Raw::get(&longest).send(&app).await.status.is_client_error());
+        assert_eq!(Raw::post("/authorize").announced(FORM, 5 << 20).send(&app).await.status, 413);
         assert_eq!(app.state().await, before);
     }
 

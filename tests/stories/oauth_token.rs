@@ -189,6 +189,8 @@ on_both_engines! {
         }
     }
 
+    // The work is the same by construction: one read, and one comparison of digests that takes the same time for
+    // every value.
     async fn tk_12_an_unknown_client_a_wrong_and_a_nearly_right_secret_get_one_answer(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let code = app.code(&browser, &request("tides")).await;
@@ -198,11 +200,7 @@ on_both_engines! {
         for header in [basic_of("tides", &near), basic_of("tides", &far), basic_of("nobody", SECRET), basic_of("tides", "")] {
             let base = redemption("tides", &code);
             let answer = ask(&app, &[("authorization", &header)], &with(&base, &[])).await;
-            let mut headers: Vec<String> = answer.headers.iter()
-                .filter(|(name, _)| !["date", "x-request-id"].contains(&name.as_str()))
-                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
-            headers.sort();
-            answers.push((answer.status, headers, answer.body));
+            answers.push(answer.face(&[]));
         }
         for answer in &answers {
             assert_eq!(answer, &answers[0]);

@@ -3,6 +3,7 @@
 use crate::oauth_authorize::ready;
 use crate::oauth_token::{ask, offline_code};
 use crate::support::client::{basic, redemption};
+use crate::support::raw::{FORM, Raw};
 use crate::support::{Engine, SECRET, TestApp, is_logged, on_both_engines};
 
 /// A request with a body of any kind, the client being authenticated.
@@ -24,8 +25,6 @@ async fn assert_refused(response: reqwest::Response, status: u16) {
     let body: serde_json::Value = response.json().await.unwrap();
     assert!(body["error"].is_string() && body.get("access_token").is_none(), "{body}");
 }
-
-const FORM: &str = "application/x-www-form-urlencoded";
 
 on_both_engines! {
     async fn tk_23_tk_24_only_code_and_refresh_token_are_grants(engine: Engine) {
@@ -90,13 +89,10 @@ on_both_engines! {
         ] {
             assert_refused(post(&app, kind, body).await, status).await;
         }
-        let host = app.issuer.trim_start_matches("http://").to_owned();
-        let head = format!("POST /token HTTP/1.1\r\nhost: {host}\r\ncontent-type: {FORM}\r\n");
-        let huge = app.raw(format!("{head}content-length: 5242880\r\n\r\n").as_bytes()).await;
-        assert!(huge.starts_with("HTTP/1.1 413"), "{huge}");
-        let chunk = "a".repeat(0x5000);
-        let chunked = app.raw(format!("{head}transfer-encoding: chunked\r\n\r\n5000\r\n{chunk}\r\n").as_bytes()).await;
-        assert!(chunked.starts_with("HTTP/1.1 413"), "{chunked}");
+        let header = basic("tides");
+        for raw in [Raw::post("/token").announced(FORM, 5 << 20), Raw::post("/token").endless(FORM, &[b'a'; 0x5000])] {
+            raw.header("authorization", &header).send(&app).await.assert_token_error(413, "invalid_request");
+        }
         for method in [reqwest::Method::GET, reqwest::Method::HEAD, reqwest::Method::PUT, reqwest::Method::DELETE, reqwest::Method::OPTIONS] {
             let answer = browser.send(method, &format!("/token?{form}"), None, &[("authorization", &basic("tides"))]).await;
             assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "POST"));

@@ -141,7 +141,7 @@ on_both_engines! {
         }
         let mut after = app.state().await;
         // Asking for the sign-in page is a walk of its own.
-        after.insert("flows".to_owned(), before["flows"].clone());
+        after.remove("flows");
         assert_eq!(after, before);
     }
 

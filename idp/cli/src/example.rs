@@ -6,12 +6,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use axum::Router;
-use idp_core::client::ClientId;
+use idp_core::client::Client;
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
 use idp_server::config::settings::read_secret_file;
-use idp_store::Store;
+use idp_store::{AuditEvent, Store, StoreError};
 
+use crate::audit;
 use crate::failure::Failure;
 use crate::new_client::{self, ClientSpec};
 
@@ -46,8 +47,6 @@ pub(crate) async fn register(
     let spec = ClientSpec {
         id: ID.to_owned(),
         name: Some("Example application".to_owned()),
-        // So that another `--client-port` needs no other registration.
-        native: true,
         redirect_uris: vec![format!("{base_url}/callback")],
         post_logout_redirect_uris: vec![format!("{base_url}/signed-out")],
         home_uri: Some(format!("{base_url}/")),
@@ -55,18 +54,34 @@ pub(crate) async fn register(
         secret: Some(secret.clone()),
         ..ClientSpec::default()
     };
-    if !new_client::register(store, spec.checked(now)?).await? {
-        let id = ClientId::parse(ID).map_err(Failure::new)?;
-        let known = store.read(id, |reader, id| Box::pin(reader.client(id))).await?;
-        let digest = known.and_then(|client| client.secret);
-        if digest.is_none_or(|digest| !digest.matches(secret.expose())) {
-            return Err(Failure::new(format_args!(
-                "the secret of the application `{ID}` is not in {0}; remove {0} to begin anew",
-                folder.display()
-            )));
-        }
+    let client = spec.checked(now)?;
+    if !new_client::register(store, client.clone()).await? && !adopt(store, client).await? {
+        return Err(Failure::new(format_args!(
+            "the secret of the application `{ID}` is not in {0}; remove {0} to begin anew",
+            folder.display()
+        )));
     }
     Ok(secret)
+}
+
+/// Goes on with what an earlier start registered, which may have had another `--client-port`. `false`: it has
+/// another secret.
+async fn adopt(store: &Store, client: Client) -> Result<bool, StoreError> {
+    let write = store.write(client, |tx, client| {
+        Box::pin(async move {
+            let known = tx.client(&client.id).await?;
+            if known.is_none_or(|known| known.secret != client.secret) {
+                return Ok(false);
+            }
+            for uri in &client.redirect_uris {
+                if tx.add_redirect_uri(&client.id, uri).await? {
+                    tx.audit(&audit::row(AuditEvent::ClientChanged, &client.id, client.created_at)).await?;
+                }
+            }
+            Ok(true)
+        })
+    });
+    write.await
 }
 
 fn secret(file: &Path) -> Result<Secret, Failure> {

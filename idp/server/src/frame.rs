@@ -184,3 +184,7 @@ fn with_headers(mut response: Response, info: &RequestInfo) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

@@ -4,7 +4,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::browser::{Answer, Browser};
 use super::{PASSWORD, SECRET, TestApp};
@@ -114,22 +113,6 @@ impl TestApp {
     /// Refreshes as the client would.
     pub(crate) async fn refresh(&self, id: &str, token: &str) -> Answer {
         self.token(id, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
-    }
-
-    /// Sends bytes as they are, and answers all that comes back.
-    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
-        let address = self.issuer.trim_start_matches("http://");
-        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
-        socket.write_all(bytes).await.unwrap();
-        let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
-        // The head is enough; whether the connection stays open is the server's business.
-        while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
-            match socket.read(&mut chunk).await.unwrap() {
-                0 => break,
-                length => answer.extend(&chunk[..length]),
-            }
-        }
-        String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// Asks userinfo.

@@ -10,7 +10,7 @@ pub(crate) mod raw;
 pub(crate) mod state;
 pub(crate) mod uni;
 
-use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -82,6 +82,15 @@ impl TestApp {
 
     /// A product with another configuration.
     pub(crate) async fn start_with(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_as(engine, change, true).await
+    }
+
+    /// A product that only answers: it sends no mail and deletes nothing by itself, so that nothing changes unasked.
+    pub(crate) async fn start_still(engine: Engine) -> Self {
+        Self::start_as(engine, |_| {}, false).await
+    }
+
+    async fn start_as(engine: Engine, change: impl FnOnce(&mut Config), tasks: bool) -> Self {
         show_logs();
         let database = Database::new(engine).await;
         let sink = Sink::start().await;
@@ -117,7 +126,13 @@ impl TestApp {
         let clock = Clock::system();
         let app = App::build(config.clone(), clock.clone()).await.unwrap();
         let (stop, stopped) = oneshot::channel();
-        tokio::spawn(app.clone().serve(vec![listener], async move { drop(stopped.await) }));
+        let end = async move { drop(stopped.await) };
+        if tasks {
+            tokio::spawn(app.clone().serve(vec![listener], end));
+        } else {
+            let service = app.router().into_make_service_with_connect_info::<SocketAddr>();
+            tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(end).into_future());
+        }
         let issuer = config.issuer.as_str().to_owned();
         Self { issuer, clock, sink, app, database, config, stop: Some(stop), _keys: keys }
     }

@@ -45,7 +45,7 @@ impl Outside {
         tables.into_iter().filter(|table| !table.starts_with('_')).collect()
     }
 
-    async fn rows(&mut self, table: &str) -> Vec<String> {
+    async fn columns(&mut self, table: &str) -> Vec<String> {
         let sql = match self {
             Self::Sqlite(_) => format!("SELECT name FROM pragma_table_info('{table}')"),
             Self::Postgres(_) => format!(
@@ -54,11 +54,40 @@ impl Outside {
             ),
         };
         let uses = |name: &String| {
-            table == "sessions" && ["last_seen_at", "idle_expires_at"].contains(&name.as_str())
+            table.starts_with("sessions") && ["last_seen_at", "idle_expires_at"].contains(&name.as_str())
         };
-        let columns = self.texts(sql).await.into_iter().filter(|name| !uses(name));
-        let texts = columns.map(|name| format!("COALESCE(CAST({name} AS TEXT), '-')")).collect::<Vec<_>>();
-        self.texts(format!("SELECT {} AS line FROM {table} ORDER BY 1", texts.join(" || ' | ' || "))).await
+        self.texts(sql).await.into_iter().filter(|name| !uses(name)).collect()
+    }
+
+    /// A query that answers every row of every table as `table row`.
+    async fn everything(&mut self) -> String {
+        let mut parts = Vec::new();
+        for table in self.tables().await {
+            let columns = self.columns(&table).await;
+            let texts: Vec<_> =
+                columns.iter().map(|name| format!("COALESCE(CAST({name} AS TEXT), '-')")).collect();
+            parts.push(format!("SELECT '{table} ' || {} FROM {table}", texts.join(" || ' | ' || ")));
+        }
+        parts.join(" UNION ALL ")
+    }
+}
+
+/// Looks at the same tables again and again, at the cost of one query.
+pub(crate) struct Watch {
+    db: Outside,
+    sql: String,
+}
+
+impl Watch {
+    /// All that is stored now.
+    pub(crate) async fn look(&mut self) -> State {
+        let mut state = State::new();
+        for line in self.db.texts(self.sql.clone()).await {
+            let (table, row) = line.split_once(' ').unwrap();
+            state.entry(table.to_owned()).or_default().push(row.to_owned());
+        }
+        state.values_mut().for_each(|rows| rows.sort());
+        state
     }
 }
 
@@ -79,13 +108,14 @@ impl TestApp {
 
     /// All that is stored.
     pub(crate) async fn whole_state(&self) -> State {
+        self.watch().await.look().await
+    }
+
+    /// A view of all that is stored.
+    pub(crate) async fn watch(&self) -> Watch {
         let mut db = Outside::open(self).await;
-        let mut state = State::new();
-        for table in db.tables().await {
-            let rows = db.rows(&table).await;
-            state.insert(table, rows);
-        }
-        state
+        let sql = db.everything().await;
+        Watch { db, sql }
     }
 
     /// Runs a statement behind the product's back.

@@ -33,6 +33,18 @@ impl Answer {
     }
 }
 
+/// UNI: all these faces are one.
+#[track_caller]
+pub(crate) fn assert_alike(faces: &[String]) {
+    for (number, face) in faces.iter().enumerate() {
+        let differs = |(line, first): &(&str, &str)| line != first;
+        if let Some((line, first)) = face.lines().zip(faces[0].lines()).find(differs) {
+            panic!("answer {number} says\n{line}\nand the first says\n{first}");
+        }
+        assert_eq!(face.len(), faces[0].len(), "answer {number}");
+    }
+}
+
 /// The text with every UUID masked.
 fn without_ids(text: &str) -> String {
     let shaped = |window: &[u8]| {

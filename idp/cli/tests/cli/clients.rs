@@ -60,6 +60,19 @@ fn a_client_is_switched_off_and_on() {
 }
 
 #[test]
+fn a_redirect_uri_is_added_once() {
+    let desk = Desk::new();
+    desk.idp(APP).good();
+    let add = "client add-redirect-uri app https://app.example.com/cb2";
+    assert!(desk.idp(add).good().contains("may go to https://app.example.com/cb2 as well"));
+    assert_eq!(desk.idp(&format!("{add} -o json")).json()["changed"], false);
+    let uris = json!(["https://app.example.com/cb", "https://app.example.com/cb2"]);
+    assert_eq!(desk.idp("client show app -o json").json()["redirect_uris"], uris);
+    assert_eq!(desk.audited(AuditEvent::ClientChanged), 1);
+    assert_eq!(desk.idp("client add-redirect-uri app http://app.example.com/").code, Some(2));
+}
+
+#[test]
 fn a_client_that_cannot_be_is_refused() {
     let desk = Desk::new();
     desk.idp(APP).good();

@@ -24,6 +24,9 @@ fn dev_needs_nothing_and_shows_the_first_password_once() {
     let second = dev(&desk, "");
     assert!(second.line("Account ").starts_with("admin@example.com") && !second.said.contains(&password));
     assert!(second.line("Another one").starts_with("idp user create --dev "));
+    let example = desk.idp("client show example --dev -o json").json();
+    let callback = format!("{}callback", second.line("Example app"));
+    assert_eq!(example["redirect_uris"][1], callback, "another port, the same application");
     assert_eq!(second.stop("INT").0, Some(0));
 }
 
@@ -58,6 +61,15 @@ fn dev_names_the_flag_when_a_port_is_taken() {
         assert_eq!(refusal, format!("port {port} is in use; choose another one with {flag}"));
     }
     assert!(!desk.path().join("data").exists());
+}
+
+#[test]
+fn dev_says_what_to_do_when_the_examples_secret_is_gone() {
+    let desk = Desk::empty();
+    drop(dev(&desk, ""));
+    std::fs::remove_file(desk.path().join("data/dev/example-client.secret")).unwrap();
+    let refusal = desk.idp("dev --port 0 --client-port 0").err;
+    assert!(refusal.contains("is not in data/dev; remove data/dev to begin anew"), "{refusal}");
 }
 
 #[test]

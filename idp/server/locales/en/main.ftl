@@ -31,7 +31,6 @@ action-start-again = Start again
 action-try-again = Try again
 action-home = Go to the start page
 action-back-to-app = Back to { $app }
-action-continue = Continue
 action-continue-to-app = Continue to { $app }
 action-switch-account = Use another account
 

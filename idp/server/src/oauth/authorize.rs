@@ -54,11 +54,13 @@ fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> Page
             (Reason::REDIRECT_URI_MISMATCH, "redirect_uri must equal a registered one, byte by byte")
         }
     };
+    let repeated = params.any_repeated(&["client_id", "redirect_uri"]);
+    let why = if repeated { "client_id and redirect_uri must each be sent once" } else { why };
     let explanation = Explanation {
         reason: why.to_owned(),
         sent: sent(params),
         registered: client.map(registered).unwrap_or_default(),
-        fix: fix(reason, params, client),
+        fix: fix(reason, params, client).filter(|_| !repeated),
     };
     PageError { explanation: Some(Box::new(explanation)), ..PageError::new(key).detail(why) }
 }

@@ -226,15 +226,16 @@ pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Res
             Box::pin(async move {
                 let Some((subject, _)) = tx.look_at(digest, *now).await? else { return Ok(None) };
                 let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(None) };
-                tx.adopt_attempt(id, browser, *now).await
+                tx.adopt_attempt(id, browser, *now).await.map(Some)
             })
         })
         .await?;
     match attempt {
-        Some(attempt) => {
+        Some(Some(attempt)) => {
             check_mail::send_again(&visit, &attempt).await?;
             Ok(visit.redirect_with(Notice::MailSent, &format!("/register/{}", attempt.id)))
         }
-        None => problem(&visit, LinkProblem::Used, None),
+        Some(None) => problem(&visit, LinkProblem::Used, None),
+        None => problem(&visit, LinkProblem::Unknown, None),
     }
 }

@@ -37,11 +37,16 @@ impl Page for ConsentPage {
     const TITLE: &'static str = "consent-title";
 }
 
+/// Who the person is comes first, and what the application may do while they are away last.
+const ORDER: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+
 /// The question.
 pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known) -> Result<Html, PageError> {
     let (request, user) = asked(visit, flow)?;
     let (app, uri) = app_of(&flow.target, known);
-    let scopes = request.scope.iter().map(|scope| scope_view(visit, user, scope)).collect();
+    let mut scopes: Vec<&str> = request.scope.iter().collect();
+    scopes.sort_by_key(|scope| ORDER.iter().position(|known| known == scope).unwrap_or(ORDER.len()));
+    let scopes = scopes.into_iter().map(|scope| scope_view(visit, user, scope)).collect();
     let action = format!("{}/consent", flow::url(flow.id));
     let page = ConsentPage { action, app, email: user.email.to_string(), scopes };
     Ok(visit.page(&page)?.form_target(uri.map(|uri| uri.csp_source())))

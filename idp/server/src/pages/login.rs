@@ -165,6 +165,8 @@ fn signed_in(visit: &Visit, flow: &Flow, session: &Secret) -> Response {
 
 struct Refused {
     text: String,
+    /// What to correct; none when no other entry would help.
+    field: Option<&'static str>,
     status: StatusCode,
     retry_after: Option<u64>,
     resend: Option<String>,
@@ -173,24 +175,25 @@ struct Refused {
 impl Refused {
     fn of(visit: &Visit, key: &str, status: StatusCode) -> Self {
         let args = [("brand", visit.app.config.brand.as_str().into())];
-        Self { text: visit.app.renderer.words.text(key, &args), status, retry_after: None, resend: None }
+        let text = visit.app.renderer.words.text(key, &args);
+        Self { text, field: None, status, retry_after: None, resend: None }
     }
 
     /// One text for an unknown address and a wrong password, whatever the state of the account.
     fn wrong(visit: &Visit) -> Self {
-        Self::of(visit, "login-wrong", StatusCode::UNAUTHORIZED)
+        Self { field: Some("password"), ..Self::of(visit, "login-wrong", StatusCode::UNAUTHORIZED) }
     }
 
     fn throttled(visit: &Visit, minutes: u64) -> Self {
         let text = visit.app.renderer.words.text("login-throttled", &[("minutes", minutes.into())]);
-        Self { text, status: StatusCode::TOO_MANY_REQUESTS, retry_after: Some(minutes * 60), resend: None }
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self { text, field: None, status, retry_after: Some(minutes * 60), resend: None }
     }
 }
 
 async fn refuse(visit: &Visit, flow: &Flow, email: String, refused: Refused) -> Result<Response, PageError> {
     let known = flow::load(visit, &flow.target).await?;
-    let field = refused.resend.is_none().then_some("password");
-    let errors = vec![FieldError { field, text: refused.text }];
+    let errors = vec![FieldError { field: refused.field, text: refused.text }];
     let filled = Filled { email: Some(email), confirm: false, resend: refused.resend, errors };
     let mut response = page(visit, flow, &known, filled)?.status(refused.status).into_response();
     if let Some(seconds) = refused.retry_after {

@@ -2,6 +2,7 @@
 //! nothing is there by half.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use idp_core::ids::{GrantId, SessionId, UserId};
@@ -140,24 +141,23 @@ pub(crate) async fn write_until_killed(url: &str) {
     let number = u64::from_be_bytes(random_bytes());
     let ada = SignedInPerson::named(&store, &format!("u{number}@example.org"), &format!("c{number}")).await;
     println!("user {}", ada.user.id);
-    let ada = std::sync::Arc::new(ada);
-    let requests: Vec<_> = (0..4)
-        .map(|_| {
-            let (store, ada) = (store.clone(), ada.clone());
-            tokio::spawn(async move {
-                loop {
-                    println!("session {}", sign_in(&store, ada.user.id).await);
-                    let grant = redeem(&store, &ada).await;
-                    for generation in 0..2 {
-                        rotate(&store, grant, generation).await;
-                        println!("grant {grant} {}", generation + 1);
-                    }
-                }
-            })
-        })
-        .collect();
-    // They write until the process is killed.
-    futures_util::future::join_all(requests).await;
+    let ada = Arc::new(ada);
+    let requests: Vec<_> =
+        (0..4).map(|_| tokio::spawn(one_after_the_other(store.clone(), ada.clone()))).collect();
+    for request in requests {
+        request.await.unwrap();
+    }
+}
+
+async fn one_after_the_other(store: Store, ada: Arc<SignedInPerson>) {
+    loop {
+        println!("session {}", sign_in(&store, ada.user.id).await);
+        let grant = redeem(&store, &ada).await;
+        for generation in 0..2 {
+            rotate(&store, grant, generation).await;
+            println!("grant {grant} {}", generation + 1);
+        }
+    }
 }
 
 async fn sign_in(store: &Store, user: UserId) -> SessionId {

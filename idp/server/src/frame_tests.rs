@@ -1,0 +1,85 @@
+//! A panic ends here, once, with the real layers around a router that panics.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use http_body_util::BodyExt;
+use idp_core::account::password::PasswordPolicy;
+use idp_core::oauth::grant::Lifetimes;
+use idp_core::oauth::issuer::Issuer;
+use idp_core::secret::Secret;
+use idp_core::session::SessionLifetime;
+use tower::ServiceExt;
+
+use super::*;
+use crate::App;
+use crate::clock::Clock;
+use crate::config::{Config, MailConfig, MailTransport, RateLimits};
+
+async fn app(dir: &std::path::Path) -> App {
+    let config = Config {
+        issuer: Issuer::parse("http://localhost:1").unwrap(),
+        brand: "Lighthouse".to_owned(),
+        listen: vec![],
+        trusted_proxies: vec![],
+        database_url: Secret::new(format!("sqlite:{}/idp.db", dir.display())),
+        database_connections: 1,
+        keys_dir: dir.join("keys"),
+        mail: MailConfig {
+            from: "id@lighthouse.example".parse().unwrap(),
+            transport: MailTransport::Mailbox,
+        },
+        password: PasswordPolicy::new(15, "Lighthouse"),
+        registration: true,
+        lifetimes: Lifetimes::default(),
+        session: SessionLifetime::default(),
+        limits: RateLimits::default(),
+        dev: false,
+    };
+    App::build(config, Clock::system()).await.unwrap()
+}
+
+async fn ask(router: &Router, path: &str) -> (StatusCode, String, String) {
+    let request = Request::get(path).header("host", "localhost:1").body(Body::empty()).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let id = response.headers().get("x-request-id").map(|id| id.to_str().unwrap().to_owned());
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, id.unwrap_or_default(), String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_panic_is_one_500_with_an_id_and_the_server_stays_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app(dir.path()).await;
+    let boom = || async {
+        // Not a literal: the compiler would know that nothing comes back.
+        let secret = String::from("a secret of the stack");
+        if !secret.is_empty() {
+            panic!("{secret}");
+        }
+    };
+    let panicking = Router::new()
+        .route("/boom", get(boom))
+        .route(idp_core::oauth::discovery::path::USERINFO, get(boom))
+        .layer(from_fn_with_state(Shared::clone(&app.0), frame));
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let (status, id, page) = ask(&panicking, "/boom").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(page.contains("data-reason=\"internal-error\"") && page.contains(&id), "{page}");
+        assert!(!page.contains("a secret of the stack"), "{page}");
+        ids.insert(id);
+        let (status, id, body) = ask(&panicking, "/userinfo").await;
+        assert_eq!(
+            (status, body.contains("\"error\":\"server_error\"")),
+            (StatusCode::INTERNAL_SERVER_ERROR, true),
+            "{body}"
+        );
+        ids.insert(id);
+    }
+    assert_eq!(ids.len(), 6, "each has its own id");
+    assert_eq!(ask(&app.router(), "/readyz").await.0, StatusCode::OK);
+}

@@ -1,0 +1,62 @@
+// A form that ends in a redirect to an application: the page's CSP must let the browser go there, and only there.
+import { createServer as serveHttp } from "node:http";
+import { createServer as listenTcp } from "node:net";
+import { once } from "node:events";
+import { check, desk, heading, story, tell, visitor } from "./lib.mjs";
+import { open, press, signIn } from "./people.mjs";
+
+const email = "ada@example.org";
+await desk(`/user/${email}`);
+
+/// A server on a free port, and the port.
+async function listen(server) {
+  server.listen(0, "127.0.0.1").unref();
+  await once(server, "listening");
+  return server.address().port;
+}
+
+/// Stands for every https host: counts who comes with a TLS greeting, and hangs up.
+let greetings = 0;
+const https = await listen(listenTcp((socket) => socket.on("error", () => {}).once("data", (data) => {
+  if (data[0] === 0x16) greetings++;
+  socket.destroy();
+})));
+const native = await listen(serveHttp((_, answer) => answer.end("Welcome back")));
+
+const answered = (url) => url.searchParams.has("code") && url.searchParams.get("iss") === story.issuer;
+const again = (request) => `${request}&prompt=login`;
+
+/// Goes to an https application, by the form `last` submits; the browser must have called on it.
+async function goesToHttps(page, last) {
+  const before = greetings;
+  const leaving = page.waitForRequest((request) => request.url().startsWith("https://tides.example/cb?"));
+  await last();
+  check(answered(new URL((await leaving).url())), "no code");
+  await page.waitForURL("chrome-error://**");
+  check(greetings > before, "the browser never called on the https application");
+}
+
+async function goesToLoopback(page, last) {
+  await last();
+  await page.waitForURL((url) => url.port === String(native));
+  check(answered(new URL(page.url())) && (await page.content()).includes("Welcome back"), page.url());
+}
+
+await tell(async (browser) => {
+  const loopback = story.native.replace("PORT", native);
+  for (const [request, goes] of [[story.tides, goesToHttps], [loopback, goesToLoopback]]) {
+    const page = await visitor(browser);
+    await open(page, request);
+    await signIn(page, email);
+    await heading(page, "Allow access?");
+    await goes(page, () => press(page, "Allow"));
+    await open(page, again(request));
+    await goes(page, async () => {
+      await page.getByLabel("Password", { exact: true }).fill(story.password);
+      await press(page, "Sign in");
+    });
+    const csp = (await (await fetch(request)).headers.get("content-security-policy")) ?? "";
+    const [, sources] = csp.match(/form-action ([^;]*)/);
+    check(!/(^| )(https?:|\*)( |$)/.test(sources), `form-action is too wide: ${sources}`);
+  }
+}, `--host-resolver-rules=MAP tides.example:443 127.0.0.1:${https}`);

@@ -1,0 +1,237 @@
+//! The way from "check your mail" to an account (security.md 2.7): by link, by code, once.
+
+use std::time::Duration;
+
+use idp_core::user::UserState;
+use idp_server::config::RateLimits;
+
+use crate::registration::{ADA, register};
+use crate::support::raw::Raw;
+use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn accounts(app: &TestApp) -> usize {
+    app.count("users", "1 = 1").await
+}
+
+/// The code with one sign changed into another that a code may have.
+fn other(code: &str) -> String {
+    let sign = if code.starts_with('A') { 'B' } else { 'A' };
+    format!("{sign}{}", &code[1..])
+}
+
+on_both_engines! {
+    async fn looking_at_the_link_consumes_nothing_and_the_button_does_once(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        register(&app.browser(), ADA, PASSWORD).await;
+        let link = app.sink.mail_to(ADA, 1).await.link();
+        let path = link.strip_prefix(&app.issuer).unwrap();
+        let before = app.state().await;
+        for _ in 0..3 {
+            assert!(app.browser().get(&link).await.text().contains("Activate your account"));
+            assert_eq!(Raw::new("HEAD", path).send(&app).await.status, 405);
+            Raw::post(path).form(&[]).send(&app).await.assert_page("cookies-blocked");
+        }
+        assert_eq!(app.state().await, before);
+        // Another browser than the one that registered: mail is often read on the phone.
+        let phone = app.browser();
+        let page = phone.open(&link).await;
+        let active = phone.submit(&page, "/activate", &[]).await;
+        assert!(active.text().contains("Your account is active") && active.body.contains("href=\"/signin\""));
+        assert_eq!((accounts(&app).await, app.count("sessions", "1 = 1").await), (1, 0), "activation signs nobody in");
+        assert_eq!(app.count("audit", "event = 'activation'").await, 1);
+        assert_eq!(app.texts("SELECT name FROM roles WHERE id IN (SELECT role_id FROM user_roles)").await, ["user"]);
+        assert_eq!(app.sink.mail_to(ADA, 2).await.subject, "Your account is active");
+        for answer in [phone.submit(&page, "/activate", &[]).await, phone.open(&link).await] {
+            answer.assert_page("link-used");
+            assert!(answer.text().contains("Already active") && answer.body.contains("href=\"/signin\""));
+        }
+        assert_eq!((accounts(&app).await, app.count("outbox", "1 = 1").await, app.sink.mails_to(ADA).len()), (1, 0, 2));
+    }
+
+    async fn rg_10_an_expired_link_opens_nothing_and_is_exchanged_in_place(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        register(&app.browser(), ADA, PASSWORD).await;
+        let link = app.sink.mail_to(ADA, 1).await.link();
+        let phone = app.browser();
+        let page = phone.open(&link).await;
+        app.wait(24 * HOUR);
+        phone.submit(&page, "/activate", &[]).await.assert_page("link-expired");
+        let expired = phone.open(&link).await;
+        expired.assert_page("link-expired");
+        assert_eq!(accounts(&app).await, 0);
+        let check = phone.submit(&expired, "/activate/resend", &[]).await;
+        assert!(check.text().contains("Check your mail") && check.text().contains("The mail is on its way"));
+        let fresh = app.sink.mail_to(ADA, 2).await.link();
+        assert_ne!(fresh, link);
+        phone.open(&link).await.assert_page("link-expired");
+        let page = phone.open(&fresh).await;
+        assert!(phone.submit(&page, "/activate", &[]).await.text().contains("Your account is active"));
+    }
+
+    async fn rg_10_a_link_that_was_altered_or_is_foreign_opens_nothing(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        register(&app.browser(), ADA, PASSWORD).await;
+        let link = app.sink.mail_to(ADA, 1).await.link();
+        let token = link.split_once("token=").unwrap().1.to_owned();
+        let browser = app.browser();
+        let csrf = browser.open(&link).await.csrf();
+        let before = app.state().await;
+        let mut bad: Vec<String> = (0..token.len())
+            .map(|at| {
+                let sign = if &token[at..=at] == "A" { "B" } else { "A" };
+                format!("{}{sign}{}", &token[..at], &token[at + 1..])
+            })
+            .collect();
+        let secret = token.split_once('_').unwrap().1;
+        bad.extend(["".to_owned(), "x".to_owned(), format!("{token}A"), token[..token.len() - 1].to_owned(), format!(" {token}"),
+            token.to_uppercase(), secret.to_owned(), format!("ac_{secret}"), format!("code_{secret}"), "a".repeat(5_000), format!("{token}\u{0}")]);
+        for token in bad {
+            let posted = browser.post("/activate", &[("csrf", &csrf), ("token", &token)]).await;
+            assert_eq!(posted.status, 400, "{token}");
+            let again = browser.post("/activate/resend", &[("csrf", &csrf), ("token", &token)]).await;
+            assert_eq!(again.status, 400, "{token}");
+            if !token.contains('\u{0}') {
+                posted.assert_page("link-unknown");
+                again.assert_page("link-unknown");
+                browser.get(&format!("/activate?token={}", token.replace(' ', "%20"))).await.assert_page("link-unknown");
+            }
+        }
+        browser.post("/activate", &[("csrf", &csrf), ("token", &token), ("token", &token)]).await.assert_page("bad-request");
+        assert_eq!(app.state().await, before);
+    }
+
+    async fn rg_10_guessing_links_and_codes_is_throttled(engine: Engine) {
+        let app = TestApp::start_with(engine, |config| config.limits = RateLimits { sign_in: 30, ..RateLimits::default() }).await;
+        let browser = app.browser();
+        let csrf = browser.open("/register").await.csrf();
+        let mut statuses = Vec::new();
+        for number in 0..60 {
+            let token = format!("act_{number:0>43}");
+            statuses.push(browser.post("/activate", &[("csrf", &csrf), ("token", &token)]).await.status.as_u16());
+        }
+        assert!(statuses[..30].iter().all(|status| *status == 400) && statuses.contains(&429), "{statuses:?}");
+    }
+
+    async fn a_code_is_typed_however_one_likes_and_works_once(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let browser = app.browser();
+        let check = register(&browser, ADA, PASSWORD).await;
+        let mail = app.sink.mail_to(ADA, 1).await;
+        let code = mail.code();
+        for wrong in ["", "   ", "ABC", &other(&code), "IIII-LLLL", &format!("{code}A"), "AAAAAAAA' OR '1'='1"] {
+            let answer = browser.submit(&check, "/code", &[("code", wrong)]).await;
+            assert_eq!((answer.status.as_u16(), answer.body.contains("id=\"code-error\"")), (422, true), "{wrong}");
+        }
+        assert_eq!(accounts(&app).await, 0);
+        let typed = format!("  {} ", code.to_lowercase().replace('-', " "));
+        let active = browser.submit(&check, "/code", &[("code", &typed)]).await;
+        assert!(active.text().contains("Your account is active"), "{}", active.text());
+        browser.submit(&check, "/code", &[("code", &code)]).await.assert_page("flow-expired");
+        browser.open(&mail.link()).await.assert_page("link-used");
+        assert_eq!(accounts(&app).await, 1);
+    }
+
+    async fn a_code_dies_of_five_wrong_tries_and_a_new_mail_brings_a_new_one(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let browser = app.browser();
+        let check = register(&browser, ADA, PASSWORD).await;
+        let code = app.sink.mail_to(ADA, 1).await.code();
+        for _ in 0..5 {
+            assert_eq!(browser.submit(&check, "/code", &[("code", &other(&code))]).await.status, 422);
+        }
+        assert_eq!(browser.submit(&check, "/code", &[("code", &code)]).await.status, 422, "the sixth try");
+        assert_eq!(accounts(&app).await, 0);
+        browser.submit(&check, "/resend", &[]).await;
+        let fresh = app.sink.mail_to(ADA, 2).await.code();
+        assert_eq!(browser.submit(&check, "/code", &[("code", &code)]).await.status, 422, "the old code");
+        let active = browser.submit(&check, "/code", &[("code", &fresh)]).await;
+        assert!(active.text().contains("Your account is active"), "{}", active.text());
+    }
+
+    async fn parallel_tries_of_a_code_do_not_exceed_five(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let browser = app.browser();
+        let check = register(&browser, ADA, PASSWORD).await;
+        let code = app.sink.mail_to(ADA, 1).await.code();
+        let wrong = other(&code);
+        let fields = [("code", wrong.as_str())];
+        let tries = (0..30).map(|_| browser.submit_only(&check, "/code", &fields));
+        let answers = futures_util::future::join_all(tries).await;
+        assert!(answers.iter().all(|answer| answer.status == 422));
+        assert_eq!(app.texts("SELECT CAST(code_tries AS TEXT) FROM registrations").await, ["5"]);
+        assert_eq!(browser.submit(&check, "/code", &[("code", &code)]).await.status, 422);
+    }
+
+    async fn a_code_belongs_to_its_registration_and_its_browser(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let (ada, eve) = (app.browser(), app.browser());
+        let of_ada = register(&ada, ADA, PASSWORD).await;
+        let of_eve = register(&eve, "eve@example.org", PASSWORD).await;
+        let code = app.sink.mail_to(ADA, 1).await.code();
+        app.sink.mail_to("eve@example.org", 1).await;
+        assert_eq!(eve.submit(&of_eve, "/code", &[("code", &code)]).await.status, 422);
+        let before = app.state().await;
+        let (csrf, action) = (of_eve.csrf(), of_ada.form("/code").action);
+        eve.post(&action, &[("csrf", &csrf), ("code", &code)]).await.assert_page("flow-expired");
+        eve.post(&action.replace("/code", "/resend"), &[("csrf", &csrf)]).await.assert_page("flow-expired");
+        eve.get(&action.replace("/code", "")).await.assert_page("flow-expired");
+        assert_eq!(app.state().await, before);
+        assert!(ada.submit(&of_ada, "/code", &[("code", &code)]).await.text().contains("Your account is active"));
+    }
+
+    async fn nobody_prepares_an_account_for_somebody_else(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let (eve, ada) = (app.browser(), app.browser());
+        let evil = "violet ladder pancake tunnel";
+        let of_eve = register(&eve, ADA, evil).await;
+        let hers = app.sink.mail_to(ADA, 1).await;
+        register(&ada, "Ada@example.org", PASSWORD).await;
+        let page = ada.open(&app.sink.mail_to("Ada@example.org", 1).await.link()).await;
+        assert!(ada.submit(&page, "/activate", &[]).await.text().contains("Your account is active"));
+        // The other attempt is over, by link, by code and by mail.
+        ada.open(&hers.link()).await.assert_page("link-used");
+        eve.submit(&of_eve, "/code", &[("code", &hers.code())]).await.assert_page("flow-expired");
+        eve.submit(&of_eve, "/resend", &[]).await.assert_page("flow-expired");
+        let login = eve.open("/signin").await;
+        assert_eq!(eve.sign_in(&login, ADA, evil).await.status, 401);
+        assert_eq!(eve.sign_in(&login, ADA, PASSWORD).await.status, 200);
+        assert_eq!(app.count("users", "email_key = 'ada@example.org'").await, 1);
+    }
+
+    async fn a_link_neither_takes_nor_opens_an_account_that_came_another_way(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let browser = app.browser();
+        register(&browser, ADA, "violet ladder pancake tunnel").await;
+        let link = app.sink.mail_to(ADA, 1).await.link();
+        let page = browser.open(&link).await;
+        let ada = app.user(ADA).await;
+        app.store().write((ada.id, app.clock.now()), |tx, (id, now)| Box::pin(async move {
+            tx.set_user_state(*id, UserState::Deactivated, *now).await.map(drop)
+        })).await.unwrap();
+        browser.submit(&page, "/activate", &[]).await.assert_page("link-used");
+        assert_eq!(app.texts("SELECT state FROM users").await, ["deactivated"]);
+        let login = browser.open("/signin").await;
+        assert_eq!(browser.sign_in(&login, ADA, "violet ladder pancake tunnel").await.status, 401);
+    }
+
+    async fn an_activation_in_the_same_browser_goes_on_with_the_walk(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.register(&crate::support::confidential("tides")).await;
+        let browser = app.browser();
+        let request = crate::support::client::request("tides");
+        let login = browser.open(&crate::support::client::authorize(&request)).await;
+        let register_at = login.body.split('"').find(|text| text.starts_with("/register?flow=")).unwrap().to_owned();
+        let page = browser.open(&register_at).await;
+        let fields = [("name", "Ada"), ("email", ADA), ("password", PASSWORD), ("password_confirm", PASSWORD)];
+        browser.submit(&page, "/register", &fields).await;
+        let link = app.sink.mail_to(ADA, 1).await.link();
+        let page = browser.open(&link).await;
+        let active = browser.submit(&page, "/activate", &[]).await;
+        let on = active.body.split('"').find(|text| text.starts_with("/flow/")).expect("a way on").to_owned();
+        let login = browser.open(&on).await;
+        let consent = browser.sign_in(&login, ADA, PASSWORD).await;
+        assert!(consent.text().contains("Allow access?"), "{}", consent.text());
+    }
+}

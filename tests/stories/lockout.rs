@@ -1,0 +1,182 @@
+//! Wrong passwords (design.md section 8): counted before they are verified, per account, per known browser and
+//! per client address.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use idp_store::Counted;
+
+use crate::registration::ADA;
+use crate::sign_in::{WRONG, attempt};
+use crate::support::browser::{Answer, Browser};
+use crate::support::uni::assert_alike;
+use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn wrong(browser: &Browser, email: &str, times: usize) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for _ in 0..times {
+        statuses.push(attempt(browser, email, WRONG).await.status.as_u16());
+    }
+    statuses
+}
+
+/// Minutes of the lock, from both places that tell them.
+#[track_caller]
+fn locked_for(answer: &Answer) -> u64 {
+    assert_eq!(answer.status, 429, "{}", answer.text());
+    let minutes = answer.header("retry-after").parse::<u64>().unwrap() / 60;
+    assert!(answer.text().contains(&format!("Wait {minutes} minutes")), "{}", answer.text());
+    minutes
+}
+
+/// A try that comes through a trusted proxy from `address`.
+async fn from(browser: &Browser, address: &str, email: &str, password: &str) -> Answer {
+    let page = browser.open("/signin").await;
+    let form = page.form("/login");
+    let mut fields: Vec<(&str, &str)> =
+        form.hidden.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    fields.extend([("email", email), ("password", password)]);
+    browser.send(reqwest::Method::POST, &form.action, Some(&fields), &[("x-forwarded-for", address)]).await
+}
+
+async fn behind_a_proxy(engine: Engine) -> TestApp {
+    TestApp::start_with(engine, |config| config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()]).await
+}
+
+on_both_engines! {
+    async fn lg_06_ten_wrong_passwords_lock_for_a_quarter_of_an_hour(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let browser = app.browser();
+        assert_eq!(wrong(&browser, ADA, 10).await, [401; 10]);
+        let refused = attempt(&browser, ADA, WRONG).await;
+        assert_eq!(locked_for(&refused), 15);
+        let right = attempt(&browser, ADA, PASSWORD).await;
+        assert_eq!(right.face(&[]), refused.face(&[]), "the right password gives itself away");
+        assert_eq!(app.count("sessions", "1 = 1").await, 0);
+        assert_eq!((app.count("audit", "event = 'sign_in_failed'").await, app.count("audit", "event = 'throttle'").await), (10, 1));
+        let mail = app.sink.mail_to(ADA, 1).await;
+        assert_eq!(mail.subject, "Your account is locked for a while");
+        assert!(mail.text.contains("15 minutes"), "{}", mail.text);
+        app.wait(15 * MINUTE);
+        assert_eq!(attempt(&browser, ADA, PASSWORD).await.status, 303);
+        // All is forgotten.
+        assert_eq!(wrong(&app.browser(), ADA, 10).await, [401; 10]);
+        assert_eq!(locked_for(&attempt(&app.browser(), ADA, WRONG).await), 15);
+    }
+
+    async fn rl_10_an_unknown_address_is_locked_like_a_known_one(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user("ada@example.org").await;
+        let mut faces = Vec::new();
+        for email in ["ada@example.org", "eva@example.org", "ADA@example.org"] {
+            let browser = app.browser();
+            if email != "ADA@example.org" {
+                assert_eq!(wrong(&browser, email, 10).await, [401; 10]);
+            }
+            faces.push(attempt(&browser, email, WRONG).await.face(&[email]));
+        }
+        assert_alike(&faces);
+        assert_eq!(app.sink.mail_to("ada@example.org", 1).await.recipients.len(), 1);
+        assert!(app.sink.mails_to("eva@example.org").is_empty());
+    }
+
+    async fn locks_double_the_owner_is_told_once_and_a_hundred_in_a_row_wait_for_an_administrator(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let browser = app.browser();
+        let mut minutes = Vec::new();
+        for round in 0..10 {
+            assert_eq!(wrong(&browser, ADA, 10).await, [401; 10], "round {round}");
+            let lock = locked_for(&attempt(&browser, ADA, PASSWORD).await);
+            minutes.push(lock);
+            app.wait(MINUTE * u32::try_from(lock).unwrap());
+        }
+        assert_eq!(minutes, [15, 30, 60, 120, 240, 480, 960, 1440, 1440, 1440]);
+        app.wait(365 * 24 * 60 * MINUTE);
+        let closed = attempt(&browser, ADA, PASSWORD).await;
+        assert_eq!(closed.status, 429);
+        assert!(closed.text().contains("Ask the people who run Lighthouse to unlock the account."), "{}", closed.text());
+        assert_eq!(app.count("audit", "event = 'throttle'").await, 10);
+        app.sink.mail_to(ADA, 1).await;
+        assert_eq!((app.count("outbox", "1 = 1").await, app.sink.mails_to(ADA).len()), (0, 1));
+        let count = Counted::Account { email_key: ADA.to_owned(), exists: true };
+        app.store().write(count, |tx, count| Box::pin(tx.clear_throttle(count))).await.unwrap();
+        assert_eq!(attempt(&browser, ADA, PASSWORD).await.status, 303);
+    }
+
+    async fn a_stranger_does_not_lock_the_owner_out_of_a_known_browser(engine: Engine) {
+        let app = behind_a_proxy(engine).await;
+        app.user(ADA).await;
+        let (own, stranger) = (app.browser(), app.browser());
+        assert_eq!(attempt(&own, ADA, PASSWORD).await.status, 303);
+        let page = own.open("/account").await;
+        own.submit(&page, "/logout/confirm", &[]).await;
+        for _ in 0..10 {
+            assert_eq!(from(&stranger, "203.0.113.9", ADA, WRONG).await.status, 401);
+        }
+        assert_eq!(from(&stranger, "203.0.113.9", ADA, PASSWORD).await.status, 429);
+        assert_eq!(from(&app.browser(), "198.51.100.1", ADA, PASSWORD).await.status, 429, "another unknown browser");
+        assert_eq!(from(&own, "198.51.100.1", ADA, PASSWORD).await.status, 303, "the owner");
+        // The stranger stays locked, and the known browser has a count of its own.
+        assert_eq!(from(&stranger, "203.0.113.9", ADA, PASSWORD).await.status, 429);
+        let page = own.open("/account").await;
+        own.submit(&page, "/logout/confirm", &[]).await;
+        for _ in 0..10 {
+            assert_eq!(from(&own, "198.51.100.1", ADA, WRONG).await.status, 401);
+        }
+        assert_eq!(from(&own, "198.51.100.1", ADA, PASSWORD).await.status, 429);
+    }
+
+    async fn lg_09_a_network_that_sprays_is_locked_and_others_are_not(engine: Engine) {
+        let app = behind_a_proxy(engine).await;
+        app.user(ADA).await;
+        let sprayer = app.browser();
+        for number in 0..50 {
+            // What stands further left in the header anybody could have written.
+            let forged = format!("10.0.0.{number}, 203.0.113.9");
+            let answer = from(&sprayer, &forged, &format!("u{number}@example.org"), WRONG).await;
+            assert_eq!(answer.status, 401, "{number}");
+        }
+        let refused = from(&sprayer, "203.0.113.9", ADA, PASSWORD).await;
+        assert_eq!(locked_for(&refused), 15);
+        assert_eq!(locked_for(&from(&app.browser(), "203.0.113.9", "new@example.org", WRONG).await), 15);
+        assert_eq!(app.count("audit", "event = 'spray'").await, 1);
+        assert_eq!(app.count("audit", "event = 'spray' AND client_address = '203.0.113.9'").await, 1, "RL-01");
+        assert_eq!(from(&app.browser(), "203.0.113.10", ADA, PASSWORD).await.status, 303);
+        app.wait(15 * MINUTE);
+        assert_eq!(from(&sprayer, "203.0.113.9", ADA, PASSWORD).await.status, 303);
+    }
+
+    async fn a_right_password_does_not_spend_its_networks_tries(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        for _ in 0..60 {
+            assert_eq!(attempt(&app.browser(), ADA, PASSWORD).await.status, 303);
+        }
+    }
+
+    async fn lg_06_of_a_hundred_wrong_passwords_at_once_ten_are_verified(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let second = app.second_node().await;
+        app.user(ADA).await;
+        let mut doors = Vec::new();
+        for browser in [app.browser(), second.browser()] {
+            let page = browser.open("/signin").await;
+            doors.push((browser, page));
+        }
+        let fields = [("email", ADA), ("password", WRONG)];
+        let tries = (0..100).map(|number| {
+            let (browser, page) = &doors[number % 2];
+            browser.submit_only(page, "/login", &fields)
+        });
+        let mut statuses: Vec<u16> = join_all(tries).await.iter().map(|answer| answer.status.as_u16()).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [vec![401; 10], vec![429; 90]].concat());
+        assert_eq!((app.count("audit", "event = 'sign_in_failed'").await, app.count("audit", "event = 'throttle'").await), (10, 1));
+        app.sink.mail_to(ADA, 1).await;
+        assert_eq!((app.count("outbox", "1 = 1").await, app.sink.mails_to(ADA).len()), (0, 1));
+    }
+}

@@ -1,0 +1,225 @@
+//! Signing out: by the person, by an application that proves it may, by nobody else.
+
+use idp_core::client::{Client, SigningAlg};
+use idp_core::redirect_uri::RedirectUri;
+use idp_store::AuditEvent;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::oauth_authorize::{ADA, ready, trusted};
+use crate::oauth_jwt::{Signer, claims, forgeries};
+use crate::oauth_token::{audit_count, offline_code};
+use crate::support::browser::{Answer, Browser};
+use crate::support::client::{changed, request};
+use crate::support::{Engine, TestApp, on_both_engines};
+
+const BYE: &str = "https://tides.example/bye";
+
+fn target(pairs: &[(&str, &str)]) -> String {
+    let url = url::Url::parse_with_params("http://x/logout", pairs).unwrap();
+    format!("/logout?{}", url.query().unwrap_or_default())
+}
+
+async fn id_token(app: &TestApp, browser: &Browser, id: &str) -> String {
+    app.redeem(id, &app.code(browser, &request(id)).await).await.tokens().id
+}
+
+async fn is_signed_in(browser: &Browser) -> bool {
+    browser.get("/account").await.status == 200
+}
+
+/// A page that asks, with our own token in its form; nothing has happened yet.
+#[track_caller]
+fn assert_question(answer: &Answer) {
+    assert_eq!((answer.status.as_u16(), answer.location()), (200, None), "{}", answer.text());
+    let form = answer.form("/logout/confirm");
+    assert!(form.hidden.iter().any(|(name, value)| name == "csrf" && !value.is_empty()));
+}
+
+on_both_engines! {
+    async fn lo_01_another_site_cannot_sign_a_person_out(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        let before = app.state().await;
+        let image = [("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "image"), ("referer", "https://evil.tld/")];
+        for target in ["/logout", "/logout?state=x", "/logout?id_token_hint=", "/logout?id_token_hint=x.y.z", "/logout?client_id=tides"] {
+            let answer = browser.send(Method::GET, target, None, &image).await;
+            assert_question(&browser.follow(answer).await);
+        }
+        let cross = [("origin", "https://evil.tld"), ("sec-fetch-site", "cross-site")];
+        for fields in [&[][..], &[("id_token_hint", "x")], &[("client_id", "tides"), ("post_logout_redirect_uri", BYE)]] {
+            let posted = browser.send(Method::POST, "/logout", Some(fields), &cross).await;
+            assert_question(&browser.follow(posted).await);
+        }
+        let page = browser.get("/logout").await;
+        let csrf = page.form("/logout/confirm").hidden.into_iter().find(|(name, _)| name == "csrf").unwrap().1;
+        for (fields, headers) in [
+            (vec![("request", "")], vec![]),
+            (vec![("request", ""), ("csrf", "x")], vec![]),
+            (vec![("request", ""), ("csrf", &csrf)], vec![("origin", "https://evil.tld")]),
+            (vec![("request", ""), ("csrf", &csrf)], vec![("sec-fetch-site", "cross-site")]),
+        ] {
+            let answer = browser.send(Method::POST, "/logout/confirm", Some(&fields), &headers).await;
+            answer.assert_error_page(403, "csrf-failed");
+        }
+        assert_eq!(browser.get("/logout/confirm").await.status, 405);
+        assert_eq!(browser.send(Method::HEAD, "/logout", None, &[]).await.status, 405);
+        assert_eq!(app.state().await, before);
+        assert!(is_signed_in(&browser).await);
+        let done = browser.submit(&page, "/logout/confirm", &[]).await;
+        assert!(done.url.ends_with("/signed-out"), "{}", done.url);
+        assert!(!is_signed_in(&browser).await);
+        assert_eq!(audit_count(&app, AuditEvent::SignedOut).await, 1);
+    }
+
+    async fn lo_02_nobody_is_sent_to_a_place_that_is_not_registered(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        app.register(&trusted("other")).await;
+        app.register(&Client { enabled: false, ..trusted("closed") }).await;
+        let hint = id_token(&app, &browser, "tides").await;
+        let before = app.state().await;
+        for uri in [
+            "https://evil.tld/", "https://tides.example/bye?x=1", "https://tides.example/bye/", "https://tides.example/bye#x",
+            "https://TIDES.example/bye", "https://tides.example/cb", "https://tides.example.evil.tld/bye", "https://other.example/bye",
+            "javascript:alert(1)", "//evil.tld/", "/", "https://tides.example/bye\"><script>alert(1)</script>",
+        ] {
+            for proof in [("id_token_hint", hint.as_str()), ("client_id", "tides")] {
+                let answer = browser.get(&target(&[proof, ("post_logout_redirect_uri", uri)])).await;
+                answer.assert_page("post-logout-redirect-uri");
+            }
+        }
+        browser.get(&target(&[("post_logout_redirect_uri", BYE)])).await.assert_page("post-logout-redirect-uri");
+        let forged = [("id_token_hint", "x.y.z"), ("post_logout_redirect_uri", BYE)];
+        browser.get(&target(&forged)).await.assert_page("post-logout-redirect-uri");
+        for id in ["nobody", "closed", "a b"] {
+            let pairs = [("client_id", id), ("post_logout_redirect_uri", "https://closed.example/bye")];
+            browser.get(&target(&pairs)).await.assert_page("client-unknown");
+        }
+        for (name, value) in [("client_id", "tides"), ("id_token_hint", &hint), ("post_logout_redirect_uri", BYE), ("state", "s")] {
+            let pairs = [("client_id", "tides"), ("id_token_hint", &hint), ("post_logout_redirect_uri", BYE), ("state", "s"), (name, value)];
+            browser.get(&target(&pairs)).await.assert_page("parameter-repeated");
+        }
+        let page = browser.get("/logout").await;
+        let evil = "client_id=tides&post_logout_redirect_uri=https%3A%2F%2Fevil.tld%2F";
+        let csrf = page.form("/logout/confirm").hidden.into_iter().find(|(name, _)| name == "csrf").unwrap().1;
+        browser.post("/logout/confirm", &[("csrf", &csrf), ("request", evil)]).await.assert_page("post-logout-redirect-uri");
+        assert_eq!(app.state().await, before);
+        assert!(is_signed_in(&browser).await);
+    }
+
+    async fn lo_03_a_hint_that_is_not_ours_or_not_the_clients_signs_nobody_out(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        app.register(&trusted("other")).await;
+        app.user("eve@example.org").await;
+        let hint = id_token(&app, &browser, "tides").await;
+        let good = claims(&hint);
+        let own = Signer::stolen(&app, SigningAlg::Es256).await;
+        let head = json!({ "alg": "ES256", "kid": own.kid, "typ": "JWT" });
+        let mut all = forgeries(&app, "JWT", &good).await;
+        for (name, value) in [("iss", json!("https://evil.tld")), ("iss", json!(format!("{}/", app.issuer))), ("aud", json!(["tides"])), ("azp", json!("other"))] {
+            let mut claims = good.clone();
+            claims[name] = value.clone();
+            all.push((format!("{name}={value}"), own.sign(&head, &claims)));
+        }
+        let eves = id_token(&app, &app.signed_in("eve@example.org").await, "tides").await;
+        all.push(("somebody else's".to_owned(), eves));
+        let before = app.state().await;
+        for (what, token) in &all {
+            for pairs in [
+                vec![("id_token_hint", token.as_str()), ("client_id", "tides"), ("post_logout_redirect_uri", BYE)],
+                vec![("id_token_hint", token.as_str())],
+            ] {
+                let answer = browser.get(&target(&pairs)).await;
+                assert_eq!(answer.location(), None, "{what}");
+                if answer.status == 200 { assert_question(&answer) } else { assert!(answer.status.is_client_error(), "{what}") }
+            }
+        }
+        let mismatch = [("id_token_hint", hint.as_str()), ("client_id", "other"), ("post_logout_redirect_uri", "https://other.example/bye")];
+        assert_question(&browser.get(&target(&mismatch)).await);
+        assert_eq!(app.state().await, before);
+        assert!(is_signed_in(&browser).await);
+    }
+
+    async fn lo_05_a_copied_cookie_is_worth_nothing_after_sign_out(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        let other = app.second_node().await;
+        let cookie = {
+            let page = app.browser();
+            let form = page.open("/signin").await;
+            let done = page.submit_only(&form, "/login", &[("email", ADA), ("password", crate::support::PASSWORD)]).await;
+            done.cookies().iter().map(|cookie| cookie.split(';').next().unwrap().to_owned()).collect::<Vec<_>>().join("; ")
+        };
+        let thief = other.browser();
+        let replay = [("cookie", cookie.as_str())];
+        let account = thief.send(Method::GET, "/account", None, &replay).await;
+        assert_eq!(account.status, 200);
+        assert!(account.body.contains(ADA) && account.header("cache-control").contains("no-store"));
+        let question = thief.send(Method::GET, "/logout", None, &replay).await;
+        let form = question.form("/logout/confirm");
+        let fields: Vec<(&str, &str)> = form.hidden.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let done = app.browser().send(Method::POST, "/logout/confirm", Some(&fields), &replay).await;
+        assert_eq!((done.status.as_u16(), done.location().as_deref()), (303, Some("/signed-out")));
+        assert_eq!(done.header("clear-site-data"), "\"cache\"");
+        assert!(done.cookies().iter().any(|cookie| cookie.starts_with("idp-session=;") && cookie.contains("Max-Age=0")));
+        for path in ["/account", "/", "/authorize"] {
+            let path = if path == "/authorize" { crate::support::client::authorize(&request("tides")) } else { path.to_owned() };
+            let answer = thief.send(Method::GET, &path, None, &replay).await;
+            assert!(!answer.body.contains(ADA), "{path}");
+            assert_eq!(answer.redirect_param_of_code(), None, "{path}");
+            assert_ne!((answer.status.as_u16(), path.as_str()), (200, "/account"));
+        }
+        assert!(is_signed_in(&browser).await, "another session of the same person lives on");
+    }
+
+    async fn signing_out_works_with_the_hint_with_the_client_id_and_with_both(engine: Engine) {
+        let (app, _) = ready(engine).await;
+        let bye = "https://query.example/bye?from=us&x";
+        let uris = vec![RedirectUri::parse(bye).unwrap()];
+        app.register(&Client { post_logout_redirect_uris: uris, ..trusted("query") }).await;
+        for how in ["hint", "client id", "both", "post", "old hint"] {
+            let browser = app.signed_in(ADA).await;
+            let hint = id_token(&app, &browser, "query").await;
+            if how == "old hint" {
+                app.wait(std::time::Duration::from_secs(11 * 60));
+            }
+            let mut pairs = vec![("post_logout_redirect_uri", bye), ("state", "a state & more"), ("unknown", "x")];
+            pairs.extend((how != "client id").then_some(("id_token_hint", hint.as_str())));
+            pairs.extend((how == "client id" || how == "both").then_some(("client_id", "query")));
+            let mut answer = match how {
+                "post" => browser.send(Method::POST, "/logout", Some(&pairs), &[("origin", "https://query.example")]).await,
+                _ => browser.get(&target(&pairs)).await,
+            };
+            answer = browser.follow(answer).await;
+            if how == "client id" {
+                assert_question(&answer);
+                assert!(answer.header("content-security-policy").contains("form-action 'self' https://query.example"));
+                assert!(is_signed_in(&browser).await);
+                answer = browser.submit(&answer, "/logout/confirm", &[]).await;
+            }
+            assert_eq!(answer.status, 303, "{how}");
+            assert_eq!(answer.location(), Some(format!("{bye}&state=a+state+%26+more")), "{how}");
+            assert!(!is_signed_in(&browser).await, "{how}");
+        }
+        assert_eq!(audit_count(&app, AuditEvent::SignedOut).await, 5);
+        let nobody = app.browser().get(&target(&[("client_id", "query"), ("post_logout_redirect_uri", bye)])).await;
+        assert_eq!(nobody.location().as_deref(), Some(bye));
+        assert_eq!(audit_count(&app, AuditEvent::SignedOut).await, 5, "nobody signed out, yet it is recorded");
+    }
+
+    async fn signing_out_ends_the_tokens_of_the_session_but_not_offline_access(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        let other = app.second_node().await;
+        let online = app.redeem("tides", &app.code(&browser, &changed("tides", &[])).await).await.tokens();
+        let offline = app.redeem("tides", &offline_code(&app, &browser).await).await.tokens();
+        browser.get(&target(&[("id_token_hint", &online.id)])).await;
+        other.userinfo(&online.access).await.assert_invalid_token();
+        assert_eq!(other.userinfo(&offline.access).await.status, 200);
+        other.refresh("tides", &offline.refresh).await.tokens();
+    }
+}
+
+impl Answer {
+    /// The code of a redirect, if it is one that leaves the product.
+    fn redirect_param_of_code(&self) -> Option<String> {
+        self.location().filter(|to| to.starts_with("https://")).and_then(|_| self.redirect_param("code"))
+    }
+}

@@ -1,0 +1,161 @@
+//! Sessions (security.md 2.8): what opens one, how long it lives, how it ends.
+
+use std::time::Duration;
+
+use idp_core::user::UserState;
+
+use crate::registration::ADA;
+use crate::sign_in::set_state;
+use crate::support::client::request;
+use crate::support::raw::{Raw, RawBrowser};
+use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn is_signed_in(app: &TestApp, cookie: &str) -> bool {
+    let answer = Raw::get("/account").header("Cookie", format!("idp-session={cookie}")).send(app).await;
+    match answer.status.as_u16() {
+        200 => true,
+        303 if answer.location().as_deref() == Some("/signin") => false,
+        other => panic!("{other} {}", answer.text()),
+    }
+}
+
+/// Signs in, and answers the session's cookie.
+async fn session(app: &TestApp) -> String {
+    let mut ada = RawBrowser::new(app);
+    ada.sign_in(ADA).await;
+    ada.cookies["idp-session"].clone()
+}
+
+on_both_engines! {
+    async fn lg_11_a_session_cookie_is_ours_whole_or_nothing(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let cookie = session(&app).await;
+        assert!(is_signed_in(&app, &cookie).await);
+        let id = app.texts("SELECT id FROM sessions").await.remove(0);
+        let digest = app.texts("SELECT digest FROM sessions").await.remove(0);
+        let browser = app.texts("SELECT browser_digest FROM known_browsers").await.remove(0);
+        assert_ne!(digest, cookie, "at rest it is a digest");
+        assert!(cookie.len() >= 43, "at least 128 bit of chance: {cookie}");
+        let changed = format!("{}{}", if cookie.starts_with('A') { "B" } else { "A" }, &cookie[1..]);
+        for forged in ["", "1", "null", &cookie[1..], &cookie[..42], &changed, &format!("{cookie}A"), &cookie.to_lowercase(), &id, &digest, &browser,
+            &"A".repeat(43), &"A".repeat(10_000), "%00", "' OR 1=1--"]
+        {
+            if forged.len() > 9_000 || forged != cookie {
+                assert!(!is_signed_in(&app, forged).await, "{forged}");
+            }
+        }
+        let doubled = format!("idp-session={cookie}; idp-session={cookie}");
+        let answer = Raw::get("/account").header("Cookie", doubled).send(&app).await;
+        assert_eq!(answer.status, 303, "a cookie that is there twice was planted");
+        assert!(is_signed_in(&app, &cookie).await);
+    }
+
+    async fn lg_11_a_session_ends_with_its_account_and_with_every_epoch(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let second = app.second_node().await;
+        let ada = app.user(ADA).await;
+        let cookie = session(&app).await;
+        set_state(&app, ada.id, UserState::Deactivated).await;
+        assert!(!is_signed_in(&app, &cookie).await);
+        let header = format!("idp-session={cookie}");
+        let there = second.browser().send(reqwest::Method::GET, "/account", None, &[("cookie", &header)]).await;
+        assert_eq!(there.location().as_deref(), Some("/signin"), "dead on every node");
+        set_state(&app, ada.id, UserState::Active).await;
+        assert!(!is_signed_in(&app, &cookie).await, "what was ended does not come back");
+        let cookie = session(&app).await;
+        app.store().write(ada.id, |tx, id| Box::pin(tx.raise_user_epoch(*id))).await.unwrap();
+        assert!(!is_signed_in(&app, &cookie).await);
+        let cookie = session(&app).await;
+        app.sql("UPDATE epochs SET value = value + 1 WHERE name = 'global'").await;
+        assert!(!is_signed_in(&app, &cookie).await, "as after a restore");
+    }
+
+    async fn lg_12_a_session_ends_when_nobody_uses_it_and_at_the_latest_after_twelve_hours(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let cookie = session(&app).await;
+        app.wait(29 * MINUTE);
+        assert!(is_signed_in(&app, &cookie).await);
+        app.wait(29 * MINUTE);
+        assert!(is_signed_in(&app, &cookie).await, "use prolongs it");
+        app.wait(31 * MINUTE);
+        assert!(!is_signed_in(&app, &cookie).await, "idle");
+        let cookie = session(&app).await;
+        for quarter in 1..48 {
+            app.wait(15 * MINUTE);
+            assert!(is_signed_in(&app, &cookie).await, "after {quarter} quarters of an hour");
+        }
+        app.wait(15 * MINUTE);
+        assert!(!is_signed_in(&app, &cookie).await, "twelve hours, however busy");
+    }
+
+    async fn lg_13_a_token_is_no_session_and_a_session_no_token(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        app.register(&confidential("tides")).await;
+        let browser = app.signed_in(ADA).await;
+        let code = app.code(&browser, &request("tides")).await;
+        assert!(!is_signed_in(&app, &code).await);
+        let tokens = app.redeem("tides", &code).await.tokens();
+        for token in [&tokens.access, &tokens.id, &tokens.access[..120]] {
+            assert!(!is_signed_in(&app, token).await);
+        }
+        let cookie = session(&app).await;
+        app.userinfo(&cookie).await.assert_invalid_token();
+        app.userinfo(&tokens.id).await.assert_invalid_token();
+        app.refresh("tides", &cookie).await.assert_token_error(400, "invalid_grant");
+        let only_cookie = Raw::get("/userinfo").header("Cookie", format!("idp-session={cookie}")).send(&app).await;
+        assert_eq!(only_cookie.status, 401);
+    }
+
+    async fn after_signing_out_the_cookie_is_dead_everywhere_and_no_page_is_kept(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let second = app.second_node().await;
+        app.user(ADA).await;
+        let mut ada = RawBrowser::new(&app);
+        ada.sign_in(ADA).await;
+        let cookie = ada.cookies["idp-session"].clone();
+        let account = ada.open("/account").await;
+        assert_eq!(account.header("cache-control"), "no-store", "Back finds nothing");
+        // A mere link signs nobody out: it asks.
+        let asked = ada.open("/logout").await;
+        assert!(asked.text().contains("Sign out of Lighthouse?") && is_signed_in(&app, &cookie).await);
+        let bye = ada.submit(&account, "/logout/confirm", &[]).await;
+        assert!(bye.text().contains("You are signed out"), "{}", bye.text());
+        assert!(!ada.cookies.contains_key("idp-session"), "the browser forgets it");
+        let left = ada.seen.iter().rev().find(|answer| answer.status == 303).unwrap();
+        assert!(left.header("clear-site-data").contains("\"cache\""));
+        let header = format!("idp-session={cookie}");
+        let there = second.browser().send(reqwest::Method::GET, "/account", None, &[("cookie", &header)]).await;
+        assert_eq!(there.location().as_deref(), Some("/signin"));
+        assert!(!is_signed_in(&app, &cookie).await);
+        assert_eq!(app.count("audit", "event = 'sign_out'").await, 1);
+        // The form of the page behind Back is dead as well, and says so.
+        let old = ada.submit(&account, "/logout/confirm", &[]).await;
+        old.assert_error_page(403, "csrf-failed");
+        assert_eq!(ada.open("/").await.status, 200);
+    }
+
+    async fn a_success_is_told_once_on_the_next_page(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let browser = app.browser();
+        let page = browser.open("/signin").await;
+        let account = browser.sign_in(&page, ADA, PASSWORD).await;
+        assert!(account.url.ends_with("/account") && account.body.contains("id=\"notice\""), "{}", account.text());
+        assert!(account.text().contains("You are signed in."));
+        let again = browser.open("/account").await;
+        assert!(!again.body.contains("id=\"notice\""), "told twice");
+        let bye = browser.submit(&again, "/logout/confirm", &[]).await;
+        assert!(bye.text().contains("You are signed out"));
+        // Nobody else can put words there.
+        for forged in ["<b>x</b>", "signed-in; x", "evil", "login-wrong"] {
+            let answer = Raw::get("/register").header("Cookie", format!("idp-notice={forged}")).send(&app).await;
+            assert!(!answer.body.contains("<b>x") && !answer.body.contains("evil"), "{forged}");
+            assert_eq!(answer.body.contains("id=\"notice\""), forged.starts_with("signed-in"), "{forged}");
+        }
+    }
+}

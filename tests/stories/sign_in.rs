@@ -1,0 +1,238 @@
+//! Signing in (security.md 2.8): what is told before the right password and after it.
+
+use std::time::Duration;
+
+use idp_core::ids::UserId;
+use idp_core::user::UserState;
+
+use crate::registration::{ADA, register};
+use crate::support::browser::{Answer, Browser};
+use crate::support::client::{authorize, changed, request};
+use crate::support::raw::{Raw, RawBrowser};
+use crate::support::uni::assert_alike;
+use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
+
+pub(crate) const WRONG: &str = "violet ladder pancake tunnel";
+
+/// One try on a fresh walk of this browser.
+pub(crate) async fn attempt(browser: &Browser, email: &str, password: &str) -> Answer {
+    let page = browser.open("/signin").await;
+    browser.submit_only(&page, "/login", &[("email", email), ("password", password)]).await
+}
+
+pub(crate) async fn set_state(app: &TestApp, id: UserId, state: UserState) {
+    let input = (id, state, app.clock.now());
+    app.store()
+        .write(input, |tx, (id, state, now)| {
+            Box::pin(async move { tx.set_user_state(*id, *state, *now).await.map(drop) })
+        })
+        .await
+        .unwrap();
+}
+
+/// What one try leaves behind: records of a failure, and counted tries.
+async fn work(app: &TestApp) -> (usize, i64) {
+    let tries = app.texts("SELECT CAST(in_a_row AS TEXT) FROM throttles WHERE id LIKE 'account:%'").await;
+    (
+        app.count("audit", "event = 'sign_in_failed'").await,
+        tries.iter().map(|tries| tries.parse::<i64>().unwrap()).sum(),
+    )
+}
+
+on_both_engines! {
+    async fn lg_01_a_wrong_password_is_answered_alike_whatever_the_state_of_the_account(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user("act@example.org").await;
+        let off = app.user("off@example.org").await;
+        set_state(&app, off.id, UserState::Deactivated).await;
+        register(&app.browser(), "new@example.org", PASSWORD).await;
+        app.sql("UPDATE users SET password_hash = NULL WHERE email_key = 'nop@example.org'").await;
+        let bare = app.user("nop@example.org").await;
+        app.sql(&format!("UPDATE users SET password_hash = NULL WHERE id = '{}'", bare.id)).await;
+        let mut faces = Vec::new();
+        for email in ["nix@example.org", "act@example.org", "off@example.org", "new@example.org", "nop@example.org", "ACT@example.org"] {
+            let (failed, tries) = work(&app).await;
+            let answer = attempt(&app.browser(), email, WRONG).await;
+            assert_eq!(answer.status, 401, "{email}");
+            assert!(answer.text().contains("That e-mail or password is not right."), "{email}");
+            assert_eq!(work(&app).await, (failed + 1, tries + 1), "{email}");
+            faces.push(answer.face(&[email]));
+        }
+        assert_alike(&faces);
+        // The same through an application that names the person.
+        app.register(&confidential("tides")).await;
+        let mut faces = Vec::new();
+        for email in ["nix@example.org", "act@example.org", "off@example.org", "new@example.org"] {
+            let browser = app.browser();
+            let page = browser.open(&authorize(&changed("tides", &[("login_hint", Some(email))]))).await;
+            assert!(page.body.contains(&format!("value=\"{email}\"")), "the hint is filled in");
+            let answer = browser.submit_only(&page, "/login", &[("email", email), ("password", WRONG)]).await;
+            faces.push([page, answer].map(|answer| answer.face(&[email])).join("\n\n"));
+        }
+        assert_alike(&faces);
+    }
+
+    async fn lg_01_the_state_is_told_after_the_right_password_only(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let off = app.user("off@example.org").await;
+        set_state(&app, off.id, UserState::Deactivated).await;
+        let answer = attempt(&app.browser(), "off@example.org", PASSWORD).await;
+        assert_eq!((answer.status.as_u16(), answer.text().contains("This account is switched off.")), (403, true));
+        assert!(answer.cookies().iter().all(|cookie| !cookie.contains("session")));
+        register(&app.browser(), ADA, PASSWORD).await;
+        app.sink.mail_to(ADA, 1).await;
+        // Another browser than the one that registered.
+        let browser = app.browser();
+        let answer = attempt(&browser, ADA, PASSWORD).await;
+        assert_eq!((answer.status.as_u16(), answer.text().contains("This account is not active yet.")), (403, true));
+        let check = browser.submit(&answer, "/resend", &[]).await;
+        assert!(check.text().contains("Check your mail") && check.text().contains("The mail is on its way"), "{}", check.text());
+        let code = app.sink.mail_to(ADA, 2).await.code();
+        let active = browser.submit(&check, "/code", &[("code", &code)]).await;
+        assert!(active.text().contains("Your account is active"), "{}", active.text());
+        assert_eq!(app.count("sessions", "1 = 1").await, 0);
+        // A right password is no failure, whatever the state.
+        assert_eq!(app.count("audit", "event = 'sign_in_failed'").await, 0);
+        let tries = app.texts("SELECT CAST(in_a_row AS TEXT) FROM throttles WHERE id NOT LIKE 'mail:%'").await;
+        assert!(tries.iter().all(|tries| tries == "0"), "{tries:?}");
+    }
+
+    async fn an_empty_field_is_no_try(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        for (email, password, error) in [("", PASSWORD, "email-error"), (ADA, "", "password-error"), ("ada", PASSWORD, "email-error"), ("", "", "password-error")] {
+            let answer = attempt(&app.browser(), email, password).await;
+            assert_eq!((answer.status.as_u16(), answer.body.contains(error)), (422, true), "{email} {error}");
+        }
+        assert_eq!((app.count("throttles", "1 = 1").await, app.count("audit", "event LIKE 'sign_in%'").await), (0, 0));
+    }
+
+    async fn lg_02_signing_in_brings_a_new_session_and_the_old_one_is_dead_everywhere(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let second = app.second_node().await;
+        app.user(ADA).await;
+        app.register(&confidential("tides")).await;
+        let mut ada = RawBrowser::new(&app);
+        let planted = "A".repeat(43);
+        ada.cookies.insert("idp-session".to_owned(), planted.clone());
+        ada.sign_in(ADA).await;
+        let first = ada.cookies["idp-session"].clone();
+        assert_ne!(first, planted, "a session that was there before must not become signed in");
+        assert_eq!(ada.open("/account").await.status, 200);
+        // Signing in again, because an application asks for it.
+        let page = ada.open(&authorize(&changed("tides", &[("prompt", Some("login"))]))).await;
+        ada.submit(&page, "/login", &[("email", ADA), ("password", PASSWORD)]).await;
+        let next = ada.cookies["idp-session"].clone();
+        assert_ne!(next, first);
+        for (cookie, alive) in [(&planted, false), (&first, false), (&next, true)] {
+            let cookie = format!("idp-session={cookie}");
+            let here = Raw::get("/account").header("Cookie", &cookie).send(&app).await;
+            let there = second.browser().send(reqwest::Method::GET, "/account", None, &[("cookie", &cookie)]).await;
+            for answer in [here, there] {
+                assert_eq!(answer.status == 200, alive, "{:?}", answer.location());
+            }
+        }
+    }
+
+    async fn lg_04_only_our_own_walks_decide_where_a_sign_in_ends(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        for evil in ["//evil.example", "/\\evil.example", "/%5cevil.example", "/%09/evil.example", "https:evil.example", "https://evil.example", "/@evil.example",
+            "javascript:alert(1)", "/account"]
+        {
+            for name in ["return_to", "next", "redirect", "continue", "url", "target", "flow"] {
+                let mut ada = RawBrowser::new(&app);
+                let query = crate::support::raw::encode(&[(name, evil)]);
+                let begun = ada.send(Raw::get(&format!("/signin?{query}"))).await;
+                let walk = begun.location().unwrap();
+                assert!(walk.starts_with("/flow/") && !walk.contains("evil"), "{walk}");
+                ada.send(Raw::get(&format!("{walk}?{query}"))).await.assert_page("bad-request");
+                let page = ada.send(Raw::get(&walk)).await;
+                let fields = [("csrf", page.csrf()), ("email", ADA.to_owned()), ("password", PASSWORD.to_owned()), (name, evil.to_owned())];
+                let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                ada.send(Raw::post(&format!("{walk}/login")).form(&fields)).await.assert_page("bad-request");
+                if name == "flow" {
+                    let signed_in = ada.send(Raw::post(&format!("{walk}/login")).form(&fields[..3])).await;
+                    assert_eq!(signed_in.location().as_deref(), Some(walk.as_str()));
+                    assert_eq!(ada.send(Raw::get(&walk)).await.location().as_deref(), Some("/account"));
+                }
+            }
+        }
+    }
+
+    async fn lg_05_what_looks_like_a_query_is_only_a_text(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let browser = app.browser();
+        let before = app.count("sessions", "1 = 1").await;
+        for text in ["' OR 1=1--", "' OR '1'='1", "%", "_", "*", "$ne", "{\"$ne\":1}", "ad%@example.org", "_da@example.org", "ada@example.org' --",
+            "ada@example.org%00", "*@example.org", "\\", "ada@example.or_"]
+        {
+            for (email, password) in [(text, PASSWORD), (ADA, text), (text, text)] {
+                let answer = attempt(&browser, email, password).await;
+                assert!([401, 422].contains(&answer.status.as_u16()), "{email} {password}: {}", answer.status);
+            }
+            let encoded = crate::support::raw::encode(&[("", text)]);
+            for path in ["/flow", "/register", "/activate?token=", "/dev/mail"] {
+                let answer = browser.get(&format!("{path}/{encoded}")).await;
+                assert!([400, 404].contains(&answer.status.as_u16()), "{path} {text}: {}", answer.status);
+            }
+            // Not to lock the account: this story is not about that.
+            app.sql("DELETE FROM throttles").await;
+        }
+        let page = browser.open("/signin").await;
+        for (name, value) in [("email", "a\0@example.org"), ("password", "a\0")] {
+            let fields = [("csrf", page.csrf()), (name, value.to_owned())];
+            let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            browser.post(&page.form("/login").action, &fields).await.assert_page("bad-request");
+        }
+        assert_eq!(app.count("sessions", "1 = 1").await, before);
+        assert_eq!(app.texts("SELECT email FROM users").await, [ADA]);
+    }
+
+    async fn a_walk_of_another_browser_or_one_that_is_over_offers_a_new_start(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let (ada, eve) = (app.browser(), app.browser());
+        let page = ada.open("/signin").await;
+        let action = page.form("/login").action;
+        let of_eve = eve.open("/signin").await.csrf();
+        let fields = [("csrf", of_eve.as_str()), ("email", ADA), ("password", PASSWORD)];
+        eve.get(action.trim_end_matches("/login")).await.assert_error_page(403, "flow-foreign");
+        let posted = eve.post(&action, &fields).await;
+        posted.assert_error_page(403, "flow-foreign");
+        assert!(posted.body.contains("href=\"/signin\""), "{}", posted.body);
+        assert_eq!(app.count("sessions", "1 = 1").await, 0);
+        app.wait(Duration::from_secs(3600));
+        for answer in [ada.submit(&page, "/login", &[("email", ADA), ("password", PASSWORD)]).await, ada.get(&page.url).await,
+            ada.get("/flow/01935a1e-8a33-7000-8000-000000000000").await, ada.get("/flow/rubbish").await]
+        {
+            answer.assert_page("flow-expired");
+            assert!(answer.body.contains("href=\"/signin\""), "{}", answer.body);
+        }
+        assert_eq!(ada.open("/signin").await.status, 200);
+    }
+
+    async fn a_second_tab_with_an_old_form_ends_on_the_right_step_or_offers_one(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        app.register(&confidential("tides")).await;
+        let browser = app.browser();
+        let first = browser.open(&authorize(&request("tides"))).await;
+        let second = browser.open(&authorize(&request("tides"))).await;
+        let consent = browser.sign_in(&first, ADA, PASSWORD).await;
+        assert!(consent.text().contains("Allow access?"));
+        // The form of the second tab is from before the sign-in: its token is dead, and the page says what to do.
+        let old = browser.sign_in(&second, ADA, PASSWORD).await;
+        old.assert_error_page(403, "csrf-failed");
+        // Reloading it, as the page advises, goes on where the person is.
+        let reloaded = browser.open(&second.url).await;
+        assert!(reloaded.text().contains("Allow access?"), "{}", reloaded.text());
+        let back = browser.submit(&consent, "/consent", &[("decision", "allow")]).await;
+        assert!(back.redirect_param("code").is_some());
+        // Allowed once: the second tab's question is answered as well.
+        let other = browser.submit(&reloaded, "/consent", &[("decision", "deny")]).await;
+        assert!(other.redirect_param("code").is_some(), "{} {:?}", other.status, other.location());
+        browser.submit(&consent, "/consent", &[("decision", "allow")]).await.assert_page("flow-expired");
+    }
+}
