@@ -318,13 +318,13 @@ fn reference() -> String {
 
 #[test]
 fn the_handbook_holds_the_reference() {
-    let handbook = include_str!("../../../../docs/configuration.md");
+    let handbook = include_str!("../../../../../docs/configuration.md");
     assert!(handbook.contains(&reference()), "docs/configuration.md must hold this:\n{}", reference());
 }
 
 #[test]
 fn the_handbooks_example_is_a_configuration() {
-    let handbook = include_str!("../../../../docs/configuration.md");
+    let handbook = include_str!("../../../../../docs/configuration.md");
     let example = handbook.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     assert_eq!(example.lines().filter(|line| line.contains(" = ")).count(), 6);
     assert_eq!(lines(config(example, &[], &[])), [""; 0]);

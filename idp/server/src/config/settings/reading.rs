@@ -1,0 +1,157 @@
+//! Reading them: from a TOML file, from the environment, from flags.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use idp_core::secret::Secret;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::table::{Setting, TABLE, find, names, unknown};
+use super::{Origin, Settings, SettingsError};
+
+/// What has been read so far.
+#[derive(Default)]
+pub(super) struct Reading {
+    pub(super) settings: Settings,
+    pub(super) errors: Vec<SettingsError>,
+}
+
+impl Reading {
+    fn refuse(&mut self, at: impl fmt::Display, what: impl Into<String>) {
+        self.errors.push(SettingsError { at: at.to_string(), what: what.into() });
+    }
+
+    pub(super) fn file(&mut self, path: &Path) {
+        self.settings.file = Some(path.to_owned());
+        let read = open(path).and_then(|(mut file, shared)| {
+            let mut text = String::new();
+            file.read_to_string(&mut text).map(|_| (text, shared))
+        });
+        let (text, shared) = match read {
+            Ok(read) => read,
+            Err(error) => return self.refuse(path.display(), format!("this file cannot be read: {error}")),
+        };
+        let line = |at: usize| Origin::File(path.to_owned(), line_of(&text, at));
+        let table = match DeTable::parse(&text) {
+            Ok(table) => table.into_inner(),
+            Err(error) => {
+                return self.refuse(line(error.span().map_or(0, |span| span.start)), error.message());
+            }
+        };
+        for (section, content) in in_order(&table) {
+            let known = names().filter_map(|name| name.split('.').next());
+            match content.get_ref() {
+                DeValue::Table(keys) if known.clone().any(|known| known == section.get_ref()) => {
+                    for (key, value) in in_order(keys) {
+                        let name = format!("{}.{}", section.get_ref(), key.get_ref());
+                        self.file_value(&name, value.get_ref(), line(key.span().start), shared);
+                    }
+                }
+                DeValue::Table(_) => {
+                    self.refuse(line(section.span().start), unknown(section.get_ref(), "section", known));
+                }
+                _ => self.refuse(line(section.span().start), unknown(section.get_ref(), "section", names())),
+            }
+        }
+    }
+
+    fn file_value(&mut self, name: &str, value: &DeValue<'_>, at: Origin, shared: bool) {
+        let Some(setting) = find(name) else { return self.refuse(at, unknown(name, "setting", names())) };
+        let Some(text) = setting.kind.text_of(value) else {
+            return self.refuse(at, format!("{name} takes {}", setting.kind));
+        };
+        if shared && setting.conceals(&text) {
+            let variable = setting.file_variable().unwrap_or_default();
+            let advice = format!("keep the file from them with `chmod 600`, or use {variable}");
+            self.refuse(&at, format!("{name} holds a secret and others can read this file; {advice}"));
+        }
+        self.put(setting, text, at);
+    }
+
+    pub(super) fn variable(&mut self, name: &str, value: &str) {
+        let at = Origin::Variable(name.to_owned());
+        let is = |known: Option<String>| known.is_some_and(|known| known == name);
+        if let Some(setting) = TABLE.iter().find(|setting| is(Some(setting.variable()))) {
+            self.put(setting, value.to_owned(), at);
+        } else if let Some(setting) = TABLE.iter().find(|setting| is(setting.file_variable())) {
+            match read_secret_file(Path::new(value)) {
+                Ok(secret) => self.put(setting, secret.expose().to_owned(), at),
+                Err(what) => self.refuse(at, what),
+            }
+        } else {
+            let known = TABLE.iter().flat_map(|it| [Some(it.variable()), it.file_variable()]).flatten();
+            let known: Vec<String> = known.collect();
+            self.refuse(at, unknown(name, "setting", known.iter().map(String::as_str)));
+        }
+    }
+
+    pub(super) fn flag(&mut self, name: &str, value: &str) {
+        let at = Origin::Flag(name.to_owned());
+        let Some(setting) = find(name) else { return self.refuse(at, unknown(name, "setting", names())) };
+        if setting.conceals(value) {
+            let variable = setting.file_variable().unwrap_or_default();
+            return self.refuse(at, format!("others can see a secret on a command line; use {variable}"));
+        }
+        self.put(setting, value.to_owned(), at);
+    }
+
+    /// Takes a value over what was read before it. Within one source, no setting is given twice.
+    fn put(&mut self, setting: &'static Setting, text: String, at: Origin) {
+        if !setting.kind.fits(&text) {
+            let given = if setting.secret { String::new() } else { format!(", not `{text}`") };
+            return self.refuse(at, format!("{} takes {}{given}", setting.name, setting.kind));
+        }
+        let before = self.settings.given.get(setting.name).map(|(_, origin)| origin);
+        match (before, &at) {
+            (Some(Origin::Variable(other)), Origin::Variable(_)) => {
+                let what = format!("{other} gives the same setting; keep one of them");
+                self.refuse(at, what);
+            }
+            (Some(Origin::Flag(_)), Origin::Flag(_)) => {
+                self.refuse(at, "it is given twice; keep one of them");
+            }
+            _ => drop(self.settings.given.insert(setting.name, (Secret::new(text), at))),
+        }
+    }
+}
+
+/// The entries of a table as the file has them.
+fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
+}
+
+/// The line of a position in a text, from one on.
+pub fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// Opens a file and tells whether anybody but its owner may read or write it.
+fn open(path: &Path) -> std::io::Result<(File, bool)> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.mode();
+    Ok((file, mode & 0o077 != 0))
+}
+
+/// Reads a secret from a file that is its owner's alone. The line end that editors leave is cut off.
+///
+/// # Errors
+/// One sentence, naming the file.
+pub fn read_secret_file(path: &Path) -> Result<Secret, String> {
+    const LONGEST_FILE: u64 = 64 * 1024;
+    let shown = path.display();
+    let unreadable = |error| format!("the file {shown} cannot be read: {error}");
+    let (file, shared) = open(path).map_err(unreadable)?;
+    if shared {
+        return Err(format!("others can read the file {shown}; keep them out with `chmod 600 {shown}`"));
+    }
+    let mut text = String::new();
+    file.take(LONGEST_FILE).read_to_string(&mut text).map_err(unreadable)?;
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    if text.is_empty() { Err(format!("the file {shown} is empty")) } else { Ok(Secret::new(text)) }
+}

@@ -1,0 +1,162 @@
+//! The settings there are.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use idp_core::account::password::{FLOOR, LONGEST};
+use toml::de::DeValue;
+use url::Url;
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// `section.key`, as flags and messages write it.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What holds when it is not given; empty when there is no such value.
+    pub default: &'static str,
+    /// A value as it might be.
+    pub example: &'static str,
+    /// Whether it may hold a password: then it can come from a file, and never from a command line.
+    pub secret: bool,
+    /// One line for the reference.
+    pub help: &'static str,
+}
+
+/// What a setting takes.
+#[derive(Debug)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// Texts: an array in the file, separated by commas elsewhere.
+    List,
+    /// A whole number within bounds.
+    Number(RangeInclusive<u32>),
+    /// `true` or `false`.
+    Switch,
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+const fn setting(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Setting {
+    Setting { name, kind, default, example: default, secret: false, help }
+}
+
+impl Setting {
+    const fn example(mut self, example: &'static str) -> Self {
+        self.example = example;
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    /// The environment variable: `IDP__SECTION__KEY`.
+    pub fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.name.replace('.', "__").to_uppercase())
+    }
+
+    /// The environment variable that names a file with the value; secrets have one.
+    pub fn file_variable(&self) -> Option<String> {
+        self.secret.then(|| format!("{}_FILE", self.variable()))
+    }
+
+    /// Whether this very value is to be kept from others. Anything that is not readably free of a password is.
+    pub(super) fn conceals(&self, text: &str) -> bool {
+        let harmless = |url: Url| {
+            url.password().is_none()
+                && url.query_pairs().all(|(name, _)| name != "password" && name != "pass")
+        };
+        self.secret && !Url::parse(text).is_ok_and(harmless)
+    }
+}
+
+/// What every environment variable of this program begins with.
+pub const PREFIX: &str = "IDP__";
+
+const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
+const PER_MINUTE: Kind = Kind::Number(1..=1_000_000);
+
+/// Every setting there is.
+#[rustfmt::skip]
+pub const TABLE: &[Setting] = &[
+    setting("server.issuer", Kind::Text, "", "Where people reach this server; every token and link begins with it. Scheme and host only; required.").example("https://id.example.com"),
+    setting("server.listen", Kind::List, "127.0.0.1:8080", "Addresses and ports to listen on, for the proxy that speaks TLS."),
+    setting("server.trusted_proxies", Kind::List, "", "Networks of proxies whose word about the client address is taken. None by default.").example("10.0.0.0/8"),
+    setting("server.name", Kind::Text, "idp", "The name people see on pages and in mails."),
+    setting("server.data_dir", Kind::Text, "data", "Folder of the embedded database `idp.db`."),
+    setting("database.url", Kind::Text, "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret(),
+    setting("database.connections", Kind::Number(1..=1000), "16", "Connections to the database, for reading and for writing each."),
+    setting("keys.dir", Kind::Text, "keys", "Folder of the key-encryption keys."),
+    setting("mail.smtp_url", Kind::Text, "", "`smtps://USER:PASSWORD@HOST`, or `smtp://…` with STARTTLS, which only a server on this machine may lack; required.").example("smtps://USER:PASSWORD@mail.example.com").secret(),
+    setting("mail.from", Kind::Text, "", "The sender of every mail; required.").example("Example <id@example.com>"),
+    setting("registration.open", Kind::Switch, "true", "Whether people may register themselves."),
+    setting("password.min_length", Kind::Number(FLOOR as u32..=LONGEST as u32), "15", "The least characters of a new password."),
+    setting("session.idle_minutes", Kind::Number(1..=43_200), "30", "How long a session lives without use."),
+    setting("session.absolute_hours", Kind::Number(1..=720), "12", "How long a session lives however much it is used."),
+    setting("limits.page_per_minute", PER_MINUTE, "600", "Pages for one client address in a minute."),
+    setting("limits.sign_in_per_minute", PER_MINUTE, "60", "Passwords and codes tried from one client address in a minute."),
+    setting("limits.register_per_minute", PER_MINUTE, "20", "Registrations and mails asked for by one client address in a minute."),
+    setting("limits.client_per_minute", PER_MINUTE, "12000", "Calls of applications (token, userinfo) from one client address in a minute."),
+    setting("log.format", Kind::Word(&["auto", "text", "json"]), "auto", "How log lines look: `auto` is `text` on a terminal and `json` elsewhere."),
+    setting("log.level", Kind::Word(LEVELS), "info", "The least grave events that are logged."),
+];
+
+impl Kind {
+    /// A value of a TOML file as text; `None` when it is of another type.
+    pub(super) fn text_of(&self, value: &DeValue<'_>) -> Option<String> {
+        match (self, value) {
+            (Self::Text | Self::Word(_) | Self::List, DeValue::String(text)) => Some(text.to_string()),
+            (Self::Number(_), DeValue::Integer(number)) => Some(number.to_string()),
+            (Self::Switch, DeValue::Boolean(on)) => Some(on.to_string()),
+            (Self::List, DeValue::Array(items)) => {
+                let texts: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
+                texts.map(|texts| texts.join(","))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a text is such a value.
+    pub(super) fn fits(&self, text: &str) -> bool {
+        match self {
+            Self::Text => !text.trim().is_empty() && !text.contains(char::is_control),
+            Self::List => true,
+            Self::Number(range) => text.parse().is_ok_and(|number| range.contains(&number)),
+            Self::Switch => text.parse::<bool>().is_ok(),
+            Self::Word(words) => words.contains(&text),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text => f.write_str("a text"),
+            Self::List => f.write_str("a text or a list of texts"),
+            Self::Number(range) => write!(f, "a number from {} to {}", range.start(), range.end()),
+            Self::Switch => f.write_str("true or false"),
+            Self::Word(words) => write!(f, "one of {}", words.join(", ")),
+        }
+    }
+}
+
+pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
+    TABLE.iter().map(|setting| setting.name)
+}
+
+pub(super) fn find(name: &str) -> Option<&'static Setting> {
+    TABLE.iter().find(|setting| setting.name == name)
+}
+
+/// The sentence about a word that is none of the `known` ones: it names the nearest of them.
+pub fn unknown<'a>(word: &str, what: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let like = |name: &str| strsim::normalized_damerau_levenshtein(word, name);
+    // `issuer` alone is meant to be `server.issuer`.
+    let likeness = |name: &str| name.split_once('.').map_or(0.0, |(_, key)| like(key)).max(like(name));
+    let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default();
+    format!("there is no {what} `{word}`; the nearest valid name is `{nearest}`")
+}
