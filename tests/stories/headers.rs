@@ -154,7 +154,7 @@ fn check_html(answer: &Answer, what: &str) {
 }
 
 on_both_engines! {
-    async fn hd_05_every_answer_carries_every_header(engine: Engine) {
+    async fn hd_03_hd_05_hd_11_every_answer_carries_every_header(engine: Engine) {
         let app = with_dev_pages(engine).await;
         let mut seen = strangers(&app).await;
         seen.extend(journey(&app).await);
@@ -167,7 +167,7 @@ on_both_engines! {
         assert_eq!(ids.len(), seen.len(), "request ids repeat");
     }
 
-    async fn hd_05_a_limited_answer_carries_every_header(engine: Engine) {
+    async fn hd_05_rl_10_a_limited_answer_carries_every_header(engine: Engine) {
         let app = TestApp::start_with(engine, |config| {
             (config.limits.page, config.limits.client) = (1, 1);
         }).await;

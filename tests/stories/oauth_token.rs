@@ -58,7 +58,7 @@ on_both_engines! {
         }
         let record = app.texts("SELECT actor || ' ' || client_id || ' ' || client_address || ' ' || request_id FROM audit \
             WHERE event = 'code_replay'").await.remove(0);
-        assert!(record.starts_with("tides tides 127.0.0.1 "), "{record}");
+        assert!(record.starts_with("client:tides tides 127.0.0.1 "), "{record}");
         assert_eq!(app.count("grants", "revoked_at IS NULL").await, 0);
     }
 

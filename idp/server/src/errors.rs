@@ -176,6 +176,7 @@ impl PageError {
             refusal: Refusal::new(code, hint),
             challenge: None,
             retry_after: self.retry_after,
+            detail: self.detail.clone(),
         }
     }
 }
@@ -220,6 +221,8 @@ pub(crate) struct OAuthError {
     /// `WWW-Authenticate`.
     pub(crate) challenge: Option<&'static str>,
     pub(crate) retry_after: Option<u64>,
+    /// For the log only.
+    pub(crate) detail: Option<String>,
 }
 
 impl From<Refusal> for OAuthError {
@@ -228,23 +231,19 @@ impl From<Refusal> for OAuthError {
             ErrorCode::InvalidClient => (StatusCode::UNAUTHORIZED, Some("Basic realm=\"token\"")),
             _ => (StatusCode::BAD_REQUEST, None),
         };
-        Self { status, refusal, challenge, retry_after: None }
+        Self { status, refusal, challenge, retry_after: None, detail: None }
     }
 }
 
 impl From<StoreError> for OAuthError {
     fn from(error: StoreError) -> Self {
-        let page = PageError::from(error);
-        tracing::error!(detail = page.detail.as_deref().unwrap_or_default(), "store");
-        page.as_oauth()
+        PageError::from(error).as_oauth()
     }
 }
 
 impl From<KeyError> for OAuthError {
     fn from(error: KeyError) -> Self {
-        let page = PageError::from(error);
-        tracing::error!(detail = page.detail.as_deref().unwrap_or_default(), "keys");
-        page.as_oauth()
+        PageError::from(error).as_oauth()
     }
 }
 
@@ -264,6 +263,7 @@ impl IntoResponse for OAuthError {
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -13,7 +13,7 @@ use idp_core::secret::{base64url, random_bytes};
 use serde::Serialize;
 
 use crate::address::{RequestInfo, client_address};
-use crate::errors::{Explanation, PageError, Reason};
+use crate::errors::{Explanation, OAuthError, PageError, Reason};
 use crate::form;
 use crate::render::Html;
 use crate::routes;
@@ -40,11 +40,11 @@ pub(crate) async fn frame(State(app): State<Shared>, mut request: Request, next:
         }
         _ => run(request, next).await,
     };
+    if let Some(failure) = Failure::of(&response) {
+        failure.log(&info, method.as_str(), &path);
+    }
     let response = match response.extensions().get::<PageError>().cloned() {
-        Some(error) => {
-            log(&error, &info, method.as_str(), &path);
-            answer(&app, error, response, &info, &path)
-        }
+        Some(error) => answer(&app, error, response, &info, &path),
         None => response,
     };
     with_headers(response, &info)
@@ -61,14 +61,38 @@ async fn run(request: Request, next: Next) -> Response {
     }
 }
 
-fn log(error: &PageError, info: &RequestInfo, method: &str, path: &str) {
-    let (status, reason) = (error.reason.status.as_u16(), error.reason.key);
-    let detail = error.detail.as_deref().unwrap_or_default();
-    let request_id = info.request_id.as_str();
-    if error.reason.status.is_server_error() {
-        tracing::error!(request_id, method, path, status, reason, detail, "request failed");
-    } else {
-        tracing::info!(request_id, method, path, status, reason, detail, "request refused");
+/// What the log says of an answer that is an error, whoever it is for.
+struct Failure {
+    status: StatusCode,
+    reason: &'static str,
+    detail: String,
+}
+
+impl Failure {
+    fn of(response: &Response) -> Option<Self> {
+        let extensions = response.extensions();
+        if let Some(OAuthError { refusal, detail, .. }) = extensions.get::<OAuthError>() {
+            let detail = detail.as_deref().unwrap_or(refusal.hint).to_owned();
+            return Some(Self { status: response.status(), reason: refusal.code.as_str(), detail });
+        }
+        let error = extensions.get::<PageError>()?;
+        let detail = error.detail.clone().unwrap_or_default();
+        Some(Self { status: error.reason.status, reason: error.reason.key, detail })
+    }
+
+    fn log(&self, info: &RequestInfo, method: &str, path: &str) {
+        let Self { status, reason, detail } = self;
+        let (status, request_id, client_address) =
+            (status.as_u16(), &info.request_id, info.address.to_string());
+        if status >= 500 {
+            tracing::error!(
+                request_id, client_address, method, path, status, reason, detail, "request failed"
+            );
+        } else {
+            tracing::info!(
+                request_id, client_address, method, path, status, reason, detail, "request refused"
+            );
+        }
     }
 }
 

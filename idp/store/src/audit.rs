@@ -92,8 +92,9 @@ pub enum Actor {
 impl Actor {
     fn to_stored(&self) -> String {
         match self {
-            Self::User(id) => id.to_string(),
-            Self::Client(id) => id.to_string(),
+            // With its kind: an application may well be called `system`.
+            Self::User(id) => format!("user:{id}"),
+            Self::Client(id) => format!("client:{id}"),
             Self::Cli => "cli".to_owned(),
             Self::System => "system".to_owned(),
             Self::Anonymous => "anonymous".to_owned(),
@@ -144,7 +145,24 @@ impl Tx {
             .bind(record.subject.as_deref()).bind(client_id).bind(record.origin.address.as_deref())
             .bind(record.origin.request_id.as_deref()).bind(record.detail)
             .execute(c).await.map(drop))?;
+        self.events.push(record.clone());
         Ok(())
+    }
+}
+
+impl AuditRecord {
+    /// The log line of a record that was committed.
+    pub(crate) fn log(&self) {
+        tracing::info!(
+            event = self.event.as_str(),
+            actor = self.actor.to_stored(),
+            subject = self.subject.as_deref(),
+            client_id = self.client_id.as_ref().map(ClientId::as_str),
+            client_address = self.origin.address.as_deref(),
+            request_id = self.origin.request_id.as_deref(),
+            detail = self.detail,
+            "audit"
+        );
     }
 }
 

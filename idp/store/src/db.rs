@@ -12,6 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, PgPool, Postgres, Sqlite, SqlitePool};
 
+use crate::audit::AuditRecord;
 use crate::error::{OpenError, StoreError};
 use crate::group_commit::Writer;
 
@@ -43,7 +44,11 @@ pub(crate) enum Connection {
 pub struct Reader(Connection);
 
 /// What a closure given to [`Store::write`] works with: all that a [`Reader`] can, and changes.
-pub struct Tx(Reader);
+pub struct Tx {
+    reader: Reader,
+    /// Audit records written here; they are logged when, and only when, they are committed.
+    pub(crate) events: Vec<AuditRecord>,
+}
 
 impl Reader {
     pub(crate) fn connection(&mut self) -> &mut Connection {
@@ -53,7 +58,7 @@ impl Reader {
 
 impl Tx {
     pub(crate) fn new(connection: Connection) -> Self {
-        Self(Reader(connection))
+        Self { reader: Reader(connection), events: Vec::new() }
     }
 
     /// Runs a statement that steers the transaction.
@@ -71,7 +76,7 @@ impl Tx {
 
     /// Gives the connection up instead of returning it, its state being unknown.
     pub(crate) fn discard(self) {
-        match self.0.0 {
+        match self.reader.0 {
             Connection::Sqlite(connection) => drop(connection.detach()),
             Connection::Postgres(connection) => drop(connection.detach()),
         }
@@ -81,13 +86,13 @@ impl Tx {
 impl std::ops::Deref for Tx {
     type Target = Reader;
     fn deref(&self) -> &Reader {
-        &self.0
+        &self.reader
     }
 }
 
 impl std::ops::DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Reader {
-        &mut self.0
+        &mut self.reader
     }
 }
 
@@ -270,7 +275,12 @@ where
     let outcome = outcome.unwrap_or(Err(StoreError::Panicked));
     let end = if outcome.is_ok() { tx.commit_postgres().await } else { tx.steer("ROLLBACK").await };
     match end {
-        Ok(()) => outcome,
+        Ok(()) => {
+            if outcome.is_ok() {
+                tx.events.iter().for_each(AuditRecord::log);
+            }
+            outcome
+        }
         Err(error) => {
             tx.discard();
             outcome.and(Err(error))

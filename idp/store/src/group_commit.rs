@@ -9,6 +9,7 @@ use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::audit::AuditRecord;
 use crate::db::{Connection, Job, Tx};
 use crate::error::StoreError;
 
@@ -131,6 +132,9 @@ async fn commit_group(
         Ok(()) => tx.steer("COMMIT").await,
         Err(error) => Err(error),
     };
+    if end.is_ok() {
+        tx.events.iter().for_each(AuditRecord::log);
+    }
     if end.is_err() && tx.steer("ROLLBACK").await.is_err() {
         tx.discard();
     }
@@ -145,8 +149,10 @@ async fn run_group(
     let mut next = 0;
     while next < group.len() {
         tx.steer("SAVEPOINT write").await?;
+        let events = tx.events.len();
         group[next].run(tx).await;
         if !group[next].keeps() {
+            tx.events.truncate(events);
             tx.steer("ROLLBACK TO write").await?;
         }
         tx.steer("RELEASE write").await?;

@@ -41,6 +41,15 @@ impl Database {
             }
         }
     }
+
+    /// The files of an embedded database as they are: what was deleted may still stand in them.
+    pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
+        let Kind::Sqlite(dir) = &self.kind else { return Vec::new() };
+        let files: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(files.len() >= 2, "{files:?}");
+        files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+    }
 }
 
 fn unique() -> String {

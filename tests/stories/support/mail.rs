@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mailparse::{MailHeaderMap, ParsedMail, parse_mail};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 /// One mail as it arrived.
 #[derive(Clone, Debug)]
@@ -38,39 +39,70 @@ impl Received {
     }
 }
 
+/// What the server asks of a connection.
+#[derive(Clone)]
+pub(crate) enum Security {
+    /// Nothing: everybody may send, in clear.
+    None,
+    /// TLS from the first byte, then a password.
+    Implicit(TlsAcceptor),
+    /// TLS after `STARTTLS`, then a password.
+    StartTls(TlsAcceptor),
+}
+
+#[derive(Clone, Default)]
+struct Kept {
+    mails: Arc<Mutex<Vec<Received>>>,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
 /// The server.
 pub(crate) struct Sink {
     port: u16,
-    mails: Arc<Mutex<Vec<Received>>>,
+    kept: Kept,
 }
 
 impl Sink {
     pub(crate) async fn start() -> Self {
+        Self::secured(Security::None).await
+    }
+
+    /// A server that asks for TLS.
+    pub(crate) async fn secured(security: Security) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let mails = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&mails);
+        let kept = Kept::default();
+        let sink = Self { port, kept: kept.clone() };
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(converse(socket, Arc::clone(&kept)));
+                tokio::spawn(converse(socket, security.clone(), kept.clone()));
             }
         });
-        Self { port, mails }
+        sink
     }
 
     pub(crate) fn url(&self) -> String {
         format!("smtp://127.0.0.1:{}", self.port)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Everything that clients said, line by line, the mails themselves apart.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.kept.said.lock().unwrap().clone()
+    }
+
     /// Everything that came to an address so far.
     pub(crate) fn mails_to(&self, address: &str) -> Vec<Received> {
-        let mails = self.mails.lock().unwrap();
+        let mails = self.kept.mails.lock().unwrap();
         mails.iter().filter(|mail| mail.recipients.iter().any(|to| to == address)).cloned().collect()
     }
 
     /// Everything that came so far.
     pub(crate) fn count(&self) -> usize {
-        self.mails.lock().unwrap().len()
+        self.kept.mails.lock().unwrap().len()
     }
 
     /// The `number`th mail to an address; waits for it.
@@ -85,45 +117,89 @@ impl Sink {
     }
 }
 
-async fn converse(socket: TcpStream, mails: Arc<Mutex<Vec<Received>>>) {
-    let (read, mut write) = socket.into_split();
-    let mut lines = BufReader::new(read).lines();
-    let mut recipients = Vec::new();
-    if write.write_all(b"220 sink ESMTP\r\n").await.is_err() {
-        return;
-    }
-    while let Ok(Some(line)) = lines.next_line().await {
-        let verb = line.to_ascii_uppercase();
-        let answer = if verb.starts_with("RCPT TO:") {
-            recipients.push(line[8..].trim().trim_matches(['<', '>']).to_owned());
-            "250 ok\r\n"
-        } else if verb.starts_with("DATA") {
-            let _ = write.write_all(b"354 go on\r\n").await;
-            let raw = data(&mut lines).await;
-            mails.lock().unwrap().push(received(std::mem::take(&mut recipients), raw));
-            "250 kept\r\n"
-        } else if verb.starts_with("QUIT") {
-            let _ = write.write_all(b"221 bye\r\n").await;
-            return;
-        } else {
-            "250 ok\r\n"
-        };
-        if write.write_all(answer.as_bytes()).await.is_err() {
-            return;
+const WELCOME: &str = "220 sink ESMTP\r\n";
+const OK: &str = "250 ok\r\n";
+
+async fn converse(socket: TcpStream, security: Security, kept: Kept) {
+    match security {
+        Security::None => drop(talk(socket, WELCOME, OK, &kept).await),
+        Security::Implicit(tls) => {
+            if let Ok(socket) = tls.accept(socket).await {
+                talk(socket, WELCOME, "250-sink\r\n250 AUTH PLAIN\r\n", &kept).await;
+            }
+        }
+        Security::StartTls(tls) => {
+            let Some(socket) = talk(socket, WELCOME, "250-sink\r\n250 STARTTLS\r\n", &kept).await else {
+                return;
+            };
+            if let Ok(socket) = tls.accept(socket).await {
+                talk(socket, "", "250-sink\r\n250 AUTH PLAIN\r\n", &kept).await;
+            }
         }
     }
 }
 
-async fn data(lines: &mut tokio::io::Lines<BufReader<tokio::net::tcp::OwnedReadHalf>>) -> String {
+/// Talks until the client leaves; gives the connection back when it wants TLS on it.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: S,
+    welcome: &str,
+    offer: &str,
+    kept: &Kept,
+) -> Option<S> {
+    let mut socket = BufReader::new(socket);
+    let mut recipients = Vec::new();
+    socket.write_all(welcome.as_bytes()).await.ok()?;
+    socket.flush().await.ok()?;
+    loop {
+        let line = line(&mut socket).await?;
+        let verb = line.to_ascii_uppercase();
+        kept.said.lock().unwrap().push(line.clone());
+        let answer = if verb.starts_with("EHLO") {
+            offer
+        } else if verb.starts_with("RCPT TO:") {
+            recipients.push(line[8..].trim().trim_matches(['<', '>']).to_owned());
+            OK
+        } else if verb.starts_with("DATA") {
+            socket.write_all(b"354 go on\r\n").await.ok()?;
+            socket.flush().await.ok()?;
+            let raw = data(&mut socket).await?;
+            kept.mails.lock().unwrap().push(received(std::mem::take(&mut recipients), raw));
+            OK
+        } else if verb.starts_with("AUTH") {
+            "235 welcome\r\n"
+        } else if verb.starts_with("STARTTLS") {
+            "220 go on\r\n"
+        } else if verb.starts_with("QUIT") {
+            "221 bye\r\n"
+        } else {
+            OK
+        };
+        socket.write_all(answer.as_bytes()).await.ok()?;
+        socket.flush().await.ok()?;
+        match verb.as_str() {
+            "QUIT" => return None,
+            "STARTTLS" => return Some(socket.into_inner()),
+            _ => {}
+        }
+    }
+}
+
+async fn line(socket: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
+    let mut line = String::new();
+    let length = socket.read_line(&mut line).await.ok()?;
+    (length > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+async fn data(socket: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
     let mut raw = String::new();
-    while let Ok(Some(line)) = lines.next_line().await {
+    loop {
+        let line = line(socket).await?;
         if line == "." {
-            break;
+            return Some(raw);
         }
         raw.push_str(line.strip_prefix('.').unwrap_or(&line));
         raw.push_str("\r\n");
     }
-    raw
 }
 
 fn received(recipients: Vec<String>, raw: String) -> Received {

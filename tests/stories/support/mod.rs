@@ -202,8 +202,11 @@ fn show_logs() {
     } else {
         EnvFilter::new("info,idp_server=trace,idp_store=trace")
     };
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || LogWriter { shown }).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_ansi(shown)
+        .with_env_filter(filter)
+        .with_writer(move || LogWriter { shown })
+        .try_init();
 }
 
 struct LogWriter {

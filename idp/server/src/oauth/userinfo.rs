@@ -55,7 +55,7 @@ fn bearer(line: &str) -> Option<String> {
 }
 
 fn error(status: StatusCode, code: ErrorCode, hint: &'static str, challenge: &'static str) -> OAuthError {
-    OAuthError { status, refusal: Refusal::new(code, hint), challenge: Some(challenge), retry_after: None }
+    OAuthError { status, challenge: Some(challenge), ..Refusal::new(code, hint).into() }
 }
 
 fn no_token() -> OAuthError {

@@ -5,7 +5,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use idp_core::ids::{FlowId, MailId, RegistrationId};
 use idp_core::single_use::{self, SingleUseDigest};
-use idp_core::user::User;
 use idp_store::{Activation, Actor, AuditEvent, AuditRecord, Mail, MailKind, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
@@ -131,7 +130,7 @@ pub(crate) async fn submit(visit: Visit, Form(fields): Form<TokenFields>) -> Res
         .write((digest, record), |tx, (digest, record)| Box::pin(consume(tx, digest, record)))
         .await?;
     match outcome {
-        Consumed::Activation(Activation::Activated(user, flow)) => done(&visit, &user, flow).await,
+        Consumed::Activation(Activation::Activated(_, flow)) => done(&visit, flow).await,
         Consumed::Activation(Activation::AlreadyUsed) | Consumed::Used => {
             problem(&visit, LinkProblem::Used, None)
         }
@@ -194,8 +193,7 @@ pub(crate) async fn activate(
 }
 
 /// "Your account is active": on with the walk that began before, where it is this browser's and still open.
-pub(crate) async fn done(visit: &Visit, user: &User, flow: Option<FlowId>) -> Result<Response, PageError> {
-    tracing::info!(request_id = visit.info.request_id, user_id = %user.id, "account activated");
+pub(crate) async fn done(visit: &Visit, flow: Option<FlowId>) -> Result<Response, PageError> {
     visit.app.mailer.wake();
     let open = match flow {
         Some(id) => flow::open(visit, &id.to_string()).await.ok(),

@@ -96,7 +96,7 @@ pub(crate) async fn submit_code(
         })
         .await?;
     match activation {
-        Some(Activation::Activated(user, flow)) => activate::done(&visit, &user, flow).await,
+        Some(Activation::Activated(_, flow)) => activate::done(&visit, flow).await,
         Some(Activation::AlreadyUsed | Activation::Unknown) => Err(PageError::new(Reason::FLOW_EXPIRED)),
         None => page(&visit, &attempt, vec![field_error(&visit, "code", "code-wrong")]),
     }

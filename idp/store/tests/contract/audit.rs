@@ -23,7 +23,7 @@ async fn a_record_is_kept_whole(db: Db) {
     let [row] = db.place.dump(sql).await.try_into().unwrap();
     assert!(
         row.starts_with(
-            r#"Some(1800000000000) | Some("code_replay") | Some("app") | Some("subject") | Some("app") | "#
+            r#"Some(1800000000000) | Some("code_replay") | Some("client:app") | Some("subject") | Some("app") | "#
         ),
         "{row}"
     );
@@ -43,7 +43,7 @@ async fn a_record_may_know_little(db: Db) {
         tell!(db, |tx, record| tx.audit(record));
     }
     let rows = db.place.dump("SELECT actor, subject, client_id, request_id FROM audit ORDER BY actor").await;
-    let mut expected = [user.to_string(), "anonymous".into(), "cli".into(), "system".into()]
+    let mut expected = [format!("user:{user}"), "anonymous".into(), "cli".into(), "system".into()]
         .map(|actor| format!("Some({actor:?}) | None | None | None"));
     expected.sort();
     assert_eq!(rows, expected);
