@@ -9,8 +9,8 @@ const email = "ada@example.org";
 await desk(`/user/${email}`);
 
 /// A server on a free port, and the port.
-async function listen(server) {
-  server.listen(0, "127.0.0.1").unref();
+async function listen(server, address = "127.0.0.1") {
+  server.listen(0, address).unref();
   await once(server, "listening");
   return server.address().port;
 }
@@ -21,7 +21,9 @@ const https = await listen(listenTcp((socket) => socket.on("error", () => {}).on
   if (data[0] === 0x16) greetings++;
   socket.destroy();
 })));
-const native = await listen(serveHttp((_, answer) => answer.end("Welcome back")));
+const welcome = () => serveHttp((_, answer) => answer.end("Welcome back"));
+const native = await listen(welcome());
+const native6 = await listen(welcome(), "::1");
 
 const answered = (url) => url.searchParams.has("code") && url.searchParams.get("iss") === story.issuer;
 const again = (request) => `${request}&prompt=login`;
@@ -38,13 +40,14 @@ async function goesToHttps(page, last) {
 
 async function goesToLoopback(page, last) {
   await last();
-  await page.waitForURL((url) => url.port === String(native));
+  await page.waitForURL((url) => [native, native6].map(String).includes(url.port));
   check(answered(new URL(page.url())) && (await page.content()).includes("Welcome back"), page.url());
 }
 
 await tell(async (browser) => {
   const loopback = story.native.replace("PORT", native);
-  for (const [request, goes] of [[story.tides, goesToHttps], [loopback, goesToLoopback]]) {
+  const loopback6 = story.native6.replace("PORT", native6);
+  for (const [request, goes] of [[story.tides, goesToHttps], [loopback, goesToLoopback], [loopback6, goesToLoopback]]) {
     const page = await visitor(browser);
     await open(page, request);
     await signIn(page, email);

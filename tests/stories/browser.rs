@@ -107,6 +107,7 @@ async fn forms_end_at_https_and_loopback_applications() {
     let facts = json!({
         "tides": request_of(&stage.app, "tides", &[]),
         "native": request_of(&stage.app, "notes", &[("redirect_uri", Some("http://127.0.0.1:PORT/cb"))]),
+        "native6": request_of(&stage.app, "notes", &[("redirect_uri", Some("http://[::1]:PORT/cb"))]),
     });
     stage.play("redirects", facts).await;
 }

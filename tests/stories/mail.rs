@@ -46,7 +46,7 @@ on_both_engines! {
             browser.submit(&check, "/activate", &[]).await;
             for number in [1, 2] {
                 let mail = app.sink.mail_to(&address, number).await;
-                assert_eq!(mail.recipients, [address.clone()]);
+                assert_eq!(mail.recipients, std::slice::from_ref(&address));
                 assert_eq!(mail.header("To").len(), 1, "{}", mail.raw);
                 assert!(mail.header("To")[0].contains(&address), "{}", mail.raw);
                 let (head, _) = mail.raw.split_once("\r\n\r\n").unwrap();

@@ -110,6 +110,52 @@ on_both_engines! {
         browser.submit(&asked, "/consent", &[("decision", "allow")]).await.code(&app, uri);
     }
 
+    async fn az_16_an_answer_counts_for_the_question_it_was_given_to(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        app.register(&confidential("asking")).await;
+        let uri = "https://asking.example/cb";
+        let all = Some("openid profile email offline_access");
+        let ask = |prompt, scope| authorize(&changed("asking", &[("prompt", prompt), ("scope", scope)]));
+        // Two tabs: what the first is allowed says nothing of what the second is denied.
+        let second = browser.open(&ask(None, Some("openid"))).await;
+        let first = browser.open(&ask(None, Some("openid"))).await;
+        browser.submit(&first, "/consent", &[("decision", "allow")]).await.code(&app, uri);
+        let denied = browser.submit(&second, "/consent", &[("decision", "deny")]).await;
+        denied.assert_refused(&app, uri, "access_denied");
+        // The application wants the person asked: a yes to less, elsewhere, is no answer, and a reload neither.
+        let wide = browser.open(&ask(Some("consent"), all)).await;
+        browser.submit(&wide, "/consent", &[("decision", "allow")]).await.code(&app, uri);
+        let wide = browser.open(&ask(Some("consent"), all)).await;
+        let narrow = browser.open(&ask(Some("consent"), Some("openid"))).await;
+        browser.submit(&narrow, "/consent", &[("decision", "allow")]).await.code(&app, uri);
+        assert!(is_consent(&browser.open(&wide.url).await));
+        let denied = browser.submit(&wide, "/consent", &[("decision", "deny")]).await;
+        denied.assert_refused(&app, uri, "access_denied");
+        // The same page twice: the application has its answer already, whatever the second click says.
+        let page = browser.open(&ask(Some("consent"), all)).await;
+        browser.submit(&page, "/consent", &[("decision", "allow")]).await.code(&app, uri);
+        for decision in ["deny", "allow"] {
+            browser.submit(&page, "/consent", &[("decision", decision)]).await.assert_page("flow-expired");
+        }
+    }
+
+    async fn max_age_is_kept_also_by_a_person_who_lingers(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        app.register(&confidential("asking")).await;
+        app.wait(Duration::from_secs(60));
+        let fresh = authorize(&changed("asking", &[("max_age", Some("5"))]));
+        let login = browser.open(&fresh).await;
+        assert!(is_login(&login), "{}", login.text());
+        let consent = browser.sign_in(&login, ADA, PASSWORD).await;
+        app.wait(Duration::from_secs(10 * 60));
+        let late = browser.submit(&consent, "/consent", &[("decision", "allow")]).await;
+        let login = browser.follow(late).await;
+        assert!(is_login(&login), "{}", login.text());
+        let consent = browser.sign_in(&login, ADA, PASSWORD).await;
+        assert!(is_consent(&consent), "{}", consent.text());
+        browser.submit(&consent, "/consent", &[("decision", "allow")]).await.code(&app, "https://asking.example/cb");
+    }
+
     async fn az_20_a_token_is_never_for_somebody_else_than_asked_for(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&trusted("other")).await;
@@ -121,6 +167,7 @@ on_both_engines! {
             ("claims", format!(r#"{{"id_token":{{"sub":{{"value":"{}"}}}}}}"#, eve.id)),
             ("claims", format!(r#"{{"userinfo":{{"sub":{{"value":"{}"}}}}}}"#, eve.id)),
             ("claims", r#"{"id_token":{"sub":{"value":"nobody"}}}"#.to_owned()),
+            ("claims", r#"{"id_token":{"sub":{"values":["nobody","somebody"]}}}"#.to_owned()),
         ];
         for (name, value) in &wanted {
             browser.get(&silent("tides", &[(name, Some(value))])).await.assert_refused(&app, CB, "login_required");

@@ -44,7 +44,7 @@ on_both_engines! {
         let fields = redemption("tides", &code);
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let without = |name: &str| fields.iter().filter(|(key, _)| *key != name).copied().collect::<Vec<_>>();
-        for missing in ["grant_type", "code", "redirect_uri"] {
+        for missing in ["grant_type", "code"] {
             ask(&app, &headers, &without(missing)).await.assert_token_error(400, "invalid_request");
             let empty = [without(missing), vec![(missing, "")]].concat();
             ask(&app, &headers, &empty).await.assert_token_error(400, "invalid_request");

@@ -109,7 +109,9 @@ pub(crate) fn native(id: &str) -> Client {
         name: DisplayText::new("Desktop notes", 60),
         auth_method: AuthMethod::None,
         secret: None,
-        redirect_uris: vec![RedirectUri::parse("http://127.0.0.1/cb").unwrap()],
+        redirect_uris: ["http://127.0.0.1/cb", "http://[::1]/cb"]
+            .map(|uri| RedirectUri::parse(uri).unwrap())
+            .into(),
         redirect_match: RedirectMatch::LoopbackPort,
         ..confidential(id)
     }

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use idp_core::client::{Client, ClientId};
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
 use idp_core::secret::Secret;
-use idp_store::AuditEvent;
+use idp_store::{AuditEvent, UriList};
 use serde_json::{Value, json};
 
 use crate::args::Common;
@@ -33,12 +33,9 @@ enum Verb {
     /// One application
     Show(Id),
     /// Let an application's answers go to one more address
-    AddRedirectUri {
-        #[arg(value_parser = ClientId::parse)]
-        id: ClientId,
-        #[arg(value_parser = RedirectUri::parse)]
-        uri: RedirectUri,
-    },
+    AddRedirectUri(AddUri),
+    /// Let browsers go to one more address after signing out
+    AddPostLogoutRedirectUri(AddUri),
     /// Switch an application off; ends its tokens
     Disable(Id),
     /// Switch an application on again
@@ -49,6 +46,14 @@ enum Verb {
 struct Id {
     #[arg(value_parser = ClientId::parse)]
     id: ClientId,
+}
+
+#[derive(Debug, clap::Args)]
+struct AddUri {
+    #[arg(value_parser = ClientId::parse)]
+    id: ClientId,
+    #[arg(value_parser = RedirectUri::parse)]
+    uri: RedirectUri,
 }
 
 #[derive(Debug, clap::Args)]
@@ -119,7 +124,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Verb::Create(create) => create.run(&operator).await,
         Verb::List(list) => list.run(&operator).await,
         Verb::Show(Id { id }) => show(&operator, id).await,
-        Verb::AddRedirectUri { id, uri } => add_redirect_uri(&operator, id, uri).await,
+        Verb::AddRedirectUri(add) => add_uri(&operator, UriList::Redirect, add).await,
+        Verb::AddPostLogoutRedirectUri(add) => add_uri(&operator, UriList::PostLogoutRedirect, add).await,
         Verb::Disable(Id { id }) => switch(&operator, id, false).await,
         Verb::Enable(Id { id }) => switch(&operator, id, true).await,
     };
@@ -248,13 +254,14 @@ async fn show(operator: &Operator, id: ClientId) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn add_redirect_uri(operator: &Operator, id: ClientId, uri: RedirectUri) -> Result<(), Failure> {
-    let write = operator.store.write((id.clone(), uri.clone(), operator.now), |tx, (id, uri, now)| {
+async fn add_uri(operator: &Operator, list: UriList, AddUri { id, uri }: AddUri) -> Result<(), Failure> {
+    let input = (id.clone(), uri.clone(), operator.now);
+    let write = operator.store.write(input, move |tx, (id, uri, now)| {
         Box::pin(async move {
             if tx.client(id).await?.is_none() {
                 return Ok(None);
             }
-            let added = tx.add_redirect_uri(id, uri).await?;
+            let added = tx.add_client_uri(id, list, uri).await?;
             if added {
                 tx.audit(&audit::row(AuditEvent::ClientChanged, id, *now)).await?;
             }
@@ -262,9 +269,10 @@ async fn add_redirect_uri(operator: &Operator, id: ClientId, uri: RedirectUri) -
         })
     });
     let added = write.await?.ok_or_else(|| no_client(&id))?;
-    let text = match added {
-        true => format!("Answers for {id} may go to {uri} as well."),
-        false => format!("{id} has {uri} already."),
+    let text = match (added, list) {
+        (true, UriList::Redirect) => format!("Answers for {id} may go to {uri} as well."),
+        (true, UriList::PostLogoutRedirect) => format!("After signing out, {id} may send people to {uri}."),
+        (false, _) => format!("{id} has {uri} already."),
     };
     output::answer(operator.format, json!({ "id": id.as_str(), "changed": added }), text);
     Ok(())

@@ -10,7 +10,7 @@ use idp_core::client::Client;
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
 use idp_server::config::settings::read_secret_file;
-use idp_store::{AuditEvent, Store, StoreError};
+use idp_store::{AuditEvent, Store, StoreError, UriList};
 
 use crate::audit;
 use crate::failure::Failure;
@@ -74,7 +74,7 @@ async fn adopt(store: &Store, client: Client) -> Result<bool, StoreError> {
                 return Ok(false);
             }
             for uri in &client.redirect_uris {
-                if tx.add_redirect_uri(&client.id, uri).await? {
+                if tx.add_client_uri(&client.id, UriList::Redirect, uri).await? {
                     tx.audit(&audit::row(AuditEvent::ClientChanged, &client.id, client.created_at)).await?;
                 }
             }

@@ -4,11 +4,13 @@
 //!             ┌── not signed in, not fresh enough, other subject ──> SignIn ──┐
 //! target ─────┼── scope not consented ─────────────────────────────> Consent ─┼──> next_step again
 //!             ├── nothing missing ──> Issue(Approval) | Enter                 │
-//!             └── prompt=none and something missing ──> Refuse(code)          │
+//!             └── "no", or prompt=none and something missing ──> Refuse(code) │
 //!                  ▲──────────────────────────────────────────────────────────┘
 //! ```
 //! Sign-in, a live session, `prompt=none` and a person's "allow" all ask this function; nobody decides beside
 //! it. An [`Approval`] can be made here only.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,7 @@ use crate::oauth::error::{ErrorCode, Refusal};
 use crate::oauth::grant::{GrantFacts, IssuedCode, Lifetimes};
 use crate::oauth::scope::Scope;
 use crate::session::Session;
-use crate::time::{SECOND, Timestamp};
+use crate::time::{MINUTE, SECOND, Timestamp};
 
 /// What a walk is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,16 @@ pub struct Consent {
     pub granted_at: Timestamp,
 }
 
+/// What a person answers to the question whether an application is allowed what it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Yes.
+    Allow,
+    /// No.
+    Deny,
+}
+
 /// Everything the decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
@@ -47,12 +59,15 @@ pub struct Situation<'a> {
     pub target: &'a FlowTarget,
     /// The application, when it is for one.
     pub client: Option<&'a Client>,
-    /// When the walk began: what happened since counts as an answer to `prompt`.
+    /// When the walk began: a sign-in since then counts as an answer to `prompt`.
     pub started_at: Timestamp,
     /// The browser's live session.
     pub session: Option<&'a Session>,
     /// What the session's person allowed this application before.
     pub consent: Option<&'a Consent>,
+    /// What the person has just answered, to the question of this very walk. An answer to another walk's
+    /// question is no answer to this one's.
+    pub answer: Option<Answer>,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -90,7 +105,7 @@ pub enum SignInReason {
 pub enum ConsentReason {
     /// Nothing, or less, was allowed before.
     NotGranted,
-    /// `prompt=consent`, and nobody was asked since.
+    /// `prompt=consent`: whatever was remembered.
     Asked,
 }
 
@@ -141,6 +156,9 @@ pub fn next_step(situation: Situation<'_>) -> Step {
         Err(_) if silent => return Step::Refuse(LOGIN_REQUIRED),
         Err(reason) => return Step::SignIn(reason),
     };
+    if situation.answer == Some(Answer::Deny) {
+        return Step::Refuse(ACCESS_DENIED);
+    }
     match consented(request, situation) {
         Ok(()) => Step::Issue(Box::new(Approval { session: session.clone(), request: (**request).clone() })),
         Err(_) if silent => Step::Refuse(CONSENT_REQUIRED),
@@ -148,10 +166,15 @@ pub fn next_step(situation: Situation<'_>) -> Step {
     }
 }
 
+const ACCESS_DENIED: Refusal = Refusal::new(ErrorCode::AccessDenied, "the person said no");
 const LOGIN_REQUIRED: Refusal =
     Refusal::new(ErrorCode::LoginRequired, "prompt=none, but the person has to sign in");
 const CONSENT_REQUIRED: Refusal =
     Refusal::new(ErrorCode::ConsentRequired, "prompt=none, but the person has to be asked");
+
+/// A sign-in on this walk's own pages satisfies any `max_age` for so long: `max_age=0` asks for a new sign-in,
+/// not for the impossible, and whoever lingers on the next page is asked once more.
+const JUST_NOW: Duration = MINUTE.saturating_mul(2);
 
 fn signed_in<'a>(
     request: &AuthorizationRequest,
@@ -159,28 +182,30 @@ fn signed_in<'a>(
 ) -> Result<&'a Session, SignInReason> {
     let session = situation.session.ok_or(SignInReason::NoSession)?;
     let since_start = session.auth_time >= situation.started_at;
-    if request.subject.as_ref().is_some_and(|subject| *subject != session.user_id.to_string()) {
+    if request.subjects.as_ref().is_some_and(|subjects| !subjects.contains(&session.user_id.to_string())) {
         return Err(SignInReason::OtherSubject);
     }
     if (request.prompt.login || request.prompt.select_account) && !since_start {
         return Err(SignInReason::Asked);
     }
-    let fresh = |age: u32| situation.now.since(session.auth_time) <= SECOND * age;
-    if request.max_age.is_some_and(|age| !since_start && !fresh(age)) {
+    let grace = if since_start { JUST_NOW } else { Duration::ZERO };
+    let fresh = |age: u32| situation.now.since(session.auth_time) <= SECOND * age + grace;
+    if request.max_age.is_some_and(|age| !fresh(age)) {
         return Err(SignInReason::TooOld);
     }
     Ok(session)
 }
 
 fn consented(request: &AuthorizationRequest, situation: Situation<'_>) -> Result<(), ConsentReason> {
-    let given = |consent: &&Consent| consent.scope.covers(&request.scope);
-    let consent = situation.consent.filter(given);
-    if request.prompt.consent {
-        let since_start = consent.is_some_and(|consent| consent.granted_at >= situation.started_at);
-        return if since_start { Ok(()) } else { Err(ConsentReason::Asked) };
+    if situation.answer == Some(Answer::Allow) {
+        return Ok(());
     }
+    if request.prompt.consent {
+        return Err(ConsentReason::Asked);
+    }
+    let remembered = situation.consent.is_some_and(|consent| consent.scope.covers(&request.scope));
     let skips = situation.client.is_some_and(|client| client.consent == ConsentPolicy::Skip);
-    if skips || consent.is_some() { Ok(()) } else { Err(ConsentReason::NotGranted) }
+    if skips || remembered { Ok(()) } else { Err(ConsentReason::NotGranted) }
 }
 
 #[cfg(test)]

@@ -66,8 +66,19 @@ fn step(
     consent: Option<&Consent>,
     now: Timestamp,
 ) -> Step {
+    answered(request, session, consent, None, now)
+}
+
+fn answered(
+    request: AuthorizationRequest,
+    session: Option<&Session>,
+    consent: Option<&Consent>,
+    answer: Option<Answer>,
+    now: Timestamp,
+) -> Step {
     let (client, target) = (client(), FlowTarget::Application(Box::new(request)));
-    next_step(Situation { target: &target, client: Some(&client), started_at: START, session, consent, now })
+    let client = Some(&client);
+    next_step(Situation { target: &target, client, started_at: START, session, consent, answer, now })
 }
 
 #[test]
@@ -97,7 +108,8 @@ fn the_decision_table() {
         (login, None, Some(&since), Some(&full), "issue"),
         (select, None, some, Some(&full), "sign in: asked"),
         (asking, None, some, Some(&full), "consent: asked"),
-        (asking, None, some, Some(&anew), "issue"),
+        // Said to another walk, perhaps for less: this one's question stands.
+        (asking, None, some, Some(&anew), "consent: asked"),
         (asking, None, nobody, Some(&anew), "sign in: no session"),
         (none, None, nobody, None, "login_required"),
         (none, Some(60), some, Some(&full), "login_required"),
@@ -112,14 +124,53 @@ fn the_decision_table() {
 }
 
 #[test]
+fn only_the_answer_to_this_walk_allows_or_denies_it() {
+    let (session, full) = (session(START), consent("openid email", START.minus(HOUR)));
+    let asking = Prompt { consent: true, ..Prompt::default() };
+    let (allow, deny) = (Some(Answer::Allow), Some(Answer::Deny));
+    let (some, nobody) = (Some(&session), None);
+    for (prompt, session, remembered, answer, expected) in [
+        (Prompt::default(), some, None, allow, "issue"),
+        (asking, some, None, allow, "issue"),
+        (asking, some, Some(&full), allow, "issue"),
+        (Prompt::default(), some, None, deny, "access_denied"),
+        (Prompt::default(), some, Some(&full), deny, "access_denied"),
+        (asking, some, Some(&full), deny, "access_denied"),
+        (Prompt::default(), nobody, None, allow, "sign in: no session"),
+        (Prompt::default(), nobody, None, deny, "sign in: no session"),
+    ] {
+        let request = AuthorizationRequest { prompt, ..request() };
+        let found = answered(request, session, remembered, answer, START);
+        assert_eq!(name(&found), expected, "{prompt:?} {session:?} {remembered:?} {answer:?}");
+    }
+}
+
+#[test]
+fn whoever_lingers_after_signing_in_is_asked_again_when_the_application_wants_them_fresh() {
+    let (session, full) = (session(START), consent("openid email", START));
+    let minutes = |count: u32| START.plus(MINUTE * count);
+    for (max_age, now, expected) in [
+        (Some(0), minutes(2), "issue"),
+        (Some(0), minutes(3), "sign in: too old"),
+        (Some(60), minutes(3), "issue"),
+        (Some(60), minutes(4), "sign in: too old"),
+        (None, minutes(20), "issue"),
+    ] {
+        let request = AuthorizationRequest { max_age, ..request() };
+        assert_eq!(name(&step(request, Some(&session), Some(&full), now)), expected, "{max_age:?} {now:?}");
+    }
+}
+
+#[test]
 fn az_16_az_20_a_request_for_somebody_else_never_gets_this_person() {
     let (session, full) = (session(START), consent("openid email", START));
     for (none, expected) in [(false, "sign in: other subject"), (true, "login_required")] {
         let prompt = Prompt { none, ..Prompt::default() };
-        let other = AuthorizationRequest { subject: Some("eve".into()), prompt, ..request() };
+        let other = AuthorizationRequest { subjects: Some(vec!["eve".into()]), prompt, ..request() };
         assert_eq!(name(&step(other, Some(&session), Some(&full), START)), expected);
     }
-    let same = AuthorizationRequest { subject: Some(session.user_id.to_string()), ..request() };
+    let same =
+        AuthorizationRequest { subjects: Some(vec!["eve".into(), session.user_id.to_string()]), ..request() };
     assert_eq!(name(&step(same, Some(&session), Some(&full), START)), "issue");
 }
 
@@ -136,6 +187,7 @@ fn a_client_of_the_house_is_not_asked_for_unless_it_asks() {
             started_at: START,
             session: Some(&session),
             consent: None,
+            answer: None,
             now: START,
         };
         assert_eq!(name(&next_step(situation)), expected);
@@ -160,13 +212,14 @@ fn the_own_pages_need_a_session_only() {
             started_at: START,
             session,
             consent: None,
+            answer: None,
             now: START,
         };
         assert_eq!(name(&next_step(situation)), expected);
     }
 }
 
-/// Every combination of prompt, max_age, session age, consent and hint.
+/// Every combination of prompt, max_age, session age, consent and answer.
 #[test]
 fn invariants_hold_for_every_combination() {
     let now = START.plus(MINUTE * 5);
@@ -175,21 +228,24 @@ fn invariants_hold_for_every_combination() {
     for (none, login, asking, select) in itertools(bits) {
         for max_age in [None, Some(0), Some(60), Some(86_400)] {
             for auth_time in [None, Some(START.minus(HOUR)), Some(START), Some(now)] {
-                for given in [None, Some(START.minus(HOUR)), Some(START)] {
-                    for scope in ["openid", "openid email", "openid email profile"] {
+                for scope in [None, Some("openid"), Some("openid email"), Some("openid email profile")] {
+                    for answer in [None, Some(Answer::Allow), Some(Answer::Deny)] {
                         let prompt = Prompt { none, login, consent: asking, select_account: select };
                         let request = AuthorizationRequest { prompt, max_age, ..request() };
                         let session = auth_time.map(session);
-                        let consent = given.map(|at| consent(scope, at));
-                        let step = step(request.clone(), session.as_ref(), consent.as_ref(), now);
-                        holds(&step, &request, session.as_ref(), consent.as_ref(), now);
+                        let consent = scope.map(|scope| consent(scope, START));
+                        let step = answered(request.clone(), session.as_ref(), consent.as_ref(), answer, now);
+                        if let Step::Issue(_) = step {
+                            a_code_is_deserved(&request, session, consent, answer, now);
+                        }
+                        pages_are_shown_or_not(&step, prompt, answer);
                         seen += 1;
                     }
                 }
             }
         }
     }
-    assert_eq!(seen, 16 * 4 * 4 * 3 * 3);
+    assert_eq!(seen, 16 * 4 * 4 * 4 * 3);
 }
 
 fn itertools(bits: [bool; 2]) -> impl Iterator<Item = (bool, bool, bool, bool)> {
@@ -200,28 +256,35 @@ fn itertools(bits: [bool; 2]) -> impl Iterator<Item = (bool, bool, bool, bool)> 
     })
 }
 
-fn holds(
-    step: &Step,
+fn a_code_is_deserved(
     request: &AuthorizationRequest,
-    session: Option<&Session>,
-    consent: Option<&Consent>,
+    session: Option<Session>,
+    consent: Option<Consent>,
+    answer: Option<Answer>,
     now: Timestamp,
 ) {
     let prompt = request.prompt;
+    let session = session.expect("no code without a live session");
+    assert_ne!(answer, Some(Answer::Deny), "no code after a no");
+    if answer.is_none() {
+        let consent = consent.expect("no code without consent");
+        assert!(consent.scope.covers(&request.scope), "no code beyond what was allowed");
+        assert!(!prompt.consent, "prompt=consent is kept");
+    }
+    let signed_in_here = session.auth_time >= START;
+    assert!(signed_in_here || !(prompt.login || prompt.select_account), "prompt=login is kept");
+    if let Some(most) = request.max_age {
+        let grace = if signed_in_here { MINUTE * 2 } else { Duration::ZERO };
+        assert!(now.since(session.auth_time) <= SECOND * most + grace, "max_age is kept");
+    }
+}
+
+fn pages_are_shown_or_not(step: &Step, prompt: Prompt, answer: Option<Answer>) {
+    let said_no = answer == Some(Answer::Deny);
     match step {
-        Step::Issue(_) => {
-            let session = session.expect("no code without a live session");
-            let consent = consent.expect("no code without consent");
-            assert!(consent.scope.covers(&request.scope), "no code beyond what was allowed");
-            let signed_in_here = session.auth_time >= START;
-            if let Some(age) = request.max_age {
-                assert!(signed_in_here || now.since(session.auth_time) <= SECOND * age, "max_age is kept");
-            }
-            assert!(signed_in_here || !(prompt.login || prompt.select_account), "prompt=login is kept");
-            assert!(consent.granted_at >= START || !prompt.consent, "prompt=consent is kept");
-        }
+        Step::Issue(_) => {}
         Step::SignIn(_) | Step::Consent(_) => assert!(!prompt.none, "prompt=none never shows a page"),
-        Step::Refuse(_) => assert!(prompt.none, "only prompt=none is refused here"),
+        Step::Refuse(_) => assert!(prompt.none || said_no, "only prompt=none and a no are refused here"),
         Step::Enter => panic!("an application's request never enters the account"),
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use url::{Host, Url};
+use url::{Host, Origin, Url};
 
 /// A redirect URI that may be registered or requested. Kept as the text it was given: a URL type would add a
 /// slash to `http://127.0.0.1:8000`, and then two spellings would be one.
@@ -76,10 +76,12 @@ impl RedirectUri {
     }
 
     /// The one source that `form-action` must name so that a form may end in a redirect there
-    /// (CSP level 3): an origin, or a private-use scheme.
+    /// (CSP level 3): an origin, or a private-use scheme. CSP has no form for an IPv6 address, so there any host
+    /// must do, on that very port.
     pub fn csp_source(&self) -> String {
         match self.url().map(|url| url.origin()) {
-            Some(origin) if origin.is_tuple() => origin.ascii_serialization(),
+            Some(Origin::Tuple(scheme, Host::Ipv6(_), port)) => format!("{scheme}://*:{port}"),
+            Some(origin @ Origin::Tuple(..)) => origin.ascii_serialization(),
             _ => format!("{}:", self.scheme()),
         }
     }
@@ -350,6 +352,9 @@ mod tests {
             ("https://app.example:8443/cb", "https://app.example:8443"),
             ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
             ("com.example.app:/cb", "com.example.app:"),
+            ("http://[::1]:8000/cb", "http://*:8000"),
+            ("http://[::1]/cb", "http://*:80"),
+            ("https://[2001:db8::1]/cb", "https://*:443"),
         ] {
             assert_eq!(uri(text).csp_source(), source);
         }

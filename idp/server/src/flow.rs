@@ -2,10 +2,11 @@
 
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::client::Client;
-use idp_core::flow::{Approval, Consent, FlowTarget, Situation, Step, next_step};
+use idp_core::flow::{Answer, Approval, Consent, FlowTarget, Situation, Step, next_step};
 use idp_core::ids::FlowId;
 use idp_core::single_use::{AuthorizationCode, SingleUse};
-use idp_store::{Flow, StoreError};
+use idp_core::time::Timestamp;
+use idp_store::{AuditRecord, Flow, StoreError, Tx};
 
 use crate::errors::{PageError, Reason};
 use crate::visit::Visit;
@@ -23,7 +24,7 @@ pub(crate) async fn begin(visit: &Visit, target: FlowTarget) -> Result<Response,
     let now = app.clock.now();
     let flow = Flow { id: FlowId::new(now), browser: visit.visitor.browser(), target, started_at: now };
     let known = load(visit, &flow.target).await?;
-    match decide(visit, &flow, &known) {
+    match decide(visit, &flow, &known, None) {
         Step::SignIn(_) | Step::Consent(_) => {
             let (url, expires_at) = (url(flow.id), now.plus(app.config.lifetimes.flow));
             app.store
@@ -33,7 +34,7 @@ pub(crate) async fn begin(visit: &Visit, target: FlowTarget) -> Result<Response,
                 .await?;
             Ok(Redirect::to(&url).into_response())
         }
-        step => leave(visit, None, &flow, step).await,
+        step => Leaving { visit, flow: &flow, stored: false, said: None }.with(step).await,
     }
 }
 
@@ -44,11 +45,10 @@ pub(crate) fn url(id: FlowId) -> String {
 
 /// The browser's own open walk.
 pub(crate) async fn open(visit: &Visit, id: &str) -> Result<Flow, PageError> {
-    let expired = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-start-again");
-    let id: FlowId = id.parse().map_err(|_| expired())?;
+    let id: FlowId = id.parse().map_err(|_| over())?;
     let now = visit.app.clock.now();
     let flow = visit.app.store.read((id, now), |db, (id, now)| Box::pin(db.flow(*id, *now))).await?;
-    let flow = flow.ok_or_else(expired)?;
+    let flow = flow.ok_or_else(over)?;
     if flow.browser != visit.visitor.browser() {
         return Err(PageError::new(Reason::FLOW_FOREIGN).action("/signin", "action-start-again"));
     }
@@ -79,59 +79,88 @@ pub(crate) async fn load(visit: &Visit, target: &FlowTarget) -> Result<Known, Pa
 }
 
 /// Asks the one function.
-pub(crate) fn decide(visit: &Visit, flow: &Flow, known: &Known) -> Step {
+pub(crate) fn decide(visit: &Visit, flow: &Flow, known: &Known, answer: Option<Answer>) -> Step {
     next_step(Situation {
         target: &flow.target,
         client: known.client.as_ref(),
         started_at: flow.started_at,
         session: visit.visitor.signed_in.as_ref().map(|signed_in| &signed_in.session),
         consent: known.consent.as_ref(),
+        answer,
         now: visit.app.clock.now(),
     })
 }
 
-/// Leaves the pages: a code or an error for the application, or the person's own page. `stored` is the walk's
-/// row, if it has one.
-pub(crate) async fn leave(
-    visit: &Visit,
-    stored: Option<FlowId>,
-    flow: &Flow,
-    step: Step,
-) -> Result<Response, PageError> {
-    let issuer = visit.app.config.issuer.as_str();
-    match (step, &flow.target) {
-        (Step::Issue(approval), _) => issue(visit, stored, approval).await,
-        (Step::Refuse(refusal), FlowTarget::Application(request)) => {
-            tracing::info!(request_id = visit.info.request_id, client_id = %request.client_id, code = refusal.code.as_str(), "authorization refused");
-            Ok(Redirect::to(&request.target.error(issuer, refusal)).into_response())
-        }
-        (Step::Enter, _) => {
-            close(visit, stored).await?;
-            Ok(Redirect::to("/account").into_response())
-        }
-        _ => Err(PageError::new(Reason::INTERNAL).detail("a step that shows a page was to leave")),
-    }
+/// A walk about to leave the pages: with a code or an error for the application, or for the person's own page.
+pub(crate) struct Leaving<'a> {
+    pub(crate) visit: &'a Visit,
+    pub(crate) flow: &'a Flow,
+    /// Whether the walk has a row, which is closed then.
+    pub(crate) stored: bool,
+    /// The record of what the person has just answered.
+    pub(crate) said: Option<AuditRecord>,
 }
 
-/// One write: the walk is closed and the code is there, or neither.
-async fn issue(
-    visit: &Visit,
-    stored: Option<FlowId>,
-    approval: Box<Approval>,
-) -> Result<Response, PageError> {
-    let app = &visit.app;
-    let now = app.clock.now();
-    let code = SingleUse::<AuthorizationCode>::generate();
-    let location = approval.request().target.success(app.config.issuer.as_str(), code.expose());
-    let input = (stored, code.digest(), approval.code(&app.config.lifetimes, now), now);
-    let issued = app
-        .store
-        .write(input, |tx, (stored, digest, code, now)| {
+/// What one write leaves behind.
+struct Ending {
+    /// The walk's row; `None` when it has none.
+    flow: Option<FlowId>,
+    said: Option<AuditRecord>,
+    now: Timestamp,
+}
+
+impl Leaving<'_> {
+    /// Takes the step, all of it in one write.
+    pub(crate) async fn with(self, step: Step) -> Result<Response, PageError> {
+        let issuer = self.visit.app.config.issuer.as_str();
+        match (step, &self.flow.target) {
+            (Step::Issue(approval), _) => self.issue(approval).await,
+            (Step::Refuse(refusal), FlowTarget::Application(request)) => {
+                let location = request.target.error(issuer, refusal);
+                let (request_id, client_id) = (&self.visit.info.request_id, &request.client_id);
+                tracing::info!(request_id, %client_id, code = refusal.code.as_str(), "authorization refused");
+                self.end().await?;
+                Ok(Redirect::to(&location).into_response())
+            }
+            (Step::Enter, _) => {
+                self.end().await?;
+                Ok(Redirect::to("/account").into_response())
+            }
+            _ => Err(PageError::new(Reason::INTERNAL).detail("a step that shows a page was to leave")),
+        }
+    }
+
+    fn ending(&self) -> Ending {
+        let now = self.visit.app.clock.now();
+        Ending { flow: self.stored.then_some(self.flow.id), said: self.said.clone(), now }
+    }
+
+    /// Closes the walk and writes down what was said. Of two tabs the second comes too late: the application has
+    /// had its answer.
+    async fn end(&self) -> Result<(), PageError> {
+        let ending = self.ending();
+        if ending.flow.is_none() && ending.said.is_none() {
+            return Ok(());
+        }
+        let write = self.visit.app.store.write(ending, |tx, ending| Box::pin(ending.save(tx)));
+        if write.await? { Ok(()) } else { Err(over()) }
+    }
+
+    /// One write: the walk is closed, the consent remembered and the code there, or nothing of it.
+    async fn issue(&self, approval: Box<Approval>) -> Result<Response, PageError> {
+        let app = &self.visit.app;
+        let code = SingleUse::<AuthorizationCode>::generate();
+        let location = approval.request().target.success(app.config.issuer.as_str(), code.expose());
+        let ending = self.ending();
+        let issued = approval.code(&app.config.lifetimes, ending.now);
+        let write = app.store.write((ending, code.digest(), issued), |tx, (ending, digest, code)| {
             Box::pin(async move {
-                if let Some(id) = stored
-                    && !tx.close_flow(*id, *now).await?
-                {
+                if !ending.save(tx).await? {
                     return Ok(false);
+                }
+                if ending.said.is_some() {
+                    let facts = &code.facts;
+                    tx.remember_consent(facts.user_id, &facts.client_id, &facts.scope, ending.now).await?;
                 }
                 if tx.insert_code(digest, code).await? {
                     return Ok(true);
@@ -139,22 +168,31 @@ async fn issue(
                 // Somebody was signed out or switched off since: the walk must stay open for the next try.
                 Err(StoreError::Conflict("live session"))
             })
-        })
-        .await;
-    match issued {
-        Ok(true) => Ok(Redirect::to(&location).into_response()),
-        Ok(false) | Err(StoreError::Conflict(_)) => {
-            Err(PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-start-again"))
+        });
+        match write.await {
+            Ok(true) => Ok(Redirect::to(&location).into_response()),
+            Ok(false) | Err(StoreError::Conflict(_)) => Err(over()),
+            Err(error) => Err(error.into()),
         }
-        Err(error) => Err(error.into()),
     }
 }
 
-/// Closes a walk that has a row.
-pub(crate) async fn close(visit: &Visit, stored: Option<FlowId>) -> Result<(), PageError> {
-    if let Some(id) = stored {
-        let now = visit.app.clock.now();
-        visit.app.store.write((id, now), |tx, (id, now)| Box::pin(tx.close_flow(*id, *now))).await?;
+impl Ending {
+    /// `false`: the walk was closed already, and nothing was written.
+    async fn save(&self, tx: &mut Tx) -> Result<bool, StoreError> {
+        if let Some(id) = self.flow
+            && !tx.close_flow(id, self.now).await?
+        {
+            return Ok(false);
+        }
+        if let Some(record) = &self.said {
+            tx.audit(record).await?;
+        }
+        Ok(true)
     }
-    Ok(())
+}
+
+/// The walk is over, or never was.
+fn over() -> PageError {
+    PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-start-again")
 }

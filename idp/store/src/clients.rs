@@ -13,6 +13,15 @@ use crate::row::{Origin, moment};
 /// What people see of an application's name.
 const LONGEST_NAME: usize = 60;
 
+/// Which of an application's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UriList {
+    /// Where answers may go.
+    Redirect,
+    /// Where a browser may go after signing out.
+    PostLogoutRedirect,
+}
+
 #[derive(sqlx::FromRow)]
 struct ClientRow {
     id: String,
@@ -115,21 +124,31 @@ impl Tx {
         Ok(made == 1)
     }
 
-    /// Adds a redirect URI. `false`: no such application, or it has the URI already.
+    /// Adds a URI to one of the lists. `false`: no such application, or it has the URI already.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn add_redirect_uri(&mut self, id: &ClientId, uri: &RedirectUri) -> Result<bool, StoreError> {
+    pub async fn add_client_uri(
+        &mut self,
+        id: &ClientId,
+        list: UriList,
+        uri: &RedirectUri,
+    ) -> Result<bool, StoreError> {
         // Compared with what was read: of two administrators at once the second is told to look again.
-        const SQL: &str = "UPDATE clients SET redirect_uris = $3 WHERE id = $1 AND redirect_uris = $2";
+        const REDIRECT: &str = "UPDATE clients SET redirect_uris = $3 WHERE id = $1 AND redirect_uris = $2";
+        const POST_LOGOUT: &str = "UPDATE clients SET post_logout_redirect_uris = $3 \
+            WHERE id = $1 AND post_logout_redirect_uris = $2";
         let Some(client) = self.client(id).await? else { return Ok(false) };
-        let before = json(&client.redirect_uris);
-        let mut uris = client.redirect_uris;
+        let (sql, mut uris) = match list {
+            UriList::Redirect => (REDIRECT, client.redirect_uris),
+            UriList::PostLogoutRedirect => (POST_LOGOUT, client.post_logout_redirect_uris),
+        };
+        let before = json(&uris);
         if uris.contains(uri) {
             return Ok(false);
         }
         uris.push(uri.clone());
-        let changed = on!(self, c => sqlx::query(SQL)
+        let changed = on!(self, c => sqlx::query(sql)
             .bind(id.as_str()).bind(before).bind(json(&uris))
             .execute(c).await.map(|done| done.rows_affected()))?;
         if changed == 1 { Ok(true) } else { Err(StoreError::Conflict("change of this application")) }

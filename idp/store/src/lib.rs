@@ -25,6 +25,7 @@ mod throttles;
 mod users;
 
 pub use audit::{Actor, AuditEvent, AuditRecord, Origin};
+pub use clients::UriList;
 pub use db::{Engine, Job, Reader, Store, Tx};
 pub use error::{OpenError, StoreError};
 pub use flows::Flow;

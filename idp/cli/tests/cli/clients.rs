@@ -69,6 +69,10 @@ fn a_redirect_uri_is_added_once() {
     let uris = json!(["https://app.example.com/cb", "https://app.example.com/cb2"]);
     assert_eq!(desk.idp("client show app -o json").json()["redirect_uris"], uris);
     assert_eq!(desk.audited(AuditEvent::ClientChanged), 1);
+    let bye = "client add-post-logout-redirect-uri app https://app.example.com/bye";
+    assert!(desk.idp(bye).good().contains("may send people to https://app.example.com/bye"));
+    let uris = json!(["https://app.example.com/bye"]);
+    assert_eq!(desk.idp("client show app -o json").json()["post_logout_redirect_uris"], uris);
     assert_eq!(desk.idp("client add-redirect-uri app http://app.example.com/").code, Some(2));
 }
 

@@ -2,6 +2,7 @@
 //! small function each. [`check`] is the list.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::code_grant::{self, Asked};
 use super::error::{ErrorCode, Refusal};
@@ -74,8 +75,8 @@ pub struct AuthorizationRequest {
     pub max_age: Option<u32>,
     /// An address to fill in.
     pub login_hint: Option<String>,
-    /// The only subject this may be answered for, from `id_token_hint` or `claims`.
-    pub subject: Option<String>,
+    /// The only subjects this may be answered for, from `id_token_hint` or `claims`.
+    pub subjects: Option<Vec<String>>,
 }
 
 /// Why a request is answered with our own page: nobody may be redirected.
@@ -135,7 +136,7 @@ fn check_rules(
         prompt: prompt(params)?,
         max_age: max_age(params)?,
         login_hint: params.get("login_hint").map(str::to_owned),
-        subject: subject(params, hints)?,
+        subjects: subjects(params, hints)?,
     })
 }
 
@@ -273,56 +274,58 @@ fn max_age(params: &Params) -> Result<Option<u32>, Refusal> {
     }
 }
 
-/// The one subject a request may be answered for. Nothing else of `claims` is supported, and nothing else of
-/// it is read; but a token for another person than the one named must never leave.
-fn subject(params: &Params, hints: &dyn HintVerifier) -> Result<Option<String>, Refusal> {
+/// Whom a request may be answered for; `None`: whoever signs in. Nothing else of `claims` is supported, and
+/// nothing else of it is read; but a token for another person than those named must never leave.
+fn subjects(params: &Params, hints: &dyn HintVerifier) -> Result<Option<Vec<String>>, Refusal> {
     const BAD_HINT: Refusal =
         Refusal::new(ErrorCode::LoginRequired, "id_token_hint was not issued here, or not for this client");
-    const OTHER: Refusal = Refusal::new(ErrorCode::LoginRequired, "two different subjects are asked for");
-    let hinted = match params.get("id_token_hint") {
-        Some(token) => {
-            let hint = hints.verify(token).ok_or(BAD_HINT)?;
-            if Some(hint.audience.as_str()) != params.get("client_id") {
-                return Err(BAD_HINT);
-            }
-            Some(hint.subject)
+    const NOBODY: Refusal = Refusal::new(ErrorCode::LoginRequired, "two different subjects are asked for");
+    let mut lists = claimed_subjects(params)?;
+    if let Some(token) = params.get("id_token_hint") {
+        let hint = hints.verify(token).ok_or(BAD_HINT)?;
+        if Some(hint.audience.as_str()) != params.get("client_id") {
+            return Err(BAD_HINT);
         }
-        None => None,
-    };
-    let claimed = claimed_subjects(params)?;
-    let mut all = hinted.into_iter().chain(claimed);
-    let first = all.next();
-    if all.any(|other| Some(&other) != first.as_ref()) { Err(OTHER) } else { Ok(first) }
+        lists.push(vec![hint.subject]);
+    }
+    let Some(first) = lists.pop() else { return Ok(None) };
+    let in_all = |subject: &String| lists.iter().all(|list| list.contains(subject));
+    let subjects: Vec<String> = first.into_iter().filter(in_all).collect();
+    if subjects.is_empty() { Err(NOBODY) } else { Ok(Some(subjects)) }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ClaimsParam {
-    id_token: Option<SubjectMember>,
-    userinfo: Option<SubjectMember>,
-}
+const BAD_CLAIMS: Refusal =
+    Refusal::new(ErrorCode::InvalidRequest, "claims is not the JSON of OpenID Connect Core 5.5");
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct SubjectMember {
-    sub: Option<SubjectValue>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct SubjectValue {
-    value: Option<String>,
-}
-
-fn claimed_subjects(params: &Params) -> Result<Vec<String>, Refusal> {
-    const MALFORMED: Refusal =
-        Refusal::new(ErrorCode::InvalidRequest, "claims is not the JSON of OpenID Connect Core 5.5");
+/// Each list of subjects that `claims` names, as `value` or `values` of `sub` (OpenID Connect Core section 5.5.1).
+fn claimed_subjects(params: &Params) -> Result<Vec<Vec<String>>, Refusal> {
     let Some(text) = params.get("claims") else { return Ok(Vec::new()) };
-    // As a value first: serde_json stops at a depth of 128 there, but not in members that a type leaves out.
-    let whole: serde_json::Value = serde_json::from_str(text).map_err(|_| MALFORMED)?;
-    let claims = ClaimsParam::deserialize(whole).map_err(|_| MALFORMED)?;
-    let members = [claims.id_token, claims.userinfo].into_iter().flatten();
-    Ok(members.filter_map(|member| member.sub?.value).collect())
+    // serde_json stops at a depth of 128.
+    let claims: Value = serde_json::from_str(text).map_err(|_| BAD_CLAIMS)?;
+    let claims = claims.as_object().ok_or(BAD_CLAIMS)?;
+    let mut lists = Vec::new();
+    for part in ["id_token", "userinfo"] {
+        let Some(members) = object(claims, part)? else { continue };
+        let Some(sub) = object(members, "sub")? else { continue };
+        if let Some(value) = sub.get("value") {
+            lists.push(vec![value.as_str().ok_or(BAD_CLAIMS)?.to_owned()]);
+        }
+        if let Some(values) = sub.get("values") {
+            let values = values.as_array().ok_or(BAD_CLAIMS)?.iter();
+            let values: Option<Vec<_>> = values.map(|value| value.as_str().map(str::to_owned)).collect();
+            lists.push(values.ok_or(BAD_CLAIMS)?);
+        }
+    }
+    Ok(lists)
+}
+
+/// The object under a name; `None` when there is none, or `null`, which asks for nothing in particular.
+fn object<'a>(parent: &'a Map<String, Value>, name: &str) -> Result<Option<&'a Map<String, Value>>, Refusal> {
+    match parent.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(members)) => Ok(Some(members)),
+        Some(_) => Err(BAD_CLAIMS),
+    }
 }
 
 #[cfg(test)]

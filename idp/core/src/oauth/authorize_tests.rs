@@ -165,6 +165,12 @@ fn each_rule_refuses_with_its_code() {
         ("id_token_hint", Some("forged"), LoginRequired),
         ("id_token_hint", Some("foreign"), LoginRequired),
         ("claims", Some("not json"), InvalidRequest),
+        ("claims", Some("[]"), InvalidRequest),
+        ("claims", Some(r#"{"id_token":[]}"#), InvalidRequest),
+        ("claims", Some(r#"{"id_token":{"sub":[]}}"#), InvalidRequest),
+        ("claims", Some(r#"{"id_token":{"sub":{"value":1}}}"#), InvalidRequest),
+        ("claims", Some(r#"{"id_token":{"sub":{"values":"ada"}}}"#), InvalidRequest),
+        ("claims", Some(r#"{"id_token":{"sub":{"values":[]}}}"#), LoginRequired),
     ] {
         assert_eq!(code(&[(name, value)], &confidential), Some(expected), "{name}={value:?}");
     }
@@ -182,9 +188,22 @@ fn az_19_a_deep_claims_document_is_refused_not_followed() {
 fn az_20_the_subject_asked_for_is_kept() {
     let claims = r#"{"id_token":{"sub":{"value":"eve"},"name":null}}"#;
     let request = outcome(&params(&[("claims", Some(claims))]), &client()).unwrap();
-    assert_eq!(request.subject.as_deref(), Some("eve"));
+    assert_eq!(request.subjects, Some(vec!["eve".to_owned()]));
     let hinted = outcome(&params(&[("id_token_hint", Some("good"))]), &client()).unwrap();
-    assert_eq!(hinted.subject.as_deref(), Some("ada"));
+    assert_eq!(hinted.subjects, Some(vec!["ada".to_owned()]));
+    let several =
+        r#"{"id_token":{"sub":{"values":["eve","ada"]}},"userinfo":{"sub":{"values":["ada","bob"]}}}"#;
+    let request = outcome(&params(&[("claims", Some(several))]), &client()).unwrap();
+    assert_eq!(request.subjects, Some(vec!["ada".to_owned()]));
+    for nobody in
+        [r#"{"id_token":null}"#, r#"{"id_token":{"sub":null}}"#, r#"{"userinfo":{"sub":{"essential":true}}}"#]
+    {
+        assert_eq!(
+            outcome(&params(&[("claims", Some(nobody))]), &client()).unwrap().subjects,
+            None,
+            "{nobody}"
+        );
+    }
     let both = [("claims", Some(claims)), ("id_token_hint", Some("good"))];
     assert_eq!(code(&both, &client()), Some(ErrorCode::LoginRequired));
 }

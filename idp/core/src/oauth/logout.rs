@@ -52,11 +52,9 @@ pub enum Logout {
     Now(Option<LogoutTarget>),
     /// Ask first: anybody could have sent this browser here.
     Ask(Option<LogoutTarget>),
-    /// Answer with a page; nothing is ended, nobody is redirected.
-    Refuse(LogoutRefusal),
 }
 
-/// Why a sign-out request is refused.
+/// Why a sign-out request is answered with a page: nothing is ended, nobody is redirected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogoutRefusal {
     /// `post_logout_redirect_uri` is not registered, or nothing says for which client.
@@ -106,16 +104,20 @@ impl<'a> LogoutRequest<'a> {
     }
 
     /// Decides. `client` is what the store has under [`LogoutRequest::client_id`].
-    pub fn decide(&self, client: Option<&Client>, session: Option<&Session>) -> Logout {
+    ///
+    /// # Errors
+    /// [`LogoutRefusal`] for a client or a redirect URI that is not registered.
+    pub fn decide(
+        &self,
+        client: Option<&Client>,
+        session: Option<&Session>,
+    ) -> Result<Logout, LogoutRefusal> {
         let client = client.filter(|client| client.enabled);
         if self.client_id.is_some() && client.is_none() {
-            return Logout::Refuse(LogoutRefusal::UnknownClient);
+            return Err(LogoutRefusal::UnknownClient);
         }
-        let target = match self.target(client) {
-            Ok(target) => target,
-            Err(refusal) => return Logout::Refuse(refusal),
-        };
-        match (&self.hint, session) {
+        let target = self.target(client)?;
+        Ok(match (&self.hint, session) {
             // Somebody else's or a forged hint earns a question, and no way back to whoever sent it.
             (HintState::Bad, _) => Logout::Ask(None),
             (HintState::Good(_), None) => Logout::Now(target),
@@ -125,7 +127,7 @@ impl<'a> LogoutRequest<'a> {
             (HintState::Good(_), Some(_)) => Logout::Ask(target),
             (HintState::None, None) => Logout::Now(target),
             (HintState::None, Some(_)) => Logout::Ask(target),
-        }
+        })
     }
 
     fn target(&self, client: Option<&Client>) -> Result<Option<LogoutTarget>, LogoutRefusal> {
@@ -163,7 +165,7 @@ mod tests {
         }
     }
 
-    fn decide(pairs: &[(&str, &str)], signed_in: bool) -> Logout {
+    fn decide(pairs: &[(&str, &str)], signed_in: bool) -> Result<Logout, LogoutRefusal> {
         let user_id = UserId::new(NOW);
         let session = Session {
             id: SessionId::new(NOW),
@@ -176,13 +178,9 @@ mod tests {
         let registered =
             Client { post_logout_redirect_uris: vec![RedirectUri::parse(URI).unwrap()], ..client() };
         let params = Params::new(pairs.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect());
-        match LogoutRequest::read(&params, &Signer(user_id)) {
-            Ok(request) => {
-                let known = request.client_id().filter(|id| id.as_str() == "app").map(|_| &registered);
-                request.decide(known, signed_in.then_some(&session))
-            }
-            Err(refusal) => Logout::Refuse(refusal),
-        }
+        let request = LogoutRequest::read(&params, &Signer(user_id))?;
+        let known = request.client_id().filter(|id| id.as_str() == "app").map(|_| &registered);
+        request.decide(known, signed_in.then_some(&session))
     }
 
     fn target(state: Option<&str>) -> Option<LogoutTarget> {
@@ -200,7 +198,7 @@ mod tests {
             (vec![("state", "s")], Logout::Ask(None)),
             (vec![], Logout::Ask(None)),
         ] {
-            assert_eq!(decide(&pairs, true), expected, "{pairs:?}");
+            assert_eq!(decide(&pairs, true), Ok(expected), "{pairs:?}");
         }
     }
 
@@ -209,17 +207,17 @@ mod tests {
         let (back, evil) =
             (("post_logout_redirect_uri", URI), ("post_logout_redirect_uri", "https://evil.example/"));
         let added = ("post_logout_redirect_uri", "https://app.example/bye?foo=bar");
-        let foreign = Logout::Refuse(LogoutRefusal::ForeignRedirectUri);
+        let foreign = || Err(LogoutRefusal::ForeignRedirectUri);
         for (pairs, expected) in [
-            (vec![("id_token_hint", "forged"), ("client_id", "app"), back], Logout::Ask(None)),
-            (vec![("id_token_hint", "elsewhere"), ("client_id", "app"), back], Logout::Ask(None)),
-            (vec![("id_token_hint", "someone"), back], Logout::Ask(target(None))),
-            (vec![("id_token_hint", "forged")], Logout::Ask(None)),
-            (vec![("id_token_hint", "mine"), added], Logout::Refuse(LogoutRefusal::ForeignRedirectUri)),
-            (vec![("client_id", "app"), evil], Logout::Refuse(LogoutRefusal::ForeignRedirectUri)),
-            (vec![back], foreign),
-            (vec![("client_id", "nobody"), back], Logout::Refuse(LogoutRefusal::UnknownClient)),
-            (vec![back, evil, ("client_id", "app")], Logout::Refuse(LogoutRefusal::Repeated)),
+            (vec![("id_token_hint", "forged"), ("client_id", "app"), back], Ok(Logout::Ask(None))),
+            (vec![("id_token_hint", "elsewhere"), ("client_id", "app"), back], Ok(Logout::Ask(None))),
+            (vec![("id_token_hint", "someone"), back], Ok(Logout::Ask(target(None)))),
+            (vec![("id_token_hint", "forged")], Ok(Logout::Ask(None))),
+            (vec![("id_token_hint", "mine"), added], foreign()),
+            (vec![("client_id", "app"), evil], foreign()),
+            (vec![back], foreign()),
+            (vec![("client_id", "nobody"), back], Err(LogoutRefusal::UnknownClient)),
+            (vec![back, evil, ("client_id", "app")], Err(LogoutRefusal::Repeated)),
         ] {
             assert_eq!(decide(&pairs, true), expected, "{pairs:?}");
         }
@@ -228,8 +226,8 @@ mod tests {
     #[test]
     fn without_a_session_there_is_nothing_to_ask() {
         let back = ("post_logout_redirect_uri", URI);
-        assert_eq!(decide(&[], false), Logout::Now(None));
-        assert_eq!(decide(&[("client_id", "app"), back], false), Logout::Now(target(None)));
-        assert_eq!(decide(&[("id_token_hint", "someone"), back], false), Logout::Now(target(None)));
+        assert_eq!(decide(&[], false), Ok(Logout::Now(None)));
+        assert_eq!(decide(&[("client_id", "app"), back], false), Ok(Logout::Now(target(None))));
+        assert_eq!(decide(&[("id_token_hint", "someone"), back], false), Ok(Logout::Now(target(None))));
     }
 }

@@ -20,7 +20,7 @@ pub enum TokenRequest<'a> {
     Code {
         /// The code.
         code: &'a str,
-        /// Where it was sent.
+        /// Where it was sent; empty when the request does not say, which no code was ever sent to.
         redirect_uri: &'a str,
         /// RFC 7636 section 4.5.
         code_verifier: Option<&'a str>,
@@ -37,6 +37,7 @@ pub enum TokenRequest<'a> {
 const MISSING: Refusal = Refusal::new(ErrorCode::InvalidRequest, "a required parameter is missing");
 const EXPIRED: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "the code or token is unknown, used, expired or revoked");
+const BAD_SCOPE: Refusal = Refusal::new(ErrorCode::InvalidScope, "scope is malformed");
 const WRONG_URI: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "redirect_uri is not the one the code was sent to");
 
@@ -60,7 +61,7 @@ impl<'a> TokenRequest<'a> {
         match params.get("grant_type").ok_or(MISSING)? {
             "authorization_code" => Ok(Self::Code {
                 code: params.get("code").ok_or(MISSING)?,
-                redirect_uri: params.get("redirect_uri").ok_or(MISSING)?,
+                redirect_uri: params.get("redirect_uri").unwrap_or_default(),
                 code_verifier: params.get("code_verifier"),
             }),
             "refresh_token" => Ok(Self::Refresh {
@@ -143,6 +144,10 @@ pub fn refresh(
     }
     if generation != grant.generation {
         return RefreshDecision::Reused;
+    }
+    // The machine lets a list of nothing but spaces pass.
+    if scope.is_some_and(|scope| Scope::parse(scope).is_err()) {
+        return RefreshDecision::Refuse(BAD_SCOPE);
     }
     let renewal = Renewal {
         owner: grant.facts.client_id.as_str(),

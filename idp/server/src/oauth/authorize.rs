@@ -65,7 +65,7 @@ fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> Page
     PageError { explanation: Some(Box::new(explanation)), ..PageError::new(key).detail(why) }
 }
 
-fn sent(params: &Params) -> Vec<Sent> {
+pub(super) fn sent(params: &Params) -> Vec<Sent> {
     params.iter().take(30).map(|(name, value)| Sent { name: shown(name), value: shown(value) }).collect()
 }
 
@@ -88,13 +88,18 @@ fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<S
         }
         (PageReason::UnknownClient, _) => {
             let id = authorize::client_id(params)?;
-            Some(format!("idp client create {id} --dev --name {id} --redirect-uri '{}'", uri?))
+            Some(format!("idp client create {id} --dev --name {id} --redirect-uri {}", quoted(uri?)))
         }
         (PageReason::ForeignRedirectUri, Some(client)) => {
-            Some(format!("idp client add-redirect-uri {} --dev '{}'", client.id, uri?))
+            Some(format!("idp client add-redirect-uri {} --dev {}", client.id, quoted(uri?)))
         }
         _ => None,
     }
+}
+
+/// One word of a shell command, whatever stands in it: the URI may come from a stranger's link.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn shown(text: &str) -> String {

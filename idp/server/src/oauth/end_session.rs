@@ -3,15 +3,17 @@
 use axum::Extension;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use idp_core::client::Client;
 use idp_core::oauth::discovery::path;
 use idp_core::oauth::logout::{Logout, LogoutRefusal, LogoutRequest, LogoutTarget};
 use idp_core::oauth::params::Params;
+use idp_core::redirect_uri::RedirectUri;
 use idp_store::{Actor, AuditEvent};
 use serde::{Deserialize, Serialize};
 
-use super::authorize::hand_over;
+use super::authorize::{hand_over, quoted, sent};
 use crate::cookies::Cookie;
-use crate::errors::{PageError, Reason};
+use crate::errors::{Explanation, PageError, Reason, Registered};
 use crate::form::{self, Form, FormBody, Protocol};
 use crate::i18n::Arg;
 use crate::render::Page;
@@ -22,7 +24,6 @@ pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Resp
     match decide(&visit, &params).await? {
         Logout::Now(target) => sign_out(&visit, target).await,
         Logout::Ask(target) => ask(&visit, &params, target),
-        Logout::Refuse(refusal) => Err(refused(refusal)),
     }
 }
 
@@ -44,28 +45,52 @@ pub(crate) async fn confirm(visit: Visit, Form(form): Form<ConfirmForm>) -> Resu
     let pairs = form::decode(form.request.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST))?;
     match decide(&visit, &Params::new(pairs)).await? {
         Logout::Now(target) | Logout::Ask(target) => sign_out(&visit, target).await,
-        Logout::Refuse(refusal) => Err(refused(refusal)),
     }
 }
 
 async fn decide(visit: &Visit, params: &Params) -> Result<Logout, PageError> {
     let keys = visit.app.keys.load();
-    let request = LogoutRequest::read(params, &keys.tokens).map_err(refused)?;
+    let request = LogoutRequest::read(params, &keys.tokens).map_err(|why| refused(why, params, None))?;
     let client = match request.client_id().cloned() {
         Some(id) => visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,
         None => None,
     };
     let session = visit.visitor.signed_in.as_ref().map(|signed_in| &signed_in.session);
-    Ok(request.decide(client.as_ref(), session))
+    request.decide(client.as_ref(), session).map_err(|why| refused(why, params, client.as_ref()))
 }
 
-fn refused(refusal: LogoutRefusal) -> PageError {
-    let reason = match refusal {
-        LogoutRefusal::ForeignRedirectUri => Reason::POST_LOGOUT_URI,
-        LogoutRefusal::UnknownClient => Reason::CLIENT_UNKNOWN,
-        LogoutRefusal::Repeated => Reason::PARAMETER_REPEATED,
+fn refused(refusal: LogoutRefusal, params: &Params, client: Option<&Client>) -> PageError {
+    let (reason, why) = match refusal {
+        LogoutRefusal::ForeignRedirectUri if client.is_none() => {
+            (Reason::POST_LOGOUT_URI, "post_logout_redirect_uri needs id_token_hint or client_id beside it")
+        }
+        LogoutRefusal::ForeignRedirectUri => {
+            (Reason::POST_LOGOUT_URI, "post_logout_redirect_uri must equal a registered one, byte by byte")
+        }
+        LogoutRefusal::UnknownClient => (Reason::CLIENT_UNKNOWN, "no enabled application has this client_id"),
+        LogoutRefusal::Repeated => (Reason::PARAMETER_REPEATED, "each parameter must be sent once"),
     };
-    PageError::new(reason)
+    let explanation = Explanation {
+        reason: why.to_owned(),
+        sent: sent(params),
+        registered: client.map(registered).unwrap_or_default(),
+        fix: client.filter(|client| client.enabled).and_then(|client| fix(params, client)),
+    };
+    PageError { explanation: Some(Box::new(explanation)), ..PageError::new(reason).detail(why) }
+}
+
+fn registered(client: &Client) -> Vec<Registered> {
+    let uris = client.post_logout_redirect_uris.iter().map(ToString::to_string).collect();
+    vec![
+        Registered { name: "client_id", values: vec![client.id.to_string()] },
+        Registered { name: "post_logout_redirect_uri", values: uris },
+    ]
+}
+
+/// The command that would make this very request right.
+fn fix(params: &Params, client: &Client) -> Option<String> {
+    let uri = params.get("post_logout_redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok())?;
+    Some(format!("idp client add-post-logout-redirect-uri {} --dev {}", client.id, quoted(uri)))
 }
 
 async fn sign_out(visit: &Visit, target: Option<LogoutTarget>) -> Result<Response, PageError> {

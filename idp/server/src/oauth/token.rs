@@ -9,7 +9,7 @@ use idp_core::oauth::client_auth;
 use idp_core::oauth::error::Refusal;
 use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes, RefreshToken};
 use idp_core::oauth::scope::Scope;
-use idp_core::oauth::token::{self, Mint, RefreshDecision, TokenRequest, UNUSABLE};
+use idp_core::oauth::token::{self, Mint, RefreshDecision, TokenRequest, TokenResponse, UNUSABLE};
 use idp_core::single_use::{AuthorizationCode, SingleUseDigest};
 use idp_core::time::Timestamp;
 use idp_store::{Actor, AuditEvent, AuditRecord, StoreError, Tx};
@@ -106,9 +106,14 @@ async fn redeem_code(app: &Shared, caller: Caller, presented: Presented) -> Resu
                 nonce: code.nonce.as_deref(),
                 refresh_token: grant.facts.is_offline().then(|| first.encode(&keys.mac)),
             };
-            Ok(Json(mint.sign(&lifetimes, caller.now)?).into_response())
+            Ok(tokens(&mint.sign(&lifetimes, caller.now)?))
         }
     }
+}
+
+/// The answer; that nobody may store it stands in two headers (RFC 6749 section 5.1), one of them on every answer.
+fn tokens(response: &TokenResponse) -> Response {
+    ([(header::PRAGMA, "no-cache")], Json(response)).into_response()
 }
 
 async fn consume(
@@ -164,7 +169,7 @@ async fn refresh(
                 nonce: None,
                 refresh_token: Some(next.encode(&keys.mac)),
             };
-            Ok(Json(mint.sign(&lifetimes, caller.now)?).into_response())
+            Ok(tokens(&mint.sign(&lifetimes, caller.now)?))
         }
     }
 }

@@ -2,16 +2,15 @@
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
-use idp_core::flow::{FlowTarget, Step};
+use idp_core::flow::{Answer, FlowTarget, Step};
 use idp_core::oauth::authorize::AuthorizationRequest;
 use idp_core::oauth::claims::UserInfo;
-use idp_core::oauth::error::{ErrorCode, Refusal};
 use idp_core::user::User;
 use idp_store::{Actor, AuditEvent, AuditRecord, Flow};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
-use crate::flow::{self, Known};
+use crate::flow::{self, Known, Leaving};
 use crate::form::Form;
 use crate::pages::{AppView, app_of};
 use crate::render::{Html, Page};
@@ -70,17 +69,10 @@ fn asked<'a>(visit: &'a Visit, flow: &'a Flow) -> Result<(&'a AuthorizationReque
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConsentForm {
-    decision: Decision,
+    decision: Answer,
 }
 
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-enum Decision {
-    Allow,
-    Deny,
-}
-
-/// `POST /flow/ID/consent`: remembers a yes, answers a no.
+/// `POST /flow/ID/consent`: the person's answer, and with it the application's.
 pub(crate) async fn submit(
     visit: Visit,
     Path(id): Path<String>,
@@ -88,52 +80,22 @@ pub(crate) async fn submit(
 ) -> Result<Response, PageError> {
     let flow = flow::open(&visit, &id).await?;
     let known = flow::load(&visit, &flow.target).await?;
-    // Only an open question can be answered; otherwise the walk goes on with whatever is next.
-    if !matches!(flow::decide(&visit, &flow, &known), Step::Consent(_)) {
-        return Ok(Redirect::to(&flow::url(flow.id)).into_response());
-    }
-    match form.decision {
-        Decision::Allow => allow(&visit, &flow).await,
-        Decision::Deny => deny(&visit, &flow).await,
+    match flow::decide(&visit, &flow, &known, Some(form.decision)) {
+        // The session ended meanwhile, or is not fresh enough any more.
+        Step::SignIn(_) | Step::Consent(_) => Ok(Redirect::to(&flow::url(flow.id)).into_response()),
+        step => {
+            let said = Some(record(&visit, &flow, form.decision)?);
+            Leaving { visit: &visit, flow: &flow, stored: true, said }.with(step).await
+        }
     }
 }
 
-fn audit(visit: &Visit, flow: &Flow, event: AuditEvent) -> Result<AuditRecord, PageError> {
+fn record(visit: &Visit, flow: &Flow, answer: Answer) -> Result<AuditRecord, PageError> {
     let (request, user) = asked(visit, flow)?;
+    let event = match answer {
+        Answer::Allow => AuditEvent::ConsentGiven,
+        Answer::Deny => AuditEvent::ConsentDenied,
+    };
     let record = visit.audit(event, Actor::User(user.id), Some(user.id.to_string()));
     Ok(AuditRecord { client_id: Some(request.client_id.clone()), ..record })
-}
-
-async fn allow(visit: &Visit, flow: &Flow) -> Result<Response, PageError> {
-    let (request, user) = asked(visit, flow)?;
-    let record = audit(visit, flow, AuditEvent::ConsentGiven)?;
-    let input = (user.id, request.client_id.clone(), request.scope.clone(), record);
-    visit
-        .app
-        .store
-        .write(input, |tx, (user, client, scope, record)| {
-            Box::pin(async move {
-                tx.remember_consent(*user, client, scope, record.at).await?;
-                tx.audit(record).await
-            })
-        })
-        .await?;
-    Ok(Redirect::to(&flow::url(flow.id)).into_response())
-}
-
-async fn deny(visit: &Visit, flow: &Flow) -> Result<Response, PageError> {
-    const DENIED: Refusal = Refusal::new(ErrorCode::AccessDenied, "the person said no");
-    let (request, _) = asked(visit, flow)?;
-    let record = audit(visit, flow, AuditEvent::ConsentDenied)?;
-    visit
-        .app
-        .store
-        .write((flow.id, record), |tx, (id, record)| {
-            Box::pin(async move {
-                tx.close_flow(*id, record.at).await?;
-                tx.audit(record).await
-            })
-        })
-        .await?;
-    Ok(Redirect::to(&request.target.error(visit.app.config.issuer.as_str(), DENIED)).into_response())
 }

@@ -6,7 +6,7 @@ use idp_core::flow::{SignInReason, Step};
 use serde::Deserialize;
 
 use crate::errors::PageError;
-use crate::flow;
+use crate::flow::{self, Leaving};
 use crate::form::Query;
 use crate::pages::{consent, login};
 use crate::visit::Visit;
@@ -26,7 +26,7 @@ pub(crate) async fn show(
 ) -> Result<Response, PageError> {
     let flow = flow::open(&visit, &id).await?;
     let known = flow::load(&visit, &flow.target).await?;
-    match flow::decide(&visit, &flow, &known) {
+    match flow::decide(&visit, &flow, &known, None) {
         Step::SignIn(reason) => {
             // Somebody is signed in already and is asked once more: the page says so and keeps the address.
             let again =
@@ -37,6 +37,6 @@ pub(crate) async fn show(
             Ok(login::page(&visit, &flow, &known, filled)?.into_response())
         }
         Step::Consent(_) => Ok(consent::page(&visit, &flow, &known)?.into_response()),
-        step => flow::leave(&visit, Some(flow.id), &flow, step).await,
+        step => Leaving { visit: &visit, flow: &flow, stored: true, said: None }.with(step).await,
     }
 }

@@ -6,7 +6,7 @@ use idp_core::redirect_uri::RedirectMatch;
 use idp_core::secret::Digest;
 use idp_core::text::DisplayText;
 use idp_core::time::SECOND;
-use idp_store::StoreError;
+use idp_store::{StoreError, UriList};
 
 use crate::given::{NOW, a_client, after, client_id, new_client, new_digest, uri};
 use crate::harness::Db;
@@ -100,12 +100,22 @@ async fn an_application_is_switched_off_and_on_once_each(db: Db) {
 async fn a_redirect_uri_is_added_once(db: Db) {
     let (app, other) = (a_client(&db, "app").await.id, a_client(&db, "other").await.id);
     let (added, nobody) = (uri("https://app.example/cb/"), client_id("nobody"));
-    assert!(tell!(db, |tx, app, added| tx.add_redirect_uri(app, added)));
-    assert!(!tell!(db, |tx, app, added| tx.add_redirect_uri(app, added)), "it is there already");
-    assert!(!tell!(db, |tx, nobody, added| tx.add_redirect_uri(nobody, added)));
+    assert!(tell!(db, |tx, app, added| tx.add_client_uri(app, UriList::Redirect, added)));
+    assert!(
+        !tell!(db, |tx, app, added| tx.add_client_uri(app, UriList::Redirect, added)),
+        "it is there already"
+    );
+    assert!(!tell!(db, |tx, nobody, added| tx.add_client_uri(nobody, UriList::Redirect, added)));
     let before = uri("https://app.example/cb");
     assert_eq!(ask!(db, |r, app| r.client(app)).unwrap().redirect_uris, [before.clone(), added]);
     assert_eq!(ask!(db, |r, other| r.client(other)).unwrap().redirect_uris, [before]);
+    let bye = uri("https://app.example/bye/");
+    let lists = ask!(db, |r, app| r.client(app)).unwrap();
+    assert!(tell!(db, |tx, app, bye| tx.add_client_uri(app, UriList::PostLogoutRedirect, bye)));
+    assert!(!tell!(db, |tx, app, bye| tx.add_client_uri(app, UriList::PostLogoutRedirect, bye)));
+    let now = ask!(db, |r, app| r.client(app)).unwrap();
+    assert_eq!(now.redirect_uris, lists.redirect_uris);
+    assert_eq!(now.post_logout_redirect_uris, [lists.post_logout_redirect_uris, vec![bye]].concat());
 }
 
 async fn redirect_uris_added_at_the_same_moment_are_all_kept_or_told(db: Db) {
@@ -115,7 +125,7 @@ async fn redirect_uris_added_at_the_same_moment_are_all_kept_or_told(db: Db) {
             let (store, app, added) =
                 (db.store.clone(), app.clone(), uri(&format!("https://{number}.example/")));
             tokio::spawn(async move {
-                match try_tell!(store, |tx, app, added| tx.add_redirect_uri(app, added)) {
+                match try_tell!(store, |tx, app, added| tx.add_client_uri(app, UriList::Redirect, added)) {
                     Ok(true) => Some(added),
                     Err(StoreError::Conflict(_)) => None,
                     other => panic!("{other:?}"),
