@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use anyhow::Error;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Router, extract::State, middleware};
@@ -161,7 +161,9 @@ async fn callback(State(app): Shared, browser: Browser, answer: Answer) -> Reply
     let attempt = sessions.find(&browser).and_then(|session| session.attempt.take_if(is_ours));
     let attempt = attempt.context("This browser began no such sign-in. Start again, in one tab.")?;
     drop(sessions);
-    let user = app.exchange(answer.code(&app.issuer)?, attempt).await?;
+    let mut user = app.exchange(answer.code(&app.issuer)?, attempt).await?;
+    // Who is it? Names are at userinfo (step 6). If that fails, signing in has not.
+    app.ask_userinfo(&mut user).await.ok();
     // A new session id: one that was planted in the browser before sign-in is worth nothing.
     app.sessions.lock().await.take(&browser);
     let session = Session::of(user);
@@ -238,16 +240,30 @@ impl App {
 /// Step 6, userinfo: the access token opens it, and it must speak of the ID token's subject.
 async fn userinfo(State(app): Shared, User(user): User) -> Reply {
     let mut user = user.lock().await;
-    let provider = app.provider(false).await?;
-    let claims: UserInfoClaims<web::OtherClaims, CoreGenderClaim> = provider
-        .client
-        .user_info(user.access_token.clone(), Some(user.subject.clone()))?
-        .request_async(&app.http)
-        .await
-        .context("Userinfo gave no good answer. Refresh the tokens, or sign out and in again.")?;
-    user.userinfo = Some(serde_json::to_value(claims)?);
+    app.ask_userinfo(&mut user).await?;
     user.notice = "Userinfo has answered.";
     Ok(Redirect::to("/").into_response())
+}
+
+impl App {
+    async fn ask_userinfo(&self, user: &mut SignedIn) -> Result<(), Error> {
+        let provider = self.provider(false).await?;
+        let claims: UserInfoClaims<web::OtherClaims, CoreGenderClaim> = provider
+            .client
+            .user_info(user.access_token.clone(), Some(user.subject.clone()))?
+            .request_async(&self.http)
+            .await
+            .map_err(|error| match error {
+                // What the issuer says stands in its answer.
+                UserInfoError::Response(status, body, _) => {
+                    anyhow!("It answered {status}: {}", String::from_utf8_lossy(&body))
+                }
+                other => other.into(),
+            })
+            .context("Userinfo gave no good answer. Refresh the tokens, or sign out and in again.")?;
+        user.userinfo = Some(serde_json::to_value(claims)?);
+        Ok(())
+    }
 }
 
 /// Step 7, refresh: a refresh token buys new tokens and often its own successor; keep the newest.
@@ -302,10 +318,15 @@ async fn logout(State(app): Shared, browser: Browser, user: User) -> Reply {
     Ok(app.redirect(Session::leaving(state), url.as_str()).await)
 }
 
-/// The issuer sends the browser back here; `state` shows that the sign-out began here.
+/// The issuer sends the browser back here; `state` shows that the sign-out began here. One that began at the
+/// issuer comes without: whoever is not signed in here is signed out, and whoever is sees so on the start page.
 async fn signed_out(State(app): Shared, browser: Browser, answer: Answer) -> Reply {
     let mut sessions = app.sessions.lock().await;
-    let expected = sessions.find(&browser).and_then(|session| session.leaving.as_ref());
+    let session = sessions.find(&browser);
+    if answer.state.is_none() && session.as_ref().is_none_or(|session| session.user.is_none()) {
+        return Ok(app.page(context! { view => "signed_out" })?);
+    }
+    let expected = session.and_then(|session| session.leaving.as_ref());
     expected
         .filter(|state| answer.state.as_ref() == Some(state))
         .context("This browser began no sign-out. The start page shows if you are signed in.")?;

@@ -267,13 +267,26 @@ fn failed(error: &Error) -> Context {
 pub(crate) fn signed_in(user: &SignedIn) -> Context {
     let id_token = user.id_token.to_string();
     let claims = decode(&id_token).and_then(|[_, payload]| payload.as_object().cloned());
+    let claims = claims.iter().flatten().map(|(name, value)| (name, readable(name, value)));
+    let who = |name| user.userinfo.as_ref().and_then(|claims| claims[name].as_str());
     context! {
         view => "signed_in",
+        name => &who("name").unwrap_or(user.subject.as_str()),
+        email => &who("email"),
         notice => user.notice,
-        claims => &claims.into_iter().flatten().collect::<Vec<_>>(),
+        claims => &claims.collect::<Vec<_>>(),
         tokens => &[token("ID token", &id_token), token("Access token", user.access_token.secret())],
         userinfo => &user.userinfo.as_ref().map(|claims| format!("{claims:#}")),
         can_refresh => &user.refresh_token.is_some(),
+    }
+}
+
+/// A claim's value; a moment (RFC 7519 counts seconds) also as people write it.
+fn readable(name: &str, value: &Value) -> String {
+    let seconds = value.as_i64().filter(|_| ["exp", "iat", "auth_time"].contains(&name));
+    match seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()) {
+        Some(moment) => format!("{value} = {}", moment.strftime("%-d %B %Y, %H:%M:%S UTC")),
+        None => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
     }
 }
 
@@ -314,6 +327,14 @@ mod tests {
         assert!(sessions.find(&browser).is_some());
         sessions.forget_old(end);
         assert!(sessions.find(&browser).is_none());
+    }
+
+    #[test]
+    fn a_moment_is_readable_and_everything_else_as_it_was() {
+        assert_eq!(readable("exp", &json!(1_000_000_000)), "1000000000 = 9 September 2001, 01:46:40 UTC");
+        assert_eq!(readable("sub", &json!("ada")), "ada");
+        assert_eq!(readable("amr", &json!(["pwd"])), "[\"pwd\"]");
+        assert_eq!(readable("max", &json!(5)), "5");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 // The whole way: from the example client through registration and back, and out again.
-import { check, control, heading, mouse, story, tell, until, visitor } from "./lib.mjs";
+import { check, control, heading, mouse, shot, story, tell, until, visitor } from "./lib.mjs";
 import { keyboard } from "./keyboard.mjs";
 import { complaintsOfAxe } from "./judge.mjs";
 
@@ -42,8 +42,15 @@ await tell(async (browser) => {
   await heading(page, "You are signed in");
   const status = page.getByRole("status");
   check((await status.innerText()) === "The ID token is verified.", "the ID token is not verified");
+  const who = await page.locator("#who").innerText();
+  check(who.includes("Ada Lovelace") && who.includes(email), `nobody in particular is signed in: ${who}`);
+  await page.setViewportSize({ width: 360, height: 740 });
+  const table = await page.getByRole("region", { name: "Verified claims" }).evaluate((region) => region.scrollWidth - region.clientWidth);
+  check(table <= 1, `the claims stick out by ${table} px`);
+  await page.screenshot({ path: shot("example-signed-in-360"), fullPage: true });
+  await page.setViewportSize({ width: 1280, height: 800 });
   const claims = await page.getByRole("table").innerText();
-  for (const claim of [story.issuer, "nonce", "at_hash"]) check(claims.includes(claim), `no ${claim} in ${claims}`);
+  for (const claim of [story.issuer, "nonce", "at_hash", `${new Date().getUTCFullYear()}, `]) check(claims.includes(claim), `no ${claim} in ${claims}`);
   if (scripts) check((await complaintsOfAxe(page)).join("\n") === "", "axe does not like the example client");
   await hands.press(page, "Refresh tokens");
   await page.getByText("The tokens are refreshed.").waitFor();
@@ -55,6 +62,8 @@ await tell(async (browser) => {
   await hands.press(page, "Sign out");
   await heading(page, "You are signed out");
   check(page.url().startsWith(`${story.example}/signed-out`), page.url());
+  await page.goto(`${story.example}/signed-out`);
+  await heading(page, "You are signed out");
   await hands.press(page, "Sign in again");
   await heading(page, "Sign in");
 });

@@ -44,6 +44,13 @@ async function registering(page) {
   await fill(page, { "Code from the mail": "ABCD-EFGH" });
   await press(page, "Activate with the code");
   await judge(page, "check-mail-wrong-code");
+  await press(page, "Send the mail again");
+  await judge(page, "check-mail-too-soon");
+  for (let tries = 0; tries < 5; tries++) {
+    await fill(page, { "Code from the mail": "ABCD-EFGH" });
+    await press(page, "Activate with the code");
+  }
+  await judge(page, "check-mail-no-tries-left");
   await desk("/wait/120");
   await press(page, "Send the mail again");
   await judge(page, "check-mail-sent-again");
@@ -57,6 +64,8 @@ async function activating(page) {
   await judge(page, "activate-question");
   await press(page, "Activate account");
   await judge(page, "activate-done-app");
+  await page.reload();
+  await heading(page, "Your account is active");
   await open(page, (await mailTo(ada, 2)).link);
   await judge(page, "activate-used");
   await open(page, "/activate?token=nonsense");
@@ -95,6 +104,12 @@ async function goingInAndOut(page) {
   await judge(page, "account-long");
   await open(page, story.tides);
   await judge(page, "consent-long");
+  const question = page.url();
+  // The application's host does not exist: the answer to it is stopped, and the walk is over all the same.
+  await page.route("https://tides.example/**", (route) => route.fulfill({ body: "" }));
+  await press(page, "Deny");
+  await open(page, question);
+  await judge(page, "error-answered");
 }
 
 async function failing(page, browser) {
@@ -129,6 +144,7 @@ async function expiring(page) {
   await page.context().clearCookies();
   await open(page, "/register");
   await register(page, "Late Riser", late);
+  const waiting = page.url();
   await open(page, "/signin");
   const flow = page.url();
   await desk(`/wait/${25 * 60 * 60}`);
@@ -136,6 +152,14 @@ async function expiring(page) {
   await judge(page, "activate-expired");
   await open(page, flow);
   await judge(page, "error-expired");
+  await open(page, waiting);
+  await judge(page, "error-registration-expired");
+  await open(page, "/signin");
+  await signIn(page, ada);
+  await desk(`/wait/${31 * 60}`);
+  await open(page, "/account");
+  await heading(page, "Sign in");
+  await judge(page, "sign-in-session-ended");
 }
 
 await tell(async (browser) => {

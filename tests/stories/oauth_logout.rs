@@ -61,7 +61,7 @@ on_both_engines! {
             let answer = browser.send(Method::POST, "/logout/confirm", Some(&fields), &headers).await;
             answer.assert_error_page(403, "csrf-failed");
         }
-        assert_eq!(browser.get("/logout/confirm").await.status, 405);
+        assert_eq!(browser.get("/logout/confirm").await.location().as_deref(), Some("/account"));
         assert_eq!(browser.send(Method::HEAD, "/logout", None, &[]).await.status, 405);
         assert_eq!(app.state().await, before);
         assert!(is_signed_in(&browser).await);

@@ -85,6 +85,7 @@ on_both_engines! {
         let browser = app.browser();
         let answer = attempt(&browser, ADA, PASSWORD).await;
         assert_eq!((answer.status.as_u16(), answer.text().contains("This account is not active yet.")), (403, true));
+        app.wait(Duration::from_secs(61));
         let check = browser.submit(&answer, "/resend", &[]).await;
         assert!(check.text().contains("Check your mail") && check.text().contains("The mail is on its way"), "{}", check.text());
         let code = app.sink.mail_to(ADA, 2).await.code();
@@ -233,6 +234,6 @@ on_both_engines! {
         // Allowed once: the second tab's question is answered as well.
         let other = browser.submit(&reloaded, "/consent", &[("decision", "deny")]).await;
         assert!(other.redirect_param("code").is_some(), "{} {:?}", other.status, other.location());
-        browser.submit(&consent, "/consent", &[("decision", "allow")]).await.assert_page("flow-expired");
+        browser.submit(&consent, "/consent", &[("decision", "allow")]).await.assert_page("flow-closed");
     }
 }

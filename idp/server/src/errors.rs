@@ -65,6 +65,9 @@ macro_rules! reasons {
 reasons! {
     CSRF = "csrf-failed", FORBIDDEN, "yours";
     FLOW_EXPIRED = "flow-expired", BAD_REQUEST, "yours";
+    FLOW_EXPIRED_APP = "flow-expired-app", BAD_REQUEST, "yours";
+    FLOW_CLOSED = "flow-closed", BAD_REQUEST, "yours";
+    FLOW_ANSWERED = "flow-answered", BAD_REQUEST, "yours";
     FLOW_FOREIGN = "flow-foreign", FORBIDDEN, "yours";
     COOKIES = "cookies-blocked", BAD_REQUEST, "yours";
     TOO_MANY = "too-many-requests", TOO_MANY_REQUESTS, "yours";
@@ -78,6 +81,9 @@ reasons! {
     MISDIRECTED = "misdirected", MISDIRECTED_REQUEST, "yours";
     TIMEOUT = "bad-request", REQUEST_TIMEOUT, "yours";
     REGISTRATION_CLOSED = "registration-closed", FORBIDDEN, "yours";
+    REGISTRATION_USED = "registration-used", BAD_REQUEST, "yours";
+    REGISTRATION_EXPIRED = "registration-expired", BAD_REQUEST, "yours";
+    CLIENT_MISSING = "client-missing", BAD_REQUEST, "app";
     CLIENT_UNKNOWN = "client-unknown", BAD_REQUEST, "app";
     REDIRECT_URI_MISSING = "redirect-uri-missing", BAD_REQUEST, "app";
     REDIRECT_URI_MISMATCH = "redirect-uri-mismatch", BAD_REQUEST, "app";
@@ -98,6 +104,8 @@ pub(crate) struct PageError {
     pub(crate) explanation: Option<Box<Explanation>>,
     /// Where the page's button leads, if not to the start page.
     pub(crate) action: Option<Box<Action>>,
+    /// The application the text speaks of. Its pages have no button to our own start page.
+    pub(crate) app: Option<String>,
 }
 
 /// The button of an error page.
@@ -114,6 +122,8 @@ pub(crate) struct Explanation {
     pub(crate) reason: String,
     pub(crate) sent: Vec<Sent>,
     pub(crate) registered: Vec<Registered>,
+    /// The parameter that is marked in both.
+    pub(crate) differs: Option<&'static str>,
     pub(crate) fix: Option<String>,
 }
 
@@ -134,7 +144,7 @@ pub(crate) struct Registered {
 impl PageError {
     /// An error of this kind.
     pub(crate) fn new(reason: Reason) -> Self {
-        Self { reason, detail: None, retry_after: None, explanation: None, action: None }
+        Self { reason, detail: None, retry_after: None, explanation: None, action: None, app: None }
     }
 
     /// Something of ours is broken: a defect, logged with its cause.

@@ -6,7 +6,7 @@ use idp_core::flow::{Answer, Approval, Consent, FlowTarget, Situation, Step, nex
 use idp_core::ids::FlowId;
 use idp_core::single_use::{AuthorizationCode, SingleUse};
 use idp_core::time::Timestamp;
-use idp_store::{AuditRecord, Flow, StoreError, Tx};
+use idp_store::{AuditRecord, EndedFlow, Flow, StoreError, Tx};
 
 use crate::errors::{PageError, Reason};
 use crate::visit::Visit;
@@ -43,16 +43,63 @@ pub(crate) fn url(id: FlowId) -> String {
     format!("/flow/{id}")
 }
 
-/// The browser's own open walk.
-pub(crate) async fn open(visit: &Visit, id: &str) -> Result<Flow, PageError> {
+/// A walk as it stands.
+pub(crate) enum Found {
+    Open(Flow),
+    Over(EndedFlow),
+}
+
+/// The browser's own walk. Another browser is told the same of one that is open and one that is over.
+pub(crate) async fn find(visit: &Visit, id: &str) -> Result<Found, PageError> {
     let id: FlowId = id.parse().map_err(|_| over())?;
-    let now = visit.app.clock.now();
-    let flow = visit.app.store.read((id, now), |db, (id, now)| Box::pin(db.flow(*id, *now))).await?;
-    let flow = flow.ok_or_else(over)?;
+    let found = visit
+        .app
+        .store
+        .read((id, visit.app.clock.now()), |db, (id, now)| {
+            Box::pin(async move {
+                match db.flow(*id, *now).await? {
+                    Some(flow) => Ok(Some(Found::Open(flow))),
+                    None => Ok(db.ended_flow(*id, *now).await?.map(Found::Over)),
+                }
+            })
+        })
+        .await?
+        .ok_or_else(over)?;
+    let (Found::Open(flow) | Found::Over(EndedFlow { flow, .. })) = &found;
     if flow.browser != visit.visitor.browser() {
         return Err(PageError::new(Reason::FLOW_FOREIGN).action("/signin", "action-start-again"));
     }
-    Ok(flow)
+    Ok(found)
+}
+
+/// The browser's own open walk.
+pub(crate) async fn open(visit: &Visit, id: &str) -> Result<Flow, PageError> {
+    match find(visit, id).await? {
+        Found::Open(flow) => Ok(flow),
+        Found::Over(EndedFlow { flow, answered }) => Err(ended(visit, &flow, answered).await),
+    }
+}
+
+/// What is told of a walk that is over: how it ended, and the way back to the application it was for.
+pub(crate) async fn ended(visit: &Visit, flow: &Flow, answered: bool) -> PageError {
+    let client = match &flow.target {
+        FlowTarget::Account => Ok(None),
+        FlowTarget::Application(request) => {
+            visit.app.store.read(request.client_id.clone(), |db, id| Box::pin(db.client(id))).await
+        }
+    };
+    let client = match client {
+        Ok(Some(client)) => client,
+        Ok(None) if answered => return PageError::new(Reason::FLOW_ANSWERED),
+        Ok(None) => return over(),
+        Err(error) => return error.into(),
+    };
+    let reason = if answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP };
+    let page = PageError { app: Some(client.name.to_string()), ..PageError::new(reason) };
+    match client.home_uri {
+        Some(home) => page.action(home.as_str(), "action-back-to-app"),
+        None => page,
+    }
 }
 
 /// Loads the application and what the signed-in person allowed it.
@@ -143,7 +190,7 @@ impl Leaving<'_> {
             return Ok(());
         }
         let write = self.visit.app.store.write(ending, |tx, ending| Box::pin(ending.save(tx)));
-        if write.await? { Ok(()) } else { Err(over()) }
+        if write.await? { Ok(()) } else { Err(ended(self.visit, self.flow, true).await) }
     }
 
     /// One write: the walk is closed, the consent remembered and the code there, or nothing of it.
@@ -171,7 +218,12 @@ impl Leaving<'_> {
         });
         match write.await {
             Ok(true) => Ok(Redirect::to(&location).into_response()),
-            Ok(false) | Err(StoreError::Conflict(_)) => Err(over()),
+            Ok(false) => Err(ended(self.visit, self.flow, true).await),
+            // The walk shows what is needed now.
+            Err(StoreError::Conflict(_)) if self.stored => {
+                Ok(Redirect::to(&url(self.flow.id)).into_response())
+            }
+            Err(StoreError::Conflict(_)) => Err(over()),
             Err(error) => Err(error.into()),
         }
     }
@@ -192,7 +244,7 @@ impl Ending {
     }
 }
 
-/// The walk is over, or never was.
+/// The walk expired long ago, or never was.
 fn over() -> PageError {
     PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-start-again")
 }

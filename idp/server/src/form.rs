@@ -36,6 +36,18 @@ pub(crate) fn decode_part(part: &[u8]) -> Option<String> {
     (!text.contains('\0')).then_some(text)
 }
 
+/// The page whose form is sent to `path`: where a browser goes that opens such an address, or whose form is old.
+pub(crate) fn page_of(path: &str, signed_in: bool) -> &str {
+    match path {
+        "/logout/confirm" if signed_in => "/account",
+        "/logout/confirm" => "/signed-out",
+        _ if path.starts_with("/flow/") || path.starts_with("/register/") => {
+            path.rsplit_once('/').map_or(path, |(page, _)| page)
+        }
+        _ => path,
+    }
+}
+
 /// The decoded form, put into the request where its route's class was checked.
 #[derive(Clone, Debug)]
 pub(crate) struct FormBody(pub(crate) Vec<(String, String)>);

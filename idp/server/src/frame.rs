@@ -143,18 +143,20 @@ fn page(app: &Shared, error: &PageError, info: &RequestInfo) -> Response {
         ("seconds", error.retry_after.unwrap_or(60).into()),
         ("domain", domain.into()),
         ("brand", app.config.brand.as_str().into()),
+        ("app", error.app.as_deref().unwrap_or_default().into()),
     ];
     let heading = words.text(&format!("error-{key}-title"), &args);
-    let action = match &error.action {
-        Some(action) => Button { url: &action.url, label: words.text(action.label, &args) },
-        None => Button { url: "/", label: words.text("action-home", &args) },
+    let action = match (&error.action, &error.app) {
+        (Some(action), _) => Some(Button { url: &action.url, label: words.text(action.label, &args) }),
+        (None, Some(_)) => None,
+        (None, None) => Some(Button { url: "/", label: words.text("action-home", &args) }),
     };
     let content = ErrorPage {
         kind: error.reason.kind,
         reason: key,
         text: words.text(&format!("error-{key}"), &args),
         heading,
-        action: Some(action),
+        action,
         reference: &info.request_id,
         at: crate::words::moment(app.clock.now()),
         dev_detail: error.explanation.as_deref().filter(|_| app.config.dev),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::{BodyExt, Limited};
@@ -35,7 +35,7 @@ pub(crate) async fn gate(
             routes::wrong_method(State(app), path).await
         }
         Err(Stopped::Error(error)) => error.into_response(),
-        Err(Stopped::SignInFirst) => Redirect::to("/signin").into_response(),
+        Err(Stopped::See(page)) => Redirect::to(page).into_response(),
     }
 }
 
@@ -46,7 +46,7 @@ struct Passed {
 
 enum Stopped {
     Error(PageError),
-    SignInFirst,
+    See(&'static str),
 }
 
 impl From<PageError> for Stopped {
@@ -65,10 +65,11 @@ async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, 
         Auth::Anyone | Auth::Client | Auth::Bearer | Auth::Probe => None,
     };
     if policy.csrf == Csrf::Token {
-        csrf_is_ours(app, &parts.headers, visitor.as_ref(), fields.as_mut())?;
+        csrf_is_ours(app, &parts.headers, visitor.as_ref(), fields.as_mut())
+            .map_err(|why| old_form(why, &parts.uri, visitor.as_ref(), fields.as_deref()))?;
     }
     if policy.auth == Auth::SignedIn && visitor.as_ref().is_none_or(|visitor| visitor.signed_in.is_none()) {
-        return Err(Stopped::SignInFirst);
+        return Err(Stopped::See("/signin"));
     }
     parts.extensions.extend(fields.map(FormBody).map(with).unwrap_or_default());
     parts.extensions.extend(visitor.clone().map(with).unwrap_or_default());
@@ -158,8 +159,8 @@ fn csrf_is_ours(
     headers: &HeaderMap,
     visitor: Option<&Visitor>,
     fields: Option<&mut Fields>,
-) -> Result<(), PageError> {
-    let foreign = |why: &str| Err(PageError::new(Reason::CSRF).detail(why));
+) -> Result<(), NotOurs> {
+    let foreign = |why| Err(NotOurs::Foreign(why));
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let site = text("sec-fetch-site");
     if !matches!(site, None | Some("same-origin" | "none")) {
@@ -175,14 +176,55 @@ fn csrf_is_ours(
     }
     let (Some(visitor), Some(fields)) = (visitor, fields) else { return foreign("no form") };
     if visitor.is_new {
-        return Err(PageError::new(Reason::COOKIES));
+        return Err(NotOurs::NoCookies);
     }
     let tokens: Vec<String> =
         fields.extract_if(.., |(name, _)| name == "csrf").map(|(_, value)| value).collect();
     match &tokens[..] {
         [token] if visitor.csrf_matches(&app.keys.load().mac, token) => Ok(()),
-        _ => foreign("the form's token is missing, old, or of another session"),
+        _ => Err(NotOurs::Token),
     }
+}
+
+/// Why a form is not taken.
+#[derive(Clone, Copy)]
+enum NotOurs {
+    /// It came from elsewhere.
+    Foreign(&'static str),
+    /// Its token is missing, or from before somebody signed in or out.
+    Token,
+    /// The browser sends no cookies.
+    NoCookies,
+}
+
+/// The refusal of a form leads to the page it stands on, which shows it anew.
+fn old_form(
+    why: NotOurs,
+    uri: &Uri,
+    visitor: Option<&Visitor>,
+    fields: Option<&[(String, String)]>,
+) -> Stopped {
+    let signed_in = visitor.is_some_and(|visitor| visitor.signed_in.is_some());
+    let detail = match why {
+        NotOurs::NoCookies => return PageError::new(Reason::COOKIES).into(),
+        // Sign-out in a second tab: there is nothing left to sign out of.
+        NotOurs::Token if uri.path() == "/logout/confirm" && !signed_in => {
+            return Stopped::See("/signed-out");
+        }
+        NotOurs::Token => "the form's token is missing, old, or of another session",
+        NotOurs::Foreign(detail) => detail,
+    };
+    let page = form::page_of(uri.path(), signed_in);
+    let token = fields.unwrap_or_default().iter().find(|(name, _)| name == "token");
+    let again = match (token, uri.query()) {
+        (Some((name, token)), _) if page.starts_with("/activate") => {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            format!("/activate?{}", query.append_pair(name, token).finish())
+        }
+        (_, Some(query)) if page == uri.path() => format!("{page}?{query}"),
+        _ => page.to_owned(),
+    };
+    PageError::new(Reason::CSRF).detail(detail).action(again, "action-try-again").into()
 }
 
 fn finish(app: &Shared, policy: Policy, visitor: Option<Visitor>, mut response: Response) -> Response {

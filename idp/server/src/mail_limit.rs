@@ -18,6 +18,16 @@ pub(crate) struct Registrant<'a> {
     pub(crate) name: &'a FullName,
 }
 
+/// Until when a registration may ask for no more mails, by its own count.
+pub(crate) async fn closed_until(
+    tx: &mut Tx,
+    id: RegistrationId,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let own = tx.throttle(&Counted::AttemptMail(id)).await?;
+    Ok(own.and_then(|own| own.locked_until).filter(|until| *until > now))
+}
+
 /// Puts the mail of a registration into the outbox: the activation, or, where the address has an account, a
 /// word to its owner, which holds nothing that the stranger typed. An address that has had enough mails gets
 /// none; whoever asked is told the same in every case.
@@ -27,6 +37,7 @@ pub(crate) async fn enqueue(
     owner: Option<&User>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    tx.reserve(&Counted::AttemptMail(registrant.id), &LIMITS, now).await?;
     let (kind, recipient, name, subject) = match owner {
         None => (MailKind::Activation, registrant.email, registrant.name, registrant.id.to_string()),
         Some(owner) => (MailKind::AlreadyRegistered, &owner.email, &owner.name, owner.id.to_string()),

@@ -46,6 +46,7 @@ pub(crate) struct SentMail {
     pub(crate) to: String,
     pub(crate) subject: String,
     pub(crate) text: String,
+    pub(crate) html: String,
     pub(crate) at: Timestamp,
 }
 
@@ -218,7 +219,7 @@ async fn deliver(app: &Shared, mail: &Mail) -> Result<(), Failure> {
     match &app.mailer.transport {
         Transport::Mailbox => {
             let (id, to) = (mail.id.to_string(), mail.recipient.to_string());
-            app.mailer.remember(SentMail { id, to, subject, text, at: now });
+            app.mailer.remember(SentMail { id, to, subject, text, html, at: now });
             Ok(())
         }
         Transport::Smtp(smtp) => {

@@ -152,13 +152,17 @@ fn table() -> Vec<Route> {
         route(GET,  "/account",                    (Auth::SignedIn, Csrf::Safe, BodyClass::None, Cache::NoStore, Rate::Page), pages::account::show),
         route(GET,  "/signin",                     PAGE,      pages::login::begin),
         route(GET,  "/flow/{id}",                  PAGE,      pages::flow::show),
+        route(GET,  "/flow/{id}/login",            PAGE,      pages::of_form),
         route(POST, "/flow/{id}/login",            TRY,       pages::login::submit),
+        route(GET,  "/flow/{id}/consent",          PAGE,      pages::of_form),
         route(POST, "/flow/{id}/consent",          FORM,      pages::consent::submit),
 
         route(GET,  "/register",                   PAGE,      pages::register::show),
         route(POST, "/register",                   MAIL,      pages::register::submit),
         route(GET,  "/register/{id}",              PAGE,      pages::check_mail::show),
+        route(GET,  "/register/{id}/code",         PAGE,      pages::of_form),
         route(POST, "/register/{id}/code",         TRY,       pages::check_mail::submit_code),
+        route(GET,  "/register/{id}/resend",       PAGE,      pages::of_form),
         route(POST, "/register/{id}/resend",       MAIL,      pages::check_mail::resend),
         route(GET,  "/activate",                   PAGE,      pages::activate::show),
         route(POST, "/activate",                   TRY,       pages::activate::submit),
@@ -168,6 +172,7 @@ fn table() -> Vec<Route> {
         route(POST, path::AUTHORIZE,               HAND_OVER, oauth::authorize::post),
         route(GET,  path::END_SESSION,             PAGE,      oauth::end_session::get),
         route(POST, path::END_SESSION,             HAND_OVER, oauth::end_session::post),
+        route(GET,  "/logout/confirm",             PAGE,      pages::of_form),
         route(POST, "/logout/confirm",             FORM,      oauth::end_session::confirm),
         route(GET,  "/signed-out",                 PAGE,      oauth::end_session::signed_out),
 
@@ -190,6 +195,7 @@ fn dev_table() -> Vec<Route> {
     vec![
         route(GET,  "/dev/mail",                   PAGE,      pages::dev::mailbox),
         route(GET,  "/dev/mail/{id}",              PAGE,      pages::dev::message),
+        route(GET,  "/dev/mail/{id}/html",         PAGE,      pages::dev::html),
         route(GET,  "/dev/clock",                  PAGE,      pages::dev::clock),
         route(POST, "/dev/clock",                  FORM,      pages::dev::move_clock),
     ]

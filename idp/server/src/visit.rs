@@ -33,16 +33,19 @@ pub(crate) enum Notice {
     MailSent,
     /// Signed in.
     SignedIn,
+    /// The account was activated, in another browser than the one that registered.
+    Activated,
 }
 
 impl Notice {
-    const ALL: [Self; 2] = [Self::MailSent, Self::SignedIn];
+    const ALL: [Self; 3] = [Self::MailSent, Self::SignedIn, Self::Activated];
 
     /// Its catalogue key, which is also the cookie's value.
     fn key(self) -> &'static str {
         match self {
             Self::MailSent => "mail-sent",
             Self::SignedIn => "signed-in",
+            Self::Activated => "account-activated",
         }
     }
 }
@@ -73,6 +76,11 @@ impl Visitor {
     /// What walks and registrations are bound to.
     pub(crate) fn browser(&self) -> Digest {
         self.browser.digest()
+    }
+
+    /// Whether it still shows a session that is over, or never was: nobody learns which.
+    pub(crate) fn session_ended(&self) -> bool {
+        self.session_cookie.is_some() && self.signed_in.is_none()
     }
 
     /// The cookie of a new browser.

@@ -22,12 +22,35 @@ pub struct Flow {
     pub started_at: Timestamp,
 }
 
+/// A walk that is over; its row stays for a while, so that a page that is asked for again can say what became
+/// of it.
+#[derive(Clone, Debug)]
+pub struct EndedFlow {
+    /// The walk as it was.
+    pub flow: Flow,
+    /// Whether it was answered; else its time ran out.
+    pub answered: bool,
+}
+
 #[derive(sqlx::FromRow)]
 struct FlowRow {
     id: String,
     browser_digest: String,
     target: String,
     started_at: i64,
+    closed_at: Option<i64>,
+}
+
+impl FlowRow {
+    fn parse(self, id: FlowId) -> Result<Flow, StoreError> {
+        let origin = Origin { table: "flows", id: &self.id };
+        Ok(Flow {
+            id,
+            browser: origin.value("browser_digest", Digest::from_stored(&self.browser_digest))?,
+            target: origin.value("target", serde_json::from_str(&self.target).ok())?,
+            started_at: moment(self.started_at),
+        })
+    }
 }
 
 impl Reader {
@@ -36,18 +59,25 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub async fn flow(&mut self, id: FlowId, now: Timestamp) -> Result<Option<Flow>, StoreError> {
-        const SQL: &str = "SELECT id, browser_digest, target, started_at FROM flows \
+        const SQL: &str = "SELECT id, browser_digest, target, started_at, closed_at FROM flows \
             WHERE id = $1 AND closed_at IS NULL AND expires_at > $2";
         let row: Option<FlowRow> = on!(self, c => sqlx::query_as(SQL)
             .bind(id.to_string()).bind(now.millis()).fetch_optional(c).await)?;
+        row.map(|row| row.parse(id)).transpose()
+    }
+
+    /// A walk that was answered or has expired, while its row is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ended_flow(&mut self, id: FlowId, now: Timestamp) -> Result<Option<EndedFlow>, StoreError> {
+        const SQL: &str = "SELECT id, browser_digest, target, started_at, closed_at FROM flows \
+            WHERE id = $1 AND (closed_at IS NOT NULL OR expires_at <= $2)";
+        let row: Option<FlowRow> = on!(self, c => sqlx::query_as(SQL)
+            .bind(id.to_string()).bind(now.millis()).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
-        let origin = Origin { table: "flows", id: &row.id };
-        Ok(Some(Flow {
-            id,
-            browser: origin.value("browser_digest", Digest::from_stored(&row.browser_digest))?,
-            target: origin.value("target", serde_json::from_str(&row.target).ok())?,
-            started_at: moment(row.started_at),
-        }))
+        let answered = row.closed_at.is_some();
+        Ok(Some(EndedFlow { flow: row.parse(id)?, answered }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Attempts to register, and the one that becomes an account.
 
 use idp_core::account::password::PasswordHash;
-use idp_core::account::registration::ACTIVATION_LIFETIME;
+use idp_core::account::registration::{ACTIVATION_LIFETIME, RESEND_WAIT};
 use idp_core::ids::{FlowId, RegistrationId, UserId};
 use idp_core::secret::Digest;
 use idp_core::time::Timestamp;
@@ -48,6 +48,30 @@ pub struct Attempt {
     pub mailed_at: Timestamp,
 }
 
+/// How an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptState {
+    /// Its address is not proven yet.
+    Waiting,
+    /// It became the account, and the account still has its password.
+    Activated,
+    /// It is over without that: the address was proven with another attempt.
+    Ended,
+    /// Its time ran out.
+    Expired,
+}
+
+/// What came of a typed code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeTry {
+    /// It is the code of the newest mail.
+    Right,
+    /// It is not; more may be tried.
+    Wrong,
+    /// It is not, or was not looked at: there are no tries left until the next mail.
+    NoneLeft,
+}
+
 /// What came of an activation.
 #[derive(Clone, Debug)]
 pub enum Activation {
@@ -88,7 +112,41 @@ impl AttemptRow {
     }
 }
 
+#[derive(sqlx::FromRow)]
+struct AttemptStateRow {
+    #[sqlx(flatten)]
+    attempt: AttemptRow,
+    expires_at: i64,
+    ended_at: Option<i64>,
+    user_id: Option<String>,
+}
+
 impl Reader {
+    /// An attempt by id, however it stands, while its row is kept. A password hash has its own salt, so the
+    /// account with the very same one came of this attempt.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn attempt_and_state(
+        &mut self,
+        id: RegistrationId,
+        now: Timestamp,
+    ) -> Result<Option<(Attempt, AttemptState)>, StoreError> {
+        const SQL: &str = "SELECT r.id, r.email, r.name, r.password_hash, r.browser_digest, r.flow_id, \
+            r.mailed_at, r.expires_at, r.ended_at, u.id AS user_id FROM registrations r \
+            LEFT JOIN users u ON u.email_key = r.email_key AND u.password_hash = r.password_hash WHERE r.id = $1";
+        let row: Option<AttemptStateRow> =
+            on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(c).await)?;
+        let Some(row) = row else { return Ok(None) };
+        let state = match (row.ended_at, row.user_id) {
+            (Some(_), Some(_)) => AttemptState::Activated,
+            (Some(_), None) => AttemptState::Ended,
+            (None, _) if row.expires_at <= now.millis() => AttemptState::Expired,
+            (None, _) => AttemptState::Waiting,
+        };
+        Ok(Some((row.attempt.parse()?, state)))
+    }
+
     /// A live attempt by id.
     ///
     /// # Errors
@@ -151,16 +209,30 @@ impl Tx {
         Ok(())
     }
 
-    /// Notes that a mail was asked for again; the attempt lives its full span from now on.
+    /// Notes that a mail was asked for again; the attempt lives its full span from now on. `false`: the last one
+    /// was asked for too short a while ago. Parallel calls queue up at the row.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn attempt_mailed(&mut self, id: RegistrationId, now: Timestamp) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE registrations SET mailed_at = $2, expires_at = $3 WHERE id = $1";
+    pub async fn attempt_mailed(&mut self, id: RegistrationId, now: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str =
+            "UPDATE registrations SET mailed_at = $2, expires_at = $3 WHERE id = $1 AND mailed_at <= $4";
         let expires_at = now.plus(ACTIVATION_LIFETIME);
-        on!(self, c => sqlx::query(SQL)
+        let noted = on!(self, c => sqlx::query(SQL)
             .bind(id.to_string()).bind(now.millis()).bind(expires_at.millis())
-            .execute(c).await.map(drop))?;
+            .bind(now.minus(RESEND_WAIT).millis())
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(noted == 1)
+    }
+
+    /// A new mail is on its way: the code of the one before is worth nothing, and its tries are forgotten. Done
+    /// when the mail is asked for, not when it leaves, so that an address that gets no code answers alike.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_attempt_code(&mut self, id: RegistrationId) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE registrations SET code_tag = NULL, code_tries = 0 WHERE id = $1";
+        on!(self, c => sqlx::query(SQL).bind(id.to_string()).execute(c).await.map(drop))?;
         Ok(())
     }
 
@@ -185,18 +257,19 @@ impl Tx {
         row.map(AttemptRow::parse).transpose()
     }
 
-    /// Sets the typed code of an attempt's newest mail and forgets the tries of the one before.
+    /// Sets the typed code of an attempt's newest mail.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn set_attempt_code(&mut self, id: RegistrationId, tag: &str) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE registrations SET code_tag = $2, code_tries = 0 WHERE id = $1";
+        const SQL: &str = "UPDATE registrations SET code_tag = $2 WHERE id = $1";
         on!(self, c => sqlx::query(SQL).bind(id.to_string()).bind(tag).execute(c).await.map(drop))?;
         Ok(())
     }
 
-    /// Counts one try of a typed code and tells whether it was right. The try is counted in the same
-    /// statement that reads the code, so parallel tries cannot exceed the limit.
+    /// Counts one try of a typed code and tells what came of it. The try is counted in the same statement that
+    /// reads the code, so parallel tries cannot exceed the limit. An attempt for a known address has no code and
+    /// counts like any other.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -205,14 +278,18 @@ impl Tx {
         id: RegistrationId,
         tag: &str,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<CodeTry, StoreError> {
         const SQL: &str = "UPDATE registrations SET code_tries = code_tries + 1 WHERE id = $1 \
-            AND ended_at IS NULL AND expires_at > $2 AND code_tries < $3 AND password_hash IS NOT NULL \
-            RETURNING code_tag";
-        let found: Option<Option<String>> = on!(self, c => sqlx::query_scalar(SQL)
+            AND ended_at IS NULL AND expires_at > $2 AND code_tries < $3 \
+            RETURNING password_hash, code_tag, code_tries";
+        let found: Option<(Option<String>, Option<String>, i64)> = on!(self, c => sqlx::query_as(SQL)
             .bind(id.to_string()).bind(now.millis()).bind(typed_code::TRIES).fetch_optional(c).await)?;
         // An HMAC is compared with an HMAC: where they differ says nothing about the code.
-        Ok(found.flatten().is_some_and(|expected| expected == tag))
+        Ok(match found {
+            Some((Some(_), Some(expected), _)) if expected == tag => CodeTry::Right,
+            Some((_, _, tries)) if tries < typed_code::TRIES => CodeTry::Wrong,
+            _ => CodeTry::NoneLeft,
+        })
     }
 
     /// Turns an attempt whose address was just proven into an account, and ends the other attempts for the

@@ -1,7 +1,7 @@
 //! Counted tries.
 
 use idp_core::account::throttle::{Limits, Reservation, Throttle};
-use idp_core::ids::UserId;
+use idp_core::ids::{RegistrationId, UserId};
 use idp_core::secret::Digest;
 use idp_core::time::{DAY, Timestamp};
 
@@ -25,6 +25,8 @@ pub enum Counted {
     Network(String),
     /// Mails to an address.
     Mail(String),
+    /// Mails that one attempt to register asked for.
+    AttemptMail(RegistrationId),
 }
 
 impl Counted {
@@ -34,6 +36,7 @@ impl Counted {
             Self::KnownBrowser(user, browser) => format!("browser:{user}:{}", browser.as_str()),
             Self::Network(address) => format!("network:{address}"),
             Self::Mail(email_key) => format!("mail:{}", Digest::of(email_key).as_str()),
+            Self::AttemptMail(id) => format!("attempt-mail:{id}"),
         }
     }
 

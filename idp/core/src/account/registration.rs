@@ -11,7 +11,7 @@ use std::time::Duration;
 pub const ACTIVATION_LIFETIME: Duration = DAY;
 /// Mails to one address within an hour; the fourth is not sent.
 pub const MAILS_PER_HOUR: i64 = 3;
-/// Seconds before the page offers to send the mail again.
+/// How long after a mail the next one may be asked for.
 pub const RESEND_WAIT: Duration = Duration::from_secs(60);
 
 /// The form as typed.
@@ -45,8 +45,12 @@ pub enum RegistrationRefusal {
     EmailMissing,
     /// Not a plain address.
     EmailInvalid,
+    /// Nothing in the password field.
+    PasswordMissing,
     /// The password.
     Password(WeakPassword),
+    /// Nothing in the second password field.
+    ConfirmMissing,
     /// The two passwords differ.
     PasswordMismatch,
 }
@@ -62,17 +66,30 @@ pub fn check(
     let mut refusals = Vec::new();
     let name = FullName::parse(form.name).map_err(|why| refusals.push(RegistrationRefusal::Name(why))).ok();
     let email = check_email(form.email).map_err(|why| refusals.push(why)).ok();
-    if let Err(why) = policy.check(form.password, &[form.name, form.email]) {
-        refusals.push(RegistrationRefusal::Password(why));
-    } else if form.password != form.password_confirm {
-        refusals.push(RegistrationRefusal::PasswordMismatch);
-    }
+    refusals.extend(check_passwords(form, policy));
     match (name, email) {
         (Some(name), Some(email)) if refusals.is_empty() => {
             Ok(Registration { name, email, password: Secret::new(form.password.to_owned()) })
         }
         _ => Err(refusals),
     }
+}
+
+/// Both fields at once: whoever mends the first is not sent back for the second.
+fn check_passwords(
+    form: &RegistrationForm<'_>,
+    policy: &PasswordPolicy,
+) -> impl Iterator<Item = RegistrationRefusal> {
+    let first = match policy.check(form.password, &[form.name, form.email]) {
+        _ if form.password.is_empty() => Some(RegistrationRefusal::PasswordMissing),
+        checked => checked.err().map(RegistrationRefusal::Password),
+    };
+    let second = match form.password_confirm {
+        "" => Some(RegistrationRefusal::ConfirmMissing),
+        _ if form.password.is_empty() => None,
+        confirm => (form.password != confirm).then_some(RegistrationRefusal::PasswordMismatch),
+    };
+    first.into_iter().chain(second)
 }
 
 fn check_email(text: &str) -> Result<Email, RegistrationRefusal> {
@@ -82,9 +99,10 @@ fn check_email(text: &str) -> Result<Email, RegistrationRefusal> {
     Email::parse(text).map_err(|_| RegistrationRefusal::EmailInvalid)
 }
 
-/// Seconds until the mail may be asked for again, for the timer on the page.
+/// Seconds until the mail may be asked for again.
 pub fn resend_wait(last_sent: Timestamp, now: Timestamp) -> u64 {
-    RESEND_WAIT.saturating_sub(now.since(last_sent)).as_secs()
+    let left = RESEND_WAIT.saturating_sub(now.since(last_sent));
+    u64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -112,8 +130,24 @@ mod tests {
                 RegistrationRefusal::Name(BadName::Missing),
                 RegistrationRefusal::EmailInvalid,
                 RegistrationRefusal::Password(WeakPassword::TooShort { min: 15 }),
+                RegistrationRefusal::PasswordMismatch,
             ]
         );
+    }
+
+    #[test]
+    fn an_empty_password_field_is_called_empty() {
+        use RegistrationRefusal::{ConfirmMissing, PasswordMissing};
+        let good = "tinker brass umbrella";
+        for (password, confirm, expected) in [
+            ("", "", vec![PasswordMissing, ConfirmMissing]),
+            ("", good, vec![PasswordMissing]),
+            (good, "", vec![ConfirmMissing]),
+        ] {
+            let refusals =
+                check(&form("Ada", "a@example.org", password, confirm), &PasswordPolicy::default());
+            assert_eq!(refusals.err(), Some(expected), "{password:?} {confirm:?}");
+        }
     }
 
     #[test]

@@ -82,12 +82,16 @@ pub struct AuthorizationRequest {
 /// Why a request is answered with our own page: nobody may be redirected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageReason {
-    /// `client_id` is missing, repeated, malformed, unknown or disabled: one answer for all.
+    /// `client_id` is missing.
+    MissingClient,
+    /// `client_id` is malformed, unknown or disabled: one answer for all.
     UnknownClient,
     /// `redirect_uri` is missing.
     MissingRedirectUri,
-    /// `redirect_uri` is repeated or not registered.
+    /// `redirect_uri` is not registered.
     ForeignRedirectUri,
+    /// `client_id` or `redirect_uri` is there more than once.
+    Repeated,
 }
 
 /// A request that failed a rule.
@@ -149,13 +153,17 @@ pub fn client_id(params: &Params) -> Option<ClientId> {
 }
 
 fn known_client<'a>(params: &Params, client: Option<&'a Client>) -> Result<&'a Client, PageReason> {
+    if params.is_repeated("client_id") {
+        return Err(PageReason::Repeated);
+    }
+    params.get("client_id").ok_or(PageReason::MissingClient)?;
     let id = client_id(params);
     client.filter(|client| client.enabled && Some(&client.id) == id.as_ref()).ok_or(PageReason::UnknownClient)
 }
 
 fn redirect_target(params: &Params, client: &Client) -> Result<RedirectTarget, PageReason> {
     if params.is_repeated("redirect_uri") {
-        return Err(PageReason::ForeignRedirectUri);
+        return Err(PageReason::Repeated);
     }
     let requested = params.get("redirect_uri").ok_or(PageReason::MissingRedirectUri)?;
     let uri = client.redirect_match.find(&client.redirect_uris, requested);

@@ -105,13 +105,20 @@ fn az_06_an_unknown_or_disabled_client_gets_the_same_page() {
     for (params, client) in [
         (params(&[]), None),
         (params(&[]), Some(disabled)),
-        (params(&[("client_id", None)]), Some(client())),
         (params(&[("client_id", Some("a b"))]), Some(client())),
         (params(&[("client_id", Some("other"))]), Some(client())),
-        (twice("client_id"), Some(client())),
     ] {
         let page = AuthorizeRefusal::Page(PageReason::UnknownClient);
         assert_eq!(check(&params, client.as_ref(), &Hints), Err(page));
+    }
+    for (params, reason) in [
+        (params(&[("client_id", None)]), PageReason::MissingClient),
+        (params(&[("client_id", Some(""))]), PageReason::MissingClient),
+        (twice("client_id"), PageReason::Repeated),
+    ] {
+        let page = Err(AuthorizeRefusal::Page(reason));
+        assert_eq!(check(&params, Some(&client()), &Hints), page);
+        assert_eq!(check(&params, None, &Hints), page, "whether the client is known or not");
     }
 }
 
@@ -127,7 +134,7 @@ fn az_01_az_04_a_redirect_uri_that_is_not_registered_gets_a_page() {
             PageReason::ForeignRedirectUri,
         ),
         (params(&[]), none, PageReason::ForeignRedirectUri),
-        (twice("redirect_uri"), self::client(), PageReason::ForeignRedirectUri),
+        (twice("redirect_uri"), self::client(), PageReason::Repeated),
     ] {
         assert_eq!(outcome(&params, &client), Err(AuthorizeRefusal::Page(reason)));
     }

@@ -160,6 +160,7 @@ impl<'a> UserInfo<'a> {
     /// The person's own values behind one scope, for the consent page.
     pub fn preview(user: &User, scope: &str) -> Vec<String> {
         match scope {
+            "openid" => vec![user.id.to_string()],
             "profile" => vec![user.name.to_string()],
             "email" => vec![user.email.to_string()],
             _ => Vec::new(),

@@ -103,6 +103,21 @@ pub fn check<'a>(credentials: &Credentials, client: Option<&'a Client>) -> Resul
     }
 }
 
+/// Why [`check`] refused, for the log alone: the client gets one answer for all.
+pub fn failure(credentials: &Credentials, client: Option<&Client>) -> &'static str {
+    let Some(client) = client else { return "unknown client" };
+    let registered = match &credentials.secret {
+        Presented::Nothing => client.auth_method == AuthMethod::None,
+        Presented::Basic(_) => matches!(client.auth_method, AuthMethod::Basic | AuthMethod::BasicOrPost),
+        Presented::Post(_) => matches!(client.auth_method, AuthMethod::Post | AuthMethod::BasicOrPost),
+    };
+    match (client.enabled, registered) {
+        (false, _) => "this client is disabled",
+        (true, false) => "its authentication method is not the registered one",
+        (true, true) => "wrong secret",
+    }
+}
+
 fn secret_matches(presented: &Secret, registered: Option<&Digest>) -> bool {
     let nobodys = Digest::of("");
     let right = registered.unwrap_or(&nobodys).matches(presented.expose());
@@ -181,6 +196,20 @@ mod tests {
         ] {
             assert_eq!(outcome(header, &body, AuthMethod::BasicOrPost), Err(code), "{header:?} {body:?}");
         }
+    }
+
+    #[test]
+    fn the_log_is_told_which_of_the_reasons_it_was() {
+        let body = |pairs: &[(&str, &str)]| read(None, &params(pairs)).unwrap();
+        let wrong = body(&[("client_id", "app"), ("client_secret", "wrong")]);
+        let post = registered(AuthMethod::Post);
+        let disabled = Client { enabled: false, ..post.clone() };
+        assert_eq!(failure(&wrong, None), "unknown client");
+        assert_eq!(failure(&wrong, Some(&disabled)), "this client is disabled");
+        assert_eq!(failure(&wrong, Some(&post)), "wrong secret");
+        let other = "its authentication method is not the registered one";
+        assert_eq!(failure(&wrong, Some(&registered(AuthMethod::Basic))), other);
+        assert_eq!(failure(&body(&[("client_id", "app")]), Some(&post)), other);
     }
 
     #[test]

@@ -41,6 +41,12 @@ login-to = to continue to { $app }
 login-confirm-identity = Please confirm it’s you
 login-as = Signed in as
 login-submit = Sign in
+# $minutes is how long a session may be unused.
+login-session-ended =
+    { $minutes ->
+        [one] You are signed out. That happens after one minute without activity.
+       *[other] You are signed out. That happens after { $minutes } minutes without activity.
+    }
 login-no-account = New here?
 login-resend = Send the mail again
 login-wrong = That e-mail or password is not right. Check both and try again.
@@ -52,11 +58,6 @@ login-throttled =
     }
 login-unactivated = This account is not active yet. Open the link in the activation mail, or have it sent again.
 login-deactivated = This account is switched off. Ask the people who run { $brand } to switch it on.
-login-locked =
-    { $minutes ->
-        [one] This account is locked after too many tries. Sign in again in one minute.
-       *[other] This account is locked after too many tries. Sign in again in { $minutes } minutes.
-    }
 
 ## Registration
 
@@ -97,7 +98,6 @@ password-reason-repeated-pattern = Repeats like “abcabc” are easy to guess.
 password-reason-sequence = Sequences like “abcd” are easy to guess.
 password-reason-word-by-itself = One word by itself is easy to guess.
 password-reason-contains-your-data = This contains your name or address.
-password-reason-leaked = This appears in lists of leaked passwords.
 password-reason-generic = This one is easy to guess.
 
 ## Check your mail
@@ -122,7 +122,6 @@ check-mail-wait = You can ask for another mail in { $time }.
 check-mail-ready = You can ask for another mail now.
 code-missing = Enter the code from the mail.
 code-wrong = That code is not right. Check it against the newest mail.
-code-expired = That code has expired. Send the mail again and use the new code.
 code-too-many-tries = Too many wrong codes. Send the mail again and use the new code.
 mail-limit =
     { $minutes ->
@@ -156,9 +155,7 @@ link-unknown-text = It may be cut off, or a newer mail has replaced it. Open the
 ## Notices: said on the page that follows a success
 
 signed-in = You are signed in.
-signed-out = You are signed out.
 account-activated = Your account is active. You can sign in now.
-registration-sent = Almost done. A mail is on its way to you.
 mail-sent = The mail is on its way.
 
 ## Consent
@@ -172,8 +169,11 @@ consent-scope-offline-access = Keep this access while you are not using the app
 # For a scope that has no sentence of its own. $scope is its name.
 consent-scope-other = Use the permission “{ $scope }”
 consent-data = See what would be shared
+consent-data-openid = Identifier
+consent-data-profile = Name
+consent-data-email = E-mail address
 consent-account = Signed in as
-consent-remembered = If you allow this, it is remembered. To take it back, ask the people who run { $brand }.
+consent-remembered = If you allow this, it is remembered, and you are not asked for the same again.
 consent-redirect = Either way, you return to
 consent-allow = Allow
 consent-deny = Deny
@@ -183,6 +183,7 @@ consent-deny = Deny
 sign-out-title = Sign out of { $brand }?
 sign-out-text = You are signed in as
 sign-out-submit = Sign out
+sign-out-stay = Stay signed in
 signed-out-title = You are signed out
 signed-out-text = You can close this page now.
 signed-out-again = Sign in again
@@ -208,18 +209,24 @@ error-dev-text = Shown in development mode only.
 error-dev-sent = Sent
 error-dev-registered = Registered
 error-dev-none = nothing
+# Beside the name of the parameter that the refusal is about.
+error-dev-differs = differs
 error-dev-fix = Command that fixes it
 
 ## Error pages: one heading and one text per reason
 
 error-csrf-failed-title = Please try that again
-error-csrf-failed = The page was open too long or came from elsewhere. Go back, reload it and try again.
+error-csrf-failed = You signed in or out elsewhere meanwhile, or the form is not from here. Open the page again.
 error-flow-expired-title = This page was open too long
-error-flow-expired = For your safety it stopped working. Start again from the app you came from.
+error-flow-expired = For your safety it stopped working. Start again.
+error-flow-expired-app-title = This page was open too long
+error-flow-expired-app = For your safety it stopped working. Start again from { $app }.
+error-flow-closed-title = You have already answered
+error-flow-closed = { $app } has had its answer. Go on there, or start again from there.
+error-flow-answered-title = You have already answered
+error-flow-answered = This page has done its work, and nothing is done twice. Go on from the start page.
 error-flow-foreign-title = This page belongs to another browser
 error-flow-foreign = Sign-in continues only in the browser where it began. Go back there, or start again here.
-error-signed-in-elsewhere-title = You are signed in as someone else
-error-signed-in-elsewhere = The account changed in another tab. Start again with this account, or sign out first.
 error-cookies-blocked-title = Cookies are blocked
 error-cookies-blocked = Your browser blocks cookies for { $domain }, and sign-in needs one. Allow it, then try again.
 error-too-many-requests-title = Too many requests
@@ -246,28 +253,24 @@ error-misdirected-title = This address is not ours
 error-misdirected = The request named a host that is not served here. Check the address and try again.
 error-registration-closed-title = Registration is closed
 error-registration-closed = New accounts are made by the people who run { $brand }. Ask them for one.
-error-account-deactivated-title = This account is switched off
-error-account-deactivated = Ask the people who run { $brand } to switch it on, or use another account.
+error-registration-used-title = Already active
+error-registration-used = The address was confirmed with another registration. Sign in with the password you chose there.
+error-registration-expired-title = This registration has expired
+error-registration-expired = Nobody confirmed the address within 24 hours. Create the account again to get a new mail.
 
 # An authorization request that must not be sent back to an app.
 error-client-missing-title = The app did not say who it is
 error-client-missing = Its request carries no client identifier. Tell the people who run the app.
 error-client-unknown-title = This app is not known here
 error-client-unknown = It is not registered with { $brand }. Tell the people who run the app.
-error-client-disabled-title = This app is switched off
-error-client-disabled = { $brand } does not let it sign people in at the moment. Ask whoever runs the app.
 error-redirect-uri-missing-title = The app gave no return address
 error-redirect-uri-missing = Without one you could not get back to it. Tell the people who run the app.
 error-redirect-uri-mismatch-title = The return address does not match
 error-redirect-uri-mismatch = The app asked to return to an unregistered address. You were not sent there. Tell whoever runs it.
 error-parameter-repeated-title = The app’s request is ambiguous
 error-parameter-repeated = It gives one value twice, so it was refused. Tell the people who run the app.
-error-authorization-request-title = The app’s request is not valid
-error-authorization-request = It does not follow the rules for sign-in, so it was refused. Tell whoever runs the app.
 
 # A sign-out request that must not be followed.
-error-logout-hint-title = This sign-out request is not valid
-error-logout-hint = We could not check who sent it, so you are still signed in. You can sign out here.
 error-post-logout-redirect-uri-title = The return address does not match
 error-post-logout-redirect-uri = The app asked to return to an unregistered address after sign-out. You were not sent there.
 

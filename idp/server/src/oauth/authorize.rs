@@ -3,9 +3,10 @@
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::client::Client;
 use idp_core::flow::FlowTarget;
-use idp_core::oauth::authorize::{self, AuthorizeRefusal, PageReason};
+use idp_core::oauth::authorize::{self, AuthorizationRequest, AuthorizeRefusal, PageReason};
 use idp_core::oauth::discovery::path;
 use idp_core::oauth::params::Params;
+use idp_core::redirect_uri::{BadRedirectUri, RedirectUri};
 
 use crate::errors::{Explanation, PageError, Reason, Registered, Sent};
 use crate::flow;
@@ -20,7 +21,10 @@ pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Resp
     };
     let checked = authorize::check(&params, client.as_ref(), &visit.app.keys.load().tokens);
     match checked {
-        Ok(request) => flow::begin(&visit, FlowTarget::Application(Box::new(request))).await,
+        Ok(request) => {
+            note_dropped_scopes(&visit, &params, &request);
+            flow::begin(&visit, FlowTarget::Application(Box::new(request))).await
+        }
         Err(AuthorizeRefusal::Redirect(target, refusal)) => {
             tracing::info!(
                 request_id = visit.info.request_id,
@@ -31,6 +35,18 @@ pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Resp
             Ok(Redirect::to(&target.error(visit.app.config.issuer.as_str(), refusal)).into_response())
         }
         Err(AuthorizeRefusal::Page(reason)) => Err(refused(reason, &params, client.as_ref())),
+    }
+}
+
+/// A scope that is not registered for the application is not granted (RFC 6749 section 3.3); its developer finds
+/// the reason in the log.
+fn note_dropped_scopes(visit: &Visit, params: &Params, request: &AuthorizationRequest) {
+    let asked = params.get("scope").unwrap_or_default().split(' ').filter(|word| !word.is_empty());
+    let dropped: Vec<&str> = asked.filter(|word| !request.scope.has(word)).collect();
+    if !dropped.is_empty() {
+        let (request_id, client_id) = (&visit.info.request_id, &request.client_id);
+        let dropped = shown(&dropped.join(" "));
+        tracing::info!(request_id, %client_id, dropped, "scope not registered for this client, not granted");
     }
 }
 
@@ -47,26 +63,54 @@ pub(crate) fn hand_over(path: &str, pairs: &[(String, String)]) -> Response {
 }
 
 fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> PageError {
-    let (key, why) = match reason {
-        PageReason::UnknownClient => (Reason::CLIENT_UNKNOWN, "no enabled client has this client_id"),
-        PageReason::MissingRedirectUri => (Reason::REDIRECT_URI_MISSING, "redirect_uri is missing"),
+    let repeated = if params.is_repeated("client_id") { "client_id" } else { "redirect_uri" };
+    let (key, differs, why) = match reason {
+        PageReason::MissingClient => (Reason::CLIENT_MISSING, "client_id", "client_id is missing"),
+        // Told in `dev` only: a stranger gets one page for both.
+        PageReason::UnknownClient if client.is_some() => {
+            (Reason::CLIENT_UNKNOWN, "client_id", "this client is disabled")
+        }
+        PageReason::UnknownClient => (Reason::CLIENT_UNKNOWN, "client_id", "no client has this client_id"),
+        PageReason::MissingRedirectUri => {
+            (Reason::REDIRECT_URI_MISSING, "redirect_uri", "redirect_uri is missing")
+        }
         PageReason::ForeignRedirectUri => {
-            (Reason::REDIRECT_URI_MISMATCH, "redirect_uri must equal a registered one, byte by byte")
+            (Reason::REDIRECT_URI_MISMATCH, "redirect_uri", mismatch(params.get("redirect_uri")))
+        }
+        PageReason::Repeated => {
+            (Reason::PARAMETER_REPEATED, repeated, "client_id and redirect_uri must each be sent once")
         }
     };
-    let repeated = params.any_repeated(&["client_id", "redirect_uri"]);
-    let why = if repeated { "client_id and redirect_uri must each be sent once" } else { why };
     let explanation = Explanation {
         reason: why.to_owned(),
         sent: sent(params),
         registered: client.map(registered).unwrap_or_default(),
-        fix: fix(reason, params, client).filter(|_| !repeated),
+        differs: Some(differs),
+        fix: fix(reason, params, client),
     };
     PageError { explanation: Some(Box::new(explanation)), ..PageError::new(key).detail(why) }
 }
 
+/// Why a redirect URI is not taken; some could not even be registered.
+fn mismatch(uri: Option<&str>) -> &'static str {
+    match RedirectUri::parse(uri.unwrap_or_default()) {
+        Ok(_) => "redirect_uri must equal a registered one, byte by byte",
+        Err(BadRedirectUri::PlainHttp) => {
+            "http is for loopback only: 127.0.0.1, [::1] and localhost; elsewhere use https"
+        }
+        Err(_) => {
+            "this redirect_uri could not even be registered: it is not a URI of a web page or an application"
+        }
+    }
+}
+
+/// What is registered comes first, in the same order.
+const FIRST: [&str; 4] = ["client_id", "redirect_uri", "post_logout_redirect_uri", "scope"];
+
 pub(super) fn sent(params: &Params) -> Vec<Sent> {
-    params.iter().take(30).map(|(name, value)| Sent { name: shown(name), value: shown(value) }).collect()
+    let mut pairs: Vec<(&str, &str)> = params.iter().collect();
+    pairs.sort_by_key(|(name, _)| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
+    pairs.into_iter().take(30).map(|(name, value)| Sent { name: shown(name), value: shown(value) }).collect()
 }
 
 fn registered(client: &Client) -> Vec<Registered> {
@@ -80,8 +124,7 @@ fn registered(client: &Client) -> Vec<Registered> {
 
 /// The command that would make this very request right.
 fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<String> {
-    let uri =
-        params.get("redirect_uri").filter(|uri| idp_core::redirect_uri::RedirectUri::parse(uri).is_ok());
+    let uri = params.get("redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok());
     match (reason, client) {
         (PageReason::UnknownClient, Some(client)) if !client.enabled => {
             Some(format!("idp client enable {} --dev", client.id))

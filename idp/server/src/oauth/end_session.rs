@@ -22,8 +22,8 @@ use crate::visit::Visit;
 /// `GET /logout`: signs out at once when an application proves that it asks for this very person, else asks.
 pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Response, PageError> {
     match decide(&visit, &params).await? {
-        Logout::Now(target) => sign_out(&visit, target).await,
-        Logout::Ask(target) => ask(&visit, &params, target),
+        (Logout::Now(target), _) => sign_out(&visit, target).await,
+        (Logout::Ask(target), client) => ask(&visit, &params, target, client),
     }
 }
 
@@ -44,11 +44,12 @@ pub(crate) struct ConfirmForm {
 pub(crate) async fn confirm(visit: Visit, Form(form): Form<ConfirmForm>) -> Result<Response, PageError> {
     let pairs = form::decode(form.request.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST))?;
     match decide(&visit, &Params::new(pairs)).await? {
-        Logout::Now(target) | Logout::Ask(target) => sign_out(&visit, target).await,
+        (Logout::Now(target) | Logout::Ask(target), _) => sign_out(&visit, target).await,
     }
 }
 
-async fn decide(visit: &Visit, params: &Params) -> Result<Logout, PageError> {
+/// What to do, and for which application.
+async fn decide(visit: &Visit, params: &Params) -> Result<(Logout, Option<Client>), PageError> {
     let keys = visit.app.keys.load();
     let request = LogoutRequest::read(params, &keys.tokens).map_err(|why| refused(why, params, None))?;
     let client = match request.client_id().cloned() {
@@ -56,7 +57,9 @@ async fn decide(visit: &Visit, params: &Params) -> Result<Logout, PageError> {
         None => None,
     };
     let session = visit.visitor.signed_in.as_ref().map(|signed_in| &signed_in.session);
-    request.decide(client.as_ref(), session).map_err(|why| refused(why, params, client.as_ref()))
+    let logout = request.decide(client.as_ref(), session);
+    let logout = logout.map_err(|why| refused(why, params, client.as_ref()))?;
+    Ok((logout, client))
 }
 
 fn refused(refusal: LogoutRefusal, params: &Params, client: Option<&Client>) -> PageError {
@@ -74,6 +77,7 @@ fn refused(refusal: LogoutRefusal, params: &Params, client: Option<&Client>) -> 
         reason: why.to_owned(),
         sent: sent(params),
         registered: client.map(registered).unwrap_or_default(),
+        differs: (refusal == LogoutRefusal::ForeignRedirectUri).then_some("post_logout_redirect_uri"),
         fix: client.filter(|client| client.enabled).and_then(|client| fix(params, client)),
     };
     PageError { explanation: Some(Box::new(explanation)), ..PageError::new(reason).detail(why) }
@@ -123,6 +127,8 @@ struct SignOutPage<'a> {
     action: &'static str,
     email: &'a str,
     request: String,
+    /// For whoever came here without wanting to.
+    stay_url: String,
     #[serde(skip)]
     brand_name: &'a str,
 }
@@ -135,7 +141,13 @@ impl Page for SignOutPage<'_> {
     }
 }
 
-fn ask(visit: &Visit, params: &Params, target: Option<LogoutTarget>) -> Result<Response, PageError> {
+fn ask(
+    visit: &Visit,
+    params: &Params,
+    target: Option<LogoutTarget>,
+    client: Option<Client>,
+) -> Result<Response, PageError> {
+    let home = client.and_then(|client| client.home_uri);
     let email = visit.visitor.signed_in.as_ref().map(|signed_in| signed_in.user.email.as_str());
     // Without a way back the request is worth nothing; its hint, forged perhaps, is not carried on.
     let kept = match &target {
@@ -146,6 +158,7 @@ fn ask(visit: &Visit, params: &Params, target: Option<LogoutTarget>) -> Result<R
         action: "/logout/confirm",
         email: email.unwrap_or_default(),
         request: kept,
+        stay_url: home.map_or_else(|| "/account".to_owned(), |home| home.as_str().to_owned()),
         brand_name: &visit.app.config.brand,
     };
     let source = target.map(|target| target.uri().csp_source());

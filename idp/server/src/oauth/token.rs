@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header};
 use axum::{Extension, response::IntoResponse, response::Response};
 use idp_core::client::Client;
 use idp_core::oauth::client_auth;
-use idp_core::oauth::error::Refusal;
+use idp_core::oauth::error::{ErrorCode, Refusal};
 use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes, RefreshToken};
 use idp_core::oauth::scope::Scope;
 use idp_core::oauth::token::{self, Mint, RefreshDecision, TokenRequest, TokenResponse, UNUSABLE};
@@ -35,10 +35,14 @@ pub(crate) async fn post(
     Protocol(params): Protocol,
 ) -> Result<Response, OAuthError> {
     let header = authorization(&headers)?;
-    let credentials = client_auth::read(header, &params)?;
+    let credentials = client_auth::read(header, &params).map_err(unreadable)?;
     let id = credentials.client_id.clone();
     let found = app.store.read(id, |db, id| Box::pin(db.client(id))).await?;
-    let client = client_auth::check(&credentials, found.as_ref())?.clone();
+    let client = client_auth::check(&credentials, found.as_ref()).map_err(|refusal| {
+        let why = client_auth::failure(&credentials, found.as_ref());
+        OAuthError { detail: Some(format!("{}: {why}", credentials.client_id)), ..refusal.into() }
+    })?;
+    let client = client.clone();
     let caller = Caller { client, info, now: app.clock.now() };
     let response = match TokenRequest::read(&params)? {
         TokenRequest::Code { code, redirect_uri, code_verifier } => {
@@ -55,6 +59,13 @@ pub(crate) async fn post(
         }
     };
     Ok(response)
+}
+
+/// Told to the log; the client is told the same of every failed proof.
+fn unreadable(refusal: Refusal) -> OAuthError {
+    let unproven = refusal.code == ErrorCode::InvalidClient;
+    let detail = unproven.then(|| "no client_id, and no readable Basic header".to_owned());
+    OAuthError { detail, ..refusal.into() }
 }
 
 /// The one `Authorization` header there may be.

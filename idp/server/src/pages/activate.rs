@@ -2,10 +2,10 @@
 //! links, too.
 
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use idp_core::ids::{FlowId, MailId, RegistrationId};
+use axum::response::{IntoResponse, Redirect, Response};
+use idp_core::ids::{MailId, RegistrationId};
 use idp_core::single_use::{self, SingleUseDigest};
-use idp_store::{Activation, Actor, AuditEvent, AuditRecord, Mail, MailKind, StoreError, Tx};
+use idp_store::{Activation, Actor, Attempt, AuditEvent, AuditRecord, Mail, MailKind, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::PageError;
@@ -130,11 +130,11 @@ pub(crate) async fn submit(visit: Visit, Form(fields): Form<TokenFields>) -> Res
         .write((digest, record), |tx, (digest, record)| Box::pin(consume(tx, digest, record)))
         .await?;
     match outcome {
-        Consumed::Activation(Activation::Activated(_, flow)) => done(&visit, flow).await,
-        Consumed::Activation(Activation::AlreadyUsed) | Consumed::Used => {
+        Consumed::Activation(id, Activation::Activated(..)) => done(&visit, id).await,
+        Consumed::Activation(_, Activation::AlreadyUsed) | Consumed::Used => {
             problem(&visit, LinkProblem::Used, None)
         }
-        Consumed::Activation(Activation::Unknown) | Consumed::Expired => {
+        Consumed::Activation(_, Activation::Unknown) | Consumed::Expired => {
             problem(&visit, LinkProblem::Expired, Some(&fields.token))
         }
         Consumed::Unknown => problem(&visit, LinkProblem::Unknown, None),
@@ -142,7 +142,7 @@ pub(crate) async fn submit(visit: Visit, Form(fields): Form<TokenFields>) -> Res
 }
 
 enum Consumed {
-    Activation(Activation),
+    Activation(RegistrationId, Activation),
     Used,
     Expired,
     Unknown,
@@ -152,7 +152,7 @@ async fn consume(tx: &mut Tx, digest: &Token, record: &AuditRecord) -> Result<Co
     let now = record.at;
     if let Some(subject) = tx.consume(digest, now).await? {
         let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Consumed::Unknown) };
-        return Ok(Consumed::Activation(activate(tx, id, record).await?));
+        return Ok(Consumed::Activation(id, activate(tx, id, record).await?));
     }
     let Some((subject, _)) = tx.look_at(digest, now).await? else { return Ok(Consumed::Unknown) };
     let ended = match subject.parse::<RegistrationId>() {
@@ -192,10 +192,24 @@ pub(crate) async fn activate(
     Ok(activation)
 }
 
-/// "Your account is active": on with the walk that began before, where it is this browser's and still open.
-pub(crate) async fn done(visit: &Visit, flow: Option<FlowId>) -> Result<Response, PageError> {
+/// After the activation: the registration's own page where it is this browser's, else a sign-in page that says
+/// so. Both are pages of their own, so that a reload activates nothing and loses nothing.
+async fn done(visit: &Visit, id: RegistrationId) -> Result<Response, PageError> {
     visit.app.mailer.wake();
-    let open = match flow {
+    let input = (id, visit.app.clock.now());
+    let found =
+        visit.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now))).await?;
+    match found {
+        Some((attempt, _)) if attempt.browser == visit.visitor.browser() => {
+            Ok(Redirect::to(&check_mail::url(id)).into_response())
+        }
+        _ => Ok(visit.redirect_with(Notice::Activated, "/signin")),
+    }
+}
+
+/// "Your account is active": on with the walk that began before, while it is open.
+pub(crate) async fn activated(visit: &Visit, attempt: &Attempt) -> Result<Response, PageError> {
+    let open = match attempt.flow_id {
         Some(id) => flow::open(visit, &id.to_string()).await.ok(),
         None => None,
     };
@@ -229,10 +243,7 @@ pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Res
         })
         .await?;
     match attempt {
-        Some(Some(attempt)) => {
-            check_mail::send_again(&visit, &attempt).await?;
-            Ok(visit.redirect_with(Notice::MailSent, &format!("/register/{}", attempt.id)))
-        }
+        Some(Some(attempt)) => check_mail::send_again(&visit, &attempt).await,
         Some(None) => problem(&visit, LinkProblem::Used, None),
         None => problem(&visit, LinkProblem::Unknown, None),
     }

@@ -1,13 +1,13 @@
 //! "Check your mail": where a registration waits for its address to be proven, here by the typed code.
 
 use axum::extract::Path;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::account::registration::{ACTIVATION_LIFETIME, resend_wait};
 use idp_core::ids::{FlowId, RegistrationId};
-use idp_core::time::HOUR;
+use idp_core::time::{HOUR, Timestamp};
 use idp_core::typed_code::TypedCode;
-use idp_store::{Activation, Attempt};
+use idp_store::{Attempt, AttemptState, CodeTry, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
@@ -32,33 +32,61 @@ impl Page for CheckMailPage {
     const TITLE: &'static str = "check-mail-title";
 }
 
-/// This browser's own registration, while it waits.
-async fn own_attempt(visit: &Visit, id: &str) -> Result<Attempt, PageError> {
+/// Where a registration waits, and where it tells what became of it.
+pub(crate) fn url(id: RegistrationId) -> String {
+    format!("/register/{id}")
+}
+
+/// This browser's own registration, however it stands. Another browser learns nothing of it.
+async fn own_attempt(visit: &Visit, id: &str) -> Result<(Attempt, AttemptState), PageError> {
     let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
     let id: RegistrationId = id.parse().map_err(|_| gone())?;
-    let now = visit.app.clock.now();
-    let attempt = visit.app.store.read((id, now), |db, (id, now)| Box::pin(db.attempt(*id, *now))).await?;
-    attempt.filter(|attempt| attempt.browser == visit.visitor.browser()).ok_or_else(gone)
+    let input = (id, visit.app.clock.now());
+    let found =
+        visit.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now))).await?;
+    found.filter(|(attempt, _)| attempt.browser == visit.visitor.browser()).ok_or_else(gone)
 }
 
 /// `GET /register/ID`.
 pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, PageError> {
-    let attempt = own_attempt(&visit, &id).await?;
-    page(&visit, &attempt, Vec::new())
+    let (attempt, state) = own_attempt(&visit, &id).await?;
+    match state {
+        AttemptState::Waiting => page(&visit, &attempt, StatusCode::OK, None),
+        AttemptState::Activated => activate::activated(&visit, &attempt).await,
+        AttemptState::Ended => {
+            Err(PageError::new(Reason::REGISTRATION_USED).action("/signin", "action-sign-in"))
+        }
+        AttemptState::Expired => Err(expired(&visit, &attempt)),
+    }
 }
 
-fn page(visit: &Visit, attempt: &Attempt, errors: Vec<FieldError>) -> Result<Response, PageError> {
-    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+/// The way to register again, with the address that was typed.
+fn expired(visit: &Visit, attempt: &Attempt) -> PageError {
+    let page = PageError::new(Reason::REGISTRATION_EXPIRED);
+    if !visit.app.config.registration {
+        return page.action("/signin", "action-sign-in");
+    }
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let query = query.append_pair("email", attempt.email.as_str()).finish();
+    page.action(format!("/register?{query}"), "action-register")
+}
+
+fn page(
+    visit: &Visit,
+    attempt: &Attempt,
+    status: StatusCode,
+    error: Option<FieldError>,
+) -> Result<Response, PageError> {
     let flow = attempt.flow_id.map(|flow: FlowId| format!("?flow={flow}")).unwrap_or_default();
     let page = CheckMailPage {
         email: attempt.email.to_string(),
-        code_action: format!("/register/{}/code", attempt.id),
-        resend_action: format!("/register/{}/resend", attempt.id),
+        code_action: format!("{}/code", url(attempt.id)),
+        resend_action: format!("{}/resend", url(attempt.id)),
         resend_wait: resend_wait(attempt.mailed_at, visit.app.clock.now()),
         change_url: format!("/register{flow}"),
         expires_hours: ACTIVATION_LIFETIME.as_secs() / HOUR.as_secs(),
     };
-    Ok(visit.page_with(&page, errors)?.status(status).into_response())
+    Ok(visit.page_with(&page, error.into_iter().collect())?.status(status).into_response())
 }
 
 #[derive(Deserialize)]
@@ -74,67 +102,111 @@ pub(crate) async fn submit_code(
     Path(id): Path<String>,
     Form(form): Form<CodeForm>,
 ) -> Result<Response, PageError> {
-    let attempt = own_attempt(&visit, &id).await?;
-    if form.code.trim().is_empty() {
-        return page(&visit, &attempt, vec![field_error(&visit, "code", "code-missing")]);
+    let (attempt, state) = own_attempt(&visit, &id).await?;
+    let own_page = || Ok(Redirect::to(&url(attempt.id)).into_response());
+    if state != AttemptState::Waiting {
+        return own_page();
     }
-    let Some(code) = TypedCode::of_typed(&form.code) else {
-        return page(&visit, &attempt, vec![field_error(&visit, "code", "code-wrong")]);
+    let wrong = |key: &str| {
+        let error = field_error(&visit, "code", key);
+        page(&visit, &attempt, StatusCode::UNPROCESSABLE_ENTITY, Some(error))
     };
-    let tag = code.tag(&visit.app.keys.load().mac, &attempt.id.to_string());
-    let input = (attempt.id, tag, visit.app.clock.now(), activate::record(&visit, attempt.id));
-    let activation = visit
+    if form.code.trim().is_empty() {
+        return wrong("code-missing");
+    }
+    let Some(code) = TypedCode::of_typed(&form.code) else { return wrong("code-wrong") };
+    match try_code(&visit, attempt.id, &code).await? {
+        CodeTry::Right => {
+            visit.app.mailer.wake();
+            own_page()
+        }
+        CodeTry::Wrong => wrong("code-wrong"),
+        CodeTry::NoneLeft => wrong("code-too-many-tries"),
+    }
+}
+
+/// Tries a code and, where it is right, activates, in one write. The registration's page tells what came of it.
+async fn try_code(visit: &Visit, id: RegistrationId, code: &TypedCode) -> Result<CodeTry, PageError> {
+    let tag = code.tag(&visit.app.keys.load().mac, &id.to_string());
+    let tried = visit
         .app
         .store
-        .write(input, |tx, (id, tag, now, record)| {
+        .write((id, tag, activate::record(visit, id)), |tx, (id, tag, record)| {
             Box::pin(async move {
-                match tx.try_attempt_code(*id, tag, *now).await? {
-                    true => activate::activate(tx, *id, record).await.map(Some),
-                    false => Ok(None),
+                let tried = tx.try_attempt_code(*id, tag, record.at).await?;
+                if tried == CodeTry::Right {
+                    activate::activate(tx, *id, record).await?;
                 }
+                Ok(tried)
             })
         })
         .await?;
-    match activation {
-        Some(Activation::Activated(_, flow)) => activate::done(&visit, flow).await,
-        Some(Activation::AlreadyUsed | Activation::Unknown) => Err(PageError::new(Reason::FLOW_EXPIRED)),
-        None => page(&visit, &attempt, vec![field_error(&visit, "code", "code-wrong")]),
-    }
+    Ok(tried)
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ResendForm {}
 
-/// `POST /register/ID/resend`: asks for the mail again; the answer is the same whether one is sent or not.
+/// `POST /register/ID/resend`: asks for the mail again.
 pub(crate) async fn resend(
     visit: Visit,
     Path(id): Path<String>,
     Form(ResendForm {}): Form<ResendForm>,
 ) -> Result<Response, PageError> {
-    let attempt = own_attempt(&visit, &id).await?;
-    send_again(&visit, &attempt).await?;
-    Ok(visit.redirect_with(Notice::MailSent, &format!("/register/{}", attempt.id)))
+    match own_attempt(&visit, &id).await? {
+        (attempt, AttemptState::Waiting) => send_again(&visit, &attempt).await,
+        (attempt, _) => Ok(Redirect::to(&url(attempt.id)).into_response()),
+    }
 }
 
-/// Enqueues the attempt's mail once more: for a known address, the owner's.
-pub(crate) async fn send_again(visit: &Visit, attempt: &Attempt) -> Result<(), PageError> {
+/// Sends the mail again and says so, or says why not. That depends on what this registration asked for itself,
+/// so it is the same for every address; whether the address had enough mails is told to nobody.
+pub(crate) async fn send_again(visit: &Visit, attempt: &Attempt) -> Result<Response, PageError> {
     let now = visit.app.clock.now();
-    visit
-        .app
-        .store
-        .write((attempt.clone(), now), |tx, (attempt, now)| {
-            Box::pin(async move {
-                let owner = match attempt.password {
-                    Some(_) => None,
-                    None => tx.credentials(&attempt.email).await?.map(|credentials| credentials.user),
-                };
-                tx.attempt_mailed(attempt.id, *now).await?;
-                let registrant = Registrant { id: attempt.id, email: &attempt.email, name: &attempt.name };
-                mail_limit::enqueue(tx, registrant, owner.as_ref(), *now).await
-            })
-        })
-        .await?;
-    visit.app.mailer.wake();
-    Ok(())
+    let input = (attempt.clone(), now);
+    let asked = visit.app.store.write(input, |tx, (attempt, now)| Box::pin(ask(tx, attempt, *now))).await?;
+    let words = &visit.app.renderer.words;
+    let (text, seconds) = match asked {
+        Asked::Sent => {
+            visit.app.mailer.wake();
+            return Ok(visit.redirect_with(Notice::MailSent, &url(attempt.id)));
+        }
+        Asked::TooSoon => {
+            let seconds = resend_wait(attempt.mailed_at, now).max(1);
+            (words.text("mail-wait", &[("seconds", seconds.into())]), seconds)
+        }
+        Asked::TooOften { until } => {
+            let minutes = now.minutes_until(until);
+            (words.text("mail-limit", &[("minutes", minutes.into())]), minutes * 60)
+        }
+    };
+    let error = FieldError { field: None, text };
+    let mut response = page(visit, attempt, StatusCode::TOO_MANY_REQUESTS, Some(error))?;
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    Ok(response)
+}
+
+/// What came of asking for a mail.
+enum Asked {
+    Sent,
+    TooSoon,
+    TooOften { until: Timestamp },
+}
+
+async fn ask(tx: &mut Tx, attempt: &Attempt, now: Timestamp) -> Result<Asked, StoreError> {
+    if let Some(until) = mail_limit::closed_until(tx, attempt.id, now).await? {
+        return Ok(Asked::TooOften { until });
+    }
+    if !tx.attempt_mailed(attempt.id, now).await? {
+        return Ok(Asked::TooSoon);
+    }
+    let owner = match attempt.password {
+        Some(_) => None,
+        None => tx.credentials(&attempt.email).await?.map(|credentials| credentials.user),
+    };
+    tx.forget_attempt_code(attempt.id).await?;
+    let registrant = Registrant { id: attempt.id, email: &attempt.email, name: &attempt.name };
+    mail_limit::enqueue(tx, registrant, owner.as_ref(), now).await?;
+    Ok(Asked::Sent)
 }

@@ -28,6 +28,8 @@ struct ConsentPage {
 struct ScopeView {
     name: String,
     text: String,
+    /// What its values are called.
+    label: String,
     values: Vec<String>,
 }
 
@@ -56,7 +58,8 @@ fn scope_view(visit: &Visit, user: &User, scope: &str) -> ScopeView {
     let key = format!("consent-scope-{}", scope.replace('_', "-"));
     let text = words.try_text(&key, &[]);
     let text = text.unwrap_or_else(|| words.text("consent-scope-other", &[("scope", scope.into())]));
-    ScopeView { name: scope.to_owned(), text, values: UserInfo::preview(user, scope) }
+    let label = words.try_text(&format!("consent-data-{scope}"), &[]).unwrap_or_default();
+    ScopeView { name: scope.to_owned(), text, label, values: UserInfo::preview(user, scope) }
 }
 
 fn asked<'a>(visit: &'a Visit, flow: &'a Flow) -> Result<(&'a AuthorizationRequest, &'a User), PageError> {

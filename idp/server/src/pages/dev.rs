@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::Path;
+use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +53,7 @@ struct MessagePage {
     subject: String,
     at: String,
     text: String,
-    html_url: Option<String>,
+    html_url: String,
     link: Option<String>,
 }
 
@@ -63,24 +64,41 @@ impl Page for MessagePage {
 
 /// `GET /dev/mail/ID`.
 pub(crate) async fn message(visit: Visit, Path(id): Path<String>) -> Result<Response, PageError> {
-    let sent = visit.app.mailer.sent();
-    let mail = sent.iter().find(|mail| mail.id == id).ok_or_else(|| PageError::new(Reason::NOT_FOUND))?;
+    let mail = sent(&visit, &id)?;
     let page = MessagePage {
         to: mail.to.clone(),
         from: visit.app.config.mail.from.to_string(),
         subject: mail.subject.clone(),
         at: words::moment(mail.at),
         text: mail.text.clone(),
-        html_url: None,
+        html_url: format!("/dev/mail/{}/html", mail.id),
         link: mail.link(),
     };
     Ok(visit.page(&page)?.into_response())
+}
+
+fn sent(visit: &Visit, id: &str) -> Result<SentMail, PageError> {
+    let mail = visit.app.mailer.sent().into_iter().find(|mail| mail.id == id);
+    mail.ok_or_else(|| PageError::new(Reason::NOT_FOUND))
+}
+
+/// Mails carry their style in each element. This answer alone may do so; it may do nothing else.
+const CAGE: &str = "default-src 'none'; style-src 'unsafe-inline'; object-src 'none'; base-uri 'none'; \
+    frame-ancestors 'none'; form-action 'none'; sandbox";
+
+/// `GET /dev/mail/ID/html`: the mail as a mail program shows it.
+pub(crate) async fn html(visit: Visit, Path(id): Path<String>) -> Result<Response, PageError> {
+    let mail = sent(&visit, &id)?;
+    let headers =
+        [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, CAGE)];
+    Ok((headers, mail.html).into_response())
 }
 
 #[derive(Serialize)]
 struct ClockPage {
     now: String,
     offset: String,
+    moved: bool,
     action: &'static str,
 }
 
@@ -94,7 +112,12 @@ pub(crate) async fn clock(visit: Visit) -> Result<Response, PageError> {
     let clock = &visit.app.clock;
     let minutes = clock.offset().as_secs() / 60;
     let offset = format!("{} d {} h {} min", minutes / 1440, minutes / 60 % 24, minutes % 60);
-    let page = ClockPage { now: words::moment(clock.now()), offset, action: "/dev/clock" };
+    let page = ClockPage {
+        now: words::moment(clock.now()),
+        offset,
+        moved: !clock.offset().is_zero(),
+        action: "/dev/clock",
+    };
     Ok(visit.page(&page)?.into_response())
 }
 

@@ -1,12 +1,13 @@
 //! `/flow/ID`: whatever the walk needs next.
 
 use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
-use idp_core::flow::{SignInReason, Step};
+use axum::response::{IntoResponse, Redirect, Response};
+use idp_core::flow::{FlowTarget, Step};
+use idp_store::EndedFlow;
 use serde::Deserialize;
 
 use crate::errors::PageError;
-use crate::flow::{self, Leaving};
+use crate::flow::{self, Found, Leaving};
 use crate::form::Query;
 use crate::pages::{consent, login};
 use crate::visit::Visit;
@@ -24,15 +25,18 @@ pub(crate) async fn show(
     Path(id): Path<String>,
     Query(query): Query<FlowQuery>,
 ) -> Result<Response, PageError> {
-    let flow = flow::open(&visit, &id).await?;
+    let flow = match flow::find(&visit, &id).await? {
+        Found::Open(flow) => flow,
+        // Back, after signing in here: on to where that led.
+        Found::Over(EndedFlow { flow, answered: true }) if flow.target == FlowTarget::Account => {
+            return Ok(Redirect::to("/").into_response());
+        }
+        Found::Over(EndedFlow { flow, answered }) => return Err(flow::ended(&visit, &flow, answered).await),
+    };
     let known = flow::load(&visit, &flow.target).await?;
     match flow::decide(&visit, &flow, &known, None) {
-        Step::SignIn(reason) => {
-            // Somebody is signed in already and is asked once more: the page says so and keeps the address.
-            let again =
-                matches!(reason, SignInReason::Asked | SignInReason::TooOld) && query.switch.is_none();
-            let known_address = visit.visitor.signed_in.as_ref().filter(|_| again);
-            let email = known_address.map(|signed_in| signed_in.user.email.to_string());
+        Step::SignIn(_) => {
+            let email = login::asked_again(&visit, &flow, &known).filter(|_| query.switch.is_none());
             let filled = login::Filled { confirm: email.is_some(), email, ..login::Filled::default() };
             Ok(login::page(&visit, &flow, &known, filled)?.into_response())
         }

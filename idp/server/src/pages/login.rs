@@ -4,7 +4,7 @@
 use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use idp_core::flow::FlowTarget;
+use idp_core::flow::{FlowTarget, SignInReason, Step};
 use idp_core::secret::Secret;
 use idp_core::user::Email;
 use idp_store::Flow;
@@ -27,6 +27,8 @@ struct LoginPage {
     confirm_identity: bool,
     switch_url: Option<String>,
     register_url: Option<String>,
+    /// Minutes without activity that end a session, where one ended by itself.
+    ended: Option<u64>,
     unactivated: Option<Unactivated>,
 }
 
@@ -67,6 +69,8 @@ pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known, filled: Filled) ->
     };
     let hint = hint.map(|hint| idp_core::text::DisplayText::new(hint, 254).to_string());
     let open = visit.app.config.registration;
+    let idle = visit.app.config.session.idle.as_secs() / 60;
+    let ended = visit.visitor.session_ended() && filled.errors.is_empty();
     let page = LoginPage {
         action: format!("{}/login", flow::url(flow.id)),
         email: filled.email.or(hint).unwrap_or_default(),
@@ -74,9 +78,19 @@ pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known, filled: Filled) ->
         confirm_identity: filled.confirm,
         switch_url: filled.confirm.then(|| format!("{}?switch=1", flow::url(flow.id))),
         register_url: open.then(|| format!("/register?flow={}", flow.id)),
+        ended: ended.then_some(idle),
         unactivated: filled.resend.map(|action| Unactivated { action }),
     };
     Ok(visit.page_with(&page, filled.errors)?.form_target(uri.map(|uri| uri.csp_source())))
+}
+
+/// Somebody is signed in already and is asked once more: the page says so and keeps the address.
+pub(crate) fn asked_again(visit: &Visit, flow: &Flow, known: &Known) -> Option<String> {
+    let signed_in = visit.visitor.signed_in.as_ref()?;
+    match flow::decide(visit, flow, known, None) {
+        Step::SignIn(SignInReason::Asked | SignInReason::TooOld) => Some(signed_in.user.email.to_string()),
+        _ => None,
+    }
 }
 
 #[derive(Deserialize)]
@@ -145,7 +159,8 @@ async fn incomplete(
     errors: Vec<FieldError>,
 ) -> Result<Response, PageError> {
     let known = flow::load(visit, &flow.target).await?;
-    let filled = Filled { email: Some(email), errors, ..Filled::default() };
+    let confirm = asked_again(visit, flow, &known).is_some_and(|asked| asked == email);
+    let filled = Filled { email: Some(email), confirm, errors, ..Filled::default() };
     Ok(page(visit, flow, &known, filled)?.status(StatusCode::UNPROCESSABLE_ENTITY).into_response())
 }
 
@@ -194,7 +209,8 @@ impl Refused {
 async fn refuse(visit: &Visit, flow: &Flow, email: String, refused: Refused) -> Result<Response, PageError> {
     let known = flow::load(visit, &flow.target).await?;
     let errors = vec![FieldError { field: refused.field, text: refused.text }];
-    let filled = Filled { email: Some(email), confirm: false, resend: refused.resend, errors };
+    let confirm = asked_again(visit, flow, &known).is_some_and(|asked| asked == email);
+    let filled = Filled { email: Some(email), confirm, resend: refused.resend, errors };
     let mut response = page(visit, flow, &known, filled)?.status(refused.status).into_response();
     if let Some(seconds) = refused.retry_after {
         let seconds = axum::http::HeaderValue::from(seconds);

@@ -12,13 +12,21 @@ pub(crate) mod register;
 #[cfg(test)]
 mod tests;
 
+use axum::http::Uri;
+use axum::response::Redirect;
 use idp_core::flow::FlowTarget;
 use serde::Serialize;
 
 use crate::flow::Known;
+use crate::form;
 use crate::render::FieldError;
 use crate::visit::Visit;
 use idp_core::redirect_uri::RedirectUri;
+
+/// The address of a form, opened as a page (a reload after an error, a bookmark): to the page the form stands on.
+pub(crate) async fn of_form(visit: Visit, uri: Uri) -> Redirect {
+    Redirect::to(form::page_of(uri.path(), visit.visitor.signed_in.is_some()))
+}
 
 /// The application a page speaks of.
 #[derive(Serialize)]

@@ -196,7 +196,11 @@ fn tell(visit: &Visit, refusal: &RegistrationRefusal) -> FieldError {
         }
         RegistrationRefusal::EmailMissing => ("email", words.text("email-missing", &[])),
         RegistrationRefusal::EmailInvalid => ("email", words.text("email-invalid", &[])),
+        RegistrationRefusal::PasswordMissing => ("password", words.text("password-missing", &[])),
         RegistrationRefusal::Password(weak) => ("password", weak_password(visit, *weak)),
+        RegistrationRefusal::ConfirmMissing => {
+            ("password_confirm", words.text("password-confirm-missing", &[]))
+        }
         RegistrationRefusal::PasswordMismatch => ("password_confirm", words.text("password-mismatch", &[])),
     };
     FieldError { field: Some(field), text }

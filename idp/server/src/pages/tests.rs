@@ -1,6 +1,7 @@
 //! Every page and mail is rendered once, so that no variable and no word can be missing.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -70,7 +71,12 @@ fn an_unknown_variable_or_word_is_an_error() {
 #[test]
 fn every_refusal_has_its_words() {
     let renderer = Renderer::load().unwrap();
-    let args = [("seconds", 5.into()), ("domain", "id.example".into()), ("brand", "Brand".into())];
+    let args = [
+        ("seconds", 5.into()),
+        ("domain", "id.example".into()),
+        ("brand", "Brand".into()),
+        ("app", "App".into()),
+    ];
     for reason in Reason::ALL {
         for key in [format!("error-{}-title", reason.key), format!("error-{}", reason.key)] {
             assert!(renderer.words.try_text(&key, &args).is_some(), "{key}");
@@ -93,6 +99,15 @@ fn every_refusal_has_its_words() {
         ("password-weak", vec![("reason", "Because.".into())]),
         ("code-missing", vec![]),
         ("code-wrong", vec![]),
+        ("code-too-many-tries", vec![]),
+        ("mail-wait", vec![("seconds", 5.into())]),
+        ("mail-limit", vec![("minutes", 5.into())]),
+        ("password-confirm-missing", vec![]),
+        ("consent-data-openid", vec![]),
+        ("account-activated", vec![]),
+        ("action-back-to-app", vec![("app", "App".into())]),
+        ("action-register", vec![]),
+        ("action-try-again", vec![]),
         ("mail-sent", vec![]),
         ("signed-in", vec![]),
         ("action-home", vec![]),
@@ -101,6 +116,59 @@ fn every_refusal_has_its_words() {
     ] {
         assert!(renderer.words.try_text(key, &args).is_some(), "{key}");
     }
+}
+
+/// The keys of the catalogue.
+fn keys() -> BTreeSet<String> {
+    let source = include_str!("../../locales/en/main.ftl");
+    let keyed = |line: &str| line.split_once(" =").map(|(key, _)| key.to_owned());
+    source
+        .lines()
+        .filter(|line| line.starts_with(|sign: char| sign.is_ascii_lowercase()))
+        .filter_map(keyed)
+        .collect()
+}
+
+/// The text of every file below a folder of this crate, tests apart.
+fn texts(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(texts(&path));
+        } else if path.file_name().is_some_and(|name| name != "tests.rs" && name != "samples.json") {
+            found.push(std::fs::read_to_string(path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_word_of_the_catalogue_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let texts: Vec<String> =
+        ["src", "templates"].iter().flat_map(|folder| texts(&root.join(folder))).collect();
+    let quoted: BTreeSet<&str> = texts.iter().flat_map(|text| text.split('"')).collect();
+    let reasons: BTreeSet<String> = Reason::ALL
+        .iter()
+        .flat_map(|it| [format!("error-{}", it.key), format!("error-{}-title", it.key)])
+        .collect();
+    let scopes = idp_core::oauth::scope::KNOWN.map(|scope| scope.replace('_', "-"));
+    let made = |key: &str| match key {
+        _ if key.starts_with("password-reason-") => quoted.contains(&key["password-reason-".len()..]),
+        _ if key.starts_with("consent-scope-") => scopes.iter().any(|scope| key.ends_with(scope)),
+        _ if key.starts_with("consent-data-") => scopes.iter().any(|scope| key.ends_with(scope)),
+        _ => reasons.contains(key),
+    };
+    let keys = keys();
+    let unused: Vec<_> = keys.iter().filter(|key| !quoted.contains(key.as_str()) && !made(key)).collect();
+    assert!(unused.is_empty(), "nobody says: {unused:?}");
+    let asked = texts
+        .iter()
+        .flat_map(|text| text.split("t(key=\"").skip(1))
+        .filter_map(|rest| rest.split('"').next());
+    let missing: Vec<_> = asked.filter(|key| !keys.contains(*key)).collect();
+    assert!(missing.is_empty(), "no words for: {missing:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use idp_core::oauth::authorize::{self, AuthorizationRequest};
 use idp_core::oauth::keys::{Hint, HintVerifier};
 use idp_core::oauth::params::Params;
 use idp_core::time::{HOUR, SECOND, Timestamp};
-use idp_store::Flow;
+use idp_store::{EndedFlow, Flow};
 
 use crate::given::{NOW, after, new_client, new_digest};
 use crate::harness::Db;
@@ -16,6 +16,7 @@ contract! {
     a_walk_for_an_application_keeps_the_whole_request,
     a_walk_ends_with_its_time,
     a_walk_is_closed_once,
+    a_walk_that_is_over_tells_how_it_ended,
 }
 
 async fn a_walk_to_the_persons_own_pages_reads_back(db: Db) {
@@ -46,6 +47,23 @@ async fn a_walk_is_closed_once(db: Db) {
     assert!(!tell!(db, |tx, nobody| tx.close_flow(*nobody, NOW)));
     assert!(open(&db, id, NOW).await.is_none());
     assert!(open(&db, other, NOW).await.is_some());
+}
+
+async fn a_walk_that_is_over_tells_how_it_ended(db: Db) {
+    let target = FlowTarget::Application(Box::new(request()));
+    let id = a_walk(&db, target.clone()).await.id;
+    assert!(ended(&db, id, after(HOUR - SECOND)).await.is_none(), "it is open");
+    let expired = ended(&db, id, after(HOUR)).await.unwrap();
+    assert_eq!((expired.answered, expired.flow.target), (false, target));
+    assert!(tell!(db, |tx, id| tx.close_flow(*id, NOW)));
+    for now in [NOW, after(HOUR)] {
+        assert!(ended(&db, id, now).await.unwrap().answered);
+    }
+    assert!(ended(&db, FlowId::new(NOW), NOW).await.is_none(), "one that was never begun");
+}
+
+async fn ended(db: &Db, id: FlowId, now: Timestamp) -> Option<EndedFlow> {
+    ask!(db, |r, id, now| r.ended_flow(*id, *now))
 }
 
 async fn a_walk(db: &Db, target: FlowTarget) -> Flow {

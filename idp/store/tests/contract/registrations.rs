@@ -1,8 +1,9 @@
 //! Attempts to register, and their typed codes.
 
+use idp_core::account::password::PasswordHash;
 use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::time::{DAY, HOUR, SECOND, Timestamp};
-use idp_store::NewAttempt;
+use idp_store::{AttemptState, CodeTry, NewAttempt};
 
 use crate::given::{NOW, a_hash, after, an_attempt, email, new_attempt, new_digest};
 use crate::harness::Db;
@@ -12,6 +13,7 @@ contract! {
     rg_10_an_attempt_lives_for_a_day,
     the_newest_attempt_that_can_become_an_account_is_found_by_address,
     rg_01_an_attempt_for_a_known_address_becomes_nothing,
+    rg_01_what_became_of_an_attempt_is_known_of_itself_only,
     a_mail_asked_for_again_gives_the_attempt_a_full_day,
     a_typed_code_opens_its_own_attempt_only,
     a_typed_code_has_five_tries_and_a_new_mail_gives_new_ones,
@@ -65,13 +67,35 @@ async fn rg_01_an_attempt_for_a_known_address_becomes_nothing(db: Db) {
     assert!(is_live(&db, told.id, NOW).await, "its browser sees the same page as any other");
     assert_eq!(newest(&db, "ada@example.org", NOW).await, None);
     set_code(&db, told.id, "tag").await;
-    assert!(!try_code(&db, told.id, "tag", NOW).await);
+    for _ in 0..4 {
+        assert_eq!(outcome(&db, told.id, "tag", NOW).await, CodeTry::Wrong);
+    }
+    assert_eq!(outcome(&db, told.id, "tag", NOW).await, CodeTry::NoneLeft, "counted like any other");
+}
+
+async fn rg_01_what_became_of_an_attempt_is_known_of_itself_only(db: Db) {
+    let (mine, other) = (new_attempt("ada@example.org"), new_attempt("ada@example.org"));
+    let other = NewAttempt { password: Some(another_hash()), ..other };
+    tell!(db, |tx, mine| tx.insert_attempt(mine, NOW));
+    tell!(db, |tx, other| tx.insert_attempt(other, NOW));
+    let (mine, other) = (mine.id, other.id);
+    assert_eq!(state(&db, mine, NOW).await, Some(AttemptState::Waiting));
+    assert_eq!(state(&db, mine, after(DAY)).await, Some(AttemptState::Expired));
+    assert_eq!(state(&db, RegistrationId::new(NOW), NOW).await, None);
+    tell!(db, |tx, mine| tx.activate(*mine, NOW));
+    for later in [NOW, after(DAY)] {
+        assert_eq!(state(&db, mine, later).await, Some(AttemptState::Activated));
+        assert_eq!(state(&db, other, later).await, Some(AttemptState::Ended));
+    }
 }
 
 async fn a_mail_asked_for_again_gives_the_attempt_a_full_day(db: Db) {
     let attempt = an_attempt(&db, "ada@example.org", NOW).await;
     let (id, again) = (attempt.id, after(HOUR));
-    tell!(db, |tx, id, again| tx.attempt_mailed(*id, *again));
+    let early = after(SECOND * 59);
+    assert!(!tell!(db, |tx, id, early| tx.attempt_mailed(*id, *early)), "within the minute");
+    assert!(tell!(db, |tx, id, again| tx.attempt_mailed(*id, *again)));
+    assert!(!tell!(db, |tx, id, again| tx.attempt_mailed(*id, *again)), "twice at once");
     let read = ask!(db, |r, id, again| r.attempt(*id, *again)).unwrap();
     assert_eq!(read.mailed_at, again);
     assert!(is_live(&db, id, again.plus(DAY - SECOND)).await);
@@ -94,12 +118,17 @@ async fn a_typed_code_opens_its_own_attempt_only(db: Db) {
 async fn a_typed_code_has_five_tries_and_a_new_mail_gives_new_ones(db: Db) {
     let id = an_attempt(&db, "ada@example.org", NOW).await.id;
     set_code(&db, id, "right").await;
-    for _ in 0..5 {
-        assert!(!try_code(&db, id, "wrong", NOW).await);
+    for _ in 0..4 {
+        assert_eq!(outcome(&db, id, "wrong", NOW).await, CodeTry::Wrong);
     }
-    assert!(!try_code(&db, id, "right", NOW).await, "the sixth try counts for nothing");
+    assert_eq!(outcome(&db, id, "wrong", NOW).await, CodeTry::NoneLeft, "the fifth is the last");
+    assert_eq!(outcome(&db, id, "right", NOW).await, CodeTry::NoneLeft, "the sixth counts for nothing");
+    set_code(&db, id, "right").await;
+    assert_eq!(outcome(&db, id, "right", NOW).await, CodeTry::NoneLeft, "a mail that goes out once more");
+    tell!(db, |tx, id| tx.forget_attempt_code(*id));
+    assert_eq!(outcome(&db, id, "right", NOW).await, CodeTry::Wrong, "before the new mail leaves");
     set_code(&db, id, "new").await;
-    assert!(try_code(&db, id, "new", NOW).await);
+    assert_eq!(outcome(&db, id, "new", NOW).await, CodeTry::Right);
 }
 
 async fn fifty_parallel_tries_of_a_typed_code_are_five(db: Db) {
@@ -182,5 +211,18 @@ async fn set_code(db: &Db, id: RegistrationId, tag: &'static str) {
 }
 
 async fn try_code(store: &idp_store::Store, id: RegistrationId, tag: &'static str, now: Timestamp) -> bool {
+    outcome(store, id, tag, now).await == CodeTry::Right
+}
+
+async fn outcome(store: &idp_store::Store, id: RegistrationId, tag: &'static str, now: Timestamp) -> CodeTry {
     tell!(store, |tx, id, tag, now| tx.try_attempt_code(*id, tag, *now))
+}
+
+async fn state(db: &Db, id: RegistrationId, now: Timestamp) -> Option<AttemptState> {
+    ask!(db, |r, id, now| r.attempt_and_state(*id, *now)).map(|(_, state)| state)
+}
+
+/// The hash of somebody else's password.
+fn another_hash() -> PasswordHash {
+    PasswordHash::parse(&a_hash().as_str().replace("AAAA", "BBBB")).unwrap()
 }
