@@ -7,7 +7,7 @@ use idp_core::account::throttle::{ACCOUNT, Throttle};
 use idp_core::ids::UserId;
 use idp_core::time::Timestamp;
 use idp_core::user::{Email, User, UserState};
-use idp_store::{Counted, Reader, StoreError};
+use idp_store::{Reader, StoreError};
 use serde_json::{Value, json};
 
 use crate::args::Common;
@@ -207,14 +207,15 @@ async fn show(operator: &Operator, who: Who) -> Result<(), Failure> {
         Box::pin(async move {
             let Some(user) = find(reader, who).await? else { return Ok(None) };
             let roles = reader.roles_of(user.id).await?;
-            let throttle = reader.throttle(&counted(&user)).await?;
-            Ok(Some((user, roles, throttle)))
+            let throttles = reader.throttles_of(user.id).await?;
+            Ok(Some((user, roles, throttles)))
         })
     });
-    let (user, roles, throttle) = read.await?.ok_or(missing)?;
-    let lock = Lock::of(throttle.as_ref(), operator.now);
+    let (user, roles, throttles) = read.await?.ok_or(missing)?;
+    let lock = throttles.iter().map(|throttle| Lock::of(throttle, operator.now)).max().unwrap_or(Lock::Open);
+    let wrong_passwords = throttles.iter().map(|throttle| throttle.in_a_row).max().unwrap_or(0);
     let mut json = described(&user, &roles);
-    json["wrong_passwords"] = json!(throttle.map_or(0, |throttle| throttle.in_a_row));
+    json["wrong_passwords"] = json!(wrong_passwords);
     json["locked_until"] = json!(lock.until());
     json["closed"] = json!(lock == Lock::Closed);
     let text = output::facts(&[
@@ -231,8 +232,8 @@ async fn show(operator: &Operator, who: Who) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether wrong passwords keep an account from signing in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether wrong passwords keep an account from signing in, somewhere at least; the worst is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Lock {
     Open,
     Until(Timestamp),
@@ -240,8 +241,7 @@ enum Lock {
 }
 
 impl Lock {
-    fn of(throttle: Option<&Throttle>, now: Timestamp) -> Self {
-        let Some(throttle) = throttle else { return Self::Open };
+    fn of(throttle: &Throttle, now: Timestamp) -> Self {
         match throttle.locked_until.filter(|until| *until > now) {
             _ if ACCOUNT.in_a_row.is_some_and(|most| throttle.in_a_row >= most) => Self::Closed,
             Some(until) => Self::Until(until),
@@ -269,11 +269,6 @@ pub(crate) async fn find(reader: &mut Reader, who: &Who) -> Result<Option<User>,
         Who::Id(id) => reader.user(*id).await,
         Who::Email(email) => Ok(reader.credentials(email).await?.map(|credentials| credentials.user)),
     }
-}
-
-/// Its count of wrong passwords.
-pub(crate) fn counted(user: &User) -> Counted {
-    Counted::Account { email_key: user.email.key().to_owned(), exists: true }
 }
 
 /// The refusal when there is none.

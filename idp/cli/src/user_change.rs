@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::new_account::{self, EVERYBODY};
 use crate::operator::Operator;
-use crate::user::{Who, counted, find, nobody};
+use crate::user::{Who, find, nobody};
 use crate::{audit, output};
 
 /// What is done to an account.
@@ -66,12 +66,7 @@ async fn apply(tx: &mut Tx, who: &Who, change: &Change, now: Timestamp) -> Resul
             };
             (tx.set_user_state(user.id, *state, now).await?, audit::row(event, user.id, now))
         }
-        Change::Unlock => {
-            let counted = counted(&user);
-            let changed = tx.throttle(&counted).await?.is_some();
-            tx.clear_throttle(&counted).await?;
-            (changed, audit::row(AuditEvent::UserUnlocked, user.id, now))
-        }
+        Change::Unlock => (tx.unlock(&user).await?, audit::row(AuditEvent::UserUnlocked, user.id, now)),
         Change::Role { role, granted } => {
             let known: Vec<String> = tx.roles().await?.into_iter().map(|role| role.name).collect();
             if !known.contains(role) {

@@ -45,8 +45,7 @@ const EXPIRIES: [Expiry; 8] = [
         keep: DAY.saturating_mul(7),
     },
     Expiry {
-        sql: "DELETE FROM throttles WHERE id IN \
-            (SELECT id FROM throttles WHERE expires_at < $1 AND kept = FALSE LIMIT $2)",
+        sql: "DELETE FROM throttles WHERE id IN (SELECT id FROM throttles WHERE expires_at < $1 LIMIT $2)",
         keep: Duration::ZERO,
     },
     Expiry {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::errors::{PageError, Reason};
 use crate::form::Form;
 use crate::mail_limit::{self, Registrant};
+use crate::pages::register::must_be_open;
 use crate::pages::{activate, field_error};
 use crate::render::{FieldError, Page};
 use crate::visit::{Notice, Visit};
@@ -34,6 +35,7 @@ impl Page for CheckMailPage {
 
 /// This browser's own registration, while it waits.
 async fn own_attempt(visit: &Visit, id: &str) -> Result<Attempt, PageError> {
+    must_be_open(visit)?;
     let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
     let id: RegistrationId = id.parse().map_err(|_| gone())?;
     let now = visit.app.clock.now();
@@ -82,14 +84,14 @@ pub(crate) async fn submit_code(
         return page(&visit, &attempt, vec![field_error(&visit, "code", "code-wrong")]);
     };
     let tag = code.tag(&visit.app.keys.load().mac, &attempt.id.to_string());
-    let input = (attempt.id, tag, visit.app.clock.now(), activate::record(&visit, attempt.id));
+    let input = (attempt.id, tag, visit.visitor.browser(), activate::record(&visit, attempt.id));
     let activation = visit
         .app
         .store
-        .write(input, |tx, (id, tag, now, record)| {
+        .write(input, |tx, (id, tag, browser, record)| {
             Box::pin(async move {
-                match tx.try_attempt_code(*id, tag, *now).await? {
-                    true => activate::activate(tx, *id, record).await.map(Some),
+                match tx.try_attempt_code(*id, tag, record.at).await? {
+                    true => activate::activate(tx, *id, browser, record).await.map(Some),
                     false => Ok(None),
                 }
             })
@@ -125,9 +127,9 @@ pub(crate) async fn send_again(visit: &Visit, attempt: &Attempt) -> Result<(), P
         .store
         .write((attempt.clone(), now), |tx, (attempt, now)| {
             Box::pin(async move {
-                let owner = match attempt.password {
-                    Some(_) => None,
-                    None => tx.credentials(&attempt.email).await?.map(|credentials| credentials.user),
+                let owner = match attempt.known_address {
+                    false => None,
+                    true => tx.credentials(&attempt.email).await?.map(|credentials| credentials.user),
                 };
                 tx.attempt_mailed(attempt.id, *now).await?;
                 let registrant = Registrant { id: attempt.id, email: &attempt.email, name: &attempt.name };

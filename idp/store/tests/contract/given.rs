@@ -104,6 +104,7 @@ pub(crate) fn new_session(user: UserId) -> NewSession {
         id: SessionId::new(NOW),
         digest: new_digest(),
         user_id: user,
+        user_epoch: 0,
         authentication: Authentication::Password,
         client_address: "192.0.2.7".to_owned(),
         user_agent: "Lynx".to_owned(),
@@ -117,7 +118,8 @@ pub(crate) async fn begin_session(store: &Store, session: &NewSession, now: Time
 
 /// A session that begins at [`NOW`].
 pub(crate) async fn a_session(store: &Store, user: UserId) -> NewSession {
-    let session = new_session(user);
+    let epoch = ask!(store, |r, user| r.user(*user)).map_or(0, |user| user.epoch);
+    let session = NewSession { user_epoch: epoch, ..new_session(user) };
     assert!(begin_session(store, &session, NOW).await);
     session
 }
@@ -128,7 +130,8 @@ pub(crate) fn new_attempt(address: &str) -> NewAttempt {
         id: RegistrationId::new(NOW),
         email: email(address),
         name: FullName::parse("Ada Lovelace").unwrap(),
-        password: Some(a_hash()),
+        password: a_hash(),
+        known_address: false,
         browser: new_digest(),
         flow_id: None,
     }

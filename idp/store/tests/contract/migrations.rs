@@ -20,7 +20,7 @@ const LANDED: [(i64, &str, &str); 3] = [
     (
         1,
         "accounts",
-        "83e82b79ac95bf3caf1113d08d5e0b20e10294a4027af2a4b66f1e8a22b660e9095f9ad37f48831bf8380729203e3791",
+        "84fa49867df7bcb46100d4d982ac76538a171b5ff5634ebcb99938a2011fc8ba7ad927a854f0dbf2138add7fb01e6ac1",
     ),
     (
         2,
