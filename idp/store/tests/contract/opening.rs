@@ -100,7 +100,9 @@ async fn a_server_that_cannot_be_reached_is_named_without_its_password(_place: P
 
 async fn the_file_of_a_url_is_the_one_that_is_opened(place: Place) {
     let folder = sqlite::file(&place.url).parent().unwrap().display().to_string();
-    for (written, name) in [("my%20own.db", "my own.db"), ("a%3fb%25%23.db?mode=rw", "a?b%#.db"), ("b.db", "b.db")] {
+    for (written, name) in
+        [("my%20own.db", "my own.db"), ("a%3fb%25%23.db?mode=rw", "a?b%#.db"), ("b.db", "b.db")]
+    {
         let url = format!("sqlite:{folder}/{written}");
         let file = idp_store::database_file(&url).unwrap().unwrap();
         assert_eq!(file, std::path::Path::new(&folder).join(name));
