@@ -97,7 +97,11 @@ fn what_is_wrong_is_told_with_file_and_line() {
             format!("{client}scope = []"),
             "seed.toml line 4: there is no key `scope`; the nearest valid name is `scopes`",
         ),
-        (format!("{client}id = 'app'"), "seed.toml line 4: duplicate key"),
+        (format!("{client}id = 'app'"), "seed.toml line 4: `id` is given twice; keep one of them"),
+        (
+            format!("{user}password = 'tinker brass umbrella'\nroles = ['admin', 'user',\n 'amdin']"),
+            "seed.toml line 5: there is no role `amdin`; the nearest valid name is `admin`",
+        ),
     ] {
         let told = told(&text);
         assert!(told.contains(why), "{text}\n{told}");
