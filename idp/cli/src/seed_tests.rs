@@ -58,6 +58,14 @@ fn every_key_is_understood() {
 }
 
 #[test]
+fn the_handbooks_example_is_a_seed() {
+    let handbook = include_str!("../../../docs/configuration.md");
+    let example = handbook.split("```toml\n").nth(2).unwrap().split("```").next().unwrap();
+    let seed = read(example).unwrap();
+    assert_eq!((seed.accounts.len(), seed.clients.len()), (1, 1));
+}
+
+#[test]
 fn an_empty_seed_is_one() {
     assert!(read("# nothing yet\n").is_ok());
 }
