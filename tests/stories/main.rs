@@ -12,6 +12,7 @@ mod browser;
 mod headers;
 mod headers_more;
 mod journey;
+mod keys;
 mod limits;
 mod lockout;
 mod mail;

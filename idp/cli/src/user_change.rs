@@ -37,11 +37,12 @@ pub(crate) async fn change(operator: &Operator, who: Who, change: Change) -> Res
     if let Change::Role { role, granted: false } = &change
         && role == EVERYBODY
     {
-        return Err(Failure::new(
-            "every account has the role `user`; use `idp user deactivate` to switch it off",
-        ));
+        let off = operator.command(&format!("user deactivate {who}"));
+        return Err(Failure::new(format_args!(
+            "every account has the role `user`; use `{off}` to switch it off"
+        )));
     }
-    let (missing, input) = (nobody(&who), (who, change.clone(), operator.now));
+    let (missing, input) = (nobody(operator, &who), (who, change.clone(), operator.now));
     let write = operator.store.write(input, |tx, (who, change, now)| Box::pin(apply(tx, who, change, *now)));
     let (user, changed) = match write.await? {
         Changed::Nobody => return Err(missing),
@@ -52,7 +53,7 @@ pub(crate) async fn change(operator: &Operator, who: Who, change: Change) -> Res
         Changed::Done { user, changed } => (user, changed),
     };
     let json = json!({ "id": user.id.to_string(), "email": user.email.as_str(), "changed": changed });
-    output::answer(operator.format, json, change.sentence(&user, changed));
+    output::answer(operator.format(), json, change.sentence(&user, changed));
     Ok(())
 }
 

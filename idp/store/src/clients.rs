@@ -154,6 +154,24 @@ impl Tx {
         if changed == 1 { Ok(true) } else { Err(StoreError::Conflict("change of this application")) }
     }
 
+    /// Changes what an application may ask for. A narrower scope ends its grants, for those were given the
+    /// wider one. `false`: no such application, or it has this scope already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_client_scope(&mut self, id: &ClientId, scope: &Scope) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE clients SET scope = $3, epoch = epoch + $4 WHERE id = $1 AND scope = $2";
+        let Some(client) = self.client(id).await? else { return Ok(false) };
+        if client.scope == *scope {
+            return Ok(false);
+        }
+        let narrower = i64::from(!scope.covers(&client.scope));
+        let changed = on!(self, c => sqlx::query(SQL)
+            .bind(id.as_str()).bind(client.scope.to_string()).bind(scope.to_string()).bind(narrower)
+            .execute(c).await.map(|done| done.rows_affected()))?;
+        if changed == 1 { Ok(true) } else { Err(StoreError::Conflict("change of this application")) }
+    }
+
     /// Switches an application on or off. Switching off ends its grants. `false`: no such application, or it is
     /// in that state already.
     ///

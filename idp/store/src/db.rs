@@ -1,6 +1,7 @@
 //! Opening a database, reading from it, writing to it.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use futures_util::FutureExt;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::{ConnectOptions, Connection as _, PgPool, Postgres, Sqlite, SqlitePool};
 
 use crate::audit::AuditRecord;
 use crate::error::{OpenError, StoreError};
@@ -137,7 +138,7 @@ impl Store {
     }
 
     async fn open_sqlite(url: &str, connections: u32) -> Result<Self, OpenError> {
-        let options = SqliteConnectOptions::from_str(url)?
+        let options = sqlite_options(url)?
             .journal_mode(SqliteJournalMode::Wal)
             // FULL: an answer is never sent for a commit that a power cut could take back.
             .synchronous(SqliteSynchronous::Full)
@@ -168,8 +169,10 @@ impl Store {
             .disable_statement_logging();
         let pool = || PgPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
         let read_only = options.clone().options([("default_transaction_read_only", "on")]);
-        let writers = pool().connect_with(options).await?;
-        let readers = pool().connect_with(read_only).await?;
+        reach(&options).await?;
+        let refused = |error| refusal(&options, &error);
+        let writers = pool().connect_with(options.clone()).await.map_err(refused)?;
+        let readers = pool().connect_with(read_only).await.map_err(refused)?;
         Ok(Self(Arc::new(Inner::Postgres { readers, writers })))
     }
 
@@ -218,10 +221,19 @@ impl Store {
         }
     }
 
+    /// The pools that may change the schema.
     pub(crate) fn pools(&self) -> Pools<'_> {
         match &*self.0 {
             Inner::Sqlite { writers, .. } => Pools::Sqlite(writers),
             Inner::Postgres { writers, .. } => Pools::Postgres(writers),
+        }
+    }
+
+    /// The pools that can change nothing.
+    pub(crate) fn readers(&self) -> Pools<'_> {
+        match &*self.0 {
+            Inner::Sqlite { readers, .. } => Pools::Sqlite(readers),
+            Inner::Postgres { readers, .. } => Pools::Postgres(readers),
         }
     }
 
@@ -241,7 +253,7 @@ impl Store {
     }
 }
 
-/// The pools that may change the schema.
+/// Pools of either engine.
 pub(crate) enum Pools<'a> {
     Sqlite(&'a SqlitePool),
     Postgres(&'a PgPool),
@@ -285,6 +297,61 @@ where
             tx.discard();
             outcome.and(Err(error))
         }
+    }
+}
+
+/// The file of a `sqlite:` URL, by the name under which it is opened; `None` for another engine.
+///
+/// # Errors
+/// [`OpenError`]: it names no file.
+pub fn database_file(url: &str) -> Result<Option<PathBuf>, OpenError> {
+    let is_sqlite = url.starts_with("sqlite:");
+    is_sqlite.then(|| Ok(sqlite_options(url)?.get_filename().to_owned())).transpose()
+}
+
+fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, OpenError> {
+    let options = SqliteConnectOptions::from_str(url)?;
+    // SQLite itself would read the rest of such a name as a URI, and open another file than the one named here.
+    match options.get_filename().as_os_str().as_encoded_bytes().starts_with(b"file:") {
+        true => Err(OpenError::Url("sqlite:file:…".to_owned())),
+        false => Ok(options),
+    }
+}
+
+/// Connects once and hangs up. A pool would try a server that is away again and again, and say in the end that
+/// it waited.
+async fn reach(options: &PgConnectOptions) -> Result<(), OpenError> {
+    match tokio::time::timeout(PATIENCE, options.connect()).await {
+        Ok(Ok(connection)) => connection.close().await.map_err(|error| refusal(options, &error)),
+        Ok(Err(error)) => Err(refusal(options, &error)),
+        Err(_) => Err(OpenError::Unreachable { server: server(options), why: "no answer".to_owned() }),
+    }
+}
+
+fn refusal(options: &PgConnectOptions, error: &sqlx::Error) -> OpenError {
+    let server = server(options);
+    match error {
+        sqlx::Error::Io(error) => OpenError::Unreachable { server, why: plainly(error) },
+        sqlx::Error::Database(error) => OpenError::Refused { server, why: error.message().to_owned() },
+        other => OpenError::Refused { server, why: other.to_string() },
+    }
+}
+
+/// What the system says, as the end of a sentence and without its number.
+fn plainly(error: &std::io::Error) -> String {
+    let said = error.to_string();
+    let said = said.split(" (os error").next().unwrap_or_default();
+    let mut signs = said.chars();
+    signs.next().map_or_else(String::new, |first| first.to_lowercase().chain(signs).collect())
+}
+
+fn server(options: &PgConnectOptions) -> String {
+    let (host, port) = (options.get_host(), options.get_port());
+    match options.get_socket() {
+        Some(folder) => folder.join(format!(".s.PGSQL.{port}")).display().to_string(),
+        None if host.starts_with('/') => format!("{host}/.s.PGSQL.{port}"),
+        None if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+        None => format!("{host}:{port}"),
     }
 }
 

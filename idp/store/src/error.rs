@@ -44,7 +44,23 @@ pub enum OpenError {
     /// Not a URL this program knows.
     #[error("`{0}` is not a database URL; use sqlite:FILE or postgres://USER@HOST/NAME")]
     Url(String),
-    /// The database does not answer.
+    /// Nobody answers where the server should be.
+    #[error("cannot reach {server}: {why}")]
+    Unreachable {
+        /// Host and port, or a socket's path.
+        server: String,
+        /// In the system's words.
+        why: String,
+    },
+    /// The server answers, but not for us: wrong password, no such database, too many connections.
+    #[error("the database server {server} refuses: {why}")]
+    Refused {
+        /// Host and port, or a socket's path.
+        server: String,
+        /// In the server's words, which hold no password.
+        why: String,
+    },
+    /// The file does not open.
     #[error("the database does not open: {0}")]
     Connect(#[from] sqlx::Error),
     /// A newer program has been here.

@@ -26,7 +26,7 @@ mod users;
 
 pub use audit::{Actor, AuditEvent, AuditRecord, Origin};
 pub use clients::UriList;
-pub use db::{Engine, Job, Reader, Store, Tx};
+pub use db::{Engine, Job, Reader, Store, Tx, database_file};
 pub use error::{OpenError, StoreError};
 pub use flows::Flow;
 pub use grants::{ConsumedCode, StoredGrant};

@@ -24,7 +24,7 @@ fn an_account_is_made_listed_and_shown() {
     assert_eq!(listed[0], made);
     let first = desk.idp("user list --limit 1").good();
     let id = made["id"].as_str().unwrap();
-    assert!(first.ends_with(&format!("For more: --after {id}\n")), "{first}");
+    assert!(first.ends_with(&format!("For more: idp user list --limit 1 --after {id}\n")), "{first}");
     assert_eq!(desk.idp(&format!("user list --after {id} -o json")).json(), json!([listed[1]]));
     for who in ["ADA@EXAMPLE.ORG", id] {
         assert_eq!(desk.idp(&format!("user show {who} -o json")).json()["id"], id);

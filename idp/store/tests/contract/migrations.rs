@@ -9,6 +9,8 @@ contract! {
     a_new_database_lacks_every_migration_until_it_is_migrated,
     migrating_twice_changes_nothing,
     two_nodes_migrate_one_database_at_once,
+    programs_that_migrate_and_ask_about_a_new_database_at_once_all_succeed,
+    asking_about_a_new_database_changes_nothing_in_it,
     a_newer_schema_is_refused,
     r_26_a_migration_that_was_edited_after_it_ran_is_refused,
     a_migration_that_failed_leaves_nothing_half_done,
@@ -63,6 +65,35 @@ async fn two_nodes_migrate_one_database_at_once(place: Place) {
     place.open().await.require_current().await.unwrap();
     assert_eq!(place.rows("_sqlx_migrations").await, 3);
     assert_eq!(place.rows("roles").await, 2);
+}
+
+async fn programs_that_migrate_and_ask_about_a_new_database_at_once_all_succeed(place: Place) {
+    let mut programs = Vec::new();
+    for number in 0..12 {
+        let place = place.clone();
+        // As `db migrate` and `db status` do it: each opens, asks, and every third migrates.
+        programs.push(tokio::spawn(async move {
+            let store = place.open_with(2).await;
+            let before = store.migrations().await?;
+            if number % 3 == 0 {
+                store.migrate().await?;
+                store.require_current().await?;
+            }
+            store.close().await;
+            Ok::<_, OpenError>(before.len())
+        }));
+    }
+    for program in programs {
+        assert_eq!(program.await.unwrap().unwrap(), 3);
+    }
+    assert_eq!(place.rows("_sqlx_migrations").await, 3);
+}
+
+async fn asking_about_a_new_database_changes_nothing_in_it(place: Place) {
+    let store = place.open().await;
+    assert_eq!(store.migrations().await.unwrap(), status(false));
+    assert!(matches!(store.require_current().await, Err(OpenError::Behind(3))));
+    assert!(!has_table(&place, "_sqlx_migrations").await);
 }
 
 async fn a_newer_schema_is_refused(db: Db) {
