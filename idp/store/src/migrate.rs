@@ -1,10 +1,11 @@
 //! Migrations: one set for both engines, compiled in.
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::{Connection, PgPool, SqlitePool};
+use sqlx::{Connection, SqlitePool};
 
 use crate::db::{Pools, Store};
 use crate::error::OpenError;
+use crate::postgres;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -42,7 +43,7 @@ impl Store {
     pub async fn migrations(&self) -> Result<Vec<MigrationStatus>, OpenError> {
         let applied = match self.pools() {
             Pools::Sqlite(pool) => applied(&mut *pool.acquire().await?).await,
-            Pools::Postgres(pool) => applied(&mut *pool.acquire().await?).await,
+            Pools::Postgres(pool) => applied(&mut pool.connect().await?).await,
         };
         let applied = applied.map_err(|error| OpenError::Migrate(error.to_string()))?;
         let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
@@ -87,8 +88,8 @@ async fn migrate_sqlite(pool: &SqlitePool) -> Result<(), MigrateError> {
 
 /// On a connection that is closed afterwards: it may take longer than a request, and sqlx leaves its lock between
 /// nodes behind when a migration fails.
-async fn migrate_postgres(pool: &PgPool) -> Result<(), MigrateError> {
-    let mut connection = pool.acquire().await?.detach();
+async fn migrate_postgres(pool: &postgres::Pool) -> Result<(), MigrateError> {
+    let mut connection = pool.connect().await?;
     sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut connection).await?;
     let outcome = MIGRATIONS.run_direct(None, &mut connection, false).await;
     connection.close().await?;

@@ -20,17 +20,17 @@ const LANDED: [(i64, &str, &str); 3] = [
     (
         1,
         "accounts",
-        "83e82b79ac95bf3caf1113d08d5e0b20e10294a4027af2a4b66f1e8a22b660e9095f9ad37f48831bf8380729203e3791",
+        "11f3ae9bce25e7c89287dd6802b71d661d6d4637fc453730c1db887bad957daba774fdb6b33f971f5cb1231b7b4c3e45",
     ),
     (
         2,
         "openid",
-        "2b955705ea10e0b2d4de1b87faa75247e983c1333eee6fe8a94159f305a8df6a6c1390111f583443f84e386c09f2d2e8",
+        "8723af0edd656c3e6e38a71fdf5295232efca9012106cce6d1ae9848c362df04631eade3efbab72bd5dca665acd8a840",
     ),
     (
         3,
         "operations",
-        "78662a8e9729efe60ae7b45ffbeab48c4ab62c06b7e03a08883e78948b07f7a51496b52e83f3b54810bbdaf8e5d42c47",
+        "19317b625d85d12b61bb61c6ff7f4607a8d1dc9debc0ef38fad31416e78d78fac2b058ff632af5c38427cc3c8a95d7e2",
     ),
 ];
 
