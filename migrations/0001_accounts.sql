@@ -74,10 +74,11 @@ CREATE TABLE sessions (
     last_seen_at    BIGINT NOT NULL,        -- to the minute
     idle_expires_at BIGINT NOT NULL,
     expires_at      BIGINT NOT NULL,
-    ended_at        BIGINT
+    ended_at        BIGINT,
+    kept_until      BIGINT                  -- its row stays that long, because a grant still names it
 );
 CREATE INDEX sessions_by_user ON sessions (user_id);
-CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+CREATE INDEX sessions_by_end ON sessions (COALESCE(kept_until, expires_at));
 
 -- Browsers in which an account signed in before: they have their own count of wrong tries, so that a stranger's
 -- tries do not lock the owner out.
@@ -110,15 +111,18 @@ CREATE TABLE user_roles (
     role_id TEXT NOT NULL REFERENCES roles (id) ON DELETE CASCADE,
     PRIMARY KEY (user_id, role_id)
 );
+CREATE INDEX user_roles_by_role ON user_roles (role_id);
 
 CREATE TABLE user_groups (
     user_id  TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     group_id TEXT NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
     PRIMARY KEY (user_id, group_id)
 );
+CREATE INDEX user_groups_by_group ON user_groups (group_id);
 
 CREATE TABLE group_roles (
     group_id TEXT NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
     role_id  TEXT NOT NULL REFERENCES roles (id) ON DELETE CASCADE,
     PRIMARY KEY (group_id, role_id)
 );
+CREATE INDEX group_roles_by_role ON group_roles (role_id);

@@ -17,6 +17,7 @@ mod limits;
 mod lockout;
 mod mail;
 mod oauth_authorize;
+mod oauth_budget;
 mod oauth_documents;
 mod oauth_failures;
 mod oauth_judge;

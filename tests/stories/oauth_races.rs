@@ -36,6 +36,7 @@ on_both_engines! {
             // The losers are replays: what the winner got is dead already, on every node.
             assert_eq!(app.count("grants", "revoked_at IS NULL").await, 0, "round {round}");
             assert_eq!(app.count("grants", "1 = 1").await, round + 1, "round {round}");
+            assert_eq!(audit_count(&app, AuditEvent::CodeReplay).await, round as i64 + 1);
             for node in &nodes {
                 node.userinfo(&won[0].tokens().access).await.assert_invalid_token();
             }

@@ -106,6 +106,8 @@ fn signing_key(alg: SigningAlg, ring: &Keyring, now: Timestamp) -> Result<Stored
         state: KeyState::Active,
         public_jwk: Some(new.public_jwk),
         created_at: now,
+        activated_at: Some(now),
+        retired_at: None,
     })
 }
 
@@ -118,6 +120,8 @@ fn mac_key(ring: &Keyring, now: Timestamp) -> Result<StoredKey, StartError> {
         state: KeyState::Active,
         public_jwk: None,
         created_at: now,
+        activated_at: Some(now),
+        retired_at: None,
     })
 }
 

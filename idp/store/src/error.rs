@@ -22,6 +22,9 @@ pub enum StoreError {
     /// Two transactions met; the write can be tried again.
     #[error("the database asked for another try: {0}")]
     Again(String),
+    /// The connection broke; the read or write can be tried again on another one.
+    #[error("the connection to the database broke: {0}")]
+    Lost(String),
     /// The write panicked and was undone.
     #[error("a write panicked and was undone")]
     Panicked,
@@ -33,7 +36,20 @@ impl From<sqlx::Error> for StoreError {
         match code.as_ref() {
             // serialization_failure, deadlock_detected
             "40001" | "40P01" => Self::Again(error.to_string()),
+            // admin_shutdown, crash_shutdown, idle_session_timeout
+            "57P01" | "57P02" | "57P05" => Self::Lost(error.to_string()),
+            _ if matches!(error, sqlx::Error::Io(_)) => Self::Lost(error.to_string()),
             _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl StoreError {
+    /// For a caller that can do nothing about "once more": it was tried often enough.
+    pub(crate) fn given_up(self) -> Self {
+        match self {
+            Self::Again(why) | Self::Lost(why) => Self::Unavailable(why),
+            other => other,
         }
     }
 }

@@ -16,6 +16,7 @@ mod group_commit;
 mod keys;
 mod migrate;
 mod outbox;
+mod postgres;
 mod registrations;
 mod roles;
 mod row;

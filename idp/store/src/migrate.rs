@@ -1,10 +1,11 @@
 //! Migrations: one set for both engines, compiled in.
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::{Connection, PgPool, SqlitePool};
+use sqlx::{Connection, SqlitePool};
 
 use crate::db::{Pools, Store};
 use crate::error::OpenError;
+use crate::postgres;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -76,12 +77,12 @@ async fn applied_sqlite(pool: &SqlitePool) -> Result<Vec<i64>, MigrateError> {
     }
 }
 
-async fn applied_postgres(pool: &PgPool) -> Result<Vec<i64>, MigrateError> {
+async fn applied_postgres(pool: &postgres::Pool) -> Result<Vec<i64>, MigrateError> {
     const SQL: &str = "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')";
-    let mut connection = pool.acquire().await?;
-    match sqlx::query_scalar::<_, i64>(SQL).fetch_one(&mut *connection).await? {
+    let mut connection = pool.connect().await?;
+    match sqlx::query_scalar::<_, i64>(SQL).fetch_one(&mut connection).await? {
         0 => Ok(Vec::new()),
-        _ => applied(&mut *connection).await,
+        _ => applied(&mut connection).await,
     }
 }
 
@@ -104,8 +105,8 @@ async fn migrate_sqlite(pool: &SqlitePool) -> Result<(), MigrateError> {
 
 /// On a connection that is closed afterwards: it may take longer than a request, and sqlx leaves its lock between
 /// nodes behind when a migration fails.
-async fn migrate_postgres(pool: &PgPool) -> Result<(), MigrateError> {
-    let mut connection = pool.acquire().await?.detach();
+async fn migrate_postgres(pool: &postgres::Pool) -> Result<(), MigrateError> {
+    let mut connection = pool.connect().await?;
     sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut connection).await?;
     let outcome = MIGRATIONS.run_direct(None, &mut connection, false).await;
     connection.close().await?;

@@ -20,7 +20,7 @@ pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Resp
     };
     let checked = authorize::check(&params, client.as_ref(), &visit.app.keys.load().tokens);
     match checked {
-        Ok(request) => flow::begin(&visit, FlowTarget::Application(Box::new(request))).await,
+        Ok(request) => flow::begin(&visit, FlowTarget::Application(Box::new(request)), client).await,
         Err(AuthorizeRefusal::Redirect(target, refusal)) => {
             tracing::info!(
                 request_id = visit.info.request_id,

@@ -55,7 +55,7 @@ pub(crate) struct Filled {
 
 /// `GET /signin`: a walk to the person's own page.
 pub(crate) async fn begin(visit: Visit) -> Result<Response, PageError> {
-    flow::begin(&visit, FlowTarget::Account).await
+    flow::begin(&visit, FlowTarget::Account, None).await
 }
 
 /// The form.

@@ -14,7 +14,9 @@ use idp_core::single_use::{AuthorizationCode, SingleUse, SingleUseDigest};
 use idp_core::text::DisplayText;
 use idp_core::time::{SECOND, Timestamp};
 use idp_core::user::{Email, FullName, User, UserState};
-use idp_store::{ConsumedCode, NewAttempt, NewSession, Store};
+use idp_store::{
+    Actor, AuditEvent, AuditRecord, ConsumedCode, KeyState, NewAttempt, NewSession, Origin, Store, StoredKey,
+};
 
 /// 2027-01-15 08:00 UTC, the moment at which every test begins.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -142,6 +144,33 @@ pub(crate) async fn an_attempt(store: &Store, address: &str, now: Timestamp) -> 
     let attempt = NewAttempt { id: RegistrationId::new(now), ..new_attempt(address) };
     tell!(store, |tx, attempt, now| tx.insert_attempt(attempt, *now));
     attempt
+}
+
+/// A signing key that is not stored yet.
+pub(crate) fn a_key(id: &str, state: KeyState) -> StoredKey {
+    StoredKey {
+        id: id.to_owned(),
+        purpose: "RS256".to_owned(),
+        state,
+        public_jwk: Some(r#"{"kty":"RSA"}"#.to_owned()),
+        sealed_private: "c2VhbGVk".to_owned(),
+        created_at: NOW,
+        activated_at: None,
+        retired_at: None,
+    }
+}
+
+/// A record that is not stored yet.
+pub(crate) fn a_record(event: AuditEvent) -> AuditRecord {
+    AuditRecord {
+        at: NOW,
+        event,
+        actor: Actor::System,
+        subject: None,
+        client_id: None,
+        origin: Origin::default(),
+        detail: "",
+    }
 }
 
 /// A person who signed in, and an application.

@@ -22,17 +22,17 @@ const LANDED: [(i64, &str, &str); 3] = [
     (
         1,
         "accounts",
-        "84fa49867df7bcb46100d4d982ac76538a171b5ff5634ebcb99938a2011fc8ba7ad927a854f0dbf2138add7fb01e6ac1",
+        "bea47976ce01e9f490ddf7dbb58e8888be73c92c26a72655f179d5a80aba54fd3894a574dc5f12785ed891c700a89143",
     ),
     (
         2,
         "openid",
-        "2b955705ea10e0b2d4de1b87faa75247e983c1333eee6fe8a94159f305a8df6a6c1390111f583443f84e386c09f2d2e8",
+        "8723af0edd656c3e6e38a71fdf5295232efca9012106cce6d1ae9848c362df04631eade3efbab72bd5dca665acd8a840",
     ),
     (
         3,
         "operations",
-        "78662a8e9729efe60ae7b45ffbeab48c4ab62c06b7e03a08883e78948b07f7a51496b52e83f3b54810bbdaf8e5d42c47",
+        "19317b625d85d12b61bb61c6ff7f4607a8d1dc9debc0ef38fad31416e78d78fac2b058ff632af5c38427cc3c8a95d7e2",
     ),
 ];
 
