@@ -174,18 +174,15 @@ impl Store {
             .pragma("mmap_size", "268435456")
             .disable_statement_logging();
         private_file(options.get_filename())?;
-        let writers = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(PATIENCE)
-            .test_before_acquire(false)
-            .connect_with(options.clone().create_if_missing(true))
-            .await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(connections.clamp(1, 16))
-            .acquire_timeout(PATIENCE)
-            .test_before_acquire(false)
-            .connect_with(options.read_only(true))
-            .await?;
+        let pool = |size| {
+            SqlitePoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(PATIENCE)
+                .test_before_acquire(false)
+        };
+        let writers = patiently(|| pool(1).connect_with(options.clone().create_if_missing(true))).await?;
+        let readers = connections.clamp(1, 16);
+        let readers = patiently(|| pool(readers).connect_with(options.clone().read_only(true))).await?;
         let writer = Writer::start(writers.clone());
         Ok(Self(Arc::new(Inner::Sqlite { readers, writer, writers })))
     }
@@ -294,6 +291,28 @@ pub(crate) enum Pools<'a> {
 pub fn database_file(url: &str) -> Result<Option<PathBuf>, OpenError> {
     let is_sqlite = url.starts_with("sqlite:");
     is_sqlite.then(|| Ok(sqlite_options(url)?.get_filename().to_owned())).transpose()
+}
+
+/// Connects, again while another program has the file to itself: for the change of a new file to a write-ahead log,
+/// SQLite does not wait by itself.
+async fn patiently<F>(connect: impl Fn() -> F) -> Result<SqlitePool, sqlx::Error>
+where
+    F: Future<Output = Result<SqlitePool, sqlx::Error>>,
+{
+    const TRIES: u32 = 50;
+    for _ in 1..TRIES {
+        match connect().await {
+            Err(error) if is_busy(&error) => tokio::time::sleep(PATIENCE / TRIES).await,
+            outcome => return outcome,
+        }
+    }
+    connect().await
+}
+
+/// SQLITE_BUSY, of whatever kind: the last byte of the code.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, OpenError> {
