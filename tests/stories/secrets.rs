@@ -116,7 +116,7 @@ on_both_engines! {
             assert!(!found, "{what} {secret} is in the database's files");
         }
         // What the application sends along opens nothing, but it is nobody's business.
-        assert!(!is_logged(STATE) && !is_logged(NONCE) && !is_logged("code_challenge"));
+        assert!(!is_logged(STATE) && !is_logged(NONCE) && !is_logged("code_challenge="));
         for private in ["PRIVATE KEY", "\"d\":", "\"p\":"] {
             assert!(!stored.contains(private) && !is_logged(private), "{private}");
         }
