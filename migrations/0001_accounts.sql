@@ -21,7 +21,8 @@ CREATE TABLE registrations (
     email          TEXT   NOT NULL,
     email_key      TEXT   NOT NULL,
     name           TEXT   NOT NULL,
-    password_hash  TEXT,                    -- none: the address has an account already, only its owner is told
+    password_hash  TEXT   NOT NULL,
+    known_address  BOOLEAN NOT NULL,        -- the address has an account already: only its owner is told
     browser_digest TEXT   NOT NULL,         -- the browser that may see the "check your mail" page
     flow_id        TEXT,                    -- the walk to go on with afterwards
     code_tag       TEXT,                    -- HMAC of the typed code of the newest mail
@@ -47,15 +48,16 @@ CREATE INDEX single_use_by_expiry ON single_use (expires_at);
 -- Tries that were not proven right, per account, known browser, client address or mail recipient.
 CREATE TABLE throttles (
     id           TEXT    NOT NULL PRIMARY KEY,
+    user_id      TEXT,                      -- of an account, or of a browser it is known in
     failures     BIGINT  NOT NULL,
     window_start BIGINT  NOT NULL,
     in_a_row     BIGINT  NOT NULL,
     locks        BIGINT  NOT NULL,
     locked_until BIGINT,
     told         BOOLEAN NOT NULL,          -- the owner has had a mail about this lock
-    kept         BOOLEAN NOT NULL,          -- an account's own count is never forgotten, only cleared
-    expires_at   BIGINT  NOT NULL
+    expires_at   BIGINT  NOT NULL           -- an account's own count is never forgotten, only cleared
 );
+CREATE INDEX throttles_by_user ON throttles (user_id);
 CREATE INDEX throttles_by_expiry ON throttles (expires_at);
 
 CREATE TABLE sessions (
@@ -72,10 +74,11 @@ CREATE TABLE sessions (
     last_seen_at    BIGINT NOT NULL,        -- to the minute
     idle_expires_at BIGINT NOT NULL,
     expires_at      BIGINT NOT NULL,
-    ended_at        BIGINT
+    ended_at        BIGINT,
+    kept_until      BIGINT                  -- its row stays that long, because a grant still names it
 );
 CREATE INDEX sessions_by_user ON sessions (user_id);
-CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+CREATE INDEX sessions_by_end ON sessions (COALESCE(kept_until, expires_at));
 
 -- Browsers in which an account signed in before: they have their own count of wrong tries, so that a stranger's
 -- tries do not lock the owner out.
@@ -108,15 +111,18 @@ CREATE TABLE user_roles (
     role_id TEXT NOT NULL REFERENCES roles (id) ON DELETE CASCADE,
     PRIMARY KEY (user_id, role_id)
 );
+CREATE INDEX user_roles_by_role ON user_roles (role_id);
 
 CREATE TABLE user_groups (
     user_id  TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     group_id TEXT NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
     PRIMARY KEY (user_id, group_id)
 );
+CREATE INDEX user_groups_by_group ON user_groups (group_id);
 
 CREATE TABLE group_roles (
     group_id TEXT NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
     role_id  TEXT NOT NULL REFERENCES roles (id) ON DELETE CASCADE,
     PRIMARY KEY (group_id, role_id)
 );
+CREATE INDEX group_roles_by_role ON group_roles (role_id);

@@ -44,6 +44,7 @@ CREATE TABLE consents (
     granted_at BIGINT NOT NULL,
     PRIMARY KEY (user_id, client_id)
 );
+CREATE INDEX consents_by_client ON consents (client_id);
 
 CREATE TABLE codes (
     digest         TEXT   NOT NULL PRIMARY KEY,
@@ -85,4 +86,6 @@ CREATE TABLE grants (
     revoked_at      BIGINT
 );
 CREATE INDEX grants_by_user ON grants (user_id, client_id);
+CREATE INDEX grants_by_client ON grants (client_id);
+CREATE INDEX grants_by_session ON grants (session_id);
 CREATE INDEX grants_by_expiry ON grants (idle_expires_at);

@@ -6,10 +6,13 @@ CREATE TABLE keys (
     state          TEXT   NOT NULL,             -- next | active | retiring: the next one is published ahead
     public_jwk     TEXT,                        -- none for a MAC key
     sealed_private TEXT   NOT NULL,             -- under the key-encryption key
-    created_at     BIGINT NOT NULL
+    created_at     BIGINT NOT NULL,
+    activated_at   BIGINT,                      -- began to sign
+    retired_at     BIGINT                       -- signs no more; stays published until its last token has expired
 );
--- Two nodes that start at once agree on one key.
+-- Two nodes that start, or rotate, at once agree on one key.
 CREATE UNIQUE INDEX keys_one_active ON keys (purpose) WHERE state = 'active';
+CREATE UNIQUE INDEX keys_one_next ON keys (purpose) WHERE state = 'next';
 
 -- Mail on its way. Never a link or a token: those are made when it is handed over.
 CREATE TABLE outbox (

@@ -104,10 +104,11 @@ async fn forms_end_at_https_and_loopback_applications() {
     let stage = Stage::set(Engine::Sqlite, in_production).await;
     stage.app.register(&confidential("tides")).await;
     stage.app.register(&native("notes")).await;
+    stage.app.register(&native("notes6")).await;
     let facts = json!({
         "tides": request_of(&stage.app, "tides", &[]),
         "native": request_of(&stage.app, "notes", &[("redirect_uri", Some("http://127.0.0.1:PORT/cb"))]),
-        "native6": request_of(&stage.app, "notes", &[("redirect_uri", Some("http://[::1]:PORT/cb"))]),
+        "native6": request_of(&stage.app, "notes6", &[("redirect_uri", Some("http://[::1]:PORT/cb"))]),
     });
     stage.play("redirects", facts).await;
 }

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use idp_store::Counted;
 
-use crate::registration::ADA;
+use crate::registration::{ADA, register};
 use crate::sign_in::{WRONG, attempt};
 use crate::support::browser::{Answer, Browser};
+use crate::support::raw::{Raw, RawBrowser};
 use crate::support::uni::assert_alike;
 use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
 
@@ -20,6 +20,13 @@ async fn wrong(browser: &Browser, email: &str, times: usize) -> Vec<u16> {
         statuses.push(attempt(browser, email, WRONG).await.status.as_u16());
     }
     statuses
+}
+
+/// Wrong passwords, each from a browser nobody knows.
+async fn wrong_passwords(app: &TestApp, email: &str, times: usize) {
+    for _ in 0..times {
+        assert_eq!(attempt(&app.browser(), email, WRONG).await.status, 401);
+    }
 }
 
 /// Minutes of the lock, from both places that tell them.
@@ -85,7 +92,7 @@ on_both_engines! {
 
     async fn locks_double_the_owner_is_told_once_and_a_hundred_in_a_row_wait_for_an_administrator(engine: Engine) {
         let app = TestApp::start(engine).await;
-        app.user(ADA).await;
+        let ada = app.user(ADA).await;
         let browser = app.browser();
         let mut minutes = Vec::new();
         for round in 0..10 {
@@ -102,8 +109,7 @@ on_both_engines! {
         assert_eq!(app.count("audit", "event = 'throttle'").await, 10);
         app.sink.mail_to(ADA, 1).await;
         assert_eq!((app.count("outbox", "1 = 1").await, app.sink.mails_to(ADA).len()), (0, 1));
-        let count = Counted::Account { email_key: ADA.to_owned(), exists: true };
-        app.store().write(count, |tx, count| Box::pin(tx.clear_throttle(count))).await.unwrap();
+        assert!(app.store().write(ada, |tx, ada| Box::pin(tx.unlock(ada))).await.unwrap());
         assert_eq!(attempt(&browser, ADA, PASSWORD).await.status, 303);
     }
 
@@ -128,6 +134,93 @@ on_both_engines! {
             assert_eq!(from(&own, "198.51.100.1", ADA, WRONG).await.status, 401);
         }
         assert_eq!(from(&own, "198.51.100.1", ADA, PASSWORD).await.status, 429);
+    }
+
+    async fn a_stranger_at_the_next_desk_does_not_lock_the_owner_out_either(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let own = app.browser();
+        assert_eq!(attempt(&own, ADA, PASSWORD).await.status, 303);
+        let page = own.open("/account").await;
+        own.submit(&page, "/logout/confirm", &[]).await;
+        for number in 0..50 {
+            attempt(&app.browser(), &format!("u{number}@example.org"), WRONG).await;
+        }
+        assert_eq!(attempt(&app.browser(), ADA, PASSWORD).await.status, 429, "the network is locked");
+        assert_eq!(attempt(&own, ADA, PASSWORD).await.status, 303, "the owner's browser has a lane of its own");
+    }
+
+    async fn lg_09_knowing_one_right_password_gives_a_network_no_further_tries(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user("eve@example.org").await;
+        let mut statuses = Vec::new();
+        for number in 0..160 {
+            let (email, password) = match number % 50 {
+                49 => ("eve@example.org".to_owned(), PASSWORD),
+                _ => (format!("u{number}@example.org"), WRONG),
+            };
+            statuses.push(attempt(&app.browser(), &email, password).await.status.as_u16());
+        }
+        let wrong = statuses.iter().filter(|status| **status == 401).count();
+        assert_eq!(wrong, 50, "{statuses:?}");
+        // A locked account is tried for nothing, and what is given back for that is no more than was taken.
+        let app = TestApp::start(engine).await;
+        wrong_passwords(&app, "decoy@example.org", 10).await;
+        let mut wrong = 10;
+        for number in 0..120 {
+            let email = if number % 20 == 19 { "decoy@example.org".to_owned() } else { format!("u{number}@example.org") };
+            wrong += usize::from(attempt(&app.browser(), &email, WRONG).await.status == 401);
+        }
+        assert_eq!(wrong, 50);
+    }
+
+    async fn lg_06_hanging_up_hides_no_try(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let browser = RawBrowser::new(&app);
+        for _ in 0..10 {
+            let mut browser = browser.clone();
+            let page = browser.open("/signin").await;
+            let form = page.form("/login");
+            let hidden = form.hidden.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let fields: Vec<_> = hidden.chain([("email", ADA), ("password", WRONG)]).collect();
+            let cookie = browser.cookie();
+            Raw::post(&form.action).header("Cookie", cookie).form(&fields).send_and_hang_up(&app).await;
+        }
+        let mail = app.sink.mail_to(ADA, 1).await;
+        assert_eq!(mail.subject, "Your account is locked for a while");
+        for (event, count) in [("sign_in_failed", 10), ("throttle", 1)] {
+            assert_eq!(app.count("audit", &format!("event = '{event}'")).await, count, "{event}");
+        }
+        assert_eq!(attempt(&app.browser(), ADA, PASSWORD).await.status, 429);
+    }
+
+    async fn tries_before_there_was_an_account_are_not_its_owners(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        wrong_passwords(&app, ADA, 10).await;
+        assert_eq!(attempt(&app.browser(), ADA, WRONG).await.status, 429);
+        let own = app.browser();
+        register(&own, ADA, PASSWORD).await;
+        let page = own.open(&app.sink.mail_to(ADA, 1).await.link()).await;
+        own.submit(&page, "/activate", &[]).await;
+        assert_eq!(attempt(&app.browser(), ADA, PASSWORD).await.status, 303);
+        // From now on the browser that proved the address is known.
+        wrong_passwords(&app, ADA, 10).await;
+        assert_eq!(attempt(&app.browser(), ADA, PASSWORD).await.status, 429);
+        assert_eq!(attempt(&own, ADA, PASSWORD).await.status, 303);
+    }
+
+    async fn many_at_one_desk_sign_in_at_once(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        for number in 0..3 {
+            app.user(&format!("u{number}@example.org")).await;
+        }
+        let doors = [app.first_node(), app.second_node().await];
+        let tries = (0..24).map(|number| {
+            let (browser, email) = (doors[number % 2].browser(), format!("u{}@example.org", number % 3));
+            async move { attempt(&browser, &email, PASSWORD).await.status.as_u16() }
+        });
+        assert_eq!(join_all(tries).await, [303; 24], "nobody waits for somebody who waits for them");
     }
 
     async fn lg_09_a_network_that_sprays_is_locked_and_others_are_not(engine: Engine) {

@@ -228,7 +228,9 @@ on_both_engines! {
         let answer = browser.submit(&page, "/consent", &[("decision", "allow")]).await;
         assert_unavailable(&answer, false, "a code that cannot be written");
         back("codes").await;
-        browser.get(&page.url).await.code(&app, "https://asking.example/cb");
+        assert_eq!(app.count("consents", "client_id = 'asking'").await, 0, "half an answer");
+        let again = browser.submit(&page, "/consent", &[("decision", "allow")]).await;
+        again.code(&app, "https://asking.example/cb");
         let code = offline_code(&app, &browser).await;
         gone("grants").await;
         assert_unavailable(&app.redeem("tides", &code).await, true, "a grant that cannot be written");

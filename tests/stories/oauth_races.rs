@@ -36,6 +36,7 @@ on_both_engines! {
             // The losers are replays: what the winner got is dead already, on every node.
             assert_eq!(app.count("grants", "revoked_at IS NULL").await, 0, "round {round}");
             assert_eq!(app.count("grants", "1 = 1").await, round + 1, "round {round}");
+            assert_eq!(audit_count(&app, AuditEvent::CodeReplay).await, round as i64 + 1);
             for node in &nodes {
                 node.userinfo(&won[0].tokens().access).await.assert_invalid_token();
             }
@@ -67,8 +68,8 @@ on_both_engines! {
         let (app, browser) = ready(engine).await;
         app.register(&crate::support::confidential("asking")).await;
         let page = browser.open(&authorize(&request("asking"))).await;
-        let yes = [("decision", "allow")];
-        let all = join_all((0..AT_ONCE).map(|_| browser.submit_only(&page, "/consent", &yes))).await;
+        let answer = [("decision", "allow")];
+        let all = join_all((0..AT_ONCE).map(|_| browser.submit_only(&page, "/consent", &answer))).await;
         let (won, lost): (Vec<_>, Vec<_>) = all.iter().partition(|answer| answer.status == 303);
         assert_eq!(won.len(), 1);
         won[0].code(&app, "https://asking.example/cb");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use idp_core::client::{Client, ClientId};
+use idp_core::oauth::scope::Scope;
 use idp_core::user::UserState;
 use idp_store::AuditEvent;
 
@@ -77,6 +78,21 @@ on_both_engines! {
         assert_eq!(app.userinfo(&wide.access).await.json()["email"], ADA);
         let all = ask("tides", wide.refresh, "").await.tokens();
         assert_eq!(all.scope, "email offline_access openid");
+    }
+
+    async fn tk_20_a_narrower_scope_of_the_client_ends_what_was_issued_on_every_node(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        let other = app.second_node().await;
+        let tokens = offline_tokens(&app, &browser).await;
+        let set = |scope: &str| {
+            let input = (ClientId::parse("tides").unwrap(), Scope::parse(scope).unwrap());
+            app.store().write(input, |tx, (id, scope)| Box::pin(tx.set_client_scope(id, scope)))
+        };
+        assert!(set("openid profile email offline_access address").await.unwrap());
+        let newer = other.refresh("tides", &tokens.refresh).await.tokens();
+        assert!(set("openid profile email").await.unwrap());
+        assert_dead(&[&other, &app.first_node()], &newer, "narrower").await;
+        assert_eq!(audit_count(&app, AuditEvent::RefreshReuse).await, 0);
     }
 
     async fn tk_21_a_refresh_token_dies_with_its_person_on_every_node(engine: Engine) {

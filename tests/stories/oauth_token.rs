@@ -49,12 +49,15 @@ on_both_engines! {
             let tokens = app.redeem("tides", &code).await.tokens();
             assert_eq!(other.userinfo(&tokens.access).await.status, 200);
             app.wait(Duration::from_secs(wait));
-            app.redeem("tides", &code).await.assert_token_error(400, "invalid_grant");
+            for _ in 0..3 {
+                app.redeem("tides", &code).await.assert_token_error(400, "invalid_grant");
+            }
             for node in [&other, &app.first_node()] {
                 node.userinfo(&tokens.access).await.assert_invalid_token();
                 node.refresh("tides", &tokens.refresh).await.assert_token_error(400, "invalid_grant");
             }
-            assert_eq!(audit_count(&app, AuditEvent::CodeReplay).await, before + 1);
+            let told = audit_count(&app, AuditEvent::CodeReplay).await - before;
+            assert_eq!(told, 1, "a replay that finds nothing to revoke is no event");
         }
         let record = app.texts("SELECT actor || ' ' || client_id || ' ' || client_address || ' ' || request_id FROM audit \
             WHERE event = 'code_replay'").await.remove(0);
@@ -188,8 +191,9 @@ on_both_engines! {
         }
     }
 
-    // The work is the same by construction: one read, and one comparison of digests that takes the same time for
-    // every value.
+    // The answer tells nothing. Its time should not either: one read, a row parsed whether there is one or not, and one
+    // comparison of digests that takes the same time for every value. Nobody measures that here: a client with many
+    // more addresses than the decoy's still takes some microseconds longer to parse.
     async fn tk_12_an_unknown_client_a_wrong_and_a_nearly_right_secret_get_one_answer(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let code = app.code(&browser, &request("tides")).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use idp_core::user::UserState;
 use idp_server::config::RateLimits;
 
+use crate::sign_in::attempt;
 use crate::support::browser::{Answer, Browser};
 use crate::support::raw::{FORM, Raw, RawBrowser};
 use crate::support::uni::assert_alike;
@@ -41,17 +42,17 @@ on_both_engines! {
     async fn rg_01_a_known_and_a_new_address_get_the_same_answers_for_the_same_work(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user("ada@example.org").await;
-        let off = app.user("absent@example.org").await;
+        let off = app.user("abe@example.org").await;
         app.store().write(off.id, |tx, id| Box::pin(async move {
             tx.set_user_state(*id, UserState::Deactivated, idp_core::time::Timestamp::from_millis(1)).await.map(drop)
         })).await.unwrap();
         let mut faces = Vec::new();
         // All begin with one letter, since the page shows the first one of what was typed.
         for (address, owner, subject) in [
-            ("anew@example.org", "anew@example.org", "Activate your account"),
+            ("ann@example.org", "ann@example.org", "Activate your account"),
             ("ada@example.org", "ada@example.org", "You already have an account"),
-            ("ADA@Example.org", "ada@example.org", "You already have an account"),
-            ("absent@example.org", "absent@example.org", "You already have an account"),
+            ("ADA@example.org", "ada@example.org", "You already have an account"),
+            ("abe@example.org", "abe@example.org", "You already have an account"),
         ] {
             app.wait(Duration::from_secs(3601));
             let (browser, before, mails) = (app.browser(), work(&app).await, app.sink.mails_to(owner).len());
@@ -70,6 +71,61 @@ on_both_engines! {
         }
         assert_alike(&faces);
         assert!(faces[0].contains("The mail is on its way"), "{}", faces[0]);
+    }
+
+    async fn rg_01_lg_01_the_password_of_a_registration_tells_nobody_whether_the_address_has_an_account(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user("ada@example.org").await;
+        let off = app.user("abe@example.org").await;
+        app.store().write(off.id, |tx, id| Box::pin(async move {
+            tx.set_user_state(*id, UserState::Deactivated, idp_core::time::Timestamp::from_millis(1)).await.map(drop)
+        })).await.unwrap();
+        let mut faces = Vec::new();
+        for address in ["ann@example.org", "ada@example.org", "abe@example.org"] {
+            app.wait(Duration::from_secs(3601));
+            let mine = "a stranger's own long password";
+            let browser = app.browser();
+            register(&browser, address, mine).await;
+            let stranger = app.browser();
+            let mut told = Vec::new();
+            for browser in [&browser, &stranger] {
+                told.push(attempt(browser, address, "not the one I chose").await);
+                let unactivated = attempt(browser, address, mine).await;
+                assert!(unactivated.text().contains("not active yet"), "{address}: {}", unactivated.text());
+                app.wait(Duration::from_secs(61));
+                let again = browser.submit_only(&unactivated, "/resend", &[]).await;
+                told.extend([unactivated, again.clone(), browser.follow(again).await]);
+            }
+            faces.push(told.iter().map(|answer| answer.face(&[address])).collect::<Vec<_>>().join("\n\n"));
+        }
+        assert_alike(&faces);
+        // Only the owner was told, and the account is as it was.
+        assert_eq!(app.sink.mails_to("ann@example.org").len(), 3);
+        assert_eq!(attempt(&app.browser(), "ada@example.org", PASSWORD).await.status, 303);
+        assert_eq!(app.count("users", "1 = 1").await, 2);
+    }
+
+    async fn rg_02_where_registration_is_closed_nothing_goes_on_either(engine: Engine) {
+        let mut app = TestApp::start(engine).await;
+        let browser = app.browser();
+        let check = register(&browser, ADA, PASSWORD).await;
+        let mail = app.sink.mail_to(ADA, 1).await;
+        let page = browser.open(&mail.link()).await;
+        app.restart_with(|config| config.registration = false).await;
+        let code = mail.code();
+        for answer in [
+            browser.get(&check.url).await,
+            browser.get(&mail.link()).await,
+            browser.submit(&page, "/activate", &[]).await,
+            browser.submit(&check, "/code", &[("code", &code)]).await,
+            browser.submit(&check, "/resend", &[]).await,
+        ] {
+            answer.assert_error_page(403, "registration-closed");
+        }
+        let unactivated = attempt(&browser, ADA, PASSWORD).await;
+        assert!(unactivated.text().contains("not active yet") && !unactivated.body.contains("/resend"));
+        assert_eq!((app.count("users", "1 = 1").await, app.count("outbox", "1 = 1").await), (0, 0));
+        assert_eq!(app.sink.count(), 1);
     }
 
     async fn rg_01_the_owners_mail_says_nothing_a_stranger_wrote(engine: Engine) {
@@ -104,7 +160,7 @@ on_both_engines! {
                 "" => browser.get(&target).await,
                 _ => browser.post(&target, &[("csrf", &csrf)]).await,
             };
-            answer.assert_page("flow-expired");
+            answer.assert_error_page(403, "registration-closed");
         }
         assert_eq!(app.whole_state().await, before);
         assert_eq!(app.sink.count(), 0);

@@ -4,15 +4,24 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
+use crate::hint::{program, quoted};
 use crate::{client, config, db, dev, key, user};
 
 /// An OAuth 2 and OpenID Connect identity provider.
 #[derive(Debug, Parser)]
-#[command(name = "idp", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "idp", version, max_term_width = 100, disable_help_subcommand = true, after_help = EXIT_CODES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it worked
+  1  it did not; standard error says why, one line for each reason
+  2  the command line is wrong
+
+With `-o json`, standard error holds one object instead: {\"error\": \"…\"}";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -33,6 +42,7 @@ pub(crate) enum Verb {
     Key(key::Args),
     /// Which version this is
     Version {
+        /// How to answer
         #[arg(short = 'o', long = "output", value_enum, default_value_t)]
         format: Format,
     },
@@ -44,13 +54,13 @@ pub(crate) struct Place {
     /// The configuration file
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// A setting; wins over environment and file. Secrets are refused here
+    /// A setting; wins over environment and file; can be repeated. Secrets are refused here
     #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
 }
 
 /// What every operator's command takes.
-#[derive(Clone, Debug, Group)]
+#[derive(Clone, Debug, Default, Group)]
 pub(crate) struct Common {
     #[command(flatten)]
     pub(crate) place: Place,
@@ -72,6 +82,44 @@ pub(crate) enum Format {
     Json,
 }
 
+impl Common {
+    /// A command on the same database, as it can be typed.
+    pub(crate) fn command(&self, verb: &str) -> String {
+        let mut words = vec![program(), verb.to_owned()];
+        if let Some(file) = &self.place.config {
+            words.push(format!("--config {}", quoted(&file.to_string_lossy())));
+        }
+        if self.dev {
+            words.push("--dev".to_owned());
+        }
+        let set = |(name, value): &(String, String)| format!("--set {}", quoted(&format!("{name}={value}")));
+        words.extend(self.place.set.iter().map(set));
+        words.join(" ")
+    }
+}
+
+impl Args {
+    /// How to answer; commands that run on have no form of their own.
+    pub(crate) fn format(&self) -> Format {
+        match &self.verb {
+            Verb::Dev(_) | Verb::Serve(_) => Format::Text,
+            Verb::Db(args) => args.common.format,
+            Verb::Config(args) => args.format,
+            Verb::User(args) => args.common.format,
+            Verb::Client(args) => args.common.format,
+            Verb::Key(args) => args.common.format,
+            Verb::Version { format } => *format,
+        }
+    }
+}
+
+/// Whether a command line that cannot be read asks for JSON.
+pub(crate) fn asks_for_json(words: &[String]) -> bool {
+    let follows = |pair: &[String]| ["-o", "--output"].contains(&pair[0].as_str()) && pair[1] == "json";
+    words.windows(2).any(follows)
+        || words.iter().any(|word| ["-ojson", "-o=json", "--output=json"].contains(&word.as_str()))
+}
+
 fn setting(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = text.split_once('=').ok_or("write it as section.key=value")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -86,6 +134,18 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_argument_is_explained() {
+        fn walk(command: &clap::Command, found: &mut Vec<String>) {
+            let silent = command.get_arguments().filter(|arg| arg.get_help().is_none());
+            found.extend(silent.map(|arg| format!("{} {}", command.get_name(), arg.get_id())));
+            command.get_subcommands().for_each(|command| walk(command, found));
+        }
+        let mut found = Vec::new();
+        walk(&Args::command(), &mut found);
+        assert_eq!(found, [""; 0]);
     }
 
     #[test]

@@ -17,8 +17,11 @@ pub(crate) fn row(event: AuditEvent, subject: impl ToString, at: Timestamp) -> A
     }
 }
 
+/// The roles that come with the product.
+pub(crate) const BUILT_IN: [&str; 2] = ["admin", "user"];
+
 /// A row about an account's role. Only the roles that come with the product have a word in the trail.
 pub(crate) fn role(event: AuditEvent, user: UserId, role: &str, at: Timestamp) -> AuditRecord {
-    let detail = ["admin", "user"].into_iter().find(|built_in| *built_in == role).unwrap_or_default();
+    let detail = BUILT_IN.into_iter().find(|built_in| *built_in == role).unwrap_or_default();
     AuditRecord { detail, ..row(event, user, at) }
 }

@@ -19,7 +19,7 @@ use crate::{audit, output, secret_input};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    common: Common,
+    pub(crate) common: Common,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -36,6 +36,8 @@ enum Verb {
     AddRedirectUri(AddUri),
     /// Let browsers go to one more address after signing out
     AddPostLogoutRedirectUri(AddUri),
+    /// Change what an application may ask for; a narrower scope ends its tokens
+    SetScope(SetScope),
     /// Switch an application off; ends its tokens
     Disable(Id),
     /// Switch an application on again
@@ -44,16 +46,29 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct Id {
+    /// The client id
     #[arg(value_parser = ClientId::parse)]
     id: ClientId,
 }
 
 #[derive(Debug, clap::Args)]
 struct AddUri {
+    /// The client id
     #[arg(value_parser = ClientId::parse)]
     id: ClientId,
-    #[arg(value_parser = RedirectUri::parse)]
+    /// The address, exactly as it will be sent: it is compared byte by byte
+    #[arg(value_parser = new_client::address)]
     uri: RedirectUri,
+}
+
+#[derive(Debug, clap::Args)]
+struct SetScope {
+    /// The client id
+    #[arg(value_parser = ClientId::parse)]
+    id: ClientId,
+    /// All that it may ask for from now on: profile, email, offline_access; openid is always among it
+    #[arg(required = true)]
+    scope: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -63,7 +78,7 @@ struct Create {
     /// The name people see; the id, if there is none
     #[arg(long)]
     name: Option<String>,
-    /// Where answers go; can be repeated
+    /// Where answers go, exactly as it will be sent; can be repeated
     #[arg(long, value_name = "URI")]
     redirect_uri: Vec<String>,
     /// Where browsers may go after signing out; can be repeated
@@ -72,7 +87,8 @@ struct Create {
     /// Its start page
     #[arg(long, value_name = "URI")]
     home_uri: Option<String>,
-    /// What it may ask for, `openid profile email` by default
+    /// What it may ask for; can be repeated. `openid` is always among it; `offline_access` gives refresh tokens
+    /// [default: openid profile email]
     #[arg(long)]
     scope: Vec<String>,
     /// It runs where no secret can be kept: a browser, a telephone, a desktop
@@ -82,18 +98,19 @@ struct Create {
     #[arg(long)]
     native: bool,
     /// client_secret_basic, client_secret_post or client_secret_basic_or_post
+    /// [default: client_secret_basic_or_post]
     #[arg(long, value_name = "METHOD")]
     auth_method: Option<String>,
-    /// always, or-nonce or optional
-    #[arg(long)]
+    /// always, or-nonce or optional [default: or-nonce; always for a public client]
+    #[arg(long, value_name = "POLICY")]
     pkce: Option<String>,
-    /// ask or skip
-    #[arg(long)]
+    /// ask or skip [default: ask]
+    #[arg(long, value_name = "POLICY")]
     consent: Option<String>,
-    /// RS256 or ES256
+    /// RS256 or ES256 [default: RS256]
     #[arg(long, value_name = "ALG")]
     id_token_alg: Option<String>,
-    /// RS256 or ES256
+    /// RS256 or ES256 [default: ES256]
     #[arg(long, value_name = "ALG")]
     access_token_alg: Option<String>,
     /// Read the secret from standard input, first line
@@ -126,6 +143,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Verb::Show(Id { id }) => show(&operator, id).await,
         Verb::AddRedirectUri(add) => add_uri(&operator, UriList::Redirect, add).await,
         Verb::AddPostLogoutRedirectUri(add) => add_uri(&operator, UriList::PostLogoutRedirect, add).await,
+        Verb::SetScope(set) => set.run(&operator).await,
         Verb::Disable(Id { id }) => switch(&operator, id, false).await,
         Verb::Enable(Id { id }) => switch(&operator, id, true).await,
     };
@@ -140,7 +158,8 @@ impl Create {
         let client = self.spec(brought.or_else(|| made.clone())).checked(operator.now)?;
         let (mut json, id) = (described(&client), client.id.clone());
         if !new_client::register(&operator.store, client).await? {
-            let advice = format!("see it with `idp client show {id}`, or take another id");
+            let show = operator.command(&format!("client show {id}"));
+            let advice = format!("see it with `{show}`, or take another id");
             return Err(Failure::new(format_args!("there is an application {id} already; {advice}")));
         }
         let mut text = format!("Registered {id}.");
@@ -148,7 +167,12 @@ impl Create {
             json["secret"] = json!(secret.expose());
             text.push_str(&format!("\nIts secret, shown only now: {}", secret.expose()));
         }
-        output::answer(operator.format, json, text);
+        if let Some(issuer) = &operator.issuer {
+            let discovery = format!("{issuer}/.well-known/openid-configuration");
+            text.push_str(&format!("\nIssuer: {issuer}\nDiscovery: {discovery}"));
+            (json["issuer"], json["discovery"]) = (json!(issuer), json!(discovery));
+        }
+        output::answer(operator.format(), json, text);
         Ok(())
     }
 
@@ -180,12 +204,12 @@ impl List {
             .read(input, |reader, (after, limit)| Box::pin(reader.clients(after.as_ref(), *limit)));
         let clients = read.await?;
         let json: Value = clients.iter().map(described).collect();
-        output::answer(operator.format, json, list(&clients, self.limit));
+        output::answer(operator.format(), json, list(&clients, self.limit, operator));
         Ok(())
     }
 }
 
-fn list(clients: &[Client], limit: i64) -> String {
+fn list(clients: &[Client], limit: i64, operator: &Operator) -> String {
     let row = |client: &Client| {
         let kind = if client.is_public() { "public" } else { "confidential" };
         let columns = [client.id.as_str(), client.name.as_str(), kind, state(client)];
@@ -196,7 +220,8 @@ fn list(clients: &[Client], limit: i64) -> String {
     match clients.last() {
         None => "There are no applications here.".to_owned(),
         Some(last) if i64::try_from(clients.len()) == Ok(limit) => {
-            format!("{table}\nFor more: --after {}", last.id)
+            let more = operator.command(&format!("client list --limit {limit} --after {}", last.id));
+            format!("{table}\nFor more: {more}")
         }
         Some(_) => table,
     }
@@ -233,7 +258,7 @@ fn described(client: &Client) -> Value {
 
 async fn show(operator: &Operator, id: ClientId) -> Result<(), Failure> {
     let read = operator.store.read(id.clone(), |reader, id| Box::pin(reader.client(id)));
-    let client = read.await?.ok_or_else(|| no_client(&id))?;
+    let client = read.await?.ok_or_else(|| no_client(operator, &id))?;
     let home = client.home_uri.as_ref().map(ToString::to_string).unwrap_or_default();
     let text = output::facts(&[
         ("id", client.id.to_string()),
@@ -250,7 +275,7 @@ async fn show(operator: &Operator, id: ClientId) -> Result<(), Failure> {
         ("access token", client.access_token_alg.as_str().to_owned()),
         ("created", output::moment(client.created_at)),
     ]);
-    output::answer(operator.format, described(&client), text);
+    output::answer(operator.format(), described(&client), text);
     Ok(())
 }
 
@@ -268,14 +293,40 @@ async fn add_uri(operator: &Operator, list: UriList, AddUri { id, uri }: AddUri)
             Ok(Some(added))
         })
     });
-    let added = write.await?.ok_or_else(|| no_client(&id))?;
+    let added = write.await?.ok_or_else(|| no_client(operator, &id))?;
     let text = match (added, list) {
         (true, UriList::Redirect) => format!("Answers for {id} may go to {uri} as well."),
         (true, UriList::PostLogoutRedirect) => format!("After signing out, {id} may send people to {uri}."),
         (false, _) => format!("{id} has {uri} already."),
     };
-    output::answer(operator.format, json!({ "id": id.as_str(), "changed": added }), text);
+    output::answer(operator.format(), json!({ "id": id.as_str(), "changed": added }), text);
     Ok(())
+}
+
+impl SetScope {
+    async fn run(self, operator: &Operator) -> Result<(), Failure> {
+        let scope = new_client::scope(&self.scope)?;
+        let input = (self.id.clone(), scope.clone(), operator.now);
+        let write = operator.store.write(input, |tx, (id, scope, now)| {
+            Box::pin(async move {
+                let Some(before) = tx.client(id).await? else { return Ok(None) };
+                let changed = tx.set_client_scope(id, scope).await?;
+                if changed {
+                    tx.audit(&audit::row(AuditEvent::ClientChanged, id, *now)).await?;
+                }
+                Ok(Some((changed, scope.covers(&before.scope))))
+            })
+        });
+        let (changed, wider) = write.await?.ok_or_else(|| no_client(operator, &self.id))?;
+        let more = match (changed, wider) {
+            (false, _) => " It is so already.",
+            (true, true) => "",
+            (true, false) => " What was issued for more has ended.",
+        };
+        let json = json!({ "id": self.id.as_str(), "scope": scope.to_string(), "changed": changed });
+        output::answer(operator.format(), json, format_args!("{} may ask for: {scope}.{more}", self.id));
+        Ok(())
+    }
 }
 
 async fn switch(operator: &Operator, id: ClientId, on: bool) -> Result<(), Failure> {
@@ -292,17 +343,18 @@ async fn switch(operator: &Operator, id: ClientId, on: bool) -> Result<(), Failu
             Ok(Some(changed))
         })
     });
-    let changed = write.await?.ok_or_else(|| no_client(&id))?;
+    let changed = write.await?.ok_or_else(|| no_client(operator, &id))?;
     let text = match (on, changed) {
         (true, true) => format!("{id} may be used again."),
         (true, false) => format!("{id} is enabled already."),
         (false, true) => format!("{id} is disabled; its tokens have ended."),
         (false, false) => format!("{id} is disabled already."),
     };
-    output::answer(operator.format, json!({ "id": id.as_str(), "changed": changed }), text);
+    output::answer(operator.format(), json!({ "id": id.as_str(), "changed": changed }), text);
     Ok(())
 }
 
-fn no_client(id: &ClientId) -> Failure {
-    Failure::new(format_args!("there is no application {id}; `idp client list` shows those there are"))
+fn no_client(operator: &Operator, id: &ClientId) -> Failure {
+    let list = operator.command("client list");
+    Failure::new(format_args!("there is no application {id}; `{list}` shows those there are"))
 }

@@ -1,11 +1,12 @@
 //! `idp config check`: would the server start with this, and where does each value come from?
 
 use clap::Subcommand;
+use idp_server::App;
 use serde_json::json;
 
 use crate::args::{Format, Place};
 use crate::failure::Failure;
-use crate::{operator, output};
+use crate::{database, operator, output};
 
 /// The configuration
 #[derive(Debug, clap::Args)]
@@ -14,14 +15,14 @@ pub(crate) struct Args {
     place: Place,
     /// How to answer
     #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t)]
-    format: Format,
+    pub(crate) format: Format,
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Check every setting and show where its value comes from
+    /// Check all that `serve` checks before it listens, and show where each value comes from; makes nothing
     Check,
 }
 
@@ -29,7 +30,7 @@ enum Verb {
 ///
 /// # Errors
 /// Everything that is wrong.
-pub(crate) fn run(args: Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let Verb::Check = args.verb;
     let settings = operator::load(&args.place)?;
     let (mut rows, mut shown) = (Vec::new(), Vec::new());
@@ -37,7 +38,10 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         shown.push(json!({ "name": setting.name, "value": value, "origin": origin.to_string() }));
         rows.push([setting.name.to_owned(), value.to_owned(), origin.to_string()]);
     }
-    settings.into_config()?;
+    database::exists(&settings.database_url()?)?;
+    let place = database::place(&settings);
+    let (config, _) = settings.into_config()?;
+    App::check(&config).await.map_err(|error| database::not_started(error, &place))?;
     let text = format!("{}\nThe configuration is good.", output::table(["setting", "value", "from"], &rows));
     output::answer(args.format, json!({ "settings": shown }), text);
     Ok(())

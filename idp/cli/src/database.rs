@@ -6,9 +6,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use idp_core::secret::Secret;
+use idp_server::StartError;
 use idp_server::config::settings::Settings;
+use idp_store::{OpenError, Store};
 
 use crate::failure::Failure;
+use crate::hint::quoted;
 
 /// Makes the data folder, for its owner only, and refuses a database file that others can read: it holds
 /// everybody's address and password hash.
@@ -21,29 +24,37 @@ pub(crate) fn prepare(settings: &Settings) -> Result<(), Failure> {
         let shown = folder.display();
         made.map_err(|error| Failure::new(format_args!("the data folder {shown} cannot be made: {error}")))?;
     }
-    match file(&settings.database_url()?) {
-        Some(file) => check(&file).map(drop),
-        None => Ok(()),
-    }
+    exists(&settings.database_url()?).map(drop)
 }
 
-/// The file of an `sqlite:` URL.
-pub(crate) fn file(url: &Secret) -> Option<PathBuf> {
-    let rest = url.expose().strip_prefix("sqlite:")?;
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    let name = rest.split('?').next().unwrap_or_default();
-    Some(PathBuf::from(name.replace("%3f", "?").replace("%25", "%")))
-}
-
-/// Whether the file exists.
+/// The file of an embedded database; `None` for another one.
 ///
 /// # Errors
-/// When others can read it.
-pub(crate) fn check(file: &Path) -> Result<bool, Failure> {
-    let shown = file.display();
-    match file.metadata() {
+/// When the URL names no file.
+pub(crate) fn file(url: &Secret) -> Result<Option<PathBuf>, Failure> {
+    Ok(idp_store::database_file(url.expose())?)
+}
+
+/// Whether the database is there, as far as its file tells.
+///
+/// # Errors
+/// When others can read the file or one of its companions, which hold what was written last.
+pub(crate) fn exists(url: &Secret) -> Result<bool, Failure> {
+    let Some(file) = file(url)? else { return Ok(true) };
+    for companion in ["-wal", "-shm"] {
+        let mut path = file.clone().into_os_string();
+        path.push(companion);
+        check(Path::new(&path), &file)?;
+    }
+    check(&file, &file)
+}
+
+fn check(path: &Path, database: &Path) -> Result<bool, Failure> {
+    let shown = path.display();
+    match path.metadata() {
         Ok(facts) if facts.mode() & 0o077 != 0 => Err(Failure::new(format_args!(
-            "others can read the database {shown}; keep them out with `chmod 600 {shown}*`"
+            "others can read the database {shown}; keep them out with `chmod 600 {}*`",
+            quoted(&database.to_string_lossy())
         ))),
         Ok(_) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
@@ -51,19 +62,34 @@ pub(crate) fn check(file: &Path) -> Result<bool, Failure> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Opens the database.
+///
+/// # Errors
+/// [`Failure`], with the setting that named it.
+pub(crate) async fn open(settings: &Settings) -> Result<Store, Failure> {
+    let url = settings.database_url()?;
+    Store::open(url.expose(), 2).await.map_err(|error| named(error, &place(settings)))
+}
 
-    #[test]
-    fn the_file_is_the_one_the_store_opens() {
-        for (url, path) in [
-            ("sqlite:data/idp.db", Some("data/idp.db")),
-            ("sqlite:///var/idp.db?mode=rw", Some("/var/idp.db")),
-            ("sqlite:a%3fb%25/idp.db", Some("a?b%/idp.db")),
-            ("postgres://idp@localhost/idp", None),
-        ] {
-            assert_eq!(file(&Secret::new(url.to_owned())), path.map(PathBuf::from));
+/// Where the settings name the database.
+pub(crate) fn place(settings: &Settings) -> String {
+    format!("database.url, {}", settings.origin("database.url"))
+}
+
+/// Says of a server that cannot be used where the settings name it.
+pub(crate) fn named(error: OpenError, place: &str) -> Failure {
+    match error {
+        OpenError::Unreachable { .. } | OpenError::Refused { .. } => {
+            Failure::new(format_args!("{error} ({place})"))
         }
+        other => other.into(),
+    }
+}
+
+/// The same for a server of ours that does not start.
+pub(crate) fn not_started(error: StartError, place: &str) -> Failure {
+    match error {
+        StartError::Open(error) => named(error, place),
+        other => other.into(),
     }
 }

@@ -1,7 +1,7 @@
 //! `idp db`: the schema of the database.
 
 use clap::Subcommand;
-use idp_store::{MigrationStatus, Store};
+use idp_store::MigrationStatus;
 use serde_json::{Value, json};
 
 use crate::args::Common;
@@ -12,7 +12,7 @@ use crate::{database, operator, output};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    common: Common,
+    pub(crate) common: Common,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -31,28 +31,25 @@ enum Verb {
 /// [`Failure`].
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let settings = operator::settings(&args.common)?;
-    let url = settings.database_url()?;
-    let exists = match database::file(&url) {
-        Some(file) => database::check(&file)?,
-        None => true,
-    };
+    let exists = database::exists(&settings.database_url()?)?;
     match args.verb {
         Verb::Migrate => database::prepare(&settings)?,
         Verb::Status if !exists => {
-            let text = "There is no database yet. Make it with `idp db migrate`.";
+            let make = args.common.command("db migrate");
+            let text = format!("There is no database yet. Make it with `{make}`.");
             output::answer(args.common.format, json!({ "exists": false, "migrations": [] }), text);
             return Ok(());
         }
         Verb::Status => {}
     }
-    let store = Store::open(url.expose(), 2).await?;
+    let store = database::open(&settings).await?;
     let before = store.migrations().await?;
     let (json, text) = match args.verb {
         Verb::Migrate => {
             store.migrate().await?;
             migrated(&before)
         }
-        Verb::Status => status(&before),
+        Verb::Status => status(&before, &args.common.command("db migrate")),
     };
     store.close().await;
     output::answer(args.common.format, json, text);
@@ -71,7 +68,7 @@ fn migrated(before: &[MigrationStatus]) -> (Value, String) {
     (json!({ "applied": missing(before) }), text)
 }
 
-fn status(migrations: &[MigrationStatus]) -> (Value, String) {
+fn status(migrations: &[MigrationStatus], migrate: &str) -> (Value, String) {
     let shown = migrations.iter().map(|migration| {
         json!({ "version": migration.version, "name": migration.name, "applied": migration.applied })
     });
@@ -84,7 +81,7 @@ fn status(migrations: &[MigrationStatus]) -> (Value, String) {
         .collect();
     let advice = match missing(migrations) {
         0 => "The database is up to date.".to_owned(),
-        count => format!("Migrations missing: {count}. Run `idp db migrate`."),
+        count => format!("Migrations missing: {count}. Run `{migrate}`."),
     };
     let text = format!("{}\n{advice}", output::table(["version", "name", "state"], &rows));
     (json!({ "exists": true, "migrations": shown.collect::<Vec<_>>() }), text)

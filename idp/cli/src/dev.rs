@@ -15,9 +15,10 @@ use idp_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::args::Common;
 use crate::failure::Failure;
 use crate::new_account::{self, NewAccount, Outcome};
-use crate::operator::{self, DEV_DATA_DIR};
+use crate::operator::{self, DEV_DATA_DIR, DEV_ISSUER};
 use crate::{database, example, logging, output, seed, serve, words};
 
 /// Try everything on this computer
@@ -50,10 +51,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let (issuer, app_url) = (server.url(), client.url());
     let settings = args.settings(&issuer)?;
     logging::start(settings.log());
-    database::prepare(&settings)?;
     let (policy, clock) = (settings.password_policy(), Clock::system());
     let now = clock.now();
     let seed = args.seed.as_deref().map(|file| seed::read(file, &policy, now)).transpose()?;
+    database::prepare(&settings)?;
     let stop = serve::stop_signal()?;
 
     let app = App::build(config(settings)?, clock).await?;
@@ -67,7 +68,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     for listener in client.listeners {
         examples.spawn(axum::serve(listener, example.clone()).into_future());
     }
-    output::line(banner(&issuer, &app_url, &account));
+    note_issuer(Path::new(&args.data_dir), &issuer)?;
+    output::line(banner(&issuer, &app_url, &account, &another(&args.data_dir)));
     Ok(app.serve(server.listeners, stop).await?)
 }
 
@@ -76,7 +78,7 @@ impl Args {
     /// that a production server's does not lead here.
     fn settings(&self, issuer: &str) -> Result<Settings, Failure> {
         let mut env = operator::environment();
-        env.retain(|(name, _)| name.starts_with("IDP__LOG__"));
+        env.retain(|(name, _)| name.starts_with("IDP__LOG__") || name.starts_with("IDP_LOG_"));
         let flags = [
             ("server.issuer", issuer),
             ("server.data_dir", &self.data_dir),
@@ -178,8 +180,24 @@ async fn an_admin(store: &Store) -> Result<Option<String>, StoreError> {
     }
 }
 
-fn banner(issuer: &str, app_url: &str, account: &First) -> String {
-    let another = "idp user create --dev --email you@example.com --name You --role admin --password-stdin";
+/// For the commands beside this process, which tell applications where it is.
+fn note_issuer(folder: &Path, issuer: &str) -> Result<(), Failure> {
+    let file = folder.join(DEV_ISSUER);
+    let written = std::fs::write(&file, issuer);
+    Ok(written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?)
+}
+
+/// The command that makes another account in this very database.
+fn another(data_dir: &str) -> String {
+    let mut common = Common { dev: true, ..Common::default() };
+    if data_dir != DEV_DATA_DIR {
+        common.place.set.push(("server.data_dir".to_owned(), data_dir.to_owned()));
+    }
+    let more = "--email you@example.com --name You --role admin --password-stdin";
+    format!("{} {more}", common.command("user create"))
+}
+
+fn banner(issuer: &str, app_url: &str, account: &First, another: &str) -> String {
     let account = match account {
         First::Made(password) => format!(
             "  First account    {FIRST_EMAIL}, with the role admin\n  \

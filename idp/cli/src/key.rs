@@ -12,7 +12,7 @@ use crate::{operator, output};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    common: Common,
+    pub(crate) common: Common,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         [] => "There are no keys yet; the server makes them when it starts.".to_owned(),
         rows => output::table(["id", "purpose", "state", "created_at"], rows),
     };
-    output::answer(operator.format, json!(shown), text);
+    output::answer(operator.format(), json!(shown), text);
     Ok(())
 }
 

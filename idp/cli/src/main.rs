@@ -10,6 +10,7 @@ mod db;
 mod dev;
 mod example;
 mod failure;
+mod hint;
 mod key;
 mod logging;
 mod new_account;
@@ -36,13 +37,31 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(wrong) => return misread(&wrong),
+    };
+    let format = args.format();
+    match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::errors(&failure);
+            output::errors(format, &failure);
             ExitCode::FAILURE
         }
     }
+}
+
+/// A command line that says nothing to be done: help was asked for, or it is wrong.
+fn misread(wrong: &clap::Error) -> ExitCode {
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    if wrong.use_stderr() && args::asks_for_json(&words) {
+        let said = wrong.to_string();
+        let failure = Failure::new(said.trim_start_matches("error: ").trim_end());
+        output::errors(args::Format::Json, &failure);
+    } else {
+        let _ = wrong.print();
+    }
+    ExitCode::from(u8::try_from(wrong.exit_code()).unwrap_or(2))
 }
 
 async fn run(args: Args) -> Result<(), Failure> {
@@ -50,7 +69,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         Verb::Dev(args) => dev::run(args).await,
         Verb::Serve(place) => serve::run(&place).await,
         Verb::Db(args) => db::run(args).await,
-        Verb::Config(args) => config::run(args),
+        Verb::Config(args) => config::run(args).await,
         Verb::User(args) => user::run(args).await,
         Verb::Client(args) => client::run(args).await,
         Verb::Key(args) => key::run(args).await,

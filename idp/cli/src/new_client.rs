@@ -56,9 +56,9 @@ impl ClientSpec {
             name,
             auth_method,
             secret: self.secret()?.map(Secret::digest),
-            redirect_uris: uris(&self.redirect_uris)?,
+            redirect_uris: addresses(&self.redirect_uris)?,
             redirect_match: if self.native { RedirectMatch::LoopbackPort } else { RedirectMatch::Exact },
-            post_logout_redirect_uris: uris(&self.post_logout_redirect_uris)?,
+            post_logout_redirect_uris: addresses(&self.post_logout_redirect_uris)?,
             home_uri: self.home_uri.as_deref().map(uri).transpose()?,
             scope: scope(&self.scopes)?,
             pkce: self.pkce()?,
@@ -120,16 +120,34 @@ fn uri(text: &str) -> Result<RedirectUri, String> {
     RedirectUri::parse(text).map_err(|why| format!("`{text}` cannot be a redirect URI: {why}"))
 }
 
-fn uris(texts: &[String]) -> Result<Vec<RedirectUri>, String> {
-    texts.iter().map(|text| uri(text)).collect()
+/// Where answers may go. Whoever writes `*` hopes for a pattern, which does not exist here.
+///
+/// # Errors
+/// One sentence.
+pub(crate) fn address(text: &str) -> Result<RedirectUri, String> {
+    if text.contains('*') {
+        return Err(format!(
+            "`{text}` cannot be a redirect URI: it is compared byte by byte, so that `*` would stand for itself; \
+             name each address"
+        ));
+    }
+    uri(text)
 }
 
-fn scope(texts: &[String]) -> Result<Scope, String> {
+fn addresses(texts: &[String]) -> Result<Vec<RedirectUri>, String> {
+    texts.iter().map(|text| address(text)).collect()
+}
+
+/// A scope with `openid` in it, without which nobody signs in (OpenID Connect Core section 3.1.2.1).
+///
+/// # Errors
+/// One sentence: a word is no scope of ours.
+pub(crate) fn scope(texts: &[String]) -> Result<Scope, String> {
     let words: Vec<&str> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
     match words.iter().find(|word| !KNOWN.contains(word)) {
         Some(stranger) => Err(unknown(stranger, "scope", KNOWN.into_iter())),
         None if words.is_empty() => Ok(Scope::of(&SCOPES)),
-        None => Ok(Scope::of(&words)),
+        None => Ok(Scope::of(&words).united(&Scope::of(&["openid"]))),
     }
 }
 

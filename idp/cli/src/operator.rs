@@ -6,21 +6,38 @@ use idp_core::account::password::PasswordPolicy;
 use idp_core::time::Timestamp;
 use idp_server::clock::Clock;
 use idp_server::config::settings::{self, Settings};
-use idp_store::Store;
+use idp_store::{OpenError, Store};
 
 use crate::args::{Common, Format, Place};
 use crate::database;
 use crate::failure::Failure;
+use crate::hint::{program, quoted};
 
 /// Where `idp dev` keeps its database.
 pub(crate) const DEV_DATA_DIR: &str = "data/dev";
+/// The file in that folder with the issuer of the last start.
+pub(crate) const DEV_ISSUER: &str = "issuer";
 
 /// An operator at work.
 pub(crate) struct Operator {
     pub(crate) store: Store,
     pub(crate) now: Timestamp,
     pub(crate) policy: PasswordPolicy,
-    pub(crate) format: Format,
+    /// Where people and applications reach the server, if that is known here.
+    pub(crate) issuer: Option<String>,
+    common: Common,
+}
+
+impl Operator {
+    /// How to answer.
+    pub(crate) fn format(&self) -> Format {
+        self.common.format
+    }
+
+    /// A command on the same database, as it can be typed.
+    pub(crate) fn command(&self, verb: &str) -> String {
+        self.common.command(verb)
+    }
 }
 
 /// Opens the database, which must be there and of this program's version.
@@ -30,20 +47,55 @@ pub(crate) struct Operator {
 pub(crate) async fn open(common: &Common) -> Result<Operator, Failure> {
     let settings = settings(common)?;
     let url = settings.database_url()?;
-    if let Some(file) = database::file(&url)
-        && !database::check(&file)?
+    if !database::exists(&url)?
+        && let Some(file) = database::file(&url)?
     {
-        return Err(no_database(common, &file));
+        return Err(no_database(common, &settings, &file));
     }
-    let store = Store::open(url.expose(), 2).await?;
-    store.require_current().await?;
-    let policy = settings.password_policy();
-    Ok(Operator { store, now: Clock::system().now(), policy, format: common.format })
+    let store = database::open(&settings).await?;
+    store.require_current().await.map_err(|error| behind(common, error))?;
+    Ok(Operator {
+        store,
+        now: Clock::system().now(),
+        policy: settings.password_policy(),
+        issuer: issuer(common, &settings),
+        common: common.clone(),
+    })
 }
 
-fn no_database(common: &Common, file: &Path) -> Failure {
-    let make = if common.dev { "start `idp dev` once" } else { "make it with `idp db migrate`" };
+fn no_database(common: &Common, settings: &Settings, file: &Path) -> Failure {
+    let make = match settings.data_dir() {
+        Some(folder) if common.dev => format!("start `{}` once", dev_command(&folder)),
+        _ => format!("make it with `{}`", common.command("db migrate")),
+    };
     Failure::new(format_args!("there is no database {}; {make}", file.display()))
+}
+
+fn dev_command(folder: &Path) -> String {
+    match folder == Path::new(DEV_DATA_DIR) {
+        true => format!("{} dev", program()),
+        false => format!("{} dev --data-dir {}", program(), quoted(&folder.to_string_lossy())),
+    }
+}
+
+fn behind(common: &Common, error: OpenError) -> Failure {
+    match error {
+        OpenError::Behind(count) => Failure::new(format_args!(
+            "the database lacks {count} migration(s); run `{}`",
+            common.command("db migrate")
+        )),
+        other => other.into(),
+    }
+}
+
+/// What applications are to be told; `idp dev` writes down with which port it was started last.
+fn issuer(common: &Common, settings: &Settings) -> Option<String> {
+    let given = settings.issuer().map(|issuer| issuer.as_str().to_owned());
+    if given.is_some() || !common.dev {
+        return given;
+    }
+    let written = std::fs::read_to_string(settings.data_dir()?.join(DEV_ISSUER)).ok();
+    Some(written.unwrap_or_else(|| "http://localhost:8080".to_owned()))
 }
 
 /// The settings of a command.

@@ -23,7 +23,11 @@ pub(crate) fn answer(format: Format, json: Value, text: impl Display) {
 }
 
 /// What went wrong, to standard error.
-pub(crate) fn errors(failure: &Failure) {
+pub(crate) fn errors(format: Format, failure: &Failure) {
+    if format == Format::Json {
+        let _ = writeln!(io::stderr().lock(), "{}", json!({ "error": failure.lines().join("\n") }));
+        return;
+    }
     for line in failure.lines() {
         // A message may quote what somebody typed: it must stay one line and steer no terminal.
         let line: String = line.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect();

@@ -6,11 +6,12 @@ use idp_core::account::password::PasswordPolicy;
 use idp_core::client::Client;
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
-use idp_server::config::settings::{line_of, unknown};
+use idp_server::config::settings::{broken_toml, line_of, unknown};
 use idp_store::Store;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::audit::BUILT_IN;
 use crate::failure::Failure;
 use crate::new_account::{self, NewAccount, Outcome};
 use crate::new_client::{self, ClientSpec};
@@ -56,8 +57,9 @@ pub(crate) fn read(path: &Path, policy: &PasswordPolicy, now: Timestamp) -> Resu
 }
 
 fn parse(source: &Source<'_>, policy: &PasswordPolicy, now: Timestamp) -> Result<Seed, Failure> {
-    let table = DeTable::parse(source.text)
-        .map_err(|error| source.refuse(error.span().map_or(0, |span| span.start), error.message()))?;
+    let table = DeTable::parse(source.text).map_err(|error| {
+        source.refuse(error.span().map_or(0, |span| span.start), broken_toml(source.text, &error))
+    })?;
     let mut seed = Seed::default();
     for (kind, entries) in table.get_ref() {
         let wrong = || source.refuse(kind.span().start, unknown(kind.get_ref(), "table", KINDS.into_iter()));
@@ -128,7 +130,18 @@ impl Entry<'_> {
         let password = self.secret("password", "password_file")?;
         let password = password.ok_or_else(|| self.refuse("password or password_file is missing"))?;
         let account = NewAccount::checked(&email, &name, password, policy).map_err(|why| self.refuse(why))?;
-        Ok(account.with_roles(self.texts("roles")?))
+        Ok(account.with_roles(self.roles()?))
+    }
+
+    /// Roles that are there from the start; a seed comes before anybody could make others.
+    fn roles(&self) -> Result<Vec<String>, Failure> {
+        let roles = self.texts("roles")?;
+        let stranger = roles.iter().find(|role| !BUILT_IN.contains(&role.as_str()));
+        stranger.map_or(Ok(roles.clone()), |role| {
+            let what = unknown(role, "role", BUILT_IN.into_iter());
+            let value = self.table.iter().find(|(key, _)| key.get_ref() == "roles");
+            Err(self.source.refuse(value.map_or(self.at, |(key, _)| key.span().start), what))
+        })
     }
 
     fn client(&self, now: Timestamp) -> Result<Client, Failure> {

@@ -58,6 +58,14 @@ fn every_key_is_understood() {
 }
 
 #[test]
+fn the_handbooks_example_is_a_seed() {
+    let handbook = include_str!("../../../docs/configuration.md");
+    let example = handbook.split("```toml\n").nth(2).unwrap().split("```").next().unwrap();
+    let seed = read(example).unwrap();
+    assert_eq!((seed.accounts.len(), seed.clients.len()), (1, 1));
+}
+
+#[test]
 fn an_empty_seed_is_one() {
     assert!(read("# nothing yet\n").is_ok());
 }
@@ -97,7 +105,11 @@ fn what_is_wrong_is_told_with_file_and_line() {
             format!("{client}scope = []"),
             "seed.toml line 4: there is no key `scope`; the nearest valid name is `scopes`",
         ),
-        (format!("{client}id = 'app'"), "seed.toml line 4: duplicate key"),
+        (format!("{client}id = 'app'"), "seed.toml line 4: `id` is given twice; keep one of them"),
+        (
+            format!("{user}password = 'tinker brass umbrella'\nroles = ['admin', 'user',\n 'amdin']"),
+            "seed.toml line 5: there is no role `amdin`; the nearest valid name is `admin`",
+        ),
     ] {
         let told = told(&text);
         assert!(told.contains(why), "{text}\n{told}");

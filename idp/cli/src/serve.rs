@@ -17,6 +17,7 @@ pub(crate) async fn run(place: &Place) -> Result<(), Failure> {
     let settings = operator::load(place)?;
     logging::start(settings.log());
     database::prepare(&settings)?;
+    let place = database::place(&settings);
     let (config, _) = settings.into_config()?;
     let stop = stop_signal()?;
     let mut listeners = Vec::new();
@@ -26,7 +27,8 @@ pub(crate) async fn run(place: &Place) -> Result<(), Failure> {
         listeners.push(listener.map_err(why)?);
     }
     let ready = format!("idp is ready: {}, listening on {}", config.issuer, addresses(&listeners));
-    let app = App::build(config, Clock::system()).await?;
+    let app = App::build(config, Clock::system());
+    let app = app.await.map_err(|error| database::not_started(error, &place))?;
     output::line(ready);
     Ok(app.serve(listeners, stop).await?)
 }

@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use idp_core::account::throttle::{ACCOUNT, Throttle};
 use idp_core::ids::UserId;
 use idp_core::time::Timestamp;
 use idp_core::user::{Email, User, UserState};
-use idp_store::{Counted, Reader, StoreError};
+use idp_store::{Reader, StoreError};
 use serde_json::{Value, json};
 
 use crate::args::Common;
 use crate::failure::Failure;
+use crate::hint::quoted;
 use crate::new_account::{self, NewAccount, Outcome};
 use crate::operator::{self, Operator};
 use crate::user_change::{Change, change};
@@ -21,7 +22,7 @@ use crate::{output, secret_input};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    common: Common,
+    pub(crate) common: Common,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -33,13 +34,13 @@ enum Verb {
     /// Accounts, in the order they were made
     List(List),
     /// One account: state, roles, and whether it is locked
-    Show { who: Who },
+    Show(Account),
     /// Switch a deactivated account on again
-    Activate { who: Who },
+    Activate(Account),
     /// Switch an account off; ends its sessions and tokens
-    Deactivate { who: Who },
+    Deactivate(Account),
     /// Forget the wrong passwords tried for an account
-    Unlock { who: Who },
+    Unlock(Account),
     /// What an account may do
     Role {
         #[command(subcommand)]
@@ -50,12 +51,27 @@ enum Verb {
 #[derive(Debug, Subcommand)]
 enum RoleVerb {
     /// Give an account a role
-    Add { who: Who, role: String },
+    Add(AccountRole),
     /// Take a role away; ends the account's sessions and tokens
-    Remove { who: Who, role: String },
+    Remove(AccountRole),
 }
 
 #[derive(Debug, clap::Args)]
+struct Account {
+    /// E-mail address or id of the account
+    who: Who,
+}
+
+#[derive(Debug, clap::Args)]
+struct AccountRole {
+    /// E-mail address or id of the account
+    who: Who,
+    /// The role: `admin`, or another one there is
+    role: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("given").args(["password_stdin", "password_file"]).required(true)))]
 struct Create {
     /// E-mail address
     #[arg(long)]
@@ -63,11 +79,11 @@ struct Create {
     /// Full name
     #[arg(long)]
     name: String,
-    /// A role besides `user`; can be repeated
+    /// A role besides `user`, such as `admin`; can be repeated
     #[arg(long)]
     role: Vec<String>,
     /// Read the password from standard input, first line
-    #[arg(long, required_unless_present = "password_file", conflicts_with = "password_file")]
+    #[arg(long)]
     password_stdin: bool,
     /// Read the password from a file that only you can read
     #[arg(long, value_name = "FILE")]
@@ -117,14 +133,16 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let done = match args.verb {
         Verb::Create(create) => create.run(&operator).await,
         Verb::List(list) => list.run(&operator).await,
-        Verb::Show { who } => show(&operator, who).await,
-        Verb::Activate { who } => change(&operator, who, Change::State(UserState::Active)).await,
-        Verb::Deactivate { who } => change(&operator, who, Change::State(UserState::Deactivated)).await,
-        Verb::Unlock { who } => change(&operator, who, Change::Unlock).await,
-        Verb::Role { verb: RoleVerb::Add { who, role } } => {
+        Verb::Show(Account { who }) => show(&operator, who).await,
+        Verb::Activate(Account { who }) => change(&operator, who, Change::State(UserState::Active)).await,
+        Verb::Deactivate(Account { who }) => {
+            change(&operator, who, Change::State(UserState::Deactivated)).await
+        }
+        Verb::Unlock(Account { who }) => change(&operator, who, Change::Unlock).await,
+        Verb::Role { verb: RoleVerb::Add(AccountRole { who, role }) } => {
             change(&operator, who, Change::Role { role, granted: true }).await
         }
-        Verb::Role { verb: RoleVerb::Remove { who, role } } => {
+        Verb::Role { verb: RoleVerb::Remove(AccountRole { who, role }) } => {
             change(&operator, who, Change::Role { role, granted: false }).await
         }
     };
@@ -135,17 +153,19 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 impl Create {
     async fn run(self, operator: &Operator) -> Result<(), Failure> {
         let password = secret_input::read(self.password_stdin, self.password_file.as_ref())?;
-        let password = password.ok_or_else(|| Failure::new("give the password with --password-stdin"))?;
+        let password = password
+            .ok_or_else(|| Failure::new("give the password with --password-stdin or --password-file"))?;
         let account = NewAccount::checked(&self.email, &self.name, password, &operator.policy)?;
         match account.with_roles(self.role).make(&operator.store, operator.now).await? {
             Outcome::Made(user, roles) => {
                 let text = format!("Made {} ({}).", user.email, user.id);
-                output::answer(operator.format, described(&user, &roles), text);
+                output::answer(operator.format(), described(&user, &roles), text);
                 Ok(())
             }
             Outcome::AddressTaken => Err(Failure::new(format_args!(
-                "{0} has an account already; see it with `idp user show {0}`",
-                self.email
+                "{0} has an account already; see it with `{1}`",
+                self.email,
+                operator.command(&format!("user show {}", quoted(&self.email)))
             ))),
             Outcome::NoSuchRole(role, known) => Err(new_account::no_such_role(&role, &known).into()),
         }
@@ -167,12 +187,12 @@ impl List {
         });
         let users = read.await?;
         let json: Value = users.iter().map(|(user, roles)| described(user, roles)).collect();
-        output::answer(operator.format, json, list(&users, self.limit));
+        output::answer(operator.format(), json, list(&users, self.limit, operator));
         Ok(())
     }
 }
 
-fn list(users: &[(User, Vec<String>)], limit: i64) -> String {
+fn list(users: &[(User, Vec<String>)], limit: i64, operator: &Operator) -> String {
     let row = |(user, roles): &(User, Vec<String>)| {
         let state = user.state.as_str().to_owned();
         [user.id.to_string(), user.email.to_string(), user.name.to_string(), state, roles.join(", ")]
@@ -182,7 +202,8 @@ fn list(users: &[(User, Vec<String>)], limit: i64) -> String {
     match users.last() {
         None => "There are no accounts here.".to_owned(),
         Some((last, _)) if i64::try_from(users.len()) == Ok(limit) => {
-            format!("{table}\nFor more: --after {}", last.id)
+            let more = operator.command(&format!("user list --limit {limit} --after {}", last.id));
+            format!("{table}\nFor more: {more}")
         }
         Some(_) => table,
     }
@@ -202,19 +223,20 @@ fn described(user: &User, roles: &[String]) -> Value {
 }
 
 async fn show(operator: &Operator, who: Who) -> Result<(), Failure> {
-    let missing = nobody(&who);
+    let missing = nobody(operator, &who);
     let read = operator.store.read(who, |reader, who| {
         Box::pin(async move {
             let Some(user) = find(reader, who).await? else { return Ok(None) };
             let roles = reader.roles_of(user.id).await?;
-            let throttle = reader.throttle(&counted(&user)).await?;
-            Ok(Some((user, roles, throttle)))
+            let throttles = reader.throttles_of(user.id).await?;
+            Ok(Some((user, roles, throttles)))
         })
     });
-    let (user, roles, throttle) = read.await?.ok_or(missing)?;
-    let lock = Lock::of(throttle.as_ref(), operator.now);
+    let (user, roles, throttles) = read.await?.ok_or(missing)?;
+    let lock = throttles.iter().map(|throttle| Lock::of(throttle, operator.now)).max().unwrap_or(Lock::Open);
+    let wrong_passwords = throttles.iter().map(|throttle| throttle.in_a_row).max().unwrap_or(0);
     let mut json = described(&user, &roles);
-    json["wrong_passwords"] = json!(throttle.map_or(0, |throttle| throttle.in_a_row));
+    json["wrong_passwords"] = json!(wrong_passwords);
     json["locked_until"] = json!(lock.until());
     json["closed"] = json!(lock == Lock::Closed);
     let text = output::facts(&[
@@ -223,16 +245,19 @@ async fn show(operator: &Operator, who: Who) -> Result<(), Failure> {
         ("name", user.name.to_string()),
         ("state", user.state.as_str().to_owned()),
         ("roles", roles.join(", ")),
-        ("sign-in", lock.sentence(&user)),
+        (
+            "sign-in",
+            lock.sentence(&operator.command(&format!("user unlock {}", quoted(user.email.as_str())))),
+        ),
         ("created", output::moment(user.created_at)),
         ("updated", output::moment(user.updated_at)),
     ]);
-    output::answer(operator.format, json, text);
+    output::answer(operator.format(), json, text);
     Ok(())
 }
 
-/// Whether wrong passwords keep an account from signing in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether wrong passwords keep an account from signing in, somewhere at least; the worst is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Lock {
     Open,
     Until(Timestamp),
@@ -240,8 +265,7 @@ enum Lock {
 }
 
 impl Lock {
-    fn of(throttle: Option<&Throttle>, now: Timestamp) -> Self {
-        let Some(throttle) = throttle else { return Self::Open };
+    fn of(throttle: &Throttle, now: Timestamp) -> Self {
         match throttle.locked_until.filter(|until| *until > now) {
             _ if ACCOUNT.in_a_row.is_some_and(|most| throttle.in_a_row >= most) => Self::Closed,
             Some(until) => Self::Until(until),
@@ -253,8 +277,9 @@ impl Lock {
         if let Self::Until(at) = self { Some(output::moment(at)) } else { None }
     }
 
-    fn sentence(self, user: &User) -> String {
-        let end = format!("`idp user unlock {}` ends that", user.email);
+    /// What is said of it; `unlock` is the command that ends it.
+    fn sentence(self, unlock: &str) -> String {
+        let end = format!("`{unlock}` ends that");
         match self {
             Self::Open => "not locked".to_owned(),
             Self::Until(at) => format!("locked until {} after wrong passwords; {end}", output::moment(at)),
@@ -271,12 +296,8 @@ pub(crate) async fn find(reader: &mut Reader, who: &Who) -> Result<Option<User>,
     }
 }
 
-/// Its count of wrong passwords.
-pub(crate) fn counted(user: &User) -> Counted {
-    Counted::Account { email_key: user.email.key().to_owned(), exists: true }
-}
-
 /// The refusal when there is none.
-pub(crate) fn nobody(who: &Who) -> Failure {
-    Failure::new(format_args!("there is no account {who}; `idp user list` shows those there are"))
+pub(crate) fn nobody(operator: &Operator, who: &Who) -> Failure {
+    let list = operator.command("user list");
+    Failure::new(format_args!("there is no account {who}; `{list}` shows those there are"))
 }

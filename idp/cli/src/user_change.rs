@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::new_account::{self, EVERYBODY};
 use crate::operator::Operator;
-use crate::user::{Who, counted, find, nobody};
+use crate::user::{Who, find, nobody};
 use crate::{audit, output};
 
 /// What is done to an account.
@@ -37,11 +37,12 @@ pub(crate) async fn change(operator: &Operator, who: Who, change: Change) -> Res
     if let Change::Role { role, granted: false } = &change
         && role == EVERYBODY
     {
-        return Err(Failure::new(
-            "every account has the role `user`; use `idp user deactivate` to switch it off",
-        ));
+        let off = operator.command(&format!("user deactivate {who}"));
+        return Err(Failure::new(format_args!(
+            "every account has the role `user`; use `{off}` to switch it off"
+        )));
     }
-    let (missing, input) = (nobody(&who), (who, change.clone(), operator.now));
+    let (missing, input) = (nobody(operator, &who), (who, change.clone(), operator.now));
     let write = operator.store.write(input, |tx, (who, change, now)| Box::pin(apply(tx, who, change, *now)));
     let (user, changed) = match write.await? {
         Changed::Nobody => return Err(missing),
@@ -52,7 +53,7 @@ pub(crate) async fn change(operator: &Operator, who: Who, change: Change) -> Res
         Changed::Done { user, changed } => (user, changed),
     };
     let json = json!({ "id": user.id.to_string(), "email": user.email.as_str(), "changed": changed });
-    output::answer(operator.format, json, change.sentence(&user, changed));
+    output::answer(operator.format(), json, change.sentence(&user, changed));
     Ok(())
 }
 
@@ -66,12 +67,7 @@ async fn apply(tx: &mut Tx, who: &Who, change: &Change, now: Timestamp) -> Resul
             };
             (tx.set_user_state(user.id, *state, now).await?, audit::row(event, user.id, now))
         }
-        Change::Unlock => {
-            let counted = counted(&user);
-            let changed = tx.throttle(&counted).await?.is_some();
-            tx.clear_throttle(&counted).await?;
-            (changed, audit::row(AuditEvent::UserUnlocked, user.id, now))
-        }
+        Change::Unlock => (tx.unlock(&user).await?, audit::row(AuditEvent::UserUnlocked, user.id, now)),
         Change::Role { role, granted } => {
             let known: Vec<String> = tx.roles().await?.into_iter().map(|role| role.name).collect();
             if !known.contains(role) {

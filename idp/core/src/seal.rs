@@ -70,6 +70,11 @@ impl Keyring {
         self.0.is_empty()
     }
 
+    /// Whether the key of this id is at hand.
+    pub fn has(&self, id: &str) -> bool {
+        self.0.contains_key(id)
+    }
+
     /// The id of the key that seals new values.
     pub fn active_id(&self) -> Option<&str> {
         self.0.last_key_value().map(|(id, _)| id.as_str())
@@ -105,6 +110,11 @@ impl Keyring {
         let payload = Payload { msg: &text, aad: bound.as_bytes() };
         cipher.decrypt(&XNonce::from(nonce), payload).map(Zeroizing::new).map_err(|_| SealError::Broken)
     }
+}
+
+/// The id of the key that sealed a value, as the value itself names it.
+pub fn key_id(sealed: &str) -> &str {
+    sealed.split('.').next().unwrap_or_default()
 }
 
 impl fmt::Debug for Keyring {
@@ -160,5 +170,7 @@ mod tests {
         assert!(both.open(HERE, &sealed).is_ok());
         let newer = both.seal(HERE, b"secret").unwrap();
         assert_eq!(old.open(HERE, &newer), Err(SealError::MissingKey("2026-b".to_owned())));
+        assert_eq!((key_id(&sealed), key_id(&newer)), ("2026-a", "2026-b"));
+        assert!(both.has("2026-b") && !old.has("2026-b"));
     }
 }

@@ -194,7 +194,7 @@ impl PageError {
 impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) | StoreError::Again(_) => {
+            StoreError::Unavailable(_) | StoreError::Again(_) | StoreError::Lost(_) => {
                 let retry_after = Some(5);
                 Self { detail: Some(error.to_string()), retry_after, ..Self::new(Reason::UNAVAILABLE) }
             }

@@ -17,13 +17,17 @@ pub(crate) struct Known {
     pub(crate) consent: Option<Consent>,
 }
 
-/// Starts a walk. What can be answered at once is answered at once; a row is written only when a page must be
-/// shown.
-pub(crate) async fn begin(visit: &Visit, target: FlowTarget) -> Result<Response, PageError> {
+/// Starts a walk, for the application that has just been read if it is one's. What can be answered at once is answered
+/// at once; a row is written only when a page must be shown.
+pub(crate) async fn begin(
+    visit: &Visit,
+    target: FlowTarget,
+    client: Option<Client>,
+) -> Result<Response, PageError> {
     let app = &visit.app;
     let now = app.clock.now();
     let flow = Flow { id: FlowId::new(now), browser: visit.visitor.browser(), target, started_at: now };
-    let known = load(visit, &flow.target).await?;
+    let known = Known { consent: consent(visit, client.as_ref()).await?, client };
     match decide(visit, &flow, &known, None) {
         Step::SignIn(_) | Step::Consent(_) => {
             let (url, expires_at) = (url(flow.id), now.plus(app.config.lifetimes.flow));
@@ -100,6 +104,14 @@ pub(crate) async fn ended(visit: &Visit, flow: &Flow, answered: bool) -> PageErr
         Some(home) => page.action(home.as_str(), "action-back-to-app"),
         None => page,
     }
+}
+
+/// What the signed-in person allowed this application.
+async fn consent(visit: &Visit, client: Option<&Client>) -> Result<Option<Consent>, PageError> {
+    let user = visit.visitor.signed_in.as_ref().map(|signed_in| signed_in.user.id);
+    let (Some(client), Some(user)) = (client, user) else { return Ok(None) };
+    let input = (user, client.id.clone());
+    Ok(visit.app.store.read(input, |db, (user, client)| Box::pin(db.consent(*user, client))).await?)
 }
 
 /// Loads the application and what the signed-in person allowed it.

@@ -1,14 +1,18 @@
 //! The server's keys: made at the first start, kept in the database sealed, so that all nodes share them.
 
+use std::collections::BTreeSet;
+
 use idp_core::client::SigningAlg;
 use idp_core::oauth::issuer::Issuer;
 use idp_core::oauth::keys::{KeySet, NewKey, SigningKey};
-use idp_core::seal::{Keyring, Place};
+use idp_core::seal::{Keyring, Place, key_id};
 use idp_core::secret::{MacKey, base64url, random_bytes};
 use idp_core::time::Timestamp;
 use idp_store::{Actor, AuditEvent, AuditRecord, KeyState, Origin, Store, StoredKey};
 
+use crate::config::Config;
 use crate::errors::StartError;
+use crate::keyring;
 
 const MAC: &str = "mac";
 
@@ -20,8 +24,52 @@ pub(crate) struct ServerKeys {
     pub(crate) mac: MacKey,
 }
 
+/// Reads the key-encryption keys, makes whatever is missing, and opens the server's keys.
+///
+/// # Errors
+/// [`StartError`]: a key is missing or does not open, or the database fails.
+pub(crate) async fn open(
+    store: &Store,
+    config: &Config,
+    now: Timestamp,
+) -> Result<(Keyring, ServerKeys), StartError> {
+    let dir = &config.keys_dir;
+    let found = keyring::load_or_make(dir, &sealed_under(store).await?, now)?;
+    make_missing(store, &found.ring, now).await?;
+    match found.settle(&sealed_under(store).await?, dir)? {
+        Some(file) if !config.dev => {
+            tracing::warn!(file = %file.display(), "a key-encryption key was made: back it up, apart from the database");
+        }
+        _ => {}
+    }
+    let keys = load(store, &found.ring, &config.issuer).await?;
+    Ok((found.ring, keys))
+}
+
+/// Whether [`open`] would work, as far as that can be seen without making anything.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) async fn check(store: &Store, ring: &Keyring, config: &Config) -> Result<(), StartError> {
+    if store.migrations().await?.iter().any(|migration| !migration.applied) {
+        // There may be no table of keys yet; the start makes it first.
+        return Ok(());
+    }
+    keyring::require(ring, &sealed_under(store).await?, &config.keys_dir)?;
+    for key in store.read((), |db, ()| Box::pin(db.keys())).await? {
+        ring.open(place(&key.id), &key.sealed_private)?;
+    }
+    Ok(())
+}
+
+/// The ids of the key-encryption keys under which something is sealed in this database.
+async fn sealed_under(store: &Store) -> Result<BTreeSet<String>, StartError> {
+    let keys = store.read((), |db, ()| Box::pin(db.keys())).await?;
+    Ok(keys.iter().map(|key| key_id(&key.sealed_private).to_owned()).collect())
+}
+
 /// Makes the keys that are missing. Several nodes may do so at once: the first one's are kept.
-pub(crate) async fn make_missing(store: &Store, ring: &Keyring, now: Timestamp) -> Result<(), StartError> {
+async fn make_missing(store: &Store, ring: &Keyring, now: Timestamp) -> Result<(), StartError> {
     let stored = store.read((), |db, ()| Box::pin(db.keys())).await?;
     let missing =
         |purpose: &str| !stored.iter().any(|key| key.purpose == purpose && key.state == KeyState::Active);
@@ -58,6 +106,8 @@ fn signing_key(alg: SigningAlg, ring: &Keyring, now: Timestamp) -> Result<Stored
         state: KeyState::Active,
         public_jwk: Some(new.public_jwk),
         created_at: now,
+        activated_at: Some(now),
+        retired_at: None,
     })
 }
 
@@ -70,6 +120,8 @@ fn mac_key(ring: &Keyring, now: Timestamp) -> Result<StoredKey, StartError> {
         state: KeyState::Active,
         public_jwk: None,
         created_at: now,
+        activated_at: Some(now),
+        retired_at: None,
     })
 }
 
@@ -104,9 +156,4 @@ pub(crate) async fn load(store: &Store, ring: &Keyring, issuer: &Issuer) -> Resu
     let published: Vec<String> = stored.into_iter().filter_map(|key| key.public_jwk).collect();
     let mac = mac.ok_or_else(|| StartError::Keys("the server's own MAC key is missing".to_owned()))?;
     Ok(ServerKeys { tokens: KeySet::new(issuer.clone(), signing, &published)?, mac })
-}
-
-/// Whether anything is sealed in this database.
-pub(crate) async fn any_sealed(store: &Store) -> Result<bool, StartError> {
-    Ok(!store.read((), |db, ()| Box::pin(db.keys())).await?.is_empty())
 }

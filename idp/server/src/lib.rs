@@ -79,9 +79,7 @@ impl App {
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         let store = Store::open(config.database_url.expose(), config.database_connections).await?;
         store.migrate().await?;
-        let ring = keyring::load_or_make(&config.keys_dir, keys::any_sealed(&store).await?)?;
-        keys::make_missing(&store, &ring, clock.now()).await?;
-        let server_keys = keys::load(&store, &ring, &config.issuer).await?;
+        let (ring, server_keys) = keys::open(&store, &config, clock.now()).await?;
         let discovery = discovery::document(&config.issuer).map_err(|e| StartError::Defect(e.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let state = AppState {
@@ -99,6 +97,23 @@ impl App {
             ring,
         };
         Ok(Self(Arc::new(state)))
+    }
+
+    /// Whether [`App::build`] would do, as far as that can be seen without making anything.
+    ///
+    /// # Errors
+    /// [`StartError`], as it would be.
+    pub async fn check(config: &Config) -> Result<(), StartError> {
+        Mailer::new(&config.mail)?;
+        let ring = keyring::load(&config.keys_dir)?;
+        let url = config.database_url.expose();
+        if idp_store::database_file(url)?.is_some_and(|file| !file.exists()) {
+            return Ok(());
+        }
+        let store = Store::open(url, 1).await?;
+        let outcome = keys::check(&store, &ring, config).await;
+        store.close().await;
+        outcome
     }
 
     /// The router. It wants to be served with the peer's address

@@ -1,6 +1,5 @@
 //! The one credential check.
 
-use idp_core::account::password::PasswordHash;
 use idp_core::account::throttle::{self, Reservation};
 use idp_core::ids::{MailId, RegistrationId, SessionId, UserId};
 use idp_core::secret::{Digest, Secret};
@@ -12,6 +11,7 @@ use idp_store::{
 };
 
 use crate::errors::PageError;
+use crate::hasher::Busy;
 use crate::visit::Visit;
 
 /// What came of a try.
@@ -40,44 +40,83 @@ struct Known {
     browser_known: bool,
 }
 
-/// Counts the try, verifies the password, and signs in or says why not.
+/// Counts the try, verifies the password, and signs in or says why not. It ends even if the browser hangs up: a try
+/// that was counted leaves its record, and a lock is told to the owner.
 pub(crate) async fn sign_in(visit: &Visit, email: &Email, password: Secret) -> Result<Outcome, PageError> {
+    let (visit, email) = (visit.clone(), email.clone());
+    let task = tokio::spawn(async move { attempt(&visit, &email, password).await });
+    task.await.unwrap_or_else(|error| Err(PageError::broken("sign-in", &error)))
+}
+
+async fn attempt(visit: &Visit, email: &Email, password: Secret) -> Result<Outcome, PageError> {
     let now = visit.app.clock.now();
     let known = look_up(visit, email, now).await?;
-    let counted = Counts::of(visit, email, &known);
-    let reserved = match reserve(visit, &counted, now).await? {
+    let counts = Counts::of(visit, email, &known);
+    let locks = match reserve(visit, &counts, now).await? {
         Reserved::Locked { until } => return Ok(Outcome::Throttled { minutes: now.minutes_until(until) }),
         Reserved::Closed => return Ok(Outcome::Closed),
-        Reserved::Granted { locks } => locks,
+        Reserved::Granted(locks) => locks,
     };
-    let verified = visit.app.hasher.verify(password, hash_of(&known).cloned()).await;
-    let right = match verified {
-        Ok(right) => right,
+    let proof = match prove(visit, password, &known).await {
+        Ok(proof) => proof,
         Err(busy) => {
             // Nothing was verified, so nothing was tried.
-            give_back(visit, &counted, now).await?;
+            visit
+                .app
+                .store
+                .write((counts, now), |tx, (counts, now)| Box::pin(counts.give_back(tx, *now)))
+                .await?;
             return Err(busy.into());
         }
     };
-    match (right, known.credentials, known.attempt) {
-        (true, Some(Credentials { user, .. }), _) if user.state == UserState::Active => {
-            begin_session(visit, counted, user, now).await
+    match proof {
+        Proof::Account(user) if user.state == UserState::Active => {
+            begin_session(visit, counts, user, now).await
         }
-        (true, Some(_), _) => {
-            give_back(visit, &counted, now).await?;
+        Proof::Account(user) => {
+            let refused =
+                Refused { counts, subject: Some(user.id.to_string()), adopted: None, why: "deactivated" };
+            refused.record(visit, now).await?;
             Ok(Outcome::Deactivated)
         }
-        (true, None, Some(attempt)) => {
-            give_back(visit, &counted, now).await?;
-            adopt(visit, &attempt, now).await?;
-            Ok(Outcome::Unactivated(attempt.id))
+        Proof::Attempt(id) => {
+            let refused = Refused { counts, subject: None, adopted: Some(id), why: "not activated" };
+            refused.record(visit, now).await?;
+            Ok(Outcome::Unactivated(id))
         }
-        (_, credentials, _) => {
-            let user = credentials.map(|credentials| credentials.user);
-            fail(visit, counted, user, reserved).await?;
+        Proof::None => {
+            let user = known.credentials.map(|credentials| credentials.user);
+            fail(visit, counts, user, locks).await?;
             Ok(Outcome::Wrong)
         }
     }
+}
+
+/// What a password turned out to be.
+enum Proof {
+    /// That of an account, whatever its state.
+    Account(User),
+    /// That of a registration whose address is not proven.
+    Attempt(RegistrationId),
+    /// Nobody's here.
+    None,
+}
+
+/// A password that is not the account's is compared with that of a registration for the same address as well, and
+/// where there is none, or no account, with nobody's: every wrong password costs two comparisons. A stranger may
+/// have registered the address and try the password chosen then; the answer is the same whether the address has an
+/// account or not.
+async fn prove(visit: &Visit, password: Secret, known: &Known) -> Result<Proof, Busy> {
+    let hasher = &visit.app.hasher;
+    let hash = known.credentials.as_ref().and_then(|credentials| credentials.password.clone());
+    if hasher.verify(password.clone(), hash).await?
+        && let Some(credentials) = &known.credentials
+    {
+        return Ok(Proof::Account(credentials.user.clone()));
+    }
+    let hash = known.attempt.as_ref().map(|attempt| attempt.password.clone());
+    let right = hasher.verify(password, hash).await?;
+    Ok(known.attempt.as_ref().filter(|_| right).map_or(Proof::None, |attempt| Proof::Attempt(attempt.id)))
 }
 
 async fn look_up(visit: &Visit, email: &Email, now: Timestamp) -> Result<Known, PageError> {
@@ -99,110 +138,127 @@ async fn look_up(visit: &Visit, email: &Email, now: Timestamp) -> Result<Known, 
     Ok(known)
 }
 
-fn hash_of(known: &Known) -> Option<&PasswordHash> {
-    match (&known.credentials, &known.attempt) {
-        (Some(credentials), _) => credentials.password.as_ref(),
-        (None, Some(attempt)) => attempt.password.as_ref(),
-        (None, None) => None,
-    }
-}
-
-/// The two counts of a try: whoever's it is, and wherever it comes from.
+/// The counts of a try: whoever's it is, and wherever it comes from.
 #[derive(Clone)]
 struct Counts {
+    /// The account's, or that of a browser it is known in.
     account: Counted,
-    network: Counted,
+    /// The client address's. None for a known browser: nobody else's tries from there keep the owner out.
+    network: Option<Counted>,
+    /// The account's own count, for a known browser.
+    owners: Option<Counted>,
 }
 
 impl Counts {
     fn of(visit: &Visit, email: &Email, known: &Known) -> Self {
-        let account = match &known.credentials {
-            Some(credentials) if known.browser_known => {
-                Counted::KnownBrowser(credentials.user.id, visit.visitor.browser())
-            }
-            credentials => {
-                Counted::Account { email_key: email.key().to_owned(), exists: credentials.is_some() }
-            }
-        };
-        Self { account, network: Counted::Network(visit.info.network()) }
+        let user = known.credentials.as_ref().map(|credentials| credentials.user.id);
+        let account = Counted::Account { email_key: email.key().to_owned(), user };
+        match user.filter(|_| known.browser_known) {
+            Some(user) => Self {
+                account: Counted::KnownBrowser(user, visit.visitor.browser()),
+                network: None,
+                owners: Some(account),
+            },
+            None => Self { account, network: Some(Counted::Network(visit.info.network())), owners: None },
+        }
     }
+
+    /// Every write takes the rows in one order, the network's first: otherwise two would wait for each other.
+    async fn reserve(&self, tx: &mut Tx, now: Timestamp) -> Result<Reserved, StoreError> {
+        let mut locks = Locks::default();
+        if let Some(network) = &self.network {
+            match tx.reserve(network, &throttle::NETWORK, now).await? {
+                Reservation::Locked { until } => return Ok(Reserved::Locked { until }),
+                Reservation::Closed => return Ok(Reserved::Closed),
+                Reservation::Granted { locks_until } => locks.network = locks_until.is_some(),
+            }
+        }
+        let refused = match tx.reserve(&self.account, &throttle::ACCOUNT, now).await? {
+            Reservation::Granted { locks_until } => {
+                return Ok(Reserved::Granted(Locks { account: locks_until, ..locks }));
+            }
+            Reservation::Locked { until } => Reserved::Locked { until },
+            Reservation::Closed => Reserved::Closed,
+        };
+        // Nothing is tried at a locked account, so its network is not charged for it.
+        self.refund_network(tx, now).await?;
+        Ok(refused)
+    }
+
+    async fn refund_network(&self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
+        match &self.network {
+            Some(network) => tx.refund(network, &throttle::NETWORK, now).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn give_back(&self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
+        self.refund_network(tx, now).await?;
+        tx.refund(&self.account, &throttle::ACCOUNT, now).await
+    }
+
+    /// The password was right: nothing is left of the tries before.
+    async fn clear(&self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
+        self.refund_network(tx, now).await?;
+        tx.clear_throttle(&self.account).await?;
+        match &self.owners {
+            Some(account) => tx.owner_was_here(account).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is locked if this try turns out wrong.
+#[derive(Clone, Copy, Default)]
+struct Locks {
+    /// The account, until then.
+    account: Option<Timestamp>,
+    /// The client address.
+    network: bool,
 }
 
 enum Reserved {
-    /// `locks`: when this try fails, the account is locked until then.
-    Granted {
-        locks: Option<Timestamp>,
-    },
-    Locked {
-        until: Timestamp,
-    },
+    Granted(Locks),
+    Locked { until: Timestamp },
     Closed,
 }
 
-async fn reserve(visit: &Visit, counted: &Counts, now: Timestamp) -> Result<Reserved, PageError> {
-    let record = visit.audit(AuditEvent::Spray, Actor::Anonymous, None);
-    let reserved = visit
-        .app
-        .store
-        .write((counted.clone(), record, now), |tx, (counted, spray, now)| {
-            Box::pin(reserve_both(tx, counted, spray, *now))
-        })
-        .await?;
-    Ok(reserved)
+async fn reserve(visit: &Visit, counts: &Counts, now: Timestamp) -> Result<Reserved, PageError> {
+    let write =
+        visit.app.store.write((counts.clone(), now), |tx, (counts, now)| Box::pin(counts.reserve(tx, *now)));
+    Ok(write.await?)
 }
 
-async fn reserve_both(
-    tx: &mut Tx,
-    counted: &Counts,
-    spray: &AuditRecord,
-    now: Timestamp,
-) -> Result<Reserved, StoreError> {
-    match tx.reserve(&counted.network, &throttle::NETWORK, now).await? {
-        Reservation::Locked { until } => return Ok(Reserved::Locked { until }),
-        Reservation::Closed => return Ok(Reserved::Closed),
-        Reservation::Granted { locks_until: Some(_) } => tx.audit(spray).await?,
-        Reservation::Granted { locks_until: None } => {}
-    }
-    let refused = match tx.reserve(&counted.account, &throttle::ACCOUNT, now).await? {
-        Reservation::Granted { locks_until } => return Ok(Reserved::Granted { locks: locks_until }),
-        Reservation::Locked { until } => Reserved::Locked { until },
-        Reservation::Closed => Reserved::Closed,
-    };
-    // Nothing is tried at a locked account, so its network is not charged for it.
-    tx.refund(&counted.network, now).await?;
-    Ok(refused)
+/// The right password of somebody who may not sign in.
+struct Refused {
+    counts: Counts,
+    subject: Option<String>,
+    /// The registration that this browser may ask the mail of: its person proved to have begun it.
+    adopted: Option<RegistrationId>,
+    why: &'static str,
 }
 
-async fn give_back(visit: &Visit, counted: &Counts, now: Timestamp) -> Result<(), PageError> {
-    visit
-        .app
-        .store
-        .write((counted.clone(), now), |tx, (counted, now)| {
+impl Refused {
+    async fn record(self, visit: &Visit, now: Timestamp) -> Result<(), PageError> {
+        let record = visit.audit(AuditEvent::SignInFailed, Actor::Anonymous, self.subject.clone());
+        let record = AuditRecord { detail: self.why, ..record };
+        let input = (self, visit.visitor.browser(), record, now);
+        let write = visit.app.store.write(input, |tx, (refused, browser, record, now)| {
             Box::pin(async move {
-                tx.refund(&counted.account, *now).await?;
-                tx.refund(&counted.network, *now).await
+                refused.counts.give_back(tx, *now).await?;
+                if let Some(id) = refused.adopted {
+                    tx.adopt_attempt(id, browser, *now).await?;
+                }
+                tx.audit(record).await
             })
-        })
-        .await?;
-    Ok(())
-}
-
-/// The person proved with the password that this registration is theirs: this browser may ask for its mail.
-async fn adopt(visit: &Visit, attempt: &Attempt, now: Timestamp) -> Result<(), PageError> {
-    let input = (attempt.id, visit.visitor.browser(), now);
-    visit
-        .app
-        .store
-        .write(input, |tx, (id, browser, now)| {
-            Box::pin(async move { tx.adopt_attempt(*id, browser, *now).await.map(drop) })
-        })
-        .await?;
-    Ok(())
+        });
+        Ok(write.await?)
+    }
 }
 
 async fn begin_session(
     visit: &Visit,
-    counted: Counts,
+    counts: Counts,
     user: User,
     now: Timestamp,
 ) -> Result<Outcome, PageError> {
@@ -211,13 +267,14 @@ async fn begin_session(
         id: SessionId::new(now),
         digest: cookie.digest(),
         user_id: user.id,
+        user_epoch: user.epoch,
         authentication: Authentication::Password,
         client_address: visit.info.address.to_string(),
         user_agent: visit.user_agent.to_string(),
     };
     let started = Started {
         session,
-        counted,
+        counts,
         old: visit.visitor.signed_in.as_ref().map(|signed_in| signed_in.session.id),
         browser: visit.visitor.browser(),
         record: visit.audit(AuditEvent::SignedIn, Actor::User(user.id), Some(user.id.to_string())),
@@ -230,7 +287,7 @@ async fn begin_session(
 
 struct Started {
     session: NewSession,
-    counted: Counts,
+    counts: Counts,
     /// The session this browser had before: it ends, its cookie is dead.
     old: Option<SessionId>,
     browser: Digest,
@@ -244,8 +301,7 @@ impl Started {
         lifetime: &idp_core::session::SessionLifetime,
     ) -> Result<bool, StoreError> {
         let now = self.record.at;
-        tx.clear_throttle(&self.counted.account).await?;
-        tx.refund(&self.counted.network, now).await?;
+        self.counts.clear(tx, now).await?;
         if !tx.insert_session(&self.session, lifetime, now).await? {
             return Ok(false);
         }
@@ -258,28 +314,22 @@ impl Started {
     }
 }
 
-async fn fail(
-    visit: &Visit,
-    counted: Counts,
-    user: Option<User>,
-    locks: Option<Timestamp>,
-) -> Result<(), PageError> {
+async fn fail(visit: &Visit, counts: Counts, user: Option<User>, locks: Locks) -> Result<(), PageError> {
     let subject = user.as_ref().map(|user| user.id.to_string());
     let record = visit.audit(AuditEvent::SignInFailed, Actor::Anonymous, subject);
-    visit
-        .app
-        .store
-        .write((counted, user, locks, record), |tx, (counted, user, locks, record)| {
-            Box::pin(async move {
-                tx.audit(record).await?;
-                match locks {
-                    Some(until) => locked(tx, &counted.account, user.as_ref(), *until, record).await,
-                    None => Ok(()),
-                }
-            })
+    let write = visit.app.store.write((counts, user, locks, record), |tx, (counts, user, locks, record)| {
+        Box::pin(async move {
+            tx.audit(record).await?;
+            if locks.network {
+                tx.audit(&AuditRecord { event: AuditEvent::Spray, subject: None, ..record.clone() }).await?;
+            }
+            match locks.account {
+                Some(until) => locked(tx, &counts.account, user.as_ref(), until, record).await,
+                None => Ok(()),
+            }
         })
-        .await?;
-    Ok(())
+    });
+    Ok(write.await?)
 }
 
 /// This try locked the account: it is written down, and the owner is told once.

@@ -56,8 +56,11 @@ impl Visitor {
     /// Reads the cookies and, where there is one, the session.
     pub(crate) async fn load(app: &Shared, headers: &HeaderMap) -> Result<Self, PageError> {
         let read = |cookie: Cookie| cookie.read(headers, &app.config).map(Secret::new);
-        let known = read(Cookie::Browser);
-        let session_cookie = read(Cookie::Session);
+        // Values that we did not make are none: a browser is not known by a word somebody chose.
+        let made_here =
+            |value: &Secret| from_base64url(value.expose()).is_some_and(|bytes| bytes.len() == 32);
+        let known = read(Cookie::Browser).filter(made_here);
+        let session_cookie = read(Cookie::Session).filter(made_here);
         let signed_in = match &session_cookie {
             Some(cookie) => session_behind(app, cookie).await?,
             None => None,

@@ -17,47 +17,66 @@ struct Expiry {
     keep: Duration,
 }
 
-const EXPIRIES: [Expiry; 8] = [
+/// The condition stands twice: the inner one finds a batch, the outer one is asked again of a row that somebody
+/// renewed while we waited for it.
+const EXPIRIES: [Expiry; 9] = [
     Expiry {
-        sql: "DELETE FROM codes WHERE digest IN (SELECT digest FROM codes WHERE expires_at < $1 LIMIT $2)",
+        sql: "DELETE FROM codes WHERE digest IN (SELECT digest FROM codes WHERE expires_at < $1 LIMIT $2) \
+            AND expires_at < $1",
         keep: DAY,
     },
     Expiry {
-        sql: "DELETE FROM flows WHERE id IN (SELECT id FROM flows WHERE expires_at < $1 LIMIT $2)",
+        sql: "DELETE FROM flows WHERE id IN (SELECT id FROM flows WHERE expires_at < $1 LIMIT $2) \
+            AND expires_at < $1",
         keep: HOUR,
     },
     Expiry {
-        sql: "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE idle_expires_at < $1 LIMIT $2)",
+        sql: "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE idle_expires_at < $1 LIMIT $2) \
+            AND idle_expires_at < $1",
+        keep: DAY,
+    },
+    // A session that a grant still names must stay: it tells whether the grant outlived it. It is put off until the
+    // grant has ended, so that no pass looks at it again before.
+    Expiry {
+        sql: "UPDATE sessions SET kept_until = \
+            (SELECT MAX(g.idle_expires_at) FROM grants g WHERE g.session_id = sessions.id) \
+            WHERE id IN (SELECT id FROM sessions WHERE COALESCE(kept_until, expires_at) < $1 \
+            ORDER BY COALESCE(kept_until, expires_at) LIMIT $2) AND COALESCE(kept_until, expires_at) < $1 \
+            AND EXISTS (SELECT 1 FROM grants g WHERE g.session_id = sessions.id)",
         keep: DAY,
     },
     Expiry {
-        // A session that a grant still names must stay: it tells whether the grant outlived it.
-        sql: "DELETE FROM sessions WHERE id IN (SELECT s.id FROM sessions s WHERE s.expires_at < $1 \
-            AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.session_id = s.id) LIMIT $2)",
+        sql: "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE COALESCE(kept_until, expires_at) < $1 \
+            ORDER BY COALESCE(kept_until, expires_at) LIMIT $2) AND COALESCE(kept_until, expires_at) < $1 \
+            AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.session_id = sessions.id)",
         keep: DAY,
     },
     Expiry {
-        sql: "DELETE FROM registrations WHERE id IN (SELECT id FROM registrations WHERE expires_at < $1 LIMIT $2)",
+        sql: "DELETE FROM registrations WHERE id IN \
+            (SELECT id FROM registrations WHERE expires_at < $1 LIMIT $2) AND expires_at < $1",
         keep: DAY.saturating_mul(7),
     },
     Expiry {
-        sql: "DELETE FROM single_use WHERE digest IN (SELECT digest FROM single_use WHERE expires_at < $1 LIMIT $2)",
+        sql: "DELETE FROM single_use WHERE digest IN \
+            (SELECT digest FROM single_use WHERE expires_at < $1 LIMIT $2) AND expires_at < $1",
         keep: DAY.saturating_mul(7),
     },
     Expiry {
-        sql: "DELETE FROM throttles WHERE id IN \
-            (SELECT id FROM throttles WHERE expires_at < $1 AND kept = FALSE LIMIT $2)",
+        sql: "DELETE FROM throttles WHERE id IN (SELECT id FROM throttles WHERE expires_at < $1 LIMIT $2) \
+            AND expires_at < $1",
         keep: Duration::ZERO,
     },
     Expiry {
         sql: "DELETE FROM known_browsers WHERE (user_id, browser_digest) IN \
-            (SELECT user_id, browser_digest FROM known_browsers WHERE expires_at < $1 LIMIT $2)",
+            (SELECT user_id, browser_digest FROM known_browsers WHERE expires_at < $1 LIMIT $2) \
+            AND expires_at < $1",
         keep: Duration::ZERO,
     },
 ];
 
 impl Store {
-    /// Deletes one batch of each kind of expired row. Answers how many went; call again while that is much.
+    /// Deletes one batch of each kind of expired row. Answers how many went or were put off; call again until there
+    /// are none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -79,3 +98,7 @@ impl Tx {
             .bind(before).bind(BATCH).execute(c).await.map(|done| done.rows_affected()))?)
     }
 }
+
+#[cfg(test)]
+#[path = "cleanup_tests.rs"]
+mod tests;

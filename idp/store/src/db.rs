@@ -1,20 +1,21 @@
 //! Opening a database, reading from it, writing to it.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::{ConnectOptions, Connection as _, Sqlite, SqlitePool};
 
 use crate::audit::AuditRecord;
 use crate::error::{OpenError, StoreError};
 use crate::group_commit::Writer;
+use crate::postgres;
 
 /// Runs one body on whichever engine the connection belongs to: the same text is compiled once for each.
 macro_rules! on {
@@ -36,7 +37,7 @@ pub(crate) use on;
 /// A connection of either engine.
 pub(crate) enum Connection {
     Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
+    Postgres(postgres::Lent),
 }
 
 /// What a closure given to [`Store::read`] reads with. It cannot change anything: on SQLite the connection
@@ -51,8 +52,20 @@ pub struct Tx {
 }
 
 impl Reader {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self(connection)
+    }
+
     pub(crate) fn connection(&mut self) -> &mut Connection {
         &mut self.0
+    }
+
+    /// Gives the connection back, its use having ended properly.
+    pub(crate) fn give_back(self) {
+        match self.0 {
+            Connection::Sqlite(connection) => drop(connection),
+            Connection::Postgres(connection) => connection.give_back(),
+        }
     }
 }
 
@@ -69,16 +82,21 @@ impl Tx {
 
     /// Commits on PostgreSQL. After a failed statement its COMMIT undoes everything and calls that a success; the
     /// query before it fails then, in the same round trip.
-    async fn commit_postgres(&mut self) -> Result<(), StoreError> {
+    pub(crate) async fn commit_postgres(&mut self) -> Result<(), StoreError> {
         on!(self, c => sqlx::raw_sql("SELECT 1; COMMIT").execute(c).await.map(drop))?;
         Ok(())
+    }
+
+    /// Gives the connection back, its transaction having ended.
+    pub(crate) fn give_back(self) {
+        self.reader.give_back();
     }
 
     /// Gives the connection up instead of returning it, its state being unknown.
     pub(crate) fn discard(self) {
         match self.reader.0 {
             Connection::Sqlite(connection) => drop(connection.detach()),
-            Connection::Postgres(connection) => drop(connection.detach()),
+            Connection::Postgres(connection) => drop(connection),
         }
     }
 }
@@ -114,13 +132,14 @@ pub struct Store(Arc<Inner>);
 
 enum Inner {
     Sqlite { readers: SqlitePool, writer: Writer, writers: SqlitePool },
-    Postgres { readers: PgPool, writers: PgPool },
+    Postgres { readers: postgres::Pool, writers: postgres::Pool },
 }
 
 /// How long a request waits for a connection before it is told to come back.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a write that met another one is tried again.
-const TRIES: u32 = 8;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long PostgreSQL may take for a read, or for one attempt to write. Its own limit for a statement is shorter: what
+/// takes longer than this has no server at the other end.
+const LIMIT: Duration = Duration::from_secs(12);
 
 impl Store {
     /// Opens `sqlite:FILE` or `postgres://…`. An SQLite file is made if it is not there, readable by its owner
@@ -129,15 +148,23 @@ impl Store {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(url: &str, connections: u32) -> Result<Self, OpenError> {
+        Self::open_within(url, connections, LIMIT).await
+    }
+
+    /// The same, with another limit for what PostgreSQL may take for a read, or for one attempt to write.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_within(url: &str, connections: u32, limit: Duration) -> Result<Self, OpenError> {
         match url.split(':').next() {
             Some("sqlite") => Self::open_sqlite(url, connections).await,
-            Some("postgres" | "postgresql") => Self::open_postgres(url, connections).await,
+            Some("postgres" | "postgresql") => Self::open_postgres(url, connections, limit).await,
             _ => Err(OpenError::Url(url.split('@').next_back().unwrap_or_default().to_owned())),
         }
     }
 
     async fn open_sqlite(url: &str, connections: u32) -> Result<Self, OpenError> {
-        let options = SqliteConnectOptions::from_str(url)?
+        let options = sqlite_options(url)?
             .journal_mode(SqliteJournalMode::Wal)
             // FULL: an answer is never sent for a commit that a power cut could take back.
             .synchronous(SqliteSynchronous::Full)
@@ -147,29 +174,29 @@ impl Store {
             .pragma("mmap_size", "268435456")
             .disable_statement_logging();
         private_file(options.get_filename())?;
-        let writers = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(PATIENCE)
-            .connect_with(options.clone().create_if_missing(true))
-            .await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(connections.clamp(1, 16))
-            .acquire_timeout(PATIENCE)
-            .connect_with(options.read_only(true))
-            .await?;
+        let pool = |size| {
+            SqlitePoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(PATIENCE)
+                .test_before_acquire(false)
+        };
+        let writers = patiently(|| pool(1).connect_with(options.clone().create_if_missing(true))).await?;
+        let readers = connections.clamp(1, 16);
+        let readers = patiently(|| pool(readers).connect_with(options.clone().read_only(true))).await?;
         let writer = Writer::start(writers.clone());
         Ok(Self(Arc::new(Inner::Sqlite { readers, writer, writers })))
     }
 
-    async fn open_postgres(url: &str, connections: u32) -> Result<Self, OpenError> {
+    async fn open_postgres(url: &str, connections: u32, limit: Duration) -> Result<Self, OpenError> {
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| OpenError::Url("postgres://…".to_owned()))?
             .options([("synchronous_commit", "on"), ("statement_timeout", "10s"), ("lock_timeout", "5s")])
             .disable_statement_logging();
-        let pool = || PgPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
         let read_only = options.clone().options([("default_transaction_read_only", "on")]);
-        let writers = pool().connect_with(options).await?;
-        let readers = pool().connect_with(read_only).await?;
+        reach(&options).await?;
+        let refused = |error| refusal(&options, &error);
+        let writers = postgres::Pool::open(options.clone(), connections, limit).await.map_err(refused)?;
+        let readers = postgres::Pool::open(read_only, connections, limit).await.map_err(refused)?;
         Ok(Self(Arc::new(Inner::Postgres { readers, writers })))
     }
 
@@ -181,20 +208,21 @@ impl Store {
         }
     }
 
-    /// Reads. The closure owns its inputs and borrows them to the job.
+    /// Reads. The closure owns its inputs, borrows them to the job, and may be run again.
     ///
     /// # Errors
     /// Whatever the job answers, or [`StoreError::Unavailable`].
     pub async fn read<I, T, F>(&self, input: I, job: F) -> Result<T, StoreError>
     where
-        F: for<'t> FnOnce(&'t mut Reader, &'t I) -> Job<'t, T>,
+        F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T>,
     {
-        let connection = match &*self.0 {
-            Inner::Sqlite { readers, .. } => Connection::Sqlite(readers.acquire().await?),
-            Inner::Postgres { readers, .. } => Connection::Postgres(readers.acquire().await?),
-        };
-        let mut reader = Reader(connection);
-        job(&mut reader, &input).await
+        match &*self.0 {
+            Inner::Sqlite { readers, .. } => {
+                let mut reader = Reader(Connection::Sqlite(readers.acquire().await?));
+                job(&mut reader, &input).await
+            }
+            Inner::Postgres { readers, .. } => postgres::read(readers, &input, &job).await,
+        }
     }
 
     /// Writes in one transaction: `Ok` commits, `Err` undoes. The answer comes after the commit is on disk.
@@ -212,16 +240,25 @@ impl Store {
             Inner::Sqlite { writer, .. } => writer.write(input, job).await,
             Inner::Postgres { writers, .. } => {
                 let pool = writers.clone();
-                let write = tokio::spawn(async move { write_postgres(&pool, &input, &job).await });
+                let write = tokio::spawn(async move { postgres::write(&pool, &input, &job).await });
                 write.await.unwrap_or(Err(StoreError::Panicked))
             }
         }
     }
 
+    /// The pools that may change the schema.
     pub(crate) fn pools(&self) -> Pools<'_> {
         match &*self.0 {
             Inner::Sqlite { writers, .. } => Pools::Sqlite(writers),
             Inner::Postgres { writers, .. } => Pools::Postgres(writers),
+        }
+    }
+
+    /// The pools that can change nothing.
+    pub(crate) fn readers(&self) -> Pools<'_> {
+        match &*self.0 {
+            Inner::Sqlite { readers, .. } => Pools::Sqlite(readers),
+            Inner::Postgres { readers, .. } => Pools::Postgres(readers),
         }
     }
 
@@ -241,50 +278,86 @@ impl Store {
     }
 }
 
-/// The pools that may change the schema.
+/// Pools of either engine.
 pub(crate) enum Pools<'a> {
     Sqlite(&'a SqlitePool),
-    Postgres(&'a PgPool),
+    Postgres(&'a postgres::Pool),
 }
 
-async fn write_postgres<I, T, F>(pool: &PgPool, input: &I, job: &F) -> Result<T, StoreError>
+/// The file of a `sqlite:` URL, by the name under which it is opened; `None` for another engine.
+///
+/// # Errors
+/// [`OpenError`]: it names no file.
+pub fn database_file(url: &str) -> Result<Option<PathBuf>, OpenError> {
+    let is_sqlite = url.starts_with("sqlite:");
+    is_sqlite.then(|| Ok(sqlite_options(url)?.get_filename().to_owned())).transpose()
+}
+
+/// Connects, again while another program has the file to itself: for the change of a new file to a write-ahead log,
+/// SQLite does not wait by itself.
+async fn patiently<F>(connect: impl Fn() -> F) -> Result<SqlitePool, sqlx::Error>
 where
-    F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T>,
+    F: Future<Output = Result<SqlitePool, sqlx::Error>>,
 {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match attempt_postgres(pool, input, job).await {
-            Err(StoreError::Again(_)) if tries < TRIES => {
-                tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
-            }
-            Err(StoreError::Again(why)) => return Err(StoreError::Unavailable(why)),
+    const TRIES: u32 = 50;
+    for _ in 1..TRIES {
+        match connect().await {
+            Err(error) if is_busy(&error) => tokio::time::sleep(PATIENCE / TRIES).await,
             outcome => return outcome,
         }
     }
+    connect().await
 }
 
-async fn attempt_postgres<I, T, F>(pool: &PgPool, input: &I, job: &F) -> Result<T, StoreError>
-where
-    F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T>,
-{
-    let mut tx = Tx::new(Connection::Postgres(pool.acquire().await?));
-    tx.steer("BEGIN").await?;
-    let work = std::panic::AssertUnwindSafe(async { job(&mut tx, input).await });
-    let outcome = work.catch_unwind().await;
-    let outcome = outcome.unwrap_or(Err(StoreError::Panicked));
-    let end = if outcome.is_ok() { tx.commit_postgres().await } else { tx.steer("ROLLBACK").await };
-    match end {
-        Ok(()) => {
-            if outcome.is_ok() {
-                tx.events.iter().for_each(AuditRecord::log);
-            }
-            outcome
-        }
-        Err(error) => {
-            tx.discard();
-            outcome.and(Err(error))
-        }
+/// SQLITE_BUSY, of whatever kind: the last byte of the code.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
+}
+
+fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, OpenError> {
+    let options = SqliteConnectOptions::from_str(url)?;
+    // SQLite itself would read the rest of such a name as a URI, and open another file than the one named here.
+    match options.get_filename().as_os_str().as_encoded_bytes().starts_with(b"file:") {
+        true => Err(OpenError::Url("sqlite:file:…".to_owned())),
+        false => Ok(options),
+    }
+}
+
+/// Connects once and hangs up. A pool would try a server that is away again and again, and say in the end that
+/// it waited.
+async fn reach(options: &PgConnectOptions) -> Result<(), OpenError> {
+    match tokio::time::timeout(PATIENCE, options.connect()).await {
+        Ok(Ok(connection)) => connection.close().await.map_err(|error| refusal(options, &error)),
+        Ok(Err(error)) => Err(refusal(options, &error)),
+        Err(_) => Err(OpenError::Unreachable { server: server(options), why: "no answer".to_owned() }),
+    }
+}
+
+fn refusal(options: &PgConnectOptions, error: &sqlx::Error) -> OpenError {
+    let server = server(options);
+    match error {
+        sqlx::Error::Io(error) => OpenError::Unreachable { server, why: plainly(error) },
+        sqlx::Error::Database(error) => OpenError::Refused { server, why: error.message().to_owned() },
+        other => OpenError::Refused { server, why: other.to_string() },
+    }
+}
+
+/// What the system says, as the end of a sentence and without its number.
+fn plainly(error: &std::io::Error) -> String {
+    let said = error.to_string();
+    let said = said.split(" (os error").next().unwrap_or_default();
+    let mut signs = said.chars();
+    signs.next().map_or_else(String::new, |first| first.to_lowercase().chain(signs).collect())
+}
+
+fn server(options: &PgConnectOptions) -> String {
+    let (host, port) = (options.get_host(), options.get_port());
+    match options.get_socket() {
+        Some(folder) => folder.join(format!(".s.PGSQL.{port}")).display().to_string(),
+        None if host.starts_with('/') => format!("{host}/.s.PGSQL.{port}"),
+        None if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+        None => format!("{host}:{port}"),
     }
 }
 

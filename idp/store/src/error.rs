@@ -22,6 +22,9 @@ pub enum StoreError {
     /// Two transactions met; the write can be tried again.
     #[error("the database asked for another try: {0}")]
     Again(String),
+    /// The connection broke; the read or write can be tried again on another one.
+    #[error("the connection to the database broke: {0}")]
+    Lost(String),
     /// The write panicked and was undone.
     #[error("a write panicked and was undone")]
     Panicked,
@@ -33,7 +36,20 @@ impl From<sqlx::Error> for StoreError {
         match code.as_ref() {
             // serialization_failure, deadlock_detected
             "40001" | "40P01" => Self::Again(error.to_string()),
+            // admin_shutdown, crash_shutdown, idle_session_timeout
+            "57P01" | "57P02" | "57P05" => Self::Lost(error.to_string()),
+            _ if matches!(error, sqlx::Error::Io(_)) => Self::Lost(error.to_string()),
             _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl StoreError {
+    /// For a caller that can do nothing about "once more": it was tried often enough.
+    pub(crate) fn given_up(self) -> Self {
+        match self {
+            Self::Again(why) | Self::Lost(why) => Self::Unavailable(why),
+            other => other,
         }
     }
 }
@@ -44,7 +60,23 @@ pub enum OpenError {
     /// Not a URL this program knows.
     #[error("`{0}` is not a database URL; use sqlite:FILE or postgres://USER@HOST/NAME")]
     Url(String),
-    /// The database does not answer.
+    /// Nobody answers where the server should be.
+    #[error("cannot reach {server}: {why}")]
+    Unreachable {
+        /// Host and port, or a socket's path.
+        server: String,
+        /// In the system's words.
+        why: String,
+    },
+    /// The server answers, but not for us: wrong password, no such database, too many connections.
+    #[error("the database server {server} refuses: {why}")]
+    Refused {
+        /// Host and port, or a socket's path.
+        server: String,
+        /// In the server's words, which hold no password.
+        why: String,
+    },
+    /// The file does not open.
     #[error("the database does not open: {0}")]
     Connect(#[from] sqlx::Error),
     /// A newer program has been here.

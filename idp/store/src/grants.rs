@@ -154,7 +154,7 @@ impl Tx {
     }
 
     /// A code that could not be consumed: if its own client used it before, everything that came of it is
-    /// revoked (RFC 6749 section 4.1.2). Answers the grant, when there was such a code.
+    /// revoked (RFC 6749 section 4.1.2). Answers the grant, when this replay is the one that revoked it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -169,8 +169,7 @@ impl Tx {
             .bind(digest.as_str()).bind(client.as_str()).fetch_optional(c).await)?;
         let Some(id) = found else { return Ok(None) };
         let id: GrantId = Origin { table: "codes", id: &id }.parsed("grant_id", &id)?;
-        self.revoke_grant(id, now).await?;
-        Ok(Some(id))
+        Ok(self.revoke_grant(id, now).await?.then_some(id))
     }
 
     /// Stores the grant of a redeemed code, if everything the code was issued under still lives; `false` if not.
@@ -201,7 +200,8 @@ impl Tx {
         Ok(made == 1)
     }
 
-    /// Moves a grant from this generation to the next; `false` when it is at another one by now, or revoked.
+    /// Moves a grant from this generation to the next, if it lives at this very moment; `false` when it does not, or
+    /// is at another generation by now.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -212,7 +212,12 @@ impl Tx {
         idle_expires_at: Timestamp,
     ) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE grants SET generation = generation + 1, idle_expires_at = $3 \
-            WHERE id = $1 AND generation = $2 AND revoked_at IS NULL";
+            WHERE id = $1 AND generation = $2 AND revoked_at IS NULL AND EXISTS (SELECT 1 \
+            FROM users u, clients c, epochs e, sessions s \
+            WHERE u.id = grants.user_id AND u.state = 'active' AND u.epoch = grants.user_epoch \
+            AND c.id = grants.client_id AND c.enabled = TRUE AND c.epoch = grants.client_epoch \
+            AND e.name = 'global' AND e.value = grants.global_epoch \
+            AND s.id = grants.session_id AND (grants.offline = TRUE OR s.ended_at IS NULL))";
         let moved = on!(self, c => sqlx::query(SQL)
             .bind(id.to_string()).bind(generation).bind(idle_expires_at.millis())
             .execute(c).await.map(|done| done.rows_affected()))?;

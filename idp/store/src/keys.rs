@@ -48,6 +48,10 @@ pub struct StoredKey {
     pub sealed_private: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it began to sign.
+    pub activated_at: Option<Timestamp>,
+    /// When it ceased to sign.
+    pub retired_at: Option<Timestamp>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -58,6 +62,8 @@ struct KeyRow {
     public_jwk: Option<String>,
     sealed_private: String,
     created_at: i64,
+    activated_at: Option<i64>,
+    retired_at: Option<i64>,
 }
 
 impl Reader {
@@ -66,8 +72,8 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub async fn keys(&mut self) -> Result<Vec<StoredKey>, StoreError> {
-        const SQL: &str = "SELECT id, purpose, state, public_jwk, sealed_private, created_at FROM keys \
-            ORDER BY created_at, id";
+        const SQL: &str = "SELECT id, purpose, state, public_jwk, sealed_private, created_at, \
+            activated_at, retired_at FROM keys ORDER BY created_at, id";
         let rows: Vec<KeyRow> = on!(self, c => sqlx::query_as(SQL).fetch_all(c).await)?;
         let parse = |row: KeyRow| {
             let origin = Origin { table: "keys", id: &row.id };
@@ -78,6 +84,8 @@ impl Reader {
                 public_jwk: row.public_jwk,
                 sealed_private: row.sealed_private,
                 created_at: moment(row.created_at),
+                activated_at: row.activated_at.map(moment),
+                retired_at: row.retired_at.map(moment),
             })
         };
         rows.into_iter().map(parse).collect()
@@ -85,16 +93,18 @@ impl Reader {
 }
 
 impl Tx {
-    /// Stores a key. `false`: there is an active one for the purpose already, another node was first.
+    /// Stores a key. `false`: there is an active (or next) one for the purpose already, another node was
+    /// first.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn insert_key(&mut self, key: &StoredKey) -> Result<bool, StoreError> {
-        const SQL: &str = "INSERT INTO keys (id, purpose, state, public_jwk, sealed_private, created_at) \
-            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+        const SQL: &str = "INSERT INTO keys (id, purpose, state, public_jwk, sealed_private, created_at, \
+            activated_at, retired_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
         let made = on!(self, c => sqlx::query(SQL)
             .bind(key.id.as_str()).bind(key.purpose.as_str()).bind(key.state.as_str())
             .bind(key.public_jwk.as_deref()).bind(key.sealed_private.as_str()).bind(key.created_at.millis())
+            .bind(key.activated_at.map(Timestamp::millis)).bind(key.retired_at.map(Timestamp::millis))
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(made == 1)
     }

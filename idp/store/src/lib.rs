@@ -16,6 +16,7 @@ mod group_commit;
 mod keys;
 mod migrate;
 mod outbox;
+mod postgres;
 mod registrations;
 mod roles;
 mod row;
@@ -26,7 +27,7 @@ mod users;
 
 pub use audit::{Actor, AuditEvent, AuditRecord, Origin};
 pub use clients::UriList;
-pub use db::{Engine, Job, Reader, Store, Tx};
+pub use db::{Engine, Job, Reader, Store, Tx, database_file};
 pub use error::{OpenError, StoreError};
 pub use flows::{EndedFlow, Flow};
 pub use grants::{ConsumedCode, StoredGrant};

@@ -1,10 +1,11 @@
 //! Migrations: one set for both engines, compiled in.
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::{Connection, PgPool, SqlitePool};
+use sqlx::{Connection, SqlitePool};
 
 use crate::db::{Pools, Store};
 use crate::error::OpenError;
+use crate::postgres;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -35,14 +36,14 @@ impl Store {
         })
     }
 
-    /// Which migrations the database has.
+    /// Which migrations the database has. Nothing is written: a database without any has no table of them.
     ///
     /// # Errors
     /// [`OpenError`]: [`OpenError::Newer`] also here, and [`OpenError::Migrate`] when one was edited after it ran.
     pub async fn migrations(&self) -> Result<Vec<MigrationStatus>, OpenError> {
-        let applied = match self.pools() {
-            Pools::Sqlite(pool) => applied(&mut *pool.acquire().await?).await,
-            Pools::Postgres(pool) => applied(&mut *pool.acquire().await?).await,
+        let applied = match self.readers() {
+            Pools::Sqlite(pool) => applied_sqlite(pool).await,
+            Pools::Postgres(pool) => applied_postgres(pool).await,
         };
         let applied = applied.map_err(|error| OpenError::Migrate(error.to_string()))?;
         let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
@@ -67,8 +68,25 @@ impl Store {
     }
 }
 
+async fn applied_sqlite(pool: &SqlitePool) -> Result<Vec<i64>, MigrateError> {
+    const SQL: &str = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
+    let mut connection = pool.acquire().await?;
+    match sqlx::query_scalar::<_, i64>(SQL).fetch_one(&mut *connection).await? {
+        0 => Ok(Vec::new()),
+        _ => applied(&mut *connection).await,
+    }
+}
+
+async fn applied_postgres(pool: &postgres::Pool) -> Result<Vec<i64>, MigrateError> {
+    const SQL: &str = "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')";
+    let mut connection = pool.connect().await?;
+    match sqlx::query_scalar::<_, i64>(SQL).fetch_one(&mut connection).await? {
+        0 => Ok(Vec::new()),
+        _ => applied(&mut connection).await,
+    }
+}
+
 async fn applied<C: Migrate>(connection: &mut C) -> Result<Vec<i64>, MigrateError> {
-    connection.ensure_migrations_table("_sqlx_migrations").await?;
     let applied = connection.list_applied_migrations("_sqlx_migrations").await?;
     for known in MIGRATIONS.iter() {
         if applied.iter().any(|row| row.version == known.version && row.checksum != known.checksum) {
@@ -87,8 +105,8 @@ async fn migrate_sqlite(pool: &SqlitePool) -> Result<(), MigrateError> {
 
 /// On a connection that is closed afterwards: it may take longer than a request, and sqlx leaves its lock between
 /// nodes behind when a migration fails.
-async fn migrate_postgres(pool: &PgPool) -> Result<(), MigrateError> {
-    let mut connection = pool.acquire().await?.detach();
+async fn migrate_postgres(pool: &postgres::Pool) -> Result<(), MigrateError> {
+    let mut connection = pool.connect().await?;
     sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut connection).await?;
     let outcome = MIGRATIONS.run_direct(None, &mut connection, false).await;
     connection.close().await?;

@@ -21,8 +21,10 @@ pub struct NewAttempt {
     pub email: Email,
     /// Full name.
     pub name: FullName,
-    /// None: the address has an account, this attempt can become nothing.
-    pub password: Option<PasswordHash>,
+    /// What was chosen.
+    pub password: PasswordHash,
+    /// The address has an account: this attempt can become nothing, and looks like any other.
+    pub known_address: bool,
     /// The browser that registers.
     pub browser: Digest,
     /// The walk to go on with.
@@ -38,8 +40,10 @@ pub struct Attempt {
     pub email: Email,
     /// Full name.
     pub name: FullName,
-    /// None: the address has an account.
-    pub password: Option<PasswordHash>,
+    /// What was chosen.
+    pub password: PasswordHash,
+    /// The address has an account: nothing can become of this attempt.
+    pub known_address: bool,
     /// The browser that registered.
     pub browser: Digest,
     /// The walk to go on with.
@@ -88,7 +92,8 @@ struct AttemptRow {
     id: String,
     email: String,
     name: String,
-    password_hash: Option<String>,
+    password_hash: String,
+    known_address: bool,
     browser_digest: String,
     flow_id: Option<String>,
     mailed_at: i64,
@@ -97,14 +102,13 @@ struct AttemptRow {
 impl AttemptRow {
     fn parse(self) -> Result<Attempt, StoreError> {
         let row = Origin { table: "registrations", id: &self.id };
-        let password =
-            self.password_hash.map(|hash| row.value("password_hash", PasswordHash::parse(&hash).ok()));
         let flow_id = self.flow_id.map(|id| row.parsed("flow_id", &id));
         Ok(Attempt {
             id: row.parsed("id", &self.id)?,
             email: row.value("email", Email::parse(&self.email).ok())?,
             name: row.value("name", FullName::parse(&self.name).ok())?,
-            password: password.transpose()?,
+            password: row.value("password_hash", PasswordHash::parse(&self.password_hash).ok())?,
+            known_address: self.known_address,
             browser: row.value("browser_digest", Digest::from_stored(&self.browser_digest))?,
             flow_id: flow_id.transpose()?,
             mailed_at: moment(self.mailed_at),
@@ -132,7 +136,7 @@ impl Reader {
         id: RegistrationId,
         now: Timestamp,
     ) -> Result<Option<(Attempt, AttemptState)>, StoreError> {
-        const SQL: &str = "SELECT r.id, r.email, r.name, r.password_hash, r.browser_digest, r.flow_id, \
+        const SQL: &str = "SELECT r.id, r.email, r.name, r.password_hash, r.known_address, r.browser_digest, r.flow_id, \
             r.mailed_at, r.expires_at, r.ended_at, u.id AS user_id FROM registrations r \
             LEFT JOIN users u ON u.email_key = r.email_key AND u.password_hash = r.password_hash WHERE r.id = $1";
         let row: Option<AttemptStateRow> =
@@ -156,7 +160,7 @@ impl Reader {
         id: RegistrationId,
         now: Timestamp,
     ) -> Result<Option<Attempt>, StoreError> {
-        const SQL: &str = "SELECT id, email, name, password_hash, browser_digest, flow_id, mailed_at \
+        const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at \
             FROM registrations WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
         let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).bind(now.millis()).fetch_optional(c).await)?;
         row.map(AttemptRow::parse).transpose()
@@ -172,7 +176,7 @@ impl Reader {
         Ok(ended == 1)
     }
 
-    /// The newest live attempt for an address that could become an account.
+    /// The newest live attempt for an address.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -181,9 +185,9 @@ impl Reader {
         email: &Email,
         now: Timestamp,
     ) -> Result<Option<Attempt>, StoreError> {
-        const SQL: &str = "SELECT id, email, name, password_hash, browser_digest, flow_id, mailed_at \
+        const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at \
             FROM registrations WHERE email_key = $1 AND ended_at IS NULL AND expires_at > $2 \
-            AND password_hash IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT 1";
+            ORDER BY created_at DESC, id DESC LIMIT 1";
         let row: Option<AttemptRow> =
             on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).fetch_optional(c).await)?;
         row.map(AttemptRow::parse).transpose()
@@ -196,13 +200,13 @@ impl Tx {
     /// # Errors
     /// [`StoreError`].
     pub async fn insert_attempt(&mut self, attempt: &NewAttempt, now: Timestamp) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO registrations (id, email, email_key, name, password_hash, browser_digest, \
-            flow_id, code_tries, mailed_at, created_at, expires_at) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $8, $9)";
+        const SQL: &str = "INSERT INTO registrations (id, email, email_key, name, password_hash, known_address, \
+            browser_digest, flow_id, code_tries, mailed_at, created_at, expires_at) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, $10)";
         let expires_at = now.plus(ACTIVATION_LIFETIME);
         on!(self, c => sqlx::query(SQL)
             .bind(attempt.id.to_string()).bind(attempt.email.as_str()).bind(attempt.email.key())
-            .bind(attempt.name.as_str()).bind(attempt.password.as_ref().map(PasswordHash::as_str))
+            .bind(attempt.name.as_str()).bind(attempt.password.as_str()).bind(attempt.known_address)
             .bind(attempt.browser.as_str()).bind(attempt.flow_id.map(|id| id.to_string()))
             .bind(now.millis()).bind(expires_at.millis())
             .execute(c).await.map(drop))?;
@@ -237,7 +241,7 @@ impl Tx {
     }
 
     /// Hands an attempt to another browser, whose person proved to be its owner, and gives it its full span
-    /// again. `None`: it is over, or can become nothing.
+    /// again. `None`: it is over.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -248,8 +252,8 @@ impl Tx {
         now: Timestamp,
     ) -> Result<Option<Attempt>, StoreError> {
         const SQL: &str = "UPDATE registrations SET browser_digest = $2, expires_at = $3 \
-            WHERE id = $1 AND ended_at IS NULL AND password_hash IS NOT NULL \
-            RETURNING id, email, name, password_hash, browser_digest, flow_id, mailed_at";
+            WHERE id = $1 AND ended_at IS NULL \
+            RETURNING id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at";
         let expires_at = now.plus(ACTIVATION_LIFETIME);
         let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL)
             .bind(id.to_string()).bind(browser.as_str()).bind(expires_at.millis())
@@ -281,12 +285,12 @@ impl Tx {
     ) -> Result<CodeTry, StoreError> {
         const SQL: &str = "UPDATE registrations SET code_tries = code_tries + 1 WHERE id = $1 \
             AND ended_at IS NULL AND expires_at > $2 AND code_tries < $3 \
-            RETURNING password_hash, code_tag, code_tries";
-        let found: Option<(Option<String>, Option<String>, i64)> = on!(self, c => sqlx::query_as(SQL)
+            RETURNING known_address, code_tag, code_tries";
+        let found: Option<(bool, Option<String>, i64)> = on!(self, c => sqlx::query_as(SQL)
             .bind(id.to_string()).bind(now.millis()).bind(typed_code::TRIES).fetch_optional(c).await)?;
         // An HMAC is compared with an HMAC: where they differ says nothing about the code.
         Ok(match found {
-            Some((Some(_), Some(expected), _)) if expected == tag => CodeTry::Right,
+            Some((false, Some(expected), _)) if expected == tag => CodeTry::Right,
             Some((_, _, tries)) if tries < typed_code::TRIES => CodeTry::Wrong,
             _ => CodeTry::NoneLeft,
         })
@@ -302,7 +306,9 @@ impl Tx {
             let ended = self.attempt_ended(id).await?;
             return Ok(if ended { Activation::AlreadyUsed } else { Activation::Unknown });
         };
-        let Some(password) = attempt.password.clone() else { return Ok(Activation::Unknown) };
+        if attempt.known_address {
+            return Ok(Activation::Unknown);
+        }
         if !self.end_attempts(&attempt, now).await? {
             return Ok(Activation::AlreadyUsed);
         }
@@ -315,9 +321,11 @@ impl Tx {
             created_at: now,
             updated_at: now,
         };
-        if !self.insert_user(&user, Some(&password)).await? {
+        if !self.insert_user(&user, Some(&attempt.password)).await? {
             return Ok(Activation::AlreadyUsed);
         }
+        // What strangers tried before there was an account is not its owner's.
+        self.unlock(&user).await?;
         self.grant_role(user.id, "user").await?;
         Ok(Activation::Activated(Box::new(user), attempt.flow_id))
     }

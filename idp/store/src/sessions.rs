@@ -20,6 +20,8 @@ pub struct NewSession {
     pub digest: Digest,
     /// Whose it is.
     pub user_id: UserId,
+    /// The account's epoch when its password was read: raised since, the password proves nothing.
+    pub user_epoch: i64,
     /// How the person signed in.
     pub authentication: Authentication,
     /// Where from.
@@ -104,10 +106,10 @@ impl Reader {
 }
 
 /// How long a browser is known without signing in again.
-const KNOWN_FOR: std::time::Duration = DAY.saturating_mul(180);
+pub(crate) const KNOWN_FOR: std::time::Duration = DAY.saturating_mul(180);
 
 impl Tx {
-    /// Begins a session, if the account is active at this very moment; `false` if it is not.
+    /// Begins a session, if the account is active at this very moment and its epoch still the same; `false` if not.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -120,12 +122,12 @@ impl Tx {
         const SQL: &str = "INSERT INTO sessions (id, digest, user_id, user_epoch, global_epoch, auth_time, \
             authentication, client_address, user_agent, created_at, last_seen_at, idle_expires_at, expires_at) \
             SELECT $1, $2, u.id, u.epoch, e.value, $4, $5, $6, $7, $4, $4, $8, $9 FROM users u, epochs e \
-            WHERE u.id = $3 AND u.state = 'active' AND e.name = 'global'";
+            WHERE u.id = $3 AND u.state = 'active' AND u.epoch = $10 AND e.name = 'global'";
         let made = on!(self, c => sqlx::query(SQL)
             .bind(session.id.to_string()).bind(session.digest.as_str()).bind(session.user_id.to_string())
             .bind(now.millis()).bind(session.authentication.as_str()).bind(session.client_address.as_str())
             .bind(session.user_agent.as_str()).bind(now.plus(lifetime.idle).millis())
-            .bind(now.plus(lifetime.absolute).millis())
+            .bind(now.plus(lifetime.absolute).millis()).bind(session.user_epoch)
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(made == 1)
     }

@@ -4,10 +4,12 @@ use idp_core::account::throttle::{Limits, Reservation, Throttle};
 use idp_core::ids::{RegistrationId, UserId};
 use idp_core::secret::Digest;
 use idp_core::time::{DAY, Timestamp};
+use idp_core::user::User;
 
 use crate::db::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::row::moment;
+use crate::sessions::KNOWN_FOR;
 
 /// What is counted. The stored key never shows an address in clear.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,8 +18,8 @@ pub enum Counted {
     Account {
         /// The address in lower case.
         email_key: String,
-        /// An account's own count is kept until a right password or an administrator clears it.
-        exists: bool,
+        /// The account, if there is one: its count is kept until a right password or an administrator clears it.
+        user: Option<UserId>,
     },
     /// Sign-ins for an account from a browser that signed in to it before.
     KnownBrowser(UserId, Digest),
@@ -36,12 +38,27 @@ impl Counted {
             Self::KnownBrowser(user, browser) => format!("browser:{user}:{}", browser.as_str()),
             Self::Network(address) => format!("network:{address}"),
             Self::Mail(email_key) => format!("mail:{}", Digest::of(email_key).as_str()),
-            Self::AttemptMail(id) => format!("attempt-mail:{id}"),
+            Self::AttemptMail(id) => format!("mail:attempt:{id}"),
         }
     }
 
-    fn is_kept(&self) -> bool {
-        matches!(self, Self::Account { exists: true, .. } | Self::KnownBrowser(..))
+    fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Account { user, .. } => *user,
+            Self::KnownBrowser(user, _) => Some(*user),
+            Self::Network(_) | Self::Mail(_) | Self::AttemptMail(_) => None,
+        }
+    }
+
+    /// Until when a count is remembered that nothing is added to. That of an address without an account lives so
+    /// long that waiting tells nobody which it is; that of a browser as long as the browser is known.
+    fn forgotten_at(&self, quiet_from: Timestamp) -> Timestamp {
+        match self {
+            Self::Account { user: Some(_), .. } => Timestamp::from_millis(i64::MAX),
+            Self::Account { user: None, .. } => quiet_from.plus(DAY * 90),
+            Self::KnownBrowser(..) => quiet_from.plus(KNOWN_FOR),
+            Self::Network(_) | Self::Mail(_) | Self::AttemptMail(_) => quiet_from.plus(DAY),
+        }
     }
 }
 
@@ -85,13 +102,18 @@ impl Tx {
         Ok(reservation)
     }
 
-    /// Takes back one counted try that was right, where others share the count.
+    /// Takes back one counted try that was right, where others share the count, or that was not made.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn refund(&mut self, counted: &Counted, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn refund(
+        &mut self,
+        counted: &Counted,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut throttle = self.lock_throttle(counted, now).await?;
-        throttle.refund();
+        throttle.refund(limits, now);
         self.save_throttle(counted, &throttle, now).await
     }
 
@@ -101,6 +123,29 @@ impl Tx {
     /// [`StoreError`].
     pub async fn clear_throttle(&mut self, counted: &Counted) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM throttles WHERE id = $1";
+        on!(self, c => sqlx::query(SQL).bind(counted.key()).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Forgets every try at an account, from wherever. `false`: there was none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn unlock(&mut self, user: &User) -> Result<bool, StoreError> {
+        const SQL: &str = "DELETE FROM throttles WHERE user_id = $1 OR id = $2";
+        let key = Counted::Account { email_key: user.email.key().to_owned(), user: None }.key();
+        let gone = on!(self, c => sqlx::query(SQL)
+            .bind(user.id.to_string()).bind(key).execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(gone > 0)
+    }
+
+    /// Notes that an account's owner signed in, in a browser with a count of its own: tries at the account are no
+    /// longer in a row, and the owner is told again of the next lock. A lock that is on stays.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn owner_was_here(&mut self, counted: &Counted) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE throttles SET in_a_row = 0, told = FALSE WHERE id = $1";
         on!(self, c => sqlx::query(SQL).bind(counted.key()).execute(c).await.map(drop))?;
         Ok(())
     }
@@ -119,11 +164,12 @@ impl Tx {
     /// Reads a count and holds its row, making it if needed: the no-op update is the lock both engines have.
     async fn lock_throttle(&mut self, counted: &Counted, now: Timestamp) -> Result<Throttle, StoreError> {
         const SQL: &str = "INSERT INTO throttles \
-            (id, failures, window_start, in_a_row, locks, told, kept, expires_at) \
-            VALUES ($1, 0, $2, 0, 0, FALSE, $3, $4) ON CONFLICT (id) DO UPDATE SET id = excluded.id \
+            (id, user_id, failures, window_start, in_a_row, locks, told, expires_at) \
+            VALUES ($1, $2, 0, $3, 0, 0, FALSE, $4) ON CONFLICT (id) DO UPDATE SET id = excluded.id \
             RETURNING failures, window_start, in_a_row, locks, locked_until";
         let row: ThrottleRow = on!(self, c => sqlx::query_as(SQL)
-            .bind(counted.key()).bind(now.millis()).bind(counted.is_kept()).bind(now.plus(DAY).millis())
+            .bind(counted.key()).bind(counted.user().map(|id| id.to_string())).bind(now.millis())
+            .bind(counted.forgotten_at(now).millis())
             .fetch_one(c).await)?;
         Ok(row.into())
     }
@@ -135,12 +181,12 @@ impl Tx {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE throttles SET failures = $2, window_start = $3, in_a_row = $4, locks = $5, \
-            locked_until = $6, kept = $7, expires_at = $8 WHERE id = $1";
-        let expires_at = throttle.locked_until.unwrap_or(now).max(now).plus(DAY);
+            locked_until = $6, user_id = $7, expires_at = $8 WHERE id = $1";
+        let expires_at = counted.forgotten_at(throttle.locked_until.unwrap_or(now).max(now));
         on!(self, c => sqlx::query(SQL)
             .bind(counted.key()).bind(throttle.failures).bind(throttle.window_start.millis())
             .bind(throttle.in_a_row).bind(throttle.locks).bind(throttle.locked_until.map(Timestamp::millis))
-            .bind(counted.is_kept()).bind(expires_at.millis())
+            .bind(counted.user().map(|id| id.to_string())).bind(expires_at.millis())
             .execute(c).await.map(drop))?;
         Ok(())
     }
@@ -157,5 +203,17 @@ impl Reader {
         let row: Option<ThrottleRow> =
             on!(self, c => sqlx::query_as(SQL).bind(counted.key()).fetch_optional(c).await)?;
         Ok(row.map(Throttle::from))
+    }
+
+    /// Every count of an account: its own, and those of browsers it is known in.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn throttles_of(&mut self, user: UserId) -> Result<Vec<Throttle>, StoreError> {
+        const SQL: &str = "SELECT failures, window_start, in_a_row, locks, locked_until FROM throttles \
+            WHERE user_id = $1";
+        let rows: Vec<ThrottleRow> =
+            on!(self, c => sqlx::query_as(SQL).bind(user.to_string()).fetch_all(c).await)?;
+        Ok(rows.into_iter().map(Throttle::from).collect())
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod oracle;
 pub(crate) mod raw;
 pub(crate) mod state;
 pub(crate) mod uni;
+pub(crate) mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -87,7 +88,12 @@ impl TestApp {
 
     /// A product that only answers: it sends no mail and deletes nothing by itself, so that nothing changes unasked.
     pub(crate) async fn start_still(engine: Engine) -> Self {
-        Self::start_as(engine, |_| {}, false).await
+        Self::start_still_with(engine, |_| {}).await
+    }
+
+    /// The same with another configuration.
+    pub(crate) async fn start_still_with(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_as(engine, change, false).await
     }
 
     async fn start_as(engine: Engine, change: impl FnOnce(&mut Config), tasks: bool) -> Self {
@@ -125,16 +131,25 @@ impl TestApp {
         change(&mut config);
         let clock = Clock::system();
         let app = App::build(config.clone(), clock.clone()).await.unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let end = async move { drop(stopped.await) };
-        if tasks {
-            tokio::spawn(app.clone().serve(vec![listener], end));
-        } else {
-            let service = app.router().into_make_service_with_connect_info::<SocketAddr>();
-            tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(end).into_future());
-        }
+        let stop = Some(serve(&app, listener, tasks));
         let issuer = config.issuer.as_str().to_owned();
-        Self { issuer, clock, sink, app, database, config, stop: Some(stop), _keys: keys }
+        Self { issuer, clock, sink, app, database, config, stop, _keys: keys }
+    }
+
+    /// Ends the product and starts it again, with another configuration, on the same address, database and keys.
+    pub(crate) async fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
+        drop(self.stop.take());
+        change(&mut self.config);
+        let mut listener = TcpListener::bind(self.config.listen[0]).await;
+        for _ in 0..400 {
+            if listener.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+            listener = TcpListener::bind(self.config.listen[0]).await;
+        }
+        self.app = App::build(self.config.clone(), self.clock.clone()).await.unwrap();
+        self.stop = Some(serve(&self.app, listener.unwrap(), true));
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -189,6 +204,18 @@ impl TestApp {
         let made = self.store().write(client.clone(), |tx, client| Box::pin(tx.insert_client(client))).await;
         assert!(made.unwrap(), "{} is taken", client.id);
     }
+}
+
+fn serve(app: &App, listener: TcpListener, tasks: bool) -> oneshot::Sender<()> {
+    let (stop, stopped) = oneshot::channel();
+    let end = async move { drop(stopped.await) };
+    if tasks {
+        tokio::spawn(app.clone().serve(vec![listener], end));
+    } else {
+        let service = app.router().into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(end).into_future());
+    }
+    stop
 }
 
 /// Everything the product has logged in this run, whichever story made it.

@@ -74,9 +74,27 @@ impl Raw {
         self.header("Content-Type", content_type).header("Content-Length", length.to_string())
     }
 
+    /// Sends it, and is gone before there is an answer.
+    pub(crate) async fn send_and_hang_up(self, app: &TestApp) {
+        let mut socket = TcpStream::connect(app.config.listen[0]).await.unwrap();
+        socket.write_all(&self.bytes(app)).await.unwrap();
+        // Long enough to be read, too short for two hashes of a password.
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+
     /// Sends it, and reads until the product closes the connection.
     pub(crate) async fn send(self, app: &TestApp) -> Answer {
-        let url = app.url(&self.target);
+        let mut socket = TcpStream::connect(app.config.listen[0]).await.unwrap();
+        socket.write_all(&self.bytes(app)).await.unwrap();
+        let mut answer = Vec::new();
+        // Not a limit on the product: only so that a story that hangs says where.
+        let read = tokio::time::timeout(Duration::from_secs(60), socket.read_to_end(&mut answer)).await;
+        let read = read.unwrap_or_else(|_| panic!("no end of the answer to {self:?}"));
+        assert!(read.is_ok() || !answer.is_empty(), "no answer to {self:?}: {read:?}");
+        parse(app.url(&self.target), &answer)
+    }
+
+    fn bytes(&self, app: &TestApp) -> Vec<u8> {
         let mut bytes = [&self.line[..], b"\r\nConnection: close\r\n"].concat();
         if self.host {
             bytes.extend(format!("Host: {}\r\n", app.config.issuer.authority()).into_bytes());
@@ -85,14 +103,7 @@ impl Raw {
             bytes.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
         bytes.extend([b"\r\n", &self.body[..]].concat());
-        let mut socket = TcpStream::connect(app.config.listen[0]).await.unwrap();
-        socket.write_all(&bytes).await.unwrap();
-        let mut answer = Vec::new();
-        // Not a limit on the product: only so that a story that hangs says where.
-        let read = tokio::time::timeout(Duration::from_secs(60), socket.read_to_end(&mut answer)).await;
-        let read = read.unwrap_or_else(|_| panic!("no end of the answer to {self:?}"));
-        assert!(read.is_ok() || !answer.is_empty(), "no answer to {self:?}: {read:?}");
-        parse(url, &answer)
+        bytes
     }
 }
 

@@ -22,6 +22,7 @@ fn a_client_secret_is_made_and_shown_once() {
     }
     let text = desk.idp(&APP.replace("app ", "other ")).good();
     assert!(text.starts_with("Registered other.\nIts secret, shown only now: "), "{text}");
+    assert_eq!(text.lines().count(), 2, "without a configuration the issuer is not known: {text}");
     assert_eq!(desk.audited(AuditEvent::ClientCreated), 2);
 }
 
@@ -74,6 +75,69 @@ fn a_redirect_uri_is_added_once() {
     let uris = json!(["https://app.example.com/bye"]);
     assert_eq!(desk.idp("client show app -o json").json()["post_logout_redirect_uris"], uris);
     assert_eq!(desk.idp("client add-redirect-uri app http://app.example.com/").code, Some(2));
+}
+
+#[test]
+fn a_new_client_is_told_where_its_issuer_is() {
+    let desk = Desk::empty();
+    desk.file("idp.toml", "[server]\nissuer = 'https://id.example.com'\n");
+    desk.idp("db migrate --config idp.toml").good();
+    let text = desk.idp(&format!("{APP} --config idp.toml")).good();
+    for line in [
+        "Issuer: https://id.example.com",
+        "Discovery: https://id.example.com/.well-known/openid-configuration",
+    ] {
+        assert!(text.lines().any(|said| said == line), "{text}");
+    }
+    let json = desk.idp(&format!("{APP} --config idp.toml -o json").replace("app ", "b ")).json();
+    assert_eq!(json["issuer"], "https://id.example.com");
+    assert_eq!(json["discovery"], "https://id.example.com/.well-known/openid-configuration");
+    desk.idp("db migrate --dev").good();
+    assert_eq!(desk.idp(&format!("{APP} --dev -o json")).json()["issuer"], "http://localhost:8080");
+    drop(desk.start(&mut desk.command("dev --port 0 --client-port 0"), "Ctrl-C stops it."));
+    let issuer = desk.idp(&format!("{APP} --dev -o json").replace("app ", "c ")).json()["issuer"].clone();
+    let port: u16 = issuer.as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
+    assert!(port != 8080 && port > 0, "the port that `dev` was started with");
+}
+
+#[test]
+fn the_scope_always_has_openid_and_can_be_changed() {
+    let desk = Desk::new();
+    let made = desk.idp(&format!("{APP} --scope offline_access -o json")).json();
+    assert_eq!(made["scope"], "offline_access openid");
+    let set = "client set-scope app email profile";
+    assert_eq!(
+        desk.idp(set).good(),
+        "app may ask for: email openid profile. What was issued for more has ended.\n"
+    );
+    assert_eq!(desk.idp(set).good(), "app may ask for: email openid profile. It is so already.\n");
+    let wider = "client set-scope app openid email profile offline_access";
+    assert_eq!(desk.idp(wider).good(), "app may ask for: email offline_access openid profile.\n");
+    assert_eq!(desk.idp("client show app -o json").json()["scope"], "email offline_access openid profile");
+    assert_eq!(desk.audited(AuditEvent::ClientChanged), 2);
+    assert_eq!(desk.idp("client set-scope app").code, Some(2));
+    let refusal = desk.idp("client set-scope app opnid").refusal();
+    assert!(refusal.contains("the nearest valid name is `openid`"), "{refusal}");
+    assert!(desk.idp("client set-scope b openid").refusal().starts_with("there is no application b"));
+}
+
+#[test]
+fn a_redirect_uri_is_no_pattern() {
+    let desk = Desk::new();
+    desk.idp(APP).good();
+    let why = "it is compared byte by byte, so that `*` would stand for itself; name each address";
+    for args in [
+        "client create b --redirect-uri https://app.example.com/*",
+        "client create b --redirect-uri https://b.example/ --post-logout-redirect-uri https://b.example/?a=*",
+    ] {
+        let refusal = desk.idp(args).refusal();
+        assert!(refusal.ends_with(why), "{refusal}");
+    }
+    for verb in ["add-redirect-uri", "add-post-logout-redirect-uri"] {
+        let answer = desk.idp(&format!("client {verb} app https://app.example.com/*"));
+        assert_eq!(answer.code, Some(2));
+        assert!(answer.err.contains(why), "{}", answer.err);
+    }
 }
 
 #[test]

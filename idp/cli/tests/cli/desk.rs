@@ -1,6 +1,7 @@
 //! An operator's desk: an empty folder, the built program, and what it answers.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -29,6 +30,13 @@ impl Answer {
     /// The same, as JSON.
     pub(crate) fn json(self) -> Value {
         serde_json::from_str(&self.good()).unwrap()
+    }
+
+    /// The error of a command that refused and answers in JSON.
+    pub(crate) fn json_refusal(self) -> String {
+        assert_eq!((self.code, self.out.as_str()), (Some(1), ""), "{}", self.err);
+        let error: Value = serde_json::from_str(&self.err).unwrap();
+        error["error"].as_str().unwrap().to_owned()
     }
 
     /// The one line of a command that refused.
@@ -66,7 +74,7 @@ impl Desk {
     /// The program with these arguments, separated by spaces, in this folder, without anybody's environment.
     pub(crate) fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_idp"));
-        command.args(args.split_whitespace()).current_dir(self.path()).env_clear();
+        command.arg0("idp").args(args.split_whitespace()).current_dir(self.path()).env_clear();
         command
     }
 
@@ -113,7 +121,16 @@ impl Desk {
 
     /// Starts the program and waits for a line of standard output that holds `ready`.
     pub(crate) fn start(&self, command: &mut Command, ready: &str) -> Running {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        self.start_as(command.stderr(Stdio::null()), ready)
+    }
+
+    /// The same, keeping what it logs for the end.
+    pub(crate) fn start_logged(&self, command: &mut Command, ready: &str) -> Running {
+        self.start_as(command.stderr(Stdio::piped()), ready)
+    }
+
+    fn start_as(&self, command: &mut Command, ready: &str) -> Running {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
         while !said.contains(ready) {
@@ -150,6 +167,15 @@ impl Running {
         let mut line = String::new();
         BufReader::new(socket).read_line(&mut line).unwrap();
         line.trim_end().to_owned()
+    }
+
+    /// Sends a signal and waits; the exit code and what was logged, which is little.
+    pub(crate) fn stop_logged(mut self, signal: &str) -> (Option<i32>, String) {
+        let mut log = self.child.stderr.take().unwrap();
+        let (code, _) = self.stop(signal);
+        let mut lines = String::new();
+        std::io::Read::read_to_string(&mut log, &mut lines).unwrap();
+        (code, lines)
     }
 
     /// Sends a signal and waits; the exit code and what else was said.

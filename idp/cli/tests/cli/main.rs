@@ -4,6 +4,8 @@
 
 mod clients;
 mod configuration;
+mod databases;
 mod desk;
+mod hints;
 mod servers;
 mod users;

@@ -49,6 +49,30 @@ fn dev_sows_its_seed_and_doing_so_twice_is_harmless() {
 }
 
 #[test]
+fn dev_refuses_a_role_that_is_none_before_it_makes_anything() {
+    let desk = Desk::empty();
+    desk.file(
+        "seed.toml",
+        "[[users]]\nemail = 'ada@example.org'\nname = 'Ada'\npassword = 'tinker brass umbrella'\nroles = ['amdin']\n",
+    );
+    let refusal = desk.idp("dev --port 0 --client-port 0 --seed seed.toml").refusal();
+    assert_eq!(refusal, "seed.toml line 5: there is no role `amdin`; the nearest valid name is `admin`");
+    assert!(!desk.path().join("data").exists());
+}
+
+#[test]
+fn dev_in_another_folder_names_it_in_a_command_that_works() {
+    let desk = Desk::empty();
+    drop(dev(&desk, "--data-dir other"));
+    let second = dev(&desk, "--data-dir other");
+    let another = second.line("Another one").to_owned();
+    assert!(another.starts_with("idp user create --dev --set server.data_dir=other "), "{another}");
+    drop(second);
+    let args = another.strip_prefix("idp ").unwrap();
+    assert!(desk.pipe(args, "tinker brass umbrella").good().starts_with("Made you@example.com"));
+}
+
+#[test]
 fn dev_names_the_flag_when_a_port_is_taken() {
     let desk = Desk::empty();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

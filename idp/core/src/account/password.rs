@@ -152,7 +152,7 @@ pub struct HashMemory(Vec<Block>);
 /// Hashes a new password. Takes about 15 ms of one core: never call it on a thread that serves requests.
 ///
 /// # Errors
-/// [`BadHash`] when the machine cannot provide the memory's parameters; not seen with [`COST`].
+/// [`BadHash`] when the machine cannot provide the memory; not seen with the parameters in use.
 pub fn hash(password: &Secret, memory: &mut HashMemory) -> Result<PasswordHash, BadHash> {
     let (m, t, p) = COST;
     let params = Params::new(m, t, p, None).map_err(|_| BadHash)?;

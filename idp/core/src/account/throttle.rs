@@ -77,7 +77,8 @@ impl Throttle {
         if limits.in_a_row.is_some_and(|most| self.in_a_row >= most) {
             return Reservation::Closed;
         }
-        if now.since(self.window_start) >= limits.window || self.failures == 0 {
+        let lock_is_over = self.locked_until.take().is_some();
+        if lock_is_over || now.since(self.window_start) >= limits.window || self.failures == 0 {
             (self.failures, self.window_start) = (0, now);
         }
         self.failures += 1;
@@ -86,11 +87,16 @@ impl Throttle {
         Reservation::Granted { locks_until }
     }
 
-    /// The reserved try was right: for a count that other people share, take back that one try only.
-    pub fn refund(&mut self) {
+    /// The reserved try was right, or was not made after all: for a count that other people share, take back that
+    /// one try only. A lock goes with it only if it would not have come without it: somebody who knows one right
+    /// password must not lift what wrong ones brought about.
+    pub fn refund(&mut self, limits: &Limits, now: Timestamp) {
         self.failures = (self.failures - 1).max(0);
         self.in_a_row = (self.in_a_row - 1).max(0);
-        self.locked_until = None;
+        if self.failures < limits.tries && self.locked_until.is_some_and(|until| until > now) {
+            self.locked_until = None;
+            self.locks = (self.locks - 1).max(0);
+        }
     }
 
     fn lock(&mut self, limits: &Limits, now: Timestamp) -> Timestamp {
@@ -98,7 +104,6 @@ impl Throttle {
         let lock = limits.lock.saturating_mul(1 << doublings).min(limits.longest_lock);
         let until = now.plus(lock);
         self.locks += 1;
-        self.failures = 0;
         self.locked_until = Some(until);
         until
     }
@@ -176,8 +181,40 @@ mod tests {
     fn a_right_password_gives_back_its_own_try() {
         let mut throttle = Throttle::new(START);
         tries(&mut throttle, 5, START);
-        throttle.refund();
+        throttle.refund(&ACCOUNT, START);
         assert_eq!((throttle.failures, throttle.in_a_row), (4, 4));
+    }
+
+    #[test]
+    fn lg_09_a_right_password_in_between_gives_nobody_more_wrong_ones() {
+        let mut throttle = Throttle::new(START);
+        let wrong = |throttle: &mut Throttle| throttle.reserve(&NETWORK, START);
+        for _ in 0..49 {
+            assert!(matches!(wrong(&mut throttle), Reservation::Granted { locks_until: None }));
+        }
+        // The fiftieth is right: no lock, and no fresh start either.
+        assert!(matches!(wrong(&mut throttle), Reservation::Granted { locks_until: Some(_) }));
+        throttle.refund(&NETWORK, START);
+        assert_eq!((throttle.failures, throttle.locks, throttle.locked_until), (49, 0, None));
+        assert!(matches!(wrong(&mut throttle), Reservation::Granted { locks_until: Some(_) }));
+        assert!(matches!(wrong(&mut throttle), Reservation::Locked { .. }));
+    }
+
+    #[test]
+    fn a_right_password_in_flight_does_not_lift_the_lock_of_wrong_ones() {
+        let mut throttle = Throttle::new(START);
+        throttle.reserve(&NETWORK, START);
+        let few = Limits { tries: 3, ..NETWORK };
+        for _ in 0..2 {
+            throttle.reserve(&few, START);
+        }
+        assert!(throttle.locked_until.is_some());
+        // Two wrong and one right: the lock came too early.
+        throttle.refund(&few, START);
+        assert_eq!((throttle.locked_until, throttle.failures), (None, 2));
+        throttle.reserve(&few, START);
+        throttle.refund(&Limits { tries: 2, ..few }, START);
+        assert!(throttle.locked_until.is_some(), "enough wrong ones are left");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(crate) async fn post(
     let header = authorization(&headers)?;
     let credentials = client_auth::read(header, &params).map_err(unreadable)?;
     let id = credentials.client_id.clone();
-    let found = app.store.read(id, |db, id| Box::pin(db.client(id))).await?;
+    let found = app.store.read(id, |db, id| Box::pin(db.claimed_client(id))).await?;
     let client = client_auth::check(&credentials, found.as_ref()).map_err(|refusal| {
         let why = client_auth::failure(&credentials, found.as_ref());
         OAuthError { detail: Some(format!("{}: {why}", credentials.client_id)), ..refusal.into() }
@@ -203,10 +203,13 @@ async fn rotate(
         RefreshDecision::Reused => return reused(tx, caller, token).await,
     };
     let idle_expires_at = grant.next_idle_expiry(lifetimes, now);
-    match tx.rotate_grant(token.grant_id, token.generation, idle_expires_at).await? {
-        true => Ok(Outcome::Granted((grant, scope))),
-        // Another node rotated it between our read and our write.
-        false => reused(tx, caller, token).await,
+    if tx.rotate_grant(token.grant_id, token.generation, idle_expires_at).await? {
+        return Ok(Outcome::Granted((grant, scope)));
+    }
+    // Between our read and our write another node rotated it, or something ended it.
+    match tx.grant(token.grant_id).await? {
+        Some(stored) if stored.live => reused(tx, caller, token).await,
+        _ => Ok(Outcome::Refused(UNUSABLE)),
     }
 }
 

@@ -4,6 +4,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::ids::{MailId, RegistrationId};
+use idp_core::secret::Digest;
 use idp_core::single_use::{self, SingleUseDigest};
 use idp_store::{Activation, Actor, Attempt, AuditEvent, AuditRecord, Mail, MailKind, StoreError, Tx};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::errors::PageError;
 use crate::flow;
 use crate::form::{Form, Query};
 use crate::pages::check_mail;
+use crate::pages::register::must_be_open;
 use crate::render::Page;
 use crate::visit::{Notice, Visit};
 
@@ -91,6 +93,7 @@ type Token = SingleUseDigest<single_use::Activation>;
 
 /// `GET /activate?token=…`: shows the button; nothing is consumed.
 pub(crate) async fn show(visit: Visit, Query(fields): Query<TokenFields>) -> Result<Response, PageError> {
+    must_be_open(&visit)?;
     let Some(digest) = Token::of_presented(&fields.token) else {
         return problem(&visit, LinkProblem::Unknown, None);
     };
@@ -120,6 +123,7 @@ pub(crate) async fn show(visit: Visit, Query(fields): Query<TokenFields>) -> Res
 
 /// `POST /activate`: consumes the link and makes the account, in one write.
 pub(crate) async fn submit(visit: Visit, Form(fields): Form<TokenFields>) -> Result<Response, PageError> {
+    must_be_open(&visit)?;
     let Some(digest) = Token::of_presented(&fields.token) else {
         return problem(&visit, LinkProblem::Unknown, None);
     };
@@ -127,7 +131,9 @@ pub(crate) async fn submit(visit: Visit, Form(fields): Form<TokenFields>) -> Res
     let outcome = visit
         .app
         .store
-        .write((digest, record), |tx, (digest, record)| Box::pin(consume(tx, digest, record)))
+        .write((digest, visit.visitor.browser(), record), |tx, (digest, browser, record)| {
+            Box::pin(consume(tx, digest, browser, record))
+        })
         .await?;
     match outcome {
         Consumed::Activation(id, Activation::Activated(..)) => done(&visit, id).await,
@@ -148,11 +154,16 @@ enum Consumed {
     Unknown,
 }
 
-async fn consume(tx: &mut Tx, digest: &Token, record: &AuditRecord) -> Result<Consumed, StoreError> {
+async fn consume(
+    tx: &mut Tx,
+    digest: &Token,
+    browser: &Digest,
+    record: &AuditRecord,
+) -> Result<Consumed, StoreError> {
     let now = record.at;
     if let Some(subject) = tx.consume(digest, now).await? {
         let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Consumed::Unknown) };
-        return Ok(Consumed::Activation(id, activate(tx, id, record).await?));
+        return Ok(Consumed::Activation(id, activate(tx, id, browser, record).await?));
     }
     let Some((subject, _)) = tx.look_at(digest, now).await? else { return Ok(Consumed::Unknown) };
     let ended = match subject.parse::<RegistrationId>() {
@@ -171,10 +182,13 @@ pub(crate) fn record(visit: &Visit, id: RegistrationId) -> AuditRecord {
 pub(crate) async fn activate(
     tx: &mut Tx,
     id: RegistrationId,
+    browser: &Digest,
     record: &AuditRecord,
 ) -> Result<Activation, StoreError> {
     let activation = tx.activate(id, record.at).await?;
     if let Activation::Activated(user, _) = &activation {
+        // Whoever reads the mailbox is the owner: strangers' tries do not keep this browser out.
+        tx.remember_browser(user.id, browser, record.at).await?;
         let subject = Some(user.id.to_string());
         tx.audit(&AuditRecord { subject, actor: Actor::User(user.id), ..record.clone() }).await?;
         tx.enqueue_mail(&Mail {
@@ -227,6 +241,7 @@ pub(crate) async fn activated(visit: &Visit, attempt: &Attempt) -> Result<Respon
 /// `POST /activate/resend`: an expired link still shows that its bearer reads the mailbox; this browser may go
 /// on with the registration, and a fresh mail is sent.
 pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Result<Response, PageError> {
+    must_be_open(&visit)?;
     let Some(digest) = Token::of_presented(&fields.token) else {
         return problem(&visit, LinkProblem::Unknown, None);
     };

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::errors::{PageError, Reason};
 use crate::form::Form;
 use crate::mail_limit::{self, Registrant};
+use crate::pages::register::must_be_open;
 use crate::pages::{activate, field_error};
 use crate::render::{FieldError, Page};
 use crate::visit::{Notice, Visit};
@@ -39,6 +40,7 @@ pub(crate) fn url(id: RegistrationId) -> String {
 
 /// This browser's own registration, however it stands. Another browser learns nothing of it.
 async fn own_attempt(visit: &Visit, id: &str) -> Result<(Attempt, AttemptState), PageError> {
+    must_be_open(visit)?;
     let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
     let id: RegistrationId = id.parse().map_err(|_| gone())?;
     let input = (id, visit.app.clock.now());
@@ -56,19 +58,15 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
         AttemptState::Ended => {
             Err(PageError::new(Reason::REGISTRATION_USED).action("/signin", "action-sign-in"))
         }
-        AttemptState::Expired => Err(expired(&visit, &attempt)),
+        AttemptState::Expired => Err(expired(&attempt)),
     }
 }
 
 /// The way to register again, with the address that was typed.
-fn expired(visit: &Visit, attempt: &Attempt) -> PageError {
-    let page = PageError::new(Reason::REGISTRATION_EXPIRED);
-    if !visit.app.config.registration {
-        return page.action("/signin", "action-sign-in");
-    }
+fn expired(attempt: &Attempt) -> PageError {
     let mut query = form_urlencoded::Serializer::new(String::new());
     let query = query.append_pair("email", attempt.email.as_str()).finish();
-    page.action(format!("/register?{query}"), "action-register")
+    PageError::new(Reason::REGISTRATION_EXPIRED).action(format!("/register?{query}"), "action-register")
 }
 
 fn page(
@@ -128,14 +126,15 @@ pub(crate) async fn submit_code(
 /// Tries a code and, where it is right, activates, in one write. The registration's page tells what came of it.
 async fn try_code(visit: &Visit, id: RegistrationId, code: &TypedCode) -> Result<CodeTry, PageError> {
     let tag = code.tag(&visit.app.keys.load().mac, &id.to_string());
+    let input = (id, tag, visit.visitor.browser(), activate::record(visit, id));
     let tried = visit
         .app
         .store
-        .write((id, tag, activate::record(visit, id)), |tx, (id, tag, record)| {
+        .write(input, |tx, (id, tag, browser, record)| {
             Box::pin(async move {
                 let tried = tx.try_attempt_code(*id, tag, record.at).await?;
                 if tried == CodeTry::Right {
-                    activate::activate(tx, *id, record).await?;
+                    activate::activate(tx, *id, browser, record).await?;
                 }
                 Ok(tried)
             })
@@ -201,9 +200,9 @@ async fn ask(tx: &mut Tx, attempt: &Attempt, now: Timestamp) -> Result<Asked, St
     if !tx.attempt_mailed(attempt.id, now).await? {
         return Ok(Asked::TooSoon);
     }
-    let owner = match attempt.password {
-        Some(_) => None,
-        None => tx.credentials(&attempt.email).await?.map(|credentials| credentials.user),
+    let owner = match attempt.known_address {
+        false => None,
+        true => tx.credentials(&attempt.email).await?.map(|credentials| credentials.user),
     };
     tx.forget_attempt_code(attempt.id).await?;
     let registrant = Registrant { id: attempt.id, email: &attempt.email, name: &attempt.name };

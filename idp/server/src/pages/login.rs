@@ -57,7 +57,7 @@ pub(crate) struct Filled {
 
 /// `GET /signin`: a walk to the person's own page.
 pub(crate) async fn begin(visit: Visit) -> Result<Response, PageError> {
-    flow::begin(&visit, FlowTarget::Account).await
+    flow::begin(&visit, FlowTarget::Account, None).await
 }
 
 /// The form.
@@ -124,7 +124,10 @@ pub(crate) async fn submit(
                 &visit,
                 &flow,
                 form.email,
-                Refused::of(&visit, "login-closed", StatusCode::TOO_MANY_REQUESTS),
+                Refused {
+                    retry_after: Some(CLOSED_FOR_A_DAY),
+                    ..Refused::of(&visit, "login-closed", StatusCode::TOO_MANY_REQUESTS)
+                },
             )
             .await
         }
@@ -134,7 +137,7 @@ pub(crate) async fn submit(
         }
         Outcome::Unactivated(attempt) => {
             let refused = Refused::of(&visit, "login-unactivated", StatusCode::FORBIDDEN);
-            let resend = Some(format!("/register/{attempt}/resend"));
+            let resend = visit.app.config.registration.then(|| format!("/register/{attempt}/resend"));
             refuse(&visit, &flow, form.email, Refused { resend, ..refused }).await
         }
     }
@@ -177,6 +180,9 @@ fn signed_in(visit: &Visit, flow: &Flow, session: &Secret) -> Response {
     headers.append(header::SET_COOKIE, visit.visitor.browser_cookie(&visit.app, Some(KNOWN_FOR)));
     response
 }
+
+/// Nobody knows when an administrator comes by; to ask more often is no use.
+const CLOSED_FOR_A_DAY: u64 = 24 * 60 * 60;
 
 struct Refused {
     text: String,

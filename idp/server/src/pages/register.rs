@@ -117,9 +117,7 @@ pub(crate) async fn submit(
     Query(query): Query<RegisterQuery>,
     Form(form): Form<RegisterForm>,
 ) -> Result<Response, PageError> {
-    if !visit.app.config.registration {
-        return Err(PageError::new(Reason::REGISTRATION_CLOSED));
-    }
+    must_be_open(&visit)?;
     let fields = RegistrationForm {
         name: &form.name,
         email: &form.email,
@@ -139,6 +137,14 @@ pub(crate) async fn submit(
     }
 }
 
+/// Where registration is closed, nothing that was begun before goes on either.
+pub(crate) fn must_be_open(visit: &Visit) -> Result<(), PageError> {
+    match visit.app.config.registration {
+        true => Ok(()),
+        false => Err(PageError::new(Reason::REGISTRATION_CLOSED)),
+    }
+}
+
 async fn register(
     visit: &Visit,
     flow: Option<&str>,
@@ -151,7 +157,8 @@ async fn register(
         id: RegistrationId::new(now),
         email,
         name,
-        password: Some(hash),
+        password: hash,
+        known_address: false,
         browser: visit.visitor.browser(),
         flow_id: flow.and_then(|id| id.parse::<FlowId>().ok()),
     };
@@ -178,7 +185,7 @@ async fn save(
     let mut attempt = attempt.clone();
     let mut record = record.clone();
     if owner.is_some() {
-        attempt.password = None;
+        attempt.known_address = true;
         record.event = AuditEvent::RegisteredKnown;
     }
     tx.insert_attempt(&attempt, now).await?;

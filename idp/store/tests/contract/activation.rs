@@ -70,7 +70,7 @@ async fn rg_10_an_expired_or_foreign_attempt_changes_nothing(db: Db) {
 }
 
 async fn rg_01_an_attempt_without_a_password_changes_nothing(db: Db) {
-    let told = NewAttempt { password: None, ..new_attempt("ada@example.org") };
+    let told = NewAttempt { known_address: true, ..new_attempt("ada@example.org") };
     tell!(db, |tx, told| tx.insert_attempt(told, NOW));
     an_attempt(&db, "ada@example.org", NOW).await;
     let before = db.place.everything().await;

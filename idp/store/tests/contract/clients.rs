@@ -17,6 +17,7 @@ contract! {
     an_unknown_application_is_none,
     an_id_that_is_taken_changes_nothing,
     an_application_is_switched_off_and_on_once_each,
+    the_scope_is_changed_and_a_narrower_one_ends_what_was_issued,
     a_redirect_uri_is_added_once,
     redirect_uris_added_at_the_same_moment_are_all_kept_or_told,
     applications_are_listed_in_pages,
@@ -95,6 +96,24 @@ async fn an_application_is_switched_off_and_on_once_each(db: Db) {
     assert!(!tell!(db, |tx, nobody| tx.set_client_enabled(nobody, false)));
     let read = ask!(db, |r, other| r.client(other)).unwrap();
     assert_eq!((read.enabled, read.epoch), (true, 0), "no other is touched");
+}
+
+async fn the_scope_is_changed_and_a_narrower_one_ends_what_was_issued(db: Db) {
+    let (app, other) = (a_client(&db, "app").await.id, a_client(&db, "other").await.id);
+    let before = ask!(db, |r, other| r.client(other)).unwrap().scope;
+    let nobody = client_id("nobody");
+    let wide = before.united(&Scope::of(&["address"]));
+    let narrow = Scope::of(&["openid"]);
+    for (scope, changed, epoch) in
+        [(&before, false, 0), (&wide, true, 0), (&wide, false, 0), (&narrow, true, 1), (&narrow, false, 1)]
+    {
+        assert_eq!(tell!(db, |tx, app, scope| tx.set_client_scope(app, scope)), changed, "{scope}");
+        let read = ask!(db, |r, app| r.client(app)).unwrap();
+        assert_eq!((&read.scope, read.epoch), (scope, epoch));
+    }
+    assert!(!tell!(db, |tx, nobody, narrow| tx.set_client_scope(nobody, narrow)));
+    let read = ask!(db, |r, other| r.client(other)).unwrap();
+    assert_eq!((read.scope, read.epoch), (before, 0), "no other is touched");
 }
 
 async fn a_redirect_uri_is_added_once(db: Db) {

@@ -4,9 +4,9 @@
 use idp_core::ids::MailId;
 use idp_core::time::MINUTE;
 use idp_core::user::FullName;
-use idp_store::{KeyState, Mail, MailKind, StoreError, StoredKey};
+use idp_store::{KeyState, Mail, MailKind, StoreError};
 
-use crate::given::{NOW, OFFLINE, SignedInPerson, an_attempt, email};
+use crate::given::{NOW, OFFLINE, SignedInPerson, a_key, an_attempt, email};
 use crate::harness::Db;
 
 contract! {
@@ -178,14 +178,7 @@ async fn a_spoilt_grant_is_named(db: Db) {
 }
 
 async fn a_spoilt_key_is_named(db: Db) {
-    let key = StoredKey {
-        id: "kid".to_owned(),
-        purpose: "RS256".to_owned(),
-        state: KeyState::Active,
-        public_jwk: None,
-        sealed_private: String::new(),
-        created_at: NOW,
-    };
+    let key = a_key("kid", KeyState::Active);
     assert!(tell!(db, |tx, key| tx.insert_key(key)));
     let spoilt = Spoilt::new(&db, "keys", "state", "retired").await;
     spoilt.is_named(try_ask!(db, |r| r.keys()), &"kid");

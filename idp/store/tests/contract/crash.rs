@@ -105,7 +105,7 @@ fn grant(row: &str) -> (String, i64) {
 async fn assert_nothing_by_half(place: &Place, user: UserId) {
     let audited = |event: AuditEvent| {
         let event = event.as_str();
-        format!("(SELECT COUNT(*) FROM audit WHERE actor = '{user}' AND event = '{event}')")
+        format!("(SELECT COUNT(*) FROM audit WHERE actor = 'user:{user}' AND event = '{event}')")
     };
     let (signed_in, redeemed) = (audited(AuditEvent::SignedIn), audited(AuditEvent::ConsentGiven));
     let differences = place

@@ -168,10 +168,13 @@ async fn becomes_a_grant(db: &Db, code: &ConsumedCode) -> bool {
     undone!(db, |tx, grant, code| tx.insert_grant(grant, code, NOW))
 }
 
-/// The two questions that are asked about a grant have one answer.
+/// The questions that are asked about a grant have one answer.
 async fn grant_lives(db: &Db, grant: &Grant) -> bool {
     let id = grant.facts.id;
     let live = ask!(db, |r, id| r.grant(*id)).unwrap().live;
     assert_eq!(ask!(db, |r, id| r.subject_of_grant(*id)).is_some(), live);
+    let (generation, until) = (grant.generation, grant.idle_expires_at);
+    let rotates = undone!(db, |tx, id, generation, until| tx.rotate_grant(*id, *generation, *until));
+    assert_eq!(rotates, live, "what the rotation itself sees");
     live
 }

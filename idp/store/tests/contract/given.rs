@@ -14,7 +14,9 @@ use idp_core::single_use::{AuthorizationCode, SingleUse, SingleUseDigest};
 use idp_core::text::DisplayText;
 use idp_core::time::{SECOND, Timestamp};
 use idp_core::user::{Email, FullName, User, UserState};
-use idp_store::{ConsumedCode, NewAttempt, NewSession, Store};
+use idp_store::{
+    Actor, AuditEvent, AuditRecord, ConsumedCode, KeyState, NewAttempt, NewSession, Origin, Store, StoredKey,
+};
 
 /// 2027-01-15 08:00 UTC, the moment at which every test begins.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -104,6 +106,7 @@ pub(crate) fn new_session(user: UserId) -> NewSession {
         id: SessionId::new(NOW),
         digest: new_digest(),
         user_id: user,
+        user_epoch: 0,
         authentication: Authentication::Password,
         client_address: "192.0.2.7".to_owned(),
         user_agent: "Lynx".to_owned(),
@@ -117,7 +120,8 @@ pub(crate) async fn begin_session(store: &Store, session: &NewSession, now: Time
 
 /// A session that begins at [`NOW`].
 pub(crate) async fn a_session(store: &Store, user: UserId) -> NewSession {
-    let session = new_session(user);
+    let epoch = ask!(store, |r, user| r.user(*user)).map_or(0, |user| user.epoch);
+    let session = NewSession { user_epoch: epoch, ..new_session(user) };
     assert!(begin_session(store, &session, NOW).await);
     session
 }
@@ -128,7 +132,8 @@ pub(crate) fn new_attempt(address: &str) -> NewAttempt {
         id: RegistrationId::new(NOW),
         email: email(address),
         name: FullName::parse("Ada Lovelace").unwrap(),
-        password: Some(a_hash()),
+        password: a_hash(),
+        known_address: false,
         browser: new_digest(),
         flow_id: None,
     }
@@ -139,6 +144,33 @@ pub(crate) async fn an_attempt(store: &Store, address: &str, now: Timestamp) -> 
     let attempt = NewAttempt { id: RegistrationId::new(now), ..new_attempt(address) };
     tell!(store, |tx, attempt, now| tx.insert_attempt(attempt, *now));
     attempt
+}
+
+/// A signing key that is not stored yet.
+pub(crate) fn a_key(id: &str, state: KeyState) -> StoredKey {
+    StoredKey {
+        id: id.to_owned(),
+        purpose: "RS256".to_owned(),
+        state,
+        public_jwk: Some(r#"{"kty":"RSA"}"#.to_owned()),
+        sealed_private: "c2VhbGVk".to_owned(),
+        created_at: NOW,
+        activated_at: None,
+        retired_at: None,
+    }
+}
+
+/// A record that is not stored yet.
+pub(crate) fn a_record(event: AuditEvent) -> AuditRecord {
+    AuditRecord {
+        at: NOW,
+        event,
+        actor: Actor::System,
+        subject: None,
+        client_id: None,
+        origin: Origin::default(),
+        detail: "",
+    }
 }
 
 /// A person who signed in, and an application.

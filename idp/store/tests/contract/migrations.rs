@@ -9,6 +9,8 @@ contract! {
     a_new_database_lacks_every_migration_until_it_is_migrated,
     migrating_twice_changes_nothing,
     two_nodes_migrate_one_database_at_once,
+    programs_that_migrate_and_ask_about_a_new_database_at_once_all_succeed,
+    asking_about_a_new_database_changes_nothing_in_it,
     a_newer_schema_is_refused,
     r_26_a_migration_that_was_edited_after_it_ran_is_refused,
     a_migration_that_failed_leaves_nothing_half_done,
@@ -20,17 +22,17 @@ const LANDED: [(i64, &str, &str); 3] = [
     (
         1,
         "accounts",
-        "83e82b79ac95bf3caf1113d08d5e0b20e10294a4027af2a4b66f1e8a22b660e9095f9ad37f48831bf8380729203e3791",
+        "bea47976ce01e9f490ddf7dbb58e8888be73c92c26a72655f179d5a80aba54fd3894a574dc5f12785ed891c700a89143",
     ),
     (
         2,
         "openid",
-        "2b955705ea10e0b2d4de1b87faa75247e983c1333eee6fe8a94159f305a8df6a6c1390111f583443f84e386c09f2d2e8",
+        "8723af0edd656c3e6e38a71fdf5295232efca9012106cce6d1ae9848c362df04631eade3efbab72bd5dca665acd8a840",
     ),
     (
         3,
         "operations",
-        "78662a8e9729efe60ae7b45ffbeab48c4ab62c06b7e03a08883e78948b07f7a51496b52e83f3b54810bbdaf8e5d42c47",
+        "19317b625d85d12b61bb61c6ff7f4607a8d1dc9debc0ef38fad31416e78d78fac2b058ff632af5c38427cc3c8a95d7e2",
     ),
 ];
 
@@ -63,6 +65,35 @@ async fn two_nodes_migrate_one_database_at_once(place: Place) {
     place.open().await.require_current().await.unwrap();
     assert_eq!(place.rows("_sqlx_migrations").await, 3);
     assert_eq!(place.rows("roles").await, 2);
+}
+
+async fn programs_that_migrate_and_ask_about_a_new_database_at_once_all_succeed(place: Place) {
+    let mut programs = Vec::new();
+    for number in 0..12 {
+        let place = place.clone();
+        // As `db migrate` and `db status` do it: each opens, asks, and every third migrates.
+        programs.push(tokio::spawn(async move {
+            let store = place.open_with(2).await;
+            let before = store.migrations().await?;
+            if number % 3 == 0 {
+                store.migrate().await?;
+                store.require_current().await?;
+            }
+            store.close().await;
+            Ok::<_, OpenError>(before.len())
+        }));
+    }
+    for program in programs {
+        assert_eq!(program.await.unwrap().unwrap(), 3);
+    }
+    assert_eq!(place.rows("_sqlx_migrations").await, 3);
+}
+
+async fn asking_about_a_new_database_changes_nothing_in_it(place: Place) {
+    let store = place.open().await;
+    assert_eq!(store.migrations().await.unwrap(), status(false));
+    assert!(matches!(store.require_current().await, Err(OpenError::Behind(3))));
+    assert!(!has_table(&place, "_sqlx_migrations").await);
 }
 
 async fn a_newer_schema_is_refused(db: Db) {

@@ -18,7 +18,13 @@ contract! { sqlite:
     a_file_is_in_write_ahead_mode,
     a_folder_that_is_not_there_is_refused,
 }
-contract! { postgres: a_server_that_is_not_there_is_refused }
+contract! { sqlite:
+    the_file_of_a_url_is_the_one_that_is_opened,
+}
+contract! { postgres:
+    a_server_that_is_not_there_is_refused,
+    a_server_that_cannot_be_reached_is_named_without_its_password,
+}
 
 async fn a_store_knows_its_engine(db: Db) {
     assert_eq!(db.engine(), db.place.engine);
@@ -69,11 +75,45 @@ async fn a_folder_that_is_not_there_is_refused(place: Place) {
 }
 
 async fn a_server_that_is_not_there_is_refused(place: Place) {
-    let nowhere = Store::open("postgres://nobody@127.0.0.1:1/idp", 1).await;
-    assert!(matches!(nowhere.err(), Some(OpenError::Connect(_))));
     let no_such_name = Store::open(&format!("{}_not", place.url), 1).await;
-    assert!(matches!(no_such_name.err(), Some(OpenError::Connect(_))));
+    let said = no_such_name.err().unwrap().to_string();
+    assert!(said.contains("refuses: database \"") && said.ends_with("_not\" does not exist"), "{said}");
     let store = place.open().await;
     let id = UserId::new(NOW);
     assert!(try_ask!(store, |r, id| r.user(*id)).is_err(), "there is no schema yet, and no panic");
+}
+
+async fn a_server_that_cannot_be_reached_is_named_without_its_password(_place: Place) {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (url, expected) in [
+        (format!("postgres://ada:hunter2@{free}/idp"), format!("cannot reach {free}: connection refused")),
+        (
+            "postgres:///idp?host=/nowhere&port=7&user=ada&password=hunter2".to_owned(),
+            "cannot reach /nowhere/.s.PGSQL.7: no such file or directory".to_owned(),
+        ),
+    ] {
+        let refused = Store::open(&url, 1).await.err().unwrap();
+        assert_eq!(refused.to_string(), expected);
+        assert!(!format!("{refused:?}").contains("hunter2"));
+    }
+}
+
+async fn the_file_of_a_url_is_the_one_that_is_opened(place: Place) {
+    let folder = sqlite::file(&place.url).parent().unwrap().display().to_string();
+    for (written, name) in
+        [("my%20own.db", "my own.db"), ("a%3fb%25%23.db?mode=rw", "a?b%#.db"), ("b.db", "b.db")]
+    {
+        let url = format!("sqlite:{folder}/{written}");
+        let file = idp_store::database_file(&url).unwrap().unwrap();
+        assert_eq!(file, std::path::Path::new(&folder).join(name));
+        assert!(!file.exists());
+        Store::open(&url, 1).await.unwrap().close().await;
+        assert!(file.exists(), "{file:?}");
+    }
+    assert_eq!(idp_store::database_file("postgres://idp@localhost/idp").unwrap(), None);
+    // SQLite would read these as another spelling of a name, so that what is checked is not what is opened.
+    for url in ["sqlite:file:idp.db", "sqlite:%66ile:idp.db"] {
+        assert!(matches!(idp_store::database_file(url), Err(OpenError::Url(_))), "{url}");
+        assert!(matches!(Store::open(url, 1).await.err(), Some(OpenError::Url(_))), "{url}");
+    }
 }

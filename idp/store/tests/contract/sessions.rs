@@ -50,9 +50,16 @@ async fn a_session_begins_for_an_active_account_only(db: Db) {
     let user = a_user(&db, "ada@example.org").await.id;
     assert!(!begin_session(&db, &new_session(new_user("bob@example.org").id), NOW).await);
     tell!(db, |tx, user| tx.set_user_state(*user, UserState::Deactivated, NOW));
-    assert!(!begin_session(&db, &new_session(user), NOW).await);
-    assert_eq!(db.place.rows("sessions").await, 0);
+    let of_epoch = |user_epoch| NewSession { user_epoch, ..new_session(user) };
+    assert!(!begin_session(&db, &of_epoch(1), NOW).await);
     tell!(db, |tx, user| tx.set_user_state(*user, UserState::Active, NOW));
+    for read_before in [0, 1] {
+        assert!(
+            !begin_session(&db, &of_epoch(read_before), NOW).await,
+            "the password was read before the epoch rose"
+        );
+    }
+    assert_eq!(db.place.rows("sessions").await, 0);
     assert!(is_live(&db, &a_session(&db, user).await.digest, NOW).await);
 }
 

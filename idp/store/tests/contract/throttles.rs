@@ -3,6 +3,7 @@
 use idp_core::account::throttle::{ACCOUNT, Limits, NETWORK, Reservation};
 use idp_core::ids::UserId;
 use idp_core::time::{HOUR, MINUTE, Timestamp};
+use idp_core::user::User;
 use idp_store::Counted;
 
 use crate::given::{NOW, a_user, after, new_digest};
@@ -18,6 +19,8 @@ contract! {
     every_thing_counted_has_its_own_count,
     the_owner_is_told_once_about_a_lock,
     what_is_stored_shows_no_address,
+    an_administrator_unlocks_an_account_wherever_it_is_locked,
+    an_owner_who_comes_by_another_door_ends_the_row_but_not_the_lock,
 }
 
 async fn lg_06_the_tenth_wrong_try_locks_for_a_quarter_of_an_hour(db: Db) {
@@ -58,13 +61,18 @@ async fn a_refund_takes_back_one_try_and_a_lock(db: Db) {
     for _ in 0..5 {
         reserve(&db, &network, &NETWORK, NOW).await;
     }
-    tell!(db, |tx, network| tx.refund(network, NOW));
+    tell!(db, |tx, network| tx.refund(network, &NETWORK, NOW));
     let count = ask!(db, |r, network| r.throttle(network)).unwrap();
     assert_eq!((count.failures, count.in_a_row), (4, 4));
     let few = Limits { tries: 5, ..NETWORK };
-    assert!(matches!(reserve(&db, &network, &few, NOW).await, Reservation::Granted { locks_until: Some(_) }));
-    tell!(db, |tx, network| tx.refund(network, NOW));
-    assert_eq!(reserve(&db, &network, &few, NOW).await, GRANTED, "the try that locked was right");
+    let locking = Reservation::Granted { locks_until: Some(after(MINUTE * 15)) };
+    assert_eq!(reserve(&db, &network, &few, NOW).await, locking);
+    tell!(db, |tx, network, few| tx.refund(network, few, NOW));
+    assert_eq!(
+        reserve(&db, &network, &few, NOW).await,
+        locking,
+        "the try that locked was right, the others were not"
+    );
 }
 
 async fn an_administrator_clears_a_count(db: Db) {
@@ -97,8 +105,8 @@ async fn every_thing_counted_has_its_own_count(db: Db) {
     let (ada, bob) = (a_user(&db, "ada@example.org").await.id, UserId::new(NOW));
     let (here, there, text) = (new_digest(), new_digest(), "ada@example.org".to_owned());
     let all = [
-        Counted::Account { email_key: text.clone(), exists: true },
-        Counted::Account { email_key: "bob@example.org".to_owned(), exists: true },
+        Counted::Account { email_key: text.clone(), user: Some(ada) },
+        Counted::Account { email_key: "bob@example.org".to_owned(), user: Some(bob) },
         Counted::KnownBrowser(ada, here.clone()),
         Counted::KnownBrowser(ada, there.clone()),
         Counted::KnownBrowser(bob, here),
@@ -114,7 +122,7 @@ async fn every_thing_counted_has_its_own_count(db: Db) {
         let failures = ask!(db, |r, counted| r.throttle(counted)).unwrap().failures;
         assert_eq!(failures, tries as i64 + 1, "{counted:?}");
     }
-    let now_known_as_unknown = Counted::Account { email_key: text, exists: false };
+    let now_known_as_unknown = Counted::Account { email_key: text, user: None };
     assert_eq!(ask!(db, |r, now_known_as_unknown| r.throttle(now_known_as_unknown)).unwrap().failures, 1);
 }
 
@@ -133,6 +141,46 @@ async fn the_owner_is_told_once_about_a_lock(db: Db) {
     assert!(tell_once(&db, &ada).await, "a cleared count begins anew");
 }
 
+async fn an_administrator_unlocks_an_account_wherever_it_is_locked(db: Db) {
+    let (ada, bob) = (a_user(&db, "ada@example.org").await, a_user(&db, "bob@example.org").await);
+    let own = |user: &User| Counted::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
+    let before = Counted::Account { email_key: ada.email.key().to_owned(), user: None };
+    assert!(!tell!(db, |tx, ada| tx.unlock(ada)));
+    for counted in [
+        before,
+        Counted::KnownBrowser(ada.id, new_digest()),
+        Counted::KnownBrowser(bob.id, new_digest()),
+        own(&bob),
+    ] {
+        for _ in 0..10 {
+            reserve(&db, &counted, &ACCOUNT, NOW).await;
+        }
+    }
+    let id = ada.id;
+    assert_eq!(
+        ask!(db, |r, id| r.throttles_of(*id)).len(),
+        1,
+        "what was counted before there was an account is not its own"
+    );
+    assert!(tell!(db, |tx, ada| tx.unlock(ada)));
+    assert!(!tell!(db, |tx, ada| tx.unlock(ada)));
+    assert_eq!(reserve(&db, &own(&ada), &ACCOUNT, NOW).await, GRANTED);
+    let id = bob.id;
+    assert_eq!(ask!(db, |r, id| r.throttles_of(*id)).len(), 2);
+}
+
+async fn an_owner_who_comes_by_another_door_ends_the_row_but_not_the_lock(db: Db) {
+    let ada = account("ada@example.org");
+    for _ in 0..10 {
+        reserve(&db, &ada, &ACCOUNT, NOW).await;
+    }
+    assert!(tell_once(&db, &ada).await);
+    tell!(db, |tx, ada| tx.owner_was_here(ada));
+    let count = ask!(db, |r, ada| r.throttle(ada)).unwrap();
+    assert_eq!((count.in_a_row, count.locked_until), (0, Some(after(MINUTE * 15))));
+    assert!(tell_once(&db, &ada).await, "of the next lock the owner is told again");
+}
+
 async fn what_is_stored_shows_no_address(db: Db) {
     reserve(&db, &account("ada@example.org"), &ACCOUNT, NOW).await;
     reserve(&db, &Counted::Mail("ada@example.org".to_owned()), &ACCOUNT, NOW).await;
@@ -144,7 +192,7 @@ async fn what_is_stored_shows_no_address(db: Db) {
 const GRANTED: Reservation = Reservation::Granted { locks_until: None };
 
 fn account(address: &str) -> Counted {
-    Counted::Account { email_key: address.to_owned(), exists: true }
+    Counted::Account { email_key: address.to_owned(), user: None }
 }
 
 async fn reserve(db: &Db, counted: &Counted, limits: &Limits, now: Timestamp) -> Reservation {

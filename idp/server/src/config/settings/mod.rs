@@ -20,10 +20,11 @@ use idp_core::time::{HOUR, MINUTE};
 
 use self::reading::Reading;
 use self::table::find;
-use self::values::{address, database_url, each, network, smtp_url};
+use self::values::{address, database_url, each, network, sender, smtp_url};
 use super::{Config, MailConfig, MailTransport, RateLimits};
 
-pub use self::reading::{line_of, read_secret_file};
+pub use self::reading::{broken_toml, line_of, read_secret_file};
+use self::table::NEARLY_PREFIX;
 pub use self::table::{Kind, PREFIX, Setting, TABLE, unknown};
 
 /// Where a value was given.
@@ -88,7 +89,7 @@ pub fn load(
     if let Some(path) = file {
         reading.file(path);
     }
-    for (name, value) in env.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+    for (name, value) in env.iter().filter(|(name, _)| name.starts_with(NEARLY_PREFIX)) {
         reading.variable(name, value);
     }
     for (name, value) in flags {
@@ -136,7 +137,7 @@ impl Settings {
         };
         let database_url = noted(&mut errors, self.database_url());
         let smtp = noted(&mut errors, self.parsed("mail.smtp_url", smtp_url));
-        let from = noted(&mut errors, self.parsed("mail.from", str::parse));
+        let from = noted(&mut errors, self.parsed("mail.from", sender));
         let (Some(issuer), Some(listen), Some(trusted_proxies), Some(database_url), Some(smtp), Some(from)) =
             (issuer, listen, trusted_proxies, database_url, smtp, from)
         else {
@@ -190,15 +191,21 @@ impl Settings {
         Ok(Secret::new(format!("sqlite:{file}")))
     }
 
+    /// The issuer, if it is given and can be one.
+    pub fn issuer(&self) -> Option<Issuer> {
+        Issuer::parse(self.text("server.issuer")).ok()
+    }
+
+    /// Where a setting was given.
+    pub fn origin(&self, name: &str) -> Origin {
+        self.given.get(name).map_or(Origin::Default, |(_, origin)| origin.clone())
+    }
+
     fn text(&self, name: &str) -> &str {
         match self.given.get(name) {
             Some((text, _)) => text.expose(),
             None => find(name).map_or("", |setting| setting.default),
         }
-    }
-
-    fn origin(&self, name: &str) -> Origin {
-        self.given.get(name).map_or(Origin::Default, |(_, origin)| origin.clone())
     }
 
     /// A number; its bounds were checked when it was read.
@@ -211,16 +218,19 @@ impl Settings {
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Result<T, SettingsError> {
-        let Setting { example, secret, .. } = find(name).unwrap_or(&TABLE[0]);
+        let setting = find(name).unwrap_or(&TABLE[0]);
+        let Setting { example, secret, .. } = setting;
         match self.text(name) {
             "" => {
-                let at = self.file.as_ref().map(|path| path.display().to_string());
-                let what = format!("{name} is missing; set it, for example to {example}");
-                Err(SettingsError { at: at.unwrap_or_else(|| "configuration".to_owned()), what })
+                let (at, how) = match &self.file {
+                    Some(path) => (path.display().to_string(), "set it".to_owned()),
+                    None => ("configuration".to_owned(), setting.how_to_give()),
+                };
+                Err(SettingsError { at, what: format!("{name} is missing; {how}, for example to {example}") })
             }
             text => parse(text).map_err(|why| {
-                let shown = if *secret { "its value" } else { text };
-                let what = format!("{name} cannot be {shown}: {why}; an example is {example}");
+                let shown = if *secret { "be used" } else { &format!("be {text}") };
+                let what = format!("{name} cannot {shown}: {why}; an example is {example}");
                 SettingsError { at: self.origin(name).to_string(), what }
             }),
         }

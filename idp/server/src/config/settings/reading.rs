@@ -10,7 +10,7 @@ use idp_core::secret::Secret;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::table::{Setting, TABLE, find, names, unknown};
+use super::table::{PREFIX, Setting, TABLE, find, names, unknown, variables};
 use super::{Origin, Settings, SettingsError};
 
 /// What has been read so far.
@@ -39,7 +39,8 @@ impl Reading {
         let table = match DeTable::parse(&text) {
             Ok(table) => table.into_inner(),
             Err(error) => {
-                return self.refuse(line(error.span().map_or(0, |span| span.start)), error.message());
+                let at = error.span().map_or(0, |span| span.start);
+                return self.refuse(line(at), broken_toml(&text, &error));
             }
         };
         for (section, content) in in_order(&table) {
@@ -83,9 +84,17 @@ impl Reading {
                 Err(what) => self.refuse(at, what),
             }
         } else {
-            let known = TABLE.iter().flat_map(|it| [Some(it.variable()), it.file_variable()]).flatten();
-            let known: Vec<String> = known.collect();
+            self.no_variable(name, at);
+        }
+    }
+
+    /// Another program's variables are none of ours, unless only an underscore is missing.
+    fn no_variable(&mut self, name: &str, at: Origin) {
+        let (known, plain) = (variables(), |name: &str| name.replace("__", "_"));
+        if name.starts_with(PREFIX) {
             self.refuse(at, unknown(name, "setting", known.iter().map(String::as_str)));
+        } else if let Some(meant) = known.iter().find(|known| plain(known) == plain(name)) {
+            self.refuse(at, format!("this sets nothing; its right name is {meant}"));
         }
     }
 
@@ -124,6 +133,16 @@ fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Spanned<DeString<'i>>, &
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
+}
+
+/// What is wrong with a TOML text, for a person.
+pub fn broken_toml(text: &str, error: &toml::de::Error) -> String {
+    match error.span().and_then(|span| text.get(span)) {
+        Some(key) if error.message() == "duplicate key" => {
+            format!("`{key}` is given twice; keep one of them")
+        }
+        _ => error.message().to_owned(),
+    }
 }
 
 /// The line of a position in a text, from one on.

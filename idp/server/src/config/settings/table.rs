@@ -64,6 +64,12 @@ impl Setting {
         self.secret.then(|| format!("{}_FILE", self.variable()))
     }
 
+    /// How to give it when there is no file yet.
+    pub(super) fn how_to_give(&self) -> String {
+        let by_file = self.file_variable().map(|file| format!(" or {file}")).unwrap_or_default();
+        format!("give --config FILE, or set {}{by_file}", self.variable())
+    }
+
     /// Whether this very value is to be kept from others. Anything that is not readably free of a password is.
     pub(super) fn conceals(&self, text: &str) -> bool {
         let harmless = |url: Url| {
@@ -76,6 +82,8 @@ impl Setting {
 
 /// What every environment variable of this program begins with.
 pub const PREFIX: &str = "IDP__";
+/// What a variable of this program begins with if an underscore was forgotten.
+pub(super) const NEARLY_PREFIX: &str = "IDP_";
 
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 const PER_MINUTE: Kind = Kind::Number(1..=1_000_000);
@@ -152,11 +160,45 @@ pub(super) fn find(name: &str) -> Option<&'static Setting> {
     TABLE.iter().find(|setting| setting.name == name)
 }
 
-/// The sentence about a word that is none of the `known` ones: it names the nearest of them.
+/// Every environment variable.
+pub(super) fn variables() -> Vec<String> {
+    TABLE.iter().flat_map(|it| [Some(it.variable()), it.file_variable()]).flatten().collect()
+}
+
+/// How alike two names must be for one to be taken for the other.
+const NEAR: f64 = 0.6;
+
+/// The sentence about a word that is none of the `known` ones: it names the nearest of them, or, where none is
+/// near, those there are.
 pub fn unknown<'a>(word: &str, what: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let like = |name: &str| strsim::normalized_damerau_levenshtein(word, name);
-    // `issuer` alone is meant to be `server.issuer`.
-    let likeness = |name: &str| name.split_once('.').map_or(0.0, |(_, key)| like(key)).max(like(name));
-    let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default();
-    format!("there is no {what} `{word}`; the nearest valid name is `{nearest}`")
+    let mut known: Vec<&str> = known.collect();
+    known.dedup();
+    let nearest = known.iter().max_by(|a, b| likeness(word, a).total_cmp(&likeness(word, b)));
+    if let Some(nearest) = nearest.filter(|name| likeness(word, name) >= NEAR) {
+        return format!("there is no {what} `{word}`; the nearest valid name is `{nearest}`");
+    }
+    let (section, _) = parts(word);
+    if known.iter().any(|name| parts(name).0 == section) {
+        known.retain(|name| parts(name).0 == section);
+    }
+    format!("there is no {what} `{word}`; valid names are `{}`", known.join("`, `"))
+}
+
+/// Section and key of a setting or variable; other words have no section.
+fn parts(name: &str) -> (&str, &str) {
+    name.rsplit_once("__").or_else(|| name.split_once('.')).unwrap_or(("", name))
+}
+
+/// From 0 to 1. Sections are compared with sections, as a common one would make any two keys alike.
+fn likeness(word: &str, name: &str) -> f64 {
+    let like = strsim::normalized_damerau_levenshtein;
+    let ((word_section, word_key), (section, key)) = (parts(word), parts(name));
+    let begins = |long: &str, short: &str| short.len() >= 3 && long.starts_with(short);
+    let keys = match begins(word_key, key) || begins(key, word_key) {
+        true => like(word_key, key).max(NEAR),
+        false => like(word_key, key),
+    };
+    // `issuer` alone is meant to be `server.issuer`, and so is `mail.issuer`.
+    let alone = if word_section.is_empty() || word_key == key { keys.min(0.9) } else { 0.0 };
+    keys.min(like(word_section, section)).max(alone).max(like(word, key))
 }

@@ -118,6 +118,16 @@ fn r_28_what_is_wrong_in_the_file_is_told_with_line_and_nearest_name() {
             "issuer = 'x'",
             "idp.toml line 1: there is no section `issuer`; the nearest valid name is `server.issuer`",
         ),
+        (
+            "[server]\ncolour = 'red'",
+            "idp.toml line 2: there is no setting `server.colour`; valid names are `server.issuer`, `server.listen`, \
+             `server.trusted_proxies`, `server.name`, `server.data_dir`",
+        ),
+        (
+            "[colour]\nred = 1",
+            "idp.toml line 1: there is no section `colour`; valid names are `server`, `database`, `keys`, `mail`, \
+             `registration`, `password`, `session`, `limits`, `log`",
+        ),
         ("[server]\nname = 7", "idp.toml line 2: server.name takes a text"),
         ("[server]\nlisten = [7]", "idp.toml line 2: server.listen takes a text or a list of texts"),
         ("[server]\nname = ''", "idp.toml line 2: server.name takes a text, not ``"),
@@ -135,7 +145,7 @@ fn r_28_what_is_wrong_in_the_file_is_told_with_line_and_nearest_name() {
         ),
         ("[registration]\nopen = 'yes'", "idp.toml line 2: registration.open takes true or false"),
         ("[log]\nformat = 'xml'", "idp.toml line 2: log.format takes one of auto, text, json, not `xml`"),
-        ("[server]\nname = 'a'\nname = 'b'", "idp.toml line 3: duplicate key"),
+        ("[server]\nname = 'a'\nname = 'b'", "idp.toml line 3: `name` is given twice; keep one of them"),
         ("[server]\nname = 'a\n", "idp.toml line 2: invalid literal string, expected `'`"),
         ("[mail]\nsmtp_url = 7", "idp.toml line 2: mail.smtp_url takes a text"),
     ] {
@@ -155,6 +165,21 @@ fn r_28_what_is_wrong_in_environment_and_flags_is_told() {
             &[("IDP__SERVER__NAME_FILE", "/dev/null")],
             &[],
             "environment variable IDP__SERVER__NAME_FILE: there is no setting `IDP__SERVER__NAME_FILE`; the nearest valid name is `IDP__SERVER__NAME`",
+        ),
+        (
+            &[("IDP__LOG__COLOUR", "x")],
+            &[],
+            "environment variable IDP__LOG__COLOUR: there is no setting `IDP__LOG__COLOUR`; valid names are `IDP__LOG__FORMAT`, `IDP__LOG__LEVEL`",
+        ),
+        (
+            &[("IDP_SERVER_ISSUER", "x")],
+            &[],
+            "environment variable IDP_SERVER_ISSUER: this sets nothing; its right name is IDP__SERVER__ISSUER",
+        ),
+        (
+            &[("IDP_MAIL__SMTP_URL_FILE", "x")],
+            &[],
+            "environment variable IDP_MAIL__SMTP_URL_FILE: this sets nothing; its right name is IDP__MAIL__SMTP_URL_FILE",
         ),
         (
             &[("IDP__LIMITS__PAGE_PER_MINUTE", "many")],
@@ -179,7 +204,7 @@ fn r_28_what_is_wrong_in_environment_and_flags_is_told() {
     ] {
         assert_eq!(lines(read("", env, flags)), [line]);
     }
-    assert!(read("", &[("PATH", "x"), ("IDP_SERVER__NAME", "x")], &[]).is_ok(), "others' variables");
+    assert!(read("", &[("PATH", "x"), ("IDP_SERVER_PORT", "x")], &[]).is_ok(), "others' variables");
     assert!(read("", &[], &[("database.url", "sqlite:idp.db")]).is_ok(), "no secret in it");
 }
 
@@ -205,7 +230,16 @@ fn r_28_what_cannot_be_used_is_told_with_an_example() {
         ("mail.smtp_url", "http://mail.example.com", "it must begin with smtps:// or smtp://"),
         ("mail.smtp_url", "smtps:", "it names no host"),
         ("mail.smtp_url", "smtp://mail.example.com?tls=none", "its only parameter is tls=required or"),
-        ("mail.from", "nobody", "mail.from cannot be nobody"),
+        (
+            "mail.from",
+            "nobody",
+            "mail.from cannot be nobody: it is no e-mail address; an example is Example <id@example.com>",
+        ),
+        (
+            "mail.smtp_url",
+            "ftp://mail.example.com",
+            "mail.smtp_url cannot be used: it must begin with smtps:// or smtp://; an example is smtps://",
+        ),
     ] {
         let told = lines(config(LEAST, &[], &[(name, value)]));
         assert_eq!(told.len(), 1, "{name}={value}: {told:?}");
@@ -214,6 +248,20 @@ fn r_28_what_cannot_be_used_is_told_with_an_example() {
     let told = lines(config("", &[], &[]));
     assert_eq!(told.len(), 3, "issuer, mail server and sender are missing: {told:?}");
     assert_eq!(told[0], "idp.toml: server.issuer is missing; set it, for example to https://id.example.com");
+    let told = lines(load(None, &[], &[]).and_then(Settings::into_config));
+    let how = "give --config FILE, or set";
+    assert_eq!(
+        told[..2],
+        [
+            format!(
+                "configuration: server.issuer is missing; {how} IDP__SERVER__ISSUER, for example to https://id.example.com"
+            ),
+            format!(
+                "configuration: mail.smtp_url is missing; {how} IDP__MAIL__SMTP_URL or IDP__MAIL__SMTP_URL_FILE, \
+                 for example to smtps://USER:PASSWORD@mail.example.com"
+            ),
+        ]
+    );
 }
 
 #[test]

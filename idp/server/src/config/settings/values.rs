@@ -2,6 +2,7 @@
 
 use idp_core::secret::Secret;
 use ipnet::IpNet;
+use lettre::message::Mailbox;
 use url::Url;
 
 /// A parser of lists, from one of their parts.
@@ -34,6 +35,10 @@ pub(super) fn database_url(text: &str) -> Result<Secret, &'static str> {
         "sqlite" | "postgres" | "postgresql" => Ok(Secret::new(text.to_owned())),
         _ => Err("it must begin with sqlite: or postgres:"),
     }
+}
+
+pub(super) fn sender(text: &str) -> Result<Mailbox, &'static str> {
+    text.parse().map_err(|_| "it is no e-mail address")
 }
 
 pub(super) fn smtp_url(text: &str) -> Result<Secret, &'static str> {

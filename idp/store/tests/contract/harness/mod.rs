@@ -5,6 +5,7 @@ mod calls;
 mod gate;
 mod postgres;
 pub(crate) mod processes;
+mod proxy;
 mod raw;
 pub(crate) mod sqlite;
 
@@ -14,6 +15,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use idp_store::{Engine, Store};
 
 pub(crate) use gate::{Gate, poll_once};
+pub(crate) use proxy::Proxy;
+pub(crate) use raw::TABLES;
 
 /// Connections a test's store may have per pool.
 const CONNECTIONS: u32 = 5;

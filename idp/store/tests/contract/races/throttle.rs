@@ -12,7 +12,7 @@ contract! { lg_06_of_a_hundred_parallel_tries_ten_may_be_made }
 async fn lg_06_of_a_hundred_parallel_tries_ten_may_be_made(db: Db) {
     let store = wide(&db).await;
     for round in 0..rounds() {
-        let counted = Counted::Account { email_key: format!("ada{round}@example.org"), exists: true };
+        let counted = Counted::Account { email_key: format!("ada{round}@example.org"), user: None };
         let reserve = |_| {
             let (store, counted) = (store.clone(), counted.clone());
             async move { tell!(store, |tx, counted| tx.reserve(counted, &ACCOUNT, NOW)) }

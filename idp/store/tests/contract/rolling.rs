@@ -1,0 +1,49 @@
+//! An old node beside a new one, whose migration adds columns under the old one's open connections.
+
+use std::path::Path;
+
+use crate::given::{NOW, OFFLINE, SignedInPerson, a_key};
+use crate::harness::{Db, TABLES};
+use idp_store::{KeyState, Store};
+
+contract! { r_24_columns_that_a_newer_node_adds_do_not_disturb_an_open_store }
+
+async fn r_24_columns_that_a_newer_node_adds_do_not_disturb_an_open_store(db: Db) {
+    // One connection each to read and to write, so that the statements it keeps prepared are those used afterwards.
+    let old = db.place.open_with(1).await;
+    let (ada, key) = (SignedInPerson::new(&old).await, a_key("kid", KeyState::Active));
+    assert!(tell!(old, |tx, key| tx.insert_key(key)));
+    look_around(&old, &ada).await;
+    for table in TABLES {
+        db.place.execute(&format!("ALTER TABLE {table} ADD COLUMN of_tomorrow TEXT")).await;
+    }
+    look_around(&old, &ada).await;
+}
+
+async fn look_around(store: &Store, ada: &SignedInPerson) {
+    let (user, client, session) = (ada.user.id, ada.client.id.clone(), ada.session.digest.clone());
+    assert!(ask!(store, |r, client| r.client(client)).is_some());
+    assert_eq!(ask!(store, |r| r.clients(None, 10)).len(), 1);
+    assert!(ask!(store, |r, user| r.user(*user)).is_some());
+    assert!(ask!(store, |r, session| r.signed_in(session, NOW)).is_some());
+    assert_eq!(ask!(store, |r| r.keys()).len(), 1);
+    let grant = ada.a_grant(store, OFFLINE).await.facts.id;
+    assert!(ask!(store, |r, grant| r.grant(*grant)).unwrap().live);
+    assert!(ask!(store, |r, grant| r.subject_of_grant(*grant)).is_some());
+}
+
+/// PostgreSQL refuses a prepared statement for ever once its columns are others.
+#[test]
+fn r_24_no_statement_asks_for_whatever_columns_there_are() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        let text = std::fs::read_to_string(&file).unwrap().to_uppercase();
+        for star in ["SELECT *", "RETURNING *", ".* FROM", ".*,"] {
+            assert!(!text.contains(star), "{} says `{star}`", file.display());
+        }
+        files += 1;
+    }
+    assert!(files > 10, "{files} files");
+}

@@ -1,0 +1,62 @@
+//! What a request costs in the database: these numbers decide how many of them a server bears.
+
+use crate::oauth_authorize::{ADA, CB, trusted};
+use crate::oauth_token::OFFLINE;
+use crate::support::client::{authorize, changed};
+use crate::support::wire::Wire;
+use crate::support::{Engine, TestApp};
+
+/// Statements as they begin, without those that a transaction needs.
+fn begun(statements: &[String]) -> Vec<String> {
+    let own = statements.iter().filter(|sql| *sql != "BEGIN" && *sql != "SELECT 1; COMMIT");
+    own.map(|sql| sql.split(' ').next().unwrap().to_owned() + " " + table(sql)).collect()
+}
+
+fn table(sql: &str) -> &str {
+    let words: Vec<&str> = sql.split_whitespace().collect();
+    let place = words.iter().position(|word| ["FROM", "INTO", "UPDATE"].contains(word)).unwrap();
+    words[place + 1]
+}
+
+/// Each of them on one connection, when its statements were prepared by the one before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_costs_the_statements_and_round_trips_it_needs_and_no_more() {
+    let wire = Wire::default();
+    let tapped = wire.clone();
+    let app = TestApp::start_still_with(Engine::Postgres, move |config| {
+        config.database_connections = 1;
+        config.database_url = idp_core::secret::Secret::new(tapped.tap(config.database_url.expose()));
+    })
+    .await;
+    app.user(ADA).await;
+    app.register(&trusted("tides")).await;
+    let browser = app.signed_in(ADA).await;
+    let target = authorize(&changed("tides", &[("scope", Some(OFFLINE))]));
+    let mut costs = Vec::new();
+    for _ in 0..2 {
+        costs.clear();
+        let mut note = |what: &'static str| {
+            let heard = wire.heard();
+            costs.push((what, begun(&heard.statements), heard.round_trips));
+        };
+        wire.heard();
+        let code = browser.get(&target).await.code(&app, CB);
+        note("authorize");
+        let tokens = app.redeem("tides", &code).await.tokens();
+        note("redeem");
+        app.refresh("tides", &tokens.refresh).await.tokens();
+        note("refresh");
+        assert_eq!(app.userinfo(&tokens.access).await.status, 200);
+        note("userinfo");
+    }
+    let expected = [
+        ("authorize", &["SELECT sessions", "SELECT clients", "SELECT consents", "INSERT codes"][..], 6),
+        ("redeem", &["SELECT clients", "UPDATE codes", "INSERT grants"][..], 5),
+        ("refresh", &["SELECT clients", "SELECT grants", "UPDATE grants"][..], 5),
+        ("userinfo", &["SELECT grants"][..], 1),
+    ];
+    for (cost, (what, statements, round_trips)) in costs.iter().zip(expected) {
+        let statements: Vec<String> = statements.iter().map(|sql| (*sql).to_owned()).collect();
+        assert_eq!(*cost, (what, statements, round_trips));
+    }
+}

@@ -1,0 +1,89 @@
+//! The wire between the product and PostgreSQL, overheard: which statements a request costs, and how many round trips.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What was sent to the server since the last look.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// Every statement that was executed, in order.
+    pub(crate) statements: Vec<String>,
+    /// How often the product waited for the server.
+    pub(crate) round_trips: usize,
+}
+
+/// A listening post. Everything is passed on.
+#[derive(Clone, Default)]
+pub(crate) struct Wire(Arc<Mutex<Heard>>);
+
+impl Wire {
+    /// Puts itself between the product and the database of this URL; answers the URL to use instead.
+    pub(crate) fn tap(&self, database_url: &str) -> String {
+        let mut url = url::Url::parse(database_url).unwrap();
+        let server = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
+        url.query_pairs_mut().append_pair("sslmode", "disable");
+        let (listener, heard) = (TcpListener::from_std(listener).unwrap(), Arc::clone(&self.0));
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (server, heard) = (TcpStream::connect(&server).await.unwrap(), Arc::clone(&heard));
+                tokio::spawn(pass_on(client, server, heard));
+            }
+        });
+        url.to_string()
+    }
+
+    /// What was heard since the last look.
+    pub(crate) fn heard(&self) -> Heard {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+async fn pass_on(client: TcpStream, server: TcpStream, heard: Arc<Mutex<Heard>>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let answers = tokio::spawn(async move { drop(copy(&mut from_server, &mut to_client).await) });
+    // The first message has no type: version and parameters.
+    let mut next = message(&mut from_client, Vec::new()).await;
+    let mut prepared = HashMap::new();
+    while let Some(bytes) = next {
+        note(&bytes, &mut prepared, &mut heard.lock().unwrap());
+        to_server.write_all(&bytes).await.unwrap();
+        next = match from_client.read_u8().await {
+            Ok(kind) => message(&mut from_client, vec![kind]).await,
+            Err(_) => None,
+        };
+    }
+    answers.abort();
+}
+
+/// A message whose head was read: its length, which counts itself, and the rest.
+async fn message(from: &mut (impl AsyncRead + Unpin), head: Vec<u8>) -> Option<Vec<u8>> {
+    let length = from.read_u32().await.ok()?;
+    let mut bytes = [head, length.to_be_bytes().to_vec()].concat();
+    let start = bytes.len();
+    bytes.resize(start + length as usize - 4, 0);
+    from.read_exact(&mut bytes[start..]).await.ok()?;
+    Some(bytes)
+}
+
+/// Parse names a statement, Bind chooses one; Sync and Query make the server answer.
+fn note(bytes: &[u8], prepared: &mut HashMap<String, String>, heard: &mut Heard) {
+    let kind = bytes[0];
+    let texts = || bytes[5..].split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
+    match kind {
+        b'P' => {
+            let mut texts = texts();
+            prepared.insert(texts.next().unwrap(), texts.next().unwrap());
+        }
+        b'B' => heard.statements.push(prepared[&texts().nth(1).unwrap()].clone()),
+        b'Q' => heard.statements.push(texts().next().unwrap()),
+        _ => {}
+    }
+    heard.round_trips += usize::from(matches!(kind, b'S' | b'Q'));
+}
