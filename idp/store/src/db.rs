@@ -218,6 +218,14 @@ impl Store {
         }
     }
 
+    /// Whether writes are taken at all. On SQLite they go through one task; without it there are none.
+    pub fn takes_writes(&self) -> bool {
+        match &*self.0 {
+            Inner::Sqlite { writer, .. } => writer.is_running(),
+            Inner::Postgres { .. } => true,
+        }
+    }
+
     pub(crate) fn pools(&self) -> Pools<'_> {
         match &*self.0 {
             Inner::Sqlite { writers, .. } => Pools::Sqlite(writers),

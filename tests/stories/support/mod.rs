@@ -87,7 +87,12 @@ impl TestApp {
 
     /// A product that only answers: it sends no mail and deletes nothing by itself, so that nothing changes unasked.
     pub(crate) async fn start_still(engine: Engine) -> Self {
-        Self::start_as(engine, |_| {}, false).await
+        Self::start_still_with(engine, |_| {}).await
+    }
+
+    /// The same with another configuration.
+    pub(crate) async fn start_still_with(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_as(engine, change, false).await
     }
 
     async fn start_as(engine: Engine, change: impl FnOnce(&mut Config), tasks: bool) -> Self {
