@@ -18,12 +18,11 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::{self, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::config::{MailConfig, MailTransport};
 use crate::errors::{PageError, StartError};
 use crate::state::{AppState, Shared};
-use crate::tasks::Stop;
 use crate::words;
 
 /// Mails the development mailbox remembers.
@@ -118,13 +117,13 @@ fn smtp(url: &Secret) -> Result<Transport, StartError> {
 }
 
 /// Sends what is due; stops between two mails when told to.
-pub(crate) async fn round(app: &Shared, stop: &Stop) {
+pub(crate) async fn round(app: &Shared, stop: &watch::Receiver<bool>) {
     if let Err(error) = send_due(app, stop).await {
         tracing::error!(%error, "the outbox cannot be read");
     }
 }
 
-async fn send_due(app: &Shared, stop: &Stop) -> Result<(), StoreError> {
+async fn send_due(app: &Shared, stop: &watch::Receiver<bool>) -> Result<(), StoreError> {
     while !*stop.borrow() {
         let now = app.clock.now();
         let claimed = app.store.write(now, |tx, now| Box::pin(tx.claim_mail(LEASE, *now))).await?;
