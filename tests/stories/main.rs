@@ -33,6 +33,7 @@ mod oauth_requests;
 mod oauth_token;
 mod oauth_token_http;
 mod oauth_userinfo;
+mod outages;
 mod registration;
 mod routes;
 mod routes_address;

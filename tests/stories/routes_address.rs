@@ -41,6 +41,23 @@ on_both_engines! {
         assert_eq!(app.state().await, before);
     }
 
+    async fn hd_07_a_host_that_is_not_ours_is_refused_on_every_path_and_method(engine: Engine) {
+        let app = with_dev_pages(engine).await;
+        let before = app.state().await;
+        for (method, target) in [("GET", "/nowhere"), ("GET", "/flow/%FF"), ("POST", "/nowhere"), ("PUT", "/signin"), ("DELETE", "/token"),
+            ("HEAD", "/signin"), ("GET", "/flow/x/login"), ("OPTIONS", "/jwks.json")]
+        {
+            for hosts in [vec![], vec!["evil.example"]] {
+                let answer = Raw::new(method, target).hosts(&hosts).send(&app).await;
+                let status = answer.status.as_u16();
+                assert!([400, 421].contains(&status), "{method} {target} {hosts:?}: {status}");
+                assert!(answer.cookies().is_empty() && !answer.body.contains("evil"), "{method} {target}: {}", answer.body);
+            }
+        }
+        assert_eq!(Raw::new("POST", "/healthz").hosts(&["10.0.0.1"]).send(&app).await.status, 405, "probes come by address");
+        assert_eq!(app.state().await, before);
+    }
+
     async fn hd_07_what_a_stranger_says_of_the_host_is_never_used(engine: Engine) {
         let app = with_dev_pages(engine).await;
         let plain = |answer: &str| answer.replace(char::is_whitespace, "");

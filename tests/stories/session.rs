@@ -8,7 +8,7 @@ use crate::registration::ADA;
 use crate::sign_in::set_state;
 use crate::support::client::request;
 use crate::support::raw::{Raw, RawBrowser};
-use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
+use crate::support::{Engine, PASSWORD, TestApp, confidential, is_logged, on_both_engines};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -90,6 +90,40 @@ on_both_engines! {
         }
         app.wait(15 * MINUTE);
         assert!(!is_signed_in(&app, &cookie).await, "twelve hours, however busy");
+    }
+
+    async fn lg_12_a_refused_form_is_no_use_of_the_session(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let mut ada = RawBrowser::new(&app);
+        ada.sign_in(ADA).await;
+        let page = ada.open("/account").await;
+        app.wait(10 * MINUTE);
+        let seen = "SELECT CAST(last_seen_at + idle_expires_at AS TEXT) FROM sessions";
+        let before = app.texts(seen).await;
+        for fields in [vec![], vec![("csrf", "forged")]] {
+            ada.send(Raw::post("/logout/confirm").form(&fields)).await.assert_error_page(403, "csrf-failed");
+        }
+        let foreign = Raw::post("/logout/confirm").form(&[("csrf", &page.csrf())]).header("Sec-Fetch-Site", "cross-site");
+        ada.send(foreign).await.assert_error_page(403, "csrf-failed");
+        assert_eq!(app.texts(seen).await, before, "a form of somebody else's prolonged the session");
+        assert_eq!(ada.open("/account").await.status, 200);
+        assert_ne!(app.texts(seen).await, before);
+    }
+
+    async fn r_14_a_page_is_served_though_its_sessions_use_cannot_be_written(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let cookie = session(&app).await;
+        app.wait(10 * MINUTE);
+        app.sql(match engine {
+            Engine::Sqlite => "CREATE TRIGGER full BEFORE UPDATE ON sessions BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+            Engine::Postgres => "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS \
+                $$ BEGIN RAISE EXCEPTION 'the disk is full'; END $$; \
+                CREATE TRIGGER full_disk BEFORE UPDATE ON sessions FOR EACH ROW EXECUTE FUNCTION full_disk()",
+        }).await;
+        assert!(is_signed_in(&app, &cookie).await);
+        assert!(is_logged("the use of a session cannot be written down"));
     }
 
     async fn lg_13_a_token_is_no_session_and_a_session_no_token(engine: Engine) {

@@ -23,10 +23,7 @@ pub(crate) fn start(config: LogConfig) {
     } else {
         registry.with(lines.with_ansi(false).with_target(false)).try_init()
     };
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(target: "idp", place, "a panic: {}", panic.payload_as_str().unwrap_or("no message"));
-    }));
+    std::panic::set_hook(Box::new(idp_server::panics::note));
 }
 
 /// Writes an event, which comes as a whole, as one line of visible characters. The formatter escapes only some of

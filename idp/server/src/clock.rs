@@ -19,11 +19,15 @@ impl Clock {
     }
 
     /// The present moment.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     pub fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.machine().millis().saturating_add(self.offset.load(Ordering::Relaxed)))
+    }
+
+    /// What the machine takes for the present moment, however far this clock was moved.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    pub(crate) fn machine(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let real = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        Timestamp::from_millis(real.saturating_add(self.offset.load(Ordering::Relaxed)))
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// How far it was moved.

@@ -9,7 +9,7 @@ use idp_core::seal::SealError;
 use idp_store::{OpenError, StoreError};
 use serde::Serialize;
 
-use crate::hasher::Busy;
+use crate::hasher::HashError;
 
 /// Why the server does not start: one clear line.
 #[derive(Debug, thiserror::Error)]
@@ -203,9 +203,13 @@ impl From<StoreError> for PageError {
     }
 }
 
-impl From<Busy> for PageError {
-    fn from(error: Busy) -> Self {
-        Self { detail: Some(error.to_string()), retry_after: Some(2), ..Self::new(Reason::UNAVAILABLE) }
+impl From<HashError> for PageError {
+    fn from(error: HashError) -> Self {
+        let detail = Some(error.to_string());
+        match error {
+            HashError::Busy => Self { detail, retry_after: Some(2), ..Self::new(Reason::UNAVAILABLE) },
+            HashError::Failed => Self { detail, ..Self::new(Reason::INTERNAL) },
+        }
     }
 }
 

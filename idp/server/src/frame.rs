@@ -1,5 +1,5 @@
-//! What surrounds every request: its id, the client's address, the headers every answer carries, the page of
-//! an error, and the log line of what went wrong. A panic ends here as one 500.
+//! What surrounds every request: its id, the client's address, the host it was sent to, the headers every answer
+//! carries, the page of an error, and the log line of what went wrong. A panic ends here as one 500.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -18,7 +18,7 @@ use crate::form;
 use crate::render::Html;
 use crate::routes;
 use crate::state::Shared;
-use crate::{render, visit};
+use crate::{panics, render, visit};
 
 /// Longer request targets are refused before anything of them is read.
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -34,6 +34,7 @@ pub(crate) async fn frame(State(app): State<Shared>, mut request: Request, next:
     request.extensions_mut().insert(info.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = match request.uri().path_and_query().map_or(0, |target| target.as_str().len()) {
+        _ if !host_is_ours(&app, &request) => misdirected(&app).into_response(),
         length if length > LONGEST_TARGET => PageError::new(Reason::TOO_LARGE).into_response(),
         _ if form::decode_part(path.as_bytes()).is_none() => {
             PageError::new(Reason::NOT_FOUND).into_response()
@@ -50,13 +51,26 @@ pub(crate) async fn frame(State(app): State<Shared>, mut request: Request, next:
     with_headers(response, &info)
 }
 
+/// The host is checked, never used: every link starts with the configured issuer. Probes come by address.
+fn host_is_ours(app: &Shared, request: &Request) -> bool {
+    let headers: Vec<&HeaderValue> = request.headers().get_all(header::HOST).iter().collect();
+    let named = request.uri().authority().map(axum::http::uri::Authority::as_str);
+    let mut hosts = headers.iter().map(|host| host.to_str().unwrap_or_default()).chain(named).peekable();
+    let ours = |host: &str| host.eq_ignore_ascii_case(app.config.issuer.authority());
+    let named_once = headers.len() <= 1 && hosts.peek().is_some();
+    named_once && hosts.all(ours) || routes::is_probe(request.uri().path())
+}
+
+fn misdirected(app: &Shared) -> PageError {
+    let home = app.config.issuer.url("/");
+    PageError::new(Reason::MISDIRECTED).detail("unknown host").action(home, "action-home")
+}
+
 async fn run(request: Request, next: Next) -> Response {
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            PageError::new(Reason::INTERNAL).detail(format!("panic: {text}")).into_response()
+        Err(_) => {
+            PageError::new(Reason::INTERNAL).detail(format!("a panic at {}", panics::place())).into_response()
         }
     }
 }

@@ -50,6 +50,51 @@ async fn ask(router: &Router, path: &str) -> (StatusCode, String, String) {
     (status, id.unwrap_or_default(), String::from_utf8(body.to_vec()).unwrap())
 }
 
+/// What is logged while it is there, by this thread.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn r_32_the_log_says_where_a_panic_was_and_for_which_request_and_never_what_it_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app(dir.path()).await;
+    let canary = String::from("a secret of the stack");
+    let boom = move || async move {
+        if !canary.is_empty() {
+            panic!("{canary}");
+        }
+    };
+    let router =
+        Router::new().route("/boom", get(boom)).layer(from_fn_with_state(Shared::clone(&app.0), frame));
+    // Beside the tests' own hook, which other tests of this program need.
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        panics::note(panic);
+        before(panic);
+    }));
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let kept = tracing::subscriber::set_default(lines);
+    let (_, id, _) = ask(&router, "/boom").await;
+    drop(kept);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let place = "frame_tests.rs:";
+    assert!(!log.contains("a secret of the stack"), "{log}");
+    let of_request: Vec<&str> = log.lines().filter(|line| line.contains(&id)).collect();
+    assert!(of_request.len() == 1 && of_request[0].contains(place), "{log}");
+    assert_eq!(log.lines().count(), 2, "the panic's own line and the request's: {log}");
+}
+
 #[tokio::test]
 async fn a_panic_is_one_500_with_an_id_and_the_server_stays_ready() {
     let dir = tempfile::tempdir().unwrap();

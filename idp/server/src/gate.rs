@@ -1,4 +1,4 @@
-//! The class of a route, enforced before its handler runs: method, host, body, browser, CSRF.
+//! The class of a route, enforced before its handler runs: method, body, browser, CSRF.
 
 use std::time::Duration;
 
@@ -57,7 +57,6 @@ impl From<PageError> for Stopped {
 
 async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, Stopped> {
     method_is_meant(policy, request.method())?;
-    host_is_ours(app, policy, &request)?;
     let (mut parts, body) = request.into_parts();
     let mut fields = read_body(policy, &parts.headers, body).await?;
     let visitor = match policy.auth {
@@ -70,6 +69,10 @@ async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, 
     }
     if policy.auth == Auth::SignedIn && visitor.as_ref().is_none_or(|visitor| visitor.signed_in.is_none()) {
         return Err(Stopped::See("/signin"));
+    }
+    // Only now: what was refused is no use of the session.
+    if let Some(visitor) = &visitor {
+        visitor.touch(app).await;
     }
     parts.extensions.extend(fields.map(FormBody).map(with).unwrap_or_default());
     parts.extensions.extend(visitor.clone().map(with).unwrap_or_default());
@@ -88,22 +91,6 @@ fn method_is_meant(policy: Policy, method: &Method) -> Result<(), PageError> {
         return Err(PageError::new(Reason::METHOD));
     }
     Ok(())
-}
-
-/// The host is checked, never used: every link starts with the configured issuer.
-fn host_is_ours(app: &Shared, policy: Policy, request: &Request) -> Result<(), PageError> {
-    if policy.auth == Auth::Probe {
-        return Ok(());
-    }
-    let headers: Vec<&HeaderValue> = request.headers().get_all(header::HOST).iter().collect();
-    let named = request.uri().authority().map(axum::http::uri::Authority::as_str);
-    let hosts: Vec<&str> = headers.iter().filter_map(|host| host.to_str().ok()).chain(named).collect();
-    let ours = |host: &&str| host.eq_ignore_ascii_case(app.config.issuer.authority());
-    if headers.len() <= 1 && !hosts.is_empty() && hosts.iter().all(ours) {
-        return Ok(());
-    }
-    let home = app.config.issuer.url("/");
-    Err(PageError::new(Reason::MISDIRECTED).detail("unknown host").action(home, "action-home"))
 }
 
 type Fields = Vec<(String, String)>;

@@ -1,6 +1,7 @@
 //! Password hashing on its own few threads: as many as cores, at low priority, with one block of memory each
 //! and a bounded queue. Nobody else hashes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -12,10 +13,16 @@ use tokio::sync::oneshot;
 /// Hashes that may wait per thread: about one second of work.
 const WAITING: usize = 64;
 
-/// The queue is full: the machine has more passwords to check than it can in a second.
+/// Why a password was neither hashed nor verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many passwords are waiting to be checked")]
-pub(crate) struct Busy;
+pub(crate) enum HashError {
+    /// The queue is full: the machine has more passwords to check than it can in a second.
+    #[error("too many passwords are waiting to be checked")]
+    Busy,
+    /// The work itself failed or panicked.
+    #[error("a password could not be hashed")]
+    Failed,
+}
 
 type Work = Box<dyn FnOnce(&mut HashMemory) + Send>;
 
@@ -36,13 +43,17 @@ impl Hasher {
     }
 
     /// Hashes a new password.
-    pub(crate) async fn hash(&self, password: Secret) -> Result<PasswordHash, Busy> {
-        self.submit(move |memory| password::hash(&password, memory)).await?.map_err(|_| Busy)
+    pub(crate) async fn hash(&self, password: Secret) -> Result<PasswordHash, HashError> {
+        self.submit(move |memory| password::hash(&password, memory)).await?.map_err(|_| HashError::Failed)
     }
 
     /// Whether the password is the one behind the hash. Without a hash the same work is done for nothing, so
     /// that the time says nothing about whether there is an account.
-    pub(crate) async fn verify(&self, password: Secret, hash: Option<PasswordHash>) -> Result<bool, Busy> {
+    pub(crate) async fn verify(
+        &self,
+        password: Secret,
+        hash: Option<PasswordHash>,
+    ) -> Result<bool, HashError> {
         self.submit(move |memory| match hash {
             Some(hash) => password::verify(&password, &hash, memory),
             None => {
@@ -56,7 +67,7 @@ impl Hasher {
     async fn submit<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
-    ) -> Result<T, Busy> {
+    ) -> Result<T, HashError> {
         let (reply, answer) = oneshot::channel();
         let work = Box::new(move |memory: &mut HashMemory| {
             // A request that is gone by now needs no hash.
@@ -65,8 +76,8 @@ impl Hasher {
             }
         });
         match self.0.try_send(work) {
-            Ok(()) => answer.await.map_err(|_| Busy),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Busy),
+            Ok(()) => answer.await.map_err(|_| HashError::Failed),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(HashError::Busy),
         }
     }
 }
@@ -77,7 +88,13 @@ fn run(queue: &Mutex<Receiver<Work>>) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match next {
-            Ok(work) => work(&mut memory),
+            Ok(work) => {
+                if catch_unwind(AssertUnwindSafe(|| work(&mut memory))).is_err() {
+                    tracing::error!("a password's work panicked; the thread goes on");
+                    // Nobody knows what state it was left in.
+                    memory = HashMemory::default();
+                }
+            }
             Err(_) => return,
         }
     }
@@ -99,8 +116,18 @@ mod tests {
         let hasher = Hasher::start(1).unwrap();
         let tries = (0..200).map(|_| hasher.verify(Secret::random(), None));
         let outcomes = futures_util::future::join_all(tries).await;
-        let refused = outcomes.iter().filter(|outcome| **outcome == Err(Busy)).count();
+        let refused = outcomes.iter().filter(|outcome| **outcome == Err(HashError::Busy)).count();
         assert!((200 - WAITING - 8..200).contains(&refused), "{refused} refused");
+        assert_eq!(hasher.verify(Secret::random(), None).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn r_32_a_panic_costs_its_own_request_and_no_thread() {
+        let hasher = Hasher::start(1).unwrap();
+        for _ in 0..3 {
+            let panicked: Result<(), _> = hasher.submit(|_| panic!("a hash panics on purpose")).await;
+            assert_eq!(panicked, Err(HashError::Failed));
+        }
         assert_eq!(hasher.verify(Secret::random(), None).await, Ok(false));
     }
 

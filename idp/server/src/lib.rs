@@ -10,6 +10,7 @@ mod address;
 mod assets;
 pub mod clock;
 pub mod config;
+mod connections;
 mod cookies;
 mod errors;
 mod flow;
@@ -26,6 +27,7 @@ mod mail_limit;
 mod mailer;
 mod oauth;
 mod pages;
+pub mod panics;
 mod password_words;
 mod render;
 mod routes;
@@ -36,36 +38,31 @@ mod visit;
 mod words;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::serve::ListenerExt;
 use bytes::Bytes;
 use idp_core::oauth::discovery;
 use idp_store::Store;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_http::compression::CompressionLayer;
 
 use crate::assets::Assets;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::connections::{Connections, Patience};
 use crate::hasher::Hasher;
 use crate::limits::Limiters;
 use crate::mailer::Mailer;
 use crate::render::Renderer;
 use crate::state::{AppState, Shared};
+use crate::tasks::Tasks;
 
 pub use crate::errors::StartError;
 pub use crate::routes::{RouteFacts, facts as route_facts};
-
-/// How long requests in flight may take to end after the server was told to stop.
-const DRAIN: Duration = Duration::from_secs(30);
 
 /// A server, ready to serve. Built in one way only, for the program and for its tests.
 #[derive(Clone)]
@@ -129,36 +126,30 @@ impl App {
         &self.0.store
     }
 
-    /// Serves until `shutdown` resolves; then takes no more connections, ends what is in flight, sends no more
+    /// Serves until `shutdown` resolves; then takes no more connections, ends what is in flight, begins no more
     /// mail, and closes the database.
     ///
     /// # Errors
-    /// [`StartError::Io`] when a listener fails.
+    /// [`StartError::Io`] when taking connections failed.
     pub async fn serve(
         self,
         listeners: Vec<TcpListener>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), StartError> {
-        let (stop, stopped) = watch::channel(false);
-        let mut servers = JoinSet::new();
+        let patience = Patience::default();
+        let connections = Arc::new(Connections::new(self.router(), connections::room(), patience));
+        let mut doors = JoinSet::new();
         for listener in listeners {
-            let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
-            let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
-            let mut stopped = stopped.clone();
-            let signal = async move { drop(stopped.wait_for(|stop| *stop).await) };
-            servers.spawn(async move { axum::serve(listener, service).with_graceful_shutdown(signal).await });
+            doors.spawn(Arc::clone(&connections).accept(listener));
         }
-        let tasks = tasks::start(&self.0);
+        let tasks = Tasks::start(&self.0);
         tokio::select! {
             () = shutdown => {}
-            Some(ended) = servers.join_next() => ended.map_err(std::io::Error::other)??,
+            Some(ended) = doors.join_next() => ended.map_err(std::io::Error::other)?,
         }
-        let _ = stop.send(true);
-        let drained = async { while servers.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        if !tokio::join!(connections.end(), tasks.end(patience.drain)).0 {
             tracing::warn!("requests were still running after 30 seconds and were cut off");
         }
-        drop(tasks);
         self.0.store.close().await;
         Ok(())
     }

@@ -1,21 +1,24 @@
 //! Mail: taken from the outbox, given its link at the last moment, handed over, forgotten.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
+use futures_util::FutureExt;
 use idp_core::account::registration::ACTIVATION_LIFETIME;
 use idp_core::ids::RegistrationId;
 use idp_core::secret::Secret;
 use idp_core::single_use::{Activation, SingleUse};
 use idp_core::time::{HOUR, MINUTE, Timestamp};
 use idp_core::typed_code::TypedCode;
-use idp_store::{Actor, AuditEvent, AuditRecord, Mail, MailKind, Origin, StoreError};
+use idp_store::{Actor, AuditEvent, AuditRecord, ClaimedMail, Mail, MailKind, Origin, StoreError};
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp::{self, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::config::{MailConfig, MailTransport};
 use crate::errors::{PageError, StartError};
@@ -35,7 +38,8 @@ pub(crate) struct Mailer {
 }
 
 enum Transport {
-    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    /// The connections, and the server's host and port for the log.
+    Smtp(AsyncSmtpTransport<Tokio1Executor>, String),
     Mailbox,
 }
 
@@ -62,7 +66,7 @@ impl Mailer {
     pub(crate) fn new(config: &MailConfig) -> Result<Self, StartError> {
         let transport = match &config.transport {
             MailTransport::Mailbox => Transport::Mailbox,
-            MailTransport::Smtp(url) => Transport::Smtp(smtp(url)?),
+            MailTransport::Smtp(url) => smtp(url)?,
         };
         Ok(Self { transport, bell: Notify::new(), sent: Mutex::default() })
     }
@@ -70,6 +74,11 @@ impl Mailer {
     /// There is a mail to send.
     pub(crate) fn wake(&self) {
         self.bell.notify_one();
+    }
+
+    /// Waits for the bell, or a few seconds: mail of another node's leases may have come back by then.
+    pub(crate) async fn rest(&self) {
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.bell.notified()).await;
     }
 
     /// The development mailbox, oldest first.
@@ -88,7 +97,7 @@ impl Mailer {
 
 /// Without a word about TLS, `smtp://` means STARTTLS or nothing: a password must not travel in clear because
 /// somebody on the way took the offer out. Only a server on this very machine may do without.
-fn smtp(url: &Secret) -> Result<AsyncSmtpTransport<Tokio1Executor>, StartError> {
+fn smtp(url: &Secret) -> Result<Transport, StartError> {
     let problem =
         |what: &str| StartError::Mail(format!("{what}; use smtp://user:password@host:587 or smtps://…"));
     let mut url = url::Url::parse(url.expose()).map_err(|_| problem("smtp_url is not a URL"))?;
@@ -99,57 +108,69 @@ fn smtp(url: &Secret) -> Result<AsyncSmtpTransport<Tokio1Executor>, StartError> 
     }
     let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.as_str());
     let builder = builder.map_err(|_| problem("smtp_url is not one the mail library knows"))?;
-    Ok(builder.timeout(Some(Duration::from_secs(20))).build())
+    let port = url.port().unwrap_or(match (url.scheme(), local && !says_tls) {
+        ("smtps", _) => SUBMISSIONS_PORT,
+        (_, true) => SMTP_PORT,
+        _ => SUBMISSION_PORT,
+    });
+    let server = format!("{}:{port}", url.host_str().unwrap_or_default());
+    Ok(Transport::Smtp(builder.timeout(Some(Duration::from_secs(20))).build(), server))
 }
 
-/// Sends what is due, until the bell rings again or a few seconds have passed; mail of another node's leases
-/// may have come back by then.
-pub(crate) async fn run(app: Shared) {
-    loop {
-        if let Err(error) = send_due(&app).await {
-            tracing::error!(%error, "the outbox cannot be read");
-        }
-        let _ = tokio::time::timeout(Duration::from_secs(5), app.mailer.bell.notified()).await;
+/// Sends what is due; stops between two mails when told to.
+pub(crate) async fn round(app: &Shared, stop: &watch::Receiver<bool>) {
+    if let Err(error) = send_due(app, stop).await {
+        tracing::error!(%error, "the outbox cannot be read");
     }
 }
 
-async fn send_due(app: &Shared) -> Result<(), StoreError> {
-    loop {
+async fn send_due(app: &Shared, stop: &watch::Receiver<bool>) -> Result<(), StoreError> {
+    while !*stop.borrow() {
         let now = app.clock.now();
-        let mail = app.store.write(now, |tx, now| Box::pin(tx.claim_mail(LEASE, *now))).await?;
-        let Some(mail) = mail else { return Ok(()) };
-        match deliver(app, &mail).await {
+        let claimed = app.store.write(now, |tx, now| Box::pin(tx.claim_mail(LEASE, *now))).await?;
+        let Some(claimed) = claimed else { return Ok(()) };
+        let kind = claimed.mail.as_ref().map_or("unreadable", |mail| mail.kind.as_str());
+        match deliver(app, &claimed).await {
             Ok(()) => {
-                app.store.write(mail.id, |tx, id| Box::pin(tx.delete_mail(*id))).await?;
-                tracing::info!(mail_id = %mail.id, kind = mail.kind.as_str(), "mail handed over");
+                tracing::info!(mail_id = claimed.id, kind, "mail handed over");
+                app.store.write(claimed.id, |tx, id| Box::pin(tx.delete_mail(id))).await?;
             }
             Err(failure) => {
-                tracing::warn!(mail_id = %mail.id, kind = mail.kind.as_str(), attempt = mail.attempts, %failure, "mail not handed over");
-                postpone(app, mail).await?;
+                let attempt = claimed.attempts;
+                tracing::warn!(mail_id = claimed.id, kind, attempt, %failure, "mail not handed over");
+                postpone(app, claimed, kind).await?;
             }
         }
     }
+    Ok(())
+}
+
+/// Whatever is wrong with one mail is a failure of that mail: it waits, and the others go.
+async fn deliver(app: &Shared, claimed: &ClaimedMail) -> Result<(), Failure> {
+    let mail = claimed.mail.as_ref().map_err(|error| Failure::Store(error.clone()))?;
+    AssertUnwindSafe(hand_over(app, mail)).catch_unwind().await.unwrap_or(Err(Failure::Panicked))
 }
 
 /// Later each time; after a day the mail is given up, and that is written down.
-async fn postpone(app: &Shared, mail: Mail) -> Result<(), StoreError> {
+async fn postpone(app: &Shared, mail: ClaimedMail, kind: &'static str) -> Result<(), StoreError> {
     let waits = [MINUTE / 6, MINUTE, MINUTE * 5, MINUTE * 15, HOUR];
     let tries = usize::try_from(mail.attempts.max(1) - 1).unwrap_or(usize::MAX);
-    let due = app.clock.now().plus(waits[tries.min(waits.len() - 1)]);
+    let now = app.clock.now();
+    let due = now.plus(waits[tries.min(waits.len() - 1)]);
+    let given_up = AuditRecord {
+        at: now,
+        event: AuditEvent::MailGivenUp,
+        actor: Actor::System,
+        subject: Some(mail.subject),
+        client_id: None,
+        origin: Origin::default(),
+        detail: kind,
+    };
     app.store
-        .write((mail, due), |tx, (mail, due)| {
+        .write((mail.id, due, given_up), |tx, (id, due, given_up)| {
             Box::pin(async move {
-                if !tx.postpone_mail(mail.id, *due).await? {
-                    let record = AuditRecord {
-                        at: *due,
-                        event: AuditEvent::MailGivenUp,
-                        actor: Actor::System,
-                        subject: Some(mail.subject.clone()),
-                        client_id: None,
-                        origin: Origin::default(),
-                        detail: mail.kind.as_str(),
-                    };
-                    tx.audit(&record).await?;
+                if !tx.postpone_mail(id, *due).await? {
+                    tx.audit(given_up).await?;
                 }
                 Ok(())
             })
@@ -163,8 +184,29 @@ enum Failure {
     Store(#[from] StoreError),
     #[error("the mail cannot be written: {0}")]
     Write(String),
-    #[error("the mail server said: {0}")]
-    Smtp(#[from] lettre::transport::smtp::Error),
+    #[error("a panic")]
+    Panicked,
+    /// What there was with which mail server, and why.
+    #[error("{0} the mail server {1}: {2}")]
+    Smtp(&'static str, String, String),
+}
+
+impl Failure {
+    fn smtp(server: &str, error: &smtp::Error) -> Self {
+        let mut why = std::error::Error::source(error);
+        while let Some(deeper) = why.and_then(std::error::Error::source) {
+            why = Some(deeper);
+        }
+        let why = why.map_or_else(|| error.to_string(), ToString::to_string);
+        match error.status() {
+            Some(code) => Self::Smtp("refused by", server.to_owned(), format!("{code} {why}")),
+            None if error.is_tls() => Self::Smtp("no TLS with", server.to_owned(), why),
+            None if error.is_client() || error.is_response() => {
+                Self::Smtp("no understanding with", server.to_owned(), why)
+            }
+            None => Self::Smtp("no connection to", server.to_owned(), why),
+        }
+    }
 }
 
 impl From<PageError> for Failure {
@@ -188,7 +230,7 @@ struct Contents<'a> {
     issuer_host: &'a str,
 }
 
-async fn deliver(app: &Shared, mail: &Mail) -> Result<(), Failure> {
+async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
     let (link, code) = match mail.kind {
         MailKind::Activation => match mint(app, mail).await? {
             Some(minted) => minted,
@@ -222,9 +264,9 @@ async fn deliver(app: &Shared, mail: &Mail) -> Result<(), Failure> {
             app.mailer.remember(SentMail { id, to, subject, text, html, at: now });
             Ok(())
         }
-        Transport::Smtp(smtp) => {
-            smtp.send(message(app, mail, subject, text, html)?).await?;
-            Ok(())
+        Transport::Smtp(smtp, server) => {
+            let sent = smtp.send(message(app, mail, subject, text, html)?).await;
+            sent.map(drop).map_err(|error| Failure::smtp(server, &error))
         }
     }
 }
@@ -244,7 +286,7 @@ async fn mint(app: &AppState, mail: &Mail) -> Result<Option<(String, String)>, S
                     return Ok(false);
                 }
                 tx.insert_single_use(digest, &id.to_string(), now.plus(ACTIVATION_LIFETIME)).await?;
-                tx.set_attempt_code(*id, tag).await?;
+                tx.set_attempt_code(*id, tag, *now).await?;
                 Ok(true)
             })
         })
@@ -269,6 +311,7 @@ fn message(
         .from(app.config.mail.from.clone())
         .to(Mailbox::new(name, address))
         .subject(subject)
+        .date(UNIX_EPOCH + Duration::from_millis(u64::try_from(app.clock.now().millis()).unwrap_or_default()))
         .message_id(Some(format!("<{}@{}>", mail.id, app.config.mail.from.email.domain())))
         .raw_header(HeaderValue::new(automatic, "auto-generated".to_owned()))
         .multipart(MultiPart::alternative_plain_html(text, html))

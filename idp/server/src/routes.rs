@@ -144,6 +144,10 @@ const BEARER_FORM: Classes = (Auth::Bearer, Csrf::NoCookies, SMALL, Cache::NoSto
 
 const SMALL: BodyClass = BodyClass::Form(16 * 1024);
 
+/// Probes.
+const ALIVE: &str = "/healthz";
+const READY: &str = "/readyz";
+
 /// The table.
 #[rustfmt::skip]
 fn table() -> Vec<Route> {
@@ -184,8 +188,8 @@ fn table() -> Vec<Route> {
         route(GET,  path::OAUTH_METADATA,          DOCUMENT,  oauth::documents::discovery),
 
         route(GET,  "/static/{name}",              STATIC,    oauth::documents::asset),
-        route(GET,  "/healthz",                    PROBE,     health::alive),
-        route(GET,  "/readyz",                     PROBE,     health::ready),
+        route(GET,  ALIVE,                         PROBE,     health::alive),
+        route(GET,  READY,                         PROBE,     health::ready),
     ]
 }
 
@@ -214,6 +218,11 @@ pub(crate) fn all(dev: bool) -> Vec<Route> {
 pub(crate) fn speaks_json(path: &str) -> bool {
     [path::TOKEN, path::USERINFO, path::JWKS, path::OPENID_CONFIGURATION, path::OAUTH_METADATA]
         .contains(&path)
+}
+
+/// Whether an operator's probe comes here, under whatever host name.
+pub(crate) fn is_probe(path: &str) -> bool {
+    [ALIVE, READY].contains(&path)
 }
 
 /// The router made from the table.
@@ -318,6 +327,13 @@ mod tests {
         {
             let path = value.as_str().unwrap().strip_prefix("https://id.example").unwrap();
             assert!(paths.contains(&path), "{name}");
+        }
+    }
+
+    #[test]
+    fn probes_and_nothing_else_come_under_any_host() {
+        for route in all(true) {
+            assert_eq!(route.policy.auth == Auth::Probe, is_probe(route.path), "{}", route.path);
         }
     }
 

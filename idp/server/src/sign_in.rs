@@ -11,7 +11,7 @@ use idp_store::{
 };
 
 use crate::errors::PageError;
-use crate::hasher::Busy;
+use crate::hasher::HashError;
 use crate::visit::Visit;
 
 /// What came of a try.
@@ -59,14 +59,14 @@ async fn attempt(visit: &Visit, email: &Email, password: Secret) -> Result<Outco
     };
     let proof = match prove(visit, password, &known).await {
         Ok(proof) => proof,
-        Err(busy) => {
+        Err(error) => {
             // Nothing was verified, so nothing was tried.
             visit
                 .app
                 .store
                 .write((counts, now), |tx, (counts, now)| Box::pin(counts.give_back(tx, *now)))
                 .await?;
-            return Err(busy.into());
+            return Err(error.into());
         }
     };
     match proof {
@@ -106,7 +106,7 @@ enum Proof {
 /// where there is none, or no account, with nobody's: every wrong password costs two comparisons. A stranger may
 /// have registered the address and try the password chosen then; the answer is the same whether the address has an
 /// account or not.
-async fn prove(visit: &Visit, password: Secret, known: &Known) -> Result<Proof, Busy> {
+async fn prove(visit: &Visit, password: Secret, known: &Known) -> Result<Proof, HashError> {
     let hasher = &visit.app.hasher;
     let hash = known.credentials.as_ref().and_then(|credentials| credentials.password.clone());
     if hasher.verify(password.clone(), hash).await?

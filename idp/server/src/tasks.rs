@@ -1,40 +1,83 @@
 //! What the server does by itself: sends mail, deletes what has expired, reads keys that another node made.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::keys;
 use crate::mailer;
 use crate::state::{AppState, Shared};
 
-/// Starts the tasks. They end when the set is dropped.
-pub(crate) fn start(app: &Shared) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    tasks.spawn(mailer::run(Shared::clone(app)));
-    tasks.spawn(every(Duration::from_secs(60), Shared::clone(app), |app| async move { minute(&app).await }));
-    tasks
+/// Becomes true when the tasks are to end.
+pub(crate) type Stop = watch::Receiver<bool>;
+
+/// The tasks at work. Dropped, they are cut off.
+pub(crate) struct Tasks {
+    stop: watch::Sender<bool>,
+    running: JoinSet<()>,
 }
 
-async fn every<F: Future<Output = ()>>(span: Duration, app: Shared, work: impl Fn(Shared) -> F) {
-    let mut ticks = tokio::time::interval(span);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        work(Shared::clone(&app)).await;
+impl Tasks {
+    pub(crate) fn start(app: &Shared) -> Self {
+        let mut tasks = Self { stop: watch::Sender::new(false), running: JoinSet::new() };
+        let (mail, stop) = (Shared::clone(app), tasks.stop.subscribe());
+        // What was left over from before goes at once.
+        mail.mailer.wake();
+        tasks.running.spawn(async move {
+            rounds("mail", stop.clone(), || mail.mailer.rest(), || mailer::round(&mail, &stop)).await;
+        });
+        let (app, stop) = (Shared::clone(app), tasks.stop.subscribe());
+        tasks.running.spawn(async move {
+            let minute = || tokio::time::sleep(Duration::from_secs(60));
+            rounds("upkeep", stop.clone(), minute, || upkeep(&app, &stop)).await;
+        });
+        tasks
+    }
+
+    /// Lets each task end what it is at, such as a mail that the mail server is taking, for so long at most.
+    pub(crate) async fn end(mut self, patience: Duration) {
+        self.stop.send_replace(true);
+        let ended = async { while self.running.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, ended).await.is_err() {
+            tracing::warn!("a mail was still on its way and was cut off; it may come twice");
+        }
     }
 }
 
-async fn minute(app: &Shared) {
+/// Pause and work in turn, until told to stop. A panic costs its round and no more.
+async fn rounds<P: Future<Output = ()>, W: Future<Output = ()>>(
+    task: &'static str,
+    mut stop: Stop,
+    pause: impl Fn() -> P,
+    work: impl Fn() -> W,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => return,
+            () = pause() => {}
+        }
+        if AssertUnwindSafe(async { work().await }).catch_unwind().await.is_err() {
+            tracing::error!(task, "a task panicked; it goes on with its next round");
+        }
+    }
+}
+
+async fn upkeep(app: &Shared, stop: &Stop) {
     app.limiters.forget_quiet();
     if let Err(error) = reload_keys(app).await {
         tracing::error!(%error, "keys cannot be read; the ones at hand stay in use");
     }
     // While a batch deletes much there is more: at most a thousand batches a minute, with room between them.
     for _ in 0..1000 {
+        if *stop.borrow() {
+            return;
+        }
         match app.store.delete_expired(app.clock.now()).await {
             Ok(gone) if gone > 0 => tracing::debug!(gone, "expired rows deleted"),
             Ok(_) => return,
@@ -57,5 +100,27 @@ async fn reload_keys(app: &AppState) -> Result<(), crate::errors::StartError> {
 fn store_if_new(jwks: &ArcSwap<bytes::Bytes>, fresh: &str) {
     if jwks.load().as_ref() != fresh.as_bytes() {
         jwks.store(std::sync::Arc::new(bytes::Bytes::copy_from_slice(fresh.as_bytes())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn r_32_a_task_goes_on_after_a_round_that_panicked_and_ends_when_told() {
+        let (stop, stopped) = watch::channel(false);
+        let number = AtomicUsize::new(0);
+        let work = || async {
+            match number.fetch_add(1, Ordering::Relaxed) {
+                1 => panic!("a round panics on purpose"),
+                3 => drop(stop.send(true)),
+                _ => {}
+            }
+        };
+        rounds("test", stopped, tokio::task::yield_now, work).await;
+        assert_eq!(number.into_inner(), 4);
     }
 }

@@ -76,6 +76,21 @@ impl Visitor {
         })
     }
 
+    /// Writes down that the session was used. Where that fails, as on a full disk, the page is served all the same.
+    pub(crate) async fn touch(&self, app: &Shared) {
+        let now = app.clock.now();
+        let Some(SignedIn { session, .. }) = &self.signed_in else { return };
+        if !session.wants_touch(now) {
+            return;
+        }
+        let input = (session.id, app.config.session, now);
+        let touched =
+            app.store.write(input, |tx, (id, lifetime, now)| Box::pin(tx.touch_session(*id, lifetime, *now)));
+        if let Err(error) = touched.await {
+            tracing::warn!(%error, "the use of a session cannot be written down");
+        }
+    }
+
     /// What walks and registrations are bound to.
     pub(crate) fn browser(&self) -> Digest {
         self.browser.digest()
@@ -120,15 +135,7 @@ impl Visitor {
 async fn session_behind(app: &Shared, cookie: &Secret) -> Result<Option<SignedIn>, PageError> {
     let now = app.clock.now();
     let digest = cookie.digest();
-    let found =
-        app.store.read((digest, now), |db, (digest, now)| Box::pin(db.signed_in(digest, *now))).await?;
-    if let Some(SignedIn { session, .. }) = found.as_ref().filter(|found| found.session.wants_touch(now)) {
-        let input = (session.id, app.config.session, now);
-        app.store
-            .write(input, |tx, (id, lifetime, now)| Box::pin(tx.touch_session(*id, lifetime, *now)))
-            .await?;
-    }
-    Ok(found)
+    Ok(app.store.read((digest, now), |db, (digest, now)| Box::pin(db.signed_in(digest, *now))).await?)
 }
 
 /// What a page's handler is given.

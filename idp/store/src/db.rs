@@ -246,6 +246,14 @@ impl Store {
         }
     }
 
+    /// Whether writes are taken at all. On SQLite they go through one task; without it there are none.
+    pub fn takes_writes(&self) -> bool {
+        match &*self.0 {
+            Inner::Sqlite { writer, .. } => writer.is_running(),
+            Inner::Postgres { .. } => true,
+        }
+    }
+
     /// The pools that may change the schema.
     pub(crate) fn pools(&self) -> Pools<'_> {
         match &*self.0 {

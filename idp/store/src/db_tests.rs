@@ -29,3 +29,16 @@ async fn a_reader_of_postgres_cannot_change_anything() {
         std::env::var("IDP_TEST_POSTGRES_URL").expect("run `cargo xtask test`, which starts a PostgreSQL");
     a_reader_cannot_change_anything(&url, "read-only transaction").await;
 }
+
+#[tokio::test]
+async fn a_store_whose_writer_has_stopped_says_so() {
+    let folder = std::env::temp_dir().join(format!("idp-writer-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let store = Store::open(&format!("sqlite:{}", folder.join("idp.db").display()), 1).await.unwrap();
+    assert!(store.takes_writes());
+    let Inner::Sqlite { writer, .. } = &*store.0 else { panic!("not SQLite") };
+    writer.stop().await;
+    assert!(!store.takes_writes());
+    store.close().await;
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -94,6 +94,11 @@ impl Writer {
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// Whether somebody works on the queue.
+    pub(crate) fn is_running(&self) -> bool {
+        lock(&self.task).as_ref().is_some_and(|task| !task.is_finished())
+    }
+
     /// Takes no more writes and waits for those in the queue.
     pub(crate) async fn stop(&self) {
         drop(lock(&self.queue).take());

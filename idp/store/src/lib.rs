@@ -7,6 +7,7 @@
 mod audit;
 mod cleanup;
 mod clients;
+mod clock;
 mod consents;
 mod db;
 mod error;
@@ -33,7 +34,7 @@ pub use flows::{EndedFlow, Flow};
 pub use grants::{ConsumedCode, StoredGrant};
 pub use keys::{KeyState, StoredKey};
 pub use migrate::MigrationStatus;
-pub use outbox::{Mail, MailKind};
+pub use outbox::{ClaimedMail, Mail, MailKind};
 pub use registrations::{Activation, Attempt, AttemptState, CodeTry, NewAttempt};
 pub use roles::Role;
 pub use sessions::{NewSession, SignedIn};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use idp_core::ids::MailId;
 use idp_core::time::{DAY, Timestamp};
 use idp_core::user::{Email, FullName};
+use sqlx::{FromRow, Row};
 
 use crate::db::{Reader, Tx, on};
 use crate::error::StoreError;
@@ -60,6 +61,19 @@ pub struct Mail {
     pub attempts: i64,
 }
 
+/// A mail that a sender has taken: it is nobody else's until the lease ends.
+#[derive(Clone, Debug)]
+pub struct ClaimedMail {
+    /// The row's id as stored, also of a row that holds rubbish.
+    pub id: String,
+    /// What it is about.
+    pub subject: String,
+    /// How often it was tried, this time included.
+    pub attempts: i64,
+    /// The mail, or why the row cannot be read.
+    pub mail: Result<Mail, StoreError>,
+}
+
 #[derive(sqlx::FromRow)]
 struct MailRow {
     id: String,
@@ -109,26 +123,38 @@ impl Tx {
     }
 
     /// Takes the mail that has been due longest and keeps other senders off it for `lease`. If the sender dies,
-    /// the mail is due again afterwards.
+    /// the mail is due again afterwards. A row that cannot be read is taken as well: it must wait like any mail
+    /// that failed, or it would come first for ever and keep all others back.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn claim_mail(&mut self, lease: Duration, now: Timestamp) -> Result<Option<Mail>, StoreError> {
+    pub async fn claim_mail(
+        &mut self,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Option<ClaimedMail>, StoreError> {
         const SQL: &str = "UPDATE outbox SET due_at = $2, attempts = attempts + 1 WHERE due_at <= $1 AND id = \
             (SELECT id FROM outbox WHERE due_at <= $1 ORDER BY due_at, id LIMIT 1) \
             RETURNING id, kind, recipient, name, subject, minutes, created_at, attempts";
-        let row: Option<MailRow> = on!(self, c => sqlx::query_as(SQL)
-            .bind(now.millis()).bind(now.plus(lease).millis()).fetch_optional(c).await)?;
-        row.map(MailRow::parse).transpose()
+        on!(self, c => {
+            let row = sqlx::query(SQL).bind(now.millis()).bind(now.plus(lease).millis()).fetch_optional(c).await?;
+            Ok(row.map(|row| ClaimedMail {
+                id: row.try_get("id").unwrap_or_default(),
+                subject: row.try_get("subject").unwrap_or_default(),
+                attempts: row.try_get("attempts").unwrap_or_default(),
+                // SQLite keeps whatever it is given, so a column may even be of another type.
+                mail: MailRow::from_row(&row).map_err(StoreError::from).and_then(MailRow::parse),
+            }))
+        })
     }
 
     /// Forgets a mail that was handed over or given up.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn delete_mail(&mut self, id: MailId) -> Result<(), StoreError> {
+    pub async fn delete_mail(&mut self, id: &str) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM outbox WHERE id = $1";
-        on!(self, c => sqlx::query(SQL).bind(id.to_string()).execute(c).await.map(drop))?;
+        on!(self, c => sqlx::query(SQL).bind(id).execute(c).await.map(drop))?;
         Ok(())
     }
 
@@ -137,10 +163,10 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn postpone_mail(&mut self, id: MailId, due_at: Timestamp) -> Result<bool, StoreError> {
+    pub async fn postpone_mail(&mut self, id: &str, due_at: Timestamp) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE outbox SET due_at = $2 WHERE id = $1 AND expires_at > $2";
         let kept = on!(self, c => sqlx::query(SQL)
-            .bind(id.to_string()).bind(due_at.millis()).execute(c).await.map(|done| done.rows_affected()))?;
+            .bind(id).bind(due_at.millis()).execute(c).await.map(|done| done.rows_affected()))?;
         if kept == 0 {
             self.delete_mail(id).await?;
         }

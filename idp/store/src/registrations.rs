@@ -261,13 +261,21 @@ impl Tx {
         row.map(AttemptRow::parse).transpose()
     }
 
-    /// Sets the typed code of an attempt's newest mail.
+    /// Sets the typed code of an attempt's newest mail and gives the attempt its full span: a mail may have
+    /// waited for its server, and says how long it is good.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn set_attempt_code(&mut self, id: RegistrationId, tag: &str) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE registrations SET code_tag = $2 WHERE id = $1";
-        on!(self, c => sqlx::query(SQL).bind(id.to_string()).bind(tag).execute(c).await.map(drop))?;
+    pub async fn set_attempt_code(
+        &mut self,
+        id: RegistrationId,
+        tag: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE registrations SET code_tag = $2, expires_at = $3 WHERE id = $1";
+        let expires_at = now.plus(ACTIVATION_LIFETIME);
+        on!(self, c => sqlx::query(SQL)
+            .bind(id.to_string()).bind(tag).bind(expires_at.millis()).execute(c).await.map(drop))?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mailparse::{MailHeaderMap, ParsedMail, parse_mail};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 /// One mail as it arrived.
@@ -50,10 +51,18 @@ pub(crate) enum Security {
     StartTls(TlsAcceptor),
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Kept {
     mails: Arc<Mutex<Vec<Received>>>,
     said: Arc<Mutex<Vec<String>>>,
+    /// Open while mails are answered at once.
+    answers: watch::Sender<bool>,
+}
+
+impl Kept {
+    fn new(answers: bool) -> Self {
+        Self { mails: Arc::default(), said: Arc::default(), answers: watch::Sender::new(answers) }
+    }
 }
 
 /// The server.
@@ -69,9 +78,22 @@ impl Sink {
 
     /// A server that asks for TLS.
     pub(crate) async fn secured(security: Security) -> Self {
+        Self::listen(security, Kept::new(true)).await
+    }
+
+    /// A server that takes mails and does not say yes to any until it is released.
+    pub(crate) async fn held() -> Self {
+        Self::listen(Security::None, Kept::new(false)).await
+    }
+
+    /// From now on every mail is answered.
+    pub(crate) fn release(&self) {
+        self.kept.answers.send_replace(true);
+    }
+
+    async fn listen(security: Security, kept: Kept) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let kept = Kept::default();
         let sink = Self { port, kept: kept.clone() };
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
@@ -164,6 +186,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             socket.flush().await.ok()?;
             let raw = data(&mut socket).await?;
             kept.mails.lock().unwrap().push(received(std::mem::take(&mut recipients), raw));
+            kept.answers.subscribe().wait_for(|open| *open).await.ok()?;
             OK
         } else if verb.starts_with("AUTH") {
             "235 welcome\r\n"

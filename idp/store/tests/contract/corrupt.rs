@@ -20,8 +20,10 @@ contract! {
     a_spoilt_code_is_named_and_not_burnt,
     a_spoilt_grant_is_named,
     a_spoilt_key_is_named,
-    a_spoilt_mail_is_named_and_not_counted,
+    a_spoilt_mail_is_named_and_waits_like_any_other,
 }
+
+contract! { sqlite: a_mail_of_another_type_than_its_columns_keeps_no_other_back }
 
 async fn a_spoilt_account_is_named(db: Db) {
     let ada = SignedInPerson::new(&db).await;
@@ -184,26 +186,43 @@ async fn a_spoilt_key_is_named(db: Db) {
     spoilt.is_named(try_ask!(db, |r| r.keys()), &"kid");
 }
 
-async fn a_spoilt_mail_is_named_and_not_counted(db: Db) {
+async fn a_spoilt_mail_is_named_and_waits_like_any_other(db: Db) {
     let mail = Mail {
         id: MailId::new(NOW),
         kind: MailKind::Locked,
         recipient: email("ada@example.org"),
         name: FullName::parse("Ada").unwrap(),
-        subject: String::new(),
+        subject: "whoever".to_owned(),
         minutes: None,
         created_at: NOW,
         attempts: 0,
     };
     tell!(db, |tx, mail| tx.enqueue_mail(mail));
-    for (column, rubbish) in [("kind", "spam"), ("recipient", "a@b.c, d@e.f"), ("name", "")] {
+    let mut now = NOW;
+    for (tries, (column, rubbish)) in
+        (1..).zip([("kind", "spam"), ("recipient", "a@b.c, d@e.f"), ("name", "")])
+    {
         let spoilt = Spoilt::new(&db, "outbox", column, rubbish).await;
-        let before = db.place.everything().await;
-        spoilt.is_named(try_tell!(db, |tx| tx.claim_mail(MINUTE, NOW)), &mail.id);
-        assert_eq!(db.place.everything().await, before);
+        let claimed = tell!(db, |tx, now| tx.claim_mail(MINUTE, *now)).unwrap();
+        assert_eq!((claimed.subject.as_str(), claimed.attempts), ("whoever", tries));
+        spoilt.is_named(claimed.mail, &mail.id);
+        assert!(tell!(db, |tx, now| tx.claim_mail(MINUTE, *now)).is_none(), "its lease is kept");
+        let (id, later) = (claimed.id, now.plus(MINUTE * 5));
+        assert!(tell!(db, |tx, id, later| tx.postpone_mail(id, *later)));
         spoilt.heal().await;
+        now = later;
     }
-    assert_eq!(tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).unwrap().attempts, 1);
+    assert_eq!(tell!(db, |tx, now| tx.claim_mail(MINUTE, *now)).unwrap().mail.unwrap().attempts, 4);
+}
+
+/// SQLite keeps whatever it is given, also where it is of another type than its column.
+async fn a_mail_of_another_type_than_its_columns_keeps_no_other_back(db: Db) {
+    let values = "'a', X'00', 'a@b.example', 'Ada', '', 'never', 0, 0, 0, 9";
+    let columns = "id, kind, recipient, name, subject, minutes, created_at, due_at, attempts, expires_at";
+    db.place.execute(&format!("INSERT INTO outbox ({columns}) VALUES ({values})")).await;
+    let claimed = tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).unwrap();
+    assert_eq!((claimed.id.as_str(), claimed.attempts, claimed.mail.is_err()), ("a", 1, true));
+    assert!(tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).is_none());
 }
 
 /// A column that holds rubbish in every row of its table.

@@ -92,9 +92,10 @@ async fn as_the_subject_of_a_mail(db: &Db, text: &str) {
         attempts: 0,
     };
     tell!(db, |tx, mail| tx.enqueue_mail(mail));
-    let (claimed, id) = (tell!(db, |tx| tx.claim_mail(HOUR, NOW)), mail.id);
-    assert_eq!(claimed, Some(Mail { attempts: 1, ..mail }));
-    tell!(db, |tx, id| tx.delete_mail(*id));
+    let claimed = tell!(db, |tx| tx.claim_mail(HOUR, NOW)).unwrap();
+    assert_eq!(claimed.mail.unwrap(), Mail { attempts: 1, ..mail });
+    let id = claimed.id;
+    tell!(db, |tx, id| tx.delete_mail(id));
 }
 
 async fn as_the_name_of_an_application(db: &Db, text: &str, number: usize) {

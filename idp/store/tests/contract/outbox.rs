@@ -56,27 +56,28 @@ async fn a_claimed_mail_is_nobody_elses_until_the_lease_ends(db: Db) {
 
 async fn a_mail_handed_over_is_forgotten(db: Db) {
     let (id, other) = (enqueue(&db, NOW).await, enqueue(&db, NOW).await);
-    tell!(db, |tx, id| tx.delete_mail(*id));
-    tell!(db, |tx, id| tx.delete_mail(*id));
+    let row = id.to_string();
+    tell!(db, |tx, row| tx.delete_mail(row));
+    tell!(db, |tx, row| tx.delete_mail(row));
     assert_eq!(waiting(&db).await, 1);
     assert_eq!(claim(&db, NOW).await.unwrap().id, other);
 }
 
 async fn a_postponed_mail_comes_again_later(db: Db) {
-    let (id, later) = (enqueue(&db, NOW).await, after(HOUR));
+    let (id, later) = (enqueue(&db, NOW).await.to_string(), after(HOUR));
     claim(&db, NOW).await;
-    assert!(tell!(db, |tx, id, later| tx.postpone_mail(*id, *later)));
+    assert!(tell!(db, |tx, id, later| tx.postpone_mail(id, *later)));
     assert_eq!(claim(&db, after(HOUR - SECOND)).await, None);
     assert_eq!(claim(&db, later).await.unwrap().attempts, 2);
 }
 
 async fn a_mail_is_given_up_after_a_day(db: Db) {
-    let (id, other) = (enqueue(&db, NOW).await, enqueue(&db, NOW).await);
+    let (id, other) = (enqueue(&db, NOW).await.to_string(), enqueue(&db, NOW).await);
     let (last, too_late) = (after(DAY - SECOND), after(DAY));
-    assert!(tell!(db, |tx, id, last| tx.postpone_mail(*id, *last)));
-    assert!(!tell!(db, |tx, id, too_late| tx.postpone_mail(*id, *too_late)));
+    assert!(tell!(db, |tx, id, last| tx.postpone_mail(id, *last)));
+    assert!(!tell!(db, |tx, id, too_late| tx.postpone_mail(id, *too_late)));
     assert_eq!(waiting(&db).await, 1);
-    assert!(!tell!(db, |tx, id, last| tx.postpone_mail(*id, *last)), "it is forgotten");
+    assert!(!tell!(db, |tx, id, last| tx.postpone_mail(id, *last)), "it is forgotten");
     assert_eq!(claim(&db, NOW).await.unwrap().id, other);
 }
 
@@ -128,7 +129,13 @@ async fn enqueue(db: &Db, due: Timestamp) -> MailId {
 }
 
 async fn claim(store: &Store, now: Timestamp) -> Option<Mail> {
-    tell!(store, |tx, now| tx.claim_mail(LEASE, *now))
+    let claimed = tell!(store, |tx, now| tx.claim_mail(LEASE, *now))?;
+    let mail = claimed.mail.unwrap();
+    assert_eq!(
+        (claimed.id, claimed.subject, claimed.attempts),
+        (mail.id.to_string(), mail.subject.clone(), mail.attempts)
+    );
+    Some(mail)
 }
 
 async fn waiting(db: &Db) -> i64 {

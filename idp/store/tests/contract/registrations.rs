@@ -15,6 +15,7 @@ contract! {
     rg_01_an_attempt_for_a_known_address_becomes_nothing,
     rg_01_what_became_of_an_attempt_is_known_of_itself_only,
     a_mail_asked_for_again_gives_the_attempt_a_full_day,
+    r_13_a_mail_that_is_made_late_gives_the_attempt_a_full_day,
     a_typed_code_opens_its_own_attempt_only,
     a_typed_code_has_five_tries_and_a_new_mail_gives_new_ones,
     fifty_parallel_tries_of_a_typed_code_are_five,
@@ -102,6 +103,14 @@ async fn a_mail_asked_for_again_gives_the_attempt_a_full_day(db: Db) {
     assert_eq!(read.mailed_at, again);
     assert!(is_live(&db, id, again.plus(DAY - SECOND)).await);
     assert!(!is_live(&db, id, again.plus(DAY)).await);
+}
+
+async fn r_13_a_mail_that_is_made_late_gives_the_attempt_a_full_day(db: Db) {
+    let id = an_attempt(&db, "ada@example.org", NOW).await.id;
+    let late = after(HOUR * 20);
+    set_code_at(&db, id, "tag", late).await;
+    assert!(is_live(&db, id, late.plus(DAY - SECOND)).await);
+    assert!(!is_live(&db, id, late.plus(DAY)).await);
 }
 
 async fn a_typed_code_opens_its_own_attempt_only(db: Db) {
@@ -207,7 +216,11 @@ async fn newest(db: &Db, address: &str, now: Timestamp) -> Option<RegistrationId
 }
 
 async fn set_code(db: &Db, id: RegistrationId, tag: &'static str) {
-    tell!(db, |tx, id, tag| tx.set_attempt_code(*id, tag));
+    set_code_at(db, id, tag, NOW).await;
+}
+
+async fn set_code_at(db: &Db, id: RegistrationId, tag: &'static str, now: Timestamp) {
+    tell!(db, |tx, id, tag, now| tx.set_attempt_code(*id, tag, *now));
 }
 
 async fn try_code(store: &idp_store::Store, id: RegistrationId, tag: &'static str, now: Timestamp) -> bool {

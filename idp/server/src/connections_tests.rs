@@ -1,0 +1,141 @@
+//! Connections that never ask, ask half, or are asked to end; bare sockets on loopback.
+
+use std::sync::atomic::AtomicUsize;
+
+use axum::routing::get;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: here\r\n\r\n";
+const H2: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const LONG: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(40);
+
+/// A server with a quick page and a slow one that answers when told.
+struct Server {
+    connections: Arc<Connections>,
+    door: JoinHandle<()>,
+    address: SocketAddr,
+    begun: Arc<AtomicUsize>,
+    finish: Arc<Notify>,
+}
+
+impl Server {
+    async fn start(most: u32, patience: Patience) -> Self {
+        let (begun, finish) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (count, told) = (Arc::clone(&begun), Arc::clone(&finish));
+        let slow = move || async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            told.notified().await;
+            "slow answer"
+        };
+        let router = Router::new().route("/", get(|| async { "quick" })).route("/slow", get(slow));
+        let connections = Arc::new(Connections::new(router, most, patience));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let door = tokio::spawn(Arc::clone(&connections).accept(listener));
+        Self { connections, door, address, begun, finish }
+    }
+
+    /// A connection that says this first.
+    async fn says(&self, text: &str) -> TcpStream {
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        socket.write_all(text.as_bytes()).await.unwrap();
+        socket
+    }
+
+    /// A request whose handler is at work.
+    async fn asks_slowly(&self) -> TcpStream {
+        let before = self.begun.load(Ordering::SeqCst);
+        let socket = self.says(&REQUEST.replace("GET /", "GET /slow")).await;
+        for _ in 0..1000 {
+            if self.begun.load(Ordering::SeqCst) > before {
+                return socket;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the handler did not begin");
+    }
+}
+
+/// Whatever comes until the server closes the connection; a reset is an end as well.
+async fn to_the_end(socket: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    // Not a limit on the server: only so that a test that hangs says so.
+    let ended = timeout(Duration::from_secs(60), socket.read_to_end(&mut read)).await;
+    assert!(ended.is_ok(), "the connection stays open");
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+#[tokio::test]
+async fn rl_07_a_connection_that_asks_nothing_or_half_is_closed() {
+    let server = Server::start(100, Patience { quiet: SHORT, goodbye: SHORT, drain: LONG }).await;
+    for said in
+        ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nHo", "GET / HTTP/1.1\r\nHost: here\r\n", H2]
+    {
+        let told = to_the_end(&mut server.says(said).await).await;
+        assert!(!told.contains("quick"), "{said:?}: {told}");
+    }
+    let idle = to_the_end(&mut server.says(REQUEST).await).await;
+    assert!(idle.starts_with("HTTP/1.1 200 OK\r\n") && idle.ends_with("quick"), "{idle}");
+    let half = to_the_end(&mut server.says(&format!("{REQUEST}GET / HT")).await).await;
+    assert_eq!(half.matches("quick").count(), 1, "{half}");
+}
+
+#[tokio::test]
+async fn an_answer_under_way_is_waited_for_and_both_versions_are_spoken() {
+    let server = Server::start(100, Patience { quiet: SHORT, goodbye: SHORT, drain: LONG }).await;
+    let mut slow = server.asks_slowly().await;
+    sleep(SHORT * 4).await;
+    server.finish.notify_waiters();
+    assert!(to_the_end(&mut slow).await.ends_with("slow answer"));
+    let mut frame = [0; 9];
+    server.says(H2).await.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame[3], 4, "SETTINGS");
+}
+
+#[tokio::test]
+async fn r_27_a_stop_ends_what_has_nothing_under_way_and_cuts_no_answer() {
+    let server = Server::start(100, Patience { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+    let mut slow = server.asks_slowly().await;
+    let mut idle = server.says(REQUEST).await;
+    idle.read_exact(&mut [0; 15]).await.unwrap();
+    let mut others = Vec::new();
+    for said in ["", "GET / HTTP/1.1\r\nHo", &format!("{REQUEST}GET / HT"), H2] {
+        others.push(server.says(said).await);
+    }
+    let connections = Arc::clone(&server.connections);
+    let ended = tokio::spawn(async move { connections.end().await });
+    for socket in others.iter_mut().chain([&mut idle]) {
+        to_the_end(socket).await;
+    }
+    assert!(!ended.is_finished(), "an answer is under way");
+    server.finish.notify_waiters();
+    assert!(to_the_end(&mut slow).await.ends_with("slow answer"));
+    assert!(ended.await.unwrap());
+    server.door.await.unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens");
+}
+
+#[tokio::test]
+async fn r_27_an_answer_that_does_not_end_is_cut_off() {
+    let server = Server::start(100, Patience { quiet: LONG, goodbye: SHORT, drain: SHORT }).await;
+    let mut slow = server.asks_slowly().await;
+    assert!(!server.connections.end().await);
+    assert_eq!(to_the_end(&mut slow).await, "");
+}
+
+#[tokio::test]
+async fn rl_07_no_more_connections_than_there_is_room_for() {
+    let server = Server::start(2, Patience { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+    let (_first, second) = (server.asks_slowly().await, server.asks_slowly().await);
+    let mut third = server.says(REQUEST).await;
+    sleep(SHORT * 4).await;
+    assert!(third.try_read(&mut [0; 1]).is_err(), "answered beyond the limit");
+    drop(second);
+    third.read_exact(&mut [0; 15]).await.unwrap();
+    assert!((1..=MOST).contains(&room()));
+}

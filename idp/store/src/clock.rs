@@ -1,0 +1,23 @@
+//! The database's own clock.
+
+use idp_core::time::Timestamp;
+
+use crate::db::{Connection, Reader};
+use crate::error::StoreError;
+
+impl Reader {
+    /// What time it is in the database's opinion; `None` on SQLite, which has no clock but this machine's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn clock(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        const SQL: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+        match self.connection() {
+            Connection::Sqlite(_) => Ok(None),
+            Connection::Postgres(connection) => {
+                let millis = sqlx::query_scalar(SQL).fetch_one(&mut **connection).await?;
+                Ok(Some(Timestamp::from_millis(millis)))
+            }
+        }
+    }
+}

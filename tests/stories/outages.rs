@@ -1,0 +1,142 @@
+//! When the mail server is away, the server is told to stop, or its clock goes wrong (security.md 3).
+
+use std::time::Duration;
+
+use idp_core::secret::Secret;
+use idp_server::config::MailTransport;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::registration::{ADA, ask, register};
+use crate::support::mail::Sink;
+use crate::support::{Engine, PASSWORD, TestApp, is_logged, on_both_engines};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A product that begins to work by itself only now: its mail server was away until this moment.
+async fn begin(app: &TestApp) -> (oneshot::Sender<()>, JoinHandle<Result<(), idp_server::StartError>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let end = async move { drop(stopped.await) };
+    (stop, tokio::spawn(app.app.clone().serve(vec![listener], end)))
+}
+
+/// Waits for something that the product does by itself.
+async fn until(what: &str, mut seen: impl AsyncFnMut() -> bool) {
+    for _ in 0..600 {
+        if seen().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{what} did not come");
+}
+
+/// Where nobody listens.
+async fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+on_both_engines! {
+    async fn r_13_a_mail_that_waited_for_its_server_works_as_long_as_it_says(engine: Engine) {
+        let app = TestApp::start_still(engine).await;
+        register(&app.browser(), ADA, PASSWORD).await;
+        app.wait(20 * HOUR);
+        let sent = app.clock.now().seconds();
+        let _running = begin(&app).await;
+        let mail = app.sink.mail_to(ADA, 1).await;
+        assert!(mail.text.contains("24 hours"), "{}", mail.text);
+        let date = mailparse::dateparse(&mail.header("Date")[0]).unwrap();
+        assert!((sent..sent + 600).contains(&date), "dated by the product's clock: {:?}", mail.header("Date"));
+        app.wait(23 * HOUR);
+        let phone = app.browser();
+        let page = phone.open(&mail.link()).await;
+        let active = phone.submit(&page, "/activate", &[]).await;
+        assert!(active.text().contains("Your account is active"), "{}", active.text());
+    }
+
+    async fn r_13_a_mail_that_is_given_up_is_recorded_when_it_happens_and_the_log_says_who_was_away(engine: Engine) {
+        let away = nobody().await;
+        let url = format!("smtp://canary-user:canary-sentence@{away}");
+        let app = TestApp::start_with(engine, |config| config.mail.transport = MailTransport::Smtp(Secret::new(url))).await;
+        ask(&app.browser(), ADA, PASSWORD).await;
+        until("the first try", async || app.count("outbox", "attempts = 1").await == 1).await;
+        until("a line of the log", async || is_logged(&format!("no connection to the mail server {away}"))).await;
+        assert!(!is_logged("canary-sentence"));
+        let wait = 24 * HOUR - Duration::from_secs(30);
+        app.wait(wait);
+        until("the end", async || app.count("audit", "event = 'mail_given_up'").await == 1).await;
+        let at: i64 = app.texts("SELECT CAST(at AS TEXT) FROM audit WHERE event = 'mail_given_up'").await[0].parse().unwrap();
+        assert!(at <= app.clock.now().millis(), "recorded in the future");
+        assert_eq!(app.count("outbox", "1 = 1").await, 0);
+    }
+
+    async fn a_mail_that_cannot_be_read_keeps_no_other_back(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.sql(
+            "INSERT INTO outbox (id, kind, recipient, name, subject, created_at, due_at, attempts, expires_at) \
+             VALUES ('spoilt', 'spam', 'a@b.example', 'Ada', 'nobody', 0, 0, 0, 9000000000000000)",
+        ).await;
+        register(&app.browser(), ADA, PASSWORD).await;
+        app.sink.mail_to(ADA, 1).await;
+        until("the spoilt mail's wait", async || app.count("outbox", "id = 'spoilt' AND attempts > 0 AND due_at > 0").await == 1).await;
+        assert!(is_logged("outbox.id of row spoilt is corrupt"));
+        app.sql("UPDATE outbox SET expires_at = 1, due_at = 1 WHERE id = 'spoilt'").await;
+        until("the end of the spoilt mail", async || app.count("outbox", "1 = 1").await == 0).await;
+        assert_eq!(app.count("audit", "event = 'mail_given_up' AND subject = 'nobody'").await, 1);
+    }
+
+    async fn r_27_a_stop_between_the_servers_yes_and_ours_sends_no_second_copy(engine: Engine) {
+        let sink = Sink::held().await;
+        let url = sink.url();
+        let app = TestApp::start_still_with(engine, |config| config.mail.transport = MailTransport::Smtp(Secret::new(url))).await;
+        register(&app.browser(), ADA, PASSWORD).await;
+        register(&app.browser(), "mia@example.org", PASSWORD).await;
+        let (stop, ended) = begin(&app).await;
+        until("a mail", async || sink.count() == 1).await;
+        stop.send(()).unwrap();
+        // The connections that the product had are gone: whatever it waits for now is this mail.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sink.release();
+        ended.await.unwrap().unwrap();
+        assert_eq!((sink.count(), app.count("outbox", "1 = 1").await), (1, 1), "one went, the other waits");
+        assert_eq!(app.count("outbox", "attempts > 0").await, 0, "what went is forgotten");
+    }
+}
+
+/// A database may put its own clock before the server's: a schema before `pg_catalog` is the only way to have two
+/// clocks on one machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_clock_is_not_its_databases_is_not_ready() {
+    let app = TestApp::start(Engine::Postgres).await;
+    let ready = async || app.browser().get("/readyz").await;
+    app.wait(48 * HOUR);
+    assert_eq!(ready().await.status, 200, "a clock that was moved in dev is no broken one");
+    app.sql("CREATE SCHEMA clock").await;
+    for (seconds, status) in [("1", 200), ("3", 503), ("-3", 503), ("0", 200)] {
+        app.sql(&format!(
+            "CREATE OR REPLACE FUNCTION clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS \
+             $$ SELECT pg_catalog.clock_timestamp() + {seconds} * interval '1 second' $$"
+        ))
+        .await;
+        let name = app.texts("SELECT CAST(current_database() AS TEXT)").await.remove(0);
+        app.sql(&format!("ALTER DATABASE {name} SET search_path = clock, public, pg_catalog")).await;
+        app.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+        let mut answer = ready().await;
+        for _ in 0..20 {
+            // Until every lost connection has been replaced.
+            if answer.body.contains("clock") || answer.status == 200 {
+                break;
+            }
+            answer = ready().await;
+        }
+        assert_eq!(answer.status, status, "{seconds}: {}", answer.body);
+        assert_eq!(answer.body.contains("clock"), status == 503, "{}", answer.body);
+    }
+}
