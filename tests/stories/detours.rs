@@ -222,9 +222,10 @@ on_both_engines! {
         let told = "after 30 minutes without activity";
         assert!(ended.text().contains(told), "{}", ended.text());
         // Any dead cookie, and only a cookie, is answered so: nobody learns what stood behind it.
-        let forged = app.browser();
-        let answer = forged.send(reqwest::Method::GET, "/signin", None, &[("cookie", "idp-session=forged")]).await;
-        let cookie = [("cookie", "idp-session=forged; idp-browser=a-browser-of-the-stories")];
+        let (forged, forged_cookie) = (app.browser(), format!("idp-session={}", "A".repeat(43)));
+        let answer = forged.send(reqwest::Method::GET, "/signin", None, &[("cookie", &forged_cookie)]).await;
+        let both = format!("{forged_cookie}; idp-browser={}", "E".repeat(43));
+        let cookie = [("cookie", both.as_str())];
         let page = forged.send(reqwest::Method::GET, "/signin", None, &cookie).await.location().unwrap();
         let page = forged.send(reqwest::Method::GET, &page, None, &cookie).await;
         assert!(answer.status == 303 && page.text().contains(told), "{}", page.text());
