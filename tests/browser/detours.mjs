@@ -69,7 +69,7 @@ async function refusal(page, cli) {
   check((await registered.innerText()).includes("https://tides.example/cb"), "what is registered is not shown");
   check((await sent.boundingBox()).y === (await registered.boundingBox()).y, "they do not stand side by side");
   const command = await page.locator("#dev-fix").innerText();
-  check(command.startsWith("idp client add-redirect-uri tides --dev"), command);
+  check(command.startsWith("idp client add-redirect-uri --dev tides "), command);
   if (!cli) return console.log("skipped the command that mends it: no `idp` is built");
   const env = { ...process.env, PATH: `${cli.bin}:${process.env.PATH}` };
   execFileSync("sh", ["-c", command], { cwd: cli.folder, env });

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::registration::{ADA, ask, register};
 use crate::support::mail::Sink;
+use crate::support::wire::Wire;
 use crate::support::{Engine, PASSWORD, TestApp, is_logged, on_both_engines};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -104,6 +105,32 @@ on_both_engines! {
         assert_eq!((sink.count(), app.count("outbox", "1 = 1").await), (1, 1), "one went, the other waits");
         assert_eq!(app.count("outbox", "attempts > 0").await, 0, "what went is forgotten");
     }
+}
+
+/// A load balancer is to hear of it before people do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r_10_a_node_whose_database_is_silent_is_not_ready_before_anybody_is_told_to_come_back() {
+    let wire = Wire::default();
+    let tapped = wire.clone();
+    let app = TestApp::start_still_with(Engine::Postgres, move |config| {
+        config.database_url = Secret::new(tapped.tap(config.database_url.expose()));
+    })
+    .await;
+    app.user(ADA).await;
+    let (ada, probe) = (app.signed_in(ADA).await, app.browser());
+    wire.hold(true);
+    let mut page = Box::pin(ada.get("/account"));
+    let probed = tokio::select! {
+        probed = async { probe.get("/readyz").await } => probed,
+        page = &mut page => panic!("the page came first: {}", page.status),
+    };
+    assert_eq!((probed.status, probed.body.as_str()), (503, "the database does not answer"));
+    assert_eq!(probe.get("/jwks.json").await.status, 200);
+    assert_eq!(probe.get("/.well-known/openid-configuration").await.status, 200);
+    assert_eq!(page.await.status, 503);
+    wire.hold(false);
+    until("readiness", async || probe.get("/readyz").await.status == 200).await;
+    assert_eq!(ada.get("/account").await.status, 200);
 }
 
 /// A database may put its own clock before the server's: a schema before `pg_catalog` is the only way to have two

@@ -85,7 +85,12 @@ pub(crate) enum Format {
 impl Common {
     /// A command on the same database, as it can be typed.
     pub(crate) fn command(&self, verb: &str) -> String {
-        let mut words = vec![program(), verb.to_owned()];
+        [program(), verb.to_owned(), self.flags()].join(" ").trim_end().to_owned()
+    }
+
+    /// The flags that lead to the database.
+    pub(crate) fn flags(&self) -> String {
+        let mut words = Vec::new();
         if let Some(file) = &self.place.config {
             words.push(format!("--config {}", quoted(&file.to_string_lossy())));
         }

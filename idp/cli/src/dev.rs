@@ -10,7 +10,7 @@ use idp_core::time::Timestamp;
 use idp_server::App;
 use idp_server::clock::Clock;
 use idp_server::config::settings::{self, Settings};
-use idp_server::config::{Config, MailTransport};
+use idp_server::config::{CommandLine, Config, MailTransport};
 use idp_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -19,6 +19,7 @@ use crate::args::Common;
 use crate::failure::Failure;
 use crate::new_account::{self, NewAccount, Outcome};
 use crate::operator::{self, DEV_DATA_DIR, DEV_ISSUER};
+use crate::hint::program;
 use crate::{database, example, logging, output, seed, serve, words};
 
 /// Try everything on this computer
@@ -57,7 +58,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     database::prepare(&settings)?;
     let stop = serve::stop_signal()?;
 
-    let app = App::build(config(settings)?, clock).await?;
+    let place = place(&args.data_dir);
+    let app = App::build(config(settings, &place)?, clock).await?;
     if let Some(seed) = seed {
         seed.sow(app.store(), now).await?;
     }
@@ -69,7 +71,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         examples.spawn(axum::serve(listener, example.clone()).into_future());
     }
     note_issuer(Path::new(&args.data_dir), &issuer)?;
-    output::line(banner(&issuer, &app_url, &account, &another(&args.data_dir)));
+    output::line(banner(&issuer, &app_url, &account, &another(&place)));
     Ok(app.serve(server.listeners, stop).await?)
 }
 
@@ -92,10 +94,11 @@ impl Args {
     }
 }
 
-fn config(settings: Settings) -> Result<Config, Failure> {
+fn config(settings: Settings, place: &Common) -> Result<Config, Failure> {
     let (mut config, _) = settings.into_config()?;
     config.mail.transport = MailTransport::Mailbox;
     config.dev = true;
+    config.command = CommandLine { program: program(), place: place.flags() };
     Ok(config)
 }
 
@@ -187,14 +190,19 @@ fn note_issuer(folder: &Path, issuer: &str) -> Result<(), Failure> {
     Ok(written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?)
 }
 
-/// The command that makes another account in this very database.
-fn another(data_dir: &str) -> String {
+/// What leads another command to this very database.
+fn place(data_dir: &str) -> Common {
     let mut common = Common { dev: true, ..Common::default() };
     if data_dir != DEV_DATA_DIR {
         common.place.set.push(("server.data_dir".to_owned(), data_dir.to_owned()));
     }
+    common
+}
+
+/// The command that makes another account.
+fn another(place: &Common) -> String {
     let more = "--email you@example.com --name You --role admin --password-stdin";
-    format!("{} {more}", common.command("user create"))
+    format!("{} {more}", place.command("user create"))
 }
 
 fn banner(issuer: &str, app_url: &str, account: &First, another: &str) -> String {

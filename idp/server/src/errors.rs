@@ -124,7 +124,15 @@ pub(crate) struct Explanation {
     pub(crate) registered: Vec<Registered>,
     /// The parameter that is marked in both.
     pub(crate) differs: Option<&'static str>,
-    pub(crate) fix: Option<String>,
+    #[serde(skip)]
+    pub(crate) fix: Option<Fix>,
+}
+
+/// The command that would make a request right, without what leads it to this database.
+#[derive(Clone, Debug)]
+pub(crate) struct Fix {
+    pub(crate) verb: &'static str,
+    pub(crate) words: String,
 }
 
 /// A parameter as sent.

@@ -31,6 +31,9 @@ pub(crate) async fn frame(State(app): State<Shared>, mut request: Request, next:
         address: client_address(peer, request.headers(), &app.config.trusted_proxies),
         request_id: base64url(&random_bytes::<12>()),
     };
+    if app.config.trusted_proxies.is_empty() && request.headers().contains_key("x-forwarded-for") {
+        app.proxy_noted.call_once(|| note_proxy(peer));
+    }
     request.extensions_mut().insert(info.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = match request.uri().path_and_query().map_or(0, |target| target.as_str().len()) {
@@ -49,6 +52,15 @@ pub(crate) async fn frame(State(app): State<Shared>, mut request: Request, next:
         None => response,
     };
     with_headers(response, &info)
+}
+
+/// Behind a proxy that is not trusted everybody has one address, and shares one limit.
+fn note_proxy(peer: IpAddr) {
+    tracing::warn!(
+        %peer,
+        "a request came with X-Forwarded-For, and server.trusted_proxies is empty: if a proxy of yours stands before \
+         this server, name it there, or everybody behind it counts as one address; said once"
+    );
 }
 
 /// The host is checked, never used: every link starts with the configured issuer. Probes come by address.
@@ -141,6 +153,7 @@ struct ErrorPage<'a> {
     reference: &'a str,
     at: String,
     dev_detail: Option<&'a Explanation>,
+    dev_fix: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -165,6 +178,8 @@ fn page(app: &Shared, error: &PageError, info: &RequestInfo) -> Response {
         (None, Some(_)) => None,
         (None, None) => Some(Button { url: "/", label: words.text("action-home", &args) }),
     };
+    let dev_detail = error.explanation.as_deref().filter(|_| app.config.dev);
+    let fix = dev_detail.and_then(|detail| detail.fix.as_ref());
     let content = ErrorPage {
         kind: error.reason.kind,
         reason: key,
@@ -173,7 +188,8 @@ fn page(app: &Shared, error: &PageError, info: &RequestInfo) -> Response {
         action,
         reference: &info.request_id,
         at: crate::words::moment(app.clock.now()),
-        dev_detail: error.explanation.as_deref().filter(|_| app.config.dev),
+        dev_detail,
+        dev_fix: fix.map(|fix| app.config.command.line(fix.verb, &fix.words)),
     };
     let frame = render::Frame {
         title: visit::title(app, &format!("error-{key}-title"), &args, false),

@@ -16,10 +16,14 @@ use tower::ServiceExt;
 use super::*;
 use crate::App;
 use crate::clock::Clock;
-use crate::config::{Config, MailConfig, MailTransport, RateLimits};
+use crate::config::{CommandLine, Config, MailConfig, MailTransport, RateLimits};
 
 async fn app(dir: &std::path::Path) -> App {
-    let config = Config {
+    App::build(config(dir), Clock::system()).await.unwrap()
+}
+
+fn config(dir: &std::path::Path) -> Config {
+    Config {
         issuer: Issuer::parse("http://localhost:1").unwrap(),
         brand: "Lighthouse".to_owned(),
         listen: vec![],
@@ -37,8 +41,8 @@ async fn app(dir: &std::path::Path) -> App {
         session: SessionLifetime::default(),
         limits: RateLimits::default(),
         dev: false,
-    };
-    App::build(config, Clock::system()).await.unwrap()
+        command: CommandLine::default(),
+    }
 }
 
 async fn ask(router: &Router, path: &str) -> (StatusCode, String, String) {
@@ -63,6 +67,39 @@ impl std::io::Write for Log {
     }
 }
 
+impl Log {
+    fn keep(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::set_default(lines)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_trusted_is_pointed_out_once() {
+    for (proxies, notes) in [(vec![], 1), (vec!["10.0.0.0/8".parse().unwrap()], 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(dir.path());
+        config.trusted_proxies = proxies;
+        let router = App::build(config, Clock::system()).await.unwrap().router();
+        let log = Log::default();
+        let kept = log.keep();
+        for forwarded in [None, Some("192.0.2.1"), Some("192.0.2.2"), None] {
+            let mut request = Request::get("/healthz").body(Body::empty()).unwrap();
+            if let Some(forwarded) = forwarded {
+                request.headers_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
+            }
+            assert_eq!(router.clone().oneshot(request).await.unwrap().status(), StatusCode::OK);
+        }
+        drop(kept);
+        assert_eq!(log.text().matches("server.trusted_proxies").count(), notes, "{}", log.text());
+    }
+}
+
 #[tokio::test]
 async fn r_32_the_log_says_where_a_panic_was_and_for_which_request_and_never_what_it_said() {
     let dir = tempfile::tempdir().unwrap();
@@ -82,12 +119,10 @@ async fn r_32_the_log_says_where_a_panic_was_and_for_which_request_and_never_wha
         before(panic);
     }));
     let log = Log::default();
-    let writer = log.clone();
-    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let kept = tracing::subscriber::set_default(lines);
+    let kept = log.keep();
     let (_, id, _) = ask(&router, "/boom").await;
     drop(kept);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     let place = "frame_tests.rs:";
     assert!(!log.contains("a secret of the stack"), "{log}");
     let of_request: Vec<&str> = log.lines().filter(|line| line.contains(&id)).collect();

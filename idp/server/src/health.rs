@@ -9,6 +9,10 @@ use crate::state::Shared;
 /// How far this machine's clock may be from the database's.
 const CLOCK_TOLERANCE: std::time::Duration = SECOND.saturating_mul(2);
 
+/// How long the database may take to answer: less than requests wait for it, so that a load balancer hears of it before
+/// people do.
+const PROMPT: std::time::Duration = SECOND.saturating_mul(4);
+
 /// The process runs.
 pub(crate) async fn alive() -> StatusCode {
     StatusCode::OK
@@ -31,9 +35,11 @@ async fn check(app: &Shared) -> Result<(), &'static str> {
     let read = app
         .store
         .read((), |db, ()| Box::pin(async move { Ok((db.keys().await?.is_empty(), db.clock().await?)) }));
-    let (keyless, theirs) = match read.await {
-        Ok(read) => read,
-        Err(error) => return unready("the database does not answer", &error),
+    const SILENT: &str = "the database does not answer";
+    let (keyless, theirs) = match tokio::time::timeout(PROMPT, read).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(error)) => return unready(SILENT, &error),
+        Err(_) => return unready(SILENT, &format!("not within {} seconds", PROMPT.as_secs())),
     };
     if keyless {
         return unready("there are no keys", &"the table of keys is empty");

@@ -38,7 +38,7 @@ mod visit;
 mod words;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -88,6 +88,7 @@ impl App {
             assets: Assets::load(),
             limiters: Limiters::new(&config.limits),
             mailer: Mailer::new(&config.mail)?,
+            proxy_noted: Once::new(),
             config,
             clock,
             store,

@@ -1,6 +1,6 @@
 //! What every request shares.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -32,6 +32,8 @@ pub(crate) struct AppState {
     pub(crate) assets: Assets,
     pub(crate) limiters: Limiters,
     pub(crate) mailer: Mailer,
+    /// Whether it was said that a proxy seems to stand before this server and is not trusted.
+    pub(crate) proxy_noted: Once,
 }
 
 /// A handle to it.

@@ -7,14 +7,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection as _, Sqlite, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection as _, PgConnection, SqliteConnection};
 
 use crate::audit::AuditRecord;
 use crate::error::{OpenError, StoreError};
 use crate::group_commit::Writer;
+use crate::pool::{self, Lent, Pool};
 use crate::postgres;
 
 /// Runs one body on whichever engine the connection belongs to: the same text is compiled once for each.
@@ -36,8 +36,20 @@ pub(crate) use on;
 
 /// A connection of either engine.
 pub(crate) enum Connection {
-    Sqlite(PoolConnection<Sqlite>),
-    Postgres(postgres::Lent),
+    Sqlite(Lent<SqliteConnection>),
+    Postgres(Lent<PgConnection>),
+}
+
+impl From<Lent<SqliteConnection>> for Connection {
+    fn from(lent: Lent<SqliteConnection>) -> Self {
+        Self::Sqlite(lent)
+    }
+}
+
+impl From<Lent<PgConnection>> for Connection {
+    fn from(lent: Lent<PgConnection>) -> Self {
+        Self::Postgres(lent)
+    }
 }
 
 /// What a closure given to [`Store::read`] reads with. It cannot change anything: on SQLite the connection
@@ -63,7 +75,7 @@ impl Reader {
     /// Gives the connection back, its use having ended properly.
     pub(crate) fn give_back(self) {
         match self.0 {
-            Connection::Sqlite(connection) => drop(connection),
+            Connection::Sqlite(connection) => connection.give_back(),
             Connection::Postgres(connection) => connection.give_back(),
         }
     }
@@ -90,14 +102,6 @@ impl Tx {
     /// Gives the connection back, its transaction having ended.
     pub(crate) fn give_back(self) {
         self.reader.give_back();
-    }
-
-    /// Gives the connection up instead of returning it, its state being unknown.
-    pub(crate) fn discard(self) {
-        match self.reader.0 {
-            Connection::Sqlite(connection) => drop(connection.detach()),
-            Connection::Postgres(connection) => drop(connection),
-        }
     }
 }
 
@@ -131,14 +135,14 @@ pub enum Engine {
 pub struct Store(Arc<Inner>);
 
 enum Inner {
-    Sqlite { readers: SqlitePool, writer: Writer, writers: SqlitePool },
-    Postgres { readers: postgres::Pool, writers: postgres::Pool },
+    Sqlite { readers: Pool<SqliteConnection>, writer: Writer, writers: Pool<SqliteConnection> },
+    Postgres { readers: Pool<PgConnection>, writers: Pool<PgConnection> },
 }
 
 /// How long a request waits for a connection before it is told to come back.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-/// How long PostgreSQL may take for a read, or for one attempt to write. Its own limit for a statement is shorter: what
-/// takes longer than this has no server at the other end.
+/// How long a read, or on PostgreSQL one attempt to write, may take. PostgreSQL's own limit for a statement is shorter:
+/// what takes longer than this has no server at the other end.
 const LIMIT: Duration = Duration::from_secs(12);
 
 impl Store {
@@ -151,19 +155,19 @@ impl Store {
         Self::open_within(url, connections, LIMIT).await
     }
 
-    /// The same, with another limit for what PostgreSQL may take for a read, or for one attempt to write.
+    /// The same, with another limit for how long a read, or on PostgreSQL one attempt to write, may take.
     ///
     /// # Errors
     /// [`OpenError`].
     pub async fn open_within(url: &str, connections: u32, limit: Duration) -> Result<Self, OpenError> {
         match url.split(':').next() {
-            Some("sqlite") => Self::open_sqlite(url, connections).await,
+            Some("sqlite") => Self::open_sqlite(url, connections, limit).await,
             Some("postgres" | "postgresql") => Self::open_postgres(url, connections, limit).await,
             _ => Err(OpenError::Url(url.split('@').next_back().unwrap_or_default().to_owned())),
         }
     }
 
-    async fn open_sqlite(url: &str, connections: u32) -> Result<Self, OpenError> {
+    async fn open_sqlite(url: &str, connections: u32, limit: Duration) -> Result<Self, OpenError> {
         let options = sqlite_options(url)?
             .journal_mode(SqliteJournalMode::Wal)
             // FULL: an answer is never sent for a commit that a power cut could take back.
@@ -174,15 +178,8 @@ impl Store {
             .pragma("mmap_size", "268435456")
             .disable_statement_logging();
         private_file(options.get_filename())?;
-        let pool = |size| {
-            SqlitePoolOptions::new()
-                .max_connections(size)
-                .acquire_timeout(PATIENCE)
-                .test_before_acquire(false)
-        };
-        let writers = patiently(|| pool(1).connect_with(options.clone().create_if_missing(true))).await?;
-        let readers = connections.clamp(1, 16);
-        let readers = patiently(|| pool(readers).connect_with(options.clone().read_only(true))).await?;
+        let writers = Pool::open(options.clone().create_if_missing(true), 1, limit).await?;
+        let readers = Pool::open(options.read_only(true), connections.clamp(1, 16), limit).await?;
         let writer = Writer::start(writers.clone());
         Ok(Self(Arc::new(Inner::Sqlite { readers, writer, writers })))
     }
@@ -195,8 +192,8 @@ impl Store {
         let read_only = options.clone().options([("default_transaction_read_only", "on")]);
         reach(&options).await?;
         let refused = |error| refusal(&options, &error);
-        let writers = postgres::Pool::open(options.clone(), connections, limit).await.map_err(refused)?;
-        let readers = postgres::Pool::open(read_only, connections, limit).await.map_err(refused)?;
+        let writers = Pool::open(options.clone(), connections, limit).await.map_err(refused)?;
+        let readers = Pool::open(read_only, connections, limit).await.map_err(refused)?;
         Ok(Self(Arc::new(Inner::Postgres { readers, writers })))
     }
 
@@ -217,11 +214,8 @@ impl Store {
         F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T>,
     {
         match &*self.0 {
-            Inner::Sqlite { readers, .. } => {
-                let mut reader = Reader(Connection::Sqlite(readers.acquire().await?));
-                job(&mut reader, &input).await
-            }
-            Inner::Postgres { readers, .. } => postgres::read(readers, &input, &job).await,
+            Inner::Sqlite { readers, .. } => pool::read(readers, &input, &job).await,
+            Inner::Postgres { readers, .. } => pool::read(readers, &input, &job).await,
         }
     }
 
@@ -288,8 +282,8 @@ impl Store {
 
 /// Pools of either engine.
 pub(crate) enum Pools<'a> {
-    Sqlite(&'a SqlitePool),
-    Postgres(&'a postgres::Pool),
+    Sqlite(&'a Pool<SqliteConnection>),
+    Postgres(&'a Pool<PgConnection>),
 }
 
 /// The file of a `sqlite:` URL, by the name under which it is opened; `None` for another engine.
@@ -299,28 +293,6 @@ pub(crate) enum Pools<'a> {
 pub fn database_file(url: &str) -> Result<Option<PathBuf>, OpenError> {
     let is_sqlite = url.starts_with("sqlite:");
     is_sqlite.then(|| Ok(sqlite_options(url)?.get_filename().to_owned())).transpose()
-}
-
-/// Connects, again while another program has the file to itself: for the change of a new file to a write-ahead log,
-/// SQLite does not wait by itself.
-async fn patiently<F>(connect: impl Fn() -> F) -> Result<SqlitePool, sqlx::Error>
-where
-    F: Future<Output = Result<SqlitePool, sqlx::Error>>,
-{
-    const TRIES: u32 = 50;
-    for _ in 1..TRIES {
-        match connect().await {
-            Err(error) if is_busy(&error) => tokio::time::sleep(PATIENCE / TRIES).await,
-            outcome => return outcome,
-        }
-    }
-    connect().await
-}
-
-/// SQLITE_BUSY, of whatever kind: the last byte of the code.
-fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-    code.is_some_and(|code| code & 0xff == 5)
 }
 
 fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, OpenError> {

@@ -5,13 +5,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 
 use futures_util::FutureExt;
-use sqlx::SqlitePool;
+use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::audit::AuditRecord;
-use crate::db::{Connection, Job, Tx};
+use crate::db::{Job, Tx};
 use crate::error::StoreError;
+use crate::pool::Pool;
 
 /// Writes that may share one commit.
 const GROUP: usize = 100;
@@ -72,7 +73,7 @@ where
 }
 
 impl Writer {
-    pub(crate) fn start(pool: SqlitePool) -> Self {
+    pub(crate) fn start(pool: Pool<SqliteConnection>) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE);
         let task = tokio::spawn(work(pool, queue));
         Self { queue: Mutex::new(Some(sender)), task: Mutex::new(Some(task)) }
@@ -114,7 +115,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-async fn work(pool: SqlitePool, mut queue: mpsc::Receiver<Box<dyn Waiting>>) {
+async fn work(pool: Pool<SqliteConnection>, mut queue: mpsc::Receiver<Box<dyn Waiting>>) {
     while let Some(first) = queue.recv().await {
         let mut group = vec![first];
         let commit = commit_group(&pool, &mut queue, &mut group).await;
@@ -125,46 +126,46 @@ async fn work(pool: SqlitePool, mut queue: mpsc::Receiver<Box<dyn Waiting>>) {
 }
 
 async fn commit_group(
-    pool: &SqlitePool,
+    pool: &Pool<SqliteConnection>,
     queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
     group: &mut Vec<Box<dyn Waiting>>,
 ) -> Result<(), StoreError> {
-    let mut tx = Tx::new(Connection::Sqlite(pool.acquire().await?));
-    // IMMEDIATE: a transaction that begins as a reader cannot become the writer later.
-    tx.steer("BEGIN IMMEDIATE").await?;
-    let done = run_group(&mut tx, queue, group).await;
-    let end = match done {
-        Ok(()) => tx.steer("COMMIT").await,
-        Err(error) => Err(error),
-    };
+    let mut tx = Tx::new(pool.acquire().await?.into());
+    let end = run_group(&mut tx, queue, group).await;
     if end.is_ok() {
         tx.events.iter().for_each(AuditRecord::log);
     }
-    if end.is_err() && tx.steer("ROLLBACK").await.is_err() {
-        tx.discard();
+    // A connection whose transaction does not end is closed, not given back.
+    if end.is_ok() || tx.steer("ROLLBACK").await.is_ok() {
+        tx.give_back();
     }
     end
 }
 
+/// Begins, runs each write as a savepoint, and commits. What steers goes to the connection's thread together: that
+/// way costs more than what is done there.
 async fn run_group(
     tx: &mut Tx,
     queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
     group: &mut Vec<Box<dyn Waiting>>,
 ) -> Result<(), StoreError> {
+    // IMMEDIATE: a transaction that begins as a reader cannot become the writer later.
+    tx.steer("BEGIN IMMEDIATE; SAVEPOINT write").await?;
     let mut next = 0;
-    while next < group.len() {
-        tx.steer("SAVEPOINT write").await?;
+    loop {
         let events = tx.events.len();
         group[next].run(tx).await;
         if !group[next].keeps() {
             tx.events.truncate(events);
             tx.steer("ROLLBACK TO write").await?;
         }
-        tx.steer("RELEASE write").await?;
         next += 1;
         if next == group.len() && next < GROUP {
             group.extend(queue.try_recv());
         }
+        if next == group.len() {
+            return tx.steer("RELEASE write; COMMIT").await;
+        }
+        tx.steer("RELEASE write; SAVEPOINT write").await?;
     }
-    Ok(())
 }

@@ -17,6 +17,7 @@ mod group_commit;
 mod keys;
 mod migrate;
 mod outbox;
+mod pool;
 mod postgres;
 mod registrations;
 mod roles;

@@ -1,11 +1,11 @@
 //! Migrations: one set for both engines, compiled in.
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::{Connection, SqlitePool};
+use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use crate::db::{Pools, Store};
 use crate::error::OpenError;
-use crate::postgres;
+use crate::pool::Pool;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -68,16 +68,16 @@ impl Store {
     }
 }
 
-async fn applied_sqlite(pool: &SqlitePool) -> Result<Vec<i64>, MigrateError> {
+async fn applied_sqlite(pool: &Pool<SqliteConnection>) -> Result<Vec<i64>, MigrateError> {
     const SQL: &str = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
-    let mut connection = pool.acquire().await?;
-    match sqlx::query_scalar::<_, i64>(SQL).fetch_one(&mut *connection).await? {
+    let mut connection = pool.connect().await?;
+    match sqlx::query_scalar::<_, i64>(SQL).fetch_one(&mut connection).await? {
         0 => Ok(Vec::new()),
-        _ => applied(&mut *connection).await,
+        _ => applied(&mut connection).await,
     }
 }
 
-async fn applied_postgres(pool: &postgres::Pool) -> Result<Vec<i64>, MigrateError> {
+async fn applied_postgres(pool: &Pool<PgConnection>) -> Result<Vec<i64>, MigrateError> {
     const SQL: &str = "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')";
     let mut connection = pool.connect().await?;
     match sqlx::query_scalar::<_, i64>(SQL).fetch_one(&mut connection).await? {
@@ -96,16 +96,20 @@ async fn applied<C: Migrate>(connection: &mut C) -> Result<Vec<i64>, MigrateErro
     Ok(applied.into_iter().map(|migration| migration.version).collect())
 }
 
-/// In one transaction that is the writer from its begin: sqlx has no lock between two programs on one file.
-async fn migrate_sqlite(pool: &SqlitePool) -> Result<(), MigrateError> {
-    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+/// In one transaction that is the writer from its begin: sqlx has no lock between two programs on one file. On the
+/// writer's own connection: SQLite moves its log into the file when the last connection that used it is closed.
+async fn migrate_sqlite(pool: &Pool<SqliteConnection>) -> Result<(), MigrateError> {
+    let mut connection = pool.acquire().await.map_err(|error| MigrateError::Source(error.into()))?;
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
     MIGRATIONS.run_direct(None, &mut *tx, false).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    connection.give_back();
+    Ok(())
 }
 
 /// On a connection that is closed afterwards: it may take longer than a request, and sqlx leaves its lock between
 /// nodes behind when a migration fails.
-async fn migrate_postgres(pool: &postgres::Pool) -> Result<(), MigrateError> {
+async fn migrate_postgres(pool: &Pool<PgConnection>) -> Result<(), MigrateError> {
     let mut connection = pool.connect().await?;
     sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut connection).await?;
     let outcome = MIGRATIONS.run_direct(None, &mut connection, false).await;

@@ -1,7 +1,10 @@
 //! The wire between the product and PostgreSQL, overheard: which statements a request costs, and how many round trips.
+//! It can be held, too: then it is as if the network had fallen silent.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,9 +18,12 @@ pub(crate) struct Heard {
     pub(crate) round_trips: usize,
 }
 
-/// A listening post. Everything is passed on.
+/// A listening post. Everything is passed on, unless it is held.
 #[derive(Clone, Default)]
-pub(crate) struct Wire(Arc<Mutex<Heard>>);
+pub(crate) struct Wire {
+    heard: Arc<Mutex<Heard>>,
+    held: Arc<AtomicBool>,
+}
 
 impl Wire {
     /// Puts itself between the product and the database of this URL; answers the URL to use instead.
@@ -28,11 +34,11 @@ impl Wire {
         listener.set_nonblocking(true).unwrap();
         url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
         url.query_pairs_mut().append_pair("sslmode", "disable");
-        let (listener, heard) = (TcpListener::from_std(listener).unwrap(), Arc::clone(&self.0));
+        let (listener, wire) = (TcpListener::from_std(listener).unwrap(), self.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (server, heard) = (TcpStream::connect(&server).await.unwrap(), Arc::clone(&heard));
-                tokio::spawn(pass_on(client, server, heard));
+                let server = TcpStream::connect(&server).await.unwrap();
+                tokio::spawn(pass_on(client, server, wire.clone()));
             }
         });
         url.to_string()
@@ -40,11 +46,22 @@ impl Wire {
 
     /// What was heard since the last look.
     pub(crate) fn heard(&self) -> Heard {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.heard.lock().unwrap())
+    }
+
+    /// From now on nothing reaches the server, until it is let go.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::SeqCst);
+    }
+
+    async fn let_through(&self) {
+        while self.held.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
-async fn pass_on(client: TcpStream, server: TcpStream, heard: Arc<Mutex<Heard>>) {
+async fn pass_on(client: TcpStream, server: TcpStream, wire: Wire) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let answers = tokio::spawn(async move { drop(copy(&mut from_server, &mut to_client).await) });
@@ -52,7 +69,8 @@ async fn pass_on(client: TcpStream, server: TcpStream, heard: Arc<Mutex<Heard>>)
     let mut next = message(&mut from_client, Vec::new()).await;
     let mut prepared = HashMap::new();
     while let Some(bytes) = next {
-        note(&bytes, &mut prepared, &mut heard.lock().unwrap());
+        note(&bytes, &mut prepared, &mut wire.heard.lock().unwrap());
+        wire.let_through().await;
         to_server.write_all(&bytes).await.unwrap();
         next = match from_client.read_u8().await {
             Ok(kind) => message(&mut from_client, vec![kind]).await,

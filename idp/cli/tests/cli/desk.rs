@@ -159,14 +159,19 @@ impl Running {
         line.1.trim()
     }
 
-    /// Asks for a page over a plain socket; the status line.
+    /// Asks for a page; the status line.
     pub(crate) fn get(&self, url: &str) -> String {
+        self.page(url).lines().next().unwrap().to_owned()
+    }
+
+    /// Asks for a page over a plain socket; all of the answer.
+    pub(crate) fn page(&self, url: &str) -> String {
         let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap();
         let mut socket = std::net::TcpStream::connect(host).unwrap();
         write!(socket, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-        let mut line = String::new();
-        BufReader::new(socket).read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut socket, &mut answer).unwrap();
+        answer
     }
 
     /// Sends a signal and waits; the exit code and what was logged, which is little.

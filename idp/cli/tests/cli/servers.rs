@@ -67,6 +67,10 @@ fn dev_in_another_folder_names_it_in_a_command_that_works() {
     let second = dev(&desk, "--data-dir other");
     let another = second.line("Another one").to_owned();
     assert!(another.starts_with("idp user create --dev --set server.data_dir=other "), "{another}");
+    let foreign = "authorize?client_id=example&redirect_uri=https://other.example/cb";
+    let page = second.page(&second.line("Sign in").replace("signin", foreign));
+    let fix = "idp client add-redirect-uri --dev --set server.data_dir=other example";
+    assert!(page.contains(fix), "{page}");
     drop(second);
     let args = another.strip_prefix("idp ").unwrap();
     assert!(desk.pipe(args, "tinker brass umbrella").good().starts_with("Made you@example.com"));

@@ -46,6 +46,30 @@ pub struct Config {
     /// Whether this is `idp dev`: a mailbox page, a clock that can be moved, and refusals that explain
     /// themselves. No setting switches it on.
     pub dev: bool,
+    /// How this program is called for the very database it runs on: what a refusal in `dev` shows to be typed.
+    pub command: CommandLine,
+}
+
+/// How this program is called for one database.
+#[derive(Clone, Debug)]
+pub struct CommandLine {
+    /// As the shell finds it.
+    pub program: String,
+    /// The flags that lead to the database.
+    pub place: String,
+}
+
+impl Default for CommandLine {
+    fn default() -> Self {
+        Self { program: "idp".to_owned(), place: "--dev".to_owned() }
+    }
+}
+
+impl CommandLine {
+    /// A command as it can be typed: the verb, the place, and what else there is to say.
+    pub(crate) fn line(&self, verb: &str, words: &str) -> String {
+        format!("{} {verb} {} {words}", self.program, self.place)
+    }
 }
 
 /// How mail leaves.

@@ -8,7 +8,7 @@ use idp_core::oauth::discovery::path;
 use idp_core::oauth::params::Params;
 use idp_core::redirect_uri::{BadRedirectUri, RedirectUri};
 
-use crate::errors::{Explanation, PageError, Reason, Registered, Sent};
+use crate::errors::{Explanation, Fix, PageError, Reason, Registered, Sent};
 use crate::flow;
 use crate::form::{FormBody, Protocol};
 use crate::visit::Visit;
@@ -123,18 +123,20 @@ fn registered(client: &Client) -> Vec<Registered> {
 }
 
 /// The command that would make this very request right.
-fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<String> {
+fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<Fix> {
     let uri = params.get("redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok());
     match (reason, client) {
         (PageReason::UnknownClient, Some(client)) if !client.enabled => {
-            Some(format!("idp client enable {} --dev", client.id))
+            Some(Fix { verb: "client enable", words: client.id.to_string() })
         }
         (PageReason::UnknownClient, _) => {
             let id = authorize::client_id(params)?;
-            Some(format!("idp client create {id} --dev --name {id} --redirect-uri {}", quoted(uri?)))
+            let words = format!("{id} --name {id} --redirect-uri {}", quoted(uri?));
+            Some(Fix { verb: "client create", words })
         }
         (PageReason::ForeignRedirectUri, Some(client)) => {
-            Some(format!("idp client add-redirect-uri {} --dev {}", client.id, quoted(uri?)))
+            let words = format!("{} {}", client.id, quoted(uri?));
+            Some(Fix { verb: "client add-redirect-uri", words })
         }
         _ => None,
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::authorize::{hand_over, quoted, sent};
 use crate::cookies::Cookie;
-use crate::errors::{Explanation, PageError, Reason, Registered};
+use crate::errors::{Explanation, Fix, PageError, Reason, Registered};
 use crate::form::{self, Form, FormBody, Protocol};
 use crate::i18n::Arg;
 use crate::render::Page;
@@ -92,9 +92,10 @@ fn registered(client: &Client) -> Vec<Registered> {
 }
 
 /// The command that would make this very request right.
-fn fix(params: &Params, client: &Client) -> Option<String> {
+fn fix(params: &Params, client: &Client) -> Option<Fix> {
     let uri = params.get("post_logout_redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok())?;
-    Some(format!("idp client add-post-logout-redirect-uri {} --dev {}", client.id, quoted(uri)))
+    let words = format!("{} {}", client.id, quoted(uri));
+    Some(Fix { verb: "client add-post-logout-redirect-uri", words })
 }
 
 async fn sign_out(visit: &Visit, target: Option<LogoutTarget>) -> Result<Response, PageError> {

@@ -21,7 +21,7 @@ use idp_core::time::{HOUR, MINUTE};
 use self::reading::Reading;
 use self::table::find;
 use self::values::{address, database_url, each, network, sender, smtp_url};
-use super::{Config, MailConfig, MailTransport, RateLimits};
+use super::{CommandLine, Config, MailConfig, MailTransport, RateLimits};
 
 pub use self::reading::{broken_toml, line_of, read_secret_file};
 use self::table::NEARLY_PREFIX;
@@ -166,6 +166,7 @@ impl Settings {
                 client: self.number("limits.client_per_minute"),
             },
             dev: false,
+            command: CommandLine::default(),
         };
         Ok((config, self.log()))
     }
