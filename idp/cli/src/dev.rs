@@ -17,9 +17,9 @@ use tokio::task::JoinSet;
 
 use crate::args::Common;
 use crate::failure::Failure;
+use crate::hint::program;
 use crate::new_account::{self, NewAccount, Outcome};
 use crate::operator::{self, DEV_DATA_DIR, DEV_ISSUER};
-use crate::hint::program;
 use crate::{database, example, logging, output, seed, serve, words};
 
 /// Try everything on this computer

@@ -104,11 +104,7 @@ impl<C: Pooled> Lent<C> {
 
 impl<C: Pooled> Pool<C> {
     /// Makes the pool and its first connection.
-    pub(crate) async fn open(
-        options: C::Options,
-        size: u32,
-        limit: Duration,
-    ) -> Result<Self, sqlx::Error> {
+    pub(crate) async fn open(options: C::Options, size: u32, limit: Duration) -> Result<Self, sqlx::Error> {
         let size = size.max(1);
         let permits = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1)));
         let pool = Self(Arc::new(Inner { options, size, limit, permits, resting: Mutex::new(Vec::new()) }));
