@@ -28,7 +28,7 @@ use idp_core::text::DisplayText;
 use idp_core::user::{Email, FullName, User, UserState};
 use idp_server::App;
 use idp_server::clock::Clock;
-use idp_server::config::{Config, MailConfig, MailTransport, RateLimits};
+use idp_server::config::{CommandLine, Config, MailConfig, MailTransport, RateLimits};
 use idp_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -127,6 +127,7 @@ impl TestApp {
                 client: unlimited,
             },
             dev: false,
+            command: CommandLine::default(),
         };
         change(&mut config);
         let clock = Clock::system();
