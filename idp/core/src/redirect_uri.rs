@@ -34,6 +34,9 @@ pub enum BadRedirectUri {
     /// (RFC 8252 section 7.1).
     #[error("use https, or a private-use scheme with a dot such as com.example.app")]
     Scheme,
+    /// An IPv6 address that is not a loopback one: a page's Content-Security-Policy could not name it.
+    #[error("its host is an IPv6 address; use a name")]
+    Ipv6,
     /// Longer than 2,000 characters.
     #[error("it is longer than 2000 characters")]
     TooLong,
@@ -76,8 +79,8 @@ impl RedirectUri {
     }
 
     /// The one source that `form-action` must name so that a form may end in a redirect there
-    /// (CSP level 3): an origin, or a private-use scheme. CSP has no form for an IPv6 address, so there any host
-    /// must do, on that very port.
+    /// (CSP level 3): an origin, or a private-use scheme. CSP has no form for an IPv6 address, so for `http://[::1]`
+    /// any host must do, on that very port.
     pub fn csp_source(&self) -> String {
         match self.url().map(|url| url.origin()) {
             Some(Origin::Tuple(scheme, Host::Ipv6(_), port)) => format!("{scheme}://*:{port}"),
@@ -122,16 +125,28 @@ impl RedirectUri {
     }
 }
 
+/// A name or an IPv4 address, in the letters that such a name has: the host stands in a page's Content-Security-Policy,
+/// where `;` and `,` would begin another one, `*` is any host, and IPv6 addresses have no form.
+fn check_host(host: Option<Host<&str>>) -> Result<(), BadRedirectUri> {
+    match host {
+        Some(Host::Ipv6(_)) => Err(BadRedirectUri::Ipv6),
+        Some(Host::Domain(name))
+            if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) =>
+        {
+            Ok(())
+        }
+        Some(Host::Ipv4(_)) => Ok(()),
+        _ => Err(BadRedirectUri::Malformed),
+    }
+}
+
 fn check_scheme(text: &str, url: &Url) -> Result<(), BadRedirectUri> {
     if !url.username().is_empty() || url.password().is_some() || authority(text).contains('@') {
         return Err(BadRedirectUri::UserInfo);
     }
     match url.scheme() {
         "https" | "http" if !text.contains("://") => Err(BadRedirectUri::Malformed),
-        "https" => match url.host_str() {
-            Some(host) if !host.is_empty() && !authority(text).contains('*') => Ok(()),
-            _ => Err(BadRedirectUri::Malformed),
-        },
+        "https" => check_host(url.host()),
         "http" if is_loopback(url) && loopback_parts(text).is_some() => Ok(()),
         "http" => Err(BadRedirectUri::PlainHttp),
         scheme if scheme.contains('.') => Ok(()),
@@ -248,6 +263,12 @@ mod tests {
             ("https:app.example/cb", Malformed),
             ("https://", Malformed),
             ("https://*.example.org/cb", Malformed),
+            ("https://a;sandbox/cb", Malformed),
+            ("https://a,sandbox/cb", Malformed),
+            ("https://a'b/cb", Malformed),
+            ("https://a%2Cb.example/cb", Malformed),
+            ("https://[2001:db8::1]/cb", Ipv6),
+            ("https://[::1]/cb", Ipv6),
             ("https://app.example/c b", Malformed),
             ("https://app.example\\@evil.example/", Malformed),
             ("https://äpp.example/cb", Malformed),
@@ -354,7 +375,6 @@ mod tests {
             ("com.example.app:/cb", "com.example.app:"),
             ("http://[::1]:8000/cb", "http://*:8000"),
             ("http://[::1]/cb", "http://*:80"),
-            ("https://[2001:db8::1]/cb", "https://*:443"),
         ] {
             assert_eq!(uri(text).csp_source(), source);
         }

@@ -66,6 +66,7 @@ reasons! {
     CSRF = "csrf-failed", FORBIDDEN, "yours";
     FLOW_EXPIRED = "flow-expired", BAD_REQUEST, "yours";
     FLOW_EXPIRED_APP = "flow-expired-app", BAD_REQUEST, "yours";
+    FLOW_CHANGED = "flow-changed", BAD_REQUEST, "yours";
     FLOW_CLOSED = "flow-closed", BAD_REQUEST, "yours";
     FLOW_ANSWERED = "flow-answered", BAD_REQUEST, "yours";
     FLOW_FOREIGN = "flow-foreign", FORBIDDEN, "yours";

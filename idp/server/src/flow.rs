@@ -98,9 +98,13 @@ pub(crate) async fn ended(visit: &Visit, flow: &Flow, answered: bool) -> PageErr
         Ok(None) => return over(),
         Err(error) => return error.into(),
     };
-    let reason = if answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP };
+    back_to(&client, if answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP })
+}
+
+/// A walk that ends here: the page names the application, and leads there.
+fn back_to(client: &Client, reason: Reason) -> PageError {
     let page = PageError { app: Some(client.name.to_string()), ..PageError::new(reason) };
-    match client.home_uri {
+    match &client.home_uri {
         Some(home) => page.action(home.as_str(), "action-back-to-app"),
         None => page,
     }
@@ -131,10 +135,12 @@ pub(crate) async fn load(visit: &Visit, target: &FlowTarget) -> Result<Known, Pa
             })
         })
         .await?;
-    if known.client.as_ref().is_some_and(|client| client.enabled) {
-        return Ok(known);
+    match known.client.as_ref().filter(|client| client.enabled) {
+        None => Err(PageError::new(Reason::CLIENT_UNKNOWN)),
+        // It was checked against what the application might do then.
+        Some(client) if client.epoch != request.client_epoch => Err(back_to(client, Reason::FLOW_CHANGED)),
+        Some(_) => Ok(known),
     }
-    Err(PageError::new(Reason::CLIENT_UNKNOWN))
 }
 
 /// Asks the one function.
@@ -212,7 +218,8 @@ impl Leaving<'_> {
         let location = approval.request().target.success(app.config.issuer.as_str(), code.expose());
         let ending = self.ending();
         let issued = approval.code(&app.config.lifetimes, ending.now);
-        let write = app.store.write((ending, code.digest(), issued), |tx, (ending, digest, code)| {
+        let input = (ending, code.digest(), issued, approval.request().client_epoch);
+        let write = app.store.write(input, |tx, (ending, digest, code, client_epoch)| {
             Box::pin(async move {
                 if !ending.save(tx).await? {
                     return Ok(false);
@@ -221,10 +228,10 @@ impl Leaving<'_> {
                     let facts = &code.facts;
                     tx.remember_consent(facts.user_id, &facts.client_id, &facts.scope, ending.now).await?;
                 }
-                if tx.insert_code(digest, code).await? {
+                if tx.insert_code(digest, code, *client_epoch).await? {
                     return Ok(true);
                 }
-                // Somebody was signed out or switched off since: the walk must stay open for the next try.
+                // Somebody was signed out, switched off or narrowed since: the walk must stay open for the next try.
                 Err(StoreError::Conflict("live session"))
             })
         });

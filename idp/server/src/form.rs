@@ -49,7 +49,7 @@ pub(crate) fn page_of(path: &str, signed_in: bool) -> &str {
 }
 
 /// The decoded form, put into the request where its route's class was checked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct FormBody(pub(crate) Vec<(String, String)>);
 
 /// A form as its handler wants it. Unknown and repeated fields are refused by the type.
@@ -102,7 +102,9 @@ fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, PageErro
             return Err(bad("a field is there more than once".to_owned()));
         }
     }
-    T::deserialize(Value::Object(fields)).map_err(|error| bad(error.to_string()))
+    // What serde says quotes what was sent: with an unescaped `&` in it, half of a password is a field's name.
+    let shape = |_| bad("a field is missing, unknown or not one of its values".to_owned());
+    T::deserialize(Value::Object(fields)).map_err(shape)
 }
 
 #[cfg(test)]

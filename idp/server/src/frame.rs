@@ -45,7 +45,7 @@ pub(crate) async fn frame(State(app): State<Shared>, mut request: Request, next:
         _ => run(request, next).await,
     };
     if let Some(failure) = Failure::of(&response) {
-        failure.log(&info, method.as_str(), &path);
+        failure.log(&info, method.as_str(), logged(&path, failure.reason));
     }
     let response = match response.extensions().get::<PageError>().cloned() {
         Some(error) => answer(&app, error, response, &info, &path),
@@ -85,6 +85,13 @@ async fn run(request: Request, next: Next) -> Response {
             PageError::new(Reason::INTERNAL).detail(format!("a panic at {}", panics::place())).into_response()
         }
     }
+}
+
+/// A path for the log. Mail programs break links: where it leads nowhere, or holds escaped signs, its end may be a token.
+fn logged<'a>(path: &'a str, reason: &str) -> &'a str {
+    let plain = path.split('%').next().unwrap_or_default();
+    let first_segment = plain.get(1..).and_then(|rest| rest.find('/')).map_or(plain, |end| &plain[..=end]);
+    if reason == Reason::NOT_FOUND.key { first_segment } else { plain }
 }
 
 /// What the log says of an answer that is an error, whoever it is for.

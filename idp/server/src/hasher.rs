@@ -1,5 +1,5 @@
-//! Password hashing on its own few threads: as many as cores, at low priority, with one block of memory each
-//! and a bounded queue. Nobody else hashes.
+//! What passwords cost, on its own few threads: as many as cores, at low priority, with one block of memory each and a
+//! bounded queue. Nobody else hashes, or judges how good a password is.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -10,7 +10,7 @@ use idp_core::account::password::{self, HashMemory, PasswordHash};
 use idp_core::secret::Secret;
 use tokio::sync::oneshot;
 
-/// Hashes that may wait per thread: about one second of work.
+/// Jobs that may wait per thread: one or two seconds of work.
 const WAITING: usize = 64;
 
 /// Why a password was neither hashed nor verified.
@@ -42,29 +42,28 @@ impl Hasher {
         Ok(Self(sender))
     }
 
-    /// Hashes a new password.
-    pub(crate) async fn hash(&self, password: Secret) -> Result<PasswordHash, HashError> {
-        self.submit(move |memory| password::hash(&password, memory)).await?.map_err(|_| HashError::Failed)
-    }
-
-    /// Whether the password is the one behind the hash. Without a hash the same work is done for nothing, so
-    /// that the time says nothing about whether there is an account.
-    pub(crate) async fn verify(
+    /// The place of the first of these hashes that the password is behind. One job, so that [`HashError::Busy`] means
+    /// that nothing was compared. Without a hash the same work is done for nothing, so that the time says nothing about
+    /// whether there is an account.
+    pub(crate) async fn find(
         &self,
         password: Secret,
-        hash: Option<PasswordHash>,
-    ) -> Result<bool, HashError> {
-        self.submit(move |memory| match hash {
-            Some(hash) => password::verify(&password, &hash, memory),
-            None => {
-                password::verify(&password, password::nobodys_hash(), memory);
-                false
-            }
+        hashes: [Option<PasswordHash>; 2],
+    ) -> Result<Option<usize>, HashError> {
+        self.submit(move |memory| {
+            hashes.iter().position(|hash| {
+                let right = password::verify(&password, hash.as_ref().unwrap_or(password::nobodys_hash()), memory);
+                right && hash.is_some()
+            })
         })
         .await
     }
 
-    async fn submit<T: Send + 'static>(
+    /// Runs work on passwords on one of the threads.
+    ///
+    /// # Errors
+    /// [`HashError::Busy`]: it was not begun. [`HashError::Failed`]: it panicked.
+    pub(crate) async fn submit<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
     ) -> Result<T, HashError> {
@@ -114,11 +113,11 @@ mod tests {
     #[tokio::test]
     async fn rl_05_a_full_queue_says_so_and_the_pool_goes_on() {
         let hasher = Hasher::start(1).unwrap();
-        let tries = (0..200).map(|_| hasher.verify(Secret::random(), None));
+        let tries = (0..200).map(|_| hasher.find(Secret::random(), [None, None]));
         let outcomes = futures_util::future::join_all(tries).await;
         let refused = outcomes.iter().filter(|outcome| **outcome == Err(HashError::Busy)).count();
         assert!((200 - WAITING - 8..200).contains(&refused), "{refused} refused");
-        assert_eq!(hasher.verify(Secret::random(), None).await, Ok(false));
+        assert_eq!(hasher.find(Secret::random(), [None, None]).await, Ok(None));
     }
 
     #[tokio::test]
@@ -128,15 +127,23 @@ mod tests {
             let panicked: Result<(), _> = hasher.submit(|_| panic!("a hash panics on purpose")).await;
             assert_eq!(panicked, Err(HashError::Failed));
         }
-        assert_eq!(hasher.verify(Secret::random(), None).await, Ok(false));
+        assert_eq!(hasher.find(Secret::random(), [None, None]).await, Ok(None));
     }
 
     #[tokio::test]
-    async fn a_password_is_verified_against_its_own_hash() {
+    async fn a_password_is_found_behind_its_own_hash() {
         let hasher = Hasher::start(2).unwrap();
         let password = || Secret::new("tinker brass umbrella".to_owned());
-        let hash = hasher.hash(password()).await.unwrap();
-        assert_eq!(hasher.verify(password(), Some(hash.clone())).await, Ok(true));
-        assert_eq!(hasher.verify(Secret::random(), Some(hash)).await, Ok(false));
+        let own = hasher.submit(move |memory| password::hash(&password(), memory).unwrap()).await.unwrap();
+        let other = hasher.submit(|memory| password::hash(&Secret::random(), memory).unwrap()).await.unwrap();
+        for (hashes, place) in [
+            ([Some(&own), None], Some(0)),
+            ([None, Some(&own)], Some(1)),
+            ([Some(&other), Some(&own)], Some(1)),
+            ([Some(&other), None], None),
+            ([None, None], None),
+        ] {
+            assert_eq!(hasher.find(password(), hashes.map(Option::<&PasswordHash>::cloned)).await, Ok(place));
+        }
     }
 }

@@ -8,8 +8,14 @@ use idp_core::user::{Email, FullName, User};
 use idp_store::{Counted, Mail, MailKind, StoreError, Tx};
 
 /// The third mail within an hour closes the address for an hour.
-const LIMITS: Limits =
-    Limits { tries: MAILS_PER_HOUR, window: HOUR, lock: HOUR, longest_lock: HOUR, in_a_row: None };
+const LIMITS: Limits = Limits {
+    tries: MAILS_PER_HOUR,
+    window: HOUR,
+    extends: true,
+    lock: HOUR,
+    longest_lock: HOUR,
+    in_a_row: None,
+};
 
 /// Whoever registers an address.
 pub(crate) struct Registrant<'a> {

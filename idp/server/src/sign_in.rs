@@ -1,16 +1,16 @@
 //! The one credential check.
 
-use idp_core::account::throttle::{self, Reservation};
+use idp_core::account::throttle::{self, Reservation, Throttle};
 use idp_core::ids::{MailId, RegistrationId, SessionId, UserId};
 use idp_core::secret::{Digest, Secret};
-use idp_core::session::Authentication;
+use idp_core::session::{Authentication, Session};
 use idp_core::time::Timestamp;
 use idp_core::user::{Email, User, UserState};
 use idp_store::{
     Actor, Attempt, AuditEvent, AuditRecord, Counted, Credentials, Mail, MailKind, NewSession, StoreError, Tx,
 };
 
-use crate::errors::PageError;
+use crate::errors::{PageError, Reason};
 use crate::hasher::HashError;
 use crate::visit::Visit;
 
@@ -45,7 +45,8 @@ struct Known {
 pub(crate) async fn sign_in(visit: &Visit, email: &Email, password: Secret) -> Result<Outcome, PageError> {
     let (visit, email) = (visit.clone(), email.clone());
     let task = tokio::spawn(async move { attempt(&visit, &email, password).await });
-    task.await.unwrap_or_else(|error| Err(PageError::broken("sign-in", &error)))
+    // What a panic says is nobody's business; where it was stands in the log already.
+    task.await.unwrap_or_else(|_| Err(PageError::new(Reason::INTERNAL).detail("the sign-in panicked")))
 }
 
 async fn attempt(visit: &Visit, email: &Email, password: Secret) -> Result<Outcome, PageError> {
@@ -107,16 +108,14 @@ enum Proof {
 /// have registered the address and try the password chosen then; the answer is the same whether the address has an
 /// account or not.
 async fn prove(visit: &Visit, password: Secret, known: &Known) -> Result<Proof, HashError> {
-    let hasher = &visit.app.hasher;
-    let hash = known.credentials.as_ref().and_then(|credentials| credentials.password.clone());
-    if hasher.verify(password.clone(), hash).await?
-        && let Some(credentials) = &known.credentials
-    {
-        return Ok(Proof::Account(credentials.user.clone()));
-    }
-    let hash = known.attempt.as_ref().map(|attempt| attempt.password.clone());
-    let right = hasher.verify(password, hash).await?;
-    Ok(known.attempt.as_ref().filter(|_| right).map_or(Proof::None, |attempt| Proof::Attempt(attempt.id)))
+    let accounts = known.credentials.as_ref().and_then(|credentials| credentials.password.clone());
+    let attempts = known.attempt.as_ref().map(|attempt| attempt.password.clone());
+    let found = visit.app.hasher.find(password, [accounts, attempts]).await?;
+    Ok(match (found, &known.credentials, &known.attempt) {
+        (Some(0), Some(credentials), _) => Proof::Account(credentials.user.clone()),
+        (Some(1), _, Some(attempt)) => Proof::Attempt(attempt.id),
+        _ => Proof::None,
+    })
 }
 
 async fn look_up(visit: &Visit, email: &Email, now: Timestamp) -> Result<Known, PageError> {
@@ -275,7 +274,7 @@ async fn begin_session(
     let started = Started {
         session,
         counts,
-        old: visit.visitor.signed_in.as_ref().map(|signed_in| signed_in.session.id),
+        old: visit.visitor.signed_in.as_ref().map(|signed_in| signed_in.session.clone()),
         browser: visit.visitor.browser(),
         record: visit.audit(AuditEvent::SignedIn, Actor::User(user.id), Some(user.id.to_string())),
     };
@@ -288,8 +287,9 @@ async fn begin_session(
 struct Started {
     session: NewSession,
     counts: Counts,
-    /// The session this browser had before: it ends, its cookie is dead.
-    old: Option<SessionId>,
+    /// The session this browser had before. Its cookie is dead; the session itself goes on when the same person signs
+    /// in again, so that what applications got from it lives.
+    old: Option<Session>,
     browser: Digest,
     record: AuditRecord,
 }
@@ -302,11 +302,18 @@ impl Started {
     ) -> Result<bool, StoreError> {
         let now = self.record.at;
         self.counts.clear(tx, now).await?;
-        if !tx.insert_session(&self.session, lifetime, now).await? {
-            return Ok(false);
-        }
-        if let Some(old) = self.old {
-            tx.end_session(old, now).await?;
+        let own = self.old.as_ref().filter(|old| old.user_id == self.session.user_id);
+        let renewed = match own {
+            Some(old) => tx.renew_session(old.id, &self.session, lifetime, now).await?,
+            None => false,
+        };
+        if !renewed {
+            if !tx.insert_session(&self.session, lifetime, now).await? {
+                return Ok(false);
+            }
+            if let Some(old) = &self.old {
+                tx.end_session(old.id, now).await?;
+            }
         }
         tx.remember_browser(self.session.user_id, &self.browser, now).await?;
         tx.audit(&self.record).await?;
@@ -340,6 +347,11 @@ async fn locked(
     until: Timestamp,
     failed: &AuditRecord,
 ) -> Result<(), StoreError> {
+    // A try beside this one may have turned out right, or not to have been made: then there is no lock.
+    let lifted = |count: Option<Throttle>| count.is_none_or(|count| count.locked_until != Some(until));
+    if lifted(tx.throttle(account).await?) {
+        return Ok(());
+    }
     tx.audit(&AuditRecord { event: AuditEvent::Throttled, ..failed.clone() }).await?;
     if let Some(user) = user.filter(|user| user.state == UserState::Active)
         && tx.tell_once(account).await?

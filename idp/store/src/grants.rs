@@ -96,8 +96,8 @@ struct SubjectRow {
 }
 
 impl Tx {
-    /// Stores a code's digest, if at this very moment user, application and session all live; `false` if not.
-    /// The epochs are taken down with it.
+    /// Stores a code's digest, if at this very moment user, application and session all live, and the application
+    /// has the epoch under which its request was checked; `false` if not. The epochs are taken down with it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -105,13 +105,14 @@ impl Tx {
         &mut self,
         digest: &SingleUseDigest<AuthorizationCode>,
         code: &IssuedCode,
+        client_epoch: i64,
     ) -> Result<bool, StoreError> {
         const SQL: &str = "INSERT INTO codes (digest, grant_id, client_id, user_id, session_id, scope, \
             redirect_uri, nonce, code_challenge, auth_time, authentication, user_epoch, client_epoch, \
             global_epoch, expires_at) \
             SELECT $1, $2, c.id, u.id, s.id, $6, $7, $8, $9, $10, $11, u.epoch, c.epoch, e.value, $12 \
             FROM clients c, users u, sessions s, epochs e \
-            WHERE c.id = $3 AND c.enabled = TRUE AND u.id = $4 AND u.state = 'active' \
+            WHERE c.id = $3 AND c.enabled = TRUE AND c.epoch = $13 AND u.id = $4 AND u.state = 'active' \
             AND s.id = $5 AND s.user_id = u.id AND s.ended_at IS NULL AND s.user_epoch = u.epoch \
             AND e.name = 'global' AND s.global_epoch = e.value";
         let facts = &code.facts;
@@ -119,7 +120,7 @@ impl Tx {
             .bind(digest.as_str()).bind(facts.id.to_string()).bind(facts.client_id.as_str())
             .bind(facts.user_id.to_string()).bind(facts.session_id.to_string()).bind(facts.scope.to_string())
             .bind(code.redirect_uri.as_str()).bind(code.nonce.as_deref()).bind(code.code_challenge.as_deref())
-            .bind(facts.auth_time.millis()).bind(facts.authentication.as_str()).bind(code.expires_at.millis())
+            .bind(facts.auth_time.millis()).bind(facts.authentication.as_str()).bind(code.expires_at.millis()).bind(client_epoch)
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(made == 1)
     }

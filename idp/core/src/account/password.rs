@@ -16,6 +16,9 @@ use crate::secret::{Secret, random_bytes};
 pub const FLOOR: usize = 8;
 /// The most characters that are looked at; more are refused, never cut off.
 pub const LONGEST: usize = 256;
+/// The characters by which the strength of a password is judged. What follows only adds to it, and judging costs time
+/// that grows with the length: up to half a second for 256 characters made for the purpose.
+const JUDGED: usize = 64;
 
 /// What a new password must be. Length and strength, no composition rules.
 #[derive(Clone, Debug)]
@@ -51,7 +54,8 @@ impl PasswordPolicy {
         self.min
     }
 
-    /// Checks a new password against the policy and the person's own words (name, address).
+    /// Checks a new password against the policy and the person's own words (name, address). Takes milliseconds of
+    /// one core, and for some passwords a hundred times as long: never call it on a thread that serves requests.
     ///
     /// # Errors
     /// [`WeakPassword`]: the first reason found.
@@ -69,7 +73,8 @@ impl PasswordPolicy {
         if without(&password, &words).chars().count() < FLOOR {
             return Err(WeakPassword::OwnData);
         }
-        let verdict = zxcvbn(&password, &words);
+        let judged: Zeroizing<String> = Zeroizing::new(password.chars().take(JUDGED).collect());
+        let verdict = zxcvbn(&judged, &words);
         if verdict.score() < Score::Three {
             let warning = verdict.feedback().and_then(zxcvbn::feedback::Feedback::warning);
             return Err(WeakPassword::Guessable(warning));

@@ -10,8 +10,11 @@ use crate::time::{DAY, MINUTE, Timestamp};
 pub struct Limits {
     /// Wrong tries within [`Limits::window`] that lock.
     pub tries: i64,
-    /// The window, from the first wrong try on.
+    /// How long wrong tries are held against somebody.
     pub window: Duration,
+    /// Whether each try begins the window anew, so that only a quiet one forgets: then no more than `tries` fall into
+    /// any window, wherever it begins. Else it runs from the first try, for counts that many people share.
+    pub extends: bool,
     /// The first lock; each further one is twice as long.
     pub lock: Duration,
     /// No lock is longer.
@@ -24,19 +27,20 @@ pub struct Limits {
 pub const ACCOUNT: Limits = Limits {
     tries: 10,
     window: MINUTE.saturating_mul(15),
+    extends: true,
     lock: MINUTE.saturating_mul(15),
     longest_lock: DAY,
     in_a_row: Some(100),
 };
 /// For one client address, whichever accounts it tries: an office shares one, so it may err more often.
-pub const NETWORK: Limits = Limits { tries: 50, in_a_row: None, ..ACCOUNT };
+pub const NETWORK: Limits = Limits { tries: 50, extends: false, in_a_row: None, ..ACCOUNT };
 
 /// The count kept for one account, one known browser of an account, or one client address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttle {
     /// Tries in the window that were not proven right.
     pub failures: i64,
-    /// When the window began.
+    /// Where the window begins.
     pub window_start: Timestamp,
     /// Tries in a row that were not proven right.
     pub in_a_row: i64,
@@ -81,6 +85,9 @@ impl Throttle {
         if lock_is_over || now.since(self.window_start) >= limits.window || self.failures == 0 {
             (self.failures, self.window_start) = (0, now);
         }
+        if limits.extends {
+            self.window_start = now;
+        }
         self.failures += 1;
         self.in_a_row += 1;
         let locks_until = (self.failures >= limits.tries).then(|| self.lock(limits, now));
@@ -112,6 +119,7 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::SECOND;
 
     const START: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -140,6 +148,24 @@ mod tests {
             assert!(
                 tries(&mut throttle, 9, now).iter().all(|r| *r == Reservation::Granted { locks_until: None })
             );
+        }
+    }
+
+    #[test]
+    fn lg_06_ten_wrong_tries_lock_wherever_a_quarter_of_an_hour_begins() {
+        let mut throttle = Throttle::new(START);
+        tries(&mut throttle, 1, START);
+        tries(&mut throttle, 8, START.plus(SECOND * 890));
+        let last = throttle.reserve(&ACCOUNT, START.plus(SECOND * 905));
+        assert!(matches!(last, Reservation::Granted { locks_until: Some(_) }), "{last:?}");
+    }
+
+    #[test]
+    fn an_office_that_errs_now_and_then_is_never_locked() {
+        let (mut throttle, mut now) = (Throttle::new(START), START);
+        for _ in 0..500 {
+            assert_eq!(throttle.reserve(&NETWORK, now), Reservation::Granted { locks_until: None });
+            now = now.plus(SECOND * 30);
         }
     }
 

@@ -61,6 +61,9 @@ pub struct Prompt {
 pub struct AuthorizationRequest {
     /// Who asks.
     pub client_id: ClientId,
+    /// The client's epoch when the request was checked: it is answered only as long as the client has it, for what
+    /// the client may do has been narrowed since.
+    pub client_epoch: i64,
     /// Where the answer goes.
     pub target: RedirectTarget,
     /// What is asked for: known here and allowed to the client.
@@ -133,6 +136,7 @@ fn check_rules(
     no_resource(params)?;
     Ok(AuthorizationRequest {
         client_id: client.id.clone(),
+        client_epoch: client.epoch,
         target: target.clone(),
         scope: negotiated.scope,
         nonce: params.get("nonce").map(str::to_owned),

@@ -119,7 +119,8 @@ impl<'a> LogoutRequest<'a> {
         let target = self.target(client)?;
         Ok(match (&self.hint, session) {
             // Somebody else's or a forged hint earns a question, and no way back to whoever sent it.
-            (HintState::Bad, _) => Logout::Ask(None),
+            (HintState::Bad, Some(_)) => Logout::Ask(None),
+            (HintState::Bad, None) => Logout::Now(None),
             (HintState::Good(_), None) => Logout::Now(target),
             (HintState::Good(hint), Some(session)) if hint.subject == session.user_id.to_string() => {
                 Logout::Now(target)
@@ -227,6 +228,7 @@ mod tests {
     fn without_a_session_there_is_nothing_to_ask() {
         let back = ("post_logout_redirect_uri", URI);
         assert_eq!(decide(&[], false), Ok(Logout::Now(None)));
+        assert_eq!(decide(&[("id_token_hint", "forged"), ("client_id", "app"), back], false), Ok(Logout::Now(None)));
         assert_eq!(decide(&[("client_id", "app"), back], false), Ok(Logout::Now(target(None))));
         assert_eq!(decide(&[("id_token_hint", "someone"), back], false), Ok(Logout::Now(target(None))));
     }

@@ -1,9 +1,18 @@
 //! Request parameters as RFC 6749 section 3.1 reads them: an empty one counts as absent, a repeated one is an
 //! error.
 
+use std::fmt;
+
 /// The parameters of one request, in the order they came.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Params(Vec<(String, String)>);
+
+impl fmt::Debug for Params {
+    /// Names only: among the values are codes, tokens and secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 impl Params {
     /// From decoded name-value pairs.
@@ -49,5 +58,11 @@ mod tests {
         assert_eq!((params.get("a"), params.get("c"), params.get("d")), (None, Some("3"), None));
         assert!(params.has("a") && !params.has("d"));
         assert!(params.is_repeated("b") && !params.is_repeated("c"));
+    }
+
+    #[test]
+    fn ls_01_parameters_are_printed_without_their_values() {
+        let params = Params::new(vec![("code".to_owned(), "ac_secret".to_owned())]);
+        assert_eq!(format!("{params:?}"), r#"["code"]"#);
     }
 }

@@ -1,5 +1,7 @@
 //! The token endpoint's rules: redeem a code, refresh a grant, mint what the client gets.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::claims::{AccessTokenClaims, IdTokenClaims, Issued};
@@ -14,7 +16,7 @@ use crate::secret::Secret;
 use crate::time::Timestamp;
 
 /// A token request, read but not decided.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum TokenRequest<'a> {
     /// `authorization_code` (RFC 6749 section 4.1.3).
     Code {
@@ -32,6 +34,16 @@ pub enum TokenRequest<'a> {
         /// Less than was granted, if the client wants less.
         scope: Option<&'a str>,
     },
+}
+
+impl fmt::Debug for TokenRequest<'_> {
+    /// Which grant is asked for: the rest are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Code { .. } => "TokenRequest::Code",
+            Self::Refresh { .. } => "TokenRequest::Refresh",
+        })
+    }
 }
 
 const MISSING: Refusal = Refusal::new(ErrorCode::InvalidRequest, "a required parameter is missing");
@@ -162,7 +174,7 @@ pub fn refresh(
 }
 
 /// The answer of the token endpoint (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub struct TokenResponse {
     access_token: String,
     token_type: &'static str,

@@ -40,7 +40,9 @@ pub(crate) async fn post(
     let found = app.store.read(id, |db, id| Box::pin(db.claimed_client(id))).await?;
     let client = client_auth::check(&credentials, found.as_ref()).map_err(|refusal| {
         let why = client_auth::failure(&credentials, found.as_ref());
-        OAuthError { detail: Some(format!("{}: {why}", credentials.client_id)), ..refusal.into() }
+        // What is nobody's id may be somebody's secret, put into the wrong place.
+        let id = found.as_ref().map_or("client_id", |client| client.id.as_str());
+        OAuthError { detail: Some(format!("{id}: {why}")), ..refusal.into() }
     })?;
     let client = client.clone();
     let caller = Caller { client, info, now: app.clock.now() };

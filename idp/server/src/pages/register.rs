@@ -2,17 +2,18 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use idp_core::account::password::WeakPassword;
+use idp_core::account::password::{self, HashMemory, PasswordHash, WeakPassword};
 use idp_core::account::registration::{self, Registration, RegistrationForm, RegistrationRefusal};
 use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::time::Timestamp;
-use idp_core::user::BadName;
+use idp_core::user::{BadName, Email, FullName};
 use idp_store::{Actor, AuditEvent, AuditRecord, NewAttempt, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
 use crate::flow::{self, Known};
 use crate::form::{Form, Query};
+use crate::hasher::HashError;
 use crate::mail_limit::{self, Registrant};
 use crate::pages::{AppView, app_of};
 use crate::password_words;
@@ -118,15 +119,10 @@ pub(crate) async fn submit(
     Form(form): Form<RegisterForm>,
 ) -> Result<Response, PageError> {
     must_be_open(&visit)?;
-    let fields = RegistrationForm {
-        name: &form.name,
-        email: &form.email,
-        password: &form.password,
-        password_confirm: &form.password_confirm,
-    };
-    match registration::check(&fields, &visit.app.config.password) {
-        Ok(registration) => {
-            let id = register(&visit, query.flow.as_deref(), registration).await?;
+    let (form, checked) = check(&visit, form).await?;
+    match checked {
+        Ok(registrant) => {
+            let id = register(&visit, query.flow.as_deref(), registrant).await?;
             Ok(Redirect::to(&format!("/register/{id}")).into_response())
         }
         Err(refusals) => {
@@ -135,6 +131,37 @@ pub(crate) async fn submit(
             page(&visit, query.flow.as_deref(), typed, errors).await
         }
     }
+}
+
+/// Whoever may be registered.
+struct Checked {
+    name: FullName,
+    email: Email,
+    password: PasswordHash,
+}
+
+/// Checks the form and hashes the password, where passwords are hashed: judging one can take longer than that.
+async fn check(
+    visit: &Visit,
+    form: RegisterForm,
+) -> Result<(RegisterForm, Result<Checked, Vec<RegistrationRefusal>>), PageError> {
+    let policy = visit.app.config.password.clone();
+    let work = move |memory: &mut HashMemory| {
+        let fields = RegistrationForm {
+            name: &form.name,
+            email: &form.email,
+            password: &form.password,
+            password_confirm: &form.password_confirm,
+        };
+        let checked = match registration::check(&fields, &policy) {
+            Ok(Registration { name, email, password }) => {
+                password::hash(&password, memory).map(|password| Ok(Checked { name, email, password }))
+            }
+            Err(refusals) => Ok(Err(refusals)),
+        };
+        checked.map(|checked| (form, checked)).map_err(|_| HashError::Failed)
+    };
+    Ok(visit.app.hasher.submit(work).await??)
 }
 
 /// Where registration is closed, nothing that was begun before goes on either.
@@ -148,16 +175,14 @@ pub(crate) fn must_be_open(visit: &Visit) -> Result<(), PageError> {
 async fn register(
     visit: &Visit,
     flow: Option<&str>,
-    registration: Registration,
+    Checked { name, email, password }: Checked,
 ) -> Result<RegistrationId, PageError> {
-    let Registration { name, email, password } = registration;
-    let hash = visit.app.hasher.hash(password).await?;
     let now = visit.app.clock.now();
     let attempt = NewAttempt {
         id: RegistrationId::new(now),
         email,
         name,
-        password: hash,
+        password,
         known_address: false,
         browser: visit.visitor.browser(),
         flow_id: flow.and_then(|id| id.parse::<FlowId>().ok()),
@@ -199,7 +224,7 @@ fn tell(visit: &Visit, refusal: &RegistrationRefusal) -> FieldError {
     let (field, text) = match refusal {
         RegistrationRefusal::Name(BadName::Missing) => ("name", words.text("name-missing", &[])),
         RegistrationRefusal::Name(BadName::TooLong) => {
-            ("name", words.text("name-too-long", &[("max", idp_core::user::FullName::LONGEST.into())]))
+            ("name", words.text("name-too-long", &[("max", FullName::LONGEST.into())]))
         }
         RegistrationRefusal::EmailMissing => ("email", words.text("email-missing", &[])),
         RegistrationRefusal::EmailInvalid => ("email", words.text("email-invalid", &[])),

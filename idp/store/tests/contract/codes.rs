@@ -23,6 +23,7 @@ contract! {
     a_code_is_consumed_also_when_its_time_is_over,
     a_code_is_issued_only_for_people_applications_and_sessions_that_exist,
     a_code_is_not_issued_in_somebody_elses_session,
+    a_code_is_not_issued_for_a_request_that_was_checked_before_the_application_was_narrowed,
     a_code_is_stored_once,
 }
 
@@ -127,10 +128,22 @@ async fn a_code_is_not_issued_in_somebody_elses_session(db: Db) {
     assert!(!insert_code(&db, &new_code_digest(), &code).await);
 }
 
+async fn a_code_is_not_issued_for_a_request_that_was_checked_before_the_application_was_narrowed(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    let code = ada.new_code(ONLINE);
+    let (id, narrow) = (code.facts.client_id.clone(), scope("openid"));
+    assert!(tell!(db, |tx, id, narrow| tx.set_client_scope(id, narrow)));
+    for (epoch, issued) in [(0, false), (2, false), (1, true)] {
+        let digest = new_code_digest();
+        let made = tell!(db, |tx, digest, code, epoch| tx.insert_code(digest, code, *epoch));
+        assert_eq!(made, issued, "{epoch}");
+    }
+}
+
 async fn a_code_is_stored_once(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (digest, again) = (ada.a_code(&db, ONLINE).await, ada.new_code(OFFLINE));
-    assert!(try_tell!(db, |tx, digest, again| tx.insert_code(digest, again)).is_err());
+    assert!(try_tell!(db, |tx, digest, again| tx.insert_code(digest, again, 0)).is_err());
     let code = consume(&db, &digest, &ada.client.id).await.unwrap().code;
     assert_eq!(code.facts.scope.to_string(), ONLINE);
 }

@@ -160,7 +160,7 @@ impl Everything {
 
 async fn new_code_is_taken(db: &Db, code: &IssuedCode) -> bool {
     let digest = new_code_digest();
-    undone!(db, |tx, digest, code| tx.insert_code(digest, code))
+    undone!(db, |tx, digest, code| tx.insert_code(digest, code, 0))
 }
 
 async fn becomes_a_grant(db: &Db, code: &ConsumedCode) -> bool {

@@ -239,5 +239,5 @@ pub(crate) fn new_code_digest() -> CodeDigest {
 }
 
 pub(crate) async fn insert_code(store: &Store, digest: &CodeDigest, code: &IssuedCode) -> bool {
-    tell!(store, |tx, digest, code| tx.insert_code(digest, code))
+    tell!(store, |tx, digest, code| tx.insert_code(digest, code, 0))
 }

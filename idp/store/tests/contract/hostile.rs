@@ -171,7 +171,7 @@ async fn lg_05_a_nul_is_an_error_or_kept_whole_and_never_a_panic(db: Db) {
     let text = "before\0after";
     let code = IssuedCode { nonce: Some(text.to_owned()), ..ada.new_code(ONLINE) };
     let (digest, client, user) = (new_code_digest(), ada.client.id.clone(), ada.user.id);
-    let written = try_tell!(db, |tx, digest, code| tx.insert_code(digest, code));
+    let written = try_tell!(db, |tx, digest, code| tx.insert_code(digest, code, 0));
     let role = try_tell!(db, |tx, user| tx.grant_role(*user, "admin\0"));
     match db.engine() {
         Engine::Sqlite => {
