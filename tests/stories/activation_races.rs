@@ -33,7 +33,8 @@ on_both_engines! {
     async fn rg_10_of_fifty_clicks_at_once_exactly_one_activates(engine: Engine) {
         let app = TestApp::start(engine).await;
         let second = app.second_node().await;
-        let doors = [app.browser(), second.browser()];
+        let browser = app.browser();
+        let doors = [browser.clone(), browser.via(&second.browser())];
         let mut tokens = Vec::new();
         for door in &doors {
             tokens.push(door.open("/register").await.csrf());

@@ -79,17 +79,19 @@ on_both_engines! {
         let browser = app.browser();
         let unknown = format!("{id}-not");
         let mut bodies = Vec::new();
-        for (client, secret, why) in [
-            (unknown.as_str(), SECRET, "unknown client"),
-            (id, SECRET, "its authentication method is not the registered one"),
-            (id, "wrong", "its authentication method is not the registered one"),
+        for (client, secret, name, why) in [
+            // It might be a secret in the wrong place.
+            (unknown.as_str(), SECRET, "client_id", "unknown client"),
+            (id, SECRET, id, "its authentication method is not the registered one"),
+            (id, "wrong", id, "its authentication method is not the registered one"),
         ] {
             let header = [("authorization", basic_of(client, secret))];
             let header = [(header[0].0, header[0].1.as_str())];
             let answer = browser.send(reqwest::Method::POST, "/token", Some(&[("grant_type", "authorization_code")]), &header).await;
-            assert!(is_logged(&format!("{client}: {why}")), "{client}: {why}");
+            assert!(is_logged(&format!("{name}: {why}")), "{client}: {why}");
             bodies.push((answer.status, answer.body));
         }
+        assert!(!is_logged(&unknown));
         let wrong = [("grant_type", "authorization_code"), ("client_id", id), ("client_secret", "wrong")];
         let answer = browser.post("/token", &wrong).await;
         assert!(is_logged(&format!("{id}: wrong secret")));

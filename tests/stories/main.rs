@@ -34,6 +34,7 @@ mod oauth_token;
 mod oauth_token_http;
 mod oauth_userinfo;
 mod outages;
+mod prepared;
 mod registration;
 mod routes;
 mod routes_address;

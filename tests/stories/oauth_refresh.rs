@@ -9,12 +9,12 @@ use idp_store::AuditEvent;
 
 use crate::oauth_authorize::{ADA, ready, trusted};
 use crate::oauth_jwt::claims;
-use crate::oauth_token::{audit_count, offline_code};
+use crate::oauth_token::{OFFLINE, audit_count, offline_code};
 use crate::support::browser::Browser;
 use crate::support::client::{authorize, changed};
 use crate::support::node::Node;
 use crate::support::oracle::Tokens;
-use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
+use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -78,6 +78,22 @@ on_both_engines! {
         assert_eq!(app.userinfo(&wide.access).await.json()["email"], ADA);
         let all = ask("tides", wide.refresh, "").await.tokens();
         assert_eq!(all.scope, "email offline_access openid");
+    }
+
+    async fn tk_20_a_walk_that_was_open_when_the_client_was_narrowed_is_over(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        app.register(&confidential("tides")).await;
+        let browser = app.signed_in(ADA).await;
+        let asks = authorize(&changed("tides", &[("scope", Some(OFFLINE))]));
+        let consent = browser.open(&asks).await;
+        let input = (ClientId::parse("tides").unwrap(), Scope::parse("openid").unwrap());
+        let narrowed = app.store().write(input, |tx, (id, scope)| Box::pin(tx.set_client_scope(id, scope)));
+        assert!(narrowed.await.unwrap());
+        let late = browser.submit_only(&consent, "/consent", &[("decision", "allow")]).await;
+        late.assert_page("flow-changed");
+        browser.get(&consent.url).await.assert_page("flow-changed");
+        assert_eq!((app.count("codes", "1 = 1").await, app.count("consents", "1 = 1").await), (0, 0));
     }
 
     async fn tk_20_a_narrower_scope_of_the_client_ends_what_was_issued_on_every_node(engine: Engine) {

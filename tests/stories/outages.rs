@@ -54,7 +54,7 @@ on_both_engines! {
         app.wait(23 * HOUR);
         let phone = app.browser();
         let page = phone.open(&mail.link()).await;
-        let active = phone.submit(&page, "/activate", &[]).await;
+        let active = phone.submit(&page, "/activate", &[("password", PASSWORD)]).await;
         assert!(active.text().contains("Your account is active"), "{}", active.text());
     }
 

@@ -93,7 +93,49 @@ async fn register(app: &TestApp, ada: &mut RawBrowser<'_>) -> Vec<(&'static str,
     vec![("link", link.split_once("token=").unwrap().1.to_owned()), ("typed code", mail.code())]
 }
 
+/// Requests that are not quite right, and what of them must not be in the log.
+async fn slips(app: &TestApp) -> Vec<String> {
+    let mut ada = RawBrowser::new(app);
+    let page = ada.open("/register").await;
+    let torn = "canary-half-of-a-password";
+    ada.submit(&page, "/register", &[("password", "x"), (torn, "")]).await;
+    let login = ada.open("/signin").await;
+    ada.submit(&login, "/login", &[("email", ADA), ("canary-other-half", "")]).await;
+    for path in [
+        "/activate?canary-token-without-name",
+        "/activate%3Ftoken=canary-escaped-token",
+        "/activate/canary-segment",
+        "/nowhere/canary-of-nowhere",
+    ] {
+        let status = Raw::get(path).send(app).await.status;
+        assert!([400, 404].contains(&status.as_u16()), "{path}: {status}");
+    }
+    let swapped = basic_of("canary-secret-as-id", "tides");
+    let form = [("grant_type", "refresh_token"), ("refresh_token", "rt_x")];
+    assert_eq!(Raw::post("/token").header("Authorization", swapped).form(&form).send(app).await.status, 401);
+    let canaries = [
+        torn,
+        "canary-other-half",
+        "canary-token-without-name",
+        "canary-escaped-token",
+        "canary-segment",
+        "canary-of-nowhere",
+        "canary-secret-as-id",
+    ];
+    canaries.map(str::to_owned).into()
+}
+
 on_both_engines! {
+    async fn ls_01_ls_06_a_request_that_is_not_quite_right_leaves_nothing_in_the_log(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        for canary in slips(&app).await {
+            assert!(!is_logged(&canary), "{canary}");
+        }
+        for told in ["path=\"/activate\"", "path=\"/nowhere\"", "client_id: unknown client"] {
+            assert!(is_logged(told), "{told} is not logged");
+        }
+    }
+
     async fn ls_01_ls_03_ls_06_no_secret_is_logged_or_kept_readable(engine: Engine) {
         let app = TestApp::start(engine).await;
         let mut secrets = walk(&app).await;

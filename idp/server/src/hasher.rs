@@ -52,7 +52,8 @@ impl Hasher {
     ) -> Result<Option<usize>, HashError> {
         self.submit(move |memory| {
             hashes.iter().position(|hash| {
-                let right = password::verify(&password, hash.as_ref().unwrap_or(password::nobodys_hash()), memory);
+                let right =
+                    password::verify(&password, hash.as_ref().unwrap_or(password::nobodys_hash()), memory);
                 right && hash.is_some()
             })
         })

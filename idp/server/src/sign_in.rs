@@ -40,55 +40,96 @@ struct Known {
     browser_known: bool,
 }
 
-/// Counts the try, verifies the password, and signs in or says why not. It ends even if the browser hangs up: a try
-/// that was counted leaves its record, and a lock is told to the owner.
+/// Counts the try, verifies the password, and signs in or says why not.
 pub(crate) async fn sign_in(visit: &Visit, email: &Email, password: Secret) -> Result<Outcome, PageError> {
     let (visit, email) = (visit.clone(), email.clone());
-    let task = tokio::spawn(async move { attempt(&visit, &email, password).await });
-    // What a panic says is nobody's business; where it was stands in the log already.
-    task.await.unwrap_or_else(|_| Err(PageError::new(Reason::INTERNAL).detail("the sign-in panicked")))
+    to_its_end(async move {
+        let now = visit.app.clock.now();
+        let known = look_up(&visit, &email, now).await?;
+        let (counts, proof) = match attempt(&visit, &email, password, known, now).await? {
+            Ok(proven) => proven,
+            Err(outcome) => return Ok(outcome),
+        };
+        match proof {
+            Proof::Account(user) if user.state == UserState::Active => {
+                begin_session(&visit, counts, user, now).await
+            }
+            Proof::Account(user) => {
+                let why = "deactivated";
+                let refused = Refused { counts, subject: Some(user.id.to_string()), adopted: None, why };
+                refused.record(&visit, now).await?;
+                Ok(Outcome::Deactivated)
+            }
+            Proof::Attempt(id) => {
+                let refused = Refused { counts, subject: None, adopted: Some(id), why: "not activated" };
+                refused.record(&visit, now).await?;
+                Ok(Outcome::Unactivated(id))
+            }
+        }
+    })
+    .await
 }
 
-async fn attempt(visit: &Visit, email: &Email, password: Secret) -> Result<Outcome, PageError> {
-    let now = visit.app.clock.now();
-    let known = look_up(visit, email, now).await?;
+/// The same for somebody who holds the link of a registration and says to have begun it: [`Outcome::Unactivated`] when
+/// the password is the one chosen then. The registration stays its own browser's, which may be waiting for it; nobody is
+/// signed in.
+pub(crate) async fn prove_registration(
+    visit: &Visit,
+    registration: Attempt,
+    password: Secret,
+) -> Result<Outcome, PageError> {
+    let visit = visit.clone();
+    to_its_end(async move {
+        let (id, email, now) = (registration.id, registration.email.clone(), visit.app.clock.now());
+        let known = Known { credentials: None, attempt: Some(registration), browser_known: false };
+        match attempt(&visit, &email, password, known, now).await? {
+            Err(outcome) => Ok(outcome),
+            Ok((counts, _)) => {
+                give_back(&visit, counts, now).await?;
+                Ok(Outcome::Unactivated(id))
+            }
+        }
+    })
+    .await
+}
+
+/// Goes on even if the browser hangs up: a try that was counted leaves its record, and a lock is told to the owner.
+async fn to_its_end(
+    work: impl Future<Output = Result<Outcome, PageError>> + Send + 'static,
+) -> Result<Outcome, PageError> {
+    // What a panic says is nobody's business; where it was stands in the log already.
+    let panicked = |_| Err(PageError::new(Reason::INTERNAL).detail("the sign-in panicked"));
+    tokio::spawn(work).await.unwrap_or_else(panicked)
+}
+
+/// Counts the try and compares. `Err`: the password is nobody's, or was not compared; that is written down already.
+async fn attempt(
+    visit: &Visit,
+    email: &Email,
+    password: Secret,
+    known: Known,
+    now: Timestamp,
+) -> Result<Result<(Counts, Proof), Outcome>, PageError> {
     let counts = Counts::of(visit, email, &known);
+    let refused = |outcome| Ok(Err(outcome));
     let locks = match reserve(visit, &counts, now).await? {
-        Reserved::Locked { until } => return Ok(Outcome::Throttled { minutes: now.minutes_until(until) }),
-        Reserved::Closed => return Ok(Outcome::Closed),
+        Reserved::Locked { until } => {
+            return refused(Outcome::Throttled { minutes: now.minutes_until(until) });
+        }
+        Reserved::Closed => return refused(Outcome::Closed),
         Reserved::Granted(locks) => locks,
     };
-    let proof = match prove(visit, password, &known).await {
-        Ok(proof) => proof,
-        Err(error) => {
-            // Nothing was verified, so nothing was tried.
-            visit
-                .app
-                .store
-                .write((counts, now), |tx, (counts, now)| Box::pin(counts.give_back(tx, *now)))
-                .await?;
-            return Err(error.into());
-        }
-    };
-    match proof {
-        Proof::Account(user) if user.state == UserState::Active => {
-            begin_session(visit, counts, user, now).await
-        }
-        Proof::Account(user) => {
-            let refused =
-                Refused { counts, subject: Some(user.id.to_string()), adopted: None, why: "deactivated" };
-            refused.record(visit, now).await?;
-            Ok(Outcome::Deactivated)
-        }
-        Proof::Attempt(id) => {
-            let refused = Refused { counts, subject: None, adopted: Some(id), why: "not activated" };
-            refused.record(visit, now).await?;
-            Ok(Outcome::Unactivated(id))
-        }
-        Proof::None => {
+    match prove(visit, password, &known).await {
+        Ok(Some(proof)) => Ok(Ok((counts, proof))),
+        Ok(None) => {
             let user = known.credentials.map(|credentials| credentials.user);
             fail(visit, counts, user, locks).await?;
-            Ok(Outcome::Wrong)
+            refused(Outcome::Wrong)
+        }
+        Err(error) => {
+            // Nothing was compared, so nothing was tried.
+            give_back(visit, counts, now).await?;
+            Err(error.into())
         }
     }
 }
@@ -99,22 +140,20 @@ enum Proof {
     Account(User),
     /// That of a registration whose address is not proven.
     Attempt(RegistrationId),
-    /// Nobody's here.
-    None,
 }
 
 /// A password that is not the account's is compared with that of a registration for the same address as well, and
 /// where there is none, or no account, with nobody's: every wrong password costs two comparisons. A stranger may
 /// have registered the address and try the password chosen then; the answer is the same whether the address has an
 /// account or not.
-async fn prove(visit: &Visit, password: Secret, known: &Known) -> Result<Proof, HashError> {
+async fn prove(visit: &Visit, password: Secret, known: &Known) -> Result<Option<Proof>, HashError> {
     let accounts = known.credentials.as_ref().and_then(|credentials| credentials.password.clone());
     let attempts = known.attempt.as_ref().map(|attempt| attempt.password.clone());
     let found = visit.app.hasher.find(password, [accounts, attempts]).await?;
     Ok(match (found, &known.credentials, &known.attempt) {
-        (Some(0), Some(credentials), _) => Proof::Account(credentials.user.clone()),
-        (Some(1), _, Some(attempt)) => Proof::Attempt(attempt.id),
-        _ => Proof::None,
+        (Some(0), Some(credentials), _) => Some(Proof::Account(credentials.user.clone())),
+        (Some(1), _, Some(attempt)) => Some(Proof::Attempt(attempt.id)),
+        _ => None,
     })
 }
 
@@ -225,6 +264,12 @@ enum Reserved {
 async fn reserve(visit: &Visit, counts: &Counts, now: Timestamp) -> Result<Reserved, PageError> {
     let write =
         visit.app.store.write((counts.clone(), now), |tx, (counts, now)| Box::pin(counts.reserve(tx, *now)));
+    Ok(write.await?)
+}
+
+async fn give_back(visit: &Visit, counts: Counts, now: Timestamp) -> Result<(), PageError> {
+    let write =
+        visit.app.store.write((counts, now), |tx, (counts, now)| Box::pin(counts.give_back(tx, *now)));
     Ok(write.await?)
 }
 

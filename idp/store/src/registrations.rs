@@ -60,7 +60,10 @@ pub enum AttemptState {
     /// It became the account, and the account still has its password.
     Activated,
     /// It is over without that: the address was proven with another attempt.
-    Ended,
+    Ended {
+        /// Whether its time would have run out by now.
+        expired: bool,
+    },
     /// Its time ran out.
     Expired,
 }
@@ -142,10 +145,11 @@ impl Reader {
         let row: Option<AttemptStateRow> =
             on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
+        let expired = row.expires_at <= now.millis();
         let state = match (row.ended_at, row.user_id) {
             (Some(_), Some(_)) => AttemptState::Activated,
-            (Some(_), None) => AttemptState::Ended,
-            (None, _) if row.expires_at <= now.millis() => AttemptState::Expired,
+            (Some(_), None) => AttemptState::Ended { expired },
+            (None, _) if expired => AttemptState::Expired,
             (None, _) => AttemptState::Waiting,
         };
         Ok(Some((row.attempt.parse()?, state)))
@@ -280,8 +284,8 @@ impl Tx {
     }
 
     /// Counts one try of a typed code and tells what came of it. The try is counted in the same statement that
-    /// reads the code, so parallel tries cannot exceed the limit. An attempt for a known address has no code and
-    /// counts like any other.
+    /// reads the code, so parallel tries cannot exceed the limit. An attempt for a known address, or one that is over,
+    /// has no code and counts like any other.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -292,8 +296,8 @@ impl Tx {
         now: Timestamp,
     ) -> Result<CodeTry, StoreError> {
         const SQL: &str = "UPDATE registrations SET code_tries = code_tries + 1 WHERE id = $1 \
-            AND ended_at IS NULL AND expires_at > $2 AND code_tries < $3 \
-            RETURNING known_address, code_tag, code_tries";
+            AND expires_at > $2 AND code_tries < $3 \
+            RETURNING known_address OR ended_at IS NOT NULL, code_tag, code_tries";
         let found: Option<(bool, Option<String>, i64)> = on!(self, c => sqlx::query_as(SQL)
             .bind(id.to_string()).bind(now.millis()).bind(typed_code::TRIES).fetch_optional(c).await)?;
         // An HMAC is compared with an HMAC: where they differ says nothing about the code.

@@ -37,6 +37,11 @@ impl Browser {
         Self { via: Some(via.to_owned()), ..Self::new(origin) }
     }
 
+    /// The same browser, sent to another server by a load balancer.
+    pub(crate) fn via(&self, door: &Self) -> Self {
+        Self { via: door.via.clone(), ..self.clone() }
+    }
+
     fn url(&self, target: &str) -> String {
         if target.starts_with('/') { format!("{}{target}", self.origin) } else { target.to_owned() }
     }

@@ -228,7 +228,10 @@ mod tests {
     fn without_a_session_there_is_nothing_to_ask() {
         let back = ("post_logout_redirect_uri", URI);
         assert_eq!(decide(&[], false), Ok(Logout::Now(None)));
-        assert_eq!(decide(&[("id_token_hint", "forged"), ("client_id", "app"), back], false), Ok(Logout::Now(None)));
+        assert_eq!(
+            decide(&[("id_token_hint", "forged"), ("client_id", "app"), back], false),
+            Ok(Logout::Now(None))
+        );
         assert_eq!(decide(&[("client_id", "app"), back], false), Ok(Logout::Now(target(None))));
         assert_eq!(decide(&[("id_token_hint", "someone"), back], false), Ok(Logout::Now(target(None))));
     }

@@ -1,20 +1,25 @@
 //! The link in the activation mail. It opens a page; only the button on it activates, since mail scanners open
 //! links, too.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::ids::{MailId, RegistrationId};
-use idp_core::secret::Digest;
+use idp_core::secret::{Digest, Secret};
 use idp_core::single_use::{self, SingleUseDigest};
-use idp_store::{Activation, Actor, Attempt, AuditEvent, AuditRecord, Mail, MailKind, StoreError, Tx};
+use idp_core::time::Timestamp;
+use idp_store::{
+    Activation, Actor, Attempt, AttemptState, AuditEvent, AuditRecord, Mail, MailKind, Reader, StoreError, Tx,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::PageError;
 use crate::flow;
 use crate::form::{Form, Query};
-use crate::pages::check_mail;
+use crate::pages::check_mail::{self, TooMany};
+use crate::pages::field_error;
 use crate::pages::register::must_be_open;
-use crate::render::Page;
+use crate::render::{FieldError, Page};
+use crate::sign_in::{self, Outcome};
 use crate::visit::{Notice, Visit};
 
 #[derive(Serialize)]
@@ -22,6 +27,9 @@ struct ActivatePage<'a> {
     action: &'static str,
     token: &'a str,
     email: String,
+    /// Whether to ask for the password: in a browser other than the one in which the account was begun.
+    foreign: bool,
+    register_url: String,
 }
 
 impl Page for ActivatePage<'_> {
@@ -72,14 +80,17 @@ impl Page for LinkProblemPage<'_> {
 
 /// The friendly end of a link that does not work. `token`: it can be exchanged for a fresh mail.
 fn problem(visit: &Visit, kind: LinkProblem, token: Option<&str>) -> Result<Response, PageError> {
-    let page = LinkProblemPage {
+    Ok(visit.page(&problem_page(visit, kind, token))?.status(StatusCode::BAD_REQUEST).into_response())
+}
+
+fn problem_page<'a>(visit: &Visit, kind: LinkProblem, token: Option<&'a str>) -> LinkProblemPage<'a> {
+    LinkProblemPage {
         kind,
         resend_action: token.map(|_| "/activate/resend"),
         token,
         login_url: "/signin",
         register_url: visit.app.config.registration.then_some("/register"),
-    };
-    Ok(visit.page(&page)?.status(StatusCode::BAD_REQUEST).into_response())
+    }
 }
 
 #[derive(Deserialize)]
@@ -112,21 +123,105 @@ pub(crate) async fn show(visit: Visit, Query(fields): Query<TokenFields>) -> Res
     match found {
         None => problem(&visit, LinkProblem::Unknown, None),
         Some((_, _, true)) => problem(&visit, LinkProblem::Used, None),
-        Some((true, Some(attempt), _)) => {
-            let page =
-                ActivatePage { action: "/activate", token: &fields.token, email: attempt.email.to_string() };
-            Ok(visit.page(&page)?.into_response())
-        }
+        Some((true, Some(attempt), _)) => question(&visit, &fields.token, &attempt, None),
         Some(_) => problem(&visit, LinkProblem::Expired, Some(&fields.token)),
     }
 }
 
+/// Why a link is not taken yet.
+struct Refused {
+    status: StatusCode,
+    error: FieldError,
+    retry_after: Option<u64>,
+}
+
+/// The page with the button.
+fn question(
+    visit: &Visit,
+    token: &str,
+    attempt: &Attempt,
+    refused: Option<Refused>,
+) -> Result<Response, PageError> {
+    let page = ActivatePage {
+        action: "/activate",
+        token,
+        email: attempt.email.to_string(),
+        foreign: is_foreign(visit, attempt),
+        register_url: check_mail::register_again(attempt),
+    };
+    let Some(Refused { status, error, retry_after }) = refused else {
+        return Ok(visit.page(&page)?.into_response());
+    };
+    let mut response = visit.page_with(&page, vec![error])?.status(status).into_response();
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    Ok(response)
+}
+
+/// Whoever reads a mailbox need not be the one who registered its address. The account gets the password that was
+/// chosen then, so that a click on a stranger's mail would give the stranger an account in somebody else's name: in
+/// another browser the password is asked for.
+fn is_foreign(visit: &Visit, attempt: &Attempt) -> bool {
+    attempt.browser != visit.visitor.browser()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ActivateForm {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    password: String,
+}
+
+/// A refusal, where the person must prove to be the one who registered and does not.
+async fn unproven(visit: &Visit, digest: &Token, form: &ActivateForm) -> Result<Option<Response>, PageError> {
+    let input = (digest.clone(), visit.app.clock.now());
+    let found = visit.app.store.read(input, |db, (digest, now)| Box::pin(waiting(db, digest, *now))).await?;
+    let Some(attempt) = found.filter(|attempt| is_foreign(visit, attempt)) else { return Ok(None) };
+    let ask = |refused| question(visit, &form.token, &attempt, Some(refused)).map(Some);
+    let refuse = |status, error| ask(Refused { status, error, retry_after: None });
+    if form.password.is_empty() {
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, field_error(visit, "password", "password-missing"));
+    }
+    match sign_in::prove_registration(visit, attempt.clone(), Secret::new(form.password.clone())).await? {
+        Outcome::Unactivated(_) => Ok(None),
+        Outcome::Throttled { minutes } => {
+            let text = visit.app.renderer.words.text("login-throttled", &[("minutes", minutes.into())]);
+            let error = FieldError { field: None, text };
+            ask(Refused { status: StatusCode::TOO_MANY_REQUESTS, error, retry_after: Some(minutes * 60) })
+        }
+        Outcome::Closed => {
+            let args = [("brand", visit.app.config.brand.as_str().into())];
+            let error =
+                FieldError { field: None, text: visit.app.renderer.words.text("login-closed", &args) };
+            refuse(StatusCode::TOO_MANY_REQUESTS, error)
+        }
+        Outcome::SignedIn(_) | Outcome::Wrong | Outcome::Deactivated => {
+            refuse(StatusCode::UNAUTHORIZED, field_error(visit, "password", "activate-wrong"))
+        }
+    }
+}
+
+/// The registration whose link this is, while both work.
+async fn waiting(db: &mut Reader, digest: &Token, now: Timestamp) -> Result<Option<Attempt>, StoreError> {
+    let Some((subject, true)) = db.look_at(digest, now).await? else { return Ok(None) };
+    match subject.parse::<RegistrationId>() {
+        Ok(id) => db.attempt(id, now).await,
+        Err(_) => Ok(None),
+    }
+}
+
 /// `POST /activate`: consumes the link and makes the account, in one write.
-pub(crate) async fn submit(visit: Visit, Form(fields): Form<TokenFields>) -> Result<Response, PageError> {
+pub(crate) async fn submit(visit: Visit, Form(form): Form<ActivateForm>) -> Result<Response, PageError> {
     must_be_open(&visit)?;
-    let Some(digest) = Token::of_presented(&fields.token) else {
+    let Some(digest) = Token::of_presented(&form.token) else {
         return problem(&visit, LinkProblem::Unknown, None);
     };
+    if let Some(refusal) = unproven(&visit, &digest, &form).await? {
+        return Ok(refusal);
+    }
     let record = visit.audit(AuditEvent::Activated, Actor::Anonymous, None);
     let outcome = visit
         .app
@@ -141,7 +236,7 @@ pub(crate) async fn submit(visit: Visit, Form(fields): Form<TokenFields>) -> Res
             problem(&visit, LinkProblem::Used, None)
         }
         Consumed::Activation(_, Activation::Unknown) | Consumed::Expired => {
-            problem(&visit, LinkProblem::Expired, Some(&fields.token))
+            problem(&visit, LinkProblem::Expired, Some(&form.token))
         }
         Consumed::Unknown => problem(&visit, LinkProblem::Unknown, None),
     }
@@ -238,28 +333,38 @@ pub(crate) async fn activated(visit: &Visit, attempt: &Attempt) -> Result<Respon
     Ok(visit.page(&page)?.into_response())
 }
 
-/// `POST /activate/resend`: an expired link still shows that its bearer reads the mailbox; this browser may go
-/// on with the registration, and a fresh mail is sent.
+/// `POST /activate/resend`: an expired link still shows that its bearer reads the mailbox, so a fresh mail is sent
+/// there. The registration stays with its own browser.
 pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Result<Response, PageError> {
     must_be_open(&visit)?;
     let Some(digest) = Token::of_presented(&fields.token) else {
         return problem(&visit, LinkProblem::Unknown, None);
     };
-    let input = (digest, visit.visitor.browser(), visit.app.clock.now());
-    let attempt = visit
-        .app
-        .store
-        .write(input, |tx, (digest, browser, now)| {
-            Box::pin(async move {
-                let Some((subject, _)) = tx.look_at(digest, *now).await? else { return Ok(None) };
-                let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(None) };
-                tx.adopt_attempt(id, browser, *now).await.map(Some)
-            })
+    let found = visit.app.store.read((digest, visit.app.clock.now()), |db, (digest, now)| {
+        Box::pin(async move {
+            let Some((subject, _)) = db.look_at(digest, *now).await? else { return Ok(None) };
+            let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(None) };
+            db.attempt_and_state(id, *now).await
         })
-        .await?;
-    match attempt {
-        Some(Some(attempt)) => check_mail::send_again(&visit, &attempt).await,
-        Some(None) => problem(&visit, LinkProblem::Used, None),
+    });
+    match found.await? {
         None => problem(&visit, LinkProblem::Unknown, None),
+        Some((_, AttemptState::Activated | AttemptState::Ended { .. })) => {
+            problem(&visit, LinkProblem::Used, None)
+        }
+        Some((attempt, _)) if is_foreign(&visit, &attempt) => {
+            match check_mail::ask_again(&visit, &attempt).await? {
+                Ok(()) => Ok(visit.redirect_with(Notice::MailSent, "/signin")),
+                Err(TooMany { text, seconds }) => {
+                    let error = FieldError { field: None, text };
+                    let page = problem_page(&visit, LinkProblem::Expired, Some(&fields.token));
+                    let page = visit.page_with(&page, vec![error])?.status(StatusCode::TOO_MANY_REQUESTS);
+                    let mut response = page.into_response();
+                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                    Ok(response)
+                }
+            }
+        }
+        Some((attempt, _)) => check_mail::send_again(&visit, &attempt).await,
     }
 }

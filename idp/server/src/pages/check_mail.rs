@@ -4,10 +4,11 @@ use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::account::registration::{ACTIVATION_LIFETIME, resend_wait};
-use idp_core::ids::{FlowId, RegistrationId};
+use idp_core::ids::{FlowId, RegistrationId, UserId};
+use idp_core::secret::Digest;
 use idp_core::time::{HOUR, Timestamp};
 use idp_core::typed_code::TypedCode;
-use idp_store::{Attempt, AttemptState, CodeTry, StoreError, Tx};
+use idp_store::{Attempt, AttemptState, CodeTry, Reader, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
@@ -43,10 +44,30 @@ async fn own_attempt(visit: &Visit, id: &str) -> Result<(Attempt, AttemptState),
     must_be_open(visit)?;
     let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
     let id: RegistrationId = id.parse().map_err(|_| gone())?;
-    let input = (id, visit.app.clock.now());
+    let input = (id, visit.visitor.browser(), visit.app.clock.now());
     let found =
-        visit.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now))).await?;
-    found.filter(|(attempt, _)| attempt.browser == visit.visitor.browser()).ok_or_else(gone)
+        visit.app.store.read(input, |db, (id, browser, now)| Box::pin(seen_by(db, *id, browser, *now)));
+    found.await?.filter(|(attempt, _)| attempt.browser == visit.visitor.browser()).ok_or_else(gone)
+}
+
+/// A registration as this browser may see it. That its address has an account by now, made with another
+/// registration, is told to that account's own browsers only: whoever registers an address that is not theirs would
+/// learn from it when the owner does.
+async fn seen_by(
+    db: &mut Reader,
+    id: RegistrationId,
+    browser: &Digest,
+    now: Timestamp,
+) -> Result<Option<(Attempt, AttemptState)>, StoreError> {
+    let Some((attempt, state)) = db.attempt_and_state(id, now).await? else { return Ok(None) };
+    let AttemptState::Ended { expired } = state else { return Ok(Some((attempt, state))) };
+    let owner = db.credentials(&attempt.email).await?.map_or(UserId::new(now), |owner| owner.user.id);
+    let state = match (db.knows_browser(owner, browser, now).await?, expired) {
+        (true, _) => state,
+        (false, true) => AttemptState::Expired,
+        (false, false) => AttemptState::Waiting,
+    };
+    Ok(Some((attempt, state)))
 }
 
 /// `GET /register/ID`.
@@ -55,7 +76,7 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
     match state {
         AttemptState::Waiting => page(&visit, &attempt, StatusCode::OK, None),
         AttemptState::Activated => activate::activated(&visit, &attempt).await,
-        AttemptState::Ended => {
+        AttemptState::Ended { .. } => {
             Err(PageError::new(Reason::REGISTRATION_USED).action("/signin", "action-sign-in"))
         }
         AttemptState::Expired => Err(expired(&attempt)),
@@ -64,9 +85,13 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
 
 /// The way to register again, with the address that was typed.
 fn expired(attempt: &Attempt) -> PageError {
+    PageError::new(Reason::REGISTRATION_EXPIRED).action(register_again(attempt), "action-register")
+}
+
+/// The form, with the address of this registration.
+pub(crate) fn register_again(attempt: &Attempt) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    let query = query.append_pair("email", attempt.email.as_str()).finish();
-    PageError::new(Reason::REGISTRATION_EXPIRED).action(format!("/register?{query}"), "action-register")
+    format!("/register?{}", query.append_pair("email", attempt.email.as_str()).finish())
 }
 
 fn page(
@@ -159,31 +184,49 @@ pub(crate) async fn resend(
     }
 }
 
-/// Sends the mail again and says so, or says why not. That depends on what this registration asked for itself,
-/// so it is the same for every address; whether the address had enough mails is told to nobody.
+/// Sends the mail again and says so, or says why not.
 pub(crate) async fn send_again(visit: &Visit, attempt: &Attempt) -> Result<Response, PageError> {
+    match ask_again(visit, attempt).await? {
+        Ok(()) => Ok(visit.redirect_with(Notice::MailSent, &url(attempt.id))),
+        Err(TooMany { text, seconds }) => {
+            let error = FieldError { field: None, text };
+            let mut response = page(visit, attempt, StatusCode::TOO_MANY_REQUESTS, Some(error))?;
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            Ok(response)
+        }
+    }
+}
+
+/// Why no mail is sent again, and for how long.
+pub(crate) struct TooMany {
+    pub(crate) text: String,
+    pub(crate) seconds: u64,
+}
+
+/// Asks for the mail again. What comes of it depends on what this registration asked for itself, so it is the same for
+/// every address; whether the address had enough mails is told to nobody.
+pub(crate) async fn ask_again(visit: &Visit, attempt: &Attempt) -> Result<Result<(), TooMany>, PageError> {
     let now = visit.app.clock.now();
     let input = (attempt.clone(), now);
     let asked = visit.app.store.write(input, |tx, (attempt, now)| Box::pin(ask(tx, attempt, *now))).await?;
     let words = &visit.app.renderer.words;
-    let (text, seconds) = match asked {
+    Ok(match asked {
         Asked::Sent => {
             visit.app.mailer.wake();
-            return Ok(visit.redirect_with(Notice::MailSent, &url(attempt.id)));
+            Ok(())
         }
         Asked::TooSoon => {
             let seconds = resend_wait(attempt.mailed_at, now).max(1);
-            (words.text("mail-wait", &[("seconds", seconds.into())]), seconds)
+            Err(TooMany { text: words.text("mail-wait", &[("seconds", seconds.into())]), seconds })
         }
         Asked::TooOften { until } => {
             let minutes = now.minutes_until(until);
-            (words.text("mail-limit", &[("minutes", minutes.into())]), minutes * 60)
+            Err(TooMany {
+                text: words.text("mail-limit", &[("minutes", minutes.into())]),
+                seconds: minutes * 60,
+            })
         }
-    };
-    let error = FieldError { field: None, text };
-    let mut response = page(visit, attempt, StatusCode::TOO_MANY_REQUESTS, Some(error))?;
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    Ok(response)
+    })
 }
 
 /// What came of asking for a mail.
@@ -200,10 +243,8 @@ async fn ask(tx: &mut Tx, attempt: &Attempt, now: Timestamp) -> Result<Asked, St
     if !tx.attempt_mailed(attempt.id, now).await? {
         return Ok(Asked::TooSoon);
     }
-    let owner = match attempt.known_address {
-        false => None,
-        true => tx.credentials(&attempt.email).await?.map(|credentials| credentials.user),
-    };
+    // Asked for every address: one that was free when it was registered may have an account by now.
+    let owner = tx.credentials(&attempt.email).await?.map(|credentials| credentials.user);
     tx.forget_attempt_code(attempt.id).await?;
     let registrant = Registrant { id: attempt.id, email: &attempt.email, name: &attempt.name };
     mail_limit::enqueue(tx, registrant, owner.as_ref(), now).await?;

@@ -3,6 +3,7 @@
 use idp_core::client::ClientId;
 use idp_core::ids::{GrantId, SessionId, UserId};
 use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes};
+use idp_core::oauth::scope::Scope;
 use idp_core::time::HOUR;
 use idp_store::ConsumedCode;
 
@@ -131,7 +132,7 @@ async fn a_code_is_not_issued_in_somebody_elses_session(db: Db) {
 async fn a_code_is_not_issued_for_a_request_that_was_checked_before_the_application_was_narrowed(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let code = ada.new_code(ONLINE);
-    let (id, narrow) = (code.facts.client_id.clone(), scope("openid"));
+    let (id, narrow) = (code.facts.client_id.clone(), Scope::parse("openid").unwrap());
     assert!(tell!(db, |tx, id, narrow| tx.set_client_scope(id, narrow)));
     for (epoch, issued) in [(0, false), (2, false), (1, true)] {
         let digest = new_code_digest();

@@ -160,7 +160,10 @@ impl Everything {
 
 async fn new_code_is_taken(db: &Db, code: &IssuedCode) -> bool {
     let digest = new_code_digest();
-    undone!(db, |tx, digest, code| tx.insert_code(digest, code, 0))
+    undone!(db, |tx, digest, code| async move {
+        let client = tx.client(&code.facts.client_id).await?;
+        tx.insert_code(digest, code, client.map_or(0, |client| client.epoch)).await
+    })
 }
 
 async fn becomes_a_grant(db: &Db, code: &ConsumedCode) -> bool {

@@ -86,10 +86,15 @@ async fn rg_01_what_became_of_an_attempt_is_known_of_itself_only(db: Db) {
     assert_eq!(state(&db, mine, after(DAY)).await, Some(AttemptState::Expired));
     assert_eq!(state(&db, RegistrationId::new(NOW), NOW).await, None);
     tell!(db, |tx, mine| tx.activate(*mine, NOW));
-    for later in [NOW, after(DAY)] {
+    for (later, expired) in [(NOW, false), (after(DAY), true)] {
         assert_eq!(state(&db, mine, later).await, Some(AttemptState::Activated));
-        assert_eq!(state(&db, other, later).await, Some(AttemptState::Ended));
+        assert_eq!(state(&db, other, later).await, Some(AttemptState::Ended { expired }));
     }
+    set_code(&db, other, "tag").await;
+    for _ in 0..4 {
+        assert_eq!(outcome(&db, other, "tag", NOW).await, CodeTry::Wrong, "no code is right any more");
+    }
+    assert_eq!(outcome(&db, other, "tag", NOW).await, CodeTry::NoneLeft, "counted like any other");
 }
 
 async fn a_mail_asked_for_again_gives_the_attempt_a_full_day(db: Db) {

@@ -18,6 +18,8 @@ contract! {
     lg_12_constant_use_does_not_carry_a_session_past_twelve_hours,
     lg_12_a_use_that_comes_too_late_does_not_revive_a_session,
     a_late_message_about_an_earlier_use_changes_nothing,
+    lg_02_a_renewed_session_has_a_new_cookie_and_its_full_span_and_goes_on,
+    only_a_live_session_of_the_same_account_is_renewed,
     lo_05_an_ended_session_is_dead_and_ends_once,
     ending_one_session_leaves_the_others,
     a_browser_is_known_to_the_account_that_signed_in_with_it_for_180_days,
@@ -61,6 +63,52 @@ async fn a_session_begins_for_an_active_account_only(db: Db) {
     }
     assert_eq!(db.place.rows("sessions").await, 0);
     assert!(is_live(&db, &a_session(&db, user).await.digest, NOW).await);
+}
+
+async fn lg_02_a_renewed_session_has_a_new_cookie_and_its_full_span_and_goes_on(db: Db) {
+    let user = a_user(&db, "ada@example.org").await.id;
+    let old = a_session(&db, user).await;
+    let (new, later) = (new_session(user), after(MINUTE * 20));
+    assert!(renew(&db, old.id, &new, later).await);
+    assert!(!is_live(&db, &old.digest, later).await);
+    let digest = new.digest;
+    let found = ask!(db, |r, digest, later| r.signed_in(digest, *later)).unwrap().session;
+    assert_eq!((found.id, found.auth_time, found.last_seen_at), (old.id, later, later));
+    assert!(is_live(&db, &digest, later.plus(MINUTE * 30 - SECOND)).await);
+    assert!(!is_live(&db, &digest, later.plus(MINUTE * 30)).await);
+    assert_eq!(db.place.rows("sessions").await, 1);
+}
+
+async fn only_a_live_session_of_the_same_account_is_renewed(db: Db) {
+    let user = a_user(&db, "ada@example.org").await.id;
+    let other = a_user(&db, "bob@example.org").await.id;
+    let (live, ended) = (a_session(&db, user).await, a_session(&db, user).await);
+    let id = ended.id;
+    assert!(tell!(db, |tx, id| tx.end_session(*id, NOW)));
+    let of_epoch = |user_epoch| NewSession { user_epoch, ..new_session(user) };
+    for (id, session, now) in [
+        (ended.id, new_session(user), NOW),
+        (live.id, new_session(other), NOW),
+        (live.id, of_epoch(1), NOW),
+        (live.id, new_session(user), after(MINUTE * 30)),
+        (SessionId::new(NOW), new_session(user), NOW),
+    ] {
+        assert!(!renew(&db, id, &session, now).await);
+    }
+    assert!(is_live(&db, &live.digest, NOW).await);
+    tell!(db, |tx, user| tx.raise_user_epoch(*user));
+    for user_epoch in [0, 1] {
+        assert!(!renew(&db, live.id, &of_epoch(user_epoch), NOW).await, "a session of before is dead");
+    }
+    let bobs = a_session(&db, other).await;
+    assert!(renew(&db, bobs.id, &new_session(other), NOW).await);
+    db.place.execute("UPDATE epochs SET value = value + 1 WHERE name = 'global'").await;
+    assert!(!renew(&db, bobs.id, &new_session(other), NOW).await, "nor one of before everybody's epoch");
+}
+
+async fn renew(db: &Db, id: SessionId, session: &NewSession, now: Timestamp) -> bool {
+    let (session, lifetime) = (session.clone(), SessionLifetime::default());
+    tell!(db, |tx, id, session, lifetime, now| tx.renew_session(*id, session, lifetime, *now))
 }
 
 async fn lg_12_a_session_that_is_not_used_ends_after_half_an_hour(db: Db) {

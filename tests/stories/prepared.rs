@@ -1,0 +1,123 @@
+//! Nobody prepares an account for somebody else, and nobody learns from a registration what became of an address.
+
+use std::time::Duration;
+
+use crate::registration::{ADA, register};
+use crate::support::browser::{Answer, Browser};
+use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
+
+const MALLORYS: &str = "tinker violet staple orbit";
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn activate(browser: &Browser, page: &Answer, password: &str) -> Answer {
+    browser.submit_only(page, "/activate", &[("password", password)]).await
+}
+
+async fn can_sign_in(app: &TestApp, password: &str) -> bool {
+    let browser = app.browser();
+    let page = browser.open("/signin").await;
+    browser.sign_in(&page, ADA, password).await.url.ends_with("/account")
+}
+
+on_both_engines! {
+    async fn a_link_opened_in_another_browser_needs_the_password_of_its_registration(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let mallory = app.browser();
+        register(&mallory, ADA, MALLORYS).await;
+        let link = app.sink.mail_to(ADA, 1).await.link();
+        let ada = app.browser();
+        let page = ada.open(&link).await;
+        assert!(page.body.contains("type=\"password\"") && page.text().contains("another browser"), "{}", page.text());
+        for (password, status, says) in [
+            ("", 422, "Enter"),
+            (PASSWORD, 401, "not the password of this registration"),
+            (&MALLORYS.to_uppercase(), 401, "not the password of this registration"),
+        ] {
+            let refused = activate(&ada, &page, password).await;
+            assert_eq!(refused.status, status, "{}", refused.text());
+            assert!(refused.text().contains(says), "{}", refused.text());
+            assert!(refused.body.contains("/register?email=ada"), "the way to an account of one's own");
+        }
+        assert_eq!(app.count("users", "1 = 1").await, 0);
+        assert_eq!(app.count("audit", "event = 'sign_in_failed'").await, 2, "each comparison is written down");
+
+        // Ada's own, begun here: no password is asked for, and Mallory's is over.
+        app.wait(HOUR);
+        register(&ada, ADA, PASSWORD).await;
+        let own = ada.open(&app.sink.mail_to(ADA, 2).await.link()).await;
+        assert!(!own.body.contains("type=\"password\""), "{}", own.text());
+        assert!(ada.submit(&own, "/activate", &[]).await.text().contains("Your account is active"));
+        assert!(can_sign_in(&app, PASSWORD).await && !can_sign_in(&app, MALLORYS).await);
+        activate(&ada, &page, MALLORYS).await.assert_page("link-used");
+    }
+
+    async fn whoever_registered_activates_on_another_device_with_the_password(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        register(&app.browser(), ADA, PASSWORD).await;
+        let phone = app.browser();
+        let page = phone.open(&app.sink.mail_to(ADA, 1).await.link()).await;
+        let active = phone.submit(&page, "/activate", &[("password", PASSWORD)]).await;
+        assert!(active.text().contains("Your account is active"), "{}", active.text());
+        assert_eq!(app.count("audit", "event = 'sign_in_failed'").await, 0);
+        assert_eq!(app.count("throttles", "id LIKE 'account:%'").await, 0, "what was right is not counted");
+    }
+
+    async fn guesses_at_a_registrations_password_are_counted_and_locked(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        register(&app.browser(), ADA, PASSWORD).await;
+        let phone = app.browser();
+        let page = phone.open(&app.sink.mail_to(ADA, 1).await.link()).await;
+        for _ in 0..10 {
+            assert_eq!(activate(&phone, &page, MALLORYS).await.status, 401);
+        }
+        let locked = activate(&phone, &page, PASSWORD).await;
+        assert_eq!((locked.status.as_u16(), locked.header("retry-after")), (429, "900"));
+        app.wait(HOUR / 4);
+        assert!(activate(&phone, &page, PASSWORD).await.location().is_some());
+    }
+
+    async fn a_mail_asked_for_again_by_an_expired_link_hands_the_registration_to_nobody(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        register(&app.browser(), ADA, MALLORYS).await;
+        let link = app.sink.mail_to(ADA, 1).await.link();
+        app.wait(25 * HOUR);
+        let ada = app.browser();
+        let expired = ada.open(&link).await;
+        expired.assert_page("link-expired");
+        let sent = ada.submit(&expired, "/activate/resend", &[]).await;
+        assert!(sent.url.ends_with("/signin") || sent.url.contains("/flow/"), "{}", sent.url);
+        let soon = ada.submit_only(&expired, "/activate/resend", &[]).await;
+        assert_eq!(soon.status, 429, "{}", soon.text());
+        let page = ada.open(&app.sink.mail_to(ADA, 2).await.link()).await;
+        assert_eq!(activate(&ada, &page, PASSWORD).await.status, 401);
+        assert_eq!(app.count("users", "1 = 1").await, 0);
+    }
+
+    async fn rg_01_a_stranger_does_not_learn_when_the_owner_activates(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let (mallory, other) = (app.browser(), app.browser());
+        let waiting = register(&mallory, ADA, MALLORYS).await;
+        let known = register(&other, "zoe@example.org", MALLORYS).await;
+        let ada = app.browser();
+        let twice = register(&ada, ADA, PASSWORD).await;
+        register(&ada, ADA, PASSWORD).await;
+        let own = ada.open(&app.sink.mail_to(ADA, 3).await.link()).await;
+        ada.submit(&own, "/activate", &[]).await;
+        ada.get(&twice.url).await.assert_page("registration-used");
+
+        let seen = mallory.get(&waiting.url).await;
+        assert_eq!((seen.status.as_u16(), seen.text().contains("Check your mail")), (200, true), "{}", seen.text());
+        let (mut ended, mut open) = (Vec::new(), Vec::new());
+        let said = |answer: Answer| (answer.status, answer.text().contains("Too many wrong codes"));
+        for _ in 0..6 {
+            ended.push(said(mallory.submit_only(&waiting, "/code", &[("code", "AAAAAAAA")]).await));
+            open.push(said(other.submit_only(&known, "/code", &[("code", "AAAAAAAA")]).await));
+        }
+        assert_eq!(ended, open, "codes are counted alike");
+        app.wait(HOUR / 30);
+        assert!(mallory.submit(&waiting, "/resend", &[]).await.url.ends_with(waiting.url.rsplit('/').next().unwrap()));
+        assert_eq!(app.sink.mails_to(ADA).len(), 4, "no fourth mail within the hour, beside the welcome");
+        app.wait(48 * HOUR);
+        mallory.get(&waiting.url).await.assert_page("registration-expired");
+    }
+}
