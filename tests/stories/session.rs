@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use idp_core::user::UserState;
 
+use crate::oauth_authorize::{ready, trusted};
 use crate::registration::ADA;
 use crate::sign_in::set_state;
-use crate::support::client::request;
+use crate::support::client::{authorize, changed, request};
 use crate::support::raw::{Raw, RawBrowser};
 use crate::support::{Engine, PASSWORD, TestApp, confidential, is_logged, on_both_engines};
 
@@ -143,6 +144,26 @@ on_both_engines! {
         app.refresh("tides", &cookie).await.assert_token_error(400, "invalid_grant");
         let only_cookie = Raw::get("/userinfo").header("Cookie", format!("idp-session={cookie}")).send(&app).await;
         assert_eq!(only_cookie.status, 401);
+    }
+
+    async fn lg_02_signing_in_again_brings_a_new_cookie_and_takes_nothing_from_other_applications(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        app.register(&trusted("waves")).await;
+        let old = app.code(&browser, &request("tides")).await;
+        let tokens = app.redeem("tides", &app.code(&browser, &request("tides")).await).await.tokens();
+        let before = app.texts("SELECT digest FROM sessions").await;
+        let login = browser.open(&authorize(&changed("waves", &[("prompt", Some("login"))]))).await;
+        let answer = browser.sign_in(&login, ADA, PASSWORD).await;
+        assert!(answer.redirect_param("code").is_some(), "{}", answer.text());
+        assert_eq!(app.userinfo(&tokens.access).await.status, 200);
+        assert_eq!(app.redeem("tides", &old).await.status, 200, "nor is a code lost that is on its way");
+        let after = app.texts("SELECT digest FROM sessions WHERE ended_at IS NULL").await;
+        assert!(after.len() == 1 && after != before);
+        // Somebody else at the same browser: the first one's session is over.
+        app.user("eve@example.org").await;
+        let login = browser.open(&authorize(&changed("waves", &[("prompt", Some("login"))]))).await;
+        browser.sign_in(&login, "eve@example.org", PASSWORD).await;
+        app.userinfo(&tokens.access).await.assert_invalid_token();
     }
 
     async fn after_signing_out_the_cookie_is_dead_everywhere_and_no_page_is_kept(engine: Engine) {

@@ -79,6 +79,47 @@ impl Log {
     }
 }
 
+/// Judging a new password can take longer than hashing it: it waits in the same queue, also where it is refused.
+#[tokio::test]
+async fn rl_05_a_registration_is_judged_where_passwords_are_hashed() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app(dir.path()).await;
+    let router = app.router();
+    let page = Request::get("/register").header("host", "localhost:1").body(Body::empty()).unwrap();
+    let page = router.clone().oneshot(page).await.unwrap();
+    let cookie = page.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let page = page.into_body().collect().await.unwrap().to_bytes();
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    let csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let register = async || {
+        let form =
+            format!("csrf={csrf}&name=Ada&email=ada%40example.org&password=short&password_confirm=short");
+        let request = Request::post("/register")
+            .header("host", "localhost:1")
+            .header("cookie", &cookie)
+            .header("content-type", "application/x-www-form-urlencoded");
+        router.clone().oneshot(request.body(Body::from(form)).unwrap()).await.unwrap().status()
+    };
+    assert_eq!(register().await, StatusCode::UNPROCESSABLE_ENTITY);
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+    let mut jobs = Vec::new();
+    loop {
+        let (hasher, wait) = (app.0.hasher.clone(), std::sync::Arc::clone(&wait));
+        let mut job =
+            Box::pin(async move { hasher.submit(move |_| drop(wait.lock().unwrap().recv())).await });
+        // Asked once, it is in the queue, or was sent away.
+        if job.as_mut().now_or_never().is_some() {
+            break;
+        }
+        jobs.push(job);
+    }
+    assert_eq!(register().await, StatusCode::SERVICE_UNAVAILABLE);
+    drop(go);
+    futures_util::future::join_all(jobs).await;
+    assert_eq!(register().await, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
 #[tokio::test]
 async fn a_proxy_that_is_not_trusted_is_pointed_out_once() {
     for (proxies, notes) in [(vec![], 1), (vec!["10.0.0.0/8".parse().unwrap()], 0)] {
