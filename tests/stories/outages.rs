@@ -120,6 +120,8 @@ async fn r_10_a_node_whose_database_is_silent_is_not_ready_before_anybody_is_tol
     let (ada, probe) = (app.signed_in(ADA).await, app.browser());
     wire.hold(true);
     let mut page = Box::pin(ada.get("/account"));
+    // It begins to wait first: were the probe as patient, the page would come first.
+    assert!(tokio::time::timeout(Duration::from_secs(2), &mut page).await.is_err());
     let probed = tokio::select! {
         probed = async { probe.get("/readyz").await } => probed,
         page = &mut page => panic!("the page came first: {}", page.status),
