@@ -118,6 +118,8 @@ async fn r_10_a_node_whose_database_is_silent_is_not_ready_before_anybody_is_tol
     .await;
     app.user(ADA).await;
     let (ada, probe) = (app.signed_in(ADA).await, app.browser());
+    // Connections for both of them, so that neither finds out by connecting.
+    futures_util::future::join_all((0..8).map(|_| probe.get("/readyz"))).await;
     wire.hold(true);
     let mut page = Box::pin(ada.get("/account"));
     // It begins to wait first: were the probe as patient, the page would come first.
