@@ -59,7 +59,15 @@ async function registering(page) {
   await judge(page, "sign-in-unactivated");
 }
 
-async function activating(page) {
+async function activating(page, browser) {
+  const phone = await visitor(browser);
+  await countCosts(phone);
+  await open(phone, (await mailTo(ada, 2)).link);
+  await judge(phone, "activate-elsewhere");
+  await fill(phone, { Password: "not the one that was chosen" });
+  await press(phone, "Activate account");
+  await judge(phone, "activate-elsewhere-wrong");
+  await phone.close();
   await open(page, (await mailTo(ada, 2)).link);
   await judge(page, "activate-question");
   await press(page, "Activate account");
