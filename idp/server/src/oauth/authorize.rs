@@ -23,7 +23,7 @@ pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Resp
     match checked {
         Ok(request) => {
             note_dropped_scopes(&visit, &params, &request);
-            flow::begin(&visit, FlowTarget::Application(Box::new(request)), client).await
+            flow::begin(&visit, FlowTarget::Application(Box::new(request)), client, None).await
         }
         Err(AuthorizeRefusal::Redirect(target, refusal)) => {
             tracing::info!(
