@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use crate::args::Common;
 use crate::failure::Failure;
-use crate::hint::quoted;
 use crate::new_account::{self, NewAccount, Outcome};
 use crate::operator::{self, Operator};
 use crate::user_change::{Change, change};
 use crate::{output, secret_input};
+use idp_server::config::quoted;
 
 /// Accounts
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,8 @@ use idp_core::redirect_uri::RedirectUri;
 use idp_store::{Actor, AuditEvent};
 use serde::{Deserialize, Serialize};
 
-use super::authorize::{hand_over, quoted, sent};
+use super::authorize::{hand_over, sent};
+use crate::config::quoted;
 use crate::cookies::Cookie;
 use crate::errors::{Explanation, Fix, PageError, Reason, Registered};
 use crate::form::{self, Form, FormBody, Protocol};
