@@ -25,6 +25,23 @@ fn action(answer: &Answer) -> Option<String> {
     Some(link.split('"').next().unwrap().replace("&amp;", "&"))
 }
 
+/// An address with signs that mean something in a query.
+const TYPED: &str = "ada+b&c=d@example.org";
+
+/// Where a link of a page leads.
+fn link(page: &Answer, id: &str) -> String {
+    let Some((_, rest)) = page.body.split_once(&format!("id=\"{id}\" href=\"")) else {
+        panic!("no link {id}: {}", page.text())
+    };
+    rest.split('"').next().unwrap().replace("&amp;", "&")
+}
+
+/// What stands in the address field.
+fn filled_in(page: &Answer) -> String {
+    let field = page.body.split_once("name=\"email\" type=\"email\" value=\"").unwrap().1;
+    field.split('"').next().unwrap().replace("&amp;", "&")
+}
+
 /// From the sign-in page of an application to its question.
 async fn question(browser: &Browser) -> Answer {
     let login = browser.open(&authorize(&request("tides"))).await;
@@ -52,6 +69,50 @@ on_both_engines! {
         app.sql("UPDATE clients SET home_uri = NULL").await;
         let answer = browser.get(&question.url).await;
         assert!(answer.text().contains("Tide Tables") && action(&answer).is_none(), "{}", answer.text());
+    }
+
+    async fn an_address_that_was_typed_once_is_filled_in_on_the_next_page(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.register(&with_home()).await;
+        let browser = app.browser();
+        for begin in ["/signin".to_owned(), authorize(&request("tides"))] {
+            // Typed at sign-in, it goes along to the registration, also after that was refused, and back.
+            let login = browser.open(&begin).await;
+            assert!(!link(&login, "register").contains("email") && filled_in(&login).is_empty());
+            let refused = browser.sign_in(&login, TYPED, "wrong").await;
+            let register = browser.open(&link(&refused, "register")).await;
+            assert_eq!(filled_in(&register), TYPED);
+            let short = browser.submit(&register, "/register", &[("email", ADA), ("password", "short")]).await;
+            assert_eq!(short.status, 422);
+            assert_eq!(filled_in(&browser.open(&link(&short, "login")).await), ADA);
+            // The walk stays the application's.
+            assert_eq!(short.body.contains("tides.example"), begin.contains("tides"));
+        }
+        // From the registration without a walk.
+        let page = browser.open("/register").await;
+        assert_eq!(link(&page, "login"), "/signin");
+        let short = browser.submit(&page, "/register", &[("email", TYPED)]).await;
+        let login = browser.open(&link(&short, "login")).await;
+        assert!(login.url.contains("/flow/") && filled_in(&login) == TYPED, "{}", login.url);
+    }
+
+    async fn an_address_is_kept_when_it_is_changed_and_when_it_was_proven_here(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.register(&with_home()).await;
+        for begin in ["/signin".to_owned(), authorize(&request("tides"))] {
+            let browser = app.browser();
+            let login = browser.open(&begin).await;
+            let page = browser.open(&link(&login, "register")).await;
+            let (person, sent) = (format!("{}@example.org", begin.len()), PASSWORD);
+            let fields = [("name", "Ada"), ("email", person.as_str()), ("password", sent), ("password_confirm", sent)];
+            let check = browser.submit(&page, "/register", &fields).await;
+            assert_eq!(filled_in(&browser.open(&link(&check, "change")).await), person);
+            let activate = browser.open(&app.sink.mail_to(&person, 1).await.link()).await;
+            let active = browser.submit(&activate, "/activate", &[]).await;
+            let login = browser.open(&link(&active, "continue")).await;
+            assert_eq!(filled_in(&login), person);
+            assert_eq!(login.body.contains("tides.example"), begin.contains("tides"));
+        }
     }
 
     async fn a_walk_that_expired_leads_back_to_its_application(engine: Engine) {

@@ -75,6 +75,16 @@ fn assets(page: &Answer) -> Vec<String> {
 }
 
 fn check(answer: &Answer) {
+    check_headers(answer);
+    let what = format!("{} {}", answer.status, answer.url);
+    check_policy(answer, &what);
+    if answer.header("content-type").starts_with("text/html") {
+        check_html(answer, &what);
+    }
+}
+
+/// What every answer carries beside its policy, which says what this very answer needs.
+pub(crate) fn check_headers(answer: &Answer) {
     let what = format!("{} {}", answer.status, answer.url);
     let hsts = answer.header("strict-transport-security");
     let age: u64 = hsts.strip_prefix("max-age=").unwrap().split(';').next().unwrap().parse().unwrap();
@@ -104,10 +114,6 @@ fn check(answer: &Answer) {
     assert!(![301, 302, 307, 308].contains(&answer.status.as_u16()), "HD-11 {what}");
     let document = answer.header("cache-control").starts_with("public") && answer.status == 200;
     assert!(document || answer.header("cache-control") == "no-store", "{what}");
-    check_policy(answer, &what);
-    if answer.header("content-type").starts_with("text/html") {
-        check_html(answer, &what);
-    }
 }
 
 fn check_policy(answer: &Answer, what: &str) {

@@ -12,6 +12,7 @@ mod browser;
 mod codes_and_mails;
 mod detours;
 mod developer;
+mod floors;
 mod headers;
 mod headers_more;
 mod journey;

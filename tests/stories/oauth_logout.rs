@@ -14,6 +14,7 @@ use crate::support::client::{changed, request};
 use crate::support::{Engine, TestApp, on_both_engines};
 
 const BYE: &str = "https://tides.example/bye";
+const HOME: &str = "https://tides.example/start";
 
 fn target(pairs: &[(&str, &str)]) -> String {
     let url = url::Url::parse_with_params("http://x/logout", pairs).unwrap();
@@ -69,6 +70,31 @@ on_both_engines! {
         assert!(done.url.ends_with("/signed-out"), "{}", done.url);
         assert!(!is_signed_in(&browser).await);
         assert_eq!(audit_count(&app, AuditEvent::SignedOut).await, 1);
+    }
+
+    async fn after_signing_out_the_page_leads_back_to_the_application_that_asked(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        app.register(&Client { home_uri: Some(RedirectUri::parse(HOME).unwrap()), ..trusted("homely") }).await;
+        app.register(&trusted("homeless")).await;
+        let link = |page: &Answer| Some(page.body.split_once("id=\"back\" href=\"")?.1.split('"').next()?.to_owned());
+        for (id, home) in [("homely", Some(HOME)), ("homeless", None)] {
+            let hint = id_token(&app, &browser, id).await;
+            let page = browser.open(&target(&[("id_token_hint", &hint)])).await;
+            assert!(!is_signed_in(&browser).await && page.text().contains("You are signed out"), "{}", page.text());
+            assert_eq!(link(&page).as_deref(), home);
+            assert_eq!(page.text().contains("Back to Tide Tables"), home.is_some());
+            // Nobody is signed in any more: the name alone is enough to be shown the way.
+            assert_eq!(link(&browser.open(&target(&[("client_id", id)])).await).as_deref(), home);
+            let login = browser.open("/signin").await;
+            browser.sign_in(&login, ADA, crate::support::PASSWORD).await;
+        }
+        // Only what is registered, and of enabled applications, is a way.
+        for query in ["", "?client_id=nobody", "?client_id=https://evil.tld/", "?url=https://evil.tld/"] {
+            let page = browser.open(&format!("/signed-out{query}")).await;
+            assert!(page.status == 200 && link(&page).is_none() && !page.body.contains("evil.tld"), "{query}");
+        }
+        app.sql("UPDATE clients SET enabled = FALSE WHERE id = 'homely'").await;
+        assert!(link(&browser.open("/signed-out?client_id=homely").await).is_none());
     }
 
     async fn lo_02_nobody_is_sent_to_a_place_that_is_not_registered(engine: Engine) {

@@ -286,7 +286,11 @@ on_both_engines! {
             for image in page.body.split("src=\"").skip(1) {
                 assert!(image.starts_with("/static/"), "{}", &image[..60]);
             }
-            assert!(page.text().contains("asking.example"), "where the answer goes is not shown");
+            let text = page.text().replace(['\u{2068}', '\u{2069}'], "");
+            let warning = "Unverified app: Lighthouse has not checked who runs it. Allow only if you know asking.example.";
+            assert!(text.contains(warning), "{text}");
+            let (warned, buttons) = (page.body.find("consent-unverified"), page.body.find("consent-allow"));
+            assert!(warned < buttons && text.contains("return to <strong id=\"consent-host\"><bdi>asking.example<"), "{text}");
             assert!(page.header("content-security-policy").contains("form-action 'self' https://asking.example"), "{:?}", page.headers);
         }
         let login = app.browser().open(&authorize(&request("asking"))).await;

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
-use crate::hint::{program, quoted};
+use crate::hint::program;
 use crate::{client, config, db, dev, key, user};
+use idp_server::config::quoted;
 
 /// An OAuth 2 and OpenID Connect identity provider.
 #[derive(Debug, Parser)]

@@ -11,7 +11,7 @@ use idp_server::config::settings::Settings;
 use idp_store::{OpenError, Store};
 
 use crate::failure::Failure;
-use crate::hint::quoted;
+use idp_server::config::quoted;
 
 /// Makes the data folder, for its owner only, and refuses a database file that others can read: it holds
 /// everybody's address and password hash.

@@ -160,27 +160,10 @@ async fn first_account(store: &Store, policy: &PasswordPolicy, now: Timestamp) -
     }
 }
 
-/// The address of the oldest account with the role `admin`, looked for page by page.
+/// The address of the oldest account with the role `admin`.
 async fn an_admin(store: &Store) -> Result<Option<String>, StoreError> {
-    const PAGE: i64 = 200;
-    let mut after = None;
-    loop {
-        let read = store.read(after, |reader, after| {
-            Box::pin(async move {
-                let users = reader.users(*after, PAGE).await?;
-                for user in &users {
-                    if reader.roles_of(user.id).await?.iter().any(|role| role == ADMIN) {
-                        return Ok((Some(user.email.to_string()), None));
-                    }
-                }
-                Ok((None, users.last().map(|user| user.id)))
-            })
-        });
-        match read.await? {
-            (None, Some(last)) => after = Some(last),
-            (found, _) => return Ok(found),
-        }
-    }
+    let found = store.read((), |reader, ()| Box::pin(reader.first_user_with_role(ADMIN))).await?;
+    Ok(found.map(|user| user.email.to_string()))
 }
 
 /// For the commands beside this process, which tell applications where it is.

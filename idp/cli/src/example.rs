@@ -73,10 +73,18 @@ async fn adopt(store: &Store, client: Client) -> Result<bool, StoreError> {
             if known.is_none_or(|known| known.secret != client.secret) {
                 return Ok(false);
             }
+            let mut changed = false;
             for uri in &client.redirect_uris {
-                if tx.add_client_uri(&client.id, UriList::Redirect, uri).await? {
-                    tx.audit(&audit::row(AuditEvent::ClientChanged, &client.id, client.created_at)).await?;
-                }
+                changed |= tx.add_client_uri(&client.id, UriList::Redirect, uri).await?;
+            }
+            for uri in &client.post_logout_redirect_uris {
+                changed |= tx.add_client_uri(&client.id, UriList::PostLogoutRedirect, uri).await?;
+            }
+            if let Some(home) = &client.home_uri {
+                changed |= tx.set_client_home(&client.id, home).await?;
+            }
+            if changed {
+                tx.audit(&audit::row(AuditEvent::ClientChanged, &client.id, client.created_at)).await?;
             }
             Ok(true)
         })

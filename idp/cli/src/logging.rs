@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use idp_core::text::misleads;
 use idp_server::config::settings::LogConfig;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -41,8 +42,14 @@ impl<W: Write> Write for OneLine<W> {
         let text = String::from_utf8_lossy(event);
         let mut line = String::with_capacity(text.len() + 1);
         for sign in text.strip_suffix('\n').unwrap_or(&text).chars() {
-            // This form of escape is also JSON's.
-            if misleads(sign) { line.push_str(&format!("\\u{:04x}", sign as u32)) } else { line.push(sign) }
+            match misleads(sign) {
+                // This form of escape is also JSON's: four digits, and two of them beyond U+FFFF.
+                true => sign
+                    .encode_utf16(&mut [0; 2])
+                    .iter()
+                    .for_each(|unit| line.push_str(&format!("\\u{unit:04x}"))),
+                false => line.push(sign),
+            }
         }
         line.push('\n');
         self.0.write_all(line.as_bytes())?;
@@ -52,12 +59,6 @@ impl<W: Write> Write for OneLine<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
-}
-
-/// Control characters, line and paragraph separators, and those that turn the direction of text.
-fn misleads(sign: char) -> bool {
-    sign.is_control()
-        || matches!(sign, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -78,7 +79,7 @@ mod tests {
         }
     }
 
-    const NASTY: &str = "a\r\nb\u{1b}[31m\u{2028}\u{85}\u{202e}\"\\\u{7}c";
+    const NASTY: &str = "a\r\nb\u{1b}[31m\u{2028}\u{85}\u{202e}\"\\\u{7}\u{ad}\u{e0041}c";
 
     fn logged(json: bool) -> String {
         let memory = Memory::default();

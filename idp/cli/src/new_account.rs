@@ -85,7 +85,7 @@ async fn insert(
     hash: &PasswordHash,
     roles: &[String],
 ) -> Result<Outcome, StoreError> {
-    let known: Vec<String> = tx.roles().await?.into_iter().map(|role| role.name).collect();
+    let known = tx.roles().await?;
     if let Some(role) = roles.iter().find(|role| !known.contains(role)) {
         return Ok(Outcome::NoSuchRole(role.clone(), known));
     }

@@ -11,7 +11,8 @@ use idp_store::{OpenError, Store};
 use crate::args::{Common, Format, Place};
 use crate::database;
 use crate::failure::Failure;
-use crate::hint::{program, quoted};
+use crate::hint::program;
+use idp_server::config::quoted;
 
 /// Where `idp dev` keeps its database.
 pub(crate) const DEV_DATA_DIR: &str = "data/dev";

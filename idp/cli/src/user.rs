@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use crate::args::Common;
 use crate::failure::Failure;
-use crate::hint::quoted;
 use crate::new_account::{self, NewAccount, Outcome};
 use crate::operator::{self, Operator};
 use crate::user_change::{Change, change};
 use crate::{output, secret_input};
+use idp_server::config::quoted;
 
 /// Accounts
 #[derive(Debug, clap::Args)]
@@ -175,16 +175,8 @@ impl Create {
 impl List {
     async fn run(self, operator: &Operator) -> Result<(), Failure> {
         let input = (self.after, self.limit);
-        let read = operator.store.read(input, |reader, (after, limit)| {
-            Box::pin(async move {
-                let mut users = Vec::new();
-                for user in reader.users(*after, *limit).await? {
-                    let roles = reader.roles_of(user.id).await?;
-                    users.push((user, roles));
-                }
-                Ok(users)
-            })
-        });
+        let read =
+            operator.store.read(input, |reader, (after, limit)| Box::pin(reader.users(*after, *limit)));
         let users = read.await?;
         let json: Value = users.iter().map(|(user, roles)| described(user, roles)).collect();
         output::answer(operator.format(), json, list(&users, self.limit, operator));

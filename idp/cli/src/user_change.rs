@@ -69,7 +69,7 @@ async fn apply(tx: &mut Tx, who: &Who, change: &Change, now: Timestamp) -> Resul
         }
         Change::Unlock => (tx.unlock(&user).await?, audit::row(AuditEvent::UserUnlocked, user.id, now)),
         Change::Role { role, granted } => {
-            let known: Vec<String> = tx.roles().await?.into_iter().map(|role| role.name).collect();
+            let known = tx.roles().await?;
             if !known.contains(role) {
                 return Ok(Changed::NoSuchRole(known));
             }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::oauth::scope::Scope;
 use crate::redirect_uri::{RedirectMatch, RedirectUri};
+use crate::scope::Scope;
 use crate::secret::Digest;
 use crate::text::DisplayText;
 use crate::time::Timestamp;

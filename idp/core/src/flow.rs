@@ -19,7 +19,7 @@ use crate::ids::GrantId;
 use crate::oauth::authorize::AuthorizationRequest;
 use crate::oauth::error::{ErrorCode, Refusal};
 use crate::oauth::grant::{GrantFacts, IssuedCode, Lifetimes};
-use crate::oauth::scope::Scope;
+use crate::scope::Scope;
 use crate::session::Session;
 use crate::time::{MINUTE, SECOND, Timestamp};
 

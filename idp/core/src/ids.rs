@@ -74,10 +74,6 @@ macro_rules! ids {
 ids! {
     /// A person's account; also the `sub` claim (OpenID Connect Core section 2).
     UserId;
-    /// A role.
-    RoleId;
-    /// A group.
-    GroupId;
     /// A signed-in browser; also the `sid` claim (Back-Channel Logout section 2.1).
     SessionId;
     /// One walk through the hosted pages.

@@ -4,7 +4,7 @@
 //! values, so every rule can be tested as a table. Time comes in as [`time::Timestamp`]; the one door to
 //! randomness is [`secret::random_bytes`].
 //!
-//! Who may use whom: `flow` > `oauth`, `account` > `user`, `client`, `session` > `ids`, `time`, `secret`.
+//! Who may use whom: `flow` > `oauth`, `account` > `user`, `client`, `session` > `ids`, `scope`, `time`, `secret`.
 
 pub mod account;
 pub mod client;
@@ -12,6 +12,7 @@ pub mod flow;
 pub mod ids;
 pub mod oauth;
 pub mod redirect_uri;
+pub mod scope;
 pub mod seal;
 pub mod secret;
 pub mod session;

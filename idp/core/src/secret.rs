@@ -50,11 +50,6 @@ impl Secret {
         &self.0
     }
 
-    /// Whether both texts are equal, in a time that does not depend on where they differ.
-    pub fn matches(&self, other: &str) -> bool {
-        self.digest().matches(other)
-    }
-
     /// The digest under which the secret is stored.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.0)

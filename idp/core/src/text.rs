@@ -47,13 +47,13 @@ pub fn clean(text: &str) -> String {
     spaced.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Control characters, direction marks and overrides (Unicode TR 9), zero-width and other invisible signs.
-/// The zero-width joiners stay out although some scripts use them: a name is readable without.
-fn misleads(sign: char) -> bool {
+/// Control characters, separators of lines and paragraphs, direction marks and overrides (Unicode TR 9), zero-width and
+/// other invisible signs. The zero-width joiners stay out although some scripts use them: a name is readable without.
+pub fn misleads(sign: char) -> bool {
     sign.is_control()
         || matches!(sign,
             '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
-            | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
+            | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
             | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}'
             | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
 }

@@ -9,6 +9,7 @@ use idp_core::time::Timestamp;
 use idp_store::{AuditRecord, EndedFlow, Flow, StoreError, Tx};
 
 use crate::errors::{PageError, Reason};
+use crate::form::with_email;
 use crate::visit::Visit;
 
 /// What is known of a walk beside its row.
@@ -17,12 +18,13 @@ pub(crate) struct Known {
     pub(crate) consent: Option<Consent>,
 }
 
-/// Starts a walk, for the application that has just been read if it is one's. What can be answered at once is answered
+/// Starts a walk, for the application that has just been read if it is one's, with the address that was typed elsewhere. What can be answered at once is answered
 /// at once; a row is written only when a page must be shown.
 pub(crate) async fn begin(
     visit: &Visit,
     target: FlowTarget,
     client: Option<Client>,
+    email: Option<&str>,
 ) -> Result<Response, PageError> {
     let app = &visit.app;
     let now = app.clock.now();
@@ -30,7 +32,8 @@ pub(crate) async fn begin(
     let known = Known { consent: consent(visit, client.as_ref()).await?, client };
     match decide(visit, &flow, &known, None) {
         Step::SignIn(_) | Step::Consent(_) => {
-            let (url, expires_at) = (url(flow.id), now.plus(app.config.lifetimes.flow));
+            let (url, expires_at) =
+                (with_email(&url(flow.id), email.unwrap_or_default()), now.plus(app.config.lifetimes.flow));
             app.store
                 .write((flow, expires_at), |tx, (flow, expires_at)| {
                     Box::pin(tx.insert_flow(flow, *expires_at))

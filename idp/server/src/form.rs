@@ -48,6 +48,16 @@ pub(crate) fn page_of(path: &str, signed_in: bool) -> &str {
     }
 }
 
+/// A link within this server that carries what somebody typed as their address, so that they need not type it again.
+pub(crate) fn with_email(url: &str, email: &str) -> String {
+    if email.is_empty() {
+        return url.to_owned();
+    }
+    let email: String = email.chars().take(254).collect();
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("email", &email).finish();
+    format!("{url}{}{query}", if url.contains('?') { '&' } else { '?' })
+}
+
 /// The decoded form, put into the request where its route's class was checked.
 #[derive(Clone)]
 pub(crate) struct FormBody(pub(crate) Vec<(String, String)>);

@@ -15,8 +15,8 @@ use serde::Serialize;
 use crate::address::{RequestInfo, client_address};
 use crate::errors::{Explanation, OAuthError, PageError, Reason};
 use crate::form;
+use crate::policy;
 use crate::render::Html;
-use crate::routes;
 use crate::state::Shared;
 use crate::{panics, render, visit};
 
@@ -70,7 +70,7 @@ fn host_is_ours(app: &Shared, request: &Request) -> bool {
     let mut hosts = headers.iter().map(|host| host.to_str().unwrap_or_default()).chain(named).peekable();
     let ours = |host: &str| host.eq_ignore_ascii_case(app.config.issuer.authority());
     let named_once = headers.len() <= 1 && hosts.peek().is_some();
-    named_once && hosts.all(ours) || routes::is_probe(request.uri().path())
+    named_once && hosts.all(ours) || policy::is_probe(request.uri().path())
 }
 
 fn misdirected(app: &Shared) -> PageError {
@@ -135,7 +135,7 @@ fn answer(app: &Shared, error: PageError, bare: Response, info: &RequestInfo, pa
         let values: Vec<HeaderValue> = bare.headers().get_all(&name).iter().cloned().collect();
         (name, values)
     });
-    let mut response = match routes::speaks_json(path) {
+    let mut response = match policy::speaks_json(path) {
         true => error.as_oauth().into_response(),
         false => page(app, &error, info),
     };

@@ -1,10 +1,10 @@
-//! The class of a route, enforced before its handler runs: method, body, browser, CSRF.
+//! The class of a route, enforced before its handler runs: body, browser, CSRF.
 
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::{BodyExt, Limited};
@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use crate::cookies::Cookie;
 use crate::errors::{PageError, Reason};
 use crate::form::{self, FormBody};
-use crate::routes::{self, Auth, BodyClass, Cache, Csrf, Policy};
+use crate::policy::{Auth, BodyClass, Csrf, Policy};
 use crate::state::Shared;
 use crate::visit::{Visit, Visitor};
 
@@ -22,7 +22,6 @@ const SLOWEST_BODY: Duration = Duration::from_secs(15);
 /// The layer of one route.
 pub(crate) async fn gate(
     State((app, policy)): State<(Shared, Policy)>,
-    path: MatchedPath,
     request: Request,
     next: Next,
 ) -> Response {
@@ -30,9 +29,6 @@ pub(crate) async fn gate(
         Ok(Passed { request, visitor }) => {
             let response = next.run(request).await;
             finish(&app, policy, visitor, response)
-        }
-        Err(Stopped::Error(error)) if error.reason == Reason::METHOD => {
-            routes::wrong_method(State(app), path).await
         }
         Err(Stopped::Error(error)) => error.into_response(),
         Err(Stopped::See(page)) => Redirect::to(page).into_response(),
@@ -56,7 +52,6 @@ impl From<PageError> for Stopped {
 }
 
 async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, Stopped> {
-    method_is_meant(policy, request.method())?;
     let (mut parts, body) = request.into_parts();
     let mut fields = read_body(policy, &parts.headers, body).await?;
     let visitor = match policy.auth {
@@ -83,14 +78,6 @@ fn with<T: Clone + Send + Sync + 'static>(value: T) -> axum::http::Extensions {
     let mut extensions = axum::http::Extensions::new();
     extensions.insert(value);
     extensions
-}
-
-/// HEAD is answered where GET changes nothing and costs nothing; elsewhere it would issue and consume unseen.
-fn method_is_meant(policy: Policy, method: &Method) -> Result<(), PageError> {
-    if *method == Method::HEAD && !policy.cache.is_document() {
-        return Err(PageError::new(Reason::METHOD));
-    }
-    Ok(())
 }
 
 type Fields = Vec<(String, String)>;
@@ -235,19 +222,4 @@ fn finish(app: &Shared, policy: Policy, visitor: Option<Visitor>, mut response: 
 fn sets(headers: &HeaderMap, cookie: &HeaderValue) -> bool {
     let name = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
     headers.get_all(header::SET_COOKIE).iter().any(|set| name(set) == name(cookie))
-}
-
-impl Cache {
-    /// Whether it is a document that anybody may have and keep.
-    pub(crate) fn is_document(self) -> bool {
-        self != Self::NoStore
-    }
-
-    fn header(self) -> Option<&'static str> {
-        match self {
-            Self::NoStore | Self::Probe => None,
-            Self::Minutes => Some("public, max-age=300"),
-            Self::Immutable => Some("public, max-age=31536000, immutable"),
-        }
-    }
 }

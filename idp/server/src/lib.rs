@@ -3,8 +3,9 @@
 //! Rules live in `idp-core`, memory in `idp-store`; here HTTP is translated: a query or form into a value on
 //! the way in, a step or refusal into a page, a redirect or JSON on the way out.
 //!
-//! Who may use whom: `routes` > `pages`, `oauth` > `flow`, `sign_in` > `gate`, `visit` > `state` > `mailer`,
-//! `errors` > `render` > `i18n`, `config`.
+//! Who may use whom: `routes`, `tasks` > `pages`, `oauth`, `outbox` > `flow`, `sign_in` > `gate`, `frame` > `visit` >
+//! `state` > `mailer`, `limits` > `render` > `i18n`, `form` > `errors` > `policy`, `config`. `routes` is imported by
+//! this file alone, and there is no circle; a test looks at the imports.
 
 mod address;
 mod assets;
@@ -26,9 +27,11 @@ mod limits;
 mod mail_limit;
 mod mailer;
 mod oauth;
+mod outbox;
 mod pages;
 pub mod panics;
 mod password_words;
+mod policy;
 mod render;
 mod routes;
 mod sign_in;

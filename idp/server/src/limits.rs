@@ -15,7 +15,7 @@ use tower_governor::key_extractor::KeyExtractor;
 use crate::address::RequestInfo;
 use crate::config::RateLimits;
 use crate::errors::{PageError, Reason};
-use crate::routes::Rate;
+use crate::policy::Rate;
 
 /// The network of the request, found by our own extractor: those that come with the crate believe any header.
 #[derive(Clone, Copy, Debug)]

@@ -55,7 +55,6 @@ pub(crate) struct Frame<'a> {
     pub(crate) dev: Option<DevLinks>,
     pub(crate) notice: Option<String>,
     pub(crate) errors: Vec<FieldError>,
-    pub(crate) help_url: Option<&'static str>,
 }
 
 /// Where the ribbon of `dev` leads.
@@ -149,18 +148,30 @@ pub(crate) fn language() -> (&'static str, &'static str) {
     (LANGUAGE, "ltr")
 }
 
-/// The one way HTML leaves this server: escaped by the renderer, never cached, never framed, and allowed to
-/// load and to submit to itself only. `form_target` names the one other place its form may end at.
+/// The one way HTML leaves this server: never cached, never framed, and allowed what its kind may do and no more.
 pub(crate) struct Html {
-    pub(crate) body: String,
-    pub(crate) status: StatusCode,
-    pub(crate) form_target: Option<String>,
+    body: String,
+    status: StatusCode,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Of our templates, escaped by the renderer: it may load and submit to this server only. `form_target` is the one
+    /// other place where its form may end.
+    Page { form_target: Option<String> },
+    /// A mail, shown in `dev`: it may style its elements, as mails must, and nothing else.
+    Mail,
 }
 
 impl Html {
     /// A page with status 200.
     pub(crate) fn new(body: String) -> Self {
-        Self { body, status: StatusCode::OK, form_target: None }
+        Self { body, status: StatusCode::OK, kind: Kind::Page { form_target: None } }
+    }
+
+    /// A mail as a mail program shows it.
+    pub(crate) fn mail(body: String) -> Self {
+        Self { body, status: StatusCode::OK, kind: Kind::Mail }
     }
 
     /// With another status.
@@ -171,15 +182,18 @@ impl Html {
     /// Whose form may end in a redirect to this origin or private-use scheme: with `'self'` alone, browsers
     /// block the redirect to the application silently.
     pub(crate) fn form_target(self, source: Option<String>) -> Self {
-        Self { form_target: source, ..self }
+        Self { kind: Kind::Page { form_target: source }, ..self }
     }
 
     fn csp(&self) -> String {
-        let target = self.form_target.as_deref().map(|source| format!(" {source}")).unwrap_or_default();
-        format!(
-            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; object-src 'none'; \
-             base-uri 'none'; frame-ancestors 'none'; form-action 'self'{target}"
-        )
+        let own = match &self.kind {
+            Kind::Page { form_target } => {
+                let target = form_target.as_deref().map(|source| format!(" {source}")).unwrap_or_default();
+                format!("style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'{target}")
+            }
+            Kind::Mail => "style-src 'unsafe-inline'; form-action 'none'; sandbox".to_owned(),
+        };
+        format!("default-src 'none'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; {own}")
     }
 }
 

@@ -1,12 +1,4 @@
-//! Every URL of the server, on one page. A route without its five classes does not compile.
-//!
-//! | class | what it decides |
-//! |---|---|
-//! | [`Auth`] | who may come, and what is read of them before the handler runs |
-//! | [`Csrf`] | whether a form must carry our own token |
-//! | [`BodyClass`] | what body is read, and how much of it |
-//! | [`Cache`] | who may keep the answer, and with it whether HEAD is answered |
-//! | [`Rate`] | how often one client address may come |
+//! Every URL of the server, on one page. A route without its five classes ([`crate::policy`]) does not compile.
 
 use axum::Router;
 use axum::extract::{MatchedPath, State};
@@ -18,83 +10,9 @@ use axum::routing::{MethodRouter, get, post};
 use idp_core::oauth::discovery::path;
 
 use crate::errors::{PageError, Reason};
+use crate::policy::{ALIVE, Auth, BodyClass, Cache, Csrf, Policy, READY, Rate, speaks_json};
 use crate::state::Shared;
 use crate::{gate, health, oauth, pages};
-
-/// Who may come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Auth {
-    /// Anybody; nothing is read of them.
-    Anyone,
-    /// Any browser; its cookies and session are read.
-    Browser,
-    /// A browser with a live session; others are sent to sign in.
-    SignedIn,
-    /// An application that proves itself in the handler's own first step.
-    Client,
-    /// Whoever holds an access token.
-    Bearer,
-    /// A probe of the operator's, under whatever host name.
-    Probe,
-}
-
-/// Whether a form must prove where it comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Csrf {
-    /// GET: nothing to protect.
-    Safe,
-    /// Our own form, with our own token.
-    Token,
-    /// A POST that applications send, or that changes nothing by itself: it carries no cookie that counts.
-    NoCookies,
-}
-
-/// What body is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BodyClass {
-    /// None.
-    None,
-    /// A form of at most so many bytes.
-    Form(usize),
-}
-
-/// Who may keep the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cache {
-    /// Nobody.
-    NoStore,
-    /// Nobody; but HEAD is answered.
-    Probe,
-    /// Anybody, for minutes.
-    Minutes,
-    /// Anybody, for ever: the name changes with the content.
-    Immutable,
-}
-
-/// Which limit of requests per client address counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rate {
-    /// None: documents made in advance.
-    Unlimited,
-    /// Pages.
-    Page,
-    /// Tries of passwords and codes.
-    SignIn,
-    /// Registrations, and mails asked for.
-    Register,
-    /// Applications.
-    Client,
-}
-
-/// The five classes of a route.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Policy {
-    pub(crate) auth: Auth,
-    pub(crate) csrf: Csrf,
-    pub(crate) body: BodyClass,
-    pub(crate) cache: Cache,
-    pub(crate) rate: Rate,
-}
 
 /// One line of the table.
 pub(crate) struct Route {
@@ -143,10 +61,6 @@ const BEARER: Classes = (Auth::Bearer, Csrf::Safe, BodyClass::None, Cache::NoSto
 const BEARER_FORM: Classes = (Auth::Bearer, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Client);
 
 const SMALL: BodyClass = BodyClass::Form(16 * 1024);
-
-/// Probes.
-const ALIVE: &str = "/healthz";
-const READY: &str = "/readyz";
 
 /// The table.
 #[rustfmt::skip]
@@ -214,23 +128,14 @@ pub(crate) fn all(dev: bool) -> Vec<Route> {
     routes
 }
 
-/// Where applications, not people, read the answers.
-pub(crate) fn speaks_json(path: &str) -> bool {
-    [path::TOKEN, path::USERINFO, path::JWKS, path::OPENID_CONFIGURATION, path::OAUTH_METADATA]
-        .contains(&path)
-}
-
-/// Whether an operator's probe comes here, under whatever host name.
-pub(crate) fn is_probe(path: &str) -> bool {
-    [ALIVE, READY].contains(&path)
-}
-
 /// The router made from the table.
 pub(crate) fn router(app: &Shared) -> Router {
     let mut router = Router::new();
     for route in all(app.config.dev) {
         let gate = from_fn_with_state((Shared::clone(app), route.policy), gate::gate);
+        let refuses_head = route.method == Method::GET && !route.answers_head();
         let handler = route.handler.layer(gate);
+        let handler = if refuses_head { handler.head(wrong_method) } else { handler };
         let handler = match app.limiters.layer(route.policy.rate) {
             Some(limit) => handler.layer(limit),
             None => handler,
@@ -244,7 +149,7 @@ pub(crate) fn router(app: &Shared) -> Router {
 }
 
 /// The refusal of a method, which names those that the path has (RFC 9110 section 15.5.6).
-pub(crate) async fn wrong_method(State(app): State<Shared>, path: MatchedPath) -> Response {
+async fn wrong_method(State(app): State<Shared>, path: MatchedPath) -> Response {
     let mut methods = Vec::new();
     for route in all(app.config.dev).iter().filter(|route| route.path == path.as_str()) {
         methods.push(route.method.to_string());
@@ -297,6 +202,7 @@ pub fn facts(dev: bool) -> Vec<RouteFacts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::is_probe;
 
     #[test]
     fn no_post_is_declared_safe_and_no_cookie_counts_without_a_token() {

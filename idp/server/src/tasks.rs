@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::keys;
-use crate::mailer;
+use crate::outbox;
 use crate::state::{AppState, Shared};
 
 /// Becomes true when the tasks are to end.
@@ -29,7 +29,7 @@ impl Tasks {
         // What was left over from before goes at once.
         mail.mailer.wake();
         tasks.running.spawn(async move {
-            rounds("mail", stop.clone(), || mail.mailer.rest(), || mailer::round(&mail, &stop)).await;
+            rounds("mail", stop.clone(), || mail.mailer.rest(), || outbox::round(&mail, &stop)).await;
         });
         let (app, stop) = (Shared::clone(app), tasks.stop.subscribe());
         tasks.running.spawn(async move {

@@ -220,7 +220,6 @@ pub(crate) fn frame(app: &Shared) -> Frame<'_> {
         dev: app.config.dev.then_some(DevLinks { mailbox: "/dev/mail", clock: "/dev/clock" }),
         notice: None,
         errors: Vec::new(),
-        help_url: None,
     }
 }
 

@@ -167,7 +167,8 @@ impl AuditRecord {
 }
 
 impl Reader {
-    /// How many records of an event there are about a subject (any, when `None`).
+    /// How many records of an event there are about a subject (any, when `None`): what tests ask of the trail, which
+    /// the product itself only writes.
     ///
     /// # Errors
     /// [`StoreError`].

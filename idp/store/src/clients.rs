@@ -201,6 +201,18 @@ impl Tx {
         if changed == 1 { Ok(true) } else { Err(StoreError::Conflict("change of this application")) }
     }
 
+    /// Changes where an application's people begin. `false`: no such application, or it has this home already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_client_home(&mut self, id: &ClientId, home: &RedirectUri) -> Result<bool, StoreError> {
+        const SQL: &str =
+            "UPDATE clients SET home_uri = $2 WHERE id = $1 AND (home_uri IS NULL OR home_uri <> $2)";
+        let changed = on!(self, c => sqlx::query(SQL)
+            .bind(id.as_str()).bind(home.as_str()).execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(changed == 1)
+    }
+
     /// Changes what an application may ask for. A narrower scope ends its grants, for those were given the
     /// wider one. `false`: no such application, or it has this scope already.
     ///

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::audit::AuditRecord;
 use crate::db::{Job, Tx};
 use crate::error::StoreError;
-use crate::pool::Pool;
+use crate::pool::{Pool, lock};
 
 /// Writes that may share one commit.
 const GROUP: usize = 100;
@@ -108,11 +108,6 @@ impl Writer {
             let _ = task.await;
         }
     }
-}
-
-/// A panic elsewhere while the lock was held leaves the value as it was: both are only ever taken whole.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 async fn work(pool: Pool<SqliteConnection>, mut queue: mpsc::Receiver<Box<dyn Waiting>>) {

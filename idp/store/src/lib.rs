@@ -37,7 +37,6 @@ pub use keys::{KeyState, StoredKey};
 pub use migrate::MigrationStatus;
 pub use outbox::{ClaimedMail, Mail, MailKind};
 pub use registrations::{Activation, Attempt, AttemptState, CodeTry, NewAttempt};
-pub use roles::Role;
 pub use sessions::{NewSession, SignedIn};
 pub use throttles::Counted;
 pub use users::Credentials;

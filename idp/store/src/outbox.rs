@@ -175,7 +175,7 @@ impl Tx {
 }
 
 impl Reader {
-    /// How many mails wait.
+    /// How many mails wait: asked by tests, since the product takes them one by one.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -178,8 +178,8 @@ impl<C: Pooled> Pool<C> {
     }
 }
 
-/// A panic elsewhere while the lock was held leaves the value as it was: connections are pushed and popped whole.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// A panic elsewhere while the lock was held leaves the value as it was: what we lock is pushed, popped and taken whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

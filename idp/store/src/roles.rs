@@ -5,25 +5,14 @@ use idp_core::ids::UserId;
 use crate::db::{Reader, Tx, on};
 use crate::error::StoreError;
 
-/// A role.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct Role {
-    /// Its name, unique.
-    pub name: String,
-    /// What it is for.
-    pub description: String,
-    /// Whether it came with the product and cannot be deleted.
-    pub built_in: bool,
-}
-
 impl Reader {
-    /// Every role, by name.
+    /// The names of all roles, in alphabetical order.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn roles(&mut self) -> Result<Vec<Role>, StoreError> {
-        const SQL: &str = "SELECT name, description, built_in FROM roles ORDER BY name";
-        Ok(on!(self, c => sqlx::query_as(SQL).fetch_all(c).await)?)
+    pub async fn roles(&mut self) -> Result<Vec<String>, StoreError> {
+        const SQL: &str = "SELECT name FROM roles ORDER BY name";
+        Ok(on!(self, c => sqlx::query_scalar(SQL).fetch_all(c).await)?)
     }
 
     /// The names of a person's roles: their own and their groups'.

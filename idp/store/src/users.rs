@@ -51,6 +51,14 @@ struct CredentialsRow {
     password_hash: Option<String>,
 }
 
+/// An account beside one of its roles.
+#[derive(sqlx::FromRow)]
+struct UserRoleRow {
+    #[sqlx(flatten)]
+    user: UserRow,
+    role: Option<String>,
+}
+
 impl Reader {
     /// The account of this id.
     ///
@@ -79,17 +87,48 @@ impl Reader {
         Ok(Some(Credentials { user: user.parse()?, password: parsed.transpose()? }))
     }
 
-    /// Up to `limit` accounts whose id comes after `after`, in the order they were made.
+    /// Up to `limit` accounts whose id comes after `after`, in the order they were made, each with the names of its
+    /// roles, its own and its groups', in alphabetical order.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn users(&mut self, after: Option<UserId>, limit: i64) -> Result<Vec<User>, StoreError> {
-        const SQL: &str = "SELECT id, email, name, state, epoch, created_at, updated_at FROM users \
-            WHERE id > $1 ORDER BY id LIMIT $2";
+    pub async fn users(
+        &mut self,
+        after: Option<UserId>,
+        limit: i64,
+    ) -> Result<Vec<(User, Vec<String>)>, StoreError> {
+        const SQL: &str = "WITH page AS (SELECT id, email, name, state, epoch, created_at, updated_at FROM users \
+            WHERE id > $1 ORDER BY id LIMIT $2) \
+            SELECT page.id, email, page.name, state, epoch, created_at, updated_at, roles.name AS role FROM page \
+            LEFT JOIN (SELECT ur.user_id, ur.role_id FROM page JOIN user_roles ur ON ur.user_id = page.id \
+            UNION SELECT ug.user_id, gr.role_id FROM page JOIN user_groups ug ON ug.user_id = page.id \
+            JOIN group_roles gr ON gr.group_id = ug.group_id) has ON has.user_id = page.id \
+            LEFT JOIN roles ON roles.id = has.role_id ORDER BY page.id, roles.name";
         let after = after.map(|id| id.to_string()).unwrap_or_default();
-        let rows: Vec<UserRow> =
+        let rows: Vec<UserRoleRow> =
             on!(self, c => sqlx::query_as(SQL).bind(after).bind(limit.max(0)).fetch_all(c).await)?;
-        rows.into_iter().map(UserRow::parse).collect()
+        let mut users: Vec<(User, Vec<String>)> = Vec::new();
+        for UserRoleRow { user, role } in rows {
+            let user = user.parse()?;
+            match users.last_mut() {
+                Some((last, roles)) if last.id == user.id => roles.extend(role),
+                _ => users.push((user, role.into_iter().collect())),
+            }
+        }
+        Ok(users)
+    }
+
+    /// The oldest account that has this role, by itself or by a group.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn first_user_with_role(&mut self, role: &str) -> Result<Option<User>, StoreError> {
+        const SQL: &str = "SELECT id, email, name, state, epoch, created_at, updated_at FROM users WHERE id IN \
+            (SELECT ur.user_id FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE r.name = $1 \
+            UNION SELECT ug.user_id FROM user_groups ug JOIN group_roles gr ON gr.group_id = ug.group_id \
+            JOIN roles r ON r.id = gr.role_id WHERE r.name = $1) ORDER BY id LIMIT 1";
+        let row: Option<UserRow> = on!(self, c => sqlx::query_as(SQL).bind(role).fetch_optional(c).await)?;
+        row.map(UserRow::parse).transpose()
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Line {
     /// What ran at the same time.
     pub(crate) beside: Option<&'static str>,
     pub(crate) figures: Figures,
-    pub(crate) bare: Option<Compared>,
+    pub(crate) bare: Vec<Compared>,
 }
 
 /// Everything.
@@ -118,6 +118,7 @@ pub(crate) fn print(report: &Report) {
     }
     let bare = report.bare_servers.iter().flat_map(bare_rows);
     table(&bare.chain(report.lines.iter().map(row)).collect::<Vec<_>>());
+    println!("of bare: of the bare argon2id, form + sign, or hello + headers / hello without\n");
     for verdict in &report.verdicts {
         let word = if verdict.met { "met   " } else { "MISSED" };
         println!("{word}  {}: {} (aim {})", verdict.what, verdict.found, verdict.aim);
@@ -133,7 +134,7 @@ fn bare_rows(bare: &BareServers) -> [[String; 10]; 3] {
         ("bare hello + headers", &bare.hello_with_headers),
         ("bare form + sign", &bare.form_and_sign),
     ]
-    .map(|(name, figures)| cells(name.to_owned(), bare.connections, None, figures))
+    .map(|(name, figures)| cells(name.to_owned(), bare.connections, &[], figures))
 }
 
 fn row(line: &Line) -> [String; 10] {
@@ -144,18 +145,20 @@ fn row(line: &Line) -> [String; 10] {
     if let Some(beside) = line.beside {
         name.push_str(&format!(" beside {beside}"));
     }
-    cells(name, line.connections, line.bare.as_ref().and_then(|bare| bare.ratio), &line.figures)
+    cells(name, line.connections, &line.bare, &line.figures)
 }
 
-fn cells(name: String, connections: usize, share: Option<f64>, figures: &Figures) -> [String; 10] {
+fn cells(name: String, connections: usize, bare: &[Compared], figures: &Figures) -> [String; 10] {
     let number =
         |value: Option<f64>, digits| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
+    let shares: Vec<String> =
+        bare.iter().filter_map(|bare| Some(format!("{:.1} %", bare.ratio? * 100.0))).collect();
     let errors: Vec<String> = figures.errors.iter().map(|(what, count)| format!("{what}: {count}")).collect();
     [
         name,
         connections.to_string(),
         number(Some(figures.rate), if figures.rate < 1000.0 { 1 } else { 0 }),
-        share.map_or("-".to_owned(), |share| format!("{:.1} %", share * 100.0)),
+        if shares.is_empty() { "-".to_owned() } else { shares.join(" / ") },
         number(figures.p50_ms, 3),
         number(figures.p99_ms, 3),
         number(figures.cpu_us, 1),

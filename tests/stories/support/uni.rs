@@ -26,8 +26,13 @@ impl Answer {
         let mut face = format!("{}\n{}", lines.join("\n"), self.body);
         let tokens = self.body.split("name=\"csrf\" value=\"").skip(1);
         let tokens: Vec<String> = tokens.map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
-        for value in tokens.iter().map(String::as_str).chain(values.iter().copied()) {
-            face = face.replace(value, "…");
+        // As they are shown, and as they stand in a link.
+        let encoded =
+            values.iter().map(|value| url::form_urlencoded::byte_serialize(value.as_bytes()).collect());
+        let masked: Vec<String> =
+            encoded.chain(tokens).chain(values.iter().map(ToString::to_string)).collect();
+        for value in masked {
+            face = face.replace(&value, "…");
         }
         without_ids(&face)
     }

@@ -25,8 +25,10 @@ fn dev_needs_nothing_and_shows_the_first_password_once() {
     assert!(second.line("Account ").starts_with("admin@example.com") && !second.said.contains(&password));
     assert!(second.line("Another one").starts_with("idp user create --dev "));
     let example = desk.idp("client show example --dev -o json").json();
-    let callback = format!("{}callback", second.line("Example app"));
-    assert_eq!(example["redirect_uris"][1], callback, "another port, the same application");
+    let home = second.line("Example app");
+    assert_eq!(example["redirect_uris"][1], format!("{home}callback"), "another port, the same application");
+    assert_eq!(example["post_logout_redirect_uris"][1], format!("{home}signed-out"));
+    assert_eq!(example["home_uri"], home);
     assert_eq!(second.stop("INT").0, Some(0));
 }
 

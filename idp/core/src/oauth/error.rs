@@ -23,8 +23,6 @@ codes! {
     InvalidClient = "invalid_client",
     /// Code or refresh token is unknown, used, expired, or not this client's.
     InvalidGrant = "invalid_grant",
-    /// The client may not use this grant.
-    UnauthorizedClient = "unauthorized_client",
     /// No such grant here.
     UnsupportedGrantType = "unsupported_grant_type",
     /// Malformed scope, or more than may be had.

@@ -155,7 +155,7 @@ mod tests {
     impl HintVerifier for Signer {
         fn verify(&self, token: &str) -> Option<Hint> {
             let hint = |subject: UserId, audience: &str| {
-                Some(Hint { subject: subject.to_string(), session: None, audience: audience.to_owned() })
+                Some(Hint { subject: subject.to_string(), audience: audience.to_owned() })
             };
             match token {
                 "mine" => hint(self.0, "app"),

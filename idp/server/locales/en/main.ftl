@@ -4,7 +4,7 @@
 ### to do, in at most 20 words, without blame. A missing key fails the build.
 ### Numbers ($seconds, $minutes, $hours, $count, $min, $max) are passed as numbers, so that plurals work.
 
-## Frame: document titles, ribbon of the development mode, help
+## Frame: document titles, ribbon of the development mode
 
 # $task is the page's heading, $place the app or the brand.
 document-title = { $task } – { $place }
@@ -13,7 +13,6 @@ document-title-error = Error: { $title }
 dev-ribbon = Development mode
 dev-mailbox = Mailbox
 dev-clock = Clock
-help = Help
 
 ## Things that stand on several pages
 
@@ -175,6 +174,8 @@ consent-data = See what would be shared
 consent-data-openid = Identifier
 consent-data-profile = Name
 consent-data-email = E-mail address
+# It stands above the buttons. $host is where the answer goes.
+consent-unverified = Unverified app: { $brand } has not checked who runs it. Allow only if you know { $host }.
 consent-account = Signed in as
 consent-remembered = If you allow this, it is remembered, and you are not asked for the same again.
 consent-redirect = Either way, you return to

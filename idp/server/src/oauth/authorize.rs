@@ -8,6 +8,7 @@ use idp_core::oauth::discovery::path;
 use idp_core::oauth::params::Params;
 use idp_core::redirect_uri::{BadRedirectUri, RedirectUri};
 
+use crate::config::quoted;
 use crate::errors::{Explanation, Fix, PageError, Reason, Registered, Sent};
 use crate::flow;
 use crate::form::{FormBody, Protocol};
@@ -23,7 +24,7 @@ pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Resp
     match checked {
         Ok(request) => {
             note_dropped_scopes(&visit, &params, &request);
-            flow::begin(&visit, FlowTarget::Application(Box::new(request)), client).await
+            flow::begin(&visit, FlowTarget::Application(Box::new(request)), client, None).await
         }
         Err(AuthorizeRefusal::Redirect(target, refusal)) => {
             tracing::info!(
@@ -140,11 +141,6 @@ fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<F
         }
         _ => None,
     }
-}
-
-/// One word of a shell command, whatever stands in it: the URI may come from a stranger's link.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn shown(text: &str) -> String {

@@ -3,7 +3,7 @@
 use axum::Extension;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use idp_core::client::Client;
+use idp_core::client::{Client, ClientId};
 use idp_core::oauth::discovery::path;
 use idp_core::oauth::logout::{Logout, LogoutRefusal, LogoutRequest, LogoutTarget};
 use idp_core::oauth::params::Params;
@@ -11,7 +11,8 @@ use idp_core::redirect_uri::RedirectUri;
 use idp_store::{Actor, AuditEvent};
 use serde::{Deserialize, Serialize};
 
-use super::authorize::{hand_over, quoted, sent};
+use super::authorize::{hand_over, sent};
+use crate::config::quoted;
 use crate::cookies::Cookie;
 use crate::errors::{Explanation, Fix, PageError, Reason, Registered};
 use crate::form::{self, Form, FormBody, Protocol};
@@ -22,7 +23,7 @@ use crate::visit::Visit;
 /// `GET /logout`: signs out at once when an application proves that it asks for this very person, else asks.
 pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Response, PageError> {
     match decide(&visit, &params).await? {
-        (Logout::Now(target), _) => sign_out(&visit, target).await,
+        (Logout::Now(target), client) => sign_out(&visit, target, client.as_ref()).await,
         (Logout::Ask(target), client) => ask(&visit, &params, target, client),
     }
 }
@@ -44,7 +45,9 @@ pub(crate) struct ConfirmForm {
 pub(crate) async fn confirm(visit: Visit, Form(form): Form<ConfirmForm>) -> Result<Response, PageError> {
     let pairs = form::decode(form.request.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST))?;
     match decide(&visit, &Params::new(pairs)).await? {
-        (Logout::Now(target) | Logout::Ask(target), _) => sign_out(&visit, target).await,
+        (Logout::Now(target) | Logout::Ask(target), client) => {
+            sign_out(&visit, target, client.as_ref()).await
+        }
     }
 }
 
@@ -98,7 +101,11 @@ fn fix(params: &Params, client: &Client) -> Option<Fix> {
     Some(Fix { verb: "client add-post-logout-redirect-uri", words })
 }
 
-async fn sign_out(visit: &Visit, target: Option<LogoutTarget>) -> Result<Response, PageError> {
+async fn sign_out(
+    visit: &Visit,
+    target: Option<LogoutTarget>,
+    client: Option<&Client>,
+) -> Result<Response, PageError> {
     if let Some(signed_in) = &visit.visitor.signed_in {
         let (id, user) = (signed_in.session.id, signed_in.user.id);
         let record = visit.audit(AuditEvent::SignedOut, Actor::User(user), Some(user.to_string()));
@@ -115,12 +122,20 @@ async fn sign_out(visit: &Visit, target: Option<LogoutTarget>) -> Result<Respons
             })
             .await?;
     }
-    let location = target.map_or_else(|| "/signed-out".to_owned(), |target| target.location());
+    let location = target.map_or_else(|| afterwards(client), |target| target.location());
     let mut response = Redirect::to(&location).into_response();
     response.headers_mut().append(header::SET_COOKIE, Cookie::Session.clear(&visit.app.config));
     // Whoever sits here next finds nothing of this session in the browser's cache.
     response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
     Ok(response)
+}
+
+/// Our own page, which leads back to the application that asked.
+fn afterwards(client: Option<&Client>) -> String {
+    match client {
+        Some(client) => format!("/signed-out?client_id={}", client.id),
+        None => "/signed-out".to_owned(),
+    }
 }
 
 #[derive(Serialize)]
@@ -183,7 +198,15 @@ impl Page for SignedOutPage {
     const TITLE: &'static str = "signed-out-title";
 }
 
-/// `GET /signed-out`.
-pub(crate) async fn signed_out(visit: Visit) -> Result<Response, PageError> {
-    Ok(visit.page(&SignedOutPage { app: None, login_url: "/signin" })?.into_response())
+/// `GET /signed-out`: with the way to the named application's registered start page, if it has one.
+pub(crate) async fn signed_out(visit: Visit, Protocol(query): Protocol) -> Result<Response, PageError> {
+    let client = match query.get("client_id").and_then(|id| ClientId::parse(id).ok()) {
+        Some(id) => visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,
+        None => None,
+    };
+    let app = client.filter(|client| client.enabled).and_then(|client| {
+        let home = client.home_uri?;
+        Some(AppLink { name: client.name.to_string(), url: home.as_str().to_owned() })
+    });
+    Ok(visit.page(&SignedOutPage { app, login_url: "/signin" })?.into_response())
 }

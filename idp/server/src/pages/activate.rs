@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::errors::PageError;
 use crate::flow;
-use crate::form::{Form, Query};
+use crate::form::{Form, Query, with_email};
 use crate::pages::check_mail::{self, TooMany};
 use crate::pages::field_error;
 use crate::pages::register::must_be_open;
@@ -147,7 +147,7 @@ fn question(
         token,
         email: attempt.email.to_string(),
         foreign: is_foreign(visit, attempt),
-        register_url: check_mail::register_again(attempt),
+        register_url: with_email("/register", attempt.email.as_str()),
     };
     let Some(Refused { status, error, retry_after }) = refused else {
         return Ok(visit.page(&page)?.into_response());
@@ -322,14 +322,15 @@ pub(crate) async fn activated(visit: &Visit, attempt: &Attempt) -> Result<Respon
         Some(id) => flow::open(visit, &id.to_string()).await.ok(),
         None => None,
     };
-    let page = match open {
+    let (continue_url, app) = match open {
         Some(flow) => {
             let known = flow::load(visit, &flow.target).await?;
             let (app, _) = super::app_of(&flow.target, &known);
-            ActivatedPage { continue_url: flow::url(flow.id), app }
+            (flow::url(flow.id), app)
         }
-        None => ActivatedPage { continue_url: "/signin".to_owned(), app: None },
+        None => ("/signin".to_owned(), None),
     };
+    let page = ActivatedPage { continue_url: with_email(&continue_url, attempt.email.as_str()), app };
     Ok(visit.page(&page)?.into_response())
 }
 

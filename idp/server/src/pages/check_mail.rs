@@ -12,7 +12,7 @@ use idp_store::{Attempt, AttemptState, CodeTry, Reader, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
-use crate::form::Form;
+use crate::form::{Form, with_email};
 use crate::mail_limit::{self, Registrant};
 use crate::pages::register::must_be_open;
 use crate::pages::{activate, field_error};
@@ -85,13 +85,8 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
 
 /// The way to register again, with the address that was typed.
 fn expired(attempt: &Attempt) -> PageError {
-    PageError::new(Reason::REGISTRATION_EXPIRED).action(register_again(attempt), "action-register")
-}
-
-/// The form, with the address of this registration.
-pub(crate) fn register_again(attempt: &Attempt) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    format!("/register?{}", query.append_pair("email", attempt.email.as_str()).finish())
+    let again = with_email("/register", attempt.email.as_str());
+    PageError::new(Reason::REGISTRATION_EXPIRED).action(again, "action-register")
 }
 
 fn page(
@@ -106,7 +101,7 @@ fn page(
         code_action: format!("{}/code", url(attempt.id)),
         resend_action: format!("{}/resend", url(attempt.id)),
         resend_wait: resend_wait(attempt.mailed_at, visit.app.clock.now()),
-        change_url: format!("/register{flow}"),
+        change_url: with_email(&format!("/register{flow}"), attempt.email.as_str()),
         expires_hours: ACTIVATION_LIFETIME.as_secs() / HOUR.as_secs(),
     };
     Ok(visit.page_with(&page, error.into_iter().collect())?.status(status).into_response())

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use axum::extract::Path;
-use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
 use crate::form::Form;
 use crate::mailer::SentMail;
-use crate::render::Page;
+use crate::render::{Html, Page};
 use crate::visit::Visit;
 use crate::words;
 
@@ -82,16 +81,9 @@ fn sent(visit: &Visit, id: &str) -> Result<SentMail, PageError> {
     mail.ok_or_else(|| PageError::new(Reason::NOT_FOUND))
 }
 
-/// Mails carry their style in each element. This answer alone may do so; it may do nothing else.
-const CAGE: &str = "default-src 'none'; style-src 'unsafe-inline'; object-src 'none'; base-uri 'none'; \
-    frame-ancestors 'none'; form-action 'none'; sandbox";
-
 /// `GET /dev/mail/ID/html`: the mail as a mail program shows it.
 pub(crate) async fn html(visit: Visit, Path(id): Path<String>) -> Result<Response, PageError> {
-    let mail = sent(&visit, &id)?;
-    let headers =
-        [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, CAGE)];
-    Ok((headers, mail.html).into_response())
+    Ok(Html::mail(sent(&visit, &id)?.html).into_response())
 }
 
 #[derive(Serialize)]

@@ -17,6 +17,8 @@ use crate::visit::Visit;
 pub(crate) struct FlowQuery {
     /// "Use another account": the address is not kept.
     switch: Option<String>,
+    /// An address to fill in again.
+    email: Option<String>,
 }
 
 /// `GET /flow/ID`.
@@ -36,8 +38,9 @@ pub(crate) async fn show(
     let known = flow::load(&visit, &flow.target).await?;
     match flow::decide(&visit, &flow, &known, None) {
         Step::SignIn(_) => {
-            let email = login::asked_again(&visit, &flow, &known).filter(|_| query.switch.is_none());
-            let filled = login::Filled { confirm: email.is_some(), email, ..login::Filled::default() };
+            let again = login::asked_again(&visit, &flow, &known).filter(|_| query.switch.is_none());
+            let (confirm, email) = (again.is_some(), again.or(query.email));
+            let filled = login::Filled { confirm, email, ..login::Filled::default() };
             Ok(login::page(&visit, &flow, &known, filled)?.into_response())
         }
         Step::Consent(_) => Ok(consent::page(&visit, &flow, &known)?.into_response()),

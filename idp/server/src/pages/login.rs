@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cookies::Cookie;
 use crate::errors::PageError;
 use crate::flow::{self, Known};
-use crate::form::Form;
+use crate::form::{Form, Protocol, with_email};
 use crate::pages::{AppView, app_of, field_error};
 use crate::render::{FieldError, Html, Page};
 use crate::sign_in::{self, Outcome};
@@ -55,9 +55,9 @@ pub(crate) struct Filled {
     pub(crate) errors: Vec<FieldError>,
 }
 
-/// `GET /signin`: a walk to the person's own page.
-pub(crate) async fn begin(visit: Visit) -> Result<Response, PageError> {
-    flow::begin(&visit, FlowTarget::Account, None).await
+/// `GET /signin`: a walk to the person's own page. `email` in the query is filled in.
+pub(crate) async fn begin(visit: Visit, Protocol(query): Protocol) -> Result<Response, PageError> {
+    flow::begin(&visit, FlowTarget::Account, None, query.get("email")).await
 }
 
 /// The form.
@@ -70,14 +70,15 @@ pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known, filled: Filled) ->
     let hint = hint.map(|hint| idp_core::text::DisplayText::new(hint, 254).to_string());
     let open = visit.app.config.registration;
     let idle = visit.app.config.session.idle.as_secs() / 60;
+    let email = filled.email.or(hint).unwrap_or_default();
     let ended = visit.visitor.session_ended() && filled.errors.is_empty();
     let page = LoginPage {
         action: format!("{}/login", flow::url(flow.id)),
-        email: filled.email.or(hint).unwrap_or_default(),
         app,
         confirm_identity: filled.confirm,
         switch_url: filled.confirm.then(|| format!("{}?switch=1", flow::url(flow.id))),
-        register_url: open.then(|| format!("/register?flow={}", flow.id)),
+        register_url: open.then(|| with_email(&format!("/register?flow={}", flow.id), &email)),
+        email,
         ended: ended.then_some(idle),
         unactivated: filled.resend.map(|action| Unactivated { action }),
     };

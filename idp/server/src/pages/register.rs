@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
 use crate::flow::{self, Known};
-use crate::form::{Form, Query};
+use crate::form::{Form, Query, with_email};
 use crate::hasher::HashError;
 use crate::mail_limit::{self, Registrant};
 use crate::pages::{AppView, app_of};
@@ -93,7 +93,10 @@ async fn page(
         name: typed.name.chars().take(200).collect(),
         email: typed.email.chars().take(254).collect(),
         min_length: visit.app.config.password.min(),
-        login_url: flow.as_ref().map_or_else(|| "/signin".to_owned(), |flow| flow::url(flow.id)),
+        login_url: with_email(
+            &flow.as_ref().map_or("/signin".to_owned(), |flow| flow::url(flow.id)),
+            typed.email,
+        ),
         app: flow.as_ref().and_then(|flow| app_of(&flow.target, &known).0),
     };
     Ok(visit.page_with(&page, errors)?.status(status).into_response())

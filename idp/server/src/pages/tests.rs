@@ -33,7 +33,6 @@ fn frame<'a>(assets: &'a Assets, full: bool) -> Frame<'a> {
         dev: full.then_some(DevLinks { mailbox: "/dev/mail", clock: "/dev/clock" }),
         notice: full.then(|| "Done.".to_owned()),
         errors: if full { vec![error] } else { Vec::new() },
-        help_url: None,
     }
 }
 

@@ -19,6 +19,7 @@ contract! {
     an_application_is_switched_off_and_on_once_each,
     the_scope_is_changed_and_a_narrower_one_ends_what_was_issued,
     a_redirect_uri_is_added_once,
+    the_home_of_an_application_is_changed_once,
     redirect_uris_added_at_the_same_moment_are_all_kept_or_told,
     applications_are_listed_in_pages,
     ad_09_a_page_of_zero_or_negative_size_is_empty,
@@ -135,6 +136,19 @@ async fn a_redirect_uri_is_added_once(db: Db) {
     let now = ask!(db, |r, app| r.client(app)).unwrap();
     assert_eq!(now.redirect_uris, lists.redirect_uris);
     assert_eq!(now.post_logout_redirect_uris, [lists.post_logout_redirect_uris, vec![bye]].concat());
+}
+
+async fn the_home_of_an_application_is_changed_once(db: Db) {
+    let (app, other) = (a_client(&db, "app").await.id, a_client(&db, "other").await.id);
+    let nobody = client_id("nobody");
+    let before = ask!(db, |r, other| r.client(other)).unwrap().home_uri;
+    for home in [uri("https://app.example/start"), uri("https://app.example/begin")] {
+        assert!(tell!(db, |tx, app, home| tx.set_client_home(app, home)));
+        assert!(!tell!(db, |tx, app, home| tx.set_client_home(app, home)), "it is that already");
+        assert_eq!(ask!(db, |r, app| r.client(app)).unwrap().home_uri, Some(home.clone()));
+        assert!(!tell!(db, |tx, nobody, home| tx.set_client_home(nobody, home)));
+    }
+    assert_eq!(ask!(db, |r, other| r.client(other)).unwrap().home_uri, before, "no other is touched");
 }
 
 async fn redirect_uris_added_at_the_same_moment_are_all_kept_or_told(db: Db) {

@@ -1,9 +1,10 @@
 //! Roles and groups.
 
 use idp_core::ids::UserId;
-use idp_store::Role;
+use idp_core::time::SECOND;
+use idp_core::user::User;
 
-use crate::given::{NOW, a_user};
+use crate::given::{NOW, a_user, after, new_user};
 use crate::harness::Db;
 
 contract! {
@@ -11,19 +12,12 @@ contract! {
     a_role_is_granted_and_revoked_once_each,
     an_unknown_role_or_person_gets_nothing,
     a_person_has_the_roles_of_their_groups,
+    a_list_of_accounts_tells_the_roles_of_each,
+    the_oldest_account_with_a_role_is_found_also_by_its_group,
 }
 
 async fn the_built_in_roles_are_admin_and_user(db: Db) {
-    let roles = ask!(db, |r| r.roles());
-    let named = |name: &str, description: &str| Role {
-        name: name.to_owned(),
-        description: description.to_owned(),
-        built_in: true,
-    };
-    assert_eq!(
-        roles,
-        [named("admin", "Manages users, applications and roles"), named("user", "Every account has it")]
-    );
+    assert_eq!(ask!(db, |r| r.roles()), ["admin", "user"]);
 }
 
 async fn a_role_is_granted_and_revoked_once_each(db: Db) {
@@ -54,8 +48,48 @@ async fn an_unknown_role_or_person_gets_nothing(db: Db) {
 }
 
 async fn a_person_has_the_roles_of_their_groups(db: Db) {
-    let ada = a_user(&db, "ada@example.org").await.id;
-    let bob = a_user(&db, "bob@example.org").await.id;
+    let [ada, bob] = in_groups(&db).await;
+    assert_eq!(roles_of(&db, ada).await, ["auditor", "user"], "each role once, wherever it comes from");
+    assert_eq!(roles_of(&db, bob).await, ["printer"]);
+    assert!(!revoke(&db, ada, "auditor").await, "it is the group's, not hers");
+}
+
+async fn a_list_of_accounts_tells_the_roles_of_each(db: Db) {
+    let [ada, bob] = in_groups(&db).await;
+    let cleo = made(&db, "cleo@example.org", 3).await;
+    for (after, limit) in [(None, 10), (None, 2), (Some(ada), 2), (Some(bob), 1)] {
+        let listed = ask!(db, |r, after, limit| r.users(*after, *limit));
+        let expected: Vec<_> = [ada, bob, cleo]
+            .into_iter()
+            .filter(|id| after.is_none_or(|after| *id > after))
+            .take(usize::try_from(limit).unwrap())
+            .collect();
+        assert_eq!(listed.iter().map(|(user, _)| user.id).collect::<Vec<_>>(), expected);
+        for (user, roles) in listed {
+            assert_eq!(roles, roles_of(&db, user.id).await, "{}", user.email);
+        }
+    }
+}
+
+async fn the_oldest_account_with_a_role_is_found_also_by_its_group(db: Db) {
+    let [ada, bob] = in_groups(&db).await;
+    assert!(grant(&db, bob, "user").await && grant(&db, bob, "admin").await);
+    for (role, expected) in [
+        ("auditor", Some(ada)),
+        ("user", Some(ada)),
+        ("admin", Some(bob)),
+        ("printer", Some(bob)),
+        ("nothing", None),
+    ] {
+        let role = role.to_owned();
+        let found = ask!(db, |r, role| r.first_user_with_role(role));
+        assert_eq!(found.map(|user| user.id), expected, "{role}");
+    }
+}
+
+/// Two accounts with roles of their own and of their groups.
+async fn in_groups(db: &Db) -> [UserId; 2] {
+    let (ada, bob) = (made(db, "ada@example.org", 1).await, made(db, "bob@example.org", 2).await);
     for sql in [
         "INSERT INTO roles VALUES ('r1', 'auditor', '', FALSE), ('r2', 'printer', '', FALSE)",
         "INSERT INTO groups VALUES ('g1', 'office', ''), ('g2', 'cellar', '')",
@@ -65,10 +99,15 @@ async fn a_person_has_the_roles_of_their_groups(db: Db) {
     ] {
         db.place.execute(sql).await;
     }
-    grant(&db, ada, "user").await;
-    assert_eq!(roles_of(&db, ada).await, ["auditor", "user"], "each role once, wherever it comes from");
-    assert_eq!(roles_of(&db, bob).await, ["printer"]);
-    assert!(!revoke(&db, ada, "auditor").await, "it is the group's, not hers");
+    grant(db, ada, "user").await;
+    [ada, bob]
+}
+
+/// An account that was made in this second.
+async fn made(db: &Db, email: &str, second: u32) -> UserId {
+    let user = User { id: UserId::new(after(SECOND * second)), ..new_user(email) };
+    assert!(tell!(db, |tx, user| tx.insert_user(user, None)));
+    user.id
 }
 
 async fn roles_of(db: &Db, user: UserId) -> Vec<String> {
