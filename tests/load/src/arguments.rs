@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::bare::Bare;
 use crate::drive::Timing;
 use crate::scenarios::Kind;
+use crate::timing::PairKind;
 
 /// Load against our own server, on loopback.
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ pub(crate) enum Verb {
     Report(ReportArguments),
     /// One scenario
     One(OneArguments),
+    /// Whether the time of an answer tells who exists: pairs of requests that nobody may tell apart (UNI)
+    Timing(PairArguments),
     /// A bare server or loop; the report starts these by itself
     #[command(subcommand, hide = true)]
     Bare(Bare),
@@ -55,6 +58,19 @@ pub(crate) struct OneArguments {
     pub(crate) rate: Option<u32>,
     #[command(flatten)]
     pub(crate) timing: TimingArguments,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+/// `load timing`.
+#[derive(Debug, Args)]
+pub(crate) struct PairArguments {
+    /// Which pairs; all of them without this
+    #[arg(value_enum)]
+    pub(crate) pairs: Vec<PairKind>,
+    /// Answers timed of each side of a pair
+    #[arg(long, default_value = "500", value_parser = clap::value_parser!(u32).range(10..=20_000))]
+    pub(crate) samples: u32,
     #[command(flatten)]
     pub(crate) server: ServerArguments,
 }

@@ -38,9 +38,9 @@ impl Cookies {
 
 /// A form of a page: where it goes, and its hidden token.
 #[derive(Debug, PartialEq, Eq)]
-struct Form {
-    action: String,
-    csrf: String,
+pub(crate) struct Form {
+    pub(crate) action: String,
+    pub(crate) csrf: String,
 }
 
 /// The form of a page whose action ends with `end`.
@@ -65,19 +65,39 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     rest.split('"').next()
 }
 
+/// The way to sign-in of a new browser, up to the form.
+pub(crate) async fn sign_in_form(
+    connection: &mut Connection,
+    target: &Target,
+) -> Result<(Cookies, Form), Failure> {
+    let mut cookies = Cookies::default();
+    let answer = connection.send(&get(target, "/signin", &[])).await?.expect(303)?;
+    cookies.keep(&answer);
+    let path = answer.location()?.to_owned();
+    let form = open_form(connection, target, &mut cookies, (&path, "/login")).await?;
+    Ok((cookies, form))
+}
+
+/// The form of a page whose action ends with `end`.
+pub(crate) async fn open_form(
+    connection: &mut Connection,
+    target: &Target,
+    cookies: &mut Cookies,
+    (path, end): (&str, &str),
+) -> Result<Form, Failure> {
+    let request = get(target, path, &[("cookie", &cookies.header())]);
+    let answer = connection.send(&request).await?.expect(200)?;
+    cookies.keep(&answer);
+    form(answer.text()?, end)
+}
+
 /// One sign-in as a new browser makes it: the way in, the page, the form. Ends with the session's cookie.
 pub(crate) async fn sign_in(
     connection: &mut Connection,
     target: &Target,
     (email, password): (&str, &str),
 ) -> Result<Cookies, Failure> {
-    let mut cookies = Cookies::default();
-    let answer = connection.send(&get(target, "/signin", &[])).await?.expect(303)?;
-    cookies.keep(&answer);
-    let path = answer.location()?.to_owned();
-    let answer = connection.send(&get(target, &path, &[("cookie", &cookies.header())])).await?.expect(200)?;
-    cookies.keep(&answer);
-    let form = form(answer.text()?, "/login")?;
+    let (mut cookies, form) = sign_in_form(connection, target).await?;
     let fields = [("csrf", form.csrf.as_str()), ("email", email), ("password", password)];
     let request = post(target, &form.action, &[("cookie", &cookies.header())], &fields);
     let answer = connection.send(&request).await?.expect(303)?;

@@ -4,7 +4,8 @@
 //! `arguments` and `place` say what to run and where; `product`, `people` and `database` bring a server up;
 //! `http`, `browser`, `oauth` talk to it; `scenarios` are what one connection repeats; `drive` repeats it in a
 //! closed loop or at a fixed rate and `stats` counts; `bare` holds the servers and loops that do as little as
-//! possible, `limits` measures them; `aims` compares, `plan` orders the whole report, `report` prints it.
+//! possible, `limits` measures them; `aims` compares, `plan` orders the whole report, `report` prints it. `timing`
+//! is another question: whether the time of an answer tells what the answer itself does not.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -29,6 +30,7 @@ mod product;
 mod report;
 mod scenarios;
 mod stats;
+mod timing;
 
 use std::process::ExitCode;
 
@@ -64,6 +66,7 @@ fn run() -> anyhow::Result<()> {
             match arguments.verb {
                 Verb::Report(report) => plan::report(report).await,
                 Verb::One(one) => plan::one(one).await,
+                Verb::Timing(timing) => timing::run(timing).await,
                 Verb::Bare(_) => Ok(()),
             }
         };

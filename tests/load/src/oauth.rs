@@ -35,8 +35,7 @@ pub(crate) struct Tokens {
 impl Application {
     /// An application with a secret of unreserved characters, which Basic transports unchanged.
     pub(crate) fn new(id: &str, redirect_uri: &str, secret: &str) -> Self {
-        let basic = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
-        Self { id: id.to_owned(), redirect_uri: redirect_uri.to_owned(), basic }
+        Self { id: id.to_owned(), redirect_uri: redirect_uri.to_owned(), basic: basic(id, secret) }
     }
 
     /// An authorization request of a browser with these cookies.
@@ -74,6 +73,11 @@ impl Application {
     fn token(&self, target: &Target, fields: &[(&str, &str)]) -> Vec<u8> {
         post(target, "/token", &[("authorization", &self.basic)], fields)
     }
+}
+
+/// The Authorization header of an application: both parts of unreserved characters.
+pub(crate) fn basic(id: &str, secret: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
 }
 
 /// The code of a successful authorization: 43 characters of base64url, never escaped.

@@ -12,9 +12,11 @@ use crate::product::CommandLine;
 /// Connections share them round robin: enough that no two of 16 work on one account's rows.
 const PEOPLE: usize = 16;
 /// Strong by the server's own rules.
-const PASSWORD: &str = "tinker brass umbrella orbit";
+pub(crate) const PASSWORD: &str = "tinker brass umbrella orbit";
 /// The application's id.
-const CLIENT_ID: &str = "load";
+pub(crate) const CLIENT_ID: &str = "load";
+/// The application's secret, of a run that is thrown away: its length is what matters.
+pub(crate) const SECRET: &str = "a-secret-of-the-load-tool-43-characters-long";
 /// Nothing listens there.
 const REDIRECT_URI: &str = "https://load.example/cb";
 
@@ -82,16 +84,26 @@ impl Members {
     pub(crate) fn register(idp: &CommandLine, algorithm: Algorithm) -> anyhow::Result<Self> {
         let emails: Vec<String> = (0..PEOPLE).map(|number| format!("person{number}@load.example")).collect();
         for email in &emails {
-            idp.run(
-                &["user", "create", "--email", email, "--name", "Load Person", "--password-stdin"],
-                PASSWORD,
-            )?;
+            create_person(idp, email)?;
         }
-        // A secret of a run that is thrown away: its length is what matters.
-        let secret = "a-secret-of-the-load-tool-43-characters-long";
-        let client = ["client", "create", CLIENT_ID, "--name", "Load", "--redirect-uri", REDIRECT_URI];
-        let options = ["--secret-stdin", "--scope", SCOPE, "--id-token-alg", algorithm.as_str()];
-        idp.run(&[&client[..], &options].concat(), secret)?;
-        Ok(Self { application: Application::new(CLIENT_ID, REDIRECT_URI, secret), emails })
+        create_application(idp, algorithm, &[])?;
+        Ok(Self { application: Application::new(CLIENT_ID, REDIRECT_URI, SECRET), emails })
     }
+}
+
+/// Makes an account with everybody's password.
+pub(crate) fn create_person(idp: &CommandLine, email: &str) -> anyhow::Result<()> {
+    let words = ["user", "create", "--email", email, "--name", "Load Person", "--password-stdin"];
+    idp.run(&words, PASSWORD)
+}
+
+/// Makes the application; `more` are further options of the command.
+pub(crate) fn create_application(
+    idp: &CommandLine,
+    algorithm: Algorithm,
+    more: &[&str],
+) -> anyhow::Result<()> {
+    let client = ["client", "create", CLIENT_ID, "--name", "Load", "--redirect-uri", REDIRECT_URI];
+    let options = ["--secret-stdin", "--scope", SCOPE, "--id-token-alg", algorithm.as_str()];
+    idp.run(&[&client[..], &options, more].concat(), SECRET)
 }

@@ -149,16 +149,18 @@ fn private(path: &Path) -> anyhow::Result<File> {
     opened.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The defaults of production, but for the limits per client address: all load comes from one.
+/// The defaults of production, but for the limits per client address: all load comes from one. Where it must seem to
+/// come from many, it says so as a proxy would.
 fn configuration(target: &Target, folder: &Path, database: Option<&Database>) -> String {
     let authority = &target.authority;
     let quoted = |path: PathBuf| toml_string(&path.to_string_lossy());
     let (data, keys) = (quoted(folder.join("data")), quoted(folder.join("keys")));
     let database =
         database.map(|it| format!("[database]\nurl = {}\n", toml_string(it.url()))).unwrap_or_default();
-    // No scenario sends mail; were one to, the discard port of this machine gets it and nobody else.
+    // Registering sends mail: nobody listens at the discard port of this machine, so it stays in the outbox.
     format!(
-        "[server]\nissuer = \"http://{authority}\"\nlisten = [\"{authority}\"]\ndata_dir = {data}\n{database}\
+        "[server]\nissuer = \"http://{authority}\"\nlisten = [\"{authority}\"]\ndata_dir = {data}\n\
+         trusted_proxies = \"127.0.0.1\"\n{database}\
          [keys]\ndir = {keys}\n\
          [mail]\nsmtp_url = \"smtp://127.0.0.1:9\"\nfrom = \"Load <load@load.example>\"\n\
          [limits]\npage_per_minute = {UNLIMITED}\nsign_in_per_minute = {UNLIMITED}\n\

@@ -117,7 +117,7 @@ pub(crate) fn print(report: &Report) {
         println!("bare argon2id: {:.1}/s; disk: {:.0} synced commits/s\n", loops.hashes, loops.commits);
     }
     let bare = report.bare_servers.iter().flat_map(bare_rows);
-    table(&bare.chain(report.lines.iter().map(row)).collect::<Vec<_>>());
+    table(HEAD, &bare.chain(report.lines.iter().map(row)).collect::<Vec<_>>());
     println!("of bare: of the bare argon2id, form + sign, or hello + headers / hello without\n");
     for verdict in &report.verdicts {
         let word = if verdict.met { "met   " } else { "MISSED" };
@@ -169,15 +169,15 @@ fn cells(name: String, connections: usize, bare: &[Compared], figures: &Figures)
 }
 
 /// Columns as wide as their widest cell; all but the first and the last are numbers.
-fn table(rows: &[[String; 10]]) {
-    let head = HEAD.map(str::to_owned);
+pub(crate) fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; COLUMNS]]) {
+    let head = head.map(str::to_owned);
     let all = || std::iter::once(&head).chain(rows);
     let width = |column: usize| all().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
     for row in all() {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
             0 => format!("{cell:<width$}"),
-            9 => cell.clone(),
+            last if last + 1 == COLUMNS => cell.clone(),
             _ => format!("{cell:>width$}"),
         });
         println!("{}", cells.collect::<Vec<_>>().join("  "));
@@ -186,7 +186,7 @@ fn table(rows: &[[String; 10]]) {
 }
 
 /// Writes everything for programs.
-pub(crate) fn write(report: &Report, name: &str) -> anyhow::Result<()> {
+pub(crate) fn write(report: &impl Serialize, name: &str) -> anyhow::Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     anyhow::ensure!(!name.is_empty() && name.chars().all(plain), "a name has letters, digits, - and _ only");
     let path = place::output()?.join(format!("{name}.json"));

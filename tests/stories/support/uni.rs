@@ -1,5 +1,5 @@
-//! UNI (security.md section 2): two answers that nobody can tell apart. Time is not measured here; stories
-//! compare the work instead.
+//! UNI (security.md section 2): two answers that nobody can tell apart. Time is not measured here: stories
+//! compare the work instead, and `load timing` (tests/load) times the pairs and compares their AUC.
 
 use super::browser::Answer;
 

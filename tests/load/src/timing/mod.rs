@@ -1,0 +1,132 @@
+//! Whether the time of an answer tells what the answer itself does not: pairs of requests that nobody may tell apart
+//! (class UNI of security.md), sent in turns on one connection, and how well their times tell them apart.
+
+mod pairs;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use self::pairs::{Pair, settle};
+use crate::arguments::PairArguments;
+use crate::http::{Connection, Failure};
+use crate::product::Site;
+use crate::stats::{auc, median};
+use crate::{process, report};
+
+pub(crate) use self::pairs::PairKind;
+
+/// Above this, times tell the two sides apart.
+const MOST: f64 = 0.60;
+/// Rounds of a pair before anything is timed.
+const WARM_UP: usize = 50;
+
+/// What was found of one pair.
+#[derive(Debug, Serialize)]
+struct Finding {
+    pair: PairKind,
+    /// What the two sides are.
+    sides: [&'static str; 2],
+    samples: usize,
+    /// Of each side.
+    median_us: [f64; 2],
+    auc: f64,
+    met: bool,
+}
+
+/// Everything.
+#[derive(Debug, Serialize)]
+struct Findings {
+    engine: &'static str,
+    binary: PathBuf,
+    /// Processes that wanted a core when the run began: more than a few tenths, and times are doubtful.
+    load_before: f64,
+    warm_up: usize,
+    most: f64,
+    findings: Vec<Finding>,
+}
+
+/// `load timing`.
+pub(crate) async fn run(arguments: PairArguments) -> anyhow::Result<()> {
+    let load_before = process::load_average()?;
+    let wanted = |kind: &PairKind| arguments.pairs.is_empty() || arguments.pairs.contains(kind);
+    let kinds: Vec<PairKind> = PairKind::value_variants().iter().copied().filter(wanted).collect();
+    let rounds = WARM_UP + usize::try_from(arguments.samples)?;
+    let site = Site::prepare(&arguments.server).await?;
+    eprintln!("making accounts");
+    settle(site.command_line(), arguments.server.id_token, &kinds, rounds)?;
+    let product = site.start().await?;
+    let mut connection = Connection::open(site.target()).await?;
+    let mut findings = Vec::new();
+    for kind in kinds {
+        eprintln!("measuring {}", kind.as_str());
+        let pair = Pair::open(kind, rounds, &mut connection, site.target()).await?;
+        let times = time(&mut connection, &pair, rounds).await.with_context(|| kind.as_str())?;
+        findings.push(Finding::of(&pair, &times)?);
+    }
+    let engine = if arguments.server.postgres.is_some() { "PostgreSQL" } else { "SQLite" };
+    let binary = site.command_line().binary().to_owned();
+    product.stop().await?;
+    site.clear().await?;
+    let all = Findings { engine, binary, load_before, warm_up: WARM_UP, most: MOST, findings };
+    print(&all);
+    report::write(&all, arguments.server.name.as_deref().unwrap_or("timing"))
+}
+
+/// Microseconds of every answer of each side. Which side comes first is tossed in each round, so that neither has the
+/// better moments, or always the other's work still going on behind it.
+async fn time(connection: &mut Connection, pair: &Pair, rounds: usize) -> anyhow::Result<[Vec<f64>; 2]> {
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..rounds {
+        let first = usize::from(getrandom::u32()? % 2 == 1);
+        for side in [first, 1 - first] {
+            let request = pair.request(side, round);
+            let taken = one(connection, &request, pair.status).await;
+            let taken = taken.with_context(|| format!("{}, round {round}", pair.sides[side]))?;
+            if round >= WARM_UP {
+                times[side].push(taken);
+            }
+        }
+    }
+    Ok(times)
+}
+
+/// From sending to the last byte, in microseconds.
+async fn one(connection: &mut Connection, request: &[u8], status: u16) -> Result<f64, Failure> {
+    let sent = Instant::now();
+    let answer = connection.send(request).await;
+    let taken = sent.elapsed();
+    answer?.expect(status)?;
+    Ok(taken.as_secs_f64() * 1e6)
+}
+
+impl Finding {
+    fn of(pair: &Pair, [first, second]: &[Vec<f64>; 2]) -> anyhow::Result<Self> {
+        let auc = auc(first, second).context("nothing was timed")?;
+        let middle = |times: &[f64]| median(times.iter().copied()).context("nothing was timed");
+        let (samples, median_us) = (first.len(), [middle(first)?, middle(second)?]);
+        Ok(Self { pair: pair.kind, sides: pair.sides, samples, median_us, auc, met: auc <= MOST })
+    }
+
+    fn row(&self) -> [String; 6] {
+        let [first, second] = self.median_us;
+        [
+            format!("{}: {} | {}", self.pair.as_str(), self.sides[0], self.sides[1]),
+            self.samples.to_string(),
+            format!("{first:.1}"),
+            format!("{second:.1}"),
+            format!("{:.3}", self.auc),
+            if self.met { "met" } else { "MISSED" }.to_owned(),
+        ]
+    }
+}
+
+fn print(all: &Findings) {
+    println!("\n{} | {} | load before {}", all.engine, all.binary.display(), all.load_before);
+    println!("met: ROC AUC at most {MOST:.2}; {WARM_UP} rounds of warm-up\n");
+    let rows: Vec<_> = all.findings.iter().map(Finding::row).collect();
+    report::table(["pair", "samples", "median us", "median us", "AUC", "verdict"], &rows);
+}

@@ -1,0 +1,226 @@
+//! The pairs: what each side sends, and who has to be there for it.
+
+use std::net::Ipv4Addr;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::arguments::Algorithm;
+use crate::browser::{Cookies, Form, open_form, sign_in_form};
+use crate::http::{Connection, Failure, Target, post};
+use crate::oauth::basic;
+use crate::people::{CLIENT_ID, PASSWORD, SECRET, create_application, create_person};
+use crate::product::CommandLine;
+
+/// As long as the known one's id.
+const UNKNOWN_CLIENT: &str = "lead";
+/// The networks set apart for measuring (RFC 2544): room for 131 072 client addresses.
+const FIRST_NETWORK: u32 = Ipv4Addr::new(198, 18, 0, 0).to_bits();
+
+/// Whatever is done for a known application alone is done once for each address, and is seen more easily.
+const MANY_ADDRESSES: [&str; 14] = [
+    "--redirect-uri",
+    "https://load.example/cb2",
+    "--redirect-uri",
+    "https://stage.load.example/callback",
+    "--redirect-uri",
+    "https://test.load.example/callback",
+    "--redirect-uri",
+    "http://127.0.0.1:8000/callback",
+    "--post-logout-redirect-uri",
+    "https://load.example/signed-out",
+    "--post-logout-redirect-uri",
+    "https://stage.load.example/signed-out",
+    "--post-logout-redirect-uri",
+    "https://test.load.example/signed-out",
+];
+
+/// Which pair, in the order they are timed: registering comes last, for sign-in looks at registrations too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+pub(crate) enum PairKind {
+    /// TK-12: an unknown application, and a known one with a wrong secret
+    #[value(name = "tk-12a")]
+    #[serde(rename = "TK-12a")]
+    UnknownClient,
+    /// TK-12: wrong secrets that share nothing, and 30 leading characters, with the right one
+    #[value(name = "tk-12b")]
+    #[serde(rename = "TK-12b")]
+    NearSecret,
+    /// LG-01: a wrong password at an unknown address, and at an account
+    #[value(name = "lg-01a")]
+    #[serde(rename = "LG-01a")]
+    Account,
+    /// LG-01: a wrong password at an unknown address, and at an account that is switched off
+    #[value(name = "lg-01b")]
+    #[serde(rename = "LG-01b")]
+    Deactivated,
+    /// RG-01: registering a new address, and one that has an account
+    #[value(name = "rg-01")]
+    #[serde(rename = "RG-01")]
+    KnownAddress,
+}
+
+impl PairKind {
+    /// Its name in tables.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownClient => "TK-12a",
+            Self::NearSecret => "TK-12b",
+            Self::Account => "LG-01a",
+            Self::Deactivated => "LG-01b",
+            Self::KnownAddress => "RG-01",
+        }
+    }
+
+    fn sides(self) -> [&'static str; 2] {
+        match self {
+            Self::UnknownClient => ["unknown client", "wrong secret"],
+            Self::NearSecret => ["0 equal characters", "30 equal characters"],
+            Self::Account => ["unknown address", "account"],
+            Self::Deactivated => ["unknown address", "deactivated account"],
+            Self::KnownAddress => ["new address", "known address"],
+        }
+    }
+
+    /// The status of either answer.
+    fn status(self) -> u16 {
+        match self {
+            Self::KnownAddress => 303,
+            _ => 401,
+        }
+    }
+}
+
+/// An address that has an account, as long as a stranger's.
+fn resident(number: usize) -> String {
+    format!("resident{number:05}@load.example")
+}
+
+/// An address without an account.
+fn stranger(number: usize) -> String {
+    format!("stranger{number:05}@load.example")
+}
+
+/// An address whose account is switched off.
+fn leaver(number: usize) -> String {
+    format!("deserter{number:05}@load.example")
+}
+
+/// Makes the application, and an account for each round of the pairs that need one: tries are counted per account,
+/// mails per address, so none is used twice.
+pub(crate) fn settle(
+    idp: &CommandLine,
+    algorithm: Algorithm,
+    kinds: &[PairKind],
+    rounds: usize,
+) -> anyhow::Result<()> {
+    create_application(idp, algorithm, &MANY_ADDRESSES)?;
+    let residents = [PairKind::KnownAddress, PairKind::Account].iter().any(|kind| kinds.contains(kind));
+    let leavers = kinds.contains(&PairKind::Deactivated);
+    for number in 0..rounds {
+        if residents {
+            create_person(idp, &resident(number))?;
+        }
+        if leavers {
+            create_person(idp, &leaver(number))?;
+            idp.run(&["user", "deactivate", &leaver(number)], "")?;
+        }
+    }
+    Ok(())
+}
+
+/// What a stranger's browser has open: the forms to register and to sign in, each good for many tries.
+struct Door {
+    target: Target,
+    register: (Cookies, Form),
+    sign_in: (Cookies, Form),
+}
+
+impl Door {
+    async fn open(connection: &mut Connection, target: &Target) -> Result<Self, Failure> {
+        let sign_in = sign_in_form(connection, target).await?;
+        let mut cookies = Cookies::default();
+        let form = open_form(connection, target, &mut cookies, ("/register", "/register")).await?;
+        Ok(Self { target: target.clone(), register: (cookies, form), sign_in })
+    }
+
+    fn token(&self, id: &str, secret: &str) -> Vec<u8> {
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", "ac_a-code-that-nobody-was-ever-given-0123456789abcd"),
+            ("redirect_uri", "https://load.example/cb"),
+        ];
+        post(&self.target, "/token", &[("authorization", &basic(id, secret))], &fields)
+    }
+
+    fn register(&self, email: &str) -> Vec<u8> {
+        let fields = [("name", "Load Person"), ("password", PASSWORD), ("password_confirm", PASSWORD)];
+        self.fill(&self.register, email, &fields, None)
+    }
+
+    fn sign_in(&self, email: &str, network: u32) -> Vec<u8> {
+        let network = Ipv4Addr::from_bits(network);
+        self.fill(&self.sign_in, email, &[("password", "not the password of anybody")], Some(network))
+    }
+
+    fn fill(
+        &self,
+        (cookies, form): &(Cookies, Form),
+        email: &str,
+        more: &[(&str, &str)],
+        network: Option<Ipv4Addr>,
+    ) -> Vec<u8> {
+        let (cookies, network) = (cookies.header(), network.map(|address| address.to_string()));
+        let mut headers = vec![("cookie", cookies.as_str())];
+        headers.extend(network.as_deref().map(|address| ("x-forwarded-for", address)));
+        let fields = [&[("csrf", form.csrf.as_str()), ("email", email)], more].concat();
+        post(&self.target, &form.action, &headers, &fields)
+    }
+}
+
+/// Two requests that nobody may tell apart.
+pub(crate) struct Pair {
+    pub(crate) kind: PairKind,
+    pub(crate) sides: [&'static str; 2],
+    /// Of either answer.
+    pub(crate) status: u16,
+    rounds: usize,
+    door: Door,
+}
+
+impl Pair {
+    /// Opens what the pair of a kind needs.
+    pub(crate) async fn open(
+        kind: PairKind,
+        rounds: usize,
+        connection: &mut Connection,
+        target: &Target,
+    ) -> Result<Self, Failure> {
+        let door = Door::open(connection, target).await?;
+        Ok(Self { kind, sides: kind.sides(), status: kind.status(), rounds, door })
+    }
+
+    /// What one side sends in a round.
+    pub(crate) fn request(&self, side: usize, round: usize) -> Vec<u8> {
+        let far = "x".repeat(SECRET.len());
+        let near = format!("{}{}", &SECRET[..30], &far[30..]);
+        match (self.kind, side) {
+            (PairKind::UnknownClient, 0) => self.door.token(UNKNOWN_CLIENT, &far),
+            (PairKind::UnknownClient, _) | (PairKind::NearSecret, 0) => self.door.token(CLIENT_ID, &far),
+            (PairKind::NearSecret, _) => self.door.token(CLIENT_ID, &near),
+            (PairKind::Account, 0) => self.sign_in(&stranger(round), side, round),
+            (PairKind::Account, _) => self.sign_in(&resident(round), side, round),
+            (PairKind::Deactivated, 0) => self.sign_in(&stranger(self.rounds + round), side, round),
+            (PairKind::Deactivated, _) => self.sign_in(&leaver(round), side, round),
+            (PairKind::KnownAddress, 0) => self.door.register(&stranger(2 * self.rounds + round)),
+            (PairKind::KnownAddress, _) => self.door.register(&resident(round)),
+        }
+    }
+
+    /// Wrong passwords are counted per client address as well, so each comes from one of its own.
+    fn sign_in(&self, email: &str, side: usize, round: usize) -> Vec<u8> {
+        let block = if self.kind == PairKind::Account { 0 } else { self.rounds };
+        let number = (block + round) * 2 + side;
+        self.door.sign_in(email, FIRST_NETWORK.saturating_add(u32::try_from(number).unwrap_or(u32::MAX)))
+    }
+}
