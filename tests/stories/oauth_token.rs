@@ -191,9 +191,9 @@ on_both_engines! {
         }
     }
 
-    // The answer tells nothing. Its time should not either: one read, a row parsed whether there is one or not, and one
-    // comparison of digests that takes the same time for every value. Nobody measures that here: a client with many
-    // more addresses than the decoy's still takes some microseconds longer to parse.
+    // The answer tells nothing. Its time should not either: one read that answers with a row whether there is such a
+    // client or not, of which as much is parsed for either, and one comparison of digests that takes the same time for
+    // every value. `load timing tk-12a tk-12b` (tests/load) measures that.
     async fn tk_12_an_unknown_client_a_wrong_and_a_nearly_right_secret_get_one_answer(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let code = app.code(&browser, &request("tides")).await;

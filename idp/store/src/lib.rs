@@ -28,7 +28,7 @@ mod throttles;
 mod users;
 
 pub use audit::{Actor, AuditEvent, AuditRecord, Origin};
-pub use clients::UriList;
+pub use clients::{ClaimedClient, UriList};
 pub use db::{Engine, Job, Reader, Store, Tx, database_file};
 pub use error::{OpenError, StoreError};
 pub use flows::{EndedFlow, Flow};

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::error::{ErrorCode, Refusal};
 use super::params::Params;
-use crate::client::{AuthMethod, Client, ClientId};
+use crate::client::{AuthMethod, ClientId};
 use crate::secret::{Digest, Secret};
 
 /// What a request presents to prove which client it is.
@@ -14,6 +14,25 @@ pub struct Credentials {
     /// The client it claims to be.
     pub client_id: ClientId,
     secret: Presented,
+}
+
+/// What is registered of a client for its proof.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// The client.
+    pub id: ClientId,
+    /// How it proves itself.
+    pub auth_method: AuthMethod,
+    /// Digest of its secret; a public client has none.
+    pub secret: Option<Digest>,
+    /// A disabled client never passes.
+    pub enabled: bool,
+}
+
+impl AsRef<Self> for Registered {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 #[derive(Debug)]
@@ -81,8 +100,12 @@ fn parse_id(text: &str) -> Result<ClientId, Refusal> {
 ///
 /// # Errors
 /// `invalid_client`.
-pub fn check<'a>(credentials: &Credentials, client: Option<&'a Client>) -> Result<&'a Client, Refusal> {
-    let known = client.filter(|client| client.enabled && client.id == credentials.client_id);
+pub fn check<'a, C: AsRef<Registered>>(
+    credentials: &Credentials,
+    client: Option<&'a C>,
+) -> Result<&'a C, Refusal> {
+    let known = client.map(AsRef::as_ref);
+    let known = known.filter(|client| client.enabled && client.id == credentials.client_id);
     let method = known.map_or(AuthMethod::BasicOrPost, |client| client.auth_method);
     let (presented, allowed) = match &credentials.secret {
         Presented::Nothing => (None, method == AuthMethod::None),
@@ -97,15 +120,12 @@ pub fn check<'a>(credentials: &Credentials, client: Option<&'a Client>) -> Resul
         None => known.is_some_and(|client| client.secret.is_none()),
         Some(secret) => secret_matches(secret, known.and_then(|client| client.secret.as_ref())),
     };
-    match known {
-        Some(client) if allowed && right => Ok(client),
-        _ => Err(FAILED),
-    }
+    client.filter(|_| known.is_some() && allowed && right).ok_or(FAILED)
 }
 
 /// Why [`check`] refused, for the log alone: the client gets one answer for all.
-pub fn failure(credentials: &Credentials, client: Option<&Client>) -> &'static str {
-    let Some(client) = client else { return "unknown client" };
+pub fn failure<C: AsRef<Registered>>(credentials: &Credentials, client: Option<&C>) -> &'static str {
+    let Some(client) = client.map(AsRef::as_ref) else { return "unknown client" };
     let registered = match &credentials.secret {
         Presented::Nothing => client.auth_method == AuthMethod::None,
         Presented::Basic(_) => matches!(client.auth_method, AuthMethod::Basic | AuthMethod::BasicOrPost),
@@ -126,7 +146,6 @@ fn secret_matches(presented: &Secret, registered: Option<&Digest>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::authorize::tests::client;
     use super::*;
 
     fn params(pairs: &[(&str, &str)]) -> Params {
@@ -137,9 +156,11 @@ mod tests {
         format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
     }
 
-    fn registered(auth_method: AuthMethod) -> Client {
+    const NOBODY: Option<&Registered> = None;
+
+    fn registered(auth_method: AuthMethod) -> Registered {
         let secret = (auth_method != AuthMethod::None).then(|| Digest::of("p+w %2B"));
-        Client { auth_method, secret, ..client() }
+        Registered { id: ClientId::parse("app").unwrap(), auth_method, secret, enabled: true }
     }
 
     fn outcome(header: Option<&str>, body: &[(&str, &str)], method: AuthMethod) -> Result<(), ErrorCode> {
@@ -203,8 +224,8 @@ mod tests {
         let body = |pairs: &[(&str, &str)]| read(None, &params(pairs)).unwrap();
         let wrong = body(&[("client_id", "app"), ("client_secret", "wrong")]);
         let post = registered(AuthMethod::Post);
-        let disabled = Client { enabled: false, ..post.clone() };
-        assert_eq!(failure(&wrong, None), "unknown client");
+        let disabled = Registered { enabled: false, ..post.clone() };
+        assert_eq!(failure(&wrong, NOBODY), "unknown client");
         assert_eq!(failure(&wrong, Some(&disabled)), "this client is disabled");
         assert_eq!(failure(&wrong, Some(&post)), "wrong secret");
         let other = "its authentication method is not the registered one";
@@ -215,10 +236,10 @@ mod tests {
     #[test]
     fn an_unknown_or_disabled_client_never_passes() {
         let credentials = read(None, &params(&[("client_id", "app")])).unwrap();
-        assert!(check(&credentials, None).is_err());
-        let disabled = Client { enabled: false, ..registered(AuthMethod::None) };
+        assert!(check(&credentials, NOBODY).is_err());
+        let disabled = Registered { enabled: false, ..registered(AuthMethod::None) };
         assert!(check(&credentials, Some(&disabled)).is_err());
         let secretless = read(None, &params(&[("client_id", "app"), ("client_secret", "")])).unwrap();
-        assert!(check(&secretless, None).is_err(), "the digest nobody has opens nothing");
+        assert!(check(&secretless, NOBODY).is_err(), "the digest nobody has opens nothing");
     }
 }

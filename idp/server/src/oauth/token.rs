@@ -38,14 +38,13 @@ pub(crate) async fn post(
     let credentials = client_auth::read(header, &params).map_err(unreadable)?;
     let id = credentials.client_id.clone();
     let found = app.store.read(id, |db, id| Box::pin(db.claimed_client(id))).await?;
-    let client = client_auth::check(&credentials, found.as_ref()).map_err(|refusal| {
+    let claimed = client_auth::check(&credentials, found.as_ref()).map_err(|refusal| {
         let why = client_auth::failure(&credentials, found.as_ref());
         // What is nobody's id may be somebody's secret, put into the wrong place.
-        let id = found.as_ref().map_or("client_id", |client| client.id.as_str());
+        let id = found.as_ref().map_or("client_id", |client| client.as_ref().id.as_str());
         OAuthError { detail: Some(format!("{id}: {why}")), ..refusal.into() }
     })?;
-    let client = client.clone();
-    let caller = Caller { client, info, now: app.clock.now() };
+    let caller = Caller { client: claimed.client()?, info, now: app.clock.now() };
     let response = match TokenRequest::read(&params)? {
         TokenRequest::Code { code, redirect_uri, code_verifier } => {
             let presented = Presented {

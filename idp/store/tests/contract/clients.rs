@@ -15,6 +15,7 @@ contract! {
     a_confidential_application_reads_back_as_it_was_written,
     a_native_application_reads_back_as_it_was_written,
     an_unknown_application_is_none,
+    tk_12_an_application_is_claimed_by_its_own_id_alone,
     an_id_that_is_taken_changes_nothing,
     an_application_is_switched_off_and_on_once_each,
     the_scope_is_changed_and_a_narrower_one_ends_what_was_issued,
@@ -73,6 +74,24 @@ async fn an_unknown_application_is_none(db: Db) {
     for id in ["ap", "App", "app.", "0"] {
         let id = client_id(id);
         assert!(ask!(db, |r, id| r.client(id)).is_none(), "{id}");
+    }
+}
+
+async fn tk_12_an_application_is_claimed_by_its_own_id_alone(db: Db) {
+    let secret = Some(new_digest());
+    let confidential = Client { auth_method: AuthMethod::Post, secret, ..new_client("confidential") };
+    let public = Client { auth_method: AuthMethod::None, secret: None, ..new_client("public") };
+    for written in [&confidential, &public] {
+        let stored = reads_back(&db, written).await;
+        let id = &written.id;
+        let claimed = ask!(db, |r, id| r.claimed_client(id)).unwrap();
+        let registered = claimed.as_ref();
+        assert_eq!((&registered.id, registered.auth_method), (id, written.auth_method));
+        assert_eq!((&registered.secret, registered.enabled), (&written.secret, true));
+        assert_eq!(format!("{:?}", claimed.client().unwrap()), format!("{stored:?}"));
+    }
+    for id in ["confidentia", "Public", "nobody", "~"].map(client_id) {
+        assert!(ask!(db, |r, id| r.claimed_client(id)).is_none(), "{id}");
     }
 }
 

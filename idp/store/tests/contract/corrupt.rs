@@ -100,6 +100,10 @@ async fn a_spoilt_application_is_named(db: Db) {
         let spoilt = Spoilt::new(&db, "clients", column, rubbish).await;
         spoilt.is_named(try_ask!(db, |r, id| r.client(id)), &id);
         spoilt.is_named(try_ask!(db, |r| r.clients(None, 10)), &id);
+        // TK-12: a wrong proof must cost nothing of what an application has beside, so no more is parsed before it.
+        let claimed = try_ask!(db, |r, id| r.claimed_client(id));
+        assert_eq!(claimed.is_err(), matches!(column, "auth_method" | "secret_digest"), "{column}");
+        spoilt.is_named(claimed.and_then(|found| found.unwrap().client()), &id);
         spoilt.heal().await;
     }
 }
