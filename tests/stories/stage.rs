@@ -141,9 +141,5 @@ async fn user(State(app): State<Arc<TestApp>>, Path(email): Path<String>) {
 
 async fn switch_off(State(app): State<Arc<TestApp>>, Path(email): Path<String>) {
     let id = app.user(&email).await.id;
-    let now = app.clock.now();
-    let off = app
-        .store()
-        .write((id, now), |tx, (id, now)| Box::pin(tx.set_user_state(*id, UserState::Deactivated, *now)));
-    assert!(off.await.unwrap());
+    app.set_state(id, UserState::Deactivated).await;
 }
