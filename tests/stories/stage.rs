@@ -117,6 +117,16 @@ pub(crate) fn native(id: &str) -> Client {
     }
 }
 
+/// An application on a phone: its redirect URI has a scheme of its own.
+pub(crate) fn mobile(id: &str) -> Client {
+    Client {
+        name: DisplayText::new("Pocket notes", 60),
+        redirect_uris: vec![RedirectUri::parse("com.example.app:/cb").unwrap()],
+        redirect_match: RedirectMatch::Exact,
+        ..native(id)
+    }
+}
+
 fn desk(app: Arc<TestApp>) -> Router {
     Router::new()
         .route("/mail/{to}/{number}", get(mail))
