@@ -6,7 +6,14 @@ import * as rules from "./rules.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"];
-const BUDGET = { requests: 6, bytes: 45 * 1024, shift: 0.02 };
+const KB = 1024;
+/// As compressed, without headers in the parts.
+const BUDGET = {
+  requests: 6,
+  bytes: 45 * KB,
+  parts: { "text/html": 8 * KB, "text/css": 12 * KB, "text/javascript": 12 * KB, "image/svg+xml": 10 * KB },
+  shift: 0.02,
+};
 
 /// What axe-core finds wrong, one line each.
 export async function complaintsOfAxe(page) {
@@ -37,9 +44,13 @@ async function overBudget(page) {
     if (text && !["gzip", "br"].includes(response.headers()["content-encoding"])) found.push(`not compressed: ${url}`);
     const { responseBodySize, responseHeadersSize } = await request.sizes();
     bytes.all += responseBodySize + responseHeadersSize;
+    const kind = response.headers()["content-type"]?.split(";")[0];
+    if (!(kind in BUDGET.parts)) found.push(`the budget knows no ${kind}: ${url}`);
+    bytes[kind] = (bytes[kind] ?? 0) + responseBodySize;
   }
   if (page.parts.length > BUDGET.requests) found.push(`${page.parts.length} requests`);
   if (bytes.all > BUDGET.bytes) found.push(`${bytes.all} bytes`);
+  for (const [kind, most] of Object.entries(BUDGET.parts)) if (bytes[kind] > most) found.push(`${kind}: ${bytes[kind]} bytes`);
   const shift = await page.evaluate(rules.layoutShift);
   if (shift > BUDGET.shift) found.push(`layout shift ${shift}`);
   costs.push(bytes.all);
@@ -50,11 +61,15 @@ const costs = [];
 /// What the dearest page cost.
 export const dearest = () => `${costs.length} pages and states, the dearest ${Math.max(...costs)} bytes`;
 
-/// Judges the page as it stands, in both themes and widths, and takes its pictures.
+/// The widths of ux.md §2.2 rule 13, and those of them whose pictures are kept.
+const WIDTHS = [[1280, 800], [768, 1024], [360, 740], [320, 640]];
+const PICTURED = [1280, 360];
+
+/// Judges the page as it stands, in both themes, all widths and with forced colours, and takes its pictures.
 export async function judge(page, name) {
   await page.waitForLoadState();
   const found = [...(await overBudget(page)), ...(await page.evaluate(rules.brokenRules))];
-  for (const [width, height] of [[320, 256], [320, 640], [1280, 800]]) {
+  for (const [width, height] of [[320, 256], ...WIDTHS]) {
     await page.setViewportSize({ width, height });
     found.push(...(await page.evaluate(rules.overflow)).map((text) => `at ${width} px, ${text}`));
     found.push(...(await page.evaluate(rules.smallTargets)).map((text) => `at ${width} px, ${text}`));
@@ -62,15 +77,17 @@ export async function judge(page, name) {
     found.push(...(await page.evaluate(rules.overflow)).map((text) => `at ${width} px, text spaced out, ${text}`));
     await page.evaluate(rules.spaceText, false);
   }
-  for (const [width, height] of [[1280, 800], [360, 740]]) {
+  for (const [width, height] of WIDTHS) {
     await page.setViewportSize({ width, height });
     for (const colorScheme of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme });
       found.push(...(await complaintsOfAxe(page)).map((text) => `${colorScheme} at ${width} px: ${text}`));
-      await page.screenshot({ path: shot(`${name}-${width}-${colorScheme}`), fullPage: true });
+      if (PICTURED.includes(width)) await page.screenshot({ path: shot(`${name}-${width}-${colorScheme}`), fullPage: true });
     }
   }
-  await page.emulateMedia({ colorScheme: "light" });
+  await page.emulateMedia({ colorScheme: "light", forcedColors: "active" });
+  found.push(...[...(await complaintsOfAxe(page)), ...(await page.evaluate(rules.edgeless))].map((text) => `in forced colours: ${text}`));
+  await page.emulateMedia({ colorScheme: "light", forcedColors: "none" });
   await page.setViewportSize({ width: 1280, height: 800 });
   complaints.push(...new Set(found.map((text) => `${name}: ${text}`)));
 }

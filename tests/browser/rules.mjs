@@ -83,6 +83,18 @@ export function smallTargets() {
   });
 }
 
+/// Buttons and fields that nothing sets off from the page, where the reader's own colours have taken ours away.
+export function edgeless() {
+  const page = getComputedStyle(document.body).backgroundColor;
+  const shows = (colour) => colour !== page && !/^rgba\(.*, 0\)$/.test(colour);
+  const controls = [...document.querySelectorAll(".button, input:not([type=hidden], [aria-hidden=true])")];
+  return controls.filter((element) => element.checkVisibility()).flatMap((element) => {
+    const { borderTopWidth, borderTopColor, backgroundColor } = getComputedStyle(element);
+    const edge = parseFloat(borderTopWidth) > 0 && shows(borderTopColor);
+    return edge || shows(backgroundColor) ? [] : [`no edge: ${element.outerHTML.slice(0, 80)}`];
+  });
+}
+
 /// Spaces text as WCAG 1.4.12 says, or takes that back.
 export function spaceText(on) {
   const sheet = new CSSStyleSheet();

@@ -7,7 +7,7 @@ use idp_core::time::DAY;
 
 use crate::registration::ask;
 use crate::support::browser::{Answer, Browser};
-use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
+use crate::support::{Engine, PASSWORD, TestApp, is_proof, on_both_engines};
 
 /// A link for an attempt, made like the mail's.
 async fn link(app: &TestApp, id: &str) -> String {
@@ -39,7 +39,7 @@ on_both_engines! {
         for door in &doors {
             tokens.push(door.open("/register").await.csrf());
         }
-        let rounds = if std::env::var_os("IDP_PROOF").is_some() { 1_000 } else { 20 };
+        let rounds = if is_proof() { 1_000 } else { 20 };
         for round in 1..=rounds {
             let email = format!("u{round}@example.org");
             let token = link(&app, &id_of(&ask(&doors[0], &email, PASSWORD).await)).await;

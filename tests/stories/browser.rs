@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::stage::{Stage, in_dev, in_production, native, request_of};
+use crate::stage::{Stage, in_dev, in_production, mobile, native, request_of};
 use crate::support::{Engine, confidential, on_both_engines};
 
 on_both_engines! {
@@ -100,14 +100,33 @@ async fn every_detour_leads_back_without_javascript() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn forms_end_at_https_and_loopback_applications() {
+async fn what_the_script_adds_works_and_stays_away_without_it() {
+    let stage = Stage::set(Engine::Sqlite, in_dev).await;
+    stage.app.register(&confidential("tides")).await;
+    let mismatch =
+        request_of(&stage.app, "tides", &[("redirect_uri", Some("https://tides.example/callback"))]);
+    stage.play("comfort", json!({ "mismatch": mismatch })).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hd_14_no_page_is_framed_or_reached_by_another_origin() {
+    let stage = Stage::set(Engine::Sqlite, in_production).await;
+    stage.app.register(&confidential("tides")).await;
+    let facts = json!({ "tides": request_of(&stage.app, "tides", &[]), "refused": refused(&stage) });
+    stage.play("framing", facts).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forms_end_at_https_loopback_and_private_scheme_applications() {
     let stage = Stage::set(Engine::Sqlite, in_production).await;
     stage.app.register(&confidential("tides")).await;
     stage.app.register(&native("notes")).await;
     stage.app.register(&native("notes6")).await;
+    stage.app.register(&mobile("pocket")).await;
     let facts = json!({
         "tides": request_of(&stage.app, "tides", &[]),
         "native": request_of(&stage.app, "notes", &[("redirect_uri", Some("http://127.0.0.1:PORT/cb"))]),
+        "mobile": request_of(&stage.app, "pocket", &[("redirect_uri", Some("com.example.app:/cb"))]),
         "native6": request_of(&stage.app, "notes6", &[("redirect_uri", Some("http://[::1]:PORT/cb"))]),
     });
     stage.play("redirects", facts).await;

@@ -247,6 +247,35 @@ on_both_engines! {
         assert_eq!(from(&sprayer, "203.0.113.9", ADA, PASSWORD).await.status, 303);
     }
 
+    async fn lg_09_one_password_against_many_people_is_verified_for_fifty_of_them(engine: Engine) {
+        let app = behind_a_proxy(engine).await;
+        app.user(ADA).await;
+        let sprayer = app.browser();
+        let form = sprayer.open("/signin").await.form("/login");
+        let (_, csrf) = form.hidden.iter().find(|(name, _)| name == "csrf").unwrap();
+        let spray = |number: usize, network: String| {
+            let (sprayer, form) = (&sprayer, &form);
+            async move {
+                let email = format!("u{number}@example.org");
+                let fields = [("csrf", csrf.as_str()), ("email", &email), ("password", WRONG)];
+                let headers = [("x-forwarded-for", network.as_str())];
+                sprayer.send(reqwest::Method::POST, &form.action, Some(&fields), &headers).await.status.as_u16()
+            }
+        };
+        let mut statuses = Vec::new();
+        for number in 0..250 {
+            statuses.push(spray(number, "203.0.113.9".to_owned()).await);
+        }
+        assert_eq!(statuses, [vec![401; 50], vec![429; 200]].concat());
+        // From fifty networks at once nobody's tries lock anybody else. With 1,000 people the store's tests tell it, which hash nothing.
+        let many = join_all((0..50).map(|number| spray(number, format!("198.51.100.{number}")))).await;
+        assert_eq!(many, [401; 50]);
+        assert_eq!(app.count("audit", "event = 'spray' AND client_address = '203.0.113.9'").await, 1);
+        assert_eq!(app.count("audit", "event = 'spray'").await, 1);
+        assert_eq!(app.count("audit", "event = 'throttle'").await, 0, "no account was locked");
+        assert_eq!(from(&app.browser(), "192.0.2.1", ADA, PASSWORD).await.status, 303);
+    }
+
     async fn a_right_password_does_not_spend_its_networks_tries(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;

@@ -1,9 +1,10 @@
 //! What a request costs in the database: these numbers decide how many of them a server bears.
 
 use crate::oauth_authorize::{ADA, CB, trusted};
+use crate::oauth_jwt::forged;
 use crate::oauth_token::OFFLINE;
 use crate::support::client::{authorize, changed};
-use crate::support::wire::Wire;
+use crate::support::wire::{Heard, Wire};
 use crate::support::{Engine, TestApp};
 
 /// Statements as they begin, without those that a transaction needs.
@@ -59,4 +60,23 @@ async fn a_request_costs_the_statements_and_round_trips_it_needs_and_no_more() {
         let statements: Vec<String> = statements.iter().map(|sql| (*sql).to_owned()).collect();
         assert_eq!(*cost, (what, statements, round_trips));
     }
+}
+
+/// A key nobody knows is looked for among those at hand. A stranger who makes up many sets nothing in motion.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jw_05_an_unknown_key_costs_the_database_nothing() {
+    let wire = Wire::default();
+    let tapped = wire.clone();
+    let app = TestApp::start_still_with(Engine::Postgres, move |config| {
+        config.database_url = idp_core::secret::Secret::new(tapped.tap(config.database_url.expose()));
+    })
+    .await;
+    let node = app.first_node();
+    let claims = serde_json::json!({ "iss": app.issuer, "aud": app.issuer });
+    wire.heard();
+    for turn in 0..1_000 {
+        let header = serde_json::json!({ "alg": "ES256", "kid": format!("unknown-{turn}"), "typ": "at+jwt" });
+        node.userinfo(&forged(&header, &claims, |_| vec![0; 64])).await.assert_invalid_token();
+    }
+    assert_eq!(wire.heard(), Heard::default());
 }

@@ -6,12 +6,12 @@ use idp_store::AuditEvent;
 use crate::oauth_authorize::{ADA, CB, ready, trusted};
 use crate::oauth_token::{audit_count, offline_code};
 use crate::support::client::{authorize, changed, request};
-use crate::support::{Engine, TestApp, on_both_engines};
+use crate::support::{Engine, TestApp, is_proof, on_both_engines};
 
 const AT_ONCE: usize = 50;
 
 fn rounds() -> usize {
-    if std::env::var("IDP_PROOF").is_ok_and(|value| value == "1") { 1000 } else { 20 }
+    if is_proof() { 1000 } else { 20 }
 }
 
 fn report(what: &str, engine: Engine) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use idp_core::client::{Client, ClientId};
+use idp_core::ids::GrantId;
 use idp_core::oauth::scope::Scope;
 use idp_core::user::UserState;
 use idp_store::AuditEvent;
@@ -116,7 +117,6 @@ on_both_engines! {
         let other = app.second_node().await;
         let nodes = [&other, &app.first_node()];
         let user = app.texts("SELECT id FROM users").await.remove(0).parse().unwrap();
-        let now = app.clock.now();
         for what in ["deactivated", "role lost", "epoch", "global epoch"] {
             let browser = app.signed_in(ADA).await;
             let tokens = offline_tokens(&app, &browser).await;
@@ -124,10 +124,9 @@ on_both_engines! {
             let store = app.store();
             match what {
                 "deactivated" => {
-                    let input = (user, now);
-                    assert!(store.write(input, |tx, (user, now)| Box::pin(tx.set_user_state(*user, UserState::Deactivated, *now))).await.unwrap());
+                    app.set_state(user, UserState::Deactivated).await;
                     assert_dead(&nodes, &newer, what).await;
-                    assert!(store.write(input, |tx, (user, now)| Box::pin(tx.set_user_state(*user, UserState::Active, *now))).await.unwrap());
+                    app.set_state(user, UserState::Active).await;
                 }
                 "role lost" => assert!(store.write(user, |tx, user| Box::pin(tx.revoke_role(*user, "user"))).await.unwrap()),
                 "epoch" => store.write(user, |tx, user| Box::pin(tx.raise_user_epoch(*user))).await.unwrap(),
@@ -171,6 +170,33 @@ on_both_engines! {
         app.sql("DELETE FROM clients").await;
         assert_dead(&nodes, &tokens, "deleted").await;
         app.register(&Client { epoch: 0, ..trusted("tides") }).await;
+    }
+
+    // No page withdraws a consent yet. One that does will end what was issued on it and forget it; here both are done
+    // by hand, the first with the store's own action.
+    async fn tk_21_a_refresh_token_dies_with_its_consent_on_every_node(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        app.register(&confidential("asking")).await;
+        let other = app.second_node().await;
+        let request = changed("asking", &[("scope", Some("openid offline_access"))]);
+        let kept = offline_tokens(&app, &browser).await;
+        let first = app.redeem("asking", &app.code(&browser, &request).await).await.tokens();
+        let newer = other.refresh("asking", &first.refresh).await.tokens();
+        let grant: GrantId = app.texts("SELECT id FROM grants WHERE client_id = 'asking'").await.remove(0).parse().unwrap();
+        let input = (grant, app.clock.now());
+        assert!(app.store().write(input, |tx, (grant, now)| Box::pin(tx.revoke_grant(*grant, *now))).await.unwrap());
+        app.sql("DELETE FROM consents WHERE client_id = 'asking'").await;
+        for node in [&other, &app.first_node()] {
+            for tokens in [&newer, &first] {
+                node.refresh("asking", &tokens.refresh).await.assert_token_error(400, "invalid_grant");
+                node.userinfo(&tokens.access).await.assert_invalid_token();
+            }
+        }
+        let question = browser.open(&authorize(&request)).await;
+        assert!(question.text().contains("Allow access?"), "{}", question.text());
+        // What stands on another consent lives on.
+        assert_eq!(other.userinfo(&kept.access).await.status, 200);
+        other.refresh("tides", &kept.refresh).await.tokens();
     }
 
     async fn tk_22_rotation_does_not_outlive_the_absolute_end(engine: Engine) {

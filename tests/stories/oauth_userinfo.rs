@@ -48,8 +48,7 @@ on_both_engines! {
         let other = app.second_node().await;
         let tokens = app.redeem("tides", &offline_code(&app, &browser).await).await.tokens();
         let user = app.texts("SELECT id FROM users").await.remove(0).parse().unwrap();
-        let input = (user, app.clock.now());
-        app.store().write(input, |tx, (user, now)| Box::pin(tx.set_user_state(*user, UserState::Deactivated, *now))).await.unwrap();
+        app.set_state(user, UserState::Deactivated).await;
         other.userinfo(&tokens.access).await.assert_invalid_token();
         app.sql("DELETE FROM users").await;
         other.userinfo(&tokens.access).await.assert_invalid_token();

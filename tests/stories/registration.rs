@@ -43,9 +43,7 @@ on_both_engines! {
         let app = TestApp::start(engine).await;
         app.user("ada@example.org").await;
         let off = app.user("abe@example.org").await;
-        app.store().write(off.id, |tx, id| Box::pin(async move {
-            tx.set_user_state(*id, UserState::Deactivated, idp_core::time::Timestamp::from_millis(1)).await.map(drop)
-        })).await.unwrap();
+        app.set_state(off.id, UserState::Deactivated).await;
         let mut faces = Vec::new();
         // All begin with one letter, since the page shows the first one of what was typed.
         for (address, owner, subject) in [
@@ -77,9 +75,7 @@ on_both_engines! {
         let app = TestApp::start(engine).await;
         app.user("ada@example.org").await;
         let off = app.user("abe@example.org").await;
-        app.store().write(off.id, |tx, id| Box::pin(async move {
-            tx.set_user_state(*id, UserState::Deactivated, idp_core::time::Timestamp::from_millis(1)).await.map(drop)
-        })).await.unwrap();
+        app.set_state(off.id, UserState::Deactivated).await;
         let mut faces = Vec::new();
         for address in ["ann@example.org", "ada@example.org", "abe@example.org"] {
             app.wait(Duration::from_secs(3601));

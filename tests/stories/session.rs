@@ -6,7 +6,6 @@ use idp_core::user::UserState;
 
 use crate::oauth_authorize::{ready, trusted};
 use crate::registration::ADA;
-use crate::sign_in::set_state;
 use crate::support::client::{authorize, changed, request};
 use crate::support::raw::{Raw, RawBrowser};
 use crate::support::{Engine, PASSWORD, TestApp, confidential, is_logged, on_both_engines};
@@ -59,12 +58,12 @@ on_both_engines! {
         let second = app.second_node().await;
         let ada = app.user(ADA).await;
         let cookie = session(&app).await;
-        set_state(&app, ada.id, UserState::Deactivated).await;
+        app.set_state(ada.id, UserState::Deactivated).await;
         assert!(!is_signed_in(&app, &cookie).await);
         let header = format!("idp-session={cookie}");
         let there = second.browser().send(reqwest::Method::GET, "/account", None, &[("cookie", &header)]).await;
         assert_eq!(there.location().as_deref(), Some("/signin"), "dead on every node");
-        set_state(&app, ada.id, UserState::Active).await;
+        app.set_state(ada.id, UserState::Active).await;
         assert!(!is_signed_in(&app, &cookie).await, "what was ended does not come back");
         let cookie = session(&app).await;
         app.store().write(ada.id, |tx, id| Box::pin(tx.raise_user_epoch(*id))).await.unwrap();

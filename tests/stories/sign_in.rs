@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use idp_core::ids::UserId;
 use idp_core::user::UserState;
 
 use crate::registration::{ADA, register};
@@ -20,16 +19,6 @@ pub(crate) async fn attempt(browser: &Browser, email: &str, password: &str) -> A
     browser.submit_only(&page, "/login", &[("email", email), ("password", password)]).await
 }
 
-pub(crate) async fn set_state(app: &TestApp, id: UserId, state: UserState) {
-    let input = (id, state, app.clock.now());
-    app.store()
-        .write(input, |tx, (id, state, now)| {
-            Box::pin(async move { tx.set_user_state(*id, *state, *now).await.map(drop) })
-        })
-        .await
-        .unwrap();
-}
-
 /// What one try leaves behind: records of a failure, and counted tries.
 async fn work(app: &TestApp) -> (usize, i64) {
     let tries = app.texts("SELECT CAST(in_a_row AS TEXT) FROM throttles WHERE id LIKE 'account:%'").await;
@@ -44,9 +33,8 @@ on_both_engines! {
         let app = TestApp::start(engine).await;
         app.user("act@example.org").await;
         let off = app.user("off@example.org").await;
-        set_state(&app, off.id, UserState::Deactivated).await;
+        app.set_state(off.id, UserState::Deactivated).await;
         register(&app.browser(), "new@example.org", PASSWORD).await;
-        app.sql("UPDATE users SET password_hash = NULL WHERE email_key = 'nop@example.org'").await;
         let bare = app.user("nop@example.org").await;
         app.sql(&format!("UPDATE users SET password_hash = NULL WHERE id = '{}'", bare.id)).await;
         let mut faces = Vec::new();
@@ -75,7 +63,7 @@ on_both_engines! {
     async fn lg_01_the_state_is_told_after_the_right_password_only(engine: Engine) {
         let app = TestApp::start(engine).await;
         let off = app.user("off@example.org").await;
-        set_state(&app, off.id, UserState::Deactivated).await;
+        app.set_state(off.id, UserState::Deactivated).await;
         let answer = attempt(&app.browser(), "off@example.org", PASSWORD).await;
         assert_eq!((answer.status.as_u16(), answer.text().contains("This account is switched off.")), (403, true));
         assert!(answer.cookies().iter().all(|cookie| !cookie.contains("session")));

@@ -117,6 +117,16 @@ pub(crate) fn native(id: &str) -> Client {
     }
 }
 
+/// An application on a phone: its redirect URI has a scheme of its own.
+pub(crate) fn mobile(id: &str) -> Client {
+    Client {
+        name: DisplayText::new("Pocket notes", 60),
+        redirect_uris: vec![RedirectUri::parse("com.example.app:/cb").unwrap()],
+        redirect_match: RedirectMatch::Exact,
+        ..native(id)
+    }
+}
+
 fn desk(app: Arc<TestApp>) -> Router {
     Router::new()
         .route("/mail/{to}/{number}", get(mail))
@@ -141,9 +151,5 @@ async fn user(State(app): State<Arc<TestApp>>, Path(email): Path<String>) {
 
 async fn switch_off(State(app): State<Arc<TestApp>>, Path(email): Path<String>) {
     let id = app.user(&email).await.id;
-    let now = app.clock.now();
-    let off = app
-        .store()
-        .write((id, now), |tx, (id, now)| Box::pin(tx.set_user_state(*id, UserState::Deactivated, *now)));
-    assert!(off.await.unwrap());
+    app.set_state(id, UserState::Deactivated).await;
 }

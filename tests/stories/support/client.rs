@@ -70,7 +70,7 @@ pub(crate) fn redemption(id: &str, code: &str) -> Vec<(&'static str, String)> {
 }
 
 impl TestApp {
-    /// A browser that is signed in as `email` and has allowed `client` the given scope.
+    /// A browser in which `email` is signed in.
     pub(crate) async fn signed_in(&self, email: &str) -> Browser {
         let browser = self.browser();
         let page = browser.open("/signin").await;
@@ -96,29 +96,20 @@ impl TestApp {
             .unwrap_or_else(|| panic!("no code: {} {:?} {}", answer.status, answer.location(), answer.text()))
     }
 
-    /// A token request with the client's secret in a Basic header.
+    /// [`Node::token`](super::node::Node::token) through the door everybody uses, as all that follow.
     pub(crate) async fn token(&self, id: &str, fields: &[(&str, &str)]) -> Answer {
-        let header = basic(id);
-        let headers = [("authorization", header.as_str())];
-        self.browser().send(reqwest::Method::POST, "/token", Some(fields), &headers).await
+        self.first_node().token(id, fields).await
     }
 
-    /// Redeems a code as its client would.
     pub(crate) async fn redeem(&self, id: &str, code: &str) -> Answer {
-        let fields = redemption(id, code);
-        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.token(id, &fields).await
+        self.first_node().redeem(id, code).await
     }
 
-    /// Refreshes as the client would.
     pub(crate) async fn refresh(&self, id: &str, token: &str) -> Answer {
-        self.token(id, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+        self.first_node().refresh(id, token).await
     }
 
-    /// Asks userinfo.
     pub(crate) async fn userinfo(&self, token: &str) -> Answer {
-        let header = format!("Bearer {token}");
-        let headers = [("authorization", header.as_str())];
-        self.browser().send(reqwest::Method::GET, "/userinfo", None, &headers).await
+        self.first_node().userinfo(token).await
     }
 }

@@ -200,6 +200,16 @@ impl TestApp {
         user
     }
 
+    /// Puts an account into another state, as an administrator would.
+    pub(crate) async fn set_state(&self, id: UserId, state: UserState) {
+        let input = (id, state, self.clock.now());
+        let set = self
+            .store()
+            .write(input, |tx, (id, state, now)| Box::pin(tx.set_user_state(*id, *state, *now)))
+            .await;
+        assert!(set.unwrap(), "no account {id}");
+    }
+
     /// Registers an application.
     pub(crate) async fn register(&self, client: &Client) {
         let made = self.store().write(client.clone(), |tx, client| Box::pin(tx.insert_client(client))).await;
@@ -217,6 +227,11 @@ fn serve(app: &App, listener: TcpListener, tasks: bool) -> oneshot::Sender<()> {
         tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(end).into_future());
     }
     stop
+}
+
+/// Whether the long versions were asked for: `cargo xtask proof`.
+pub(crate) fn is_proof() -> bool {
+    std::env::var_os("IDP_PROOF").is_some_and(|asked| asked == "1")
 }
 
 /// Everything the product has logged in this run, whichever story made it.

@@ -103,6 +103,15 @@ fn jw_05_a_strange_kid_finds_no_key() {
         let token = forged(header, &claims, |message| signer.sign(message).unwrap());
         assert!(keys.verify_access_token(&token, NOW).is_none());
     }
+    // A set of keys is all there is to look in: no store, no clock, nothing that an unknown one could make it fetch.
+    for turn in 0..10_000 {
+        let header = json!({ "alg": "ES256", "kid": format!("unknown-{turn}"), "typ": "at+jwt" });
+        let token = forged(header, &claims, |message| signer.sign(message).unwrap());
+        assert!(keys.verify_access_token(&token, NOW).is_none(), "{turn}");
+    }
+    let header = json!({ "alg": "ES256", "kid": new[1].kid, "typ": "at+jwt" });
+    let good = forged(header, &claims, |message| signer.sign(message).unwrap());
+    assert!(keys.verify_access_token(&good, NOW).is_some(), "the control arm");
 }
 
 #[test]

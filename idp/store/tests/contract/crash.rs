@@ -18,8 +18,8 @@ use crate::harness::{Place, is_proof};
 
 contract! { r_01_no_acknowledged_write_is_lost_and_none_is_half_done_when_a_node_is_killed }
 
-/// Kills on each engine, in the gate and in the proof: together 50 and 2,000.
-const KILLS: [usize; 2] = [25, 1_000];
+/// Kills on each engine, in the gate and in the proof.
+const KILLS: [usize; 2] = [50, 2_000];
 /// Kills after which the tables have grown enough; the proof goes on in a new database then.
 const KILLS_OF_A_DATABASE: usize = 25;
 

@@ -16,6 +16,7 @@ contract! {
     a_refund_takes_back_one_try_and_a_lock,
     an_administrator_clears_a_count,
     lg_09_a_network_has_its_own_limits_and_its_own_count,
+    lg_09_each_network_that_sprays_has_fifty_tries_and_its_victims_stay_open,
     every_thing_counted_has_its_own_count,
     the_owner_is_told_once_about_a_lock,
     what_is_stored_shows_no_address,
@@ -99,6 +100,41 @@ async fn lg_09_a_network_has_its_own_limits_and_its_own_count(db: Db) {
     let other = Counted::Network("2001:db8:0:1::/64".to_owned());
     assert_eq!(reserve(&db, &other, &NETWORK, NOW).await, GRANTED);
     assert_eq!(reserve(&db, &account("ada@example.org"), &ACCOUNT, NOW).await, GRANTED);
+}
+
+/// One password against 1,000 people, from one network and then from fifty, each with other people to begin with.
+async fn lg_09_each_network_that_sprays_has_fifty_tries_and_its_victims_stay_open(db: Db) {
+    for network in 0..51_usize {
+        let people = if network == 0 { 1_000 } else { 60 };
+        let granted = tell!(db, |tx, network, people| async move {
+            let counted = Counted::Network(format!("192.0.2.{network}"));
+            let mut granted = 0;
+            for turn in 0..*people {
+                if !matches!(tx.reserve(&counted, &NETWORK, NOW).await?, Reservation::Granted { .. }) {
+                    continue;
+                }
+                let person = account(&format!("u{}@example.org", (network * 20 + turn) % 1_000));
+                assert_eq!(tx.reserve(&person, &ACCOUNT, NOW).await?, GRANTED);
+                granted += 1;
+            }
+            Ok(granted)
+        });
+        assert_eq!(granted, 50, "network {network}");
+    }
+    for network in 0..51 {
+        let counted = Counted::Network(format!("192.0.2.{network}"));
+        assert!(
+            matches!(reserve(&db, &counted, &NETWORK, NOW).await, Reservation::Locked { .. }),
+            "{network}"
+        );
+    }
+    let tried = db.place.number("SELECT COUNT(*) FROM throttles WHERE id LIKE 'account:%'").await;
+    assert_eq!(tried, 1_000);
+    assert_eq!(reserve(&db, &Counted::Network("192.0.2.200".to_owned()), &NETWORK, NOW).await, GRANTED);
+    for person in [0, 19, 500, 999] {
+        let person = account(&format!("u{person}@example.org"));
+        assert_eq!(reserve(&db, &person, &ACCOUNT, NOW).await, GRANTED, "{person:?}");
+    }
 }
 
 async fn every_thing_counted_has_its_own_count(db: Db) {
