@@ -51,8 +51,8 @@ async function goesToLoopback(page, last) {
   check(answered(new URL(page.url())) && (await page.content()).includes("Welcome back"), page.url());
 }
 
-/// Goes to an application that owns a scheme: the browser hands the URL to the system and stays where it is. That it
-/// was let go is seen from the request; what the policy of the page stops is a complaint of its own (lib.mjs).
+/// Goes to an application that owns a scheme: the browser asks whether to hand the URL to it and stays where it is.
+/// That it was let go is seen from the request; what the policy of the page stops is a complaint of its own (lib.mjs).
 async function goesToScheme(page, last) {
   const leaving = page.waitForRequest((request) => request.url().startsWith("com.example.app:/cb?"));
   await last();
@@ -69,10 +69,12 @@ await tell(async (browser) => {
     await heading(page, "Allow access?");
     checkSources((await page.reload()).headers()["content-security-policy"]);
     await goes(page, () => press(page, "Allow"));
-    await open(page, again(request));
-    await goes(page, async () => {
-      await page.getByLabel("Password", { exact: true }).fill(story.password);
-      await press(page, "Sign in");
+    // In a tab of its own: over the first one lies the browser's question whether to open the scheme's application.
+    const tab = await page.context().newPage();
+    await open(tab, again(request));
+    await goes(tab, async () => {
+      await tab.getByLabel("Password", { exact: true }).fill(story.password);
+      await press(tab, "Sign in");
     });
   }
 }, `--host-resolver-rules=MAP tides.example:443 127.0.0.1:${https}`);
