@@ -40,6 +40,13 @@ async function overBudget(page) {
     const { url, type } = { url: request.url(), type: request.resourceType() };
     if (new URL(url).origin !== new URL(page.url()).origin) found.push(`foreign origin: ${url}`);
     const response = await request.response();
+    await response?.finished();
+    const failure = request.failure();
+    if (failure) {
+      // What the page before still asked for, its icon for instance, is given up when the next one comes.
+      if (failure.errorText !== "net::ERR_ABORTED") found.push(`${failure.errorText}: ${url}`);
+      continue;
+    }
     const text = ["document", "stylesheet", "script"].includes(type);
     if (text && !["gzip", "br"].includes(response.headers()["content-encoding"])) found.push(`not compressed: ${url}`);
     const { responseBodySize, responseHeadersSize } = await request.sizes();
