@@ -1,4 +1,5 @@
-//! The floors of the house (docs/architecture.md): modules import what stands below them, and nothing above.
+//! The floors of the house (docs/architecture.md): no two modules import each other, by whatever way round, and what only
+//! one may import, only one does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

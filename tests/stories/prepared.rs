@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use crate::outages::begin;
 use crate::registration::{ADA, register};
 use crate::support::browser::{Answer, Browser};
-use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
+use crate::support::client::{authorize, request};
+use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
 
 const MALLORYS: &str = "tinker violet staple orbit";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -67,6 +69,13 @@ on_both_engines! {
         register(&app.browser(), ADA, PASSWORD).await;
         let phone = app.browser();
         let page = phone.open(&app.sink.mail_to(ADA, 1).await.link()).await;
+        // A stranger who locks the address keeps nobody with a link out.
+        let stranger = app.browser();
+        let login = stranger.open("/signin").await;
+        for _ in 0..11 {
+            stranger.sign_in(&login, ADA, MALLORYS).await;
+        }
+        assert_eq!(stranger.sign_in(&login, ADA, MALLORYS).await.status, 429);
         for _ in 0..10 {
             assert_eq!(activate(&phone, &page, MALLORYS).await.status, 401);
         }
@@ -96,13 +105,18 @@ on_both_engines! {
     async fn rg_01_a_stranger_does_not_learn_when_the_owner_activates(engine: Engine) {
         let app = TestApp::start(engine).await;
         let (mallory, other) = (app.browser(), app.browser());
-        let waiting = register(&mallory, ADA, MALLORYS).await;
-        let known = register(&other, "zoe@example.org", MALLORYS).await;
         let ada = app.browser();
         let twice = register(&ada, ADA, PASSWORD).await;
         register(&ada, ADA, PASSWORD).await;
-        let own = ada.open(&app.sink.mail_to(ADA, 3).await.link()).await;
+        let link = app.sink.mail_to(ADA, 2).await.link();
+        let waiting = register(&mallory, ADA, MALLORYS).await;
+        let known = register(&other, "zoe@example.org", MALLORYS).await;
+        let login = mallory.open("/signin").await;
+        let before = mallory.sign_in(&login, ADA, MALLORYS).await;
+        let own = ada.open(&link).await;
         ada.submit(&own, "/activate", &[]).await;
+        let after = mallory.sign_in(&login, ADA, MALLORYS).await;
+        assert!(before.status == 403 && after.status == 403, "{} {}", before.text(), after.text());
         ada.get(&twice.url).await.assert_page("registration-used");
 
         let seen = mallory.get(&waiting.url).await;
@@ -116,8 +130,44 @@ on_both_engines! {
         assert_eq!(ended, open, "codes are counted alike");
         app.wait(HOUR / 30);
         assert!(mallory.submit(&waiting, "/resend", &[]).await.url.ends_with(waiting.url.rsplit('/').next().unwrap()));
-        assert_eq!(app.sink.mails_to(ADA).len(), 4, "no fourth mail within the hour, beside the welcome");
+        assert_eq!(app.sink.mail_to(ADA, 4).await.subject, "Your account is active");
+        assert_eq!(app.count("outbox", "kind = 'already_registered'").await, 0, "no fourth mail within the hour");
+        assert_eq!(app.sink.mails_to(ADA).len(), 4);
         app.wait(48 * HOUR);
         mallory.get(&waiting.url).await.assert_page("registration-expired");
+    }
+
+    async fn rg_01_a_registration_ends_at_the_same_moment_whether_its_mail_was_late_or_there_was_none(engine: Engine) {
+        let app = TestApp::start_still(engine).await;
+        app.user(ADA).await;
+        let (known, free) = (app.browser(), app.browser());
+        let of_known = register(&known, ADA, MALLORYS).await;
+        let of_free = register(&free, "zoe@example.org", MALLORYS).await;
+        app.wait(20 * HOUR);
+        let _running = begin(&app).await;
+        let mail = app.sink.mail_to("zoe@example.org", 1).await;
+        assert!(mail.text.contains("within 4 hours"), "{}", mail.text);
+        let ends = app.texts("SELECT CAST(expires_at - created_at AS TEXT) FROM registrations").await;
+        assert_eq!(ends, ["86400000", "86400000"]);
+        app.wait(4 * HOUR);
+        known.get(&of_known.url).await.assert_page("registration-expired");
+        free.get(&of_free.url).await.assert_page("registration-expired");
+        free.open(&mail.link()).await.assert_page("link-expired");
+    }
+
+    async fn an_activation_is_told_though_the_application_changed_meanwhile(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.register(&confidential("tides")).await;
+        let browser = app.browser();
+        let login = browser.open(&authorize(&request("tides"))).await;
+        let register_at = login.body.split('"').find(|text| text.starts_with("/register?flow=")).unwrap().to_owned();
+        let page = browser.open(&register_at).await;
+        let fields = [("name", "Ada"), ("email", ADA), ("password", PASSWORD), ("password_confirm", PASSWORD)];
+        browser.submit(&page, "/register", &fields).await;
+        app.sql("UPDATE clients SET scope = 'openid', epoch = epoch + 1").await;
+        let link = browser.open(&app.sink.mail_to(ADA, 1).await.link()).await;
+        let active = browser.submit(&link, "/activate", &[]).await;
+        assert!(active.text().contains("Your account is active"), "{}", active.text());
+        assert_eq!(browser.get(&register_at).await.status, 200);
     }
 }

@@ -87,6 +87,14 @@ pub(crate) async fn open(visit: &Visit, id: &str) -> Result<Flow, PageError> {
     }
 }
 
+/// The browser's own open walk and what is known of it, for pages beside it: one that has ended, for whatever reason, is
+/// none.
+pub(crate) async fn on_the_way(visit: &Visit, id: Option<&str>) -> Option<(Flow, Known)> {
+    let flow = open(visit, id?).await.ok()?;
+    let known = load(visit, &flow.target).await.ok()?;
+    Some((flow, known))
+}
+
 /// What is told of a walk that is over: how it ended, and the way back to the application it was for.
 pub(crate) async fn ended(visit: &Visit, flow: &Flow, answered: bool) -> PageError {
     let client = match &flow.target {

@@ -4,7 +4,6 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::FutureExt;
-use idp_core::account::registration::ACTIVATION_LIFETIME;
 use idp_core::ids::RegistrationId;
 use idp_core::single_use::{Activation, SingleUse};
 use idp_core::time::{HOUR, MINUTE};
@@ -94,6 +93,8 @@ enum Failure {
     Write(String),
     #[error("a panic")]
     Panicked,
+    #[error("its link would work for less than an hour")]
+    Late,
     /// What there was with which mail server, and why.
     #[error("{0} the mail server {1}: {2}")]
     Smtp(&'static str, String, String),
@@ -132,6 +133,7 @@ struct Contents<'a> {
     name: &'a str,
     link: String,
     code: String,
+    /// For how long link and code work.
     hours: u64,
     minutes: i64,
     at: String,
@@ -139,14 +141,14 @@ struct Contents<'a> {
 }
 
 async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
-    let (link, code) = match mail.kind {
+    let Minted { link, code, hours } = match mail.kind {
         MailKind::Activation => match mint(app, mail).await? {
             Some(minted) => minted,
             // The registration is over: there is nothing to prove any more.
             None => return Ok(()),
         },
         MailKind::AlreadyRegistered | MailKind::Locked | MailKind::Welcome => {
-            (app.config.issuer.url("/signin"), String::new())
+            Minted { link: app.config.issuer.url("/signin"), code: String::new(), hours: 0 }
         }
     };
     let now = app.clock.now();
@@ -158,7 +160,7 @@ async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
         name: mail.name.as_str(),
         link,
         code,
-        hours: ACTIVATION_LIFETIME.as_secs() / HOUR.as_secs(),
+        hours,
         minutes: mail.minutes.unwrap_or_default(),
         at: words::moment(mail.created_at),
         issuer_host: app.config.issuer.authority(),
@@ -179,28 +181,47 @@ async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
     }
 }
 
-/// Makes the link and the code now, so that a mail that waited an hour carries fresh ones, and stores their
-/// digests before they leave.
-async fn mint(app: &AppState, mail: &Mail) -> Result<Option<(String, String)>, StoreError> {
+/// What a mail leads to.
+struct Minted {
+    link: String,
+    code: String,
+    /// For how long both work, in whole hours.
+    hours: u64,
+}
+
+/// Makes the link and the code now, so that a mail that waited an hour carries fresh ones, and stores their digests
+/// before they leave. They end with their registration, which does not wait for a mail that comes late: it would tell
+/// that its address gets one. The mail says what is left.
+async fn mint(app: &AppState, mail: &Mail) -> Result<Option<Minted>, Failure> {
     let Ok(id) = mail.subject.parse::<RegistrationId>() else { return Ok(None) };
     let (link, code) = (SingleUse::<Activation>::generate(), TypedCode::generate());
     let tag = code.tag(&app.keys.load().mac, &id.to_string());
     let input = (id, link.digest(), tag, app.clock.now());
-    let live = app
+    let hours = app
         .store
         .write(input, |tx, (id, digest, tag, now)| {
             Box::pin(async move {
-                if tx.attempt(*id, *now).await?.is_none() {
-                    return Ok(false);
+                let Some(attempt) = tx.attempt(*id, *now).await? else { return Ok(None) };
+                let hours = whole_hours(attempt.expires_at.since(*now));
+                if hours > 0 {
+                    tx.insert_single_use(digest, &id.to_string(), attempt.expires_at).await?;
+                    tx.set_attempt_code(*id, tag).await?;
                 }
-                tx.insert_single_use(digest, &id.to_string(), now.plus(ACTIVATION_LIFETIME)).await?;
-                tx.set_attempt_code(*id, tag, *now).await?;
-                Ok(true)
+                Ok(Some(hours))
             })
         })
         .await?;
-    let url = app.config.issuer.url(&format!("/activate?token={}", link.expose()));
-    Ok(live.then(|| (url, code.shown())))
+    let link = app.config.issuer.url(&format!("/activate?token={}", link.expose()));
+    match hours {
+        None => Ok(None),
+        Some(0) => Err(Failure::Late),
+        Some(hours) => Ok(Some(Minted { link, code: code.shown(), hours })),
+    }
+}
+
+/// Rounded down, but for the minutes that a mail may take to be made.
+fn whole_hours(span: Duration) -> u64 {
+    (span + 5 * MINUTE).as_secs() / HOUR.as_secs()
 }
 
 fn message(

@@ -46,7 +46,8 @@ pub(crate) async fn sign_in(visit: &Visit, email: &Email, password: Secret) -> R
     to_its_end(async move {
         let now = visit.app.clock.now();
         let known = look_up(&visit, &email, now).await?;
-        let (counts, proof) = match attempt(&visit, &email, password, known, now).await? {
+        let counts = Counts::of(&visit, &email, &known);
+        let (counts, proof) = match attempt(&visit, counts, password, known, now).await? {
             Ok(proven) => proven,
             Err(outcome) => return Ok(outcome),
         };
@@ -80,9 +81,12 @@ pub(crate) async fn prove_registration(
 ) -> Result<Outcome, PageError> {
     let visit = visit.clone();
     to_its_end(async move {
-        let (id, email, now) = (registration.id, registration.email.clone(), visit.app.clock.now());
+        let (id, now) = (registration.id, visit.app.clock.now());
         let known = Known { credentials: None, attempt: Some(registration), browser_known: false };
-        match attempt(&visit, &email, password, known, now).await? {
+        // A count of its own, which nobody without the link can fill.
+        let network = Some(Counted::Network(visit.info.network()));
+        let counts = Counts { account: Counted::Registration(id), network, owners: None };
+        match attempt(&visit, counts, password, known, now).await? {
             Err(outcome) => Ok(outcome),
             Ok((counts, _)) => {
                 give_back(&visit, counts, now).await?;
@@ -105,12 +109,11 @@ async fn to_its_end(
 /// Counts the try and compares. `Err`: the password is nobody's, or was not compared; that is written down already.
 async fn attempt(
     visit: &Visit,
-    email: &Email,
+    counts: Counts,
     password: Secret,
     known: Known,
     now: Timestamp,
 ) -> Result<Result<(Counts, Proof), Outcome>, PageError> {
-    let counts = Counts::of(visit, email, &known);
     let refused = |outcome| Ok(Err(outcome));
     let locks = match reserve(visit, &counts, now).await? {
         Reserved::Locked { until } => {
@@ -165,10 +168,11 @@ async fn look_up(visit: &Visit, email: &Email, now: Timestamp) -> Result<Known, 
         .read(input, |db, (email, browser, now)| {
             Box::pin(async move {
                 let credentials = db.credentials(email).await?;
-                let attempt = db.newest_attempt(email, *now).await?;
                 // Asked for a made-up account as well, so that both ways cost the same.
                 let id = credentials.as_ref().map_or(UserId::new(*now), |credentials| credentials.user.id);
                 let browser_known = db.knows_browser(id, browser, *now).await?;
+                // That a registration is over, since another one was the owner's, is for the owner's browsers to know.
+                let attempt = db.newest_attempt(email, !browser_known, *now).await?;
                 Ok(Known { credentials, attempt, browser_known })
             })
         })
@@ -291,7 +295,7 @@ impl Refused {
             Box::pin(async move {
                 refused.counts.give_back(tx, *now).await?;
                 if let Some(id) = refused.adopted {
-                    tx.adopt_attempt(id, browser, *now).await?;
+                    tx.adopt_attempt(id, browser).await?;
                 }
                 tx.audit(record).await
             })
@@ -349,14 +353,15 @@ impl Started {
         self.counts.clear(tx, now).await?;
         let own = self.old.as_ref().filter(|old| old.user_id == self.session.user_id);
         let renewed = match own {
-            Some(old) => tx.renew_session(old.id, &self.session, lifetime, now).await?,
+            Some(old) => tx.renew_session(old, &self.session, lifetime, now).await?,
             None => false,
         };
         if !renewed {
             if !tx.insert_session(&self.session, lifetime, now).await? {
                 return Ok(false);
             }
-            if let Some(old) = &self.old {
+            // One of the same person has ended, or was renewed by another try at this very moment: then both live.
+            if let Some(old) = self.old.as_ref().filter(|_| own.is_none()) {
                 tx.end_session(old.id, now).await?;
             }
         }

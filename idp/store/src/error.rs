@@ -38,7 +38,9 @@ impl From<sqlx::Error> for StoreError {
             "40001" | "40P01" => Self::Again(error.to_string()),
             // admin_shutdown, crash_shutdown, idle_session_timeout
             "57P01" | "57P02" | "57P05" => Self::Lost(error.to_string()),
-            _ if matches!(error, sqlx::Error::Io(_)) => Self::Lost(error.to_string()),
+            _ if matches!(error, sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) => {
+                Self::Lost(error.to_string())
+            }
             _ => Self::Unavailable(error.to_string()),
         }
     }

@@ -141,15 +141,11 @@ impl<C: Pooled> Pool<C> {
         Ok(Lent { connection, made_at, pool: self.clone(), _permit: permit })
     }
 
-    /// The connection that was used last, if it did not rest too long; those that did are closed.
+    /// The connection that was used last. Those that rested too long are closed, also while others are in use.
     fn rested(&self) -> Option<Resting<C>> {
         let (mut resting, now) = (lock(&self.0.resting), Instant::now());
-        while let Some(last) = resting.pop() {
-            if now - last.since < LONGEST_REST && now - last.made_at < LONGEST_LIFE {
-                return Some(last);
-            }
-        }
-        None
+        resting.retain(|one| now - one.since < LONGEST_REST && now - one.made_at < LONGEST_LIFE);
+        resting.pop()
     }
 
     /// When one connection is dead, those that rest most likely are as well.
@@ -198,7 +194,10 @@ where
                 fresh_starts += 1;
                 pool.start_over();
             }
-            Err(StoreError::Lost(why)) => return Err(StoreError::Unavailable(why)),
+            // Whatever else went wrong, the connection may be the reason.
+            Err(StoreError::Lost(why) | StoreError::Unavailable(why)) => {
+                return Err(StoreError::Unavailable(why));
+            }
             outcome => {
                 reader.give_back();
                 return outcome;

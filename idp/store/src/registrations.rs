@@ -50,6 +50,8 @@ pub struct Attempt {
     pub flow_id: Option<FlowId>,
     /// When the last mail was asked for.
     pub mailed_at: Timestamp,
+    /// When it, its link and its code cease to work.
+    pub expires_at: Timestamp,
 }
 
 /// How an attempt stands.
@@ -100,6 +102,7 @@ struct AttemptRow {
     browser_digest: String,
     flow_id: Option<String>,
     mailed_at: i64,
+    expires_at: i64,
 }
 
 impl AttemptRow {
@@ -115,6 +118,7 @@ impl AttemptRow {
             browser: row.value("browser_digest", Digest::from_stored(&self.browser_digest))?,
             flow_id: flow_id.transpose()?,
             mailed_at: moment(self.mailed_at),
+            expires_at: moment(self.expires_at),
         })
     }
 }
@@ -123,7 +127,6 @@ impl AttemptRow {
 struct AttemptStateRow {
     #[sqlx(flatten)]
     attempt: AttemptRow,
-    expires_at: i64,
     ended_at: Option<i64>,
     user_id: Option<String>,
 }
@@ -145,7 +148,7 @@ impl Reader {
         let row: Option<AttemptStateRow> =
             on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
-        let expired = row.expires_at <= now.millis();
+        let expired = row.attempt.expires_at <= now.millis();
         let state = match (row.ended_at, row.user_id) {
             (Some(_), Some(_)) => AttemptState::Activated,
             (Some(_), None) => AttemptState::Ended { expired },
@@ -164,8 +167,8 @@ impl Reader {
         id: RegistrationId,
         now: Timestamp,
     ) -> Result<Option<Attempt>, StoreError> {
-        const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at \
-            FROM registrations WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
+        const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at, \
+            expires_at FROM registrations WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
         let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).bind(now.millis()).fetch_optional(c).await)?;
         row.map(AttemptRow::parse).transpose()
     }
@@ -180,20 +183,21 @@ impl Reader {
         Ok(ended == 1)
     }
 
-    /// The newest live attempt for an address.
+    /// The newest attempt for an address whose time has not run out: one that can still become an account, or, where
+    /// `ended` ones count as well, any.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn newest_attempt(
         &mut self,
         email: &Email,
+        ended: bool,
         now: Timestamp,
     ) -> Result<Option<Attempt>, StoreError> {
-        const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at \
-            FROM registrations WHERE email_key = $1 AND ended_at IS NULL AND expires_at > $2 \
+        const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at, \
+            expires_at FROM registrations WHERE email_key = $1 AND (ended_at IS NULL OR $3) AND expires_at > $2 \
             ORDER BY created_at DESC, id DESC LIMIT 1";
-        let row: Option<AttemptRow> =
-            on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).fetch_optional(c).await)?;
+        let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).bind(ended).fetch_optional(c).await)?;
         row.map(AttemptRow::parse).transpose()
     }
 }
@@ -244,42 +248,26 @@ impl Tx {
         Ok(())
     }
 
-    /// Hands an attempt to another browser, whose person proved to be its owner, and gives it its full span
-    /// again. `None`: it is over.
+    /// Hands an attempt to another browser, whose person proved to have begun it. One that is over goes like any other:
+    /// nothing can come of it, and whether it is over is not told. `false`: there is none.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn adopt_attempt(
-        &mut self,
-        id: RegistrationId,
-        browser: &Digest,
-        now: Timestamp,
-    ) -> Result<Option<Attempt>, StoreError> {
-        const SQL: &str = "UPDATE registrations SET browser_digest = $2, expires_at = $3 \
-            WHERE id = $1 AND ended_at IS NULL \
-            RETURNING id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at";
-        let expires_at = now.plus(ACTIVATION_LIFETIME);
-        let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL)
-            .bind(id.to_string()).bind(browser.as_str()).bind(expires_at.millis())
-            .fetch_optional(c).await)?;
-        row.map(AttemptRow::parse).transpose()
+    pub async fn adopt_attempt(&mut self, id: RegistrationId, browser: &Digest) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE registrations SET browser_digest = $2 WHERE id = $1";
+        let adopted = on!(self, c => sqlx::query(SQL)
+            .bind(id.to_string()).bind(browser.as_str()).execute(c).await.map(|done| done.rows_affected()))?;
+        Ok(adopted == 1)
     }
 
-    /// Sets the typed code of an attempt's newest mail and gives the attempt its full span: a mail may have
-    /// waited for its server, and says how long it is good.
+    /// Sets the typed code of an attempt's newest mail. When the attempt ends stays as it was: that must not tell whether
+    /// its address gets such mails.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn set_attempt_code(
-        &mut self,
-        id: RegistrationId,
-        tag: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE registrations SET code_tag = $2, expires_at = $3 WHERE id = $1";
-        let expires_at = now.plus(ACTIVATION_LIFETIME);
-        on!(self, c => sqlx::query(SQL)
-            .bind(id.to_string()).bind(tag).bind(expires_at.millis()).execute(c).await.map(drop))?;
+    pub async fn set_attempt_code(&mut self, id: RegistrationId, tag: &str) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE registrations SET code_tag = $2 WHERE id = $1";
+        on!(self, c => sqlx::query(SQL).bind(id.to_string()).bind(tag).execute(c).await.map(drop))?;
         Ok(())
     }
 

@@ -133,13 +133,14 @@ impl Tx {
     }
 
     /// The person of a live session signs in again: it gets a new cookie, a new `auth_time` and its full span; what
-    /// came of it stays. `false`: it has ended, or the account is not as it was when its password was read.
+    /// came of it stays. `false`: it has ended or was renewed since it was read, or the account is not as it was when
+    /// its password was read.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn renew_session(
         &mut self,
-        id: SessionId,
+        old: &Session,
         session: &NewSession,
         lifetime: &SessionLifetime,
         now: Timestamp,
@@ -147,14 +148,15 @@ impl Tx {
         const SQL: &str = "UPDATE sessions SET digest = $2, auth_time = $3, authentication = $4, \
             client_address = $5, user_agent = $6, last_seen_at = $3, idle_expires_at = $7, expires_at = $8 \
             WHERE id = $1 AND user_id = $9 AND user_epoch = $10 AND ended_at IS NULL AND expires_at > $3 \
-            AND idle_expires_at > $3 \
+            AND idle_expires_at > $3 AND auth_time = $11 \
             AND EXISTS (SELECT 1 FROM users u WHERE u.id = $9 AND u.state = 'active' AND u.epoch = $10) \
             AND global_epoch = (SELECT value FROM epochs WHERE name = 'global')";
         let renewed = on!(self, c => sqlx::query(SQL)
-            .bind(id.to_string()).bind(session.digest.as_str()).bind(now.millis())
+            .bind(old.id.to_string()).bind(session.digest.as_str()).bind(now.millis())
             .bind(session.authentication.as_str()).bind(session.client_address.as_str())
             .bind(session.user_agent.as_str()).bind(now.plus(lifetime.idle).millis())
-            .bind(now.plus(lifetime.absolute).millis()).bind(session.user_id.to_string()).bind(session.user_epoch)
+            .bind(now.plus(lifetime.absolute).millis()).bind(session.user_id.to_string())
+            .bind(session.user_epoch).bind(old.auth_time.millis())
             .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(renewed == 1)
     }

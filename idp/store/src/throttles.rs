@@ -25,6 +25,8 @@ pub enum Counted {
     KnownBrowser(UserId, Digest),
     /// Sign-ins from a client address (an IPv6 one as its /64 network).
     Network(String),
+    /// Passwords tried at one registration, by whoever holds its link.
+    Registration(RegistrationId),
     /// Mails to an address.
     Mail(String),
     /// Mails that one attempt to register asked for.
@@ -37,6 +39,7 @@ impl Counted {
             Self::Account { email_key, .. } => format!("account:{}", Digest::of(email_key).as_str()),
             Self::KnownBrowser(user, browser) => format!("browser:{user}:{}", browser.as_str()),
             Self::Network(address) => format!("network:{address}"),
+            Self::Registration(id) => format!("registration:{id}"),
             Self::Mail(email_key) => format!("mail:{}", Digest::of(email_key).as_str()),
             Self::AttemptMail(id) => format!("mail:attempt:{id}"),
         }
@@ -46,7 +49,7 @@ impl Counted {
         match self {
             Self::Account { user, .. } => *user,
             Self::KnownBrowser(user, _) => Some(*user),
-            Self::Network(_) | Self::Mail(_) | Self::AttemptMail(_) => None,
+            Self::Network(_) | Self::Registration(_) | Self::Mail(_) | Self::AttemptMail(_) => None,
         }
     }
 
@@ -57,7 +60,9 @@ impl Counted {
             Self::Account { user: Some(_), .. } => Timestamp::from_millis(i64::MAX),
             Self::Account { user: None, .. } => quiet_from.plus(DAY * 90),
             Self::KnownBrowser(..) => quiet_from.plus(KNOWN_FOR),
-            Self::Network(_) | Self::Mail(_) | Self::AttemptMail(_) => quiet_from.plus(DAY),
+            Self::Network(_) | Self::Registration(_) | Self::Mail(_) | Self::AttemptMail(_) => {
+                quiet_from.plus(DAY)
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::flow;
 use crate::form::{Form, Query, with_email};
 use crate::pages::check_mail::{self, TooMany};
 use crate::pages::field_error;
+use crate::pages::login::CLOSED_FOR_A_DAY;
 use crate::pages::register::must_be_open;
 use crate::render::{FieldError, Page};
 use crate::sign_in::{self, Outcome};
@@ -175,28 +176,34 @@ pub(crate) struct ActivateForm {
     password: String,
 }
 
-/// A refusal, where the person must prove to be the one who registered and does not.
-async fn unproven(visit: &Visit, digest: &Token, form: &ActivateForm) -> Result<Option<Response>, PageError> {
+/// Whether the person proved to be the one who registered, by the password. `Err`: they must, and did not; the answer
+/// says so.
+async fn proof(
+    visit: &Visit,
+    digest: &Token,
+    form: &ActivateForm,
+) -> Result<Result<bool, Response>, PageError> {
     let input = (digest.clone(), visit.app.clock.now());
     let found = visit.app.store.read(input, |db, (digest, now)| Box::pin(waiting(db, digest, *now))).await?;
-    let Some(attempt) = found.filter(|attempt| is_foreign(visit, attempt)) else { return Ok(None) };
-    let ask = |refused| question(visit, &form.token, &attempt, Some(refused)).map(Some);
+    let Some(attempt) = found.filter(|attempt| is_foreign(visit, attempt)) else { return Ok(Ok(false)) };
+    let ask = |refused| question(visit, &form.token, &attempt, Some(refused)).map(Err);
     let refuse = |status, error| ask(Refused { status, error, retry_after: None });
+    let later = |text, seconds| {
+        let (status, error) = (StatusCode::TOO_MANY_REQUESTS, FieldError { field: None, text });
+        ask(Refused { status, error, retry_after: Some(seconds) })
+    };
+    let words = &visit.app.renderer.words;
     if form.password.is_empty() {
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, field_error(visit, "password", "password-missing"));
     }
     match sign_in::prove_registration(visit, attempt.clone(), Secret::new(form.password.clone())).await? {
-        Outcome::Unactivated(_) => Ok(None),
+        Outcome::Unactivated(_) => Ok(Ok(true)),
         Outcome::Throttled { minutes } => {
-            let text = visit.app.renderer.words.text("login-throttled", &[("minutes", minutes.into())]);
-            let error = FieldError { field: None, text };
-            ask(Refused { status: StatusCode::TOO_MANY_REQUESTS, error, retry_after: Some(minutes * 60) })
+            later(words.text("login-throttled", &[("minutes", minutes.into())]), minutes * 60)
         }
         Outcome::Closed => {
-            let args = [("brand", visit.app.config.brand.as_str().into())];
-            let error =
-                FieldError { field: None, text: visit.app.renderer.words.text("login-closed", &args) };
-            refuse(StatusCode::TOO_MANY_REQUESTS, error)
+            let brand = [("brand", visit.app.config.brand.as_str().into())];
+            later(words.text("login-closed", &brand), CLOSED_FOR_A_DAY)
         }
         Outcome::SignedIn(_) | Outcome::Wrong | Outcome::Deactivated => {
             refuse(StatusCode::UNAUTHORIZED, field_error(visit, "password", "activate-wrong"))
@@ -219,15 +226,16 @@ pub(crate) async fn submit(visit: Visit, Form(form): Form<ActivateForm>) -> Resu
     let Some(digest) = Token::of_presented(&form.token) else {
         return problem(&visit, LinkProblem::Unknown, None);
     };
-    if let Some(refusal) = unproven(&visit, &digest, &form).await? {
-        return Ok(refusal);
-    }
+    let proven = match proof(&visit, &digest, &form).await? {
+        Ok(proven) => proven,
+        Err(refusal) => return Ok(refusal),
+    };
     let record = visit.audit(AuditEvent::Activated, Actor::Anonymous, None);
     let outcome = visit
         .app
         .store
-        .write((digest, visit.visitor.browser(), record), |tx, (digest, browser, record)| {
-            Box::pin(consume(tx, digest, browser, record))
+        .write((digest, visit.visitor.browser(), proven, record), |tx, (digest, browser, proven, record)| {
+            Box::pin(consume(tx, digest, browser, *proven, record))
         })
         .await?;
     match outcome {
@@ -238,7 +246,7 @@ pub(crate) async fn submit(visit: Visit, Form(form): Form<ActivateForm>) -> Resu
         Consumed::Activation(_, Activation::Unknown) | Consumed::Expired => {
             problem(&visit, LinkProblem::Expired, Some(&form.token))
         }
-        Consumed::Unknown => problem(&visit, LinkProblem::Unknown, None),
+        Consumed::Unknown | Consumed::Unproven => problem(&visit, LinkProblem::Unknown, None),
     }
 }
 
@@ -247,15 +255,22 @@ enum Consumed {
     Used,
     Expired,
     Unknown,
+    /// In another browser, without the password.
+    Unproven,
 }
 
+/// `proven`: by the password; in the browser that registered there is nothing to prove.
 async fn consume(
     tx: &mut Tx,
     digest: &Token,
     browser: &Digest,
+    proven: bool,
     record: &AuditRecord,
 ) -> Result<Consumed, StoreError> {
     let now = record.at;
+    if !proven && waiting(tx, digest, now).await?.is_some_and(|attempt| attempt.browser != *browser) {
+        return Ok(Consumed::Unproven);
+    }
     if let Some(subject) = tx.consume(digest, now).await? {
         let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Consumed::Unknown) };
         return Ok(Consumed::Activation(id, activate(tx, id, browser, record).await?));
@@ -318,16 +333,9 @@ async fn done(visit: &Visit, id: RegistrationId) -> Result<Response, PageError> 
 
 /// "Your account is active": on with the walk that began before, while it is open.
 pub(crate) async fn activated(visit: &Visit, attempt: &Attempt) -> Result<Response, PageError> {
-    let open = match attempt.flow_id {
-        Some(id) => flow::open(visit, &id.to_string()).await.ok(),
-        None => None,
-    };
-    let (continue_url, app) = match open {
-        Some(flow) => {
-            let known = flow::load(visit, &flow.target).await?;
-            let (app, _) = super::app_of(&flow.target, &known);
-            (flow::url(flow.id), app)
-        }
+    let id = attempt.flow_id.map(|id| id.to_string());
+    let (continue_url, app) = match flow::on_the_way(visit, id.as_deref()).await {
+        Some((flow, known)) => (flow::url(flow.id), super::app_of(&flow.target, &known).0),
         None => ("/signin".to_owned(), None),
     };
     let page = ActivatedPage { continue_url: with_email(&continue_url, attempt.email.as_str()), app };

@@ -60,12 +60,13 @@ async fn seen_by(
     now: Timestamp,
 ) -> Result<Option<(Attempt, AttemptState)>, StoreError> {
     let Some((attempt, state)) = db.attempt_and_state(id, now).await? else { return Ok(None) };
-    let AttemptState::Ended { expired } = state else { return Ok(Some((attempt, state))) };
+    // Asked whatever the state, so that the time says nothing either.
     let owner = db.credentials(&attempt.email).await?.map_or(UserId::new(now), |owner| owner.user.id);
-    let state = match (db.knows_browser(owner, browser, now).await?, expired) {
-        (true, _) => state,
-        (false, true) => AttemptState::Expired,
-        (false, false) => AttemptState::Waiting,
+    let is_known = db.knows_browser(owner, browser, now).await?;
+    let state = match state {
+        AttemptState::Ended { expired: true } if !is_known => AttemptState::Expired,
+        AttemptState::Ended { expired: false } if !is_known => AttemptState::Waiting,
+        state => state,
     };
     Ok(Some((attempt, state)))
 }

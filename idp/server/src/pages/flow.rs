@@ -3,6 +3,7 @@
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::flow::{FlowTarget, Step};
+use idp_core::text::DisplayText;
 use idp_store::EndedFlow;
 use serde::Deserialize;
 
@@ -39,7 +40,8 @@ pub(crate) async fn show(
     match flow::decide(&visit, &flow, &known, None) {
         Step::SignIn(_) => {
             let again = login::asked_again(&visit, &flow, &known).filter(|_| query.switch.is_none());
-            let (confirm, email) = (again.is_some(), again.or(query.email));
+            let typed = query.email.map(|email| DisplayText::new(&email, 254).to_string());
+            let (confirm, email) = (again.is_some(), again.or(typed));
             let filled = login::Filled { confirm, email, ..login::Filled::default() };
             Ok(login::page(&visit, &flow, &known, filled)?.into_response())
         }

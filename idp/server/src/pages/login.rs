@@ -183,7 +183,7 @@ fn signed_in(visit: &Visit, flow: &Flow, session: &Secret) -> Response {
 }
 
 /// Nobody knows when an administrator comes by; to ask more often is no use.
-const CLOSED_FOR_A_DAY: u64 = 24 * 60 * 60;
+pub(crate) const CLOSED_FOR_A_DAY: u64 = 24 * 60 * 60;
 
 struct Refused {
     text: String,

@@ -5,13 +5,14 @@ use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::account::password::{self, HashMemory, PasswordHash, WeakPassword};
 use idp_core::account::registration::{self, Registration, RegistrationForm, RegistrationRefusal};
 use idp_core::ids::{FlowId, RegistrationId};
+use idp_core::text::DisplayText;
 use idp_core::time::Timestamp;
 use idp_core::user::{BadName, Email, FullName};
 use idp_store::{Actor, AuditEvent, AuditRecord, NewAttempt, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
-use crate::flow::{self, Known};
+use crate::flow;
 use crate::form::{Form, Query, with_email};
 use crate::hasher::HashError;
 use crate::mail_limit::{self, Registrant};
@@ -60,7 +61,8 @@ pub(crate) async fn show(visit: Visit, Query(query): Query<RegisterQuery>) -> Re
         let page = visit.page(&ClosedPage { login_url: "/signin" })?;
         return Ok(page.status(StatusCode::FORBIDDEN).into_response());
     }
-    let typed = Typed { name: "", email: query.email.as_deref().unwrap_or_default() };
+    let email = query.email.as_deref().map(|email| DisplayText::new(email, 254).to_string());
+    let typed = Typed { name: "", email: &email.unwrap_or_default() };
     page(&visit, query.flow.as_deref(), typed, Vec::new()).await
 }
 
@@ -76,28 +78,21 @@ async fn page(
     errors: Vec<FieldError>,
 ) -> Result<Response, PageError> {
     // A walk that is over is no reason not to register; the page then speaks of no application.
-    let flow = match flow {
-        Some(id) => flow::open(visit, id).await.ok(),
-        None => None,
-    };
-    let known = match &flow {
-        Some(flow) => flow::load(visit, &flow.target).await?,
-        None => Known { client: None, consent: None },
+    let (flow, app) = match flow::on_the_way(visit, flow).await {
+        Some((flow, known)) => (Some(flow.id), app_of(&flow.target, &known).0),
+        None => (None, None),
     };
     let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let page = RegisterPage {
-        action: match &flow {
-            Some(flow) => format!("/register?flow={}", flow.id),
+        action: match flow {
+            Some(flow) => format!("/register?flow={flow}"),
             None => "/register".to_owned(),
         },
         name: typed.name.chars().take(200).collect(),
         email: typed.email.chars().take(254).collect(),
         min_length: visit.app.config.password.min(),
-        login_url: with_email(
-            &flow.as_ref().map_or("/signin".to_owned(), |flow| flow::url(flow.id)),
-            typed.email,
-        ),
-        app: flow.as_ref().and_then(|flow| app_of(&flow.target, &known).0),
+        login_url: with_email(&flow.map_or("/signin".to_owned(), flow::url), typed.email),
+        app,
     };
     Ok(visit.page_with(&page, errors)?.status(status).into_response())
 }

@@ -15,13 +15,12 @@ contract! {
     rg_01_an_attempt_for_a_known_address_becomes_nothing,
     rg_01_what_became_of_an_attempt_is_known_of_itself_only,
     a_mail_asked_for_again_gives_the_attempt_a_full_day,
-    r_13_a_mail_that_is_made_late_gives_the_attempt_a_full_day,
+    r_13_a_mail_that_is_made_late_does_not_move_the_end_of_its_attempt,
     a_typed_code_opens_its_own_attempt_only,
     a_typed_code_has_five_tries_and_a_new_mail_gives_new_ones,
     fifty_parallel_tries_of_a_typed_code_are_five,
     a_typed_code_is_dead_with_its_attempt,
-    an_attempt_is_handed_to_the_browser_of_its_owner_with_a_full_day,
-    rg_10_an_attempt_that_is_over_is_handed_to_nobody,
+    rg_01_an_attempt_is_handed_over_alike_whether_it_is_over_or_not,
     an_attempt_is_over_when_it_or_another_for_its_address_became_an_account,
 }
 
@@ -61,6 +60,13 @@ async fn the_newest_attempt_is_found_by_address(db: Db) {
     let id = first.id;
     tell!(db, |tx, id| tx.activate(*id, NOW));
     assert_eq!(newest(&db, "ada@example.org", latest).await, None, "the address has its account");
+    let address = email("ada@example.org");
+    let ended = ask!(db, |r, address, latest| r.newest_attempt(address, true, *latest)).unwrap();
+    assert_eq!(ended.id, told.id, "those that are over count where they are asked for");
+    assert_eq!(
+        ask!(db, |r, address| r.newest_attempt(address, true, after(DAY * 2))).map(|old| old.id),
+        None
+    );
 }
 
 async fn rg_01_an_attempt_for_a_known_address_becomes_nothing(db: Db) {
@@ -110,12 +116,11 @@ async fn a_mail_asked_for_again_gives_the_attempt_a_full_day(db: Db) {
     assert!(!is_live(&db, id, again.plus(DAY)).await);
 }
 
-async fn r_13_a_mail_that_is_made_late_gives_the_attempt_a_full_day(db: Db) {
+async fn r_13_a_mail_that_is_made_late_does_not_move_the_end_of_its_attempt(db: Db) {
     let id = an_attempt(&db, "ada@example.org", NOW).await.id;
-    let late = after(HOUR * 20);
-    set_code_at(&db, id, "tag", late).await;
-    assert!(is_live(&db, id, late.plus(DAY - SECOND)).await);
-    assert!(!is_live(&db, id, late.plus(DAY)).await);
+    set_code(&db, id, "tag").await;
+    assert!(is_live(&db, id, after(DAY - SECOND)).await);
+    assert!(!is_live(&db, id, after(DAY)).await, "an address that gets no such mail looks alike");
 }
 
 async fn a_typed_code_opens_its_own_attempt_only(db: Db) {
@@ -173,29 +178,22 @@ async fn a_typed_code_is_dead_with_its_attempt(db: Db) {
     assert!(!try_code(&db, ended, "tag", NOW).await);
 }
 
-async fn an_attempt_is_handed_to_the_browser_of_its_owner_with_a_full_day(db: Db) {
-    let attempt = an_attempt(&db, "ada@example.org", NOW).await;
+async fn rg_01_an_attempt_is_handed_over_alike_whether_it_is_over_or_not(db: Db) {
+    let open = an_attempt(&db, "ada@example.org", NOW).await;
     let bystander = an_attempt(&db, "bob@example.org", NOW).await;
-    let (id, browser, now) = (attempt.id, new_digest(), after(HOUR));
-    let adopted = tell!(db, |tx, id, browser, now| tx.adopt_attempt(*id, browser, *now)).unwrap();
-    assert_eq!((adopted.id, adopted.browser.as_str()), (id, browser.as_str()));
-    let read = ask!(db, |r, id| r.attempt(*id, NOW)).unwrap();
-    assert_eq!((read.browser.as_str(), read.mailed_at), (browser.as_str(), NOW));
-    assert!(is_live(&db, id, now.plus(DAY - SECOND)).await && !is_live(&db, id, now.plus(DAY)).await);
-    let other = bystander.id;
+    let over = an_attempt(&db, "eve@example.org", NOW).await.id;
+    tell!(db, |tx, over| tx.activate(*over, NOW));
+    for id in [open.id, over] {
+        let browser = new_digest();
+        assert!(tell!(db, |tx, id, browser| tx.adopt_attempt(*id, browser)));
+        let (read, _) = ask!(db, |r, id| r.attempt_and_state(*id, NOW)).unwrap();
+        assert_eq!((read.browser.as_str(), read.mailed_at), (browser.as_str(), NOW));
+        assert_eq!(read.expires_at, after(DAY), "its time goes on");
+    }
+    let (other, nobody, browser) = (bystander.id, RegistrationId::new(NOW), new_digest());
+    assert!(!tell!(db, |tx, nobody, browser| tx.adopt_attempt(*nobody, browser)));
     let read = ask!(db, |r, other| r.attempt(*other, NOW)).unwrap();
     assert_eq!(read.browser.as_str(), bystander.browser.as_str(), "no other is touched");
-}
-
-async fn rg_10_an_attempt_that_is_over_is_handed_to_nobody(db: Db) {
-    let ended = an_attempt(&db, "ada@example.org", NOW).await.id;
-    tell!(db, |tx, ended| tx.activate(*ended, NOW));
-    let before = db.place.everything().await;
-    for id in [ended, RegistrationId::new(NOW)] {
-        let browser = new_digest();
-        assert!(tell!(db, |tx, id, browser| tx.adopt_attempt(*id, browser, NOW)).is_none());
-    }
-    assert_eq!(db.place.everything().await, before);
 }
 
 async fn an_attempt_is_over_when_it_or_another_for_its_address_became_an_account(db: Db) {
@@ -217,15 +215,11 @@ async fn is_live(db: &Db, id: RegistrationId, now: Timestamp) -> bool {
 
 async fn newest(db: &Db, address: &str, now: Timestamp) -> Option<RegistrationId> {
     let address = email(address);
-    ask!(db, |r, address, now| r.newest_attempt(address, *now)).map(|attempt| attempt.id)
+    ask!(db, |r, address, now| r.newest_attempt(address, false, *now)).map(|attempt| attempt.id)
 }
 
 async fn set_code(db: &Db, id: RegistrationId, tag: &'static str) {
-    set_code_at(db, id, tag, NOW).await;
-}
-
-async fn set_code_at(db: &Db, id: RegistrationId, tag: &'static str, now: Timestamp) {
-    tell!(db, |tx, id, tag, now| tx.set_attempt_code(*id, tag, *now));
+    tell!(db, |tx, id, tag| tx.set_attempt_code(*id, tag));
 }
 
 async fn try_code(store: &idp_store::Store, id: RegistrationId, tag: &'static str, now: Timestamp) -> bool {

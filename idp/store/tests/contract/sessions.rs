@@ -2,7 +2,7 @@
 
 use idp_core::ids::{SessionId, UserId};
 use idp_core::secret::Digest;
-use idp_core::session::{Authentication, SessionLifetime};
+use idp_core::session::{Authentication, Session, SessionLifetime};
 use idp_core::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 use idp_core::user::UserState;
 use idp_store::NewSession;
@@ -69,7 +69,11 @@ async fn lg_02_a_renewed_session_has_a_new_cookie_and_its_full_span_and_goes_on(
     let user = a_user(&db, "ada@example.org").await.id;
     let old = a_session(&db, user).await;
     let (new, later) = (new_session(user), after(MINUTE * 20));
-    assert!(renew(&db, old.id, &new, later).await);
+    assert!(renew(&db, (old.id, NOW), &new, later).await);
+    assert!(
+        !renew(&db, (old.id, NOW), &new_session(user), later).await,
+        "of two at once the second is too late"
+    );
     assert!(!is_live(&db, &old.digest, later).await);
     let digest = new.digest;
     let found = ask!(db, |r, digest, later| r.signed_in(digest, *later)).unwrap().session;
@@ -93,22 +97,34 @@ async fn only_a_live_session_of_the_same_account_is_renewed(db: Db) {
         (live.id, new_session(user), after(MINUTE * 30)),
         (SessionId::new(NOW), new_session(user), NOW),
     ] {
-        assert!(!renew(&db, id, &session, now).await);
+        assert!(!renew(&db, (id, NOW), &session, now).await);
     }
     assert!(is_live(&db, &live.digest, NOW).await);
     tell!(db, |tx, user| tx.raise_user_epoch(*user));
     for user_epoch in [0, 1] {
-        assert!(!renew(&db, live.id, &of_epoch(user_epoch), NOW).await, "a session of before is dead");
+        assert!(!renew(&db, (live.id, NOW), &of_epoch(user_epoch), NOW).await, "a session of before is dead");
     }
     let bobs = a_session(&db, other).await;
-    assert!(renew(&db, bobs.id, &new_session(other), NOW).await);
+    assert!(renew(&db, (bobs.id, NOW), &new_session(other), NOW).await);
     db.place.execute("UPDATE epochs SET value = value + 1 WHERE name = 'global'").await;
-    assert!(!renew(&db, bobs.id, &new_session(other), NOW).await, "nor one of before everybody's epoch");
+    assert!(
+        !renew(&db, (bobs.id, NOW), &new_session(other), NOW).await,
+        "nor one of before everybody's epoch"
+    );
 }
 
-async fn renew(db: &Db, id: SessionId, session: &NewSession, now: Timestamp) -> bool {
+/// Renews a session that was read with this `auth_time`.
+async fn renew(db: &Db, read: (SessionId, Timestamp), session: &NewSession, now: Timestamp) -> bool {
+    let old = Session {
+        id: read.0,
+        user_id: session.user_id,
+        auth_time: read.1,
+        authentication: Authentication::Password,
+        last_seen_at: read.1,
+        created_at: read.1,
+    };
     let (session, lifetime) = (session.clone(), SessionLifetime::default());
-    tell!(db, |tx, id, session, lifetime, now| tx.renew_session(*id, session, lifetime, *now))
+    tell!(db, |tx, old, session, lifetime, now| tx.renew_session(old, session, lifetime, *now))
 }
 
 async fn lg_12_a_session_that_is_not_used_ends_after_half_an_hour(db: Db) {

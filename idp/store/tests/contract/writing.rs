@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use idp_core::ids::UserId;
 use idp_core::user::User;
@@ -16,6 +17,7 @@ contract! {
     what_ends_well_is_kept_also_when_it_means_no_and_what_fails_is_undone_alone,
     r_32_a_panicking_write_changes_nothing_and_the_store_goes_on,
     r_32_a_panicking_read_leaves_the_store_as_it_was,
+    r_07_reads_that_fail_or_are_broken_off_leave_the_next_ones_whole,
     a_caller_that_hangs_up_does_not_stop_its_write,
     a_write_whose_failed_statement_was_overlooked_is_not_answered_as_done_unless_it_is,
     an_answered_write_is_seen_by_every_other_node_at_once,
@@ -73,6 +75,27 @@ async fn r_32_a_panicking_read_leaves_the_store_as_it_was(db: Db) {
         assert!(read.await.unwrap_err().is_panic());
     }
     assert!(ask!(db, |r| r.users(None, 1)).is_empty());
+}
+
+async fn r_07_reads_that_fail_or_are_broken_off_leave_the_next_ones_whole(db: Db) {
+    a_user(&db, "ada@example.org").await;
+    for _ in 0..20 {
+        let fails = db.store.read((), |r, ()| {
+            Box::pin(async move {
+                r.users(None, 1).await?;
+                Err::<(), _>(StoreError::Unavailable("on purpose".to_owned()))
+            })
+        });
+        assert!(fails.await.is_err());
+        let hangs_up = db.store.read((), |r, ()| {
+            Box::pin(async move {
+                r.users(None, 1).await?;
+                std::future::pending::<Result<(), StoreError>>().await
+            })
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(20), hangs_up).await.is_err());
+        assert_eq!(ask!(db, |r| r.users(None, 9)).len(), 1);
+    }
 }
 
 async fn a_caller_that_hangs_up_does_not_stop_its_write(db: Db) {
