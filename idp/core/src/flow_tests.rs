@@ -30,6 +30,17 @@ fn request() -> AuthorizationRequest {
     check(&params, Some(&client()), &NoHints).unwrap()
 }
 
+#[test]
+fn a_walk_kept_without_its_clients_epoch_is_read_as_one_of_the_first() {
+    let client = Client { epoch: 3, ..client() };
+    let request = AuthorizationRequest { client_epoch: client.epoch, ..request() };
+    let mut kept = serde_json::to_value(&request).unwrap();
+    assert_eq!(kept["client_epoch"], 3);
+    kept.as_object_mut().unwrap().remove("client_epoch");
+    let read: AuthorizationRequest = serde_json::from_value(kept).unwrap();
+    assert_eq!(read, AuthorizationRequest { client_epoch: 0, ..request });
+}
+
 fn session(auth_time: Timestamp) -> Session {
     Session {
         id: SessionId::new(START),

@@ -251,6 +251,14 @@ mod tests {
     }
 
     #[test]
+    fn rl_05_what_follows_the_first_64_characters_is_not_judged() {
+        let good = " tinker brass umbrella violet";
+        let late = |repeated: usize| format!("{}{good}", "a".repeat(repeated));
+        assert_eq!(check(&late(20)), Ok(()));
+        assert!(matches!(check(&late(JUDGED)), Err(WeakPassword::Guessable(_))));
+    }
+
+    #[test]
     fn no_policy_goes_below_eight() {
         assert_eq!(PasswordPolicy::new(1, "").min(), FLOOR);
     }

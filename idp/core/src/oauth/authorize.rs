@@ -62,7 +62,9 @@ pub struct AuthorizationRequest {
     /// Who asks.
     pub client_id: ClientId,
     /// The client's epoch when the request was checked: it is answered only as long as the client has it, for what
-    /// the client may do has been narrowed since.
+    /// the client may do has been narrowed since. A walk begun under a program that did not write it down is answered
+    /// only where nothing ever was.
+    #[serde(default)]
     pub client_epoch: i64,
     /// Where the answer goes.
     pub target: RedirectTarget,
