@@ -18,8 +18,8 @@ pub(crate) struct Known {
     pub(crate) consent: Option<Consent>,
 }
 
-/// Starts a walk, for the application that has just been read if it is one's, with the address that was typed elsewhere. What can be answered at once is answered
-/// at once; a row is written only when a page must be shown.
+/// Starts a walk, for the application that has just been read if it is one's, with the address that was typed elsewhere.
+/// What can be answered at once is answered at once; a row is written only when a page must be shown.
 pub(crate) async fn begin(
     visit: &Visit,
     target: FlowTarget,
