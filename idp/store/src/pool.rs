@@ -131,7 +131,7 @@ impl<C: Pooled> Pool<C> {
         let permit = permit
             .map_err(|_| StoreError::Unavailable("every connection is in use".to_owned()))?
             .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))?;
-        let (connection, made_at) = match self.rested() {
+        let (connection, made_at) = match self.rested(Instant::now()) {
             Some(resting) => (resting.connection, resting.made_at),
             None => {
                 let fresh = self.connect().await;
@@ -142,8 +142,8 @@ impl<C: Pooled> Pool<C> {
     }
 
     /// The connection that was used last. Those that rested too long are closed, also while others are in use.
-    fn rested(&self) -> Option<Resting<C>> {
-        let (mut resting, now) = (lock(&self.0.resting), Instant::now());
+    fn rested(&self, now: Instant) -> Option<Resting<C>> {
+        let mut resting = lock(&self.0.resting);
         resting.retain(|one| now - one.since < LONGEST_REST && now - one.made_at < LONGEST_LIFE);
         resting.pop()
     }
@@ -205,3 +205,7 @@ where
         }
     }
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;
