@@ -60,6 +60,23 @@ on_both_engines! {
         assert!(active.text().contains("Your account is active"), "{}", active.text());
     }
 
+    async fn r_13_a_mail_whose_link_would_end_within_the_hour_is_not_sent(engine: Engine) {
+        let app = TestApp::start_still(engine).await;
+        let ada = app.browser();
+        let waiting = register(&ada, ADA, PASSWORD).await;
+        app.wait(23 * HOUR + HOUR / 2);
+        let _running = begin(&app).await;
+        until("the first try", async || app.count("outbox", "attempts = 1").await == 1).await;
+        until("a line of the log", async || is_logged("its link would work for less than an hour")).await;
+        assert_eq!((app.sink.count(), app.count("single_use", "1 = 1").await), (0, 0));
+        let page = ada.open(&waiting.url).await;
+        ada.submit(&page, "/resend", &[]).await;
+        let mail = app.sink.mail_to(ADA, 1).await;
+        assert!(mail.text.contains("within 24 hours"), "{}", mail.text);
+        let link = ada.open(&mail.link()).await;
+        assert!(ada.submit(&link, "/activate", &[]).await.text().contains("Your account is active"));
+    }
+
     async fn r_13_a_mail_that_is_given_up_is_recorded_when_it_happens_and_the_log_says_who_was_away(engine: Engine) {
         let away = nobody().await;
         let url = format!("smtp://canary-user:canary-sentence@{away}");
