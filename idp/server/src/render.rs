@@ -152,6 +152,8 @@ pub(crate) fn language() -> (&'static str, &'static str) {
 pub(crate) struct Html {
     body: String,
     status: StatusCode,
+    /// In seconds.
+    retry_after: Option<u64>,
     kind: Kind,
 }
 
@@ -166,17 +168,26 @@ enum Kind {
 impl Html {
     /// A page with status 200.
     pub(crate) fn new(body: String) -> Self {
-        Self { body, status: StatusCode::OK, kind: Kind::Page { form_target: None } }
+        Self::of_kind(Kind::Page { form_target: None }, body)
     }
 
     /// A mail as a mail program shows it.
     pub(crate) fn mail(body: String) -> Self {
-        Self { body, status: StatusCode::OK, kind: Kind::Mail }
+        Self::of_kind(Kind::Mail, body)
+    }
+
+    fn of_kind(kind: Kind, body: String) -> Self {
+        Self { body, status: StatusCode::OK, retry_after: None, kind }
     }
 
     /// With another status.
     pub(crate) fn status(self, status: StatusCode) -> Self {
         Self { status, ..self }
+    }
+
+    /// Before so many seconds it is no use to ask again.
+    pub(crate) fn retry_after(self, seconds: Option<u64>) -> Self {
+        Self { retry_after: seconds, ..self }
     }
 
     /// Whose form may end in a redirect to this origin or private-use scheme: with `'self'` alone, browsers
@@ -205,6 +216,7 @@ impl IntoResponse for Html {
             (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
             (header::CONTENT_SECURITY_POLICY, csp),
         ];
-        (self.status, headers, self.body).into_response()
+        let retry_after = self.retry_after.map(|seconds| [(header::RETRY_AFTER, HeaderValue::from(seconds))]);
+        (self.status, headers, retry_after, self.body).into_response()
     }
 }

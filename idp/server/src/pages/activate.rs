@@ -1,7 +1,7 @@
 //! The link in the activation mail. It opens a page; only the button on it activates, since mail scanners open
 //! links, too.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::ids::{MailId, RegistrationId};
 use idp_core::secret::{Digest, Secret};
@@ -153,11 +153,8 @@ fn question(
     let Some(Refused { status, error, retry_after }) = refused else {
         return Ok(visit.page(&page)?.into_response());
     };
-    let mut response = visit.page_with(&page, vec![error])?.status(status).into_response();
-    if let Some(seconds) = retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    Ok(response)
+    let page = visit.page_with(&page, vec![error])?;
+    Ok(page.status(status).retry_after(retry_after).into_response())
 }
 
 /// Whoever reads a mailbox need not be the one who registered its address. The account gets the password that was
@@ -368,9 +365,7 @@ pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Res
                     let error = FieldError { field: None, text };
                     let page = problem_page(&visit, LinkProblem::Expired, Some(&fields.token));
                     let page = visit.page_with(&page, vec![error])?.status(StatusCode::TOO_MANY_REQUESTS);
-                    let mut response = page.into_response();
-                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-                    Ok(response)
+                    Ok(page.retry_after(Some(seconds)).into_response())
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! "Check your mail": where a registration waits for its address to be proven, here by the typed code.
 
 use axum::extract::Path;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::account::registration::{ACTIVATION_LIFETIME, resend_wait};
 use idp_core::ids::{FlowId, RegistrationId, UserId};
@@ -16,7 +16,7 @@ use crate::form::{Form, with_email};
 use crate::mail_limit::{self, Registrant};
 use crate::pages::register::must_be_open;
 use crate::pages::{activate, field_error};
-use crate::render::{FieldError, Page};
+use crate::render::{FieldError, Html, Page};
 use crate::visit::{Notice, Visit};
 
 #[derive(Serialize)]
@@ -75,7 +75,7 @@ async fn seen_by(
 pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, PageError> {
     let (attempt, state) = own_attempt(&visit, &id).await?;
     match state {
-        AttemptState::Waiting => page(&visit, &attempt, StatusCode::OK, None),
+        AttemptState::Waiting => Ok(page(&visit, &attempt, None)?.into_response()),
         AttemptState::Activated => activate::activated(&visit, &attempt).await,
         AttemptState::Ended { .. } => {
             Err(PageError::new(Reason::REGISTRATION_USED).action("/signin", "action-sign-in"))
@@ -90,12 +90,7 @@ fn expired(attempt: &Attempt) -> PageError {
     PageError::new(Reason::REGISTRATION_EXPIRED).action(again, "action-register")
 }
 
-fn page(
-    visit: &Visit,
-    attempt: &Attempt,
-    status: StatusCode,
-    error: Option<FieldError>,
-) -> Result<Response, PageError> {
+fn page(visit: &Visit, attempt: &Attempt, error: Option<FieldError>) -> Result<Html, PageError> {
     let flow = attempt.flow_id.map(|flow: FlowId| format!("?flow={flow}")).unwrap_or_default();
     let page = CheckMailPage {
         email: attempt.email.to_string(),
@@ -105,7 +100,7 @@ fn page(
         change_url: with_email(&format!("/register{flow}"), attempt.email.as_str()),
         expires_hours: ACTIVATION_LIFETIME.as_secs() / HOUR.as_secs(),
     };
-    Ok(visit.page_with(&page, error.into_iter().collect())?.status(status).into_response())
+    visit.page_with(&page, error.into_iter().collect())
 }
 
 #[derive(Deserialize)]
@@ -128,7 +123,8 @@ pub(crate) async fn submit_code(
     }
     let wrong = |key: &str| {
         let error = field_error(&visit, "code", key);
-        page(&visit, &attempt, StatusCode::UNPROCESSABLE_ENTITY, Some(error))
+        let page = page(&visit, &attempt, Some(error))?;
+        Ok(page.status(StatusCode::UNPROCESSABLE_ENTITY).into_response())
     };
     if form.code.trim().is_empty() {
         return wrong("code-missing");
@@ -186,9 +182,8 @@ pub(crate) async fn send_again(visit: &Visit, attempt: &Attempt) -> Result<Respo
         Ok(()) => Ok(visit.redirect_with(Notice::MailSent, &url(attempt.id))),
         Err(TooMany { text, seconds }) => {
             let error = FieldError { field: None, text };
-            let mut response = page(visit, attempt, StatusCode::TOO_MANY_REQUESTS, Some(error))?;
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-            Ok(response)
+            let page = page(visit, attempt, Some(error))?.status(StatusCode::TOO_MANY_REQUESTS);
+            Ok(page.retry_after(Some(seconds)).into_response())
         }
     }
 }

@@ -218,10 +218,6 @@ async fn refuse(visit: &Visit, flow: &Flow, email: String, refused: Refused) -> 
     let errors = vec![FieldError { field: refused.field, text: refused.text }];
     let confirm = asked_again(visit, flow, &known).is_some_and(|asked| asked == email);
     let filled = Filled { email: Some(email), confirm, resend: refused.resend, errors };
-    let mut response = page(visit, flow, &known, filled)?.status(refused.status).into_response();
-    if let Some(seconds) = refused.retry_after {
-        let seconds = axum::http::HeaderValue::from(seconds);
-        response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    }
-    Ok(response)
+    let page = page(visit, flow, &known, filled)?;
+    Ok(page.status(refused.status).retry_after(refused.retry_after).into_response())
 }
