@@ -57,6 +57,10 @@ on_both_engines! {
         assert!(answer.text().contains("byte by byte") && answer.body.contains("dev-fix"), "{}", answer.text());
         let answer = browser.get(&authorize(&changed("tidse", &[]))).await;
         assert_eq!(rows(&answer, "dev-sent")[0], ("client_id".to_owned(), true));
+        let mut twice = request("tides");
+        twice.push(("redirect_uri".to_owned(), "https://tides.example/cb".to_owned()));
+        let answer = browser.get(&authorize(&twice)).await;
+        assert!(rows(&answer, "dev-sent").iter().all(|(_, marked)| !marked), "each is the registered one");
         app.sql("UPDATE clients SET enabled = FALSE WHERE id = 'tides'").await;
         let answer = browser.get(&authorize(&request("tides"))).await;
         assert!(answer.text().contains("this client is disabled"), "{}", answer.text());

@@ -86,7 +86,8 @@ fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> Page
         reason: why.to_owned(),
         sent: sent(params),
         registered: client.map(registered).unwrap_or_default(),
-        differs: Some(differs),
+        // Of what was sent twice, one may well be registered.
+        differs: (reason != PageReason::Repeated).then_some(differs),
         fix: fix(reason, params, client),
     };
     PageError { explanation: Some(Box::new(explanation)), ..PageError::new(key).detail(why) }
