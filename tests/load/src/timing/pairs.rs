@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::arguments::Algorithm;
 use crate::browser::{Cookies, Form, open_form, sign_in_form};
-use crate::http::{Connection, Failure, Target, post};
+use crate::http::{Connection, Failure, Target, get, post};
 use crate::oauth::basic;
 use crate::people::{CLIENT_ID, PASSWORD, SECRET, create_application, create_person};
 use crate::product::CommandLine;
@@ -55,9 +55,17 @@ pub(crate) enum PairKind {
     #[serde(rename = "LG-01b")]
     Deactivated,
     /// RG-01: registering a new address, and one that has an account
-    #[value(name = "rg-01")]
-    #[serde(rename = "RG-01")]
+    #[value(name = "rg-01a")]
+    #[serde(rename = "RG-01a")]
     KnownAddress,
+    /// RG-01: the page that waits for the mail of a new address, and of one that has an account
+    #[value(name = "rg-01b")]
+    #[serde(rename = "RG-01b")]
+    WaitingPage,
+    /// RG-01: a wrong code typed there
+    #[value(name = "rg-01c")]
+    #[serde(rename = "RG-01c")]
+    WrongCode,
 }
 
 impl PairKind {
@@ -68,7 +76,9 @@ impl PairKind {
             Self::NearSecret => "TK-12b",
             Self::Account => "LG-01a",
             Self::Deactivated => "LG-01b",
-            Self::KnownAddress => "RG-01",
+            Self::KnownAddress => "RG-01a",
+            Self::WaitingPage => "RG-01b",
+            Self::WrongCode => "RG-01c",
         }
     }
 
@@ -78,7 +88,7 @@ impl PairKind {
             Self::NearSecret => ["0 equal characters", "30 equal characters"],
             Self::Account => ["unknown address", "account"],
             Self::Deactivated => ["unknown address", "deactivated account"],
-            Self::KnownAddress => ["new address", "known address"],
+            Self::KnownAddress | Self::WaitingPage | Self::WrongCode => ["new address", "known address"],
         }
     }
 
@@ -86,8 +96,15 @@ impl PairKind {
     fn status(self) -> u16 {
         match self {
             Self::KnownAddress => 303,
-            _ => 401,
+            Self::WaitingPage => 200,
+            Self::WrongCode => 422,
+            Self::UnknownClient | Self::NearSecret | Self::Account | Self::Deactivated => 401,
         }
+    }
+
+    /// Its place among the pairs about registrations, each of which has new addresses of its own.
+    fn registrations(self) -> Option<usize> {
+        [Self::KnownAddress, Self::WaitingPage, Self::WrongCode].iter().position(|kind| *kind == self)
     }
 }
 
@@ -115,7 +132,7 @@ pub(crate) fn settle(
     rounds: usize,
 ) -> anyhow::Result<()> {
     create_application(idp, algorithm, &MANY_ADDRESSES)?;
-    let residents = [PairKind::KnownAddress, PairKind::Account].iter().any(|kind| kinds.contains(kind));
+    let residents = kinds.iter().any(|kind| *kind == PairKind::Account || kind.registrations().is_some());
     let leavers = kinds.contains(&PairKind::Deactivated);
     for number in 0..rounds {
         if residents {
@@ -158,6 +175,22 @@ impl Door {
         self.fill(&self.register, email, &fields, None)
     }
 
+    /// Registers, and comes to the page that waits for the mail.
+    async fn registered(&self, connection: &mut Connection, email: &str) -> Result<String, Failure> {
+        let answer = connection.send(&self.register(email)).await?.expect(303)?;
+        Ok(answer.location()?.to_owned())
+    }
+
+    fn waiting(&self, page: &str) -> Vec<u8> {
+        get(&self.target, page, &[("cookie", &self.register.0.header())])
+    }
+
+    fn wrong_code(&self, page: &str) -> Vec<u8> {
+        let (cookies, form) = &self.register;
+        let fields = [("csrf", form.csrf.as_str()), ("code", "2222-2222")];
+        post(&self.target, &format!("{page}/code"), &[("cookie", &cookies.header())], &fields)
+    }
+
     fn sign_in(&self, email: &str, network: u32) -> Vec<u8> {
         let network = Ipv4Addr::from_bits(network);
         self.fill(&self.sign_in, email, &[("password", "not the password of anybody")], Some(network))
@@ -186,6 +219,8 @@ pub(crate) struct Pair {
     pub(crate) status: u16,
     rounds: usize,
     door: Door,
+    /// Where the registrations of each round wait, if that is what the pair is about.
+    pages: Vec<[String; 2]>,
 }
 
 impl Pair {
@@ -197,7 +232,21 @@ impl Pair {
         target: &Target,
     ) -> Result<Self, Failure> {
         let door = Door::open(connection, target).await?;
-        Ok(Self { kind, sides: kind.sides(), status: kind.status(), rounds, door })
+        let (sides, status) = (kind.sides(), kind.status());
+        let mut pair = Self { kind, sides, status, rounds, door, pages: Vec::new() };
+        if matches!(kind, PairKind::WaitingPage | PairKind::WrongCode) {
+            for round in 0..rounds {
+                let new = pair.door.registered(connection, &pair.newcomer(round)).await?;
+                let known = pair.door.registered(connection, &resident(round)).await?;
+                pair.pages.push([new, known]);
+            }
+        }
+        Ok(pair)
+    }
+
+    /// A new address that no other pair uses.
+    fn newcomer(&self, round: usize) -> String {
+        stranger((2 + self.kind.registrations().unwrap_or_default()) * self.rounds + round)
     }
 
     /// What one side sends in a round.
@@ -212,8 +261,10 @@ impl Pair {
             (PairKind::Account, _) => self.sign_in(&resident(round), side, round),
             (PairKind::Deactivated, 0) => self.sign_in(&stranger(self.rounds + round), side, round),
             (PairKind::Deactivated, _) => self.sign_in(&leaver(round), side, round),
-            (PairKind::KnownAddress, 0) => self.door.register(&stranger(2 * self.rounds + round)),
+            (PairKind::KnownAddress, 0) => self.door.register(&self.newcomer(round)),
             (PairKind::KnownAddress, _) => self.door.register(&resident(round)),
+            (PairKind::WaitingPage, side) => self.door.waiting(&self.pages[round][side]),
+            (PairKind::WrongCode, side) => self.door.wrong_code(&self.pages[round][side]),
         }
     }
 
