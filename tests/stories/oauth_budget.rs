@@ -51,7 +51,7 @@ async fn a_request_costs_the_statements_and_round_trips_it_needs_and_no_more() {
         note("userinfo");
     }
     let expected = [
-        ("authorize", &["SELECT sessions", "SELECT clients", "SELECT consents", "INSERT codes"][..], 6),
+        ("authorize", &["SELECT sessions", "SELECT clients", "INSERT codes"][..], 5),
         ("redeem", &["SELECT clients", "UPDATE codes", "INSERT grants"][..], 5),
         ("refresh", &["SELECT clients", "SELECT grants", "UPDATE grants"][..], 5),
         ("userinfo", &["SELECT grants"][..], 1),

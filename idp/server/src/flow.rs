@@ -1,35 +1,35 @@
 //! The one way forward: load what the decision depends on, ask [`next_step`], do what it says.
 
 use axum::response::{IntoResponse, Redirect, Response};
-use idp_core::client::Client;
+use idp_core::client::{Client, ClientId};
 use idp_core::flow::{Answer, Approval, Consent, FlowTarget, Situation, Step, next_step};
 use idp_core::ids::FlowId;
 use idp_core::single_use::{AuthorizationCode, SingleUse};
 use idp_core::time::Timestamp;
-use idp_store::{AuditRecord, EndedFlow, Flow, StoreError, Tx};
+use idp_store::{AuditRecord, EndedFlow, Flow, SignedIn, StoreError, Tx};
 
 use crate::errors::{PageError, Reason};
 use crate::form::with_email;
 use crate::visit::Visit;
 
 /// What is known of a walk beside its row.
+#[derive(Default)]
 pub(crate) struct Known {
     pub(crate) client: Option<Client>,
     pub(crate) consent: Option<Consent>,
 }
 
-/// Starts a walk, for the application that has just been read if it is one's, with the address that was typed elsewhere.
+/// Starts a walk, with what has just been read for it, and the address that was typed elsewhere.
 /// What can be answered at once is answered at once; a row is written only when a page must be shown.
 pub(crate) async fn begin(
     visit: &Visit,
     target: FlowTarget,
-    client: Option<Client>,
+    known: Known,
     email: Option<&str>,
 ) -> Result<Response, PageError> {
     let app = &visit.app;
     let now = app.clock.now();
     let flow = Flow { id: FlowId::new(now), browser: visit.visitor.browser(), target, started_at: now };
-    let known = Known { consent: consent(visit, client.as_ref()).await?, client };
     match decide(visit, &flow, &known, None) {
         Step::SignIn(_) | Step::Consent(_) => {
             let (url, expires_at) =
@@ -121,31 +121,22 @@ fn back_to(client: &Client, reason: Reason) -> PageError {
     }
 }
 
-/// What the signed-in person allowed this application.
-async fn consent(visit: &Visit, client: Option<&Client>) -> Result<Option<Consent>, PageError> {
-    let user = visit.visitor.signed_in.as_ref().map(|signed_in| signed_in.user.id);
-    let (Some(client), Some(user)) = (client, user) else { return Ok(None) };
-    let input = (user, client.id.clone());
-    Ok(visit.app.store.read(input, |db, (user, client)| Box::pin(db.consent(*user, client))).await?)
+/// The application and what the signed-in person allowed it.
+pub(crate) async fn known(visit: &Visit, client: ClientId) -> Result<Known, StoreError> {
+    let store = &visit.app.store;
+    let Some(SignedIn { user, .. }) = &visit.visitor.signed_in else {
+        let client = store.read(client, |db, id| Box::pin(db.client(id))).await?;
+        return Ok(Known { client, consent: None });
+    };
+    let found =
+        store.read((client, user.id), |db, (id, user)| Box::pin(db.client_and_consent(id, *user))).await?;
+    Ok(found.map_or_else(Known::default, |(client, consent)| Known { client: Some(client), consent }))
 }
 
-/// Loads the application and what the signed-in person allowed it.
+/// What is known of a walk that is under way, while its application is what it was.
 pub(crate) async fn load(visit: &Visit, target: &FlowTarget) -> Result<Known, PageError> {
-    let FlowTarget::Application(request) = target else { return Ok(Known { client: None, consent: None }) };
-    let user = visit.visitor.signed_in.as_ref().map(|signed_in| signed_in.user.id);
-    let known = visit
-        .app
-        .store
-        .read((request.client_id.clone(), user), |db, (client, user)| {
-            Box::pin(async move {
-                let consent = match user {
-                    Some(user) => db.consent(*user, client).await?,
-                    None => None,
-                };
-                Ok(Known { client: db.client(client).await?, consent })
-            })
-        })
-        .await?;
+    let FlowTarget::Application(request) = target else { return Ok(Known::default()) };
+    let known = known(visit, request.client_id.clone()).await?;
     match known.client.as_ref().filter(|client| client.enabled) {
         None => Err(PageError::new(Reason::CLIENT_UNKNOWN)),
         // It was checked against what the application might do then.

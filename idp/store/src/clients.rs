@@ -1,6 +1,8 @@
 //! Relying applications.
 
 use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
+use idp_core::flow::Consent;
+use idp_core::ids::UserId;
 use idp_core::oauth::client_auth::Registered;
 use idp_core::oauth::scope::Scope;
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
@@ -26,10 +28,15 @@ pub enum UriList {
 /// The columns of a [`ClientRow`], by name: PostgreSQL refuses a prepared `*` once a newer node added a column.
 macro_rules! select {
     ($rest:literal) => {
+        select!("", $rest)
+    };
+    ($more:literal, $rest:literal) => {
         concat!(
             "SELECT id, name, auth_method, secret_digest, redirect_uris, loopback_port, ",
             "post_logout_redirect_uris, home_uri, scope, pkce, consent, id_token_alg, access_token_alg, ",
-            "enabled, epoch, created_at FROM clients ",
+            "enabled, epoch, created_at",
+            $more,
+            " FROM clients ",
             $rest
         )
     };
@@ -101,6 +108,25 @@ impl ClientRow {
     }
 }
 
+/// An application, and what a person allowed it.
+#[derive(sqlx::FromRow)]
+struct AllowedRow {
+    #[sqlx(flatten)]
+    client: ClientRow,
+    allowed_scope: Option<String>,
+    allowed_at: Option<i64>,
+}
+
+impl AllowedRow {
+    fn consent(&self, user: UserId) -> Result<Option<Consent>, StoreError> {
+        let (Some(scope), Some(granted_at)) = (&self.allowed_scope, self.allowed_at) else { return Ok(None) };
+        let user = user.to_string();
+        let row = Origin { table: "consents", id: &user };
+        let scope = row.value("scope", Scope::parse(scope).ok())?;
+        Ok(Some(Consent { scope, granted_at: moment(granted_at) }))
+    }
+}
+
 /// An application whose proof is still to be checked. A wrong proof costs nothing of what the application has beside:
 /// with many addresses that would be time enough to tell that it exists.
 pub struct ClaimedClient {
@@ -134,6 +160,25 @@ impl Reader {
         let row: Option<ClientRow> =
             on!(self, c => sqlx::query_as(SQL).bind(id.as_str()).fetch_optional(c).await)?;
         row.as_ref().map(ClientRow::parse).transpose()
+    }
+
+    /// The application of this id, enabled or not, and what this person allowed it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn client_and_consent(
+        &mut self,
+        id: &ClientId,
+        user: UserId,
+    ) -> Result<Option<(Client, Option<Consent>)>, StoreError> {
+        const SQL: &str = select!(
+            ", allowed_scope, allowed_at",
+            "LEFT JOIN (SELECT client_id, scope AS allowed_scope, granted_at AS allowed_at FROM consents \
+            WHERE user_id = $2) AS allowed ON client_id = id WHERE id = $1"
+        );
+        let row: Option<AllowedRow> = on!(self, c => sqlx::query_as(SQL)
+            .bind(id.as_str()).bind(user.to_string()).fetch_optional(c).await)?;
+        row.map(|row| Ok((row.client.parse()?, row.consent(user)?))).transpose()
     }
 
     /// The application that somebody claims to be. An unknown id costs what a known one does, so that the time of the

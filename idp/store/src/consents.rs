@@ -1,33 +1,13 @@
 //! What people allowed applications.
 
 use idp_core::client::ClientId;
-use idp_core::flow::Consent;
 use idp_core::ids::UserId;
 use idp_core::oauth::scope::Scope;
 use idp_core::time::Timestamp;
 
-use crate::db::{Reader, Tx, on};
+use crate::db::{Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment};
-
-impl Reader {
-    /// What a person allowed an application.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn consent(&mut self, user: UserId, client: &ClientId) -> Result<Option<Consent>, StoreError> {
-        const SQL: &str = "SELECT scope, granted_at FROM consents WHERE user_id = $1 AND client_id = $2";
-        let id = user.to_string();
-        let row: Option<(String, i64)> = on!(self, c => sqlx::query_as(SQL)
-            .bind(id.as_str()).bind(client.as_str()).fetch_optional(c).await)?;
-        let Some((scope, granted_at)) = row else { return Ok(None) };
-        let origin = Origin { table: "consents", id: &id };
-        Ok(Some(Consent {
-            scope: origin.value("scope", Scope::parse(&scope).ok())?,
-            granted_at: moment(granted_at),
-        }))
-    }
-}
+use crate::row::Origin;
 
 impl Tx {
     /// Remembers that a person allowed an application this scope, beside what was allowed before.

@@ -174,12 +174,11 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(PATIENCE)
-            .pragma("cache_size", "-16000")
-            .pragma("mmap_size", "268435456")
+            .pragma("cache_size", "-4000")
             .disable_statement_logging();
         private_file(options.get_filename())?;
         let writers = Pool::open(options.clone().create_if_missing(true), 1, limit).await?;
-        let readers = Pool::open(options.read_only(true), connections.clamp(1, 16), limit).await?;
+        let readers = Pool::open(options.read_only(true), connections.min(sqlite_readers()), limit).await?;
         let writer = Writer::start(writers.clone());
         Ok(Self(Arc::new(Inner::Sqlite { readers, writer, writers })))
     }
@@ -220,7 +219,8 @@ impl Store {
     }
 
     /// Writes in one transaction: `Ok` commits, `Err` undoes. The answer comes after the commit is on disk.
-    /// The closure owns its inputs and may be run again; it ends even if the caller no longer waits for it.
+    /// The closure owns its inputs and may be run again; it ends even if the caller no longer waits for it. An error of
+    /// a statement it passes on: the transaction may have ended with it.
     ///
     /// # Errors
     /// Whatever the job answers; [`StoreError::Unavailable`] when it could not be committed.
@@ -293,6 +293,13 @@ pub(crate) enum Pools<'a> {
 pub fn database_file(url: &str) -> Result<Option<PathBuf>, OpenError> {
     let is_sqlite = url.starts_with("sqlite:");
     is_sqlite.then(|| Ok(sqlite_options(url)?.get_filename().to_owned())).transpose()
+}
+
+/// As many as can run at once: a connection is a thread with a cache of its own, and a core that changes between many of
+/// them does less. Two at least, so that one that waits for the disk does not stop all.
+fn sqlite_readers() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores).unwrap_or(u32::MAX).max(2)
 }
 
 fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, OpenError> {

@@ -1,5 +1,9 @@
-//! SQLite's one writer. Writes that wait for it run as savepoints of one transaction and are all answered
-//! after its one commit: the disk's sync is shared, and no answer leaves before it.
+//! SQLite's one writer. Writes that wait for it share one transaction and are all answered after its one commit: the
+//! disk's sync is shared, and no answer leaves before it.
+//!
+//! A write that fails is undone alone. That takes a savepoint for each, and a savepoint a way to the connection's thread
+//! and back, which costs more than what is done there. Failures are rare, refusals being results: so a group is run
+//! without savepoints first, and once one of its writes fails, all of it is undone and run again with them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
@@ -137,30 +141,61 @@ async fn commit_group(
     end
 }
 
-/// Begins, runs each write as a savepoint, and commits. What steers goes to the connection's thread together: that
-/// way costs more than what is done there.
 async fn run_group(
     tx: &mut Tx,
     queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
     group: &mut Vec<Box<dyn Waiting>>,
 ) -> Result<(), StoreError> {
+    if run_together(tx, queue, group).await? {
+        return Ok(());
+    }
+    tx.events.clear();
+    tx.steer("ROLLBACK").await?;
+    match group.len() {
+        1 => Ok(()),
+        _ => run_apart(tx, group).await,
+    }
+}
+
+/// Begins, runs the writes and those that come meanwhile, and commits. `false`: one of them failed.
+async fn run_together(
+    tx: &mut Tx,
+    queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
+    group: &mut Vec<Box<dyn Waiting>>,
+) -> Result<bool, StoreError> {
     // IMMEDIATE: a transaction that begins as a reader cannot become the writer later.
-    tx.steer("BEGIN IMMEDIATE; SAVEPOINT write").await?;
+    tx.steer("BEGIN IMMEDIATE").await?;
     let mut next = 0;
-    loop {
-        let events = tx.events.len();
+    while next < group.len() {
         group[next].run(tx).await;
         if !group[next].keeps() {
-            tx.events.truncate(events);
-            tx.steer("ROLLBACK TO write").await?;
+            return Ok(false);
         }
         next += 1;
         if next == group.len() && next < GROUP {
             group.extend(queue.try_recv());
         }
-        if next == group.len() {
-            return tx.steer("RELEASE write; COMMIT").await;
-        }
-        tx.steer("RELEASE write; SAVEPOINT write").await?;
     }
+    tx.steer("COMMIT").await?;
+    Ok(true)
 }
+
+/// Begins, runs each write as a savepoint, which is undone if it fails, and commits.
+async fn run_apart(tx: &mut Tx, group: &mut [Box<dyn Waiting>]) -> Result<(), StoreError> {
+    tx.steer("BEGIN IMMEDIATE").await?;
+    for write in group {
+        tx.steer("SAVEPOINT write").await?;
+        let events = tx.events.len();
+        write.run(tx).await;
+        if !write.keeps() {
+            tx.events.truncate(events);
+            tx.steer("ROLLBACK TO write").await?;
+        }
+        tx.steer("RELEASE write").await?;
+    }
+    tx.steer("COMMIT").await
+}
+
+#[cfg(test)]
+#[path = "group_commit_tests.rs"]
+mod tests;

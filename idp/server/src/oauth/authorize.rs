@@ -10,21 +10,21 @@ use idp_core::redirect_uri::{BadRedirectUri, RedirectUri};
 
 use crate::config::quoted;
 use crate::errors::{Explanation, Fix, PageError, Reason, Registered, Sent};
-use crate::flow;
+use crate::flow::{self, Known};
 use crate::form::{FormBody, Protocol};
 use crate::visit::Visit;
 
 /// `GET /authorize`: checks the request, then goes as far as it can without a page.
 pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Response, PageError> {
-    let client = match authorize::client_id(&params) {
-        Some(id) => visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,
-        None => None,
+    let known = match authorize::client_id(&params) {
+        Some(id) => flow::known(&visit, id).await?,
+        None => Known::default(),
     };
-    let checked = authorize::check(&params, client.as_ref(), &visit.app.keys.load().tokens);
+    let checked = authorize::check(&params, known.client.as_ref(), &visit.app.keys.load().tokens);
     match checked {
         Ok(request) => {
             note_dropped_scopes(&visit, &params, &request);
-            flow::begin(&visit, FlowTarget::Application(Box::new(request)), client, None).await
+            flow::begin(&visit, FlowTarget::Application(Box::new(request)), known, None).await
         }
         Err(AuthorizeRefusal::Redirect(target, refusal)) => {
             tracing::info!(
@@ -35,7 +35,7 @@ pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Resp
             );
             Ok(Redirect::to(&target.error(visit.app.config.issuer.as_str(), refusal)).into_response())
         }
-        Err(AuthorizeRefusal::Page(reason)) => Err(refused(reason, &params, client.as_ref())),
+        Err(AuthorizeRefusal::Page(reason)) => Err(refused(reason, &params, known.client.as_ref())),
     }
 }
 

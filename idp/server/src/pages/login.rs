@@ -57,7 +57,7 @@ pub(crate) struct Filled {
 
 /// `GET /signin`: a walk to the person's own page. `email` in the query is filled in.
 pub(crate) async fn begin(visit: Visit, Protocol(query): Protocol) -> Result<Response, PageError> {
-    flow::begin(&visit, FlowTarget::Account, None, query.get("email")).await
+    flow::begin(&visit, FlowTarget::Account, Known::default(), query.get("email")).await
 }
 
 /// The form.

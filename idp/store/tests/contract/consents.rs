@@ -25,6 +25,8 @@ async fn a_consent_reads_back_for_its_person_and_application_only(db: Db) {
     assert_eq!(consent(&db, ada.user.id, &ada.client.id).await, given);
     assert_eq!(consent(&db, bob, &ada.client.id).await, None);
     assert_eq!(consent(&db, ada.user.id, &other).await, None);
+    let nothing = ClientId::parse("nothing").unwrap();
+    assert!(ask!(db, |r, nothing, bob| r.client_and_consent(nothing, *bob)).is_none());
 }
 
 async fn a_later_consent_adds_to_the_earlier_one(db: Db) {
@@ -76,6 +78,8 @@ async fn allow(store: &Store, user: UserId, client: &ClientId, scope: &str, now:
 }
 
 async fn consent(db: &Db, user: UserId, client: &ClientId) -> Option<(String, Timestamp)> {
-    let found = ask!(db, |r, user, client| r.consent(*user, client));
-    found.map(|consent| (consent.scope.to_string(), consent.granted_at))
+    let (found, consent) = ask!(db, |r, user, client| r.client_and_consent(client, *user)).unwrap();
+    let alone = ask!(db, |r, client| r.client(client)).unwrap();
+    assert_eq!(format!("{found:?}"), format!("{alone:?}"));
+    consent.map(|consent| (consent.scope.to_string(), consent.granted_at))
 }

@@ -135,7 +135,7 @@ async fn a_spoilt_consent_is_named_and_not_written_over(db: Db) {
     tell!(db, |tx, user, client, scope| tx.remember_consent(*user, client, scope, NOW));
     let spoilt = Spoilt::new(&db, "consents", "scope", "a\tb").await;
     let before = db.place.everything().await;
-    spoilt.is_named(try_ask!(db, |r, user, client| r.consent(*user, client)), &user);
+    spoilt.is_named(try_ask!(db, |r, user, client| r.client_and_consent(client, *user)), &user);
     let written = try_tell!(db, |tx, user, client, scope| tx.remember_consent(*user, client, scope, NOW));
     spoilt.is_named(written, &user);
     assert_eq!(db.place.everything().await, before);

@@ -36,7 +36,8 @@ impl Gate {
                 .write(signals, |_tx, (entered, open)| {
                     Box::pin(async move {
                         entered.add_permits(1);
-                        open.acquire().await.unwrap().forget();
+                        // Once open it stays open: a write may be run again.
+                        drop(open.acquire().await.unwrap());
                         Ok(())
                     })
                 })

@@ -1,0 +1,60 @@
+use idp_core::time::Timestamp;
+
+use super::*;
+use crate::audit::{Actor, AuditEvent, Origin};
+use crate::db::{Pools, Store};
+
+fn waiting<F>(job: F) -> Box<dyn Waiting>
+where
+    F: for<'t> Fn(&'t mut Tx, &'t ()) -> Job<'t, ()> + Send + Sync + 'static,
+{
+    Box::new(Pending { input: (), job, outcome: None, reply: oneshot::channel().0 })
+}
+
+fn record() -> AuditRecord {
+    AuditRecord {
+        at: Timestamp::from_millis(0),
+        event: AuditEvent::SignedIn,
+        actor: Actor::System,
+        subject: None,
+        client_id: None,
+        origin: Origin::default(),
+        detail: "",
+    }
+}
+
+/// What is logged is what `events` holds at the end: an event of each write that stands, once, however often it was run.
+#[tokio::test]
+async fn a_group_that_is_run_again_tells_each_event_once_and_none_of_what_failed() {
+    let folder = std::env::temp_dir().join(format!("idp-group-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let store = Store::open(&format!("sqlite:{}", folder.join("idp.db").display()), 1).await.unwrap();
+    store.migrate().await.unwrap();
+    let Pools::Sqlite(pool) = store.pools() else { panic!("not SQLite") };
+    let audited = || waiting(|tx, ()| Box::pin(async { tx.audit(&record()).await }));
+    let fails = || {
+        waiting(|tx, ()| {
+            Box::pin(async {
+                tx.audit(&record()).await?;
+                Err(StoreError::Conflict("thing"))
+            })
+        })
+    };
+    for (mut group, kept) in [
+        (vec![audited(), audited()], vec![true, true]),
+        (vec![audited(), fails(), audited()], vec![true, false, true]),
+        (vec![fails(), audited(), fails()], vec![false, true, false]),
+        (vec![fails()], vec![false]),
+    ] {
+        let mut tx = Tx::new(pool.acquire().await.unwrap().into());
+        run_group(&mut tx, &mut mpsc::channel(1).1, &mut group).await.unwrap();
+        assert_eq!(group.iter().map(|write| write.keeps()).collect::<Vec<_>>(), kept);
+        assert_eq!(tx.events.len(), kept.iter().filter(|kept| **kept).count(), "{kept:?}");
+        tx.give_back();
+    }
+    let rows =
+        store.read((), |reader, ()| Box::pin(async { reader.audit_count(AuditEvent::SignedIn, None).await }));
+    assert_eq!(rows.await.unwrap(), 5);
+    store.close().await;
+    std::fs::remove_dir_all(&folder).unwrap();
+}
