@@ -54,18 +54,16 @@ pub struct Attempt {
     pub expires_at: Timestamp,
 }
 
-/// How an attempt stands.
+/// How an attempt stands, as its own browser may know. That the address was proven with somebody else's attempt is not
+/// told: whoever registers an address that is not theirs would learn from it when the owner does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptState {
-    /// Its address is not proven yet.
+    /// Its address is not proven yet, or was by another browser.
     Waiting,
-    /// It became the account, and the account still has its password.
+    /// It became the account.
     Activated,
-    /// It is over without that: the address was proven with another attempt.
-    Ended {
-        /// Whether its time would have run out by now.
-        expired: bool,
-    },
+    /// Another attempt of the same browser did.
+    Ended,
     /// Its time ran out.
     Expired,
 }
@@ -127,13 +125,19 @@ impl AttemptRow {
 struct AttemptStateRow {
     #[sqlx(flatten)]
     attempt: AttemptRow,
-    ended_at: Option<i64>,
-    user_id: Option<String>,
+    outcome: Option<String>,
 }
 
+/// It became the account.
+const ACCOUNT: &str = "account";
+/// Another attempt of the same browser did.
+const TOLD: &str = "told";
+/// Another browser's did.
+const HIDDEN: &str = "hidden";
+
 impl Reader {
-    /// An attempt by id, however it stands, while its row is kept. A password hash has its own salt, so the
-    /// account with the very same one came of this attempt.
+    /// An attempt by id, however it stands, while its row is kept. The row alone says so: what is looked up beside it
+    /// would take its time where the address has an account, and that time would tell.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -142,18 +146,16 @@ impl Reader {
         id: RegistrationId,
         now: Timestamp,
     ) -> Result<Option<(Attempt, AttemptState)>, StoreError> {
-        const SQL: &str = "SELECT r.id, r.email, r.name, r.password_hash, r.known_address, r.browser_digest, r.flow_id, \
-            r.mailed_at, r.expires_at, r.ended_at, u.id AS user_id FROM registrations r \
-            LEFT JOIN users u ON u.email_key = r.email_key AND u.password_hash = r.password_hash WHERE r.id = $1";
+        const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at, \
+            expires_at, outcome FROM registrations WHERE id = $1";
         let row: Option<AttemptStateRow> =
             on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
-        let expired = row.attempt.expires_at <= now.millis();
-        let state = match (row.ended_at, row.user_id) {
-            (Some(_), Some(_)) => AttemptState::Activated,
-            (Some(_), None) => AttemptState::Ended { expired },
-            (None, _) if expired => AttemptState::Expired,
-            (None, _) => AttemptState::Waiting,
+        let state = match row.outcome.as_deref() {
+            Some(ACCOUNT) => AttemptState::Activated,
+            Some(TOLD) => AttemptState::Ended,
+            _ if row.attempt.expires_at <= now.millis() => AttemptState::Expired,
+            _ => AttemptState::Waiting,
         };
         Ok(Some((row.attempt.parse()?, state)))
     }
@@ -333,10 +335,13 @@ impl Tx {
     /// Ends all attempts for an address, this one among them. `false`: somebody else ended it first. One statement:
     /// two activations of the same address that took their own row first would wait for each other.
     async fn end_attempts(&mut self, attempt: &Attempt, now: Timestamp) -> Result<bool, StoreError> {
-        const SQL: &str =
-            "UPDATE registrations SET ended_at = $2 WHERE email_key = $1 AND ended_at IS NULL RETURNING id";
+        const SQL: &str = "UPDATE registrations SET ended_at = $2, \
+            outcome = CASE WHEN id = $3 THEN $4 WHEN browser_digest = $5 THEN $6 ELSE $7 END \
+            WHERE email_key = $1 AND ended_at IS NULL RETURNING id";
+        let id = attempt.id.to_string();
         let ended: Vec<String> = on!(self, c => sqlx::query_scalar(SQL)
-            .bind(attempt.email.key()).bind(now.millis()).fetch_all(c).await)?;
-        Ok(ended.contains(&attempt.id.to_string()))
+            .bind(attempt.email.key()).bind(now.millis()).bind(id.as_str()).bind(ACCOUNT)
+            .bind(attempt.browser.as_str()).bind(TOLD).bind(HIDDEN).fetch_all(c).await)?;
+        Ok(ended.contains(&id))
     }
 }

@@ -8,7 +8,7 @@ use idp_core::secret::{Digest, Secret};
 use idp_core::single_use::{self, SingleUseDigest};
 use idp_core::time::Timestamp;
 use idp_store::{
-    Activation, Actor, Attempt, AttemptState, AuditEvent, AuditRecord, Mail, MailKind, Reader, StoreError, Tx,
+    Activation, Actor, Attempt, AuditEvent, AuditRecord, Mail, MailKind, Reader, StoreError, Tx,
 };
 use serde::{Deserialize, Serialize};
 
@@ -350,14 +350,14 @@ pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Res
         Box::pin(async move {
             let Some((subject, _)) = db.look_at(digest, *now).await? else { return Ok(None) };
             let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(None) };
-            db.attempt_and_state(id, *now).await
+            // Whoever reads the mailbox may know what came of it.
+            let ended = db.attempt_ended(id).await?;
+            Ok(db.attempt_and_state(id, *now).await?.map(|(attempt, _)| (attempt, ended)))
         })
     });
     match found.await? {
         None => problem(&visit, LinkProblem::Unknown, None),
-        Some((_, AttemptState::Activated | AttemptState::Ended { .. })) => {
-            problem(&visit, LinkProblem::Used, None)
-        }
+        Some((_, true)) => problem(&visit, LinkProblem::Used, None),
         Some((attempt, _)) if is_foreign(&visit, &attempt) => {
             match check_mail::ask_again(&visit, &attempt).await? {
                 Ok(()) => Ok(visit.redirect_with(Notice::MailSent, "/signin")),

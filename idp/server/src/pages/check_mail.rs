@@ -4,11 +4,10 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::account::registration::{ACTIVATION_LIFETIME, resend_wait};
-use idp_core::ids::{FlowId, RegistrationId, UserId};
-use idp_core::secret::Digest;
+use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::time::{HOUR, Timestamp};
 use idp_core::typed_code::TypedCode;
-use idp_store::{Attempt, AttemptState, CodeTry, Reader, StoreError, Tx};
+use idp_store::{Attempt, AttemptState, CodeTry, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
@@ -44,31 +43,9 @@ async fn own_attempt(visit: &Visit, id: &str) -> Result<(Attempt, AttemptState),
     must_be_open(visit)?;
     let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
     let id: RegistrationId = id.parse().map_err(|_| gone())?;
-    let input = (id, visit.visitor.browser(), visit.app.clock.now());
-    let found =
-        visit.app.store.read(input, |db, (id, browser, now)| Box::pin(seen_by(db, *id, browser, *now)));
+    let input = (id, visit.app.clock.now());
+    let found = visit.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now)));
     found.await?.filter(|(attempt, _)| attempt.browser == visit.visitor.browser()).ok_or_else(gone)
-}
-
-/// A registration as this browser may see it. That its address has an account by now, made with another
-/// registration, is told to that account's own browsers only: whoever registers an address that is not theirs would
-/// learn from it when the owner does.
-async fn seen_by(
-    db: &mut Reader,
-    id: RegistrationId,
-    browser: &Digest,
-    now: Timestamp,
-) -> Result<Option<(Attempt, AttemptState)>, StoreError> {
-    let Some((attempt, state)) = db.attempt_and_state(id, now).await? else { return Ok(None) };
-    // Asked whatever the state, so that the time says nothing either.
-    let owner = db.credentials(&attempt.email).await?.map_or(UserId::new(now), |owner| owner.user.id);
-    let is_known = db.knows_browser(owner, browser, now).await?;
-    let state = match state {
-        AttemptState::Ended { expired: true } if !is_known => AttemptState::Expired,
-        AttemptState::Ended { expired: false } if !is_known => AttemptState::Waiting,
-        state => state,
-    };
-    Ok(Some((attempt, state)))
 }
 
 /// `GET /register/ID`.
@@ -77,7 +54,7 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
     match state {
         AttemptState::Waiting => Ok(page(&visit, &attempt, None)?.into_response()),
         AttemptState::Activated => activate::activated(&visit, &attempt).await,
-        AttemptState::Ended { .. } => {
+        AttemptState::Ended => {
             Err(PageError::new(Reason::REGISTRATION_USED).action("/signin", "action-sign-in"))
         }
         AttemptState::Expired => Err(expired(&attempt)),

@@ -18,7 +18,7 @@ contract! {
 }
 
 /// SHA-384 of every migration that has landed. A new one gets a new line; a line is never changed.
-const LANDED: [(i64, &str, &str); 3] = [
+const LANDED: [(i64, &str, &str); 4] = [
     (
         1,
         "accounts",
@@ -34,12 +34,17 @@ const LANDED: [(i64, &str, &str); 3] = [
         "operations",
         "19317b625d85d12b61bb61c6ff7f4607a8d1dc9debc0ef38fad31416e78d78fac2b058ff632af5c38427cc3c8a95d7e2",
     ),
+    (
+        4,
+        "registration outcome",
+        "ae196f85f1ba79b1c5ad9c6fa30830d457e3fdb14b7a7aa2da5e237b07ead844f9688bda86729879116d5e7c6565514d",
+    ),
 ];
 
 async fn a_new_database_lacks_every_migration_until_it_is_migrated(place: Place) {
     let store = place.open().await;
     assert_eq!(store.migrations().await.unwrap(), status(false));
-    assert!(matches!(store.require_current().await, Err(OpenError::Behind(3))));
+    assert!(matches!(store.require_current().await, Err(OpenError::Behind(4))));
     store.migrate().await.unwrap();
     assert_eq!(store.migrations().await.unwrap(), status(true));
     store.require_current().await.unwrap();
@@ -50,7 +55,7 @@ async fn migrating_twice_changes_nothing(db: Db) {
     let before = db.place.everything().await;
     db.migrate().await.unwrap();
     assert_eq!(db.place.everything().await, before);
-    assert_eq!(db.place.rows("_sqlx_migrations").await, 3);
+    assert_eq!(db.place.rows("_sqlx_migrations").await, 4);
 }
 
 async fn two_nodes_migrate_one_database_at_once(place: Place) {
@@ -63,7 +68,7 @@ async fn two_nodes_migrate_one_database_at_once(place: Place) {
         node.await.unwrap().unwrap();
     }
     place.open().await.require_current().await.unwrap();
-    assert_eq!(place.rows("_sqlx_migrations").await, 3);
+    assert_eq!(place.rows("_sqlx_migrations").await, 4);
     assert_eq!(place.rows("roles").await, 2);
 }
 
@@ -84,15 +89,15 @@ async fn programs_that_migrate_and_ask_about_a_new_database_at_once_all_succeed(
         }));
     }
     for program in programs {
-        assert_eq!(program.await.unwrap().unwrap(), 3);
+        assert_eq!(program.await.unwrap().unwrap(), LANDED.len());
     }
-    assert_eq!(place.rows("_sqlx_migrations").await, 3);
+    assert_eq!(place.rows("_sqlx_migrations").await, 4);
 }
 
 async fn asking_about_a_new_database_changes_nothing_in_it(place: Place) {
     let store = place.open().await;
     assert_eq!(store.migrations().await.unwrap(), status(false));
-    assert!(matches!(store.require_current().await, Err(OpenError::Behind(3))));
+    assert!(matches!(store.require_current().await, Err(OpenError::Behind(4))));
     assert!(!has_table(&place, "_sqlx_migrations").await);
 }
 

@@ -85,16 +85,23 @@ async fn rg_01_an_attempt_for_a_known_address_becomes_nothing(db: Db) {
 async fn rg_01_what_became_of_an_attempt_is_known_of_itself_only(db: Db) {
     let (mine, other) = (new_attempt("ada@example.org"), new_attempt("ada@example.org"));
     let other = NewAttempt { password: another_hash(), ..other };
-    tell!(db, |tx, mine| tx.insert_attempt(mine, NOW));
-    tell!(db, |tx, other| tx.insert_attempt(other, NOW));
-    let (mine, other) = (mine.id, other.id);
+    let first = NewAttempt { browser: mine.browser.clone(), ..new_attempt("ada@example.org") };
+    for attempt in [&first, &mine, &other] {
+        tell!(db, |tx, attempt| tx.insert_attempt(attempt, NOW));
+    }
+    let (first, mine, other) = (first.id, mine.id, other.id);
     assert_eq!(state(&db, mine, NOW).await, Some(AttemptState::Waiting));
     assert_eq!(state(&db, mine, after(DAY)).await, Some(AttemptState::Expired));
     assert_eq!(state(&db, RegistrationId::new(NOW), NOW).await, None);
     tell!(db, |tx, mine| tx.activate(*mine, NOW));
-    for (later, expired) in [(NOW, false), (after(DAY), true)] {
+    for (later, of_others) in [(NOW, AttemptState::Waiting), (after(DAY), AttemptState::Expired)] {
         assert_eq!(state(&db, mine, later).await, Some(AttemptState::Activated));
-        assert_eq!(state(&db, other, later).await, Some(AttemptState::Ended { expired }));
+        assert_eq!(
+            state(&db, first, later).await,
+            Some(AttemptState::Ended),
+            "told to the browser that did it"
+        );
+        assert_eq!(state(&db, other, later).await, Some(of_others));
     }
     set_code(&db, other, "tag").await;
     for _ in 0..4 {
