@@ -42,7 +42,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "proof",
-        about: "the tests in their long versions, with a report; `proof <filter>` runs matching tests",
+        about: "the tests in their long versions, with a report; `proof <filter>…` runs matching tests",
         run: proof::run,
     },
     Verb {

@@ -15,7 +15,7 @@ pub(crate) fn run(filters: &[String]) -> anyhow::Result<ExitCode> {
     let run = steps.take("tests", || {
         let mut command = cargo_test::command(&testbed);
         // The reports are printed, and a passing test's output is only shown on request.
-        command.env(PROOF_VARIABLE, "1").args(filters).args(["--", "--nocapture"]);
+        command.env(PROOF_VARIABLE, "1").args(["--", "--nocapture"]).args(filters);
         cargo_test::run(&mut command)
     })?;
     let verdict = run.verdict();
