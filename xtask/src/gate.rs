@@ -41,7 +41,7 @@ impl Gate {
     fn tests(&mut self, testbed: &Testbed, filters: &[String]) -> anyhow::Result<()> {
         let tally = &mut self.tally;
         self.steps.take("tests", || {
-            let run = cargo_test::run(cargo_test::command(testbed).args(filters))?;
+            let run = cargo_test::run(cargo_test::command(testbed).arg("--").args(filters))?;
             *tally = run.tally;
             run.verdict()
         })

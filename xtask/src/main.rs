@@ -32,7 +32,7 @@ struct Verb {
 const VERBS: &[Verb] = &[
     Verb {
         name: "test",
-        about: "install what is missing, then format, clippy, tests, docs and audit; `test <filter>` runs matching tests",
+        about: "install what is missing, then format, clippy, tests, docs and audit; `test <filter>…` runs matching tests",
         run: gate::run,
     },
     Verb {
