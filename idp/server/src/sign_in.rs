@@ -171,8 +171,10 @@ async fn look_up(visit: &Visit, email: &Email, now: Timestamp) -> Result<Known, 
                 // Asked for a made-up account as well, so that both ways cost the same.
                 let id = credentials.as_ref().map_or(UserId::new(*now), |credentials| credentials.user.id);
                 let browser_known = db.knows_browser(id, browser, *now).await?;
-                // That a registration is over, since another one was the owner's, is for the owner's browsers to know.
-                let attempt = db.newest_attempt(email, !browser_known, *now).await?;
+                // That a registration is over, since another one was the owner's, is for the owner's browsers to know,
+                // and for those that its page told.
+                let stranger = (!browser_known).then_some(browser);
+                let attempt = db.newest_attempt(email, stranger, *now).await?;
                 Ok(Known { credentials, attempt, browser_known })
             })
         })

@@ -219,8 +219,8 @@ impl Store {
     }
 
     /// Writes in one transaction: `Ok` commits, `Err` undoes. The answer comes after the commit is on disk.
-    /// The closure owns its inputs and may be run again; it ends even if the caller no longer waits for it. An error of
-    /// a statement it passes on: the transaction may have ended with it.
+    /// The closure owns its inputs and may be run again; it ends even if the caller no longer waits for it. It must pass
+    /// on every error of a statement: SQLite may have ended the transaction with it.
     ///
     /// # Errors
     /// Whatever the job answers; [`StoreError::Unavailable`] when it could not be committed.
@@ -296,7 +296,7 @@ pub fn database_file(url: &str) -> Result<Option<PathBuf>, OpenError> {
 }
 
 /// As many as can run at once: a connection is a thread with a cache of its own, and a core that changes between many of
-/// them does less. Two at least, so that one that waits for the disk does not stop all.
+/// them does less. Two, where the settings allow it, so that one that waits for the disk does not stop all.
 fn sqlite_readers() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(cores).unwrap_or(u32::MAX).max(2)

@@ -3,7 +3,8 @@
 //!
 //! A write that fails is undone alone. That takes a savepoint for each, and a savepoint a way to the connection's thread
 //! and back, which costs more than what is done there. Failures are rare, refusals being results: so a group is run
-//! without savepoints first, and once one of its writes fails, all of it is undone and run again with them.
+//! without savepoints first. Once one of its writes fails (the last, since no other is taken on after it), all of it is
+//! undone and run again with them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;

@@ -62,7 +62,7 @@ pub enum AttemptState {
     Waiting,
     /// It became the account.
     Activated,
-    /// Another attempt of the same browser did.
+    /// Another attempt of the same browser did, or somebody made the account.
     Ended,
     /// Its time ran out.
     Expired,
@@ -130,10 +130,8 @@ struct AttemptStateRow {
 
 /// It became the account.
 const ACCOUNT: &str = "account";
-/// Another attempt of the same browser did.
+/// Another attempt of the same browser did, or somebody made the account.
 const TOLD: &str = "told";
-/// Another browser's did.
-const HIDDEN: &str = "hidden";
 
 impl Reader {
     /// An attempt by id, however it stands, while its row is kept. The row alone says so: what is looked up beside it
@@ -185,21 +183,21 @@ impl Reader {
         Ok(ended == 1)
     }
 
-    /// The newest attempt for an address whose time has not run out: one that can still become an account, or, where
-    /// `ended` ones count as well, any.
+    /// The newest attempt for an address whose time has not run out: one that can still become an account, or, for a
+    /// `stranger`'s browser, any but those of which that browser was told that they are over.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn newest_attempt(
         &mut self,
         email: &Email,
-        ended: bool,
+        stranger: Option<&Digest>,
         now: Timestamp,
     ) -> Result<Option<Attempt>, StoreError> {
         const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at, \
-            expires_at FROM registrations WHERE email_key = $1 AND (ended_at IS NULL OR $3) AND expires_at > $2 \
-            ORDER BY created_at DESC, id DESC LIMIT 1";
-        let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).bind(ended).fetch_optional(c).await)?;
+            expires_at FROM registrations WHERE email_key = $1 AND expires_at > $2 AND (ended_at IS NULL \
+            OR browser_digest <> $3 OR (browser_digest = $3 AND COALESCE(outcome, '') <> $4)) ORDER BY created_at DESC, id DESC LIMIT 1";
+        let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).bind(stranger.map(Digest::as_str)).bind(TOLD).fetch_optional(c).await)?;
         row.map(AttemptRow::parse).transpose()
     }
 }
@@ -324,6 +322,7 @@ impl Tx {
             updated_at: now,
         };
         if !self.insert_user(&user, Some(&attempt.password)).await? {
+            self.set_outcome(id, TOLD).await?;
             return Ok(Activation::AlreadyUsed);
         }
         // What strangers tried before there was an account is not its owner's.
@@ -332,16 +331,22 @@ impl Tx {
         Ok(Activation::Activated(Box::new(user), attempt.flow_id))
     }
 
-    /// Ends all attempts for an address, this one among them. `false`: somebody else ended it first. One statement:
+    async fn set_outcome(&mut self, id: RegistrationId, outcome: &str) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE registrations SET outcome = $2 WHERE id = $1";
+        on!(self, c => sqlx::query(SQL).bind(id.to_string()).bind(outcome).execute(c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Ends all attempts for an address, this one among them, which becomes the account. `false`: somebody else ended it first. One statement:
     /// two activations of the same address that took their own row first would wait for each other.
     async fn end_attempts(&mut self, attempt: &Attempt, now: Timestamp) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE registrations SET ended_at = $2, \
-            outcome = CASE WHEN id = $3 THEN $4 WHEN browser_digest = $5 THEN $6 ELSE $7 END \
+            outcome = CASE WHEN id = $3 THEN $4 WHEN browser_digest = $5 THEN $6 END \
             WHERE email_key = $1 AND ended_at IS NULL RETURNING id";
         let id = attempt.id.to_string();
         let ended: Vec<String> = on!(self, c => sqlx::query_scalar(SQL)
             .bind(attempt.email.key()).bind(now.millis()).bind(id.as_str()).bind(ACCOUNT)
-            .bind(attempt.browser.as_str()).bind(TOLD).bind(HIDDEN).fetch_all(c).await)?;
+            .bind(attempt.browser.as_str()).bind(TOLD).fetch_all(c).await)?;
         Ok(ended.contains(&id))
     }
 }

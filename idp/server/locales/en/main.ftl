@@ -260,7 +260,7 @@ error-misdirected = The request named a host that is not served here. Check the 
 error-registration-closed-title = Registration is closed
 error-registration-closed = New accounts are made by the people who run { $brand }. Ask them for one.
 error-registration-used-title = Already active
-error-registration-used = The address was confirmed with another registration. Sign in with the password you chose there.
+error-registration-used = This address has an account by now. Sign in with its password.
 error-registration-expired-title = This registration has expired
 error-registration-expired = Nobody confirmed the address within 24 hours. Create the account again to get a new mail.
 

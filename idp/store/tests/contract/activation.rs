@@ -3,7 +3,7 @@
 use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::time::{DAY, HOUR, Timestamp};
 use idp_core::user::{User, UserState};
-use idp_store::{Activation, NewAttempt};
+use idp_store::{Activation, AttemptState, NewAttempt};
 
 use crate::given::{NOW, a_hash, a_user, after, an_attempt, email, new_attempt};
 use crate::harness::Db;
@@ -56,6 +56,8 @@ async fn an_attempt_for_an_address_that_got_an_account_meanwhile_becomes_nothing
     let attempt = an_attempt(&db, "Ada@example.org", NOW).await.id;
     let user = a_user(&db, "ada@example.org").await.id;
     assert!(matches!(activate(&db, attempt, NOW).await, Activation::AlreadyUsed));
+    let (_, state) = ask!(db, |r, attempt| r.attempt_and_state(*attempt, NOW)).unwrap();
+    assert_eq!(state, AttemptState::Ended, "its password is nobody's");
     assert_eq!(db.place.rows("users").await, 1);
     assert!(ask!(db, |r, user| r.roles_of(*user)).is_empty(), "the account is not touched");
     assert!(matches!(activate(&db, attempt, NOW).await, Activation::AlreadyUsed));

@@ -67,7 +67,7 @@ async fn a_spoilt_attempt_is_named(db: Db) {
     ] {
         let spoilt = Spoilt::new(&db, "registrations", column, rubbish).await;
         spoilt.is_named(try_ask!(db, |r, id| r.attempt(*id, NOW)), &id);
-        spoilt.is_named(try_ask!(db, |r, address| r.newest_attempt(address, false, NOW)), &id);
+        spoilt.is_named(try_ask!(db, |r, address| r.newest_attempt(address, None, NOW)), &id);
         spoilt.is_named(try_tell!(db, |tx, id| tx.activate(*id, NOW)), &id);
         spoilt.heal().await;
     }

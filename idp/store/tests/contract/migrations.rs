@@ -37,7 +37,7 @@ const LANDED: [(i64, &str, &str); 4] = [
     (
         4,
         "registration outcome",
-        "ae196f85f1ba79b1c5ad9c6fa30830d457e3fdb14b7a7aa2da5e237b07ead844f9688bda86729879116d5e7c6565514d",
+        "a3ffbb195b5d663780a270c68277bc9b5149e7a60fef35a15353e1c0a902baadcc3eccdb516cf785ef01a8190eb01d3c",
     ),
 ];
 

@@ -57,16 +57,26 @@ async fn the_newest_attempt_is_found_by_address(db: Db) {
     assert_eq!(newest(&db, "ADA@example.org", latest).await, Some(told.id), "RG-01: like any other");
     assert_eq!(newest(&db, "ada@example.org", latest.plus(DAY)).await, None, "all have expired");
     assert_eq!(newest(&db, "eve@example.org", NOW).await, None);
+    let again = NewAttempt { browser: first.browser.clone(), ..new_attempt("ada@example.org") };
+    tell!(db, |tx, again, latest| tx.insert_attempt(again, latest.plus(SECOND)));
     let id = first.id;
     tell!(db, |tx, id| tx.activate(*id, NOW));
     assert_eq!(newest(&db, "ada@example.org", latest).await, None, "the address has its account");
-    let address = email("ada@example.org");
-    let ended = ask!(db, |r, address, latest| r.newest_attempt(address, true, *latest)).unwrap();
-    assert_eq!(ended.id, told.id, "those that are over count where they are asked for");
-    assert_eq!(
-        ask!(db, |r, address| r.newest_attempt(address, true, after(DAY * 2))).map(|old| old.id),
-        None
-    );
+    let stranger = &new_digest();
+    for (browser, now, found) in [
+        (stranger, latest, Some(again.id)),
+        (&told.browser, latest, Some(again.id)),
+        (&first.browser, latest, Some(told.id)),
+        (stranger, after(DAY * 2), None),
+    ] {
+        let address = email("ada@example.org");
+        let newest = ask!(db, |r, address, browser, now| r.newest_attempt(address, Some(browser), *now));
+        assert_eq!(
+            newest.map(|attempt| attempt.id),
+            found,
+            "but for what this browser was told of, it looks as before"
+        );
+    }
 }
 
 async fn rg_01_an_attempt_for_a_known_address_becomes_nothing(db: Db) {
@@ -103,6 +113,13 @@ async fn rg_01_what_became_of_an_attempt_is_known_of_itself_only(db: Db) {
         );
         assert_eq!(state(&db, other, later).await, Some(of_others));
     }
+    // As a database of before has it, and as it is migrated.
+    db.place.execute("UPDATE registrations SET outcome = NULL").await;
+    assert_eq!(state(&db, mine, NOW).await, Some(AttemptState::Waiting));
+    let migration = include_str!("../../../../migrations/0004_registration_outcome.sql");
+    db.place.execute(&migration[migration.find("UPDATE").unwrap()..]).await;
+    assert_eq!(state(&db, mine, NOW).await, Some(AttemptState::Activated));
+    assert_eq!(state(&db, other, NOW).await, Some(AttemptState::Waiting));
     set_code(&db, other, "tag").await;
     for _ in 0..4 {
         assert_eq!(outcome(&db, other, "tag", NOW).await, CodeTry::Wrong, "no code is right any more");
@@ -222,7 +239,7 @@ async fn is_live(db: &Db, id: RegistrationId, now: Timestamp) -> bool {
 
 async fn newest(db: &Db, address: &str, now: Timestamp) -> Option<RegistrationId> {
     let address = email(address);
-    ask!(db, |r, address, now| r.newest_attempt(address, false, *now)).map(|attempt| attempt.id)
+    ask!(db, |r, address, now| r.newest_attempt(address, None, *now)).map(|attempt| attempt.id)
 }
 
 async fn set_code(db: &Db, id: RegistrationId, tag: &'static str) {

@@ -97,7 +97,7 @@ pub const TABLE: &[Setting] = &[
     setting("server.name", Kind::Text, "idp", "The name people see on pages and in mails."),
     setting("server.data_dir", Kind::Text, "data", "Folder of the embedded database `idp.db`."),
     setting("database.url", Kind::Text, "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret(),
-    setting("database.connections", Kind::Number(1..=1000), "16", "Connections to the database, for reading and for writing each. Of the embedded one writes, and as many read as there are cores."),
+    setting("database.connections", Kind::Number(1..=1000), "16", "Connections to the database, for reading and for writing each. With the embedded database one writes, and at most as many read as there are cores, or two."),
     setting("keys.dir", Kind::Text, "keys", "Folder of the key-encryption keys."),
     setting("mail.smtp_url", Kind::Text, "", "`smtps://USER:PASSWORD@HOST`, or `smtp://…` with STARTTLS, which only a server on this machine may lack; required.").example("smtps://USER:PASSWORD@mail.example.com").secret(),
     setting("mail.from", Kind::Text, "", "The sender of every mail; required.").example("Example <id@example.com>"),
