@@ -136,6 +136,17 @@ impl TestApp {
         Outside::open(self).await.texts(sql.to_owned()).await
     }
 
+    /// How many mails an address got in all, once the outbox is empty: a mail leaves it a moment after it came.
+    pub(crate) async fn mails_in_all(&self, address: &str) -> usize {
+        for _ in 0..600 {
+            if self.count("outbox", "1 = 1").await == 0 {
+                return self.sink.mails_to(address).len();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("a mail stays in the outbox");
+    }
+
     /// How many rows of a table fit a condition.
     pub(crate) async fn count(&self, table: &str, condition: &str) -> usize {
         self.texts(&format!("SELECT '' FROM {table} WHERE {condition}")).await.len()
