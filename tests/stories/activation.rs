@@ -28,6 +28,7 @@ on_both_engines! {
         register(&app.browser(), ADA, PASSWORD).await;
         let link = app.sink.mail_to(ADA, 1).await.link();
         let path = link.strip_prefix(&app.issuer).unwrap();
+        assert_eq!(app.mails_in_all(ADA).await, 1);
         let before = app.state().await;
         for _ in 0..3 {
             assert!(app.browser().get(&link).await.text().contains("Activate your account"));
@@ -78,6 +79,7 @@ on_both_engines! {
         let token = link.split_once("token=").unwrap().1.to_owned();
         let browser = app.browser();
         let csrf = browser.open(&link).await.csrf();
+        assert_eq!(app.mails_in_all(ADA).await, 1);
         let before = app.state().await;
         let mut bad: Vec<String> = (0..token.len())
             .map(|at| {
@@ -185,6 +187,7 @@ on_both_engines! {
         let code = app.sink.mail_to(ADA, 1).await.code();
         app.sink.mail_to("eve@example.org", 1).await;
         assert_eq!(eve.submit(&of_eve, "/code", &[("code", &code)]).await.status, 422);
+        assert_eq!(app.mails_in_all(ADA).await, 1);
         let before = app.state().await;
         let (csrf, action) = (of_eve.csrf(), of_ada.form("/code").action);
         eve.post(&action, &[("csrf", &csrf), ("code", &code)]).await.assert_page("flow-expired");
