@@ -146,6 +146,21 @@ async function failing(page, browser) {
   await judge(page, "register-closed");
 }
 
+/// Of two registrations in one browser the second becomes the account.
+async function registeringTwice(page) {
+  const twice = "twice@example.org";
+  await page.context().clearCookies();
+  await open(page, "/register");
+  await register(page, "Two Minds", twice);
+  const first = page.url();
+  await open(page, "/register");
+  await register(page, "Two Minds", twice);
+  await open(page, (await mailTo(twice, 2)).link);
+  await press(page, "Activate account");
+  await open(page, first);
+  await judge(page, "error-registration-used");
+}
+
 /// Last, since a day goes by.
 async function expiring(page) {
   const late = "late@example.org";
@@ -173,6 +188,7 @@ async function expiring(page) {
 await tell(async (browser) => {
   const page = await visitor(browser);
   await countCosts(page);
-  for (const part of [signingIn, registering, activating, allowing, goingInAndOut, failing, expiring]) await part(page, browser);
+  const parts = [signingIn, registering, activating, allowing, goingInAndOut, failing, registeringTwice, expiring];
+  for (const part of parts) await part(page, browser);
 });
 console.log(dearest());

@@ -3,6 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use idp_core::oauth::params::Params;
+use idp_core::text::DisplayText;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -48,12 +49,20 @@ pub(crate) fn page_of(path: &str, signed_in: bool) -> &str {
     }
 }
 
+/// Longer than any e-mail address (RFC 5321).
+const LONGEST_EMAIL: usize = 254;
+
+/// What somebody says to be their address, as a page may show it in a field.
+pub(crate) fn shown_email(text: &str) -> String {
+    DisplayText::new(text, LONGEST_EMAIL).to_string()
+}
+
 /// A link within this server that carries what somebody typed as their address, so that they need not type it again.
 pub(crate) fn with_email(url: &str, email: &str) -> String {
     if email.is_empty() {
         return url.to_owned();
     }
-    let email: String = email.chars().take(254).collect();
+    let email: String = email.chars().take(LONGEST_EMAIL).collect();
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("email", &email).finish();
     format!("{url}{}{query}", if url.contains('?') { '&' } else { '?' })
 }

@@ -1,12 +1,12 @@
 use super::*;
 use crate::db::Reader;
+use crate::scratch::Scratch;
 
 /// Each statement finds its rows by an index, whatever the size of the table.
 #[tokio::test]
 async fn no_pass_walks_a_table() {
-    let folder = std::env::temp_dir().join(format!("idp-cleanup-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let store = Store::open(&format!("sqlite:{}", folder.join("idp.db").display()), 1).await.unwrap();
+    let scratch = Scratch::new("cleanup");
+    let store = scratch.store().await;
     store.migrate().await.unwrap();
     for expiry in &EXPIRIES {
         let plan = store.read(expiry.sql, |reader, sql| Box::pin(plan(reader, sql))).await.unwrap();
@@ -15,7 +15,6 @@ async fn no_pass_walks_a_table() {
         assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{}: {plan:?}", expiry.sql);
     }
     store.close().await;
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 async fn plan(reader: &mut Reader, sql: &str) -> Result<Vec<String>, StoreError> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::scratch::Scratch;
 
 /// A [`Reader`] has no method that writes. This is the wall behind that one: the engine refuses as well.
 async fn a_reader_cannot_change_anything(url: &str, refusal: &str) {
@@ -16,11 +17,8 @@ async fn a_reader_cannot_change_anything(url: &str, refusal: &str) {
 
 #[tokio::test]
 async fn a_reader_of_sqlite_cannot_change_anything() {
-    let folder = std::env::temp_dir().join(format!("idp-reader-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let url = format!("sqlite:{}", folder.join("idp.db").display());
-    a_reader_cannot_change_anything(&url, "readonly database").await;
-    std::fs::remove_dir_all(&folder).unwrap();
+    let scratch = Scratch::new("reader");
+    a_reader_cannot_change_anything(&scratch.url(), "readonly database").await;
 }
 
 #[tokio::test]
@@ -32,13 +30,11 @@ async fn a_reader_of_postgres_cannot_change_anything() {
 
 #[tokio::test]
 async fn a_store_whose_writer_has_stopped_says_so() {
-    let folder = std::env::temp_dir().join(format!("idp-writer-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let store = Store::open(&format!("sqlite:{}", folder.join("idp.db").display()), 1).await.unwrap();
+    let scratch = Scratch::new("writer");
+    let store = scratch.store().await;
     assert!(store.takes_writes());
     let Inner::Sqlite { writer, .. } = &*store.0 else { panic!("not SQLite") };
     writer.stop().await;
     assert!(!store.takes_writes());
     store.close().await;
-    std::fs::remove_dir_all(&folder).unwrap();
 }

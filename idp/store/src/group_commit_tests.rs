@@ -2,7 +2,8 @@ use idp_core::time::Timestamp;
 
 use super::*;
 use crate::audit::{Actor, AuditEvent, Origin};
-use crate::db::{Pools, Store};
+use crate::db::Pools;
+use crate::scratch::Scratch;
 
 fn waiting<F>(job: F) -> Box<dyn Waiting>
 where
@@ -26,9 +27,8 @@ fn record() -> AuditRecord {
 /// What is logged is what `events` holds at the end: an event of each write that stands, once, however often it was run.
 #[tokio::test]
 async fn a_group_that_is_run_again_tells_each_event_once_and_none_of_what_failed() {
-    let folder = std::env::temp_dir().join(format!("idp-group-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let store = Store::open(&format!("sqlite:{}", folder.join("idp.db").display()), 1).await.unwrap();
+    let scratch = Scratch::new("group");
+    let store = scratch.store().await;
     store.migrate().await.unwrap();
     let Pools::Sqlite(pool) = store.pools() else { panic!("not SQLite") };
     let audited = || waiting(|tx, ()| Box::pin(async { tx.audit(&record()).await }));
@@ -56,5 +56,4 @@ async fn a_group_that_is_run_again_tells_each_event_once_and_none_of_what_failed
         store.read((), |reader, ()| Box::pin(async { reader.audit_count(AuditEvent::SignedIn, None).await }));
     assert_eq!(rows.await.unwrap(), 5);
     store.close().await;
-    std::fs::remove_dir_all(&folder).unwrap();
 }

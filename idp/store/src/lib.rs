@@ -22,6 +22,8 @@ mod postgres;
 mod registrations;
 mod roles;
 mod row;
+#[cfg(test)]
+mod scratch;
 mod sessions;
 mod single_use;
 mod throttles;

@@ -3,13 +3,12 @@
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::flow::{FlowTarget, Step};
-use idp_core::text::DisplayText;
 use idp_store::EndedFlow;
 use serde::Deserialize;
 
 use crate::errors::PageError;
 use crate::flow::{self, Found, Leaving};
-use crate::form::Query;
+use crate::form::{Query, shown_email};
 use crate::pages::{consent, login};
 use crate::visit::Visit;
 
@@ -40,7 +39,7 @@ pub(crate) async fn show(
     match flow::decide(&visit, &flow, &known, None) {
         Step::SignIn(_) => {
             let again = login::asked_again(&visit, &flow, &known).filter(|_| query.switch.is_none());
-            let typed = query.email.map(|email| DisplayText::new(&email, 254).to_string());
+            let typed = query.email.as_deref().map(shown_email);
             let (confirm, email) = (again.is_some(), again.or(typed));
             let filled = login::Filled { confirm, email, ..login::Filled::default() };
             Ok(login::page(&visit, &flow, &known, filled)?.into_response())

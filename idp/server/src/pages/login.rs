@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::cookies::Cookie;
 use crate::errors::PageError;
 use crate::flow::{self, Known};
-use crate::form::{Form, Protocol, with_email};
+use crate::form::{Form, Protocol, shown_email, with_email};
 use crate::pages::{AppView, app_of, field_error};
 use crate::render::{FieldError, Html, Page};
 use crate::sign_in::{self, Outcome};
@@ -67,10 +67,9 @@ pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known, filled: Filled) ->
         FlowTarget::Application(request) => request.login_hint.as_deref(),
         FlowTarget::Account => None,
     };
-    let hint = hint.map(|hint| idp_core::text::DisplayText::new(hint, 254).to_string());
     let open = visit.app.config.registration;
     let idle = visit.app.config.session.idle.as_secs() / 60;
-    let email = filled.email.or(hint).unwrap_or_default();
+    let email = filled.email.or_else(|| hint.map(shown_email)).unwrap_or_default();
     let ended = visit.visitor.session_ended() && filled.errors.is_empty();
     let page = LoginPage {
         action: format!("{}/login", flow::url(flow.id)),

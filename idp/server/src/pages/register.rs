@@ -5,7 +5,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::account::password::{self, HashMemory, PasswordHash, WeakPassword};
 use idp_core::account::registration::{self, Registration, RegistrationForm, RegistrationRefusal};
 use idp_core::ids::{FlowId, RegistrationId};
-use idp_core::text::DisplayText;
 use idp_core::time::Timestamp;
 use idp_core::user::{BadName, Email, FullName};
 use idp_store::{Actor, AuditEvent, AuditRecord, NewAttempt, StoreError, Tx};
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
 use crate::flow;
-use crate::form::{Form, Query, with_email};
+use crate::form::{Form, Query, shown_email, with_email};
 use crate::hasher::HashError;
 use crate::mail_limit::{self, Registrant};
 use crate::pages::{AppView, app_of};
@@ -61,7 +60,7 @@ pub(crate) async fn show(visit: Visit, Query(query): Query<RegisterQuery>) -> Re
         let page = visit.page(&ClosedPage { login_url: "/signin" })?;
         return Ok(page.status(StatusCode::FORBIDDEN).into_response());
     }
-    let email = query.email.as_deref().map(|email| DisplayText::new(email, 254).to_string());
+    let email = query.email.as_deref().map(shown_email);
     let typed = Typed { name: "", email: &email.unwrap_or_default() };
     page(&visit, query.flow.as_deref(), typed, Vec::new()).await
 }
