@@ -25,6 +25,8 @@ pub(crate) enum Verb {
     Report(ReportArguments),
     /// One scenario
     One(OneArguments),
+    /// What a request costs two programs, such as the version before and this one, in interleaved pairs
+    Compare(CompareArguments),
     /// Whether the time of an answer tells who exists: pairs of requests that nobody may tell apart (UNI)
     Timing(PairArguments),
     /// A bare server or loop; the report starts these by itself
@@ -58,6 +60,22 @@ pub(crate) struct OneArguments {
     pub(crate) rate: Option<u32>,
     #[command(flatten)]
     pub(crate) timing: TimingArguments,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+/// `load compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArguments {
+    /// The other program, the one before
+    #[arg(value_name = "PATH")]
+    pub(crate) before: PathBuf,
+    /// Rounds of each program
+    #[arg(long, default_value = "10", value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub(crate) pairs: u8,
+    /// Seconds of a round
+    #[arg(long, default_value = "3", value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(crate) seconds: u64,
     #[command(flatten)]
     pub(crate) server: ServerArguments,
 }

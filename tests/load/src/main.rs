@@ -4,8 +4,8 @@
 //! `arguments` and `place` say what to run and where; `product`, `people` and `database` bring a server up;
 //! `http`, `browser`, `oauth` talk to it; `scenarios` are what one connection repeats; `drive` repeats it in a
 //! closed loop or at a fixed rate and `stats` counts; `bare` holds the servers and loops that do as little as
-//! possible, `limits` measures them; `aims` compares, `plan` orders the whole report, `report` prints it. `timing`
-//! is another question: whether the time of an answer tells what the answer itself does not.
+//! possible, `limits` measures them; `aims` compares, `plan` orders the whole report, `report` prints it. `compare`
+//! holds two programs against each other. `timing` is another question: whether the time of an answer tells what the answer itself does not.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -16,6 +16,7 @@ mod aims;
 mod arguments;
 mod bare;
 mod browser;
+mod compare;
 mod database;
 mod drive;
 mod http;
@@ -66,6 +67,7 @@ fn run() -> anyhow::Result<()> {
             match arguments.verb {
                 Verb::Report(report) => plan::report(report).await,
                 Verb::One(one) => plan::one(one).await,
+                Verb::Compare(compare) => compare::run(compare).await,
                 Verb::Timing(timing) => timing::run(timing).await,
                 Verb::Bare(_) => Ok(()),
             }

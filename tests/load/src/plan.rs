@@ -18,14 +18,14 @@ use crate::stats::ratio;
 const CLOSED: [Kind; 6] =
     [Kind::Discovery, Kind::Jwks, Kind::Userinfo, Kind::Refresh, Kind::Code, Kind::Mixed];
 /// More at once would only wait for each other, and the server counts tries that are not answered yet.
-const LOGINS: usize = 8;
+pub(crate) const LOGINS: usize = 8;
 /// The fixed rate of jwks, a second, and its connections.
 const STEADY: (u32, usize) = (2_000, 16);
 /// How long a server rests before its idle memory is read.
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// A started server with people in it.
-struct Stage {
+pub(crate) struct Stage {
     site: Site,
     product: Product,
     world: Arc<World>,
@@ -34,7 +34,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(arguments: &ServerArguments, timing: Timing) -> anyhow::Result<Self> {
+    pub(crate) async fn set(arguments: &ServerArguments, timing: Timing) -> anyhow::Result<Self> {
         let load_before = process::load_average()?;
         let site = Site::prepare(arguments).await?;
         let members = Members::register(site.command_line(), arguments.id_token)?;
@@ -79,9 +79,7 @@ impl Stage {
     /// One scenario alone.
     async fn measure(&mut self, scenario: Kind, connections: usize, pace: Pace) -> anyhow::Result<()> {
         say(&format!("{}, {connections} connections", scenario.as_str()));
-        let workers = Worker::seats(&self.world, scenario, connections).await?;
-        let rounds = drive(workers, pace, self.timing, self.product.pid()).await?;
-        let figures = summary(&rounds, self.timing);
+        let figures = self.figures(scenario, connections, pace).await?;
         let bare = match pace {
             Pace::Closed => self.compare(scenario, connections, figures.rate),
             Pace::Fixed(_) => Vec::new(),
@@ -95,6 +93,24 @@ impl Stage {
             bare,
         });
         Ok(())
+    }
+
+    /// The figures of one scenario alone.
+    pub(crate) async fn figures(
+        &self,
+        scenario: Kind,
+        connections: usize,
+        pace: Pace,
+    ) -> anyhow::Result<Figures> {
+        let workers = Worker::seats(&self.world, scenario, connections).await?;
+        let rounds = drive(workers, pace, self.timing, self.product.pid()).await?;
+        Ok(summary(&rounds, self.timing))
+    }
+
+    /// Stops the server and removes what it left.
+    pub(crate) async fn strike(self) -> anyhow::Result<()> {
+        self.product.stop().await?;
+        self.site.clear().await
     }
 
     /// jwks at a fixed rate while people sign in.
