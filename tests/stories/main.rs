@@ -43,3 +43,4 @@ mod secrets;
 mod session;
 mod sign_in;
 mod stage;
+mod upgrade;

@@ -1,5 +1,8 @@
 //! A scraping client: cookies, forms, redirects, no JavaScript. What it can do, everybody can do.
 
+use std::sync::Arc;
+
+use reqwest::cookie::{CookieStore, Jar};
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 
@@ -7,6 +10,7 @@ use reqwest::{Method, StatusCode};
 #[derive(Clone)]
 pub(crate) struct Browser {
     http: reqwest::Client,
+    jar: Arc<Jar>,
     origin: String,
     /// Another door of the same product, behind the same name.
     via: Option<String>,
@@ -24,12 +28,30 @@ pub(crate) struct Answer {
 
 impl Browser {
     pub(crate) fn new(origin: &str) -> Self {
+        let jar = Arc::<Jar>::default();
         let http = reqwest::Client::builder()
-            .cookie_store(true)
+            .cookie_provider(Arc::clone(&jar))
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();
-        Self { http, origin: origin.to_owned(), via: None }
+        Self { http, jar, origin: origin.to_owned(), via: None }
+    }
+
+    /// Its cookies, as it would send them.
+    pub(crate) fn cookies(&self) -> String {
+        let cookies = self.jar.cookies(&self.origin.parse().unwrap());
+        cookies.map_or(String::new(), |cookies| cookies.to_str().unwrap().to_owned())
+    }
+
+    /// The same browser with these cookies.
+    pub(crate) fn with_cookies(self, cookies: &str) -> Self {
+        for cookie in cookies.split("; ") {
+            self.jar.add_cookie_str(cookie, &self.origin.parse().unwrap());
+            if let Some(via) = &self.via {
+                self.jar.add_cookie_str(cookie, &via.parse().unwrap());
+            }
+        }
+        self
     }
 
     /// A browser that a load balancer sends to another server.

@@ -4,6 +4,8 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use super::Engine;
 
+const FILE: &str = "idp.db";
+
 /// Deleted when the story ends.
 pub(crate) struct Database {
     kind: Kind,
@@ -15,25 +17,43 @@ enum Kind {
 }
 
 impl Database {
+    /// An empty one.
     pub(crate) async fn new(engine: Engine) -> Self {
-        let kind = match engine {
-            Engine::Sqlite => Kind::Sqlite(tempfile::tempdir().unwrap()),
-            Engine::Postgres => {
-                let server = std::env::var("IDP_TEST_POSTGRES_URL")
-                    .expect("set IDP_TEST_POSTGRES_URL, or run the tests with `cargo xtask test`");
-                let name = format!("story_{}", unique());
-                let mut admin = PgConnection::connect(&server).await.unwrap();
-                let create = format!("CREATE DATABASE {name}");
-                admin.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
-                Kind::Postgres { server, name }
-            }
-        };
-        Self { kind }
+        match engine {
+            Engine::Sqlite => Self { kind: Kind::Sqlite(tempfile::tempdir().unwrap()) },
+            Engine::Postgres => Self::postgres("template1").await,
+        }
+    }
+
+    /// An embedded one with this content.
+    pub(crate) fn sqlite(content: &[u8]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), content).unwrap();
+        Self { kind: Kind::Sqlite(dir) }
+    }
+
+    /// A copy of a database of the test server to which nobody is connected.
+    pub(crate) async fn postgres(template: &str) -> Self {
+        let server = std::env::var("IDP_TEST_POSTGRES_URL")
+            .expect("set IDP_TEST_POSTGRES_URL, or run the tests with `cargo xtask test`");
+        let name = format!("story_{}", unique());
+        let mut admin = PgConnection::connect(&server).await.unwrap();
+        let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        admin.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
+        Self { kind: Kind::Postgres { server, name } }
+    }
+
+    /// The name of a PostgreSQL database.
+    pub(crate) fn name(&self) -> &str {
+        match &self.kind {
+            Kind::Sqlite(_) => panic!("an embedded database has no name"),
+            Kind::Postgres { name, .. } => name,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
         match &self.kind {
-            Kind::Sqlite(dir) => format!("sqlite:{}/idp.db", dir.path().display()),
+            Kind::Sqlite(dir) => format!("sqlite:{}/{FILE}", dir.path().display()),
             Kind::Postgres { server, name } => {
                 let mut url = url::Url::parse(server).unwrap();
                 url.set_path(name);

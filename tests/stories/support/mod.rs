@@ -8,10 +8,12 @@ pub(crate) mod node;
 pub(crate) mod oracle;
 pub(crate) mod raw;
 pub(crate) mod state;
+pub(crate) mod template;
 pub(crate) mod uni;
 pub(crate) mod wire;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -72,7 +74,7 @@ pub(crate) struct TestApp {
     pub(crate) database: Database,
     pub(crate) config: Config,
     stop: Option<oneshot::Sender<()>>,
-    _keys: tempfile::TempDir,
+    pub(crate) keys: tempfile::TempDir,
 }
 
 impl TestApp {
@@ -97,44 +99,28 @@ impl TestApp {
     }
 
     async fn start_as(engine: Engine, change: impl FnOnce(&mut Config), tasks: bool) -> Self {
+        let (database, keys) = template::copy(engine).await;
+        Self::start_on(database, keys, Clock::system(), change, tasks).await
+    }
+
+    /// A product on a database that is there already, with the key-encryption keys of that folder.
+    pub(crate) async fn start_on(
+        database: Database,
+        keys: tempfile::TempDir,
+        clock: Clock,
+        change: impl FnOnce(&mut Config),
+        tasks: bool,
+    ) -> Self {
         show_logs();
-        let database = Database::new(engine).await;
         let sink = Sink::start().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let keys = tempfile::tempdir().unwrap();
-        let unlimited = 1_000_000;
-        let mut config = Config {
-            issuer: Issuer::parse(&format!("http://{address}")).unwrap(),
-            brand: "Lighthouse".to_owned(),
-            listen: vec![address],
-            trusted_proxies: vec![],
-            database_url: Secret::new(database.url()),
-            database_connections: 8,
-            keys_dir: keys.path().to_owned(),
-            mail: MailConfig {
-                from: "Lighthouse <id@lighthouse.example>".parse().unwrap(),
-                transport: MailTransport::Smtp(Secret::new(sink.url())),
-            },
-            password: PasswordPolicy::new(15, "Lighthouse"),
-            registration: true,
-            lifetimes: Lifetimes::default(),
-            session: SessionLifetime::default(),
-            limits: RateLimits {
-                page: unlimited,
-                sign_in: unlimited,
-                register: unlimited,
-                client: unlimited,
-            },
-            dev: false,
-            command: CommandLine::default(),
-        };
+        let mut config = config(address, &database, &sink.url(), keys.path());
         change(&mut config);
-        let clock = Clock::system();
         let app = App::build(config.clone(), clock.clone()).await.unwrap();
         let stop = Some(serve(&app, listener, tasks));
         let issuer = config.issuer.as_str().to_owned();
-        Self { issuer, clock, sink, app, database, config, stop, _keys: keys }
+        Self { issuer, clock, sink, app, database, config, stop, keys }
     }
 
     /// Ends the product and starts it again, with another configuration, on the same address, database and keys.
@@ -214,6 +200,31 @@ impl TestApp {
     pub(crate) async fn register(&self, client: &Client) {
         let made = self.store().write(client.clone(), |tx, client| Box::pin(tx.insert_client(client))).await;
         assert!(made.unwrap(), "{} is taken", client.id);
+    }
+}
+
+/// The configuration of the stories: the defaults, but for limits per client address.
+fn config(address: SocketAddr, database: &Database, smtp_url: &str, keys_dir: &Path) -> Config {
+    let unlimited = 1_000_000;
+    Config {
+        issuer: Issuer::parse(&format!("http://{address}")).unwrap(),
+        brand: "Lighthouse".to_owned(),
+        listen: vec![address],
+        trusted_proxies: vec![],
+        database_url: Secret::new(database.url()),
+        database_connections: 8,
+        keys_dir: keys_dir.to_owned(),
+        mail: MailConfig {
+            from: "Lighthouse <id@lighthouse.example>".parse().unwrap(),
+            transport: MailTransport::Smtp(Secret::new(smtp_url.to_owned())),
+        },
+        password: PasswordPolicy::new(15, "Lighthouse"),
+        registration: true,
+        lifetimes: Lifetimes::default(),
+        session: SessionLifetime::default(),
+        limits: RateLimits { page: unlimited, sign_in: unlimited, register: unlimited, client: unlimited },
+        dev: false,
+        command: CommandLine::default(),
     }
 }
 

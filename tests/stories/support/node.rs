@@ -40,6 +40,12 @@ impl TestApp {
 }
 
 impl Node {
+    /// A door at some other address than the issuer's.
+    pub(crate) fn at(issuer: &str, via: &str) -> Self {
+        let browser = Browser::through(issuer, via);
+        Self { browser, issuer: issuer.to_owned(), via: Some(via.to_owned()), _stop: None }
+    }
+
     /// A fresh browser that comes through this door.
     pub(crate) fn browser(&self) -> Browser {
         match &self.via {

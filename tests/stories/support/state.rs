@@ -19,10 +19,13 @@ enum Outside {
 
 impl Outside {
     async fn open(app: &TestApp) -> Self {
-        let url = app.database.url();
-        match app.engine() {
-            Engine::Sqlite => Self::Sqlite(SqliteConnection::connect(&url).await.unwrap()),
-            Engine::Postgres => Self::Postgres(PgConnection::connect(&url).await.unwrap()),
+        Self::connect(app.engine(), &app.database.url()).await
+    }
+
+    async fn connect(engine: Engine, url: &str) -> Self {
+        match engine {
+            Engine::Sqlite => Self::Sqlite(SqliteConnection::connect(url).await.unwrap()),
+            Engine::Postgres => Self::Postgres(PgConnection::connect(url).await.unwrap()),
         }
     }
 
@@ -79,6 +82,13 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// A view of the tables and columns that this database has now.
+    pub(crate) async fn of(engine: Engine, url: &str) -> Self {
+        let mut db = Outside::connect(engine, url).await;
+        let sql = db.everything().await;
+        Self { db, sql }
+    }
+
     /// All that is stored now.
     pub(crate) async fn look(&mut self) -> State {
         let mut state = State::new();
@@ -113,9 +123,7 @@ impl TestApp {
 
     /// A view of all that is stored.
     pub(crate) async fn watch(&self) -> Watch {
-        let mut db = Outside::open(self).await;
-        let sql = db.everything().await;
-        Watch { db, sql }
+        Watch::of(self.engine(), &self.database.url()).await
     }
 
     /// Runs a statement behind the product's back.
