@@ -1,3 +1,6 @@
+use proptest::prelude::{ProptestConfig, Strategy, prop, prop_assert, prop_oneof, proptest};
+use proptest::sample::select;
+
 use super::*;
 
 const NOTHING: [(&str, &str); 0] = [];
@@ -152,4 +155,42 @@ fn fault_18_files_that_a_url_names_are_told() {
     assert_eq!(facts.certificates, [PathBuf::from("/ca.pem"), PathBuf::from("/idp.pem")]);
     assert_eq!(facts.client_key, Some(PathBuf::from("/idp.key")));
     assert_eq!(connection_facts("sqlite:idp.db").unwrap(), ConnectionFacts::default());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a URL looks like, a password goes in clear only to this machine, or where the URL says `disable`.
+    #[test]
+    fn fault_18_no_url_gives_a_password_in_clear_by_accident(
+        host in prop_oneof![
+            select(vec!["localhost", "LOCALHOST", "127.0.0.1", "[::1]", "0.0.0.0", "db.example.com", "%2frun", "%6cocalhost", "127.1", ""]).prop_map(str::to_owned),
+            "[a-zA-Z0-9.%:-]{0,10}",
+        ],
+        query in prop::collection::vec(select(vec![
+            "sslmode=disable", "sslmode=DISABLE", "sslmode=prefer", "sslmode=allow", "sslmode=require", "sslmode=verify-full",
+            "ssl-mode=disable", "sslmode", "SSLMODE=disable", "ssl_mode=disable", "ssl%6dode=disable", "sslmode=%64isable",
+            "host=db.example.com", "host=localhost", "hostaddr=10.0.0.5", "hostaddr=127.0.0.1", "host=/run/postgresql",
+            "sslrootcert=/ca.pem", "x=sslmode=disable", "x",
+        ]), 0..4),
+        env in select(vec!["disable", "prefer", "allow", "verify-full"]),
+    ) {
+        let text = format!("postgres://ada:hunter2@{host}/idp?{}", query.join("&"));
+        let Ok((options, facts)) = facts_with(&text, &[("PGSSLMODE", env)]) else { return Ok(()) };
+        let is_local = options.get_socket().is_some() || loopback(options.get_host()).is_some();
+        let written = |mode: &str| {
+            let url = Url::parse(&text).unwrap();
+            let last = url.query_pairs().filter(|(name, _)| name == "sslmode" || name == "ssl-mode").last();
+            last.is_some_and(|(_, value)| value.eq_ignore_ascii_case(mode))
+        };
+        match options.get_ssl_mode() {
+            _ if is_local => {}
+            PgSslMode::Disable => prop_assert!(written("disable")),
+            PgSslMode::Require => prop_assert!(written("require")),
+            PgSslMode::VerifyCa => prop_assert!(written("require") && text.contains("sslrootcert")),
+            PgSslMode::VerifyFull => {}
+            mode => prop_assert!(false, "{text}: {mode:?}"),
+        }
+        prop_assert!(is_local || matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) || !facts.warnings.is_empty());
+    }
 }
