@@ -163,7 +163,9 @@ pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
 
 /// A pipe of the shell that started us: `--password-file <(command)`.
 fn is_inherited(path: &Path) -> bool {
-    path == Path::new("/dev/stdin") || path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
+    let folders = ["/dev/fd", "/proc/self/fd"].map(Path::new);
+    path == Path::new("/dev/stdin")
+        || (path.parent().is_some_and(|folder| folders.contains(&folder)) && !path.ends_with(".."))
 }
 
 fn kind(facts: &Metadata) -> &'static str {
