@@ -38,11 +38,14 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         shown.push(json!({ "name": setting.name, "value": value, "origin": origin.to_string() }));
         rows.push([setting.name.to_owned(), value.to_owned(), origin.to_string()]);
     }
+    let mut warnings = settings.warnings().to_vec();
+    database::check_folder(&settings, false)?;
     database::exists(&settings.database_url()?)?;
     let place = database::place(&settings);
     let (config, _) = settings.into_config()?;
-    App::check(&config).await.map_err(|error| database::not_started(error, &place))?;
+    warnings.extend(App::check(&config).await.map_err(|error| database::not_started(error, &place))?);
+    warnings.iter().for_each(|warning| output::warning(warning));
     let text = format!("{}\nThe configuration is good.", output::table(["setting", "value", "from"], &rows));
-    output::answer(args.format, json!({ "settings": shown }), text);
+    output::answer(args.format, json!({ "settings": shown, "warnings": warnings }), text);
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use idp_core::secret::Secret;
 use idp_server::StartError;
 use idp_server::config::settings::Settings;
+use idp_server::{database_url, secret_files};
 use idp_store::{OpenError, Store};
 
 use crate::failure::Failure;
@@ -25,6 +26,23 @@ pub(crate) fn prepare(settings: &Settings) -> Result<(), Failure> {
         made.map_err(|error| Failure::new(format_args!("the data folder {shown} cannot be made: {error}")))?;
     }
     exists(&settings.database_url()?).map(drop)
+}
+
+/// Refuses to keep an embedded database in a folder that everybody can write, or in a stranger's: whoever can write
+/// the folder can exchange the file. With `dev`, root may use the folder of whoever it works for.
+///
+/// # Errors
+/// One line that names the folder and the setting.
+pub(crate) fn check_folder(settings: &Settings, dev: bool) -> Result<(), Failure> {
+    let Some(file) = file(&settings.database_url()?)? else { return Ok(()) };
+    let name = if settings.data_dir().is_some() { "server.data_dir" } else { "database.url" };
+    let setting = format!("{name}, {}", settings.origin(name));
+    // The companions of a database lie beside the file itself, not beside a link to it.
+    let files = [file.canonicalize().unwrap_or_default(), file];
+    for folder in files.iter().filter_map(|file| file.parent()) {
+        secret_files::check_folder(folder, &setting, dev)?;
+    }
+    Ok(())
 }
 
 /// The file of an embedded database; `None` for another one.
@@ -68,6 +86,7 @@ fn check(path: &Path, database: &Path) -> Result<bool, Failure> {
 /// [`Failure`], with the setting that named it.
 pub(crate) async fn open(settings: &Settings) -> Result<Store, Failure> {
     let url = settings.database_url()?;
+    database_url::check(url.expose()).map_err(|error| not_started(error, &place(settings)))?;
     Store::open(url.expose(), 2).await.map_err(|error| named(error, &place(settings)))
 }
 
@@ -79,7 +98,7 @@ pub(crate) fn place(settings: &Settings) -> String {
 /// Says of a server that cannot be used where the settings name it.
 pub(crate) fn named(error: OpenError, place: &str) -> Failure {
     match error {
-        OpenError::Unreachable { .. } | OpenError::Refused { .. } => {
+        OpenError::Unreachable { .. } | OpenError::Refused { .. } | OpenError::Unprotected { .. } => {
             Failure::new(format_args!("{error} ({place})"))
         }
         other => other.into(),
@@ -90,6 +109,7 @@ pub(crate) fn named(error: OpenError, place: &str) -> Failure {
 pub(crate) fn not_started(error: StartError, place: &str) -> Failure {
     match error {
         StartError::Open(error) => named(error, place),
+        StartError::Files(why) => Failure::new(format_args!("{why} ({place})")),
         other => other.into(),
     }
 }

@@ -33,7 +33,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let settings = operator::settings(&args.common)?;
     let exists = database::exists(&settings.database_url()?)?;
     match args.verb {
-        Verb::Migrate => database::prepare(&settings)?,
+        Verb::Migrate => {
+            if !exists {
+                database::check_folder(&settings, args.common.dev)?;
+            }
+            database::prepare(&settings)?;
+        }
         Verb::Status if !exists => {
             let make = args.common.command("db migrate");
             let text = format!("There is no database yet. Make it with `{make}`.");

@@ -55,6 +55,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let (policy, clock) = (settings.password_policy(), Clock::system());
     let now = clock.now();
     let seed = args.seed.as_deref().map(|file| seed::read(file, &policy, now)).transpose()?;
+    database::check_folder(&settings, true)?;
     database::prepare(&settings)?;
     let stop = serve::stop_signal()?;
 

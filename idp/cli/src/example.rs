@@ -9,12 +9,12 @@ use axum::Router;
 use idp_core::client::Client;
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
-use idp_server::config::settings::read_secret_file;
 use idp_store::{AuditEvent, Store, StoreError, UriList};
 
 use crate::audit;
 use crate::failure::Failure;
 use crate::new_client::{self, ClientSpec};
+use crate::secret_input::from_file;
 
 const ID: &str = "example";
 
@@ -94,7 +94,7 @@ async fn adopt(store: &Store, client: Client) -> Result<bool, StoreError> {
 
 fn secret(file: &Path) -> Result<Secret, Failure> {
     if file.exists() {
-        return Ok(read_secret_file(file)?);
+        return Ok(from_file(file)?);
     }
     let secret = Secret::random();
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);

@@ -29,10 +29,18 @@ pub(crate) fn errors(format: Format, failure: &Failure) {
         return;
     }
     for line in failure.lines() {
-        // A message may quote what somebody typed: it must stay one line and steer no terminal.
-        let line: String = line.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect();
-        let _ = writeln!(io::stderr().lock(), "error: {line}");
+        let _ = writeln!(io::stderr().lock(), "error: {}", plain(line));
     }
+}
+
+/// What works but deserves a look, to standard error.
+pub(crate) fn warning(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "warning: {}", plain(text));
+}
+
+/// A message may quote what somebody typed: it must stay one line and steer no terminal.
+fn plain(line: &str) -> String {
+    line.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect()
 }
 
 /// A moment as people and programs read it (RFC 3339, UTC).

@@ -1,12 +1,13 @@
 //! Passwords and secrets: from standard input or from a file, never from the command line.
 
 use std::io::BufRead;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use idp_core::secret::Secret;
-use idp_server::config::settings::read_secret_file;
+use idp_server::secret_files;
 
 use crate::failure::Failure;
+use crate::output;
 
 /// More than any password or secret has.
 const LONGEST_LINE: u64 = 16 * 1024;
@@ -17,10 +18,22 @@ const LONGEST_LINE: u64 = 16 * 1024;
 /// When nothing can be read there.
 pub(crate) fn read(stdin: bool, file: Option<&PathBuf>) -> Result<Option<Secret>, Failure> {
     match file {
-        Some(path) => Ok(Some(read_secret_file(path)?)),
+        Some(path) => Ok(Some(from_file(path)?)),
         None if stdin => first_line(std::io::stdin().lock()).map(Some),
         None => Ok(None),
     }
+}
+
+/// Reads one from a file, and warns where others can read it too.
+///
+/// # Errors
+/// When there is no secret in it, or it is no place for one.
+pub(crate) fn from_file(path: &Path) -> Result<Secret, String> {
+    let file = secret_files::read(path)?;
+    if let Some(warning) = &file.warning {
+        output::warning(warning);
+    }
+    Ok(file.secret)
 }
 
 /// The first line, so that it also works when a person types it.

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::new_account::{self, NewAccount, Outcome};
 use crate::new_client::{self, ClientSpec};
 use crate::output;
+use crate::secret_input::from_file;
 
 /// The kinds of entries.
 const KINDS: [&str; 2] = ["users", "clients"];
@@ -219,8 +220,7 @@ impl Entry<'_> {
             (Some(text), None) => Ok(Some(Secret::new(text))),
             (None, Some(file)) => {
                 let path = self.source.path.parent().unwrap_or(Path::new("")).join(file);
-                let secret = idp_server::config::settings::read_secret_file(&path);
-                secret.map(Some).map_err(|why| self.refuse(why))
+                from_file(&path).map(Some).map_err(|why| self.refuse(why))
             }
             (None, None) => Ok(None),
         }

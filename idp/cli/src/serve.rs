@@ -16,6 +16,10 @@ use crate::{database, logging, operator, output};
 pub(crate) async fn run(place: &Place) -> Result<(), Failure> {
     let settings = operator::load(place)?;
     logging::start(settings.log());
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
+    database::check_folder(&settings, false)?;
     database::prepare(&settings)?;
     let place = database::place(&settings);
     let (config, _) = settings.into_config()?;

@@ -8,8 +8,10 @@
 
 pub mod account;
 pub mod client;
+pub mod file_access;
 pub mod flow;
 pub mod ids;
+pub mod loopback;
 pub mod oauth;
 pub mod redirect_uri;
 pub mod scope;

@@ -58,6 +58,15 @@ pub fn misleads(sign: char) -> bool {
             | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
+/// A word of a command as a shell reads it, whatever is in it: it may come from a stranger's link.
+pub fn quoted(word: &str) -> String {
+    let plain = |sign: char| sign.is_ascii_alphanumeric() || "-_./:=@%+,".contains(sign);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +89,18 @@ mod tests {
         let shown = DisplayText::new(&"ä".repeat(10_000), 80);
         assert_eq!(shown.as_str().chars().count(), 80);
         assert!(shown.as_str().ends_with('…'));
+    }
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_read_more_into_it() {
+        for (word, expected) in [
+            ("data/dev", "data/dev"),
+            ("", "''"),
+            ("my keys", "'my keys'"),
+            ("a$b;c*", "'a$b;c*'"),
+            ("it's", r"'it'\''s'"),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
     }
 }

@@ -17,6 +17,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A file that the database's URL names.
+    #[error("{0}")]
+    Files(String),
     /// A first read or write failed.
     #[error(transparent)]
     Store(#[from] StoreError),

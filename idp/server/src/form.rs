@@ -128,6 +128,11 @@ fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, PageErro
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{
+        ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
+    };
+    use proptest::sample::select;
+
     use super::*;
 
     #[test]
@@ -146,5 +151,33 @@ mod tests {
     fn tk_30_a_form_of_ten_thousand_fields_is_refused() {
         assert!(decode("a=1&".repeat(10_000).as_bytes()).is_none());
         assert!(decode("a=1&".repeat(64).as_bytes()).is_some());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_was_encoded_is_decoded(pairs in prop::collection::vec(("[^\0]{0,8}", "[^\0]{0,12}"), 0..=FIELDS)) {
+            let mut text = form_urlencoded::Serializer::new(String::new());
+            text.extend_pairs(&pairs);
+            prop_assert_eq!(decode(text.finish().as_bytes()), Some(pairs));
+        }
+
+        #[test]
+        fn a_form_is_never_mended(text in prop::collection::vec(prop_oneof![
+            4 => select(vec![&b"a"[..], b"=", b"&", b"+", b"%", b"%4", b"%41", b"%C3%A4", b"%C3", b"%FF", b"%00", b"%zz", b"\xc3", b"\xa4", b"\xff", b"\0"]).prop_map(<[u8]>::to_vec),
+            1 => any::<u8>().prop_map(|byte| vec![byte]),
+        ], 0..40).prop_map(|parts| parts.concat())) {
+            // A browser's reader puts U+FFFD where it mends.
+            let mended: Vec<(String, String)> = form_urlencoded::parse(&text).into_owned().collect();
+            match decode(&text) {
+                Some(pairs) => prop_assert_eq!(pairs, mended),
+                None => {
+                    let odd = |text: &str| text.contains(['\u{fffd}', '\0']);
+                    let is_mended = mended.iter().any(|(name, value)| odd(name) || odd(value));
+                    prop_assert!(mended.len() > FIELDS || is_mended);
+                }
+            }
+        }
     }
 }

@@ -1,21 +1,28 @@
-//! Key-encryption keys on disk: `<id>.kek` files of 32 random bytes as base64url, readable by their owner only.
+//! Key-encryption keys on disk: `<id>.kek` files of 32 random bytes as base64url. Those made here are readable by their
+//! owner only; those that a container tool mounts are taken as [`crate::secret_files`] allows.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use idp_core::file_access::Readers;
 use idp_core::seal::{Kek, Keyring};
 use idp_core::secret::{base64url, from_base64url, random_bytes};
 use idp_core::time::Timestamp;
+use rustix::fs::Access;
 use zeroize::Zeroizing;
 
+use crate::config::Config;
 use crate::errors::StartError;
+use crate::secret_files;
 
 const EXTENSION: &str = "kek";
 /// A key while it is written. It becomes one by getting its name, which a crash cannot do halfway.
 const UNFINISHED: &str = "unfinished";
+/// More than any key file has, in bytes.
+const LONGEST_FILE: u64 = 1024;
 /// Locked while a key is made, so that nodes which share the folder make one between them. The system ends the
 /// lock of a process that ends.
 const LOCK: &str = ".lock";
@@ -24,6 +31,8 @@ const LOCK: &str = ".lock";
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) ring: Keyring,
+    /// Sentences about key files that others can read.
+    pub(crate) warnings: Vec<String>,
     /// The id and file of the key made just now.
     made: Option<(String, PathBuf)>,
 }
@@ -38,22 +47,23 @@ pub(crate) fn load_or_make(
     needed: &BTreeSet<String>,
     now: Timestamp,
 ) -> Result<Found, StartError> {
-    let ring = load(dir)?;
+    let (ring, warnings) = read_folder(dir)?;
     require(&ring, needed, dir)?;
     if !ring.is_empty() {
-        return Ok(Found { ring, made: None });
+        return Ok(Found { ring, warnings, made: None });
     }
-    let problem = |error: io::Error| StartError::Keys(format!("{}: {error}", dir.display()));
+    check_making(dir)?;
+    let problem = |error: io::Error| not_made(dir, &error.to_string());
     make_folder(dir).map_err(problem)?;
     let lock = private().write(true).create(true).truncate(false).open(dir.join(LOCK)).map_err(problem)?;
     lock.lock().map_err(problem)?;
     // Whoever had the lock before has made one.
-    let ring = load(dir)?;
+    let (ring, warnings) = read_folder(dir)?;
     if !ring.is_empty() {
-        return Ok(Found { ring, made: None });
+        return Ok(Found { ring, warnings, made: None });
     }
     let made = make(dir, now).map_err(problem)?;
-    Ok(Found { ring: load(dir)?, made: Some(made) })
+    Ok(Found { ring: load(dir)?, warnings, made: Some(made) })
 }
 
 impl Found {
@@ -95,38 +105,81 @@ pub(crate) fn require(ring: &Keyring, needed: &BTreeSet<String>, dir: &Path) -> 
     )))
 }
 
+/// Refuses a folder that others could put keys into.
+///
+/// # Errors
+/// [`StartError::Keys`], naming the folder.
+pub(crate) fn check_folder(config: &Config) -> Result<(), StartError> {
+    secret_files::check_folder(&config.keys_dir, "keys.dir", config.dev).map_err(StartError::Keys)
+}
+
+/// Whether a key can be made in a folder, as far as that can be seen without making one.
+///
+/// # Errors
+/// [`StartError::Keys`], with how to make a key elsewhere.
+pub(crate) fn check_making(dir: &Path) -> Result<(), StartError> {
+    if secret_files::is_mounted(dir) {
+        return Err(not_made(dir, "another program fills this folder"));
+    }
+    let there = dir.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let writable = rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK);
+    writable.map_err(|error| not_made(dir, &io::Error::from(error).to_string()))
+}
+
+fn not_made(dir: &Path, why: &str) -> StartError {
+    StartError::Keys(format!(
+        "there is no key-encryption key in {} (keys.dir), and none can be made there: {why}; put one there, made with \
+         `head -c 32 /dev/urandom | basenc --base64url > kek-1.{EXTENSION}`",
+        dir.display()
+    ))
+}
+
 /// Reads the keys of a folder, which need not be there.
 ///
 /// # Errors
 /// [`StartError::Keys`]: a file is readable by others or malformed.
 pub fn load(dir: &Path) -> Result<Keyring, StartError> {
-    let problem = |error: io::Error| StartError::Keys(format!("{}: {error}", dir.display()));
+    read_folder(dir).map(|(ring, _)| ring)
+}
+
+/// The same, with a sentence for each key file that others can read.
+pub(crate) fn read_folder(dir: &Path) -> Result<(Keyring, Vec<String>), StartError> {
+    let problem = |error: io::Error| {
+        StartError::Keys(format!("the folder {} (keys.dir) cannot be read: {error}", dir.display()))
+    };
     let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Keyring::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
         entries => entries.map_err(problem)?,
     };
-    let mut keys = Vec::new();
+    let (mut keys, mut warnings) = (Vec::new(), Vec::new());
     for entry in entries {
         let path = entry.map_err(problem)?.path();
         if path.extension().is_some_and(|extension| extension == EXTENSION) {
-            keys.push(read(&path)?);
+            keys.push(read(&path, &mut warnings)?);
         }
     }
-    Ok(Keyring::new(keys))
+    Ok((Keyring::new(keys), warnings))
 }
 
-fn read(path: &Path) -> Result<Kek, StartError> {
-    let problem = |what: &str| StartError::Keys(format!("{}: {what}", path.display()));
-    let mode = fs::metadata(path).map_err(|error| problem(&error.to_string()))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(problem(&format!("others can read this key; run `chmod 600 {}`", path.display())));
+fn read(path: &Path, warnings: &mut Vec<String>) -> Result<Kek, StartError> {
+    let key = format!("the key-encryption key {} of keys.dir", path.display());
+    let file = secret_files::open(path, LONGEST_FILE)
+        .map_err(|why| StartError::Keys(format!("{key} cannot be read: {why}")))?;
+    let readers = file.judged.map_err(|refusal| StartError::Keys(refusal.sentence(&key, path)))?;
+    if readers == Readers::Others {
+        warnings.push(format!("keys.dir: {}", secret_files::warning(path, file.access)));
     }
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| problem(&error.to_string()))?);
-    let bytes = from_base64url(text.trim()).map(Zeroizing::new);
+    // Other tools pad base64.
+    let bytes = from_base64url(file.text.trim().trim_end_matches('=')).map(Zeroizing::new);
     let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let well_named = !id.is_empty() && !id.contains('.');
-    let key = bytes.filter(|_| well_named).and_then(|bytes| Kek::new(id, &bytes));
-    key.ok_or_else(|| problem("this is not a key-encryption key: 32 bytes as base64url are expected"))
+    let kek = bytes.filter(|_| well_named).and_then(|bytes| Kek::new(id, &bytes));
+    kek.ok_or_else(|| {
+        let path = path.display();
+        StartError::Keys(format!(
+            "{path}: this is not a key-encryption key: 32 bytes as base64url are expected (keys.dir)"
+        ))
+    })
 }
 
 fn private() -> fs::OpenOptions {
@@ -174,6 +227,8 @@ fn sync_folder(dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn dir() -> tempfile::TempDir {
@@ -278,6 +333,6 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         let said = load(&file).unwrap_err().to_string();
-        assert!(said.contains("file: "), "{said}");
+        assert!(said.contains("/file (keys.dir) cannot be read: Not a directory"), "{said}");
     }
 }

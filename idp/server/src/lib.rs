@@ -4,7 +4,7 @@
 //! the way in, a step or refusal into a page, a redirect or JSON on the way out.
 //!
 //! Who may use whom: `routes`, `tasks` > `pages`, `oauth`, `outbox` > `flow`, `sign_in` > `gate`, `frame` > `visit` >
-//! `state` > `mailer`, `limits` > `render` > `i18n`, `form` > `errors` > `policy`, `config`. `routes` is imported by
+//! `state` > `mailer`, `limits` > `render` > `i18n`, `form` > `errors` > `policy`, `config` > `secret_files`. `routes` is imported by
 //! this file alone, and there is no circle; a test looks at the imports.
 
 mod address;
@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 mod connections;
 mod cookies;
+pub mod database_url;
 mod errors;
 mod flow;
 mod form;
@@ -34,6 +35,7 @@ mod password_words;
 mod policy;
 mod render;
 mod routes;
+pub mod secret_files;
 mod sign_in;
 mod state;
 mod tasks;
@@ -77,11 +79,18 @@ impl App {
     /// # Errors
     /// [`StartError`]: whatever is missing or wrong, in one line.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
+        for warning in database_url::check(config.database_url.expose())? {
+            tracing::warn!("{warning}");
+        }
         let store = Store::open(config.database_url.expose(), config.database_connections).await?;
         store.migrate().await?;
         let (ring, server_keys) = keys::open(&store, &config, clock.now()).await?;
         let discovery = discovery::document(&config.issuer).map_err(|e| StartError::Defect(e.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let mailer = Mailer::new(&config.mail)?;
+        if let Some(warning) = &mailer.warning {
+            tracing::warn!("{warning}");
+        }
         let state = AppState {
             jwks: ArcSwap::from_pointee(Bytes::copy_from_slice(server_keys.tokens.jwks().as_bytes())),
             keys: ArcSwap::from_pointee(server_keys),
@@ -90,7 +99,7 @@ impl App {
             renderer: Renderer::load()?,
             assets: Assets::load(),
             limiters: Limiters::new(&config.limits),
-            mailer: Mailer::new(&config.mail)?,
+            mailer,
             proxy_noted: Once::new(),
             config,
             clock,
@@ -100,21 +109,28 @@ impl App {
         Ok(Self(Arc::new(state)))
     }
 
-    /// Whether [`App::build`] would do, as far as that can be seen without making anything.
+    /// Whether [`App::build`] would do, as far as that can be seen without making anything. Answers the warnings that
+    /// it would log.
     ///
     /// # Errors
     /// [`StartError`], as it would be.
-    pub async fn check(config: &Config) -> Result<(), StartError> {
-        Mailer::new(&config.mail)?;
-        let ring = keyring::load(&config.keys_dir)?;
+    pub async fn check(config: &Config) -> Result<Vec<String>, StartError> {
+        let mut warnings = database_url::check(config.database_url.expose())?;
+        warnings.extend(Mailer::new(&config.mail)?.warning);
+        keyring::check_folder(config)?;
+        let (ring, of_keys) = keyring::read_folder(&config.keys_dir)?;
+        warnings.extend(of_keys);
         let url = config.database_url.expose();
-        if idp_store::database_file(url)?.is_some_and(|file| !file.exists()) {
-            return Ok(());
+        if idp_store::database_file(url)?.is_none_or(|file| file.exists()) {
+            let store = Store::open(url, 1).await?;
+            let outcome = keys::check(&store, &ring, config).await;
+            store.close().await;
+            outcome?;
         }
-        let store = Store::open(url, 1).await?;
-        let outcome = keys::check(&store, &ring, config).await;
-        store.close().await;
-        outcome
+        if ring.is_empty() {
+            keyring::check_making(&config.keys_dir)?;
+        }
+        Ok(warnings)
     }
 
     /// The router. It wants to be served with the peer's address

@@ -16,6 +16,7 @@ use crate::error::{OpenError, StoreError};
 use crate::group_commit::Writer;
 use crate::pool::{self, Lent, Pool};
 use crate::postgres;
+use crate::postgres_tls;
 
 /// Runs one body on whichever engine the connection belongs to: the same text is compiled once for each.
 macro_rules! on {
@@ -184,8 +185,7 @@ impl Store {
     }
 
     async fn open_postgres(url: &str, connections: u32, limit: Duration) -> Result<Self, OpenError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|_| OpenError::Url("postgres://…".to_owned()))?
+        let options = postgres_tls::options(url)?
             .options([("synchronous_commit", "on"), ("statement_timeout", "10s"), ("lock_timeout", "5s")])
             .disable_statement_logging();
         let read_only = options.clone().options([("default_transaction_read_only", "on")]);
@@ -323,6 +323,9 @@ async fn reach(options: &PgConnectOptions) -> Result<(), OpenError> {
 
 fn refusal(options: &PgConnectOptions, error: &sqlx::Error) -> OpenError {
     let server = server(options);
+    if let Some(why) = postgres_tls::explain(error) {
+        return OpenError::Unprotected { server, why };
+    }
     match error {
         sqlx::Error::Io(error) => OpenError::Unreachable { server, why: plainly(error) },
         sqlx::Error::Database(error) => OpenError::Refused { server, why: error.message().to_owned() },

@@ -78,6 +78,14 @@ pub enum OpenError {
         /// In the server's words, which hold no password.
         why: String,
     },
+    /// The connection would not be protected as it must be.
+    #[error("no protected connection to {server}: {why}")]
+    Unprotected {
+        /// Host and port.
+        server: String,
+        /// What is wrong, and the cure.
+        why: String,
+    },
     /// The file does not open.
     #[error("the database does not open: {0}")]
     Connect(#[from] sqlx::Error),

@@ -96,7 +96,11 @@ fn ls_08_a_file_with_secrets_that_others_can_read_stops_everything() {
     desk.file("password", "tinker brass umbrella");
     set_permissions(desk.path().join("password"), Permissions::from_mode(0o640)).unwrap();
     let refusal = desk.idp("user create --email a@b.example --name A --password-file password").refusal();
-    assert_eq!(refusal, "others can read the file password; keep them out with `chmod 600 password`");
+    let (what, rest) = refusal.split_once(" (owner ").unwrap();
+    let (owner, cure) = rest.split_once("); ").unwrap();
+    assert_eq!(what, "others can read the file password");
+    assert!(owner.ends_with(", mode 0640"), "{owner}");
+    assert_eq!(cure, "keep them out with `chmod 600 password`");
 }
 
 #[test]

@@ -71,7 +71,11 @@ fn r_28_config_check_refuses_what_serve_would_and_makes_nothing() {
     let name = key("keys");
     shared(&desk, &format!("keys/{name}"));
     let refusal = check().refusal();
-    assert_eq!(refusal, format!("keys/{name}: others can read this key; run `chmod 600 keys/{name}`"));
+    let (what, rest) = refusal.split_once(" (owner ").unwrap();
+    let (owner, cure) = rest.split_once("); ").unwrap();
+    assert_eq!(what, format!("others can read the key-encryption key keys/{name} of keys.dir"));
+    assert!(owner.ends_with(", mode 0666"), "{owner}");
+    assert_eq!(cure, format!("keep them out with `chmod 600 keys/{name}`"));
     assert_eq!(desk.idp("serve --config idp.toml").refusal(), refusal);
 
     std::fs::rename(desk.path().join("keys"), desk.path().join("away")).unwrap();

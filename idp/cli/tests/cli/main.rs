@@ -1,11 +1,18 @@
 //! The program as an operator meets it: the built binary, its answers and its exit codes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a broken test must say so at once")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a broken test must say so at once"
+)]
 
 mod clients;
 mod configuration;
 mod databases;
 mod desk;
 mod hints;
+mod outgoing;
+mod secrets;
 mod servers;
 mod users;

@@ -14,6 +14,8 @@ use lettre::message::Mailbox;
 
 pub mod settings;
 
+pub use idp_core::text::quoted;
+
 /// Everything the server is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -72,15 +74,6 @@ impl CommandLine {
     }
 }
 
-/// A word of a command as a shell reads it, whatever stands in it: it may come from a stranger's link.
-pub fn quoted(word: &str) -> String {
-    let plain = |sign: char| sign.is_ascii_alphanumeric() || "-_./:=@%+,".contains(sign);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
 /// How mail leaves.
 #[derive(Clone, Debug)]
 pub struct MailConfig {
@@ -115,23 +108,5 @@ pub struct RateLimits {
 impl Default for RateLimits {
     fn default() -> Self {
         Self { page: 600, sign_in: 60, register: 20, client: 12_000 }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_is_quoted_where_a_shell_would_read_more_into_it() {
-        for (word, expected) in [
-            ("data/dev", "data/dev"),
-            ("", "''"),
-            ("my keys", "'my keys'"),
-            ("a$b;c*", "'a$b;c*'"),
-            ("it's", r"'it'\''s'"),
-        ] {
-            assert_eq!(quoted(word), expected);
-        }
     }
 }

@@ -23,7 +23,7 @@ use self::table::find;
 use self::values::{address, database_url, each, network, sender, smtp_url};
 use super::{CommandLine, Config, MailConfig, MailTransport, RateLimits};
 
-pub use self::reading::{broken_toml, line_of, read_secret_file};
+pub use self::reading::{broken_toml, line_of};
 use self::table::NEARLY_PREFIX;
 pub use self::table::{Kind, PREFIX, Setting, TABLE, unknown};
 
@@ -73,6 +73,8 @@ pub struct LogConfig {
 pub struct Settings {
     file: Option<PathBuf>,
     given: BTreeMap<&'static str, (Secret, Origin)>,
+    /// What the operator should know although it keeps nothing from starting.
+    warnings: Vec<String>,
 }
 
 /// Reads the settings. Environment and flags are handed in; flags are pairs of `section.key` and value.
@@ -106,6 +108,11 @@ impl Settings {
             let shown = if setting.conceals(text) && !text.is_empty() { "(not shown)" } else { text };
             (setting, shown, self.origin(setting.name))
         })
+    }
+
+    /// Sentences about what is taken but deserves a look: one for each file with secrets that others can read.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The folder that the embedded database needs; `None` when another database is used.

@@ -1,17 +1,19 @@
 //! Reading them: from a TOML file, from the environment, from flags.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use idp_core::file_access::Readers;
 use idp_core::secret::Secret;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::table::{PREFIX, Setting, TABLE, find, names, unknown, variables};
 use super::{Origin, Settings, SettingsError};
+use crate::secret_files::{self, Opened};
+
+/// No configuration file is longer, in bytes.
+const LONGEST_FILE: u64 = 1024 * 1024;
 
 /// What has been read so far.
 #[derive(Default)]
@@ -27,20 +29,24 @@ impl Reading {
 
     pub(super) fn file(&mut self, path: &Path) {
         self.settings.file = Some(path.to_owned());
-        let read = open(path).and_then(|(mut file, shared)| {
-            let mut text = String::new();
-            file.read_to_string(&mut text).map(|_| (text, shared))
-        });
-        let (text, shared) = match read {
-            Ok(read) => read,
-            Err(error) => return self.refuse(path.display(), format!("this file cannot be read: {error}")),
+        let opened = match secret_files::open(path, LONGEST_FILE) {
+            Ok(opened) => opened,
+            Err(why) => return self.refuse(path.display(), format!("this file cannot be read: {why}")),
         };
-        let line = |at: usize| Origin::File(path.to_owned(), line_of(&text, at));
-        let table = match DeTable::parse(&text) {
+        let text = opened.text.as_str();
+        let before = self.settings.warnings.len();
+        self.tables(path, text, &opened);
+        // One line for the file, however many secrets it holds.
+        self.settings.warnings.truncate(before + 1);
+    }
+
+    fn tables(&mut self, path: &Path, text: &str, opened: &Opened) {
+        let line = |at: usize| Origin::File(path.to_owned(), line_of(text, at));
+        let table = match DeTable::parse(text) {
             Ok(table) => table.into_inner(),
             Err(error) => {
                 let at = error.span().map_or(0, |span| span.start);
-                return self.refuse(line(at), broken_toml(&text, &error));
+                return self.refuse(line(at), broken_toml(text, &error));
             }
         };
         for (section, content) in in_order(&table) {
@@ -49,7 +55,7 @@ impl Reading {
                 DeValue::Table(keys) if known.clone().any(|known| known == section.get_ref()) => {
                     for (key, value) in in_order(keys) {
                         let name = format!("{}.{}", section.get_ref(), key.get_ref());
-                        self.file_value(&name, value.get_ref(), line(key.span().start), shared);
+                        self.file_value(&name, value.get_ref(), line(key.span().start), (path, opened));
                     }
                 }
                 DeValue::Table(_) => {
@@ -60,15 +66,21 @@ impl Reading {
         }
     }
 
-    fn file_value(&mut self, name: &str, value: &DeValue<'_>, at: Origin, shared: bool) {
+    fn file_value(&mut self, name: &str, value: &DeValue<'_>, at: Origin, (path, file): (&Path, &Opened)) {
         let Some(setting) = find(name) else { return self.refuse(at, unknown(name, "setting", names())) };
         let Some(text) = setting.kind.text_of(value) else {
             return self.refuse(at, format!("{name} takes {}", setting.kind));
         };
-        if shared && setting.conceals(&text) {
-            let variable = setting.file_variable().unwrap_or_default();
-            let advice = format!("keep the file from them with `chmod 600`, or use {variable}");
-            self.refuse(&at, format!("{name} holds a secret and others can read this file; {advice}"));
+        if setting.conceals(&text) {
+            match &file.judged {
+                Ok(Readers::Owner) => {}
+                Ok(Readers::Others) => self.settings.warnings.push(secret_files::warning(path, file.access)),
+                Err(refusal) => {
+                    let (what, cure) = (refusal.what("this file"), refusal.cure(""));
+                    let variable = setting.file_variable().unwrap_or_default();
+                    self.refuse(&at, format!("{name} holds a secret and {what}; {cure}, or use {variable}"));
+                }
+            }
         }
         self.put(setting, text, at);
     }
@@ -79,8 +91,11 @@ impl Reading {
         if let Some(setting) = TABLE.iter().find(|setting| is(Some(setting.variable()))) {
             self.put(setting, value.to_owned(), at);
         } else if let Some(setting) = TABLE.iter().find(|setting| is(setting.file_variable())) {
-            match read_secret_file(Path::new(value)) {
-                Ok(secret) => self.put(setting, secret.expose().to_owned(), at),
+            match secret_files::read(Path::new(value)) {
+                Ok(file) => {
+                    self.settings.warnings.extend(file.warning.map(|warning| format!("{at}: {warning}")));
+                    self.put(setting, file.secret.expose().to_owned(), at);
+                }
                 Err(what) => self.refuse(at, what),
             }
         } else {
@@ -148,29 +163,4 @@ pub fn broken_toml(text: &str, error: &toml::de::Error) -> String {
 /// The line of a position in a text, from one on.
 pub fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
-}
-
-/// Opens a file and tells whether anybody but its owner may read or write it.
-fn open(path: &Path) -> std::io::Result<(File, bool)> {
-    let file = File::open(path)?;
-    let mode = file.metadata()?.mode();
-    Ok((file, mode & 0o077 != 0))
-}
-
-/// Reads a secret from a file that is its owner's alone. The line end that editors leave is cut off.
-///
-/// # Errors
-/// One sentence, naming the file.
-pub fn read_secret_file(path: &Path) -> Result<Secret, String> {
-    const LONGEST_FILE: u64 = 64 * 1024;
-    let shown = path.display();
-    let unreadable = |error| format!("the file {shown} cannot be read: {error}");
-    let (file, shared) = open(path).map_err(unreadable)?;
-    if shared {
-        return Err(format!("others can read the file {shown}; keep them out with `chmod 600 {shown}`"));
-    }
-    let mut text = String::new();
-    file.take(LONGEST_FILE).read_to_string(&mut text).map_err(unreadable)?;
-    text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    if text.is_empty() { Err(format!("the file {shown} is empty")) } else { Ok(Secret::new(text)) }
 }

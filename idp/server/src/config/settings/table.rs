@@ -96,7 +96,7 @@ pub const TABLE: &[Setting] = &[
     setting("server.trusted_proxies", Kind::List, "", "Networks of proxies whose word about the client address is taken. None by default.").example("10.0.0.0/8"),
     setting("server.name", Kind::Text, "idp", "The name people see on pages and in mails."),
     setting("server.data_dir", Kind::Text, "data", "Folder of the embedded database `idp.db`."),
-    setting("database.url", Kind::Text, "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret(),
+    setting("database.url", Kind::Text, "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`, with TLS unless the host is this machine. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret(),
     setting("database.connections", Kind::Number(1..=1000), "16", "Connections to the database, for reading and for writing each. With the embedded database one writes, and at most as many read as there are cores, or two."),
     setting("keys.dir", Kind::Text, "keys", "Folder of the key-encryption keys."),
     setting("mail.smtp_url", Kind::Text, "", "`smtps://USER:PASSWORD@HOST`, or `smtp://…` with STARTTLS, which only a server on this machine may lack; required.").example("smtps://USER:PASSWORD@mail.example.com").secret(),

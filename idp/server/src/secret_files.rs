@@ -1,0 +1,335 @@
+//! Secrets in files. Every file that is read as a secret, and every folder for keys and data, is judged here; the rules
+//! themselves are [`idp_core::file_access`]'s.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use idp_core::file_access::{
+    Access, Readers, Unsafe, Us, folder_on_the_way, own_folder, secret_file, trusted_file,
+};
+use idp_core::secret::Secret;
+use idp_core::text::quoted;
+use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs, statvfs};
+use zeroize::Zeroizing;
+
+/// More than any secret has, in bytes.
+const LONGEST_SECRET: u64 = 64 * 1024;
+/// More than any list of authorities has, in bytes.
+const LONGEST_CERTIFICATES: u64 = 4 * 1024 * 1024;
+/// As many links as the system itself follows.
+const MOST_LINKS: usize = 40;
+/// The link by which Kubernetes exchanges all files of a volume at once.
+const KUBERNETES_LINK: &str = "..data";
+
+/// A secret from a file.
+#[derive(Debug)]
+pub struct SecretFile {
+    /// The secret, without the line end that editors leave.
+    pub secret: Secret,
+    /// A sentence for the log when others can read the file.
+    pub warning: Option<String>,
+}
+
+/// Reads a secret.
+///
+/// # Errors
+/// One sentence that names the file, its owner and mode, and the cure.
+pub fn read(path: &Path) -> Result<SecretFile, String> {
+    let shown = path.display();
+    let opened =
+        open(path, LONGEST_SECRET).map_err(|why| format!("the file {shown} cannot be read: {why}"))?;
+    let readers = opened.judged.map_err(|refusal| refusal.sentence(&format!("the file {shown}"), path))?;
+    let text = opened.text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(format!("the file {shown} is empty"));
+    }
+    let warning = (readers == Readers::Others).then(|| warning(path, opened.access));
+    Ok(SecretFile { secret: Secret::new(text.to_owned()), warning })
+}
+
+/// What is said about a secret file that is taken although others can read it.
+pub(crate) fn warning(path: &Path, access: Access) -> String {
+    format!(
+        "others can read the secret in {} ({access}); it is taken, since root alone can write it",
+        path.display()
+    )
+}
+
+/// A file with its text, judged.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) text: Zeroizing<String>,
+    pub(crate) access: Access,
+    /// Whether it may hold a secret.
+    pub(crate) judged: Result<Readers, Refusal>,
+    /// Whether it may hold what is no secret but must be relied on.
+    trusted: Result<(), Refusal>,
+}
+
+/// Why a file may hold no secret.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    why: Unsafe,
+    access: Access,
+    /// The folder on the way to the file that is at fault, if it is not the file itself.
+    folder: Option<PathBuf>,
+    us: Us,
+}
+
+impl Refusal {
+    /// `subject` is what the reader knows the file as.
+    pub(crate) fn sentence(&self, subject: &str, path: &Path) -> String {
+        format!("{}; {}", self.what(subject), self.cure(&word(path)))
+    }
+
+    /// What is wrong.
+    pub(crate) fn what(&self, subject: &str) -> String {
+        let Self { access, folder, us, .. } = self;
+        match (self.why, folder) {
+            (Unsafe::OthersCan(verb), None) => format!("others can {verb} {subject} ({access})"),
+            (Unsafe::Foreign, None) => {
+                format!("{subject} belongs to another user ({access}; idp runs as {us})")
+            }
+            (Unsafe::OthersCan(_), Some(folder)) => {
+                format!(
+                    "others can exchange {subject}, for they can write the folder {} ({access})",
+                    folder.display()
+                )
+            }
+            (Unsafe::Foreign, Some(folder)) => {
+                let folder = folder.display();
+                format!(
+                    "another user can exchange {subject}: the folder {folder} is theirs ({access}; idp runs as {us})"
+                )
+            }
+        }
+    }
+
+    /// What to do; `word` is what a shell calls the file, if that needs saying.
+    pub(crate) fn cure(&self, word: &str) -> String {
+        let command = |verb: &str, what: &str| format!("`{}`", [verb, what].join(" ").trim_end());
+        match (self.why, &self.folder) {
+            (Unsafe::OthersCan("write"), None) if self.access.uid != self.us.uid => {
+                format!("let root run {}", command("chmod go-w", word))
+            }
+            (Unsafe::OthersCan(_), None) => format!("keep them out with {}", command("chmod 600", word)),
+            (Unsafe::OthersCan(_), Some(folder)) => {
+                format!("keep them out with {}", command("chmod go-w", &self::word(folder)))
+            }
+            (Unsafe::Foreign, None) => format!("let root run {}", command("chown root", word)),
+            (Unsafe::Foreign, Some(folder)) => {
+                format!("let root run {}", command("chown root", &self::word(folder)))
+            }
+        }
+    }
+}
+
+/// Opens a file, reads at most `longest` bytes, and judges it.
+///
+/// # Errors
+/// Why it cannot be read, as the end of a sentence.
+pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
+    let us = us();
+    let way = if is_inherited(path) { Way::default() } else { Way::of(path)? };
+    // A named pipe without a writer would make us wait for ever.
+    let flags = if is_inherited(path) { OFlags::empty() } else { OFlags::NONBLOCK };
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let file =
+        OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| error.to_string())?;
+    let facts = file.metadata().map_err(|error| error.to_string())?;
+    let is_pipe = is_inherited(path) && facts.file_type().is_fifo();
+    if !(facts.is_file() || is_pipe) {
+        return Err(kind(&facts).to_owned());
+    }
+    let access = access(&facts);
+    let mounted = way.by_kubernetes || is_read_only(&file);
+    let refusal = |why, access, folder| Refusal { why, access, folder, us };
+    let check_way = |readers| {
+        way.steps.iter().try_for_each(|Step { folder, access, entry }| {
+            let judged = folder_on_the_way(*access, *entry, us, readers);
+            judged.map_err(|why| refusal(why, *access, Some(folder.clone())))
+        })
+    };
+    let judged = secret_file(access, us, mounted).map_err(|why| refusal(why, access, None));
+    let judged = judged.and_then(|readers| check_way(readers).map(|()| readers));
+    let trusted = trusted_file(access, us).map_err(|why| refusal(why, access, None));
+    let trusted = trusted.and_then(|()| check_way(Readers::Owner));
+    Ok(Opened { text: text(file, longest)?, access, judged, trusted })
+}
+
+/// A pipe of the shell that started us: `--password-file <(command)`.
+fn is_inherited(path: &Path) -> bool {
+    let folders = ["/dev/fd", "/proc/self/fd"].map(Path::new);
+    path == Path::new("/dev/stdin")
+        || (path.parent().is_some_and(|folder| folders.contains(&folder)) && !path.ends_with(".."))
+}
+
+fn kind(facts: &Metadata) -> &'static str {
+    match facts.is_dir() {
+        true => "it is a folder (Docker makes one where the source of a mount is missing)",
+        false => "it is not a regular file",
+    }
+}
+
+fn text(file: File, longest: u64) -> Result<Zeroizing<String>, String> {
+    let mut text = Zeroizing::new(String::new());
+    let read = file.take(longest + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if read as u64 > longest {
+        return Err(format!("it is longer than {} KiB", longest / 1024));
+    }
+    Ok(text)
+}
+
+/// Whether a file with certificates may be relied on. They are no secret, but must be nobody else's.
+///
+/// # Errors
+/// One sentence that names the file.
+pub(crate) fn check_certificates(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    let unreadable = |why: String| format!("the file {shown} cannot be read: {why}");
+    let opened = open(path, LONGEST_CERTIFICATES).map_err(unreadable)?;
+    opened.trusted.map_err(|refusal| refusal.sentence(&format!("the file {shown}"), path))?;
+    match opened.text.contains("-----BEGIN CERTIFICATE-----") {
+        true => Ok(()),
+        false => Err(format!(
+            "the file {shown} holds no certificate: PEM is expected, `-----BEGIN CERTIFICATE-----`"
+        )),
+    }
+}
+
+/// Whether our keys or data may live in a folder; one that is not there may be made. `setting` names it. With `dev`, root
+/// may use the folder of whoever it works for.
+///
+/// # Errors
+/// One sentence that names the folder and the setting.
+pub fn check_folder(folder: &Path, setting: &str, dev: bool) -> Result<(), String> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let shown = folder.display();
+    let facts = match folder.metadata() {
+        Ok(facts) => facts,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(format!("the folder {shown} ({setting}) cannot be used: {error}")),
+    };
+    let (us, access) = (us(), access(&facts));
+    let word = word(folder);
+    match own_folder(access, us, is_mounted(folder)) {
+        Ok(()) => Ok(()),
+        Err(Unsafe::Foreign) if dev && us.uid == 0 => Ok(()),
+        Err(Unsafe::Foreign) => Err(format!(
+            "the folder {shown} ({setting}) belongs to another user ({access}; idp runs as {}); run `chown {} {word}`, \
+             or start this program as the owner",
+            us, us
+        )),
+        Err(Unsafe::OthersCan(_)) => Err(format!(
+            "everybody can write the folder {shown} ({setting}; {access}); run `chmod o-w {word}`, or name another one"
+        )),
+    }
+}
+
+/// Whether another program fills a folder for us.
+pub(crate) fn is_mounted(folder: &Path) -> bool {
+    let link = folder.join(KUBERNETES_LINK).symlink_metadata();
+    link.is_ok_and(|link| link.is_symlink() && link.uid() == 0)
+        || statvfs(folder).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+fn is_read_only(file: &File) -> bool {
+    fstatvfs(file).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+fn access(facts: &Metadata) -> Access {
+    Access { uid: facts.uid(), gid: facts.gid(), mode: facts.mode() & 0o7777 }
+}
+
+fn us() -> Us {
+    let all_users = |map: &str| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+    let outsiders = || fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?.trim().parse().ok();
+    let in_namespace = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !all_users(&map));
+    Us { uid: rustix::process::geteuid().as_raw(), outsiders: in_namespace.then(outsiders).flatten() }
+}
+
+fn word(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
+/// The folders that lead to a file, links followed.
+#[derive(Debug, Default)]
+struct Way {
+    steps: Vec<Step>,
+    /// Whether the link of a Kubernetes volume is on it.
+    by_kubernetes: bool,
+}
+
+/// A folder, and who owns the entry that is taken from it.
+#[derive(Debug)]
+struct Step {
+    folder: PathBuf,
+    access: Access,
+    entry: u32,
+}
+
+impl Way {
+    fn of(path: &Path) -> Result<Self, String> {
+        let absolute = std::path::absolute(path).map_err(|error| error.to_string())?;
+        let (mut way, mut here, mut links) = (Self::default(), PathBuf::from("/"), Vec::new());
+        let mut ahead = parts(&absolute);
+        while let Some(part) = ahead.pop_front() {
+            if part == ".." {
+                here.pop();
+                continue;
+            }
+            let next = here.join(&part);
+            let lost = |error| told(&next, &links, error);
+            let facts = next.symlink_metadata().map_err(lost)?;
+            let folder = here.symlink_metadata().map_err(lost)?;
+            way.steps.push(Step { access: access(&folder), folder: here.clone(), entry: facts.uid() });
+            if !facts.is_symlink() {
+                here = next;
+                continue;
+            }
+            let target = fs::read_link(&next).map_err(lost)?;
+            way.by_kubernetes |= part == KUBERNETES_LINK && facts.uid() == 0;
+            if target.is_absolute() {
+                here = PathBuf::from("/");
+            }
+            links.push((next, target.clone()));
+            if links.len() > MOST_LINKS {
+                return Err("it is a link that leads to itself".to_owned());
+            }
+            for part in parts(&target).into_iter().rev() {
+                ahead.push_front(part);
+            }
+        }
+        Ok(way)
+    }
+}
+
+/// The names in a path, from its front.
+fn parts(path: &Path) -> VecDeque<OsString> {
+    let name = |part: Component<'_>| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    };
+    path.components().filter_map(name).collect()
+}
+
+fn told(missing: &Path, links: &[(PathBuf, PathBuf)], error: io::Error) -> String {
+    match links.last() {
+        Some((link, target)) if error.kind() == io::ErrorKind::NotFound => format!(
+            "{} is a link to {}, and {} is not there",
+            link.display(),
+            target.display(),
+            missing.display()
+        ),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+#[path = "secret_files_tests.rs"]
+mod tests;

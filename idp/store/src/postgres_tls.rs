@@ -1,0 +1,292 @@
+//! How a connection to a PostgreSQL server is protected: with TLS, checked in full, unless the server is on this machine.
+//!
+//! The driver's own default, `prefer`, gives the password in clear to whoever answers that there is no TLS. What a URL says
+//! instead holds, with a warning. The variables of libpq (`PGSSLMODE` and others) never make it less.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use idp_core::loopback::{loopback, without_brackets};
+use rustls::CertificateError;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use url::Url;
+
+use crate::error::OpenError;
+
+/// The parameters that are read of a URL, each with its other spellings.
+const PARAMETERS: [(&str, &[&str]); 4] = [
+    ("sslmode", &["ssl-mode"]),
+    ("sslrootcert", &["ssl-root-cert", "ssl-ca"]),
+    ("sslcert", &["ssl-cert"]),
+    ("sslkey", &["ssl-key"]),
+];
+
+/// `sslmode` as libpq knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Disable,
+    Allow,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+impl Mode {
+    fn parse(text: &str) -> Option<Self> {
+        let modes =
+            [Self::Disable, Self::Allow, Self::Prefer, Self::Require, Self::VerifyCa, Self::VerifyFull];
+        modes.into_iter().find(|mode| text.eq_ignore_ascii_case(mode.name()))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Allow => "allow",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+
+    /// What a URL that says this risks, beyond this machine.
+    fn risk(self) -> Option<&'static str> {
+        match self {
+            Self::Disable => {
+                Some("the password and all data travel in clear, and whoever is on the way can read them")
+            }
+            Self::Require => Some(
+                "the server's certificate is not checked, and whoever is on the way can take the server's place and \
+                 read the password",
+            ),
+            Self::VerifyCa => Some(
+                "the name in the server's certificate is not checked, and whoever has a certificate of the same \
+                 authority can take the server's place",
+            ),
+            Self::Allow | Self::Prefer | Self::VerifyFull => None,
+        }
+    }
+}
+
+impl From<Mode> for PgSslMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Disable => Self::Disable,
+            Mode::Allow => Self::Allow,
+            Mode::Prefer => Self::Prefer,
+            Mode::Require => Self::Require,
+            Mode::VerifyCa => Self::VerifyCa,
+            Mode::VerifyFull => Self::VerifyFull,
+        }
+    }
+}
+
+/// The rule for a server beyond this machine, from what its URL says.
+///
+/// # Errors
+/// `allow` and `prefer` are refused. Their protection ends where somebody on the way wants it to, so they are `disable` by
+/// a name that does not look like it.
+fn beyond(written: Option<Mode>, has_root: bool) -> Result<Mode, Mode> {
+    match written {
+        None => Ok(Mode::VerifyFull),
+        Some(mode @ (Mode::Allow | Mode::Prefer)) => Err(mode),
+        // As in libpq: who names an authority wants it checked. The driver would ignore the file.
+        Some(Mode::Require) if has_root => Ok(Mode::VerifyCa),
+        Some(mode) => Ok(mode),
+    }
+}
+
+/// What is to be known of a database URL before it is used.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ConnectionFacts {
+    /// Sentences for the operator about what the connection risks.
+    pub warnings: Vec<String>,
+    /// Files with certificates that are relied on.
+    pub certificates: Vec<PathBuf>,
+    /// The file with the private key by which we are known to the server.
+    pub client_key: Option<PathBuf>,
+}
+
+/// Reads them from a URL and the environment. There are none for SQLite.
+///
+/// # Errors
+/// [`OpenError`]: it is no URL, or asks for a connection that is refused.
+pub fn connection_facts(url: &str) -> Result<ConnectionFacts, OpenError> {
+    match url.starts_with("postgres") {
+        true => protected(url, |name| std::env::var(name).ok()).map(|(_, facts)| facts),
+        false => Ok(ConnectionFacts::default()),
+    }
+}
+
+/// The options of a URL.
+///
+/// # Errors
+/// As [`connection_facts`].
+pub(crate) fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
+    protected(url, |name| std::env::var(name).ok()).map(|(options, _)| options)
+}
+
+fn protected(
+    text: &str,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<(PgConnectOptions, ConnectionFacts), OpenError> {
+    let malformed = || OpenError::Url("postgres://…".to_owned());
+    let url = Url::parse(text).map_err(|_| malformed())?;
+    let written = Written::read(&url, &env)?;
+    let mut options = PgConnectOptions::from_str(text).map_err(|_| malformed())?;
+    let host = options.get_host().to_owned();
+    let mut facts = written.facts();
+    if options.get_socket().is_some() || host.starts_with('/') {
+        return Ok((options, facts));
+    }
+    if let Some(name) = loopback(&host) {
+        return Ok((options.host(&name), facts));
+    }
+    options = options.host(without_brackets(&host));
+    let server = format!("{host}:{}", options.get_port());
+    let mode = beyond(written.mode, written.root.is_some()).map_err(|mode| OpenError::Unprotected {
+        server: server.clone(),
+        why: format!(
+            "sslmode={} gives the password in clear to a server that refuses TLS; leave it out, or write sslmode=disable \
+             if everybody on the way may read the password",
+            mode.name()
+        ),
+    })?;
+    if let (Some(risk), Some(written)) = (mode.risk(), written.mode) {
+        facts.warnings.push(format!("database.url says sslmode={}: {risk} ({server})", written.name()));
+    }
+    if let (Some(path), true) = (&written.root, written.root_is_from_environment) {
+        facts.warnings.push(format!(
+            "the authorities in PGSSLROOTCERT={path} are trusted for {server}; better say so in database.url, with \
+             sslrootcert={path}"
+        ));
+    }
+    if let (None, Some(other)) =
+        (written.mode, env("PGSSLMODE").filter(|mode| !mode.eq_ignore_ascii_case("verify-full")))
+    {
+        facts.warnings.push(format!(
+            "PGSSLMODE={other} does not hold for {server}, where certificates are checked; write sslmode in database.url \
+             if that is not wanted"
+        ));
+    }
+    Ok((options.ssl_mode(mode.into()), facts))
+}
+
+/// What URL and environment say about TLS.
+struct Written {
+    /// In the URL; the environment does not count.
+    mode: Option<Mode>,
+    root: Option<String>,
+    root_is_from_environment: bool,
+    certificate: Option<String>,
+    key: Option<String>,
+}
+
+impl Written {
+    fn read(url: &Url, env: &impl Fn(&str) -> Option<String>) -> Result<Self, OpenError> {
+        let refuse = |why: String| OpenError::Unprotected { server: "the database server".to_owned(), why };
+        for (name, _) in url.query_pairs() {
+            if let Some(meant) = misspelt(&name) {
+                return Err(refuse(format!(
+                    "there is no parameter `{name}` in database.url; its name is `{meant}`"
+                )));
+            }
+        }
+        // The last one counts, as it does for the driver.
+        let last = |wanted: &str| {
+            let (_, others) = PARAMETERS.into_iter().find(|(name, _)| *name == wanted)?;
+            let is = |name: &str| name == wanted || others.contains(&name);
+            url.query_pairs().filter(|(name, _)| is(name)).last().map(|(_, value)| value.into_owned())
+        };
+        let mode = last("sslmode").map(|text| {
+            Mode::parse(&text).ok_or_else(|| {
+                refuse(format!(
+                    "there is no sslmode={text}; it is one of disable, require, verify-ca and verify-full"
+                ))
+            })
+        });
+        let written_root = last("sslrootcert");
+        let root = written_root.clone().or_else(|| env("PGSSLROOTCERT").filter(|path| !path.is_empty()));
+        if let Some(name) = root.as_deref().filter(|root| root.is_empty() || *root == "system") {
+            return Err(refuse(format!(
+                "sslrootcert={name} names no file; leave it out to trust the authorities that Mozilla trusts, or name a \
+                 file such as /etc/ssl/certs/ca-certificates.crt"
+            )));
+        }
+        Ok(Self {
+            mode: mode.transpose()?,
+            root_is_from_environment: written_root.is_none(),
+            root,
+            certificate: last("sslcert").or_else(|| env("PGSSLCERT")),
+            key: last("sslkey").or_else(|| env("PGSSLKEY")),
+        })
+    }
+
+    fn facts(&self) -> ConnectionFacts {
+        let file = |value: &Option<String>| {
+            // The driver takes certificates themselves from the environment.
+            let value = value.as_deref().filter(|value| !value.trim_start().starts_with("-----BEGIN"));
+            value.map(PathBuf::from)
+        };
+        ConnectionFacts {
+            warnings: Vec::new(),
+            certificates: [file(&self.root), file(&self.certificate)].into_iter().flatten().collect(),
+            client_key: file(&self.key),
+        }
+    }
+}
+
+/// The parameter that was meant by one that the driver would ignore.
+fn misspelt(name: &str) -> Option<&'static str> {
+    let plain = |name: &str| name.to_ascii_lowercase().replace(['-', '_'], "");
+    let known =
+        PARAMETERS.iter().flat_map(|(name, others)| others.iter().chain([name]).map(|other| (*other, *name)));
+    let meant = known.clone().find(|(other, _)| plain(other) == plain(name)).map(|(_, meant)| meant);
+    meant.filter(|_| !known.clone().any(|(other, _)| other == name))
+}
+
+/// What keeps a protected connection from being made, and the cure; `None` for every other error.
+pub(crate) fn explain(error: &sqlx::Error) -> Option<String> {
+    match error {
+        sqlx::Error::Tls(error) if error.to_string() == "server does not support TLS" => Some(
+            "it refuses TLS, and the password is not sent in clear; switch TLS on there (`ssl = on`), or write \
+             sslmode=disable in database.url if everybody on the way may read the password"
+                .to_owned(),
+        ),
+        sqlx::Error::Tls(error) => Some(error.to_string()),
+        sqlx::Error::Io(error) => match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+            rustls::Error::InvalidCertificate(error) => Some(certificate(error)),
+            error => Some(error.to_string()),
+        },
+        _ => None,
+    }
+}
+
+fn certificate(error: &CertificateError) -> String {
+    let said: &dyn fmt::Display = match error {
+        CertificateError::UnknownIssuer => {
+            &"its certificate is not signed by an authority that is known here; name the file with the authority's \
+              certificate in database.url, with sslrootcert=FILE"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            return format!(
+                "{error}; name the host in database.url as the certificate does, or give the server another one"
+            );
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            &"its certificate has expired; give the server a new one"
+        }
+        other if other.to_string().contains("CaUsedAsEndEntity") => {
+            &"its certificate is that of an authority; give the server one of its own, signed by that authority, and name \
+              the authority's in database.url, with sslrootcert=FILE"
+        }
+        other => return format!("its certificate is not valid: {other}"),
+    };
+    said.to_string()
+}
+
+#[cfg(test)]
+#[path = "postgres_tls_tests.rs"]
+mod tests;
