@@ -34,6 +34,7 @@ mod oauth_requests;
 mod oauth_token;
 mod oauth_token_http;
 mod oauth_userinfo;
+mod onward;
 mod outages;
 mod prepared;
 mod registration;

@@ -217,12 +217,12 @@ on_both_engines! {
             answer = browser.follow(answer).await;
             if how == "client id" {
                 assert_question(&answer);
-                assert!(answer.header("content-security-policy").contains("form-action 'self' https://query.example"));
+                assert!(answer.header("content-security-policy").ends_with("form-action 'self'"));
                 assert!(is_signed_in(&browser).await);
                 answer = browser.submit(&answer, "/logout/confirm", &[]).await;
             }
-            assert_eq!(answer.status, 303, "{how}");
-            assert_eq!(answer.location(), Some(format!("{bye}&state=a+state+%26+more")), "{how}");
+            assert_eq!(answer.status, if how == "client id" { 200 } else { 303 }, "{how}");
+            assert_eq!(answer.leads_to(), Some(format!("{bye}&state=a+state+%26+more")), "{how}");
             assert!(!is_signed_in(&browser).await, "{how}");
         }
         assert_eq!(audit_count(&app, AuditEvent::SignedOut).await, 5);

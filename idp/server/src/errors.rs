@@ -3,9 +3,13 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use idp_core::client::ClientId;
+use idp_core::flow::FlowTarget;
 use idp_core::oauth::error::{ErrorCode, Refusal};
 use idp_core::oauth::keys::KeyError;
+use idp_core::oauth::params::Params;
 use idp_core::seal::SealError;
+use idp_core::text::for_log;
 use idp_store::{OpenError, StoreError};
 use serde::Serialize;
 
@@ -92,6 +96,57 @@ reasons! {
     POST_LOGOUT_URI = "post-logout-redirect-uri", BAD_REQUEST, "app";
 }
 
+/// What a refusal is about, for the log: which client, and the value that broke the rule. Both may be whatever somebody
+/// sent, so they are escaped and cut short.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    pub(crate) client_id: Option<String>,
+    /// `name=value`.
+    pub(crate) value: Option<String>,
+}
+
+/// Parameters whose values may be logged. The others are secrets, say who a person is, or are the client's own business.
+const LOGGED: [&str; 9] = [
+    "client_id",
+    "redirect_uri",
+    "post_logout_redirect_uri",
+    "response_type",
+    "response_mode",
+    "scope",
+    "prompt",
+    "max_age",
+    "code_challenge_method",
+];
+
+impl About {
+    /// A registered client.
+    pub(crate) fn client(id: &ClientId) -> Self {
+        Self { client_id: Some(id.as_str().to_owned()), value: None }
+    }
+
+    /// The client that a flow is for, if it is for one.
+    pub(crate) fn client_of(target: &FlowTarget) -> Self {
+        match target {
+            FlowTarget::Application(request) => Self::client(&request.client_id),
+            FlowTarget::Account => Self::default(),
+        }
+    }
+
+    /// The client that a request names, which may be none of ours.
+    pub(crate) fn claimed(params: &Params) -> Self {
+        Self { client_id: params.get("client_id").map(for_log), value: None }
+    }
+
+    /// With the parameter that broke the rule.
+    pub(crate) fn parameter(self, name: Option<&str>, params: &Params) -> Self {
+        let value = name.map(|name| match params.get(name).filter(|_| LOGGED.contains(&name)) {
+            Some(value) => format!("{name}={}", for_log(value)),
+            None => name.to_owned(),
+        });
+        Self { value, ..self }
+    }
+}
+
 /// A request that ends on an error page. The page itself is made where every response passes
 /// ([`crate::frame`]), since it carries the request's id.
 #[derive(Clone, Debug)]
@@ -107,6 +162,8 @@ pub(crate) struct PageError {
     pub(crate) action: Option<Box<Action>>,
     /// The application the text speaks of. Its pages have no button to our own start page.
     pub(crate) app: Option<String>,
+    /// For the log only.
+    pub(crate) about: About,
 }
 
 /// The button of an error page.
@@ -153,7 +210,8 @@ pub(crate) struct Registered {
 impl PageError {
     /// An error of this kind.
     pub(crate) fn new(reason: Reason) -> Self {
-        Self { reason, detail: None, retry_after: None, explanation: None, action: None, app: None }
+        let about = About::default();
+        Self { reason, detail: None, retry_after: None, explanation: None, action: None, app: None, about }
     }
 
     /// Something of ours is broken: a defect, logged with its cause.
@@ -170,6 +228,11 @@ impl PageError {
     /// With a note for the log.
     pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// With what it is about, for the log.
+    pub(crate) fn about(self, about: About) -> Self {
+        Self { about, ..self }
     }
 
     /// With another button.
@@ -196,6 +259,7 @@ impl PageError {
             challenge: None,
             retry_after: self.retry_after,
             detail: self.detail.clone(),
+            about: self.about.clone(),
         }
     }
 }
@@ -246,6 +310,15 @@ pub(crate) struct OAuthError {
     pub(crate) retry_after: Option<u64>,
     /// For the log only.
     pub(crate) detail: Option<String>,
+    /// For the log only.
+    pub(crate) about: About,
+}
+
+impl OAuthError {
+    /// With what it is about, for the log.
+    pub(crate) fn about(self, about: About) -> Self {
+        Self { about, ..self }
+    }
 }
 
 impl From<Refusal> for OAuthError {
@@ -254,7 +327,7 @@ impl From<Refusal> for OAuthError {
             ErrorCode::InvalidClient => (StatusCode::UNAUTHORIZED, Some("Basic realm=\"token\"")),
             _ => (StatusCode::BAD_REQUEST, None),
         };
-        Self { status, refusal, challenge, retry_after: None, detail: None }
+        Self { status, refusal, challenge, retry_after: None, detail: None, about: About::default() }
     }
 }
 

@@ -11,6 +11,8 @@ use super::params::Params;
 use super::scope::Scope;
 use crate::client::{Client, ClientId, PkcePolicy};
 use crate::redirect_uri::RedirectUri;
+use crate::secret::Secret;
+use crate::single_use::{AuthorizationCode, SingleUse};
 
 /// Where an answer goes: made from a registered redirect URI only, and the only thing that can be answered
 /// with a redirect to a client.
@@ -26,9 +28,9 @@ impl RedirectTarget {
         &self.uri
     }
 
-    /// The location that carries a code (RFC 6749 section 4.1.2, RFC 9207 section 2).
-    pub fn success(&self, issuer: &str, code: &str) -> String {
-        self.location(&[("code", code)], issuer)
+    /// The location that carries a code (RFC 6749 section 4.1.2, RFC 9207 section 2). It is as secret as the code.
+    pub fn success(&self, issuer: &str, code: &SingleUse<AuthorizationCode>) -> Secret {
+        Secret::new(self.location(&[("code", code.expose())], issuer))
     }
 
     /// The location that carries an error (RFC 6749 section 4.1.2.1).

@@ -38,6 +38,12 @@ impl LogoutTarget {
         }
     }
 
+    /// The request's parameters that lead here.
+    pub fn params(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let state = self.state.as_deref().map(|state| ("state", state));
+        std::iter::once(("post_logout_redirect_uri", self.uri.as_str())).chain(state)
+    }
+
     /// For `form-action` of the page that asks.
     pub fn uri(&self) -> &RedirectUri {
         &self.uri

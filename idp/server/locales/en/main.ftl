@@ -182,6 +182,11 @@ consent-redirect = Either way, you return to
 consent-allow = Allow
 consent-deny = Deny
 
+## On the way back to an app
+
+onward-title = Taking you back to { $app }…
+onward-text = This page goes on by itself. If nothing happens, use the button.
+
 ## Sign-out
 
 sign-out-title = Sign out of { $brand }?

@@ -17,13 +17,17 @@ use crate::cookies::Cookie;
 use crate::errors::{Explanation, Fix, PageError, Reason, Registered};
 use crate::form::{self, Form, FormBody, Protocol};
 use crate::i18n::Arg;
+use crate::onward::Onward;
 use crate::render::Page;
 use crate::visit::Visit;
 
 /// `GET /logout`: signs out at once when an application proves that it asks for this very person, else asks.
 pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Response, PageError> {
     match decide(&visit, &params).await? {
-        (Logout::Now(target), client) => sign_out(&visit, target, client.as_ref()).await,
+        (Logout::Now(target), client) => {
+            let location = target.map_or_else(|| afterwards(client.as_ref()), |target| target.location());
+            sign_out(&visit, &location).await
+        }
         (Logout::Ask(target), client) => ask(&visit, &params, target, client),
     }
 }
@@ -46,7 +50,12 @@ pub(crate) async fn confirm(visit: Visit, Form(form): Form<ConfirmForm>) -> Resu
     let pairs = form::decode(form.request.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST))?;
     match decide(&visit, &Params::new(pairs)).await? {
         (Logout::Now(target) | Logout::Ask(target), client) => {
-            sign_out(&visit, target, client.as_ref()).await
+            let location = match (target, &client) {
+                (Some(target), Some(client)) if target.uri().is_https() => by_our_page(client, &target),
+                (Some(target), _) => target.location(),
+                (None, client) => afterwards(client.as_ref()),
+            };
+            sign_out(&visit, &location).await
         }
     }
 }
@@ -101,11 +110,7 @@ fn fix(params: &Params, client: &Client) -> Option<Fix> {
     Some(Fix { verb: "client add-post-logout-redirect-uri", words })
 }
 
-async fn sign_out(
-    visit: &Visit,
-    target: Option<LogoutTarget>,
-    client: Option<&Client>,
-) -> Result<Response, PageError> {
+async fn sign_out(visit: &Visit, location: &str) -> Result<Response, PageError> {
     if let Some(signed_in) = &visit.visitor.signed_in {
         let (id, user) = (signed_in.session.id, signed_in.user.id);
         let record = visit.audit(AuditEvent::SignedOut, Actor::User(user), Some(user.to_string()));
@@ -122,8 +127,7 @@ async fn sign_out(
             })
             .await?;
     }
-    let location = target.map_or_else(|| afterwards(client), |target| target.location());
-    let mut response = Redirect::to(&location).into_response();
+    let mut response = Redirect::to(location).into_response();
     response.headers_mut().append(header::SET_COOKIE, Cookie::Session.clear(&visit.app.config));
     // Whoever sits here next finds nothing of this session in the browser's cache.
     response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
@@ -136,6 +140,12 @@ fn afterwards(client: Option<&Client>) -> String {
         Some(client) => format!("/signed-out?client_id={}", client.id),
         None => "/signed-out".to_owned(),
     }
+}
+
+/// After a form of ours no redirect may lead to a web application ([`RedirectUri::is_https`]): the page that goes on to it.
+fn by_our_page(client: &Client, target: &LogoutTarget) -> String {
+    let pairs = std::iter::once(("client_id", client.id.as_str())).chain(target.params());
+    format!("/signed-out?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
 }
 
 #[derive(Serialize)]
@@ -177,7 +187,7 @@ fn ask(
         stay_url: home.map_or_else(|| "/account".to_owned(), |home| home.as_str().to_owned()),
         brand_name: &visit.app.config.brand,
     };
-    let source = target.map(|target| target.uri().csp_source());
+    let source = target.and_then(|target| target.uri().form_source());
     Ok(visit.page(&page)?.form_target(source).into_response())
 }
 
@@ -198,8 +208,16 @@ impl Page for SignedOutPage {
     const TITLE: &'static str = "signed-out-title";
 }
 
-/// `GET /signed-out`: with the way to the named application's registered start page, if it has one.
+/// `GET /signed-out`: goes on to the registered URI that the sign-out was asked to end at, or has a link to the named
+/// application's registered start page.
 pub(crate) async fn signed_out(visit: Visit, Protocol(query): Protocol) -> Result<Response, PageError> {
+    // Somebody has signed in since, or followed somebody's link: nobody is sent anywhere.
+    if visit.visitor.signed_in.is_none()
+        && let Ok((Logout::Now(Some(target)), Some(client))) = decide(&visit, &query).await
+        && target.uri().is_https()
+    {
+        return Onward::signed_out(client.name.to_string(), &target.location()).show(&visit);
+    }
     let client = match query.get("client_id").and_then(|id| ClientId::parse(id).ok()) {
         Some(id) => visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,
         None => None,
