@@ -37,6 +37,7 @@ mod oauth_userinfo;
 mod onward;
 mod outages;
 mod prepared;
+mod refusals;
 mod registration;
 mod routes;
 mod routes_address;

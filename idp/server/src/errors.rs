@@ -94,15 +94,22 @@ reasons! {
     REDIRECT_URI_MISMATCH = "redirect-uri-mismatch", BAD_REQUEST, "app";
     PARAMETER_REPEATED = "parameter-repeated", BAD_REQUEST, "app";
     POST_LOGOUT_URI = "post-logout-redirect-uri", BAD_REQUEST, "app";
+    HINT_MISSING = "id-token-hint-missing", BAD_REQUEST, "app";
+    HINT_INVALID = "id-token-hint-invalid", BAD_REQUEST, "app";
+    HINT_CLIENT = "id-token-hint-client", BAD_REQUEST, "app";
+    HINT_SESSION = "id-token-hint-session", BAD_REQUEST, "app";
 }
 
-/// What a refusal is about, for the log: which client, and the value that broke the rule. Both may be whatever somebody
+/// What a refusal is about. The log has which client, and the value that broke the rule; both may be whatever somebody
 /// sent, so they are escaped and cut short.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct About {
+    /// For the log.
     pub(crate) client_id: Option<String>,
-    /// `name=value`.
+    /// `name=value`, for the log.
     pub(crate) value: Option<String>,
+    /// The application the page speaks of. Such a page has no button to our own start page.
+    pub(crate) app: Option<String>,
 }
 
 /// Parameters whose values may be logged. The others are secrets, say who a person is, or are the client's own business.
@@ -121,7 +128,7 @@ const LOGGED: [&str; 9] = [
 impl About {
     /// A registered client.
     pub(crate) fn client(id: &ClientId) -> Self {
-        Self { client_id: Some(id.as_str().to_owned()), value: None }
+        Self { client_id: Some(id.as_str().to_owned()), ..Self::default() }
     }
 
     /// The client that a flow is for, if it is for one.
@@ -134,7 +141,7 @@ impl About {
 
     /// The client that a request names, which may be none of ours.
     pub(crate) fn claimed(params: &Params) -> Self {
-        Self { client_id: params.get("client_id").map(for_log), value: None }
+        Self { client_id: params.get("client_id").map(for_log), ..Self::default() }
     }
 
     /// With the parameter that broke the rule.
@@ -160,10 +167,9 @@ pub(crate) struct PageError {
     pub(crate) explanation: Option<Box<Explanation>>,
     /// Where the page's button leads, if not to the start page.
     pub(crate) action: Option<Box<Action>>,
-    /// The application the text speaks of. Its pages have no button to our own start page.
-    pub(crate) app: Option<String>,
-    /// For the log only.
-    pub(crate) about: About,
+    pub(crate) about: Box<About>,
+    /// The catalogue key of a sentence that says what was done all the same.
+    pub(crate) notice: Option<&'static str>,
 }
 
 /// The button of an error page.
@@ -210,8 +216,15 @@ pub(crate) struct Registered {
 impl PageError {
     /// An error of this kind.
     pub(crate) fn new(reason: Reason) -> Self {
-        let about = About::default();
-        Self { reason, detail: None, retry_after: None, explanation: None, action: None, app: None, about }
+        Self {
+            reason,
+            detail: None,
+            retry_after: None,
+            explanation: None,
+            action: None,
+            about: Box::default(),
+            notice: None,
+        }
     }
 
     /// Something of ours is broken: a defect, logged with its cause.
@@ -232,7 +245,7 @@ impl PageError {
 
     /// With what it is about, for the log.
     pub(crate) fn about(self, about: About) -> Self {
-        Self { about, ..self }
+        Self { about: Box::new(about), ..self }
     }
 
     /// With another button.
@@ -310,14 +323,13 @@ pub(crate) struct OAuthError {
     pub(crate) retry_after: Option<u64>,
     /// For the log only.
     pub(crate) detail: Option<String>,
-    /// For the log only.
-    pub(crate) about: About,
+    pub(crate) about: Box<About>,
 }
 
 impl OAuthError {
     /// With what it is about, for the log.
     pub(crate) fn about(self, about: About) -> Self {
-        Self { about, ..self }
+        Self { about: Box::new(about), ..self }
     }
 }
 
@@ -327,7 +339,7 @@ impl From<Refusal> for OAuthError {
             ErrorCode::InvalidClient => (StatusCode::UNAUTHORIZED, Some("Basic realm=\"token\"")),
             _ => (StatusCode::BAD_REQUEST, None),
         };
-        Self { status, refusal, challenge, retry_after: None, detail: None, about: About::default() }
+        Self { status, refusal, challenge, retry_after: None, detail: None, about: Box::default() }
     }
 }
 

@@ -138,8 +138,8 @@ async fn kept(visit: &Visit, ended: &EndedFlow) -> Result<Option<AuthorizationRe
 
 /// A flow that ends here: the page names the application, and leads there.
 fn back_to(client: &Client, reason: Reason) -> PageError {
-    let page = PageError { app: Some(client.name.to_string()), ..PageError::new(reason) };
-    let page = page.about(About::client(&client.id));
+    let about = About { app: Some(client.name.to_string()), ..About::client(&client.id) };
+    let page = PageError::new(reason).about(about);
     match &client.home_uri {
         Some(home) => page.action(home.as_str(), "action-back-to-app"),
         None => page,
@@ -283,9 +283,9 @@ impl Leaving<'_> {
         let config = &self.visit.app.config;
         let until = self.visit.app.clock.now().plus(config.lifetimes.code);
         let response = AuthorizationResponse::error(&request.target, config.issuer.as_str(), refusal, until);
-        let (request_id, client_id) = (&self.visit.info.request_id, &request.client_id);
-        let (code, rule) = (refusal.code.as_str(), refusal.hint);
-        tracing::info!(request_id, %client_id, code, rule, "authorization refused");
+        let (request_id, client_id) = (&self.visit.info.request_id, request.client_id.as_str());
+        let (code, detail) = (refusal.code.as_str(), refusal.hint);
+        tracing::info!(request_id, code, client_id, detail, "authorization refused");
         if self.end(Some(&response)).await? { self.go(request, &response) } else { self.too_late().await }
     }
 

@@ -102,7 +102,7 @@ struct Failure {
     status: StatusCode,
     reason: &'static str,
     detail: String,
-    about: About,
+    about: Box<About>,
 }
 
 impl Failure {
@@ -128,7 +128,8 @@ impl Failure {
             );
         } else {
             tracing::info!(
-                request_id, client_address, method, path, status, reason, client_id, detail, value, "request refused"
+                request_id, client_address, method, path, status, reason, client_id, detail, value,
+                "request refused"
             );
         }
     }
@@ -182,10 +183,10 @@ fn page(app: &Shared, error: &PageError, info: &RequestInfo) -> Response {
         ("seconds", error.retry_after.unwrap_or(60).into()),
         ("domain", domain.into()),
         ("brand", app.config.brand.as_str().into()),
-        ("app", error.app.as_deref().unwrap_or_default().into()),
+        ("app", error.about.app.as_deref().unwrap_or_default().into()),
     ];
     let heading = words.text(&format!("error-{key}-title"), &args);
-    let action = match (&error.action, &error.app) {
+    let action = match (&error.action, &error.about.app) {
         (Some(action), _) => Some(Button { url: &action.url, label: words.text(action.label, &args) }),
         (None, Some(_)) => None,
         (None, None) => Some(Button { url: "/", label: words.text("action-home", &args) }),
@@ -205,6 +206,7 @@ fn page(app: &Shared, error: &PageError, info: &RequestInfo) -> Response {
     };
     let frame = render::Frame {
         title: visit::title(app, &format!("error-{key}-title"), &args, false),
+        notice: error.notice.map(|key| words.text(key, &args)),
         ..visit::frame(app)
     };
     match app.renderer.fill("pages/error.html", &[&frame, &content]) {

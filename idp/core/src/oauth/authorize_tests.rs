@@ -46,7 +46,7 @@ impl HintVerifier for Hints {
             "foreign" => "other",
             _ => return None,
         };
-        Some(Hint { subject: "ada".to_owned(), audience: audience.to_owned() })
+        Some(Hint { subject: "ada".to_owned(), session: None, audience: audience.to_owned() })
     }
 }
 

@@ -95,7 +95,7 @@ fn request() -> AuthorizationRequest {
     struct AnyHint;
     impl HintVerifier for AnyHint {
         fn verify(&self, _token: &str) -> Option<Hint> {
-            Some(Hint { subject: "somebody".to_owned(), audience: "app".to_owned() })
+            Some(Hint { subject: "somebody".to_owned(), session: None, audience: "app".to_owned() })
         }
     }
     let params = [
