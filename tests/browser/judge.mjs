@@ -28,7 +28,11 @@ export async function countCosts(page) {
   await session.send("Network.enable");
   await session.send("Network.setCacheDisabled", { cacheDisabled: true });
   page.on("request", (request) => {
-    if (request.isNavigationRequest() && request.frame() === page.mainFrame()) page.parts = [];
+    if (request.isNavigationRequest() && request.frame() === page.mainFrame()) {
+      // An application is no page of ours: where one goes on to it by itself, that is no part of the page.
+      if (new URL(request.url()).protocol === "https:") return;
+      page.parts = [];
+    }
     page.parts.push(request);
   });
 }

@@ -113,9 +113,17 @@ async function goingInAndOut(page) {
   await open(page, story.tides);
   await judge(page, "consent-long");
   const question = page.url();
-  // The application's host does not exist: the browser ends on a page of its own, and the walk is over all the same.
+  // An application that answers nothing new leaves the browser on the page that goes on to it.
+  await page.route("https://tides.example/**", (route) => route.fulfill({ status: 204 }));
   await press(page, "Deny");
-  await page.waitForURL((url) => !url.href.startsWith(story.issuer), { waitUntil: "commit" });
+  await page.locator("#onward").waitFor();
+  await judge(page, "onward");
+  await open(page, "/logout?client_id=tides&post_logout_redirect_uri=https://tides.example/bye");
+  await press(page, "Sign out");
+  await page.locator("#onward").waitFor();
+  await judge(page, "onward-signed-out");
+  await page.unroute("https://tides.example/**");
+  await desk("/wait/60");
   await open(page, question);
   await judge(page, "error-answered");
 }

@@ -131,3 +131,23 @@ async fn forms_end_at_https_loopback_and_private_scheme_applications() {
     });
     stage.play("redirects", facts).await;
 }
+
+/// Key and certificate of every https application in a story.
+fn tls() -> serde_json::Value {
+    let (certificate, key) = crate::mail::signed("tides.example");
+    let text = |pem: Vec<u8>| String::from_utf8(pem).unwrap();
+    json!({ "cert": text(certificate.to_pem().unwrap()), "key": text(key.private_key_to_pem_pkcs8().unwrap()) })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_01_an_application_may_redirect_its_callback_to_another_origin() {
+    let stage = Stage::set(Engine::Sqlite, in_production).await;
+    stage.app.register(&confidential("tides")).await;
+    let logout = "/logout?client_id=tides&post_logout_redirect_uri=https://tides.example/bye&state=s";
+    let facts = json!({
+        "tides": request_of(&stage.app, "tides", &[]),
+        "logout": stage.app.url(logout),
+        "tls": tls(),
+    });
+    stage.play("onward", facts).await;
+}

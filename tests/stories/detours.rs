@@ -57,7 +57,11 @@ on_both_engines! {
         app.register(&with_home()).await;
         let browser = app.browser();
         let question = question(&browser).await;
-        browser.submit(&question, "/consent", &[("decision", "deny")]).await;
+        let denied = browser.submit(&question, "/consent", &[("decision", "deny")]).await;
+        for answer in [browser.get(&question.url).await, browser.submit(&question, "/consent", &[("decision", "allow")]).await] {
+            assert_eq!(answer.answer_to_client(), denied.answer_to_client(), "the same answer again");
+        }
+        app.wait(Duration::from_secs(60));
         for answer in [browser.get(&question.url).await, browser.submit(&question, "/consent", &[("decision", "allow")]).await] {
             answer.assert_page("flow-closed");
             assert!(answer.text().contains("You have already answered") && answer.text().contains("Back to Tide Tables"), "{}", answer.text());

@@ -167,7 +167,7 @@ fn certificate(name: &str) -> (TlsAcceptor, X509) {
 }
 
 /// A certificate for `name` that only itself vouches for.
-fn signed(name: &str) -> (X509, PKey<Private>) {
+pub(crate) fn signed(name: &str) -> (X509, PKey<Private>) {
     let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
     let mut subject = X509NameBuilder::new().unwrap();
     subject.append_entry_by_text("CN", name).unwrap();

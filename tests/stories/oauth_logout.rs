@@ -11,7 +11,7 @@ use crate::oauth_jwt::{Signer, claims, forgeries};
 use crate::oauth_token::{audit_count, offline_code};
 use crate::support::browser::{Answer, Browser};
 use crate::support::client::{changed, request};
-use crate::support::{Engine, TestApp, on_both_engines};
+use crate::support::{Engine, TestApp, is_logged, on_both_engines};
 
 const BYE: &str = "https://tides.example/bye";
 const HOME: &str = "https://tides.example/start";
@@ -35,6 +35,43 @@ fn assert_question(answer: &Answer) {
     assert_eq!((answer.status.as_u16(), answer.location()), (200, None), "{}", answer.text());
     let form = answer.form("/logout/confirm");
     assert!(form.hidden.iter().any(|(name, value)| name == "csrf" && !value.is_empty()));
+}
+
+/// The question, and what the page says to be wrong with the request.
+#[track_caller]
+fn assert_asks_because(answer: &Answer, why: Option<&str>) {
+    assert_question(answer);
+    assert_eq!(answer.reason(), why, "{}", answer.text());
+}
+
+/// LO-02's page after signing out.
+#[track_caller]
+fn assert_signed_out_because(answer: &Answer, why: &str) {
+    answer.assert_page(why);
+    assert!(answer.text().contains("You are signed out"), "{}", answer.text());
+}
+
+/// What comes after signing out.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    /// The registered URI.
+    Return,
+    /// Our own page, since nothing else was asked for.
+    Page,
+    /// Our own page, which says why nobody was sent on.
+    Told,
+}
+
+#[track_caller]
+fn assert_ends(answer: &Answer, then: Then, why: Option<&str>) {
+    match then {
+        Then::Return => assert_eq!(answer.leads_to().as_deref(), Some(BYE), "{}", answer.text()),
+        Then::Page => {
+            assert_eq!((answer.status.as_u16(), answer.leads_to(), answer.reason()), (200, None, None));
+            assert!(answer.url.contains("/signed-out"), "{}", answer.url);
+        }
+        Then::Told => assert_signed_out_because(answer, why.unwrap()),
+    }
 }
 
 on_both_engines! {
@@ -97,39 +134,108 @@ on_both_engines! {
         assert!(link(&browser.open("/signed-out?client_id=homely").await).is_none());
     }
 
-    async fn lo_02_nobody_is_sent_to_a_place_that_is_not_registered(engine: Engine) {
+    async fn lo_02_fault_12_nobody_is_sent_to_a_place_that_is_not_registered_and_the_page_says_why(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&trusted("other")).await;
         app.register(&Client { enabled: false, ..trusted("closed") }).await;
         let hint = id_token(&app, &browser, "tides").await;
-        let before = app.state().await;
+        for (name, value) in [("client_id", "tides"), ("id_token_hint", &hint), ("post_logout_redirect_uri", BYE), ("state", "s")] {
+            let pairs = [("client_id", "tides"), ("id_token_hint", &hint), ("post_logout_redirect_uri", BYE), ("state", "s"), (name, value)];
+            browser.get(&target(&pairs)).await.assert_page("parameter-repeated");
+        }
+        assert!(is_signed_in(&browser).await);
         for uri in [
             "https://evil.tld/", "https://tides.example/bye?x=1", "https://tides.example/bye/", "https://tides.example/bye#x",
             "https://TIDES.example/bye", "https://tides.example/cb", "https://tides.example.evil.tld/bye", "https://other.example/bye",
             "javascript:alert(1)", "//evil.tld/", "/", "https://tides.example/bye\"><script>alert(1)</script>",
         ] {
-            for proof in [("id_token_hint", hint.as_str()), ("client_id", "tides")] {
-                let answer = browser.get(&target(&[proof, ("post_logout_redirect_uri", uri)])).await;
-                answer.assert_page("post-logout-redirect-uri");
-            }
+            let browser = app.signed_in(ADA).await;
+            let hint = id_token(&app, &browser, "tides").await;
+            let before = app.state().await;
+            let asked = browser.get(&target(&[("client_id", "tides"), ("post_logout_redirect_uri", uri)])).await;
+            assert_asks_because(&asked, Some("post-logout-redirect-uri"));
+            assert!(!asked.body.contains("<script>alert"), "{uri}");
+            assert_eq!(app.state().await, before);
+            let answer = browser.get(&target(&[("id_token_hint", &hint), ("post_logout_redirect_uri", uri)])).await;
+            assert_signed_out_because(&answer, "post-logout-redirect-uri");
+            assert!(answer.cookies().iter().any(|cookie| cookie.starts_with("idp-session=;")), "{:?}", answer.cookies());
+            assert_eq!(answer.header("clear-site-data"), "\"cache\"");
+            assert!(!is_signed_in(&browser).await, "{uri}");
+            // Nobody is signed in any more: the same page, and no question.
+            let nobody = browser.get(&target(&[("client_id", "tides"), ("post_logout_redirect_uri", uri)])).await;
+            assert_signed_out_because(&nobody, "post-logout-redirect-uri");
         }
-        browser.get(&target(&[("post_logout_redirect_uri", BYE)])).await.assert_page("post-logout-redirect-uri");
-        let forged = [("id_token_hint", "x.y.z"), ("post_logout_redirect_uri", BYE)];
-        browser.get(&target(&forged)).await.assert_page("post-logout-redirect-uri");
-        for id in ["nobody", "closed", "a b"] {
-            let pairs = [("client_id", id), ("post_logout_redirect_uri", "https://closed.example/bye")];
-            browser.get(&target(&pairs)).await.assert_page("client-unknown");
-        }
-        for (name, value) in [("client_id", "tides"), ("id_token_hint", &hint), ("post_logout_redirect_uri", BYE), ("state", "s")] {
-            let pairs = [("client_id", "tides"), ("id_token_hint", &hint), ("post_logout_redirect_uri", BYE), ("state", "s"), (name, value)];
-            browser.get(&target(&pairs)).await.assert_page("parameter-repeated");
+        for told in ["client_id=\"tides\" detail=\"post_logout_redirect_uri is not registered for this client",
+            "value=\"post_logout_redirect_uri=https://tides.example/bye?x=1\""]
+        {
+            assert!(is_logged(told), "{told}");
         }
         let page = browser.get("/logout").await;
         let evil = "client_id=tides&post_logout_redirect_uri=https%3A%2F%2Fevil.tld%2F";
         let csrf = page.form("/logout/confirm").hidden.into_iter().find(|(name, _)| name == "csrf").unwrap().1;
-        browser.post("/logout/confirm", &[("csrf", &csrf), ("request", evil)]).await.assert_page("post-logout-redirect-uri");
-        assert_eq!(app.state().await, before);
-        assert!(is_signed_in(&browser).await);
+        let answer = browser.post("/logout/confirm", &[("csrf", &csrf), ("request", evil)]).await;
+        assert_signed_out_because(&answer, "post-logout-redirect-uri");
+        assert!(!is_signed_in(&browser).await, "the person said yes");
+    }
+
+    async fn fault_12_whatever_proves_less_than_this_very_session_asks_and_tells_its_real_reason(engine: Engine) {
+        let (app, _) = ready(engine).await;
+        app.register(&trusted("other")).await;
+        app.register(&Client { enabled: false, ..trusted("closed") }).await;
+        app.register(&trusted("gone")).await;
+        let browser = app.signed_in(ADA).await;
+        let (old, gone) = (id_token(&app, &browser, "tides").await, id_token(&app, &browser, "gone").await);
+        let page = browser.open("/logout").await;
+        browser.submit(&page, "/logout/confirm", &[]).await;
+        app.user("eve@example.org").await;
+        let eves = id_token(&app, &app.signed_in("eve@example.org").await, "tides").await;
+        app.sql("UPDATE clients SET enabled = FALSE WHERE id = 'gone'").await;
+        let forged = format!("{}x", &old[..old.len() - 4]);
+        let back = ("post_logout_redirect_uri", BYE);
+        let wrong = ("post_logout_redirect_uri", "https://tides.example/away");
+        fn hint(token: &str) -> (&'static str, &str) { ("id_token_hint", token) }
+        fn id(id: &str) -> (&'static str, &str) { ("client_id", id) }
+        for (pairs, why, then) in [
+            (vec![], None, Then::Page),
+            (vec![("state", "s")], None, Then::Page),
+            (vec![id("tides")], None, Then::Page),
+            (vec![id("tides"), back], None, Then::Return),
+            (vec![id("tides"), wrong], Some("post-logout-redirect-uri"), Then::Told),
+            (vec![back], Some("id-token-hint-missing"), Then::Told),
+            (vec![wrong], Some("id-token-hint-missing"), Then::Told),
+            (vec![id("nobody")], Some("client-unknown"), Then::Page),
+            (vec![id("nobody"), back], Some("client-unknown"), Then::Told),
+            (vec![id("a b"), back], Some("client-unknown"), Then::Told),
+            (vec![id("closed"), ("post_logout_redirect_uri", "https://closed.example/bye")], Some("client-unknown"), Then::Told),
+            (vec![hint(&gone), ("post_logout_redirect_uri", "https://gone.example/bye")], Some("client-unknown"), Then::Told),
+            (vec![hint(&forged)], Some("id-token-hint-invalid"), Then::Page),
+            (vec![hint("x.y.z"), back], Some("id-token-hint-invalid"), Then::Told),
+            (vec![hint(&forged), id("tides"), back], Some("id-token-hint-invalid"), Then::Told),
+            (vec![hint(&old), id("other"), ("post_logout_redirect_uri", "https://other.example/bye")], Some("id-token-hint-client"), Then::Told),
+            (vec![hint(&old)], Some("id-token-hint-session"), Then::Page),
+            (vec![hint(&old), back], Some("id-token-hint-session"), Then::Return),
+            (vec![hint(&old), id("tides"), back], Some("id-token-hint-session"), Then::Return),
+            (vec![hint(&eves), back], Some("id-token-hint-session"), Then::Return),
+            (vec![hint(&old), wrong], Some("post-logout-redirect-uri"), Then::Told),
+        ] {
+            let browser = app.signed_in(ADA).await;
+            let asked = browser.get(&target(&pairs)).await;
+            assert_asks_because(&asked, why);
+            assert!(is_signed_in(&browser).await, "{pairs:?}");
+            let done = browser.submit(&asked, "/logout/confirm", &[]).await;
+            assert!(!is_signed_in(&browser).await, "{pairs:?}");
+            assert_ends(&done, then, why);
+            // In a browser in which nobody is signed in there is nothing to ask.
+            let nobody = app.browser().open(&target(&pairs)).await;
+            assert_ends(&nobody, then, why);
+        }
+        for told in ["client_id=\"nobody\" detail=\"no enabled client has this client_id", "detail=\"id_token_hint was not issued here",
+            "detail=\"id_token_hint was issued to another client than client_id names", "detail=\"id_token_hint is of another session",
+            "detail=\"post_logout_redirect_uri needs id_token_hint or client_id"]
+        {
+            assert!(is_logged(told), "{told}");
+        }
+        assert!(!is_logged(&old) && !is_logged(&forged) && !is_logged(&eves), "a token is logged");
     }
 
     async fn lo_03_a_hint_that_is_not_ours_or_not_the_clients_signs_nobody_out(engine: Engine) {
@@ -217,12 +323,12 @@ on_both_engines! {
             answer = browser.follow(answer).await;
             if how == "client id" {
                 assert_question(&answer);
-                assert!(answer.header("content-security-policy").contains("form-action 'self' https://query.example"));
+                assert!(answer.header("content-security-policy").ends_with("form-action 'self'"));
                 assert!(is_signed_in(&browser).await);
                 answer = browser.submit(&answer, "/logout/confirm", &[]).await;
             }
-            assert_eq!(answer.status, 303, "{how}");
-            assert_eq!(answer.location(), Some(format!("{bye}&state=a+state+%26+more")), "{how}");
+            assert_eq!(answer.status, if how == "client id" { 200 } else { 303 }, "{how}");
+            assert_eq!(answer.leads_to(), Some(format!("{bye}&state=a+state+%26+more")), "{how}");
             assert!(!is_signed_in(&browser).await, "{how}");
         }
         assert_eq!(audit_count(&app, AuditEvent::SignedOut).await, 5);

@@ -98,8 +98,7 @@ on_both_engines! {
         };
         assert_eq!(audit(AuditEvent::ConsentDenied).await, 1);
         assert_eq!(app.count("consents", "1 = 1").await, 0);
-        let closed = browser.get(&first.url).await;
-        closed.assert_page("flow-closed");
+        assert_eq!(browser.get(&first.url).await.answer_to_client(), denied.answer_to_client());
         let again = browser.open(&authorize(&request("asking"))).await;
         browser.submit(&again, "/consent", &[("decision", "allow")]).await.code(&app, uri);
         assert_eq!(audit(AuditEvent::ConsentGiven).await, 1);
@@ -133,7 +132,12 @@ on_both_engines! {
         denied.assert_refused(&app, uri, "access_denied");
         // The same page twice: the application has its answer already, whatever the second click says.
         let page = browser.open(&ask(Some("consent"), all)).await;
-        browser.submit(&page, "/consent", &[("decision", "allow")]).await.code(&app, uri);
+        let code = browser.submit(&page, "/consent", &[("decision", "allow")]).await.code(&app, uri);
+        for decision in ["deny", "allow"] {
+            let again = browser.submit(&page, "/consent", &[("decision", decision)]).await;
+            assert_eq!(again.code(&app, uri), code, "{decision}");
+        }
+        app.redeem("asking", &code).await.tokens();
         for decision in ["deny", "allow"] {
             browser.submit(&page, "/consent", &[("decision", decision)]).await.assert_page("flow-closed");
         }
@@ -291,7 +295,7 @@ on_both_engines! {
             assert!(text.contains(warning), "{text}");
             let (warned, buttons) = (page.body.find("consent-unverified"), page.body.find("consent-allow"));
             assert!(warned < buttons && text.contains("return to <strong id=\"consent-host\"><bdi>asking.example<"), "{text}");
-            assert!(page.header("content-security-policy").contains("form-action 'self' https://asking.example"), "{:?}", page.headers);
+            assert!(page.header("content-security-policy").ends_with("form-action 'self'"), "{:?}", page.headers);
         }
         let login = app.browser().open(&authorize(&request("asking"))).await;
         assert!(is_login(&login) && login.text().contains("asking.example"));

@@ -78,15 +78,25 @@ impl RedirectUri {
         }
     }
 
-    /// The one source that `form-action` must name so that a form may end in a redirect there
-    /// (CSP level 3): an origin, or a private-use scheme. CSP has no form for an IPv6 address, so for `http://[::1]`
-    /// any host must do, on that very port.
-    pub fn csp_source(&self) -> String {
-        match self.url().map(|url| url.origin()) {
+    /// Whether a web application answers there. Its callback may redirect anywhere, and browsers apply the
+    /// `form-action` of the page that sent a form to every hop of the redirects that follow (CSP level 3): no form may
+    /// end there. The form ends on a page of ours, and that page goes on.
+    pub fn is_https(&self) -> bool {
+        self.url().is_some_and(|url| url.scheme() == "https")
+    }
+
+    /// The one source that `form-action` names so that a form may end in a redirect there: a loopback origin or a
+    /// private-use scheme. `None` for https, where no form ends ([`Self::is_https`]). CSP has no form for an IPv6
+    /// address, so for `http://[::1]` any host must do, on that very port.
+    pub fn form_source(&self) -> Option<String> {
+        if self.is_https() {
+            return None;
+        }
+        Some(match self.url().map(|url| url.origin()) {
             Some(Origin::Tuple(scheme, Host::Ipv6(_), port)) => format!("{scheme}://*:{port}"),
             Some(origin @ Origin::Tuple(..)) => origin.ascii_serialization(),
             _ => format!("{}:", self.scheme()),
-        }
+        })
     }
 
     /// The URI with parameters added to its query; what stands there already is kept byte by byte.
@@ -367,16 +377,21 @@ mod tests {
     }
 
     #[test]
-    fn form_action_names_one_origin_or_one_private_scheme() {
+    fn fault_01_form_action_names_one_loopback_origin_or_one_private_scheme_and_never_a_web_site() {
         for (text, source) in [
-            ("https://app.example/cb", "https://app.example"),
-            ("https://app.example:8443/cb", "https://app.example:8443"),
-            ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
-            ("com.example.app:/cb", "com.example.app:"),
-            ("http://[::1]:8000/cb", "http://*:8000"),
-            ("http://[::1]/cb", "http://*:80"),
+            ("https://app.example/cb", None),
+            ("https://app.example:8443/cb", None),
+            ("HTTPS://app.example/cb", None),
+            ("https://127.0.0.1/cb", None),
+            ("https://localhost:8443/cb", None),
+            ("http://127.0.0.1:8000", Some("http://127.0.0.1:8000")),
+            ("http://localhost:8081/callback", Some("http://localhost:8081")),
+            ("com.example.app:/cb", Some("com.example.app:")),
+            ("http://[::1]:8000/cb", Some("http://*:8000")),
+            ("http://[::1]/cb", Some("http://*:80")),
         ] {
-            assert_eq!(uri(text).csp_source(), source);
+            let uri = uri(text);
+            assert_eq!((uri.form_source().as_deref(), uri.is_https()), (source, source.is_none()), "{text}");
         }
     }
 

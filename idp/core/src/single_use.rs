@@ -70,6 +70,11 @@ impl<K: Kind> SingleUseDigest<K> {
         shaped.then(|| Self { digest: Digest::of(text), kind: PhantomData })
     }
 
+    /// A digest read back from where it was kept; `None` when it is none.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        Digest::from_stored(text).map(|digest| Self { digest, kind: PhantomData })
+    }
+
     /// The stored form.
     pub fn as_str(&self) -> &str {
         self.digest.as_str()

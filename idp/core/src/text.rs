@@ -37,6 +37,20 @@ impl serde::Serialize for DisplayText {
     }
 }
 
+/// Signs of a sent value that an operator sees.
+const LOGGED: usize = 120;
+
+/// What somebody sent, for the log: control and other invisible characters are escaped, so that it stays one record and
+/// shows what differs. At most 120 characters are kept; how many more there were is said behind them.
+pub fn for_log(text: &str) -> String {
+    let mut shown: String = text.chars().take(LOGGED).flat_map(char::escape_debug).collect();
+    let more = text.chars().count().saturating_sub(LOGGED);
+    if more > 0 {
+        shown.push_str(&format!("… (+{more})"));
+    }
+    shown
+}
+
 /// `text` without the characters that can mislead a reader, runs of white space made one space, trimmed.
 pub fn clean(text: &str) -> String {
     let spaced: String = text
@@ -82,6 +96,14 @@ mod tests {
         ] {
             assert_eq!(clean(text), shown, "{text:?}");
         }
+    }
+
+    #[test]
+    fn fault_12_a_value_in_the_log_is_escaped_and_cut_short() {
+        assert_eq!(for_log("https://app.example/bye?x=1&y=%20"), "https://app.example/bye?x=1&y=%20");
+        assert_eq!(for_log("a\r\nb\u{1b}[31m\u{202E}\"c"), r#"a\r\nb\u{1b}[31m\u{202e}\"c"#);
+        assert_eq!(for_log(&"ä".repeat(1_000_000)), format!("{}… (+999880)", "ä".repeat(120)));
+        assert_eq!(for_log(&"x".repeat(120)), "x".repeat(120));
     }
 
     #[test]

@@ -3,9 +3,13 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use idp_core::client::ClientId;
+use idp_core::flow::FlowTarget;
 use idp_core::oauth::error::{ErrorCode, Refusal};
 use idp_core::oauth::keys::KeyError;
+use idp_core::oauth::params::Params;
 use idp_core::seal::SealError;
+use idp_core::text::for_log;
 use idp_store::{OpenError, StoreError};
 use serde::Serialize;
 
@@ -93,6 +97,64 @@ reasons! {
     REDIRECT_URI_MISMATCH = "redirect-uri-mismatch", BAD_REQUEST, "app";
     PARAMETER_REPEATED = "parameter-repeated", BAD_REQUEST, "app";
     POST_LOGOUT_URI = "post-logout-redirect-uri", BAD_REQUEST, "app";
+    HINT_MISSING = "id-token-hint-missing", BAD_REQUEST, "app";
+    HINT_INVALID = "id-token-hint-invalid", BAD_REQUEST, "app";
+    HINT_CLIENT = "id-token-hint-client", BAD_REQUEST, "app";
+    HINT_SESSION = "id-token-hint-session", BAD_REQUEST, "app";
+}
+
+/// What a refusal is about. The log has which client, and the value that broke the rule; both may be whatever somebody
+/// sent, so they are escaped and cut short.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    /// For the log.
+    pub(crate) client_id: Option<String>,
+    /// `name=value`, for the log.
+    pub(crate) value: Option<String>,
+    /// The application the page speaks of. Such a page has no button to our own start page.
+    pub(crate) app: Option<String>,
+}
+
+/// Parameters whose values may be logged. The others are secrets, say who a person is, or are the client's own business.
+const LOGGED: [&str; 9] = [
+    "client_id",
+    "redirect_uri",
+    "post_logout_redirect_uri",
+    "response_type",
+    "response_mode",
+    "scope",
+    "prompt",
+    "max_age",
+    "code_challenge_method",
+];
+
+impl About {
+    /// A registered client.
+    pub(crate) fn client(id: &ClientId) -> Self {
+        Self { client_id: Some(id.as_str().to_owned()), ..Self::default() }
+    }
+
+    /// The client that a flow is for, if it is for one.
+    pub(crate) fn client_of(target: &FlowTarget) -> Self {
+        match target {
+            FlowTarget::Application(request) => Self::client(&request.client_id),
+            FlowTarget::Account => Self::default(),
+        }
+    }
+
+    /// The client that a request names, which may be none of ours.
+    pub(crate) fn claimed(params: &Params) -> Self {
+        Self { client_id: params.get("client_id").map(for_log), ..Self::default() }
+    }
+
+    /// With the parameter that broke the rule.
+    pub(crate) fn parameter(self, name: Option<&str>, params: &Params) -> Self {
+        let value = name.map(|name| match params.get(name).filter(|_| LOGGED.contains(&name)) {
+            Some(value) => format!("{name}={}", for_log(value)),
+            None => name.to_owned(),
+        });
+        Self { value, ..self }
+    }
 }
 
 /// A request that ends on an error page. The page itself is made where every response passes
@@ -108,8 +170,9 @@ pub(crate) struct PageError {
     pub(crate) explanation: Option<Box<Explanation>>,
     /// Where the page's button leads, if not to the start page.
     pub(crate) action: Option<Box<Action>>,
-    /// The application the text speaks of. Its pages have no button to our own start page.
-    pub(crate) app: Option<String>,
+    pub(crate) about: Box<About>,
+    /// The catalogue key of a sentence that says what was done all the same.
+    pub(crate) notice: Option<&'static str>,
 }
 
 /// The button of an error page.
@@ -156,7 +219,15 @@ pub(crate) struct Registered {
 impl PageError {
     /// An error of this kind.
     pub(crate) fn new(reason: Reason) -> Self {
-        Self { reason, detail: None, retry_after: None, explanation: None, action: None, app: None }
+        Self {
+            reason,
+            detail: None,
+            retry_after: None,
+            explanation: None,
+            action: None,
+            about: Box::default(),
+            notice: None,
+        }
     }
 
     /// Something of ours is broken: a defect, logged with its cause.
@@ -173,6 +244,11 @@ impl PageError {
     /// With a note for the log.
     pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// With what it is about, for the log.
+    pub(crate) fn about(self, about: About) -> Self {
+        Self { about: Box::new(about), ..self }
     }
 
     /// With another button.
@@ -199,6 +275,7 @@ impl PageError {
             challenge: None,
             retry_after: self.retry_after,
             detail: self.detail.clone(),
+            about: self.about.clone(),
         }
     }
 }
@@ -249,6 +326,14 @@ pub(crate) struct OAuthError {
     pub(crate) retry_after: Option<u64>,
     /// For the log only.
     pub(crate) detail: Option<String>,
+    pub(crate) about: Box<About>,
+}
+
+impl OAuthError {
+    /// With what it is about, for the log.
+    pub(crate) fn about(self, about: About) -> Self {
+        Self { about: Box::new(about), ..self }
+    }
 }
 
 impl From<Refusal> for OAuthError {
@@ -257,7 +342,7 @@ impl From<Refusal> for OAuthError {
             ErrorCode::InvalidClient => (StatusCode::UNAUTHORIZED, Some("Basic realm=\"token\"")),
             _ => (StatusCode::BAD_REQUEST, None),
         };
-        Self { status, refusal, challenge, retry_after: None, detail: None }
+        Self { status, refusal, challenge, retry_after: None, detail: None, about: Box::default() }
     }
 }
 

@@ -1,25 +1,29 @@
-//! The one way forward: load what the decision depends on, ask [`next_step`], do what it says.
+//! The one way forward in a flow: load what the decision depends on, ask [`next_step`], do what it says.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::client::{Client, ClientId};
 use idp_core::flow::{Answer, Approval, Consent, FlowTarget, Situation, Step, next_step};
 use idp_core::ids::FlowId;
-use idp_core::single_use::{AuthorizationCode, SingleUse};
+use idp_core::oauth::authorize::AuthorizationRequest;
+use idp_core::oauth::error::Refusal;
+use idp_core::oauth::response::AuthorizationResponse;
+use idp_core::single_use::SingleUse;
 use idp_core::time::Timestamp;
 use idp_store::{AuditRecord, EndedFlow, Flow, SignedIn, StoreError, Tx};
 
-use crate::errors::{PageError, Reason};
+use crate::errors::{About, PageError, Reason};
 use crate::form::with_email;
+use crate::onward::Onward;
 use crate::visit::Visit;
 
-/// What is known of a walk beside its row.
+/// What is known of a flow beside its row.
 #[derive(Default)]
 pub(crate) struct Known {
     pub(crate) client: Option<Client>,
     pub(crate) consent: Option<Consent>,
 }
 
-/// Starts a walk, with what has just been read for it, and the address that was typed elsewhere.
+/// Starts a flow, with what has just been read for it, and the address that was typed elsewhere.
 /// What can be answered at once is answered at once; a row is written only when a page must be shown.
 pub(crate) async fn begin(
     visit: &Visit,
@@ -41,24 +45,24 @@ pub(crate) async fn begin(
                 .await?;
             Ok(Redirect::to(&url).into_response())
         }
-        step => Leaving { visit, flow: &flow, stored: false, said: None }.with(step).await,
+        step => Leaving { visit, flow: &flow, known: &known, via: Via::Request }.with(step).await,
     }
 }
 
-/// Where a walk goes on.
+/// The page of a flow.
 pub(crate) fn url(id: FlowId) -> String {
     format!("/flow/{id}")
 }
 
-/// A walk as it stands.
+/// A flow as it stands.
 pub(crate) enum Found {
     Open(Flow),
     Over(EndedFlow),
 }
 
-/// The browser's own walk. Another browser is told the same of one that is open and one that is over.
+/// The browser's own flow. Another browser is told the same of one that is open and one that is over.
 pub(crate) async fn find(visit: &Visit, id: &str) -> Result<Found, PageError> {
-    let id: FlowId = id.parse().map_err(|_| over())?;
+    let id: FlowId = id.parse().map_err(|_| expired())?;
     let found = visit
         .app
         .store
@@ -71,57 +75,78 @@ pub(crate) async fn find(visit: &Visit, id: &str) -> Result<Found, PageError> {
             })
         })
         .await?
-        .ok_or_else(over)?;
+        .ok_or_else(expired)?;
     let (Found::Open(flow) | Found::Over(EndedFlow { flow, .. })) = &found;
     if flow.browser != visit.visitor.browser() {
-        return Err(PageError::new(Reason::FLOW_FOREIGN).action("/signin", "action-start-again"));
+        let error = PageError::new(Reason::FLOW_FOREIGN).detail("this flow began in another browser");
+        return Err(error.about(About::client_of(&flow.target)).action("/signin", "action-start-again"));
     }
     Ok(found)
 }
 
-/// The browser's own open walk.
-pub(crate) async fn open(visit: &Visit, id: &str) -> Result<Flow, PageError> {
-    match find(visit, id).await? {
-        Found::Open(flow) => Ok(flow),
-        Found::Over(EndedFlow { flow, answered }) => Err(ended(visit, &flow, answered).await),
-    }
-}
-
-/// The browser's own open walk and what is known of it, for pages beside it: one that has ended, for whatever reason, is
+/// The browser's own open flow and what is known of it, for pages beside it: one that has ended, for whatever reason, is
 /// none.
-pub(crate) async fn on_the_way(visit: &Visit, id: Option<&str>) -> Option<(Flow, Known)> {
-    let flow = open(visit, id?).await.ok()?;
+pub(crate) async fn under_way(visit: &Visit, id: Option<&str>) -> Option<(Flow, Known)> {
+    let Found::Open(flow) = find(visit, id?).await.ok()? else { return None };
     let known = load(visit, &flow.target).await.ok()?;
     Some((flow, known))
 }
 
-/// What is told of a walk that is over: how it ended, and the way back to the application it was for.
-pub(crate) async fn ended(visit: &Visit, flow: &Flow, answered: bool) -> PageError {
-    let client = match &flow.target {
-        FlowTarget::Account => Ok(None),
-        FlowTarget::Application(request) => {
-            visit.app.store.read(request.client_id.clone(), |db, id| Box::pin(db.client(id))).await
-        }
+/// What a flow that is over answers: the client's answer once more, as long as it is good for something, else how the
+/// flow ended and the way back to the client.
+///
+/// Where the answer is a redirect, only a second click on the same form gets it again. A reload or Back does not: it would
+/// start the application each time.
+pub(crate) async fn again(visit: &Visit, ended: &EndedFlow, via: Via) -> Result<Response, PageError> {
+    let FlowTarget::Application(request) = &ended.flow.target else {
+        return Err(over(&ended.flow, ended.answered));
     };
-    let client = match client {
-        Ok(Some(client)) => client,
-        Ok(None) if answered => return PageError::new(Reason::FLOW_ANSWERED),
-        Ok(None) => return over(),
-        Err(error) => return error.into(),
+    let id = request.client_id.clone();
+    let Some(client) = visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await? else {
+        return Err(over(&ended.flow, ended.answered));
     };
-    back_to(&client, if answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP })
+    let shown = request.target.uri().is_https() || matches!(via, Via::Form(_));
+    if let Some(response) = kept(visit, ended).await?.filter(|_| shown) {
+        let known = Known { client: Some(client), consent: None };
+        return Leaving { visit, flow: &ended.flow, known: &known, via }.go(request, &response);
+    }
+    Err(back_to(&client, if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP }))
 }
 
-/// A walk that ends here: the page names the application, and leads there.
+/// The answer that closed a flow, while it may be sent again: its time has not run out, and its code can still be redeemed.
+async fn kept(visit: &Visit, ended: &EndedFlow) -> Result<Option<AuthorizationResponse>, PageError> {
+    let (app, now) = (&visit.app, visit.app.clock.now());
+    let Some(sealed) = &ended.sealed_response else { return Ok(None) };
+    let response = match AuthorizationResponse::open(&app.ring, ended.flow.id, sealed) {
+        Ok(response) => response,
+        // Another node sealed it under a newer key, or somebody altered the row. It is good for a minute anyway.
+        Err(error) => {
+            tracing::warn!(request_id = visit.info.request_id, %error, "a flow's kept answer does not open");
+            return Ok(None);
+        }
+    };
+    let usable = match response.code() {
+        _ if now >= response.expires_at() => false,
+        None => true,
+        Some(digest) => {
+            let input = (digest.clone(), now);
+            app.store.read(input, |db, (digest, now)| Box::pin(db.code_is_usable(digest, *now))).await?
+        }
+    };
+    Ok(usable.then_some(response))
+}
+
+/// A flow that ends here: the page names the application, and leads there.
 fn back_to(client: &Client, reason: Reason) -> PageError {
-    let page = PageError { app: Some(client.name.to_string()), ..PageError::new(reason) };
+    let about = About { app: Some(client.name.to_string()), ..About::client(&client.id) };
+    let page = PageError::new(reason).about(about);
     match &client.home_uri {
         Some(home) => page.action(home.as_str(), "action-back-to-app"),
         None => page,
     }
 }
 
-/// The application and what the signed-in person allowed it.
+/// The client and what the signed-in person allowed it.
 pub(crate) async fn known(visit: &Visit, client: ClientId) -> Result<Known, StoreError> {
     let store = &visit.app.store;
     let Some(SignedIn { user, .. }) = &visit.visitor.signed_in else {
@@ -133,14 +158,20 @@ pub(crate) async fn known(visit: &Visit, client: ClientId) -> Result<Known, Stor
     Ok(found.map_or_else(Known::default, |(client, consent)| Known { client: Some(client), consent }))
 }
 
-/// What is known of a walk that is under way, while its application is what it was.
+/// What is known of a flow that is under way, while its client is what it was.
 pub(crate) async fn load(visit: &Visit, target: &FlowTarget) -> Result<Known, PageError> {
     let FlowTarget::Application(request) = target else { return Ok(Known::default()) };
     let known = known(visit, request.client_id.clone()).await?;
     match known.client.as_ref().filter(|client| client.enabled) {
-        None => Err(PageError::new(Reason::CLIENT_UNKNOWN)),
-        // It was checked against what the application might do then.
-        Some(client) if client.epoch != request.client_epoch => Err(back_to(client, Reason::FLOW_CHANGED)),
+        None => {
+            let why = "the client was deleted or disabled while the flow was open";
+            Err(PageError::new(Reason::CLIENT_UNKNOWN).detail(why).about(About::client(&request.client_id)))
+        }
+        // It was checked against what the client might do then.
+        Some(client) if client.epoch != request.client_epoch => {
+            Err(back_to(client, Reason::FLOW_CHANGED)
+                .detail("the client was changed while the flow was open"))
+        }
         Some(_) => Ok(known),
     }
 }
@@ -158,20 +189,29 @@ pub(crate) fn decide(visit: &Visit, flow: &Flow, known: &Known, answer: Option<A
     })
 }
 
-/// A walk about to leave the pages: with a code or an error for the application, or for the person's own page.
+/// By which request a flow leaves the pages. It decides how the browser gets to the client.
+pub(crate) enum Via {
+    /// `GET /authorize`: no page was shown, the flow has no row, and the answer is a redirect.
+    Request,
+    /// `GET /flow/ID`.
+    Page,
+    /// A form of ours, with the record of what the person said in it.
+    Form(Option<AuditRecord>),
+}
+
+/// A flow about to leave the pages: with a code or an error for the client, or for the person's own page.
 pub(crate) struct Leaving<'a> {
     pub(crate) visit: &'a Visit,
     pub(crate) flow: &'a Flow,
-    /// Whether the walk has a row, which is closed then.
-    pub(crate) stored: bool,
-    /// The record of what the person has just answered.
-    pub(crate) said: Option<AuditRecord>,
+    pub(crate) known: &'a Known,
+    pub(crate) via: Via,
 }
 
 /// What one write leaves behind.
 struct Ending {
-    /// The walk's row; `None` when it has none.
+    /// The flow's row; `None` when it has none.
     flow: Option<FlowId>,
+    sealed_response: Option<String>,
     said: Option<AuditRecord>,
     now: Timestamp,
 }
@@ -179,48 +219,85 @@ struct Ending {
 impl Leaving<'_> {
     /// Takes the step, all of it in one write.
     pub(crate) async fn with(self, step: Step) -> Result<Response, PageError> {
-        let issuer = self.visit.app.config.issuer.as_str();
         match (step, &self.flow.target) {
             (Step::Issue(approval), _) => self.issue(approval).await,
-            (Step::Refuse(refusal), FlowTarget::Application(request)) => {
-                let location = request.target.error(issuer, refusal);
-                let (request_id, client_id) = (&self.visit.info.request_id, &request.client_id);
-                tracing::info!(request_id, %client_id, code = refusal.code.as_str(), "authorization refused");
-                self.end().await?;
-                Ok(Redirect::to(&location).into_response())
-            }
-            (Step::Enter, _) => {
-                self.end().await?;
-                Ok(Redirect::to("/account").into_response())
-            }
+            (Step::Refuse(refusal), FlowTarget::Application(request)) => self.refuse(request, refusal).await,
+            (Step::Enter, _) => match self.end(None).await? {
+                true => Ok(Redirect::to("/account").into_response()),
+                false => Err(over(self.flow, true)),
+            },
             _ => Err(PageError::new(Reason::INTERNAL).detail("a step that shows a page was to leave")),
         }
     }
 
-    fn ending(&self) -> Ending {
-        let now = self.visit.app.clock.now();
-        Ending { flow: self.stored.then_some(self.flow.id), said: self.said.clone(), now }
+    /// To the client. Browsers apply the `form-action` of the page that sent a form to every redirect that follows, those
+    /// of the client's callback as well: after a form of ours, an https client is reached from a page that goes on by
+    /// itself. Elsewhere the redirect is the better way, since an application's own browser may not open another
+    /// application without a gesture.
+    fn go(
+        &self,
+        request: &AuthorizationRequest,
+        response: &AuthorizationResponse,
+    ) -> Result<Response, PageError> {
+        let name = self.known.client.as_ref().map(|client| client.name.to_string());
+        match &self.via {
+            Via::Form(_) if request.target.uri().is_https() => {
+                Ok(Redirect::to(&url(self.flow.id)).into_response())
+            }
+            Via::Page if request.target.uri().is_https() => {
+                Onward::signed_in(name.unwrap_or_default(), response.location().expose()).show(self.visit)
+            }
+            _ => Ok(Redirect::to(response.location().expose()).into_response()),
+        }
     }
 
-    /// Closes the walk and writes down what was said. Of two tabs the second comes too late: the application has
-    /// had its answer.
-    async fn end(&self) -> Result<(), PageError> {
-        let ending = self.ending();
+    fn is_stored(&self) -> bool {
+        !matches!(self.via, Via::Request)
+    }
+
+    fn ending(&self, response: Option<&AuthorizationResponse>) -> Result<Ending, PageError> {
+        let flow = self.is_stored().then_some(self.flow.id);
+        let seal = |response: &AuthorizationResponse| response.seal(&self.visit.app.ring, self.flow.id);
+        let sealed_response = match response.filter(|_| flow.is_some()).map(seal).transpose() {
+            Ok(sealed) => sealed,
+            Err(error) => return Err(PageError::broken("seal", &error)),
+        };
+        let said = match &self.via {
+            Via::Form(said) => said.clone(),
+            Via::Request | Via::Page => None,
+        };
+        Ok(Ending { flow, sealed_response, said, now: self.visit.app.clock.now() })
+    }
+
+    /// Closes the flow and writes down what was said. `false`: somebody else has closed it.
+    async fn end(&self, response: Option<&AuthorizationResponse>) -> Result<bool, PageError> {
+        let ending = self.ending(response)?;
         if ending.flow.is_none() && ending.said.is_none() {
-            return Ok(());
+            return Ok(true);
         }
         let write = self.visit.app.store.write(ending, |tx, ending| Box::pin(ending.save(tx)));
-        if write.await? { Ok(()) } else { Err(ended(self.visit, self.flow, true).await) }
+        Ok(write.await?)
     }
 
-    /// One write: the walk is closed, the consent remembered and the code there, or nothing of it.
-    async fn issue(&self, approval: Box<Approval>) -> Result<Response, PageError> {
+    async fn refuse(self, request: &AuthorizationRequest, refusal: Refusal) -> Result<Response, PageError> {
+        let config = &self.visit.app.config;
+        let until = self.visit.app.clock.now().plus(config.lifetimes.code);
+        let response = AuthorizationResponse::error(&request.target, config.issuer.as_str(), refusal, until);
+        let (request_id, client_id) = (&self.visit.info.request_id, request.client_id.as_str());
+        let (code, detail) = (refusal.code.as_str(), refusal.hint);
+        tracing::info!(request_id, code, client_id, detail, "authorization refused");
+        if self.end(Some(&response)).await? { self.go(request, &response) } else { self.too_late().await }
+    }
+
+    /// One write: the flow is closed with its answer, the consent remembered and the code there, or nothing of it.
+    async fn issue(self, approval: Box<Approval>) -> Result<Response, PageError> {
         let app = &self.visit.app;
-        let code = SingleUse::<AuthorizationCode>::generate();
-        let location = approval.request().target.success(app.config.issuer.as_str(), code.expose());
-        let ending = self.ending();
-        let issued = approval.code(&app.config.lifetimes, ending.now);
-        let input = (ending, code.digest(), issued, approval.request().client_epoch);
+        let request = approval.request();
+        let code = SingleUse::generate();
+        let issued = approval.code(&app.config.lifetimes, app.clock.now());
+        let issuer = app.config.issuer.as_str();
+        let response = AuthorizationResponse::success(&request.target, issuer, &code, issued.expires_at);
+        let input = (self.ending(Some(&response))?, code.digest(), issued, request.client_epoch);
         let write = app.store.write(input, |tx, (ending, digest, code, client_epoch)| {
             Box::pin(async move {
                 if !ending.save(tx).await? {
@@ -233,28 +310,38 @@ impl Leaving<'_> {
                 if tx.insert_code(digest, code, *client_epoch).await? {
                     return Ok(true);
                 }
-                // Somebody was signed out, switched off or narrowed since: the walk must stay open for the next try.
+                // Somebody was signed out, switched off or narrowed since: the flow must stay open for the next try.
                 Err(StoreError::Conflict("live session"))
             })
         });
         match write.await {
-            Ok(true) => Ok(Redirect::to(&location).into_response()),
-            Ok(false) => Err(ended(self.visit, self.flow, true).await),
-            // The walk shows what is needed now.
-            Err(StoreError::Conflict(_)) if self.stored => {
+            Ok(true) => self.go(request, &response),
+            Ok(false) => self.too_late().await,
+            // The flow shows what is needed now.
+            Err(StoreError::Conflict(_)) if self.is_stored() => {
                 Ok(Redirect::to(&url(self.flow.id)).into_response())
             }
-            Err(StoreError::Conflict(_)) => Err(over()),
+            Err(StoreError::Conflict(_)) => Err(expired()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Of two tabs, or two clicks, the second one: the client has had its answer, and the browser is led there all the same.
+    async fn too_late(self) -> Result<Response, PageError> {
+        let input = (self.flow.id, self.visit.app.clock.now());
+        let ended = self.visit.app.store.read(input, |db, (id, now)| Box::pin(db.ended_flow(*id, *now)));
+        match ended.await? {
+            Some(ended) => again(self.visit, &ended, self.via).await,
+            None => Err(expired()),
         }
     }
 }
 
 impl Ending {
-    /// `false`: the walk was closed already, and nothing was written.
+    /// `false`: the flow was closed already, and nothing was written.
     async fn save(&self, tx: &mut Tx) -> Result<bool, StoreError> {
         if let Some(id) = self.flow
-            && !tx.close_flow(id, self.now).await?
+            && !tx.close_flow(id, self.sealed_response.as_deref(), self.now).await?
         {
             return Ok(false);
         }
@@ -265,7 +352,16 @@ impl Ending {
     }
 }
 
-/// The walk expired long ago, or never was.
-fn over() -> PageError {
+/// A flow that leads to no client, or to one that is no more.
+fn over(flow: &Flow, answered: bool) -> PageError {
+    if answered {
+        PageError::new(Reason::FLOW_ANSWERED).about(About::client_of(&flow.target))
+    } else {
+        expired()
+    }
+}
+
+/// The flow expired long ago, or never was.
+fn expired() -> PageError {
     PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-start-again")
 }

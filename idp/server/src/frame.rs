@@ -13,7 +13,7 @@ use idp_core::secret::{base64url, random_bytes};
 use serde::Serialize;
 
 use crate::address::{RequestInfo, client_address};
-use crate::errors::{Explanation, OAuthError, PageError, Reason};
+use crate::errors::{About, Explanation, OAuthError, PageError, Reason};
 use crate::form;
 use crate::policy;
 use crate::render::Html;
@@ -22,6 +22,9 @@ use crate::{panics, render, visit};
 
 /// Longer request targets are refused before anything of them is read.
 const LONGEST_TARGET: usize = 8 * 1024;
+
+/// A page that tells of a refusal may end a session all the same.
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// The outermost layer.
 pub(crate) async fn frame(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
@@ -99,22 +102,24 @@ struct Failure {
     status: StatusCode,
     reason: &'static str,
     detail: String,
+    about: Box<About>,
 }
 
 impl Failure {
     fn of(response: &Response) -> Option<Self> {
         let extensions = response.extensions();
-        if let Some(OAuthError { refusal, detail, .. }) = extensions.get::<OAuthError>() {
-            let detail = detail.as_deref().unwrap_or(refusal.hint).to_owned();
-            return Some(Self { status: response.status(), reason: refusal.code.as_str(), detail });
+        if let Some(OAuthError { refusal, detail, about, .. }) = extensions.get::<OAuthError>() {
+            let (detail, about) = (detail.as_deref().unwrap_or(refusal.hint).to_owned(), about.clone());
+            return Some(Self { status: response.status(), reason: refusal.code.as_str(), detail, about });
         }
         let error = extensions.get::<PageError>()?;
-        let detail = error.detail.clone().unwrap_or_default();
-        Some(Self { status: error.reason.status, reason: error.reason.key, detail })
+        let (detail, about) = (error.detail.clone().unwrap_or_default(), error.about.clone());
+        Some(Self { status: error.reason.status, reason: error.reason.key, detail, about })
     }
 
     fn log(&self, info: &RequestInfo, method: &str, path: &str) {
-        let Self { status, reason, detail } = self;
+        let Self { status, reason, detail, about } = self;
+        let (client_id, value) = (about.client_id.as_deref(), about.value.as_deref());
         let (status, request_id, client_address) =
             (status.as_u16(), &info.request_id, info.address.to_string());
         if status >= 500 {
@@ -123,7 +128,8 @@ impl Failure {
             );
         } else {
             tracing::info!(
-                request_id, client_address, method, path, status, reason, detail, "request refused"
+                request_id, client_address, method, path, status, reason, client_id, detail, value,
+                "request refused"
             );
         }
     }
@@ -131,7 +137,7 @@ impl Failure {
 
 /// The error as a page, or as JSON where applications call.
 fn answer(app: &Shared, error: PageError, bare: Response, info: &RequestInfo, path: &str) -> Response {
-    let kept = [header::ALLOW, header::SET_COOKIE].map(|name| {
+    let kept = [header::ALLOW, header::SET_COOKIE, CLEAR_SITE_DATA].map(|name| {
         let values: Vec<HeaderValue> = bare.headers().get_all(&name).iter().cloned().collect();
         (name, values)
     });
@@ -177,10 +183,10 @@ fn page(app: &Shared, error: &PageError, info: &RequestInfo) -> Response {
         ("seconds", error.retry_after.unwrap_or(60).into()),
         ("domain", domain.into()),
         ("brand", app.config.brand.as_str().into()),
-        ("app", error.app.as_deref().unwrap_or_default().into()),
+        ("app", error.about.app.as_deref().unwrap_or_default().into()),
     ];
     let heading = words.text(&format!("error-{key}-title"), &args);
-    let action = match (&error.action, &error.app) {
+    let action = match (&error.action, &error.about.app) {
         (Some(action), _) => Some(Button { url: &action.url, label: words.text(action.label, &args) }),
         (None, Some(_)) => None,
         (None, None) => Some(Button { url: "/", label: words.text("action-home", &args) }),
@@ -200,6 +206,7 @@ fn page(app: &Shared, error: &PageError, info: &RequestInfo) -> Response {
     };
     let frame = render::Frame {
         title: visit::title(app, &format!("error-{key}-title"), &args, false),
+        notice: error.notice.map(|key| words.text(key, &args)),
         ..visit::frame(app)
     };
     match app.renderer.fill("pages/error.html", &[&frame, &content]) {

@@ -3,7 +3,7 @@
 //! Rules live in `idp-core`, memory in `idp-store`; here HTTP is translated: a query or form into a value on
 //! the way in, a step or refusal into a page, a redirect or JSON on the way out.
 //!
-//! Who may use whom: `routes`, `tasks` > `pages`, `oauth`, `outbox` > `flow`, `sign_in` > `gate`, `frame` > `visit` >
+//! Who may use whom: `routes`, `tasks` > `pages`, `oauth`, `outbox` > `flow`, `sign_in` > `onward`, `gate`, `frame` > `visit` >
 //! `state` > `mailer`, `limits` > `render` > `i18n`, `form` > `errors` > `policy`, `config` > `secret_files`. `routes` is imported by
 //! this file alone, and there is no circle; a test looks at the imports.
 
@@ -28,6 +28,7 @@ mod limits;
 mod mail_limit;
 mod mailer;
 mod oauth;
+mod onward;
 mod outbox;
 mod pages;
 pub mod panics;

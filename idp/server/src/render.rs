@@ -190,8 +190,8 @@ impl Html {
         Self { retry_after: seconds, ..self }
     }
 
-    /// Whose form may end in a redirect to this origin or private-use scheme: with `'self'` alone, browsers
-    /// block the redirect to the application silently.
+    /// Whose form may end in a redirect to this loopback origin or private-use scheme: with `'self'` alone, browsers
+    /// silently block the redirect to the application.
     pub(crate) fn form_target(self, source: Option<String>) -> Self {
         Self { kind: Kind::Page { form_target: source }, ..self }
     }

@@ -1,4 +1,4 @@
-//! Walks through the hosted pages.
+//! Flows: what one browser is on its way through the hosted pages for.
 
 use idp_core::flow::FlowTarget;
 use idp_core::ids::FlowId;
@@ -9,7 +9,7 @@ use crate::db::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::row::{Origin, moment};
 
-/// A walk that is open.
+/// A flow that is open.
 #[derive(Clone, Debug)]
 pub struct Flow {
     /// Its id, part of its URL.
@@ -22,14 +22,15 @@ pub struct Flow {
     pub started_at: Timestamp,
 }
 
-/// A walk that is over; its row stays for a while, so that a page that is asked for again can say what became
-/// of it.
+/// A flow that is over. Its row stays for a while, so that a page that is asked for again can say what became of it.
 #[derive(Clone, Debug)]
 pub struct EndedFlow {
-    /// The walk as it was.
+    /// The flow as it was.
     pub flow: Flow,
     /// Whether it was answered; else its time ran out.
     pub answered: bool,
+    /// The answer, sealed for this row. A flow that an older node closed has none.
+    pub sealed_response: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -39,6 +40,7 @@ struct FlowRow {
     target: String,
     started_at: i64,
     closed_at: Option<i64>,
+    sealed_response: Option<String>,
 }
 
 impl FlowRow {
@@ -54,35 +56,35 @@ impl FlowRow {
 }
 
 impl Reader {
-    /// An open walk that has not expired.
+    /// An open flow that has not expired.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn flow(&mut self, id: FlowId, now: Timestamp) -> Result<Option<Flow>, StoreError> {
-        const SQL: &str = "SELECT id, browser_digest, target, started_at, closed_at FROM flows \
+        const SQL: &str = "SELECT id, browser_digest, target, started_at, closed_at, sealed_response FROM flows \
             WHERE id = $1 AND closed_at IS NULL AND expires_at > $2";
         let row: Option<FlowRow> = on!(self, c => sqlx::query_as(SQL)
             .bind(id.to_string()).bind(now.millis()).fetch_optional(c).await)?;
         row.map(|row| row.parse(id)).transpose()
     }
 
-    /// A walk that was answered or has expired, while its row is kept.
+    /// A flow that was answered or has expired, while its row is kept.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn ended_flow(&mut self, id: FlowId, now: Timestamp) -> Result<Option<EndedFlow>, StoreError> {
-        const SQL: &str = "SELECT id, browser_digest, target, started_at, closed_at FROM flows \
+        const SQL: &str = "SELECT id, browser_digest, target, started_at, closed_at, sealed_response FROM flows \
             WHERE id = $1 AND (closed_at IS NOT NULL OR expires_at <= $2)";
         let row: Option<FlowRow> = on!(self, c => sqlx::query_as(SQL)
             .bind(id.to_string()).bind(now.millis()).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
-        let answered = row.closed_at.is_some();
-        Ok(Some(EndedFlow { flow: row.parse(id)?, answered }))
+        let (answered, sealed_response) = (row.closed_at.is_some(), row.sealed_response.clone());
+        Ok(Some(EndedFlow { flow: row.parse(id)?, answered, sealed_response }))
     }
 }
 
 impl Tx {
-    /// Writes a new walk.
+    /// Writes a new flow.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -98,14 +100,22 @@ impl Tx {
         Ok(())
     }
 
-    /// Closes a walk. `false`: it was closed already, somebody else answered the application.
+    /// Closes a flow and keeps its sealed answer with it, in one statement. `false`: it was closed already, somebody else
+    /// answered the client.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn close_flow(&mut self, id: FlowId, now: Timestamp) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE flows SET closed_at = $2 WHERE id = $1 AND closed_at IS NULL";
+    pub async fn close_flow(
+        &mut self,
+        id: FlowId,
+        sealed_response: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str =
+            "UPDATE flows SET closed_at = $2, sealed_response = $3 WHERE id = $1 AND closed_at IS NULL";
         let closed = on!(self, c => sqlx::query(SQL)
-            .bind(id.to_string()).bind(now.millis()).execute(c).await.map(|done| done.rows_affected()))?;
+            .bind(id.to_string()).bind(now.millis()).bind(sealed_response)
+            .execute(c).await.map(|done| done.rows_affected()))?;
         Ok(closed == 1)
     }
 }

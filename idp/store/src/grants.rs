@@ -238,6 +238,27 @@ impl Tx {
 }
 
 impl Reader {
+    /// Whether a code can still be redeemed: it was not, its time has not run out, and everything it was issued under
+    /// lives.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn code_is_usable(
+        &mut self,
+        digest: &SingleUseDigest<AuthorizationCode>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM codes k JOIN users u ON u.id = k.user_id \
+            JOIN clients c ON c.id = k.client_id JOIN sessions s ON s.id = k.session_id \
+            JOIN epochs e ON e.name = 'global' \
+            WHERE k.digest = $1 AND k.consumed_at IS NULL AND k.expires_at > $2 \
+            AND u.state = 'active' AND u.epoch = k.user_epoch AND c.enabled = TRUE AND c.epoch = k.client_epoch \
+            AND s.ended_at IS NULL AND e.value = k.global_epoch";
+        let found: i64 = on!(self, c => sqlx::query_scalar(SQL)
+            .bind(digest.as_str()).bind(now.millis()).fetch_one(c).await)?;
+        Ok(found > 0)
+    }
+
     /// A grant and whether it lives.
     ///
     /// # Errors

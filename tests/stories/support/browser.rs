@@ -164,9 +164,24 @@ impl Answer {
         self.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect()
     }
 
-    /// The value of a query parameter of the redirect.
+    /// Where a page of ours goes on to by itself, and where its link leads: one and the same place.
+    pub(crate) fn onward(&self) -> Option<String> {
+        let rest = self.body.split_once("<meta http-equiv=\"refresh\" content=\"0;url=")?.1;
+        let to = unescape(rest.split('"').next().unwrap());
+        let link =
+            self.body.split_once("id=\"onward\" href=\"").expect("a link for whoever is not taken there").1;
+        assert_eq!(unescape(link.split('"').next().unwrap()), to, "{}", self.url);
+        Some(to)
+    }
+
+    /// Where a browser goes from here by itself.
+    pub(crate) fn leads_to(&self) -> Option<String> {
+        self.location().or_else(|| self.onward())
+    }
+
+    /// The value of a query parameter of the place where a browser goes from here.
     pub(crate) fn redirect_param(&self, name: &str) -> Option<String> {
-        let url = url::Url::parse(&self.location()?).unwrap();
+        let url = url::Url::parse(&self.leads_to()?).unwrap();
         url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
@@ -215,6 +230,7 @@ fn unescape(text: &str) -> String {
     text.replace("&quot;", "\"")
         .replace("&#39;", "'")
         .replace("&#x27;", "'")
+        .replace("&#x2F;", "/")
         .replace("&lt;", "<")
         .replace("&gt;", ">")
         .replace("&amp;", "&")

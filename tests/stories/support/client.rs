@@ -82,7 +82,7 @@ impl TestApp {
     /// Walks from an authorization request to the redirect that carries the answer, allowing what is asked.
     pub(crate) async fn approve(&self, browser: &Browser, pairs: &[(String, String)]) -> Answer {
         let answer = browser.open(&authorize(pairs)).await;
-        if answer.location().is_some() {
+        if answer.leads_to().is_some() {
             return answer;
         }
         browser.submit(&answer, "/consent", &[("decision", "allow")]).await

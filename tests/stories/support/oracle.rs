@@ -22,6 +22,19 @@ impl Answer {
         assert!(!holds_a_code(&self.body) && !self.body.contains("<script>alert"), "{}", self.body);
     }
 
+    /// The place of the client's answer. A flow, which is left by a form of ours, leads to a web application by a page that
+    /// goes on; everything else is a redirect.
+    #[track_caller]
+    pub(crate) fn answer_to_client(&self) -> String {
+        let what = format!("{} {} {:?} {}", self.url, self.status, self.location(), self.text());
+        let location = self.leads_to().unwrap_or_else(|| panic!("{what}"));
+        let by_page = self.url.contains("/flow/") && location.starts_with("https:");
+        assert_eq!(self.status.as_u16(), if by_page { 200 } else { 303 }, "{what}");
+        assert_eq!(self.location().is_none(), by_page, "{what}");
+        assert!(self.header("cache-control").contains("no-store"), "{what}");
+        location
+    }
+
     /// RE(x): 303 to `uri` with `error=x`, the very state that was sent, and the issuer; nothing else.
     #[track_caller]
     pub(crate) fn assert_refused(&self, app: &TestApp, uri: &str, error: &str) {
@@ -30,8 +43,7 @@ impl Answer {
 
     #[track_caller]
     pub(crate) fn assert_refused_with(&self, app: &TestApp, uri: &str, error: &str, state: Option<&str>) {
-        assert_eq!(self.status, 303, "{} {}", self.url, self.body);
-        let location = self.location().unwrap();
+        let location = self.answer_to_client();
         assert!(location.starts_with(uri) && location[uri.len()..].starts_with(['?', '&']), "{location}");
         assert_eq!(self.redirect_param("error").as_deref(), Some(error), "{} -> {location}", self.url);
         assert_eq!(self.redirect_param("state").as_deref(), state, "{location}");
@@ -87,9 +99,7 @@ impl Answer {
     /// A success of the authorization endpoint: its code.
     #[track_caller]
     pub(crate) fn code(&self, app: &TestApp, uri: &str) -> String {
-        let location =
-            self.location().unwrap_or_else(|| panic!("{} {} {}", self.url, self.status, self.text()));
-        assert_eq!(self.status, 303);
+        let location = self.answer_to_client();
         assert!(location.starts_with(uri) && location[uri.len()..].starts_with(['?', '&']), "{location}");
         assert_eq!(self.redirect_param("iss").as_deref(), Some(app.issuer.as_str()), "{location}");
         assert_eq!(self.redirect_param("error"), None, "{location}");

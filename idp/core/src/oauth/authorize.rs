@@ -11,6 +11,8 @@ use super::params::Params;
 use super::scope::Scope;
 use crate::client::{Client, ClientId, PkcePolicy};
 use crate::redirect_uri::RedirectUri;
+use crate::secret::Secret;
+use crate::single_use::{AuthorizationCode, SingleUse};
 
 /// Where an answer goes: made from a registered redirect URI only, and the only thing that can be answered
 /// with a redirect to a client.
@@ -26,9 +28,9 @@ impl RedirectTarget {
         &self.uri
     }
 
-    /// The location that carries a code (RFC 6749 section 4.1.2, RFC 9207 section 2).
-    pub fn success(&self, issuer: &str, code: &str) -> String {
-        self.location(&[("code", code)], issuer)
+    /// The location that carries a code (RFC 6749 section 4.1.2, RFC 9207 section 2). It is as secret as the code.
+    pub fn success(&self, issuer: &str, code: &SingleUse<AuthorizationCode>) -> Secret {
+        Secret::new(self.location(&[("code", code.expose())], issuer))
     }
 
     /// The location that carries an error (RFC 6749 section 4.1.2.1).
@@ -185,10 +187,13 @@ const OURS: [&str; 17] = [
 ];
 
 fn no_parameter_twice(params: &Params) -> Result<(), Refusal> {
-    if params.any_repeated(&OURS) {
-        return Err(Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once"));
+    match OURS.into_iter().find(|name| params.is_repeated(name)) {
+        Some(name) => {
+            let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once");
+            Err(refusal.because_of(name))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn no_request_object(params: &Params) -> Result<(), Refusal> {
@@ -198,7 +203,7 @@ fn no_request_object(params: &Params) -> Result<(), Refusal> {
         ("registration", ErrorCode::RegistrationNotSupported),
     ] {
         if params.has(name) {
-            return Err(Refusal::new(code, "send the parameters one by one"));
+            return Err(Refusal::new(code, "send the parameters one by one").because_of(name));
         }
     }
     Ok(())
@@ -212,9 +217,12 @@ fn challenge_is_well_formed(params: &Params) -> Result<(), Refusal> {
         Some(challenge) if !shaped(challenge) => Err(Refusal::new(
             ErrorCode::InvalidRequest,
             "code_challenge must be 43 base64url characters, the SHA-256 of the verifier",
-        )),
+        )
+        .because_of("code_challenge")),
         None if params.has("code_challenge_method") => {
-            Err(Refusal::new(ErrorCode::InvalidRequest, "code_challenge_method without code_challenge"))
+            let refusal =
+                Refusal::new(ErrorCode::InvalidRequest, "code_challenge_method without code_challenge");
+            Err(refusal.because_of("code_challenge"))
         }
         _ => Ok(()),
     }
@@ -234,7 +242,8 @@ fn asked<'a>(params: &'a Params, client: &'a Client, target: &'a RedirectTarget)
 fn response_mode_is_query(params: &Params) -> Result<(), Refusal> {
     match params.get("response_mode") {
         None | Some("query") => Ok(()),
-        Some(_) => Err(Refusal::new(ErrorCode::InvalidRequest, "response_mode must be query")),
+        Some(_) => Err(Refusal::new(ErrorCode::InvalidRequest, "response_mode must be query")
+            .because_of("response_mode")),
     }
 }
 
@@ -251,12 +260,15 @@ fn pkce_policy_is_met(params: &Params, client: &Client, scope: &Scope) -> Result
     if met {
         return Ok(());
     }
-    Err(Refusal::new(ErrorCode::InvalidRequest, "send a code_challenge with code_challenge_method=S256"))
+    Err(Refusal::new(ErrorCode::InvalidRequest, "send a code_challenge with code_challenge_method=S256")
+        .because_of("code_challenge"))
 }
 
 fn no_resource(params: &Params) -> Result<(), Refusal> {
     if params.has("resource") {
-        return Err(Refusal::new(ErrorCode::InvalidTarget, "no resource is registered here"));
+        return Err(
+            Refusal::new(ErrorCode::InvalidTarget, "no resource is registered here").because_of("resource")
+        );
     }
     Ok(())
 }
@@ -269,11 +281,14 @@ fn prompt(params: &Params) -> Result<Prompt, Refusal> {
             "login" => prompt.login = true,
             "consent" => prompt.consent = true,
             "select_account" => prompt.select_account = true,
-            _ => return Err(Refusal::new(ErrorCode::InvalidRequest, "prompt has an unknown value")),
+            _ => {
+                let refusal = Refusal::new(ErrorCode::InvalidRequest, "prompt has an unknown value");
+                return Err(refusal.because_of("prompt"));
+            }
         }
     }
     if prompt.none && prompt != (Prompt { none: true, ..Prompt::default() }) {
-        return Err(Refusal::new(ErrorCode::InvalidRequest, "prompt=none stands alone"));
+        return Err(Refusal::new(ErrorCode::InvalidRequest, "prompt=none stands alone").because_of("prompt"));
     }
     Ok(prompt)
 }
@@ -284,7 +299,11 @@ fn max_age(params: &Params) -> Result<Option<u32>, Refusal> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<u32>() {
         Ok(seconds) if digits => Ok(Some(seconds)),
-        _ => Err(Refusal::new(ErrorCode::InvalidRequest, "max_age must be a whole number of seconds")),
+        _ => {
+            let refusal =
+                Refusal::new(ErrorCode::InvalidRequest, "max_age must be a whole number of seconds");
+            Err(refusal.because_of("max_age"))
+        }
     }
 }
 
@@ -292,7 +311,8 @@ fn max_age(params: &Params) -> Result<Option<u32>, Refusal> {
 /// nothing else of it is read; but a token for another person than those named must never leave.
 fn subjects(params: &Params, hints: &dyn HintVerifier) -> Result<Option<Vec<String>>, Refusal> {
     const BAD_HINT: Refusal =
-        Refusal::new(ErrorCode::LoginRequired, "id_token_hint was not issued here, or not for this client");
+        Refusal::new(ErrorCode::LoginRequired, "id_token_hint was not issued here, or not for this client")
+            .because_of("id_token_hint");
     const NOBODY: Refusal = Refusal::new(ErrorCode::LoginRequired, "two different subjects are asked for");
     let mut lists = claimed_subjects(params)?;
     if let Some(token) = params.get("id_token_hint") {
@@ -309,7 +329,8 @@ fn subjects(params: &Params, hints: &dyn HintVerifier) -> Result<Option<Vec<Stri
 }
 
 const BAD_CLAIMS: Refusal =
-    Refusal::new(ErrorCode::InvalidRequest, "claims is not the JSON of OpenID Connect Core 5.5");
+    Refusal::new(ErrorCode::InvalidRequest, "claims is not the JSON of OpenID Connect Core 5.5")
+        .because_of("claims");
 
 /// Each list of subjects that `claims` names, as `value` or `values` of `sub` (OpenID Connect Core section 5.5.1).
 fn claimed_subjects(params: &Params) -> Result<Vec<Vec<String>>, Refusal> {

@@ -32,6 +32,11 @@ pub(crate) fn client() -> Client {
     }
 }
 
+/// Where the client's good requests are answered.
+pub(crate) fn target() -> RedirectTarget {
+    RedirectTarget { uri: RedirectUri::parse(URI).unwrap(), state: Some(STATE.to_owned()) }
+}
+
 /// Knows two hints: `good` for this client, `foreign` for another.
 struct Hints;
 impl HintVerifier for Hints {
@@ -41,7 +46,7 @@ impl HintVerifier for Hints {
             "foreign" => "other",
             _ => return None,
         };
-        Some(Hint { subject: "ada".to_owned(), audience: audience.to_owned() })
+        Some(Hint { subject: "ada".to_owned(), session: None, audience: audience.to_owned() })
     }
 }
 
@@ -274,10 +279,9 @@ fn a_parameter_sent_twice_is_refused() {
 fn az_27_every_answer_carries_state_and_issuer() {
     let target = outcome(&params(&[]), &client()).unwrap().target;
     let refusal = Refusal::new(ErrorCode::AccessDenied, "no");
-    for location in
-        [target.success("https://id.example", "ac_1"), target.error("https://id.example", refusal)]
-    {
-        let url = url::Url::parse(&location).unwrap();
+    let success = target.success("https://id.example", &SingleUse::generate());
+    for location in [success.expose(), &target.error("https://id.example", refusal)] {
+        let url = url::Url::parse(location).unwrap();
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
         assert!(pairs.contains(&("state".into(), STATE.into())), "{location}");
         assert!(pairs.contains(&("iss".into(), "https://id.example".into())), "{location}");

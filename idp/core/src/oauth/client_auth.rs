@@ -51,8 +51,9 @@ const FAILED: Refusal = Refusal::new(ErrorCode::InvalidClient, "client authentic
 /// # Errors
 /// `invalid_request` when two methods are used at once, `invalid_client` when there is nothing readable.
 pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials, Refusal> {
-    if params.any_repeated(&["client_id", "client_secret"]) {
-        return Err(Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once"));
+    if let Some(name) = ["client_id", "client_secret"].into_iter().find(|name| params.is_repeated(name)) {
+        let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once");
+        return Err(refusal.because_of(name));
     }
     let Some(header) = authorization else {
         let client_id = parse_id(params.get("client_id").ok_or(FAILED)?)?;

@@ -17,13 +17,17 @@ use oxide_auth::primitives::registrar::{BoundClient, ExactUrl, PreGrant, Registe
 use super::error::{ErrorCode, Refusal};
 use super::scope::Scope;
 
-const UNSUPPORTED: Refusal = Refusal::new(ErrorCode::UnsupportedResponseType, "response_type must be code");
-const BAD_SCOPE: Refusal = Refusal::new(ErrorCode::InvalidScope, "scope is malformed or asks for too much");
+const UNSUPPORTED: Refusal = Refusal::new(ErrorCode::UnsupportedResponseType, "response_type must be code")
+    .because_of("response_type");
+const BAD_SCOPE: Refusal =
+    Refusal::new(ErrorCode::InvalidScope, "scope is malformed or asks for too much").because_of("scope");
 const NO_SCOPE: Refusal =
-    Refusal::new(ErrorCode::InvalidScope, "scope names nothing this client may ask for");
-const BAD_CHALLENGE: Refusal = Refusal::new(ErrorCode::InvalidRequest, "code_challenge_method must be S256");
+    Refusal::new(ErrorCode::InvalidScope, "scope names nothing this client may ask for").because_of("scope");
+const BAD_CHALLENGE: Refusal = Refusal::new(ErrorCode::InvalidRequest, "code_challenge_method must be S256")
+    .because_of("code_challenge_method");
 const FAILED_PKCE: Refusal =
-    Refusal::new(ErrorCode::InvalidGrant, "code_verifier does not match the code_challenge");
+    Refusal::new(ErrorCode::InvalidGrant, "code_verifier does not match the code_challenge")
+        .because_of("code_verifier");
 const FOREIGN: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "the code or token is not this client's, or redirect_uri differs");
 const BROKEN: Refusal = Refusal::new(ErrorCode::InvalidRequest, "the request is malformed");

@@ -62,11 +62,18 @@ pub struct Refusal {
     pub code: ErrorCode,
     /// The `error_description`.
     pub hint: &'static str,
+    /// The parameter that broke the rule, where it is a single one. For the log.
+    pub parameter: Option<&'static str>,
 }
 
 impl Refusal {
     /// A refusal.
     pub const fn new(code: ErrorCode, hint: &'static str) -> Self {
-        Self { code, hint }
+        Self { code, hint, parameter: None }
+    }
+
+    /// The same, because of this parameter.
+    pub const fn because_of(self, parameter: &'static str) -> Self {
+        Self { parameter: Some(parameter), ..self }
     }
 }

@@ -247,6 +247,8 @@ struct Header {
 pub struct Hint {
     /// `sub`.
     pub subject: String,
+    /// `sid`: the session it was issued in.
+    pub session: Option<String>,
     /// `aud`: the client it was issued to.
     pub audience: String,
 }
@@ -264,14 +266,18 @@ struct HintClaims {
     sub: UserId,
     aud: String,
     azp: Option<String>,
+    sid: Option<String>,
 }
 
 impl HintVerifier for KeySet {
     fn verify(&self, token: &str) -> Option<Hint> {
         let claims: HintClaims = KeySet::verify(self, token, IdTokenClaims::TYP)?;
         let to_its_audience = claims.azp.as_ref().is_none_or(|azp| *azp == claims.aud);
-        (claims.iss == self.issuer.as_str() && to_its_audience)
-            .then(|| Hint { subject: claims.sub.to_string(), audience: claims.aud })
+        (claims.iss == self.issuer.as_str() && to_its_audience).then(|| Hint {
+            subject: claims.sub.to_string(),
+            session: claims.sid,
+            audience: claims.aud,
+        })
     }
 }
 

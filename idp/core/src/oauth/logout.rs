@@ -1,4 +1,13 @@
-//! Signing out on an application's behalf (OpenID Connect RP-Initiated Logout 1.0).
+//! Signing out on a client's behalf (OpenID Connect RP-Initiated Logout 1.0).
+//!
+//! | the request | a session lives in this browser | none does |
+//! |---|---|---|
+//! | a good hint of this very session | signed out at once | |
+//! | anything else | the person is asked | signed out already |
+//!
+//! A hint is good when this server signed it for a client that it knows, and for the one that `client_id` names beside it
+//! (section 2). Afterwards the browser goes to `post_logout_redirect_uri` only when that is registered for the client of
+//! the good hint, or for the one that `client_id` names (section 3). What failed a check is not used for anything (section 4).
 
 use super::keys::{Hint, HintVerifier};
 use super::params::Params;
@@ -10,7 +19,7 @@ use crate::session::Session;
 #[derive(Debug)]
 pub struct LogoutRequest<'a> {
     hint: HintState,
-    client_id: Option<ClientId>,
+    client: ClientState,
     redirect_uri: Option<&'a str>,
     state: Option<&'a str>,
 }
@@ -19,7 +28,15 @@ pub struct LogoutRequest<'a> {
 enum HintState {
     None,
     Good(Hint),
-    Bad,
+    Bad(LogoutFlaw),
+}
+
+/// The client that the good hint was issued to, or else the one that `client_id` names.
+#[derive(Debug)]
+enum ClientState {
+    None,
+    Named(ClientId),
+    Malformed,
 }
 
 /// Where the browser goes after signing out: made from a registered URI only.
@@ -38,106 +55,172 @@ impl LogoutTarget {
         }
     }
 
-    /// For `form-action` of the page that asks.
+    /// The request's parameters that lead here.
+    pub fn params(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let state = self.state.as_deref().map(|state| ("state", state));
+        std::iter::once(("post_logout_redirect_uri", self.uri.as_str())).chain(state)
+    }
+
+    /// The registered URI.
     pub fn uri(&self) -> &RedirectUri {
         &self.uri
     }
 }
 
 /// What to do.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Logout {
-    /// End the session, if there is one, without a question: the request proves that it comes from an
-    /// application of this very person.
-    Now(Option<LogoutTarget>),
-    /// Ask first: anybody could have sent this browser here.
-    Ask(Option<LogoutTarget>),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logout {
+    /// Whether the person is asked first: anybody could have sent this browser here.
+    pub asks: bool,
+    /// What is wrong with the request, for the page and the log.
+    pub flaw: Option<LogoutFlaw>,
+    /// What comes after signing out.
+    pub then: AfterLogout,
 }
 
-/// Why a sign-out request is answered with a page: nothing is ended, nobody is redirected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogoutRefusal {
-    /// `post_logout_redirect_uri` is not registered, or nothing says for which client.
-    ForeignRedirectUri,
-    /// `client_id` is unknown.
-    UnknownClient,
-    /// A parameter came twice.
-    Repeated,
+/// What comes after signing out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterLogout {
+    /// The browser goes to the registered URI.
+    Return(LogoutTarget),
+    /// Our own page: nothing else was asked for.
+    Stay,
+    /// Our own page, which tells the flaw: a URI was asked for, and nobody is sent there.
+    Refuse(LogoutFlaw),
 }
+
+/// What is wrong with a sign-out request. None of these keeps a person from signing out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogoutFlaw {
+    /// `id_token_hint` was not issued here, or was altered.
+    BadHint,
+    /// `id_token_hint` was issued to another client than `client_id` names.
+    HintOfAnotherClient,
+    /// The client is unknown or disabled, or `client_id` is malformed.
+    UnknownClient,
+    /// `post_logout_redirect_uri` without a hint or `client_id`: nothing says whose it is.
+    NoClient,
+    /// `post_logout_redirect_uri` is not registered for the client.
+    UnregisteredUri,
+    /// The good hint is of another session than this browser's.
+    OtherSession,
+}
+
+impl LogoutFlaw {
+    /// The rule in the client's terms, for its developer and for the log.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::BadHint => "id_token_hint was not issued here, or was altered",
+            Self::HintOfAnotherClient => "id_token_hint was issued to another client than client_id names",
+            Self::UnknownClient => "no enabled client has this client_id",
+            Self::NoClient => "post_logout_redirect_uri needs id_token_hint or client_id beside it",
+            Self::UnregisteredUri => {
+                "post_logout_redirect_uri is not registered for this client; it must be equal, byte by byte"
+            }
+            Self::OtherSession => "id_token_hint is of another session than this browser's",
+        }
+    }
+
+    /// The parameter that breaks the rule.
+    pub fn parameter(self) -> &'static str {
+        match self {
+            Self::BadHint | Self::HintOfAnotherClient | Self::OtherSession => "id_token_hint",
+            Self::UnknownClient => "client_id",
+            Self::NoClient | Self::UnregisteredUri => "post_logout_redirect_uri",
+        }
+    }
+}
+
+/// A parameter came twice: nothing tells which of them counts, and nothing is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepeatedParameter(pub &'static str);
 
 impl<'a> LogoutRequest<'a> {
-    /// Reads the parameters; hints that this server did not sign count as bad, not as absent.
+    /// Reads the parameters. A hint that this server did not sign counts as bad, not as absent.
     ///
     /// # Errors
-    /// [`LogoutRefusal`] for repeated parameters and malformed client ids.
-    pub fn read(params: &'a Params, hints: &dyn HintVerifier) -> Result<Self, LogoutRefusal> {
-        if params.any_repeated(&["id_token_hint", "client_id", "post_logout_redirect_uri", "state"]) {
-            return Err(LogoutRefusal::Repeated);
-        }
-        let hint = match params.get("id_token_hint") {
-            None => HintState::None,
-            Some(token) => hints.verify(token).map_or(HintState::Bad, HintState::Good),
-        };
-        let named = match params.get("client_id") {
-            Some(id) => Some(ClientId::parse(id).map_err(|_| LogoutRefusal::UnknownClient)?),
-            None => None,
-        };
-        let (hint, client_id) = match (hint, named) {
-            (HintState::Good(hint), Some(id)) if hint.audience != id.as_str() => (HintState::Bad, Some(id)),
-            (HintState::Good(hint), None) => {
-                let id = ClientId::parse(&hint.audience).ok();
-                (HintState::Good(hint), id)
+    /// [`RepeatedParameter`].
+    pub fn read(params: &'a Params, hints: &dyn HintVerifier) -> Result<Self, RepeatedParameter> {
+        for name in ["id_token_hint", "client_id", "post_logout_redirect_uri", "state"] {
+            if params.is_repeated(name) {
+                return Err(RepeatedParameter(name));
             }
-            other => other,
+        }
+        let named = params.get("client_id");
+        let hint = match params.get("id_token_hint").map(|token| hints.verify(token)) {
+            None => HintState::None,
+            Some(None) => HintState::Bad(LogoutFlaw::BadHint),
+            Some(Some(hint)) if named.is_some_and(|id| id != hint.audience) => {
+                HintState::Bad(LogoutFlaw::HintOfAnotherClient)
+            }
+            Some(Some(hint)) => HintState::Good(hint),
         };
-        Ok(Self {
-            hint,
-            client_id,
-            redirect_uri: params.get("post_logout_redirect_uri"),
-            state: params.get("state"),
-        })
+        let id = match &hint {
+            HintState::Good(hint) => Some(hint.audience.as_str()),
+            HintState::None | HintState::Bad(_) => named,
+        };
+        let client = match id.map(ClientId::parse) {
+            None => ClientState::None,
+            Some(Ok(id)) => ClientState::Named(id),
+            Some(Err(_)) => ClientState::Malformed,
+        };
+        let (redirect_uri, state) = (params.get("post_logout_redirect_uri"), params.get("state"));
+        Ok(Self { hint, client, redirect_uri, state })
     }
 
     /// The client to load before deciding.
     pub fn client_id(&self) -> Option<&ClientId> {
-        self.client_id.as_ref()
-    }
-
-    /// Decides. `client` is what the store has under [`LogoutRequest::client_id`].
-    ///
-    /// # Errors
-    /// [`LogoutRefusal`] for a client or a redirect URI that is not registered.
-    pub fn decide(
-        &self,
-        client: Option<&Client>,
-        session: Option<&Session>,
-    ) -> Result<Logout, LogoutRefusal> {
-        let client = client.filter(|client| client.enabled);
-        if self.client_id.is_some() && client.is_none() {
-            return Err(LogoutRefusal::UnknownClient);
+        match &self.client {
+            ClientState::Named(id) => Some(id),
+            ClientState::None | ClientState::Malformed => None,
         }
-        let target = self.target(client)?;
-        Ok(match (&self.hint, session) {
-            // Somebody else's or a forged hint earns a question, and no way back to whoever sent it.
-            (HintState::Bad, Some(_)) => Logout::Ask(None),
-            (HintState::Bad, None) => Logout::Now(None),
-            (HintState::Good(_), None) => Logout::Now(target),
-            (HintState::Good(hint), Some(session)) if hint.subject == session.user_id.to_string() => {
-                Logout::Now(target)
-            }
-            (HintState::Good(_), Some(_)) => Logout::Ask(target),
-            (HintState::None, None) => Logout::Now(target),
-            (HintState::None, Some(_)) => Logout::Ask(target),
-        })
     }
 
-    fn target(&self, client: Option<&Client>) -> Result<Option<LogoutTarget>, LogoutRefusal> {
-        let Some(requested) = self.redirect_uri else { return Ok(None) };
-        let client = client.ok_or(LogoutRefusal::ForeignRedirectUri)?;
-        let uri = client.redirect_match.find(&client.post_logout_redirect_uris, requested);
-        let uri = uri.ok_or(LogoutRefusal::ForeignRedirectUri)?;
-        Ok(Some(LogoutTarget { uri, state: self.state.map(str::to_owned) }))
+    /// Decides. `client` is what the store has under [`LogoutRequest::client_id`], `session` the live one of this browser.
+    pub fn decide(&self, client: Option<&Client>, session: Option<&Session>) -> Logout {
+        let way = self.way_back(client.filter(|client| client.enabled));
+        let proven = match (&self.hint, session) {
+            (HintState::Good(hint), Some(session)) => {
+                is_of(hint, session) && way != Err(LogoutFlaw::UnknownClient)
+            }
+            (HintState::None | HintState::Bad(_), Some(_)) => false,
+            (_, None) => true,
+        };
+        let other_session = matches!(self.hint, HintState::Good(_)) && !proven;
+        let flaw = way.as_ref().err().copied();
+        let then = match (way, flaw) {
+            (Ok(Some(target)), _) => AfterLogout::Return(target),
+            (Err(_), Some(flaw)) if self.redirect_uri.is_some() => AfterLogout::Refuse(flaw),
+            _ => AfterLogout::Stay,
+        };
+        Logout { asks: !proven, flaw: flaw.or(other_session.then_some(LogoutFlaw::OtherSession)), then }
     }
+
+    /// Where the browser may be sent; `None` when the request asks for nothing.
+    fn way_back(&self, client: Option<&Client>) -> Result<Option<LogoutTarget>, LogoutFlaw> {
+        if let HintState::Bad(flaw) = self.hint {
+            return Err(flaw);
+        }
+        match (&self.client, client, self.redirect_uri) {
+            (ClientState::None, _, None) => Ok(None),
+            (ClientState::None, _, Some(_)) => Err(LogoutFlaw::NoClient),
+            (ClientState::Malformed | ClientState::Named(_), None, _) | (ClientState::Malformed, ..) => {
+                Err(LogoutFlaw::UnknownClient)
+            }
+            (ClientState::Named(_), Some(_), None) => Ok(None),
+            (ClientState::Named(_), Some(client), Some(requested)) => {
+                let uri = client.redirect_match.find(&client.post_logout_redirect_uris, requested);
+                let uri = uri.ok_or(LogoutFlaw::UnregisteredUri)?;
+                Ok(Some(LogoutTarget { uri, state: self.state.map(str::to_owned) }))
+            }
+        }
+    }
+}
+
+/// Whether a hint is of this very session, and person. A token of an earlier session of the same person is not: whoever
+/// has it may have had it for months.
+fn is_of(hint: &Hint, session: &Session) -> bool {
+    hint.session.as_ref() == Some(&session.id.to_string()) && hint.subject == session.user_id.to_string()
 }
 
 #[cfg(test)]
@@ -151,26 +234,31 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
     const URI: &str = "https://app.example/bye";
 
-    struct Signer(UserId);
+    struct Signer(Session);
     impl HintVerifier for Signer {
         fn verify(&self, token: &str) -> Option<Hint> {
-            let hint = |subject: UserId, audience: &str| {
-                Some(Hint { subject: subject.to_string(), audience: audience.to_owned() })
+            let hint = |subject: UserId, session: Option<SessionId>, audience: &str| {
+                let (subject, session) = (subject.to_string(), session.map(|id| id.to_string()));
+                Some(Hint { subject, session, audience: audience.to_owned() })
             };
+            let (user, session) = (self.0.user_id, Some(self.0.id));
             match token {
-                "mine" => hint(self.0, "app"),
-                "elsewhere" => hint(self.0, "other"),
-                "someone" => hint(UserId::new(NOW), "app"),
+                "mine" => hint(user, session, "app"),
+                "elsewhere" => hint(user, session, "other"),
+                "of an unknown client" => hint(user, session, "gone"),
+                "old" => hint(user, Some(SessionId::new(NOW)), "app"),
+                "without a session" => hint(user, None, "app"),
+                "someone" => hint(UserId::new(NOW), Some(SessionId::new(NOW)), "app"),
+                "someone in this session" => hint(UserId::new(NOW), session, "app"),
                 _ => None,
             }
         }
     }
 
-    fn decide(pairs: &[(&str, &str)], signed_in: bool) -> Result<Logout, LogoutRefusal> {
-        let user_id = UserId::new(NOW);
+    fn decide(pairs: &[(&str, &str)], signed_in: bool) -> Result<Logout, RepeatedParameter> {
         let session = Session {
             id: SessionId::new(NOW),
-            user_id,
+            user_id: UserId::new(NOW),
             auth_time: NOW,
             authentication: Authentication::Password,
             last_seen_at: NOW,
@@ -179,60 +267,86 @@ mod tests {
         let registered =
             Client { post_logout_redirect_uris: vec![RedirectUri::parse(URI).unwrap()], ..client() };
         let params = Params::new(pairs.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect());
-        let request = LogoutRequest::read(&params, &Signer(user_id))?;
+        let signer = Signer(session.clone());
+        let request = LogoutRequest::read(&params, &signer)?;
         let known = request.client_id().filter(|id| id.as_str() == "app").map(|_| &registered);
-        request.decide(known, signed_in.then_some(&session))
+        Ok(request.decide(known, signed_in.then_some(&session)))
     }
 
-    fn target(state: Option<&str>) -> Option<LogoutTarget> {
-        Some(LogoutTarget { uri: RedirectUri::parse(URI).unwrap(), state: state.map(str::to_owned) })
+    fn to(state: Option<&str>) -> AfterLogout {
+        let state = state.map(str::to_owned);
+        AfterLogout::Return(LogoutTarget { uri: RedirectUri::parse(URI).unwrap(), state })
+    }
+
+    const BACK: (&str, &str) = ("post_logout_redirect_uri", URI);
+    const EVIL: (&str, &str) = ("post_logout_redirect_uri", "https://evil.example/");
+    const ADDED: (&str, &str) = ("post_logout_redirect_uri", "https://app.example/bye?foo=bar");
+    const APP: (&str, &str) = ("client_id", "app");
+
+    fn hint(token: &str) -> (&str, &str) {
+        ("id_token_hint", token)
     }
 
     #[test]
-    fn an_applications_own_hint_signs_out_and_comes_back() {
-        let back = ("post_logout_redirect_uri", URI);
-        for (pairs, expected) in [
-            (vec![("id_token_hint", "mine"), back, ("state", "s")], Logout::Now(target(Some("s")))),
-            (vec![("id_token_hint", "mine"), ("client_id", "app"), back], Logout::Now(target(None))),
-            (vec![("id_token_hint", "mine")], Logout::Now(None)),
-            (vec![("client_id", "app"), back], Logout::Ask(target(None))),
-            (vec![("state", "s")], Logout::Ask(None)),
-            (vec![], Logout::Ask(None)),
+    fn fault_12_a_good_hint_of_the_live_session_signs_out_at_once() {
+        use AfterLogout::{Refuse, Stay};
+        use LogoutFlaw::UnregisteredUri;
+        for (pairs, flaw, then) in [
+            (vec![hint("mine"), BACK, ("state", "s")], None, to(Some("s"))),
+            (vec![hint("mine"), APP, BACK], None, to(None)),
+            (vec![hint("mine")], None, Stay),
+            (vec![hint("mine"), ("state", "s")], None, Stay),
+            (vec![hint("mine"), EVIL], Some(UnregisteredUri), Refuse(UnregisteredUri)),
+            (vec![hint("mine"), APP, ADDED], Some(UnregisteredUri), Refuse(UnregisteredUri)),
         ] {
-            assert_eq!(decide(&pairs, true), Ok(expected), "{pairs:?}");
+            assert_eq!(decide(&pairs, true), Ok(Logout { asks: false, flaw, then }), "{pairs:?}");
         }
     }
 
     #[test]
-    fn lo_01_lo_02_lo_03_nobody_else_signs_a_person_out_or_sends_them_elsewhere() {
-        let (back, evil) =
-            (("post_logout_redirect_uri", URI), ("post_logout_redirect_uri", "https://evil.example/"));
-        let added = ("post_logout_redirect_uri", "https://app.example/bye?foo=bar");
-        let foreign = || Err(LogoutRefusal::ForeignRedirectUri);
-        for (pairs, expected) in [
-            (vec![("id_token_hint", "forged"), ("client_id", "app"), back], Ok(Logout::Ask(None))),
-            (vec![("id_token_hint", "elsewhere"), ("client_id", "app"), back], Ok(Logout::Ask(None))),
-            (vec![("id_token_hint", "someone"), back], Ok(Logout::Ask(target(None)))),
-            (vec![("id_token_hint", "forged")], Ok(Logout::Ask(None))),
-            (vec![("id_token_hint", "mine"), added], foreign()),
-            (vec![("client_id", "app"), evil], foreign()),
-            (vec![back], foreign()),
-            (vec![("client_id", "nobody"), back], Err(LogoutRefusal::UnknownClient)),
-            (vec![back, evil, ("client_id", "app")], Err(LogoutRefusal::Repeated)),
+    fn fault_12_all_else_asks_and_knows_its_real_reason() {
+        use AfterLogout::{Refuse, Stay};
+        use LogoutFlaw::*;
+        for (pairs, flaw, then) in [
+            (vec![], None, Stay),
+            (vec![("state", "s")], None, Stay),
+            (vec![APP], None, Stay),
+            (vec![APP, BACK, ("state", "s")], None, to(Some("s"))),
+            (vec![APP, EVIL], Some(UnregisteredUri), Refuse(UnregisteredUri)),
+            (vec![BACK], Some(NoClient), Refuse(NoClient)),
+            (vec![("client_id", "nobody"), BACK], Some(UnknownClient), Refuse(UnknownClient)),
+            (vec![("client_id", "a b"), BACK], Some(UnknownClient), Refuse(UnknownClient)),
+            (vec![("client_id", "nobody")], Some(UnknownClient), Stay),
+            (vec![hint("of an unknown client"), BACK], Some(UnknownClient), Refuse(UnknownClient)),
+            (vec![hint("of an unknown client")], Some(UnknownClient), Stay),
+            (vec![hint("forged")], Some(BadHint), Stay),
+            (vec![hint("forged"), BACK], Some(BadHint), Refuse(BadHint)),
+            (vec![hint("forged"), APP, BACK], Some(BadHint), Refuse(BadHint)),
+            (vec![hint("elsewhere"), APP, BACK], Some(HintOfAnotherClient), Refuse(HintOfAnotherClient)),
+            (
+                vec![hint("mine"), ("client_id", "a b"), BACK],
+                Some(HintOfAnotherClient),
+                Refuse(HintOfAnotherClient),
+            ),
+            (vec![hint("old")], Some(OtherSession), Stay),
+            (vec![hint("old"), BACK], Some(OtherSession), to(None)),
+            (vec![hint("old"), EVIL], Some(UnregisteredUri), Refuse(UnregisteredUri)),
+            (vec![hint("without a session"), BACK], Some(OtherSession), to(None)),
+            (vec![hint("someone"), APP, BACK], Some(OtherSession), to(None)),
+            (vec![hint("someone in this session"), BACK], Some(OtherSession), to(None)),
         ] {
-            assert_eq!(decide(&pairs, true), expected, "{pairs:?}");
+            let asked = decide(&pairs, true);
+            assert_eq!(asked, Ok(Logout { asks: true, flaw, then: then.clone() }), "{pairs:?}");
+            // Without a session there is nothing to ask, and no other one that a hint could be of.
+            let flaw = flaw.filter(|flaw| *flaw != OtherSession);
+            assert_eq!(decide(&pairs, false), Ok(Logout { asks: false, flaw, then }), "{pairs:?}");
         }
     }
 
     #[test]
-    fn without_a_session_there_is_nothing_to_ask() {
-        let back = ("post_logout_redirect_uri", URI);
-        assert_eq!(decide(&[], false), Ok(Logout::Now(None)));
-        assert_eq!(
-            decide(&[("id_token_hint", "forged"), ("client_id", "app"), back], false),
-            Ok(Logout::Now(None))
-        );
-        assert_eq!(decide(&[("client_id", "app"), back], false), Ok(Logout::Now(target(None))));
-        assert_eq!(decide(&[("id_token_hint", "someone"), back], false), Ok(Logout::Now(target(None))));
+    fn what_came_twice_is_named() {
+        for name in ["id_token_hint", "client_id", "post_logout_redirect_uri", "state"] {
+            assert_eq!(decide(&[(name, "a"), (name, "b")], true), Err(RepeatedParameter(name)));
+        }
     }
 }

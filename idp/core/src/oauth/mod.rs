@@ -12,6 +12,7 @@ pub mod issuer;
 pub mod keys;
 pub mod logout;
 pub mod params;
+pub mod response;
 pub mod token;
 
 // Applications are registered with scopes, so that scopes stand below both.

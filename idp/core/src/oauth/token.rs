@@ -46,12 +46,16 @@ impl fmt::Debug for TokenRequest<'_> {
     }
 }
 
-const MISSING: Refusal = Refusal::new(ErrorCode::InvalidRequest, "a required parameter is missing");
+fn missing(name: &'static str) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, "a required parameter is missing").because_of(name)
+}
+
 const EXPIRED: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "the code or token is unknown, used, expired or revoked");
-const BAD_SCOPE: Refusal = Refusal::new(ErrorCode::InvalidScope, "scope is malformed");
+const BAD_SCOPE: Refusal = Refusal::new(ErrorCode::InvalidScope, "scope is malformed").because_of("scope");
 const WRONG_URI: Refusal =
-    Refusal::new(ErrorCode::InvalidGrant, "redirect_uri is not the one the code was sent to");
+    Refusal::new(ErrorCode::InvalidGrant, "redirect_uri is not the one the code was sent to")
+        .because_of("redirect_uri");
 
 /// The one answer for a code or refresh token that is good for nothing.
 pub const UNUSABLE: Refusal = EXPIRED;
@@ -64,26 +68,29 @@ impl<'a> TokenRequest<'a> {
     pub fn read(params: &'a Params) -> Result<Self, Refusal> {
         const ALL: [&str; 6] =
             ["grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope"];
-        if params.any_repeated(&ALL) {
-            return Err(Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once"));
+        if let Some(name) = ALL.into_iter().find(|name| params.is_repeated(name)) {
+            let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once");
+            return Err(refusal.because_of(name));
         }
         if params.has("resource") {
-            return Err(Refusal::new(ErrorCode::InvalidTarget, "no resource is registered here"));
+            return Err(Refusal::new(ErrorCode::InvalidTarget, "no resource is registered here")
+                .because_of("resource"));
         }
-        match params.get("grant_type").ok_or(MISSING)? {
+        match params.get("grant_type").ok_or_else(|| missing("grant_type"))? {
             "authorization_code" => Ok(Self::Code {
-                code: params.get("code").ok_or(MISSING)?,
+                code: params.get("code").ok_or_else(|| missing("code"))?,
                 redirect_uri: params.get("redirect_uri").unwrap_or_default(),
                 code_verifier: params.get("code_verifier"),
             }),
             "refresh_token" => Ok(Self::Refresh {
-                refresh_token: params.get("refresh_token").ok_or(MISSING)?,
+                refresh_token: params.get("refresh_token").ok_or_else(|| missing("refresh_token"))?,
                 scope: params.get("scope"),
             }),
             _ => Err(Refusal::new(
                 ErrorCode::UnsupportedGrantType,
                 "grant_type must be authorization_code or refresh_token",
-            )),
+            )
+            .because_of("grant_type")),
         }
     }
 }
@@ -125,9 +132,14 @@ fn verifier_belongs(challenge: Option<&str>, verifier: Option<&str>) -> Result<(
     match (challenge, verifier) {
         (None, None) => Ok(()),
         (Some(_), Some(verifier)) if shaped(verifier) => Ok(()),
-        (Some(_), _) => Err(Refusal::new(ErrorCode::InvalidGrant, "code_verifier is missing or malformed")),
+        (Some(_), _) => {
+            let refusal = Refusal::new(ErrorCode::InvalidGrant, "code_verifier is missing or malformed");
+            Err(refusal.because_of("code_verifier"))
+        }
         (None, Some(_)) => {
-            Err(Refusal::new(ErrorCode::InvalidGrant, "code_verifier without a code_challenge before"))
+            let refusal =
+                Refusal::new(ErrorCode::InvalidGrant, "code_verifier without a code_challenge before");
+            Err(refusal.because_of("code_verifier"))
         }
     }
 }

@@ -182,12 +182,24 @@ consent-redirect = Either way, you return to
 consent-allow = Allow
 consent-deny = Deny
 
+## On the way back to an app
+
+onward-title = Taking you back to { $app }…
+onward-text = This page goes on by itself. If nothing happens, use the button.
+
 ## Sign-out
 
 sign-out-title = Sign out of { $brand }?
 sign-out-text = You are signed in as
 sign-out-submit = Sign out
 sign-out-stay = Stay signed in
+# Why a request to sign out is not simply followed.
+sign-out-uri = The app asked to return to an address that is not registered for it. You will not be sent there.
+sign-out-unknown-client = The app that asks for this is not known here. You will not be sent back to it.
+sign-out-no-client = The app did not say who it is. You will not be sent back to it.
+sign-out-bad-hint = The app’s proof that it asks for you is not valid. It is your decision.
+sign-out-hint-client = The app’s proof that it asks for you belongs to another app. It is your decision.
+sign-out-hint-session = The app asked to end another sign-in than this one. It is your decision.
 signed-out-title = You are signed out
 signed-out-text = You can close this page now.
 signed-out-again = Sign in again
@@ -276,9 +288,17 @@ error-redirect-uri-mismatch = The app asked to return to an unregistered address
 error-parameter-repeated-title = The app’s request is ambiguous
 error-parameter-repeated = It gives one value twice, so it was refused. Tell the people who run the app.
 
-# A sign-out request that must not be followed.
+# After signing out: why nobody is sent on. "You are signed out" stands above it.
 error-post-logout-redirect-uri-title = The return address does not match
-error-post-logout-redirect-uri = The app asked to return to an unregistered address after sign-out. You were not sent there.
+error-post-logout-redirect-uri = The app asked to return to an address that is not registered for it. You were not sent there.
+error-id-token-hint-missing-title = The app did not say who it is
+error-id-token-hint-missing = So its return address could not be checked, and you were not sent there. Tell whoever runs the app.
+error-id-token-hint-invalid-title = The app’s proof is not valid
+error-id-token-hint-invalid = It was not issued here, or was altered. You were not sent back. Tell whoever runs the app.
+error-id-token-hint-client-title = The app’s request contradicts itself
+error-id-token-hint-client = Its proof belongs to another app than it names. You were not sent back. Tell whoever runs the app.
+error-id-token-hint-session-title = The app asked for another sign-in
+error-id-token-hint-session = Its proof is of another sign-in than this one. Tell whoever runs the app.
 
 ## Development pages: mailbox and clock
 

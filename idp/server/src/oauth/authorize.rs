@@ -9,7 +9,7 @@ use idp_core::oauth::params::Params;
 use idp_core::redirect_uri::{BadRedirectUri, RedirectUri};
 
 use crate::config::quoted;
-use crate::errors::{Explanation, Fix, PageError, Reason, Registered, Sent};
+use crate::errors::{About, Explanation, Fix, PageError, Reason, Registered, Sent};
 use crate::flow::{self, Known};
 use crate::form::{FormBody, Protocol};
 use crate::visit::Visit;
@@ -27,12 +27,12 @@ pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Resp
             flow::begin(&visit, FlowTarget::Application(Box::new(request)), known, None).await
         }
         Err(AuthorizeRefusal::Redirect(target, refusal)) => {
-            tracing::info!(
-                request_id = visit.info.request_id,
-                code = refusal.code.as_str(),
-                hint = refusal.hint,
-                "authorization request refused"
-            );
+            let About { client_id, value, .. } =
+                About::claimed(&params).parameter(refusal.parameter, &params);
+            let (request_id, client_id, value) =
+                (&visit.info.request_id, client_id.as_deref(), value.as_deref());
+            let (code, detail) = (refusal.code.as_str(), refusal.hint);
+            tracing::info!(request_id, code, client_id, detail, value, "authorization request refused");
             Ok(Redirect::to(&target.error(visit.app.config.issuer.as_str(), refusal)).into_response())
         }
         Err(AuthorizeRefusal::Page(reason)) => Err(refused(reason, &params, known.client.as_ref())),
@@ -90,7 +90,8 @@ fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> Page
         differs: (reason != PageReason::Repeated).then_some(differs),
         fix: fix(reason, params, client),
     };
-    PageError { explanation: Some(Box::new(explanation)), ..PageError::new(key).detail(why) }
+    let about = About::claimed(params).parameter(Some(differs), params);
+    PageError { explanation: Some(Box::new(explanation)), ..PageError::new(key).detail(why).about(about) }
 }
 
 /// Why a redirect URI is not taken; some could not even be registered.

@@ -5,7 +5,9 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::client::{Client, ClientId};
 use idp_core::oauth::discovery::path;
-use idp_core::oauth::logout::{Logout, LogoutRefusal, LogoutRequest, LogoutTarget};
+use idp_core::oauth::logout::{
+    AfterLogout, Logout, LogoutFlaw, LogoutRequest, LogoutTarget, RepeatedParameter,
+};
 use idp_core::oauth::params::Params;
 use idp_core::redirect_uri::RedirectUri;
 use idp_store::{Actor, AuditEvent};
@@ -14,18 +16,17 @@ use serde::{Deserialize, Serialize};
 use super::authorize::{hand_over, sent};
 use crate::config::quoted;
 use crate::cookies::Cookie;
-use crate::errors::{Explanation, Fix, PageError, Reason, Registered};
+use crate::errors::{About, Explanation, Fix, PageError, Reason, Registered};
 use crate::form::{self, Form, FormBody, Protocol};
 use crate::i18n::Arg;
+use crate::onward::Onward;
 use crate::render::Page;
 use crate::visit::Visit;
 
-/// `GET /logout`: signs out at once when an application proves that it asks for this very person, else asks.
+/// `GET /logout`: signs out at once when a client proves that it asks for this very session, else asks.
 pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Response, PageError> {
-    match decide(&visit, &params).await? {
-        (Logout::Now(target), client) => sign_out(&visit, target, client.as_ref()).await,
-        (Logout::Ask(target), client) => ask(&visit, &params, target, client),
-    }
+    let asked = Asked::read(&visit, &params).await?;
+    if asked.logout.asks { asked.question(&visit) } else { asked.sign_out(&visit, false).await }
 }
 
 /// `POST /logout`: the same request as a form; it is turned into a GET, which brings the session's cookie.
@@ -44,46 +45,93 @@ pub(crate) struct ConfirmForm {
 /// `POST /logout/confirm`: the person said yes.
 pub(crate) async fn confirm(visit: Visit, Form(form): Form<ConfirmForm>) -> Result<Response, PageError> {
     let pairs = form::decode(form.request.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST))?;
-    match decide(&visit, &Params::new(pairs)).await? {
-        (Logout::Now(target) | Logout::Ask(target), client) => {
-            sign_out(&visit, target, client.as_ref()).await
+    Asked::read(&visit, &Params::new(pairs)).await?.sign_out(&visit, true).await
+}
+
+/// A sign-out request, decided.
+struct Asked<'a> {
+    params: &'a Params,
+    /// What is registered under the client id of the request.
+    client: Option<Client>,
+    logout: Logout,
+    about: About,
+}
+
+impl<'a> Asked<'a> {
+    async fn read(visit: &Visit, params: &'a Params) -> Result<Self, PageError> {
+        let keys = visit.app.keys.load();
+        let request = LogoutRequest::read(params, &keys.tokens).map_err(|why| repeated(why, params))?;
+        let client = match request.client_id().cloned() {
+            Some(id) => visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,
+            None => None,
+        };
+        let session = visit.visitor.signed_in.as_ref().map(|signed_in| &signed_in.session);
+        let logout = request.decide(client.as_ref(), session);
+        let about = request.client_id().map_or_else(|| About::claimed(params), About::client);
+        let about = about.parameter(logout.flaw.map(LogoutFlaw::parameter), params);
+        Ok(Self { params, client, logout, about })
+    }
+
+    /// The client, as long as it may be spoken of as one of ours.
+    fn enabled(&self) -> Option<&Client> {
+        self.client.as_ref().filter(|client| client.enabled)
+    }
+
+    /// LO-02's page: signed out, and why nobody is sent on.
+    fn refusal(&self, flaw: LogoutFlaw) -> PageError {
+        let error = PageError {
+            explanation: Some(Box::new(self.explanation(flaw))),
+            notice: Some("signed-out-title"),
+            ..PageError::new(words(flaw).1).detail(flaw.rule())
+        };
+        match self.enabled() {
+            Some(Client { name, home_uri: Some(home), .. }) => {
+                let about = About { app: Some(name.to_string()), ..self.about.clone() };
+                error.about(about).action(home.as_str(), "action-back-to-app")
+            }
+            _ => error.about(self.about.clone()),
+        }
+    }
+
+    /// Shown in `dev` only.
+    fn explanation(&self, flaw: LogoutFlaw) -> Explanation {
+        Explanation {
+            reason: flaw.rule().to_owned(),
+            sent: sent(self.params),
+            registered: self.client.as_ref().map(registered).unwrap_or_default(),
+            differs: Some(flaw.parameter()),
+            fix: self
+                .enabled()
+                .filter(|_| flaw == LogoutFlaw::UnregisteredUri)
+                .and_then(|client| fix(self.params, client)),
         }
     }
 }
 
-/// What to do, and for which application.
-async fn decide(visit: &Visit, params: &Params) -> Result<(Logout, Option<Client>), PageError> {
-    let keys = visit.app.keys.load();
-    let request = LogoutRequest::read(params, &keys.tokens).map_err(|why| refused(why, params, None))?;
-    let client = match request.client_id().cloned() {
-        Some(id) => visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,
-        None => None,
-    };
-    let session = visit.visitor.signed_in.as_ref().map(|signed_in| &signed_in.session);
-    let logout = request.decide(client.as_ref(), session);
-    let logout = logout.map_err(|why| refused(why, params, client.as_ref()))?;
-    Ok((logout, client))
-}
-
-fn refused(refusal: LogoutRefusal, params: &Params, client: Option<&Client>) -> PageError {
-    let (reason, why) = match refusal {
-        LogoutRefusal::ForeignRedirectUri if client.is_none() => {
-            (Reason::POST_LOGOUT_URI, "post_logout_redirect_uri needs id_token_hint or client_id beside it")
-        }
-        LogoutRefusal::ForeignRedirectUri => {
-            (Reason::POST_LOGOUT_URI, "post_logout_redirect_uri must equal a registered one, byte by byte")
-        }
-        LogoutRefusal::UnknownClient => (Reason::CLIENT_UNKNOWN, "no enabled application has this client_id"),
-        LogoutRefusal::Repeated => (Reason::PARAMETER_REPEATED, "each parameter must be sent once"),
-    };
+fn repeated(RepeatedParameter(name): RepeatedParameter, params: &Params) -> PageError {
+    let why = "each parameter must be sent once";
     let explanation = Explanation {
         reason: why.to_owned(),
         sent: sent(params),
-        registered: client.map(registered).unwrap_or_default(),
-        differs: (refusal == LogoutRefusal::ForeignRedirectUri).then_some("post_logout_redirect_uri"),
-        fix: client.filter(|client| client.enabled).and_then(|client| fix(params, client)),
+        registered: Vec::new(),
+        differs: None,
+        fix: None,
     };
-    PageError { explanation: Some(Box::new(explanation)), ..PageError::new(reason).detail(why) }
+    let about = About::claimed(params).parameter(Some(name), params);
+    let error = PageError::new(Reason::PARAMETER_REPEATED).detail(why).about(about);
+    PageError { explanation: Some(Box::new(explanation)), ..error }
+}
+
+/// What the question says of a flaw, and the page after signing out.
+fn words(flaw: LogoutFlaw) -> (&'static str, Reason) {
+    match flaw {
+        LogoutFlaw::BadHint => ("sign-out-bad-hint", Reason::HINT_INVALID),
+        LogoutFlaw::HintOfAnotherClient => ("sign-out-hint-client", Reason::HINT_CLIENT),
+        LogoutFlaw::OtherSession => ("sign-out-hint-session", Reason::HINT_SESSION),
+        LogoutFlaw::UnknownClient => ("sign-out-unknown-client", Reason::CLIENT_UNKNOWN),
+        LogoutFlaw::NoClient => ("sign-out-no-client", Reason::HINT_MISSING),
+        LogoutFlaw::UnregisteredUri => ("sign-out-uri", Reason::POST_LOGOUT_URI),
+    }
 }
 
 fn registered(client: &Client) -> Vec<Registered> {
@@ -101,33 +149,38 @@ fn fix(params: &Params, client: &Client) -> Option<Fix> {
     Some(Fix { verb: "client add-post-logout-redirect-uri", words })
 }
 
-async fn sign_out(
-    visit: &Visit,
-    target: Option<LogoutTarget>,
-    client: Option<&Client>,
-) -> Result<Response, PageError> {
-    if let Some(signed_in) = &visit.visitor.signed_in {
-        let (id, user) = (signed_in.session.id, signed_in.user.id);
-        let record = visit.audit(AuditEvent::SignedOut, Actor::User(user), Some(user.to_string()));
-        visit
-            .app
-            .store
-            .write((id, record), |tx, (id, record)| {
-                Box::pin(async move {
-                    if tx.end_session(*id, record.at).await? {
-                        tx.audit(record).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .await?;
+impl Asked<'_> {
+    /// Ends the session, if there is one, and answers with what comes then. `by_form`: a form of ours was sent.
+    async fn sign_out(&self, visit: &Visit, by_form: bool) -> Result<Response, PageError> {
+        end_session(visit).await?;
+        let mut response = match (&self.logout.then, &self.client) {
+            (AfterLogout::Refuse(flaw), _) => self.refusal(*flaw).into_response(),
+            (AfterLogout::Return(target), Some(client)) if by_form && target.uri().is_https() => {
+                Redirect::to(&by_our_page(client, target)).into_response()
+            }
+            (AfterLogout::Return(target), _) => Redirect::to(&target.location()).into_response(),
+            (AfterLogout::Stay, client) => Redirect::to(&afterwards(client.as_ref())).into_response(),
+        };
+        response.headers_mut().append(header::SET_COOKIE, Cookie::Session.clear(&visit.app.config));
+        // Whoever sits here next finds nothing of this session in the browser's cache.
+        response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
+        Ok(response)
     }
-    let location = target.map_or_else(|| afterwards(client), |target| target.location());
-    let mut response = Redirect::to(&location).into_response();
-    response.headers_mut().append(header::SET_COOKIE, Cookie::Session.clear(&visit.app.config));
-    // Whoever sits here next finds nothing of this session in the browser's cache.
-    response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
-    Ok(response)
+}
+
+async fn end_session(visit: &Visit) -> Result<(), PageError> {
+    let Some(signed_in) = &visit.visitor.signed_in else { return Ok(()) };
+    let (id, user) = (signed_in.session.id, signed_in.user.id);
+    let record = visit.audit(AuditEvent::SignedOut, Actor::User(user), Some(user.to_string()));
+    let write = visit.app.store.write((id, record), |tx, (id, record)| {
+        Box::pin(async move {
+            if tx.end_session(*id, record.at).await? {
+                tx.audit(record).await?;
+            }
+            Ok(())
+        })
+    });
+    Ok(write.await?)
 }
 
 /// Our own page, which leads back to the application that asked.
@@ -138,6 +191,12 @@ fn afterwards(client: Option<&Client>) -> String {
     }
 }
 
+/// After a form of ours no redirect may lead to a web application ([`RedirectUri::is_https`]): the page that goes on to it.
+fn by_our_page(client: &Client, target: &LogoutTarget) -> String {
+    let pairs = std::iter::once(("client_id", client.id.as_str())).chain(target.params());
+    format!("/signed-out?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+}
+
 #[derive(Serialize)]
 struct SignOutPage<'a> {
     action: &'static str,
@@ -145,8 +204,18 @@ struct SignOutPage<'a> {
     request: String,
     /// For whoever came here without wanting to.
     stay_url: String,
+    flaw: Option<Flaw>,
+    dev_detail: Option<Explanation>,
+    dev_fix: Option<String>,
     #[serde(skip)]
     brand_name: &'a str,
+}
+
+/// What is wrong with the request.
+#[derive(Serialize)]
+struct Flaw {
+    reason: &'static str,
+    text: String,
 }
 
 impl Page for SignOutPage<'_> {
@@ -157,28 +226,46 @@ impl Page for SignOutPage<'_> {
     }
 }
 
-fn ask(
-    visit: &Visit,
-    params: &Params,
-    target: Option<LogoutTarget>,
-    client: Option<Client>,
-) -> Result<Response, PageError> {
-    let home = client.and_then(|client| client.home_uri);
-    let email = visit.visitor.signed_in.as_ref().map(|signed_in| signed_in.user.email.as_str());
-    // Without a way back the request is worth nothing; its hint, forged perhaps, is not carried on.
-    let kept = match &target {
-        Some(_) => form_urlencoded::Serializer::new(String::new()).extend_pairs(params.iter()).finish(),
-        None => String::new(),
-    };
-    let page = SignOutPage {
-        action: "/logout/confirm",
-        email: email.unwrap_or_default(),
-        request: kept,
-        stay_url: home.map_or_else(|| "/account".to_owned(), |home| home.as_str().to_owned()),
-        brand_name: &visit.app.config.brand,
-    };
-    let source = target.map(|target| target.uri().csp_source());
-    Ok(visit.page(&page)?.form_target(source).into_response())
+impl Asked<'_> {
+    /// The question. Its answer is told what the request was, so that the page afterwards knows.
+    fn question(&self, visit: &Visit) -> Result<Response, PageError> {
+        let app = &visit.app;
+        let Logout { flaw, then, .. } = &self.logout;
+        if let Some(flaw) = flaw {
+            let About { client_id, value, .. } = &self.about;
+            let (request_id, client_id, value) =
+                (&visit.info.request_id, client_id.as_deref(), value.as_deref());
+            tracing::info!(request_id, client_id, detail = flaw.rule(), value, "asked before signing out");
+        }
+        let email = visit.visitor.signed_in.as_ref().map(|signed_in| signed_in.user.email.as_str());
+        let kept = match then {
+            AfterLogout::Stay => String::new(),
+            AfterLogout::Return(_) | AfterLogout::Refuse(_) => {
+                form_urlencoded::Serializer::new(String::new()).extend_pairs(self.params.iter()).finish()
+            }
+        };
+        let source = match then {
+            AfterLogout::Return(target) => target.uri().form_source(),
+            AfterLogout::Stay | AfterLogout::Refuse(_) => None,
+        };
+        let home = self.enabled().and_then(|client| client.home_uri.as_ref());
+        let dev_detail = flaw.filter(|_| app.config.dev).map(|flaw| self.explanation(flaw));
+        let fix = dev_detail.as_ref().and_then(|detail| detail.fix.as_ref());
+        let page = SignOutPage {
+            action: "/logout/confirm",
+            email: email.unwrap_or_default(),
+            request: kept,
+            stay_url: home.map_or_else(|| "/account".to_owned(), |home| home.as_str().to_owned()),
+            flaw: flaw.map(|flaw| {
+                let (key, reason) = words(flaw);
+                Flaw { reason: reason.key, text: app.renderer.words.text(key, &[]) }
+            }),
+            dev_fix: fix.map(|fix| app.config.command.line(fix.verb, &fix.words)),
+            dev_detail,
+            brand_name: &app.config.brand,
+        };
+        Ok(visit.page(&page)?.form_target(source).into_response())
+    }
 }
 
 #[derive(Serialize)]
@@ -198,8 +285,17 @@ impl Page for SignedOutPage {
     const TITLE: &'static str = "signed-out-title";
 }
 
-/// `GET /signed-out`: with the way to the named application's registered start page, if it has one.
+/// `GET /signed-out`: goes on to the registered URI that the sign-out was asked to end at, or has a link to the named
+/// application's registered start page.
 pub(crate) async fn signed_out(visit: Visit, Protocol(query): Protocol) -> Result<Response, PageError> {
+    // Where somebody has signed in since, or followed somebody's link, nobody is sent anywhere.
+    if visit.visitor.signed_in.is_none()
+        && let Ok(Asked { client: Some(client), logout, .. }) = Asked::read(&visit, &query).await
+        && let AfterLogout::Return(target) = logout.then
+        && target.uri().is_https()
+    {
+        return Onward::signed_out(client.name.to_string(), &target.location()).show(&visit);
+    }
     let client = match query.get("client_id").and_then(|id| ClientId::parse(id).ok()) {
         Some(id) => visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,
         None => None,

@@ -8,6 +8,7 @@ use idp_core::client::Client;
 use idp_core::oauth::client_auth;
 use idp_core::oauth::error::{ErrorCode, Refusal};
 use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes, RefreshToken};
+use idp_core::oauth::params::Params;
 use idp_core::oauth::scope::Scope;
 use idp_core::oauth::token::{self, Mint, RefreshDecision, TokenRequest, TokenResponse, UNUSABLE};
 use idp_core::single_use::{AuthorizationCode, SingleUseDigest};
@@ -15,7 +16,7 @@ use idp_core::time::Timestamp;
 use idp_store::{Actor, AuditEvent, AuditRecord, StoreError, Tx};
 
 use crate::address::RequestInfo;
-use crate::errors::OAuthError;
+use crate::errors::{About, OAuthError};
 use crate::form::Protocol;
 use crate::state::Shared;
 
@@ -35,38 +36,50 @@ pub(crate) async fn post(
     Protocol(params): Protocol,
 ) -> Result<Response, OAuthError> {
     let header = authorization(&headers)?;
-    let credentials = client_auth::read(header, &params).map_err(unreadable)?;
+    let credentials = client_auth::read(header, &params).map_err(|refusal| unreadable(refusal, &params))?;
     let id = credentials.client_id.clone();
     let found = app.store.read(id, |db, id| Box::pin(db.claimed_client(id))).await?;
     let claimed = client_auth::check(&credentials, found.as_ref()).map_err(|refusal| {
         let why = client_auth::failure(&credentials, found.as_ref());
         // What is nobody's id may be somebody's secret, put into the wrong place.
-        let id = found.as_ref().map_or("client_id", |client| client.as_ref().id.as_str());
-        OAuthError { detail: Some(format!("{id}: {why}")), ..refusal.into() }
+        let known = found.as_ref().map(|client| &client.as_ref().id);
+        let about = known.map(About::client).unwrap_or_default();
+        let detail = Some(format!("{}: {why}", known.map_or("client_id", |id| id.as_str())));
+        OAuthError { detail, ..refusal.into() }.about(about)
     })?;
     let caller = Caller { client: claimed.client()?, info, now: app.clock.now() };
-    let response = match TokenRequest::read(&params)? {
+    let client_id = caller.client.id.clone();
+    // Who asked is proven now: whatever is refused from here on is told with the client.
+    answer(&app, caller, &params).await.map_err(|error| {
+        let about = About::client(&client_id).parameter(error.refusal.parameter, &params);
+        error.about(about)
+    })
+}
+
+async fn answer(app: &Shared, caller: Caller, params: &Params) -> Result<Response, OAuthError> {
+    match TokenRequest::read(params)? {
         TokenRequest::Code { code, redirect_uri, code_verifier } => {
             let presented = Presented {
                 digest: SingleUseDigest::of_presented(code).ok_or(UNUSABLE)?,
                 redirect_uri: redirect_uri.to_owned(),
                 code_verifier: code_verifier.map(str::to_owned),
             };
-            redeem_code(&app, caller, presented).await?
+            redeem_code(app, caller, presented).await
         }
         TokenRequest::Refresh { refresh_token, scope } => {
             let token = RefreshToken::decode(refresh_token, &app.keys.load().mac).ok_or(UNUSABLE)?;
-            refresh(&app, caller, token, scope.map(str::to_owned)).await?
+            refresh(app, caller, token, scope.map(str::to_owned)).await
         }
-    };
-    Ok(response)
+    }
 }
 
 /// Told to the log; the client is told the same of every failed proof.
-fn unreadable(refusal: Refusal) -> OAuthError {
+fn unreadable(refusal: Refusal, params: &Params) -> OAuthError {
     let unproven = refusal.code == ErrorCode::InvalidClient;
     let detail = unproven.then(|| "no client_id, and no readable Basic header".to_owned());
-    OAuthError { detail, ..refusal.into() }
+    // What was sent is not told: what is nobody's id may be somebody's secret, put into the wrong place.
+    let value = refusal.parameter.filter(|name| params.has(name)).map(str::to_owned);
+    OAuthError { detail, about: Box::new(About { value, ..About::default() }), ..refusal.into() }
 }
 
 /// The one `Authorization` header there may be.

@@ -331,7 +331,7 @@ async fn done(visit: &Visit, id: RegistrationId) -> Result<Response, PageError> 
 /// "Your account is active": on with the walk that began before, while it is open.
 pub(crate) async fn activated(visit: &Visit, attempt: &Attempt) -> Result<Response, PageError> {
     let id = attempt.flow_id.map(|id| id.to_string());
-    let (continue_url, app) = match flow::on_the_way(visit, id.as_deref()).await {
+    let (continue_url, app) = match flow::under_way(visit, id.as_deref()).await {
         Some((flow, known)) => (flow::url(flow.id), super::app_of(&flow.target, &known).0),
         None => ("/signin".to_owned(), None),
     };

@@ -5,12 +5,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::flow::{Answer, FlowTarget, Step};
 use idp_core::oauth::authorize::AuthorizationRequest;
 use idp_core::oauth::claims::UserInfo;
+use idp_core::redirect_uri::RedirectUri;
 use idp_core::user::User;
 use idp_store::{Actor, AuditEvent, AuditRecord, Flow};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
-use crate::flow::{self, Known, Leaving};
+use crate::flow::{self, Found, Known, Leaving, Via};
 use crate::form::Form;
 use crate::pages::{AppView, app_of};
 use crate::render::{Html, Page};
@@ -50,7 +51,7 @@ pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known) -> Result<Html, Pa
     let scopes = scopes.into_iter().map(|scope| scope_view(visit, user, scope)).collect();
     let action = format!("{}/consent", flow::url(flow.id));
     let page = ConsentPage { action, app, email: user.email.to_string(), scopes };
-    Ok(visit.page(&page)?.form_target(uri.map(|uri| uri.csp_source())))
+    Ok(visit.page(&page)?.form_target(uri.and_then(RedirectUri::form_source)))
 }
 
 fn scope_view(visit: &Visit, user: &User, scope: &str) -> ScopeView {
@@ -75,20 +76,23 @@ pub(crate) struct ConsentForm {
     decision: Answer,
 }
 
-/// `POST /flow/ID/consent`: the person's answer, and with it the application's.
+/// `POST /flow/ID/consent`: the person's answer, and with it the client's.
 pub(crate) async fn submit(
     visit: Visit,
     Path(id): Path<String>,
     Form(form): Form<ConsentForm>,
 ) -> Result<Response, PageError> {
-    let flow = flow::open(&visit, &id).await?;
+    let flow = match flow::find(&visit, &id).await? {
+        Found::Open(flow) => flow,
+        Found::Over(ended) => return flow::again(&visit, &ended, Via::Form(None)).await,
+    };
     let known = flow::load(&visit, &flow.target).await?;
     match flow::decide(&visit, &flow, &known, Some(form.decision)) {
         // The session ended meanwhile, or is not fresh enough any more.
         Step::SignIn(_) | Step::Consent(_) => Ok(Redirect::to(&flow::url(flow.id)).into_response()),
         step => {
-            let said = Some(record(&visit, &flow, form.decision)?);
-            Leaving { visit: &visit, flow: &flow, stored: true, said }.with(step).await
+            let via = Via::Form(Some(record(&visit, &flow, form.decision)?));
+            Leaving { visit: &visit, flow: &flow, known: &known, via }.with(step).await
         }
     }
 }

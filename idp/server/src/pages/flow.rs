@@ -1,4 +1,4 @@
-//! `/flow/ID`: whatever the walk needs next.
+//! `/flow/ID`: whatever the flow needs next.
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -7,7 +7,7 @@ use idp_store::EndedFlow;
 use serde::Deserialize;
 
 use crate::errors::PageError;
-use crate::flow::{self, Found, Leaving};
+use crate::flow::{self, Found, Leaving, Via};
 use crate::form::{Query, shown_email};
 use crate::pages::{consent, login};
 use crate::visit::Visit;
@@ -30,10 +30,10 @@ pub(crate) async fn show(
     let flow = match flow::find(&visit, &id).await? {
         Found::Open(flow) => flow,
         // Back, after signing in here: on to where that led.
-        Found::Over(EndedFlow { flow, answered: true }) if flow.target == FlowTarget::Account => {
+        Found::Over(EndedFlow { flow, answered: true, .. }) if flow.target == FlowTarget::Account => {
             return Ok(Redirect::to("/").into_response());
         }
-        Found::Over(EndedFlow { flow, answered }) => return Err(flow::ended(&visit, &flow, answered).await),
+        Found::Over(ended) => return flow::again(&visit, &ended, Via::Page).await,
     };
     let known = flow::load(&visit, &flow.target).await?;
     match flow::decide(&visit, &flow, &known, None) {
@@ -45,6 +45,6 @@ pub(crate) async fn show(
             Ok(login::page(&visit, &flow, &known, filled)?.into_response())
         }
         Step::Consent(_) => Ok(consent::page(&visit, &flow, &known)?.into_response()),
-        step => Leaving { visit: &visit, flow: &flow, stored: true, said: None }.with(step).await,
+        step => Leaving { visit: &visit, flow: &flow, known: &known, via: Via::Page }.with(step).await,
     }
 }

@@ -5,6 +5,7 @@ use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::flow::{FlowTarget, SignInReason, Step};
+use idp_core::redirect_uri::RedirectUri;
 use idp_core::secret::Secret;
 use idp_core::user::Email;
 use idp_store::Flow;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cookies::Cookie;
 use crate::errors::PageError;
-use crate::flow::{self, Known};
+use crate::flow::{self, Found, Known, Via};
 use crate::form::{Form, Protocol, shown_email, with_email};
 use crate::pages::{AppView, app_of, field_error};
 use crate::render::{FieldError, Html, Page};
@@ -55,7 +56,7 @@ pub(crate) struct Filled {
     pub(crate) errors: Vec<FieldError>,
 }
 
-/// `GET /signin`: a walk to the person's own page. `email` in the query is filled in.
+/// `GET /signin`: a flow to the person's own page. `email` in the query is filled in.
 pub(crate) async fn begin(visit: Visit, Protocol(query): Protocol) -> Result<Response, PageError> {
     flow::begin(&visit, FlowTarget::Account, Known::default(), query.get("email")).await
 }
@@ -81,7 +82,7 @@ pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known, filled: Filled) ->
         ended: ended.then_some(idle),
         unactivated: filled.resend.map(|action| Unactivated { action }),
     };
-    Ok(visit.page_with(&page, filled.errors)?.form_target(uri.map(|uri| uri.csp_source())))
+    Ok(visit.page_with(&page, filled.errors)?.form_target(uri.and_then(RedirectUri::form_source)))
 }
 
 /// Somebody is signed in already and is asked once more: the page says so and keeps the address.
@@ -108,7 +109,10 @@ pub(crate) async fn submit(
     Path(id): Path<String>,
     Form(form): Form<LoginForm>,
 ) -> Result<Response, PageError> {
-    let flow = flow::open(&visit, &id).await?;
+    let flow = match flow::find(&visit, &id).await? {
+        Found::Open(flow) => flow,
+        Found::Over(ended) => return flow::again(&visit, &ended, Via::Form(None)).await,
+    };
     let errors = missing(&visit, &form);
     let Some(email) = Email::parse(&form.email).ok().filter(|_| errors.is_empty()) else {
         return incomplete(&visit, &flow, form.email, errors).await;

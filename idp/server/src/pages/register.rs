@@ -77,7 +77,7 @@ async fn page(
     errors: Vec<FieldError>,
 ) -> Result<Response, PageError> {
     // A walk that is over is no reason not to register; the page then speaks of no application.
-    let (flow, app) = match flow::on_the_way(visit, flow).await {
+    let (flow, app) = match flow::under_way(visit, flow).await {
         Some((flow, known)) => (Some(flow.id), app_of(&flow.target, &known).0),
         None => (None, None),
     };

@@ -4,7 +4,7 @@ use idp_core::client::ClientId;
 use idp_core::ids::{GrantId, SessionId, UserId};
 use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes};
 use idp_core::oauth::scope::Scope;
-use idp_core::time::HOUR;
+use idp_core::time::{HOUR, SECOND, Timestamp};
 use idp_store::ConsumedCode;
 
 use crate::given::{
@@ -26,6 +26,7 @@ contract! {
     a_code_is_not_issued_in_somebody_elses_session,
     a_code_is_not_issued_for_a_request_that_was_checked_before_the_application_was_narrowed,
     a_code_is_stored_once,
+    fault_01_a_code_is_usable_until_it_is_redeemed_runs_out_or_what_it_stands_for_ends,
 }
 
 async fn a_consumed_code_is_what_was_issued(db: Db) {
@@ -147,6 +148,34 @@ async fn a_code_is_stored_once(db: Db) {
     assert!(try_tell!(db, |tx, digest, again| tx.insert_code(digest, again, 0)).is_err());
     let code = consume(&db, &digest, &ada.client.id).await.unwrap().code;
     assert_eq!(code.facts.scope.to_string(), ONLINE);
+}
+
+async fn fault_01_a_code_is_usable_until_it_is_redeemed_runs_out_or_what_it_stands_for_ends(db: Db) {
+    let ada = SignedInPerson::new(&db).await;
+    let (redeemed, waiting) = (ada.a_code(&db, ONLINE).await, ada.a_code(&db, ONLINE).await);
+    assert!(usable(&db, &redeemed, NOW).await && usable(&db, &waiting, NOW).await);
+    consume(&db, &redeemed, &ada.client.id).await.unwrap();
+    assert!(!usable(&db, &redeemed, NOW).await, "redeemed");
+    assert!(!usable(&db, &new_code_digest(), NOW).await, "never issued");
+    let ends = ada.new_code(ONLINE).expires_at;
+    assert!(usable(&db, &waiting, ends.minus(SECOND)).await && !usable(&db, &waiting, ends).await);
+    for (change, back) in [
+        ("UPDATE users SET epoch = epoch + 1", "UPDATE users SET epoch = epoch - 1"),
+        ("UPDATE users SET state = 'deactivated'", "UPDATE users SET state = 'active'"),
+        ("UPDATE clients SET epoch = epoch + 1", "UPDATE clients SET epoch = epoch - 1"),
+        ("UPDATE clients SET enabled = FALSE", "UPDATE clients SET enabled = TRUE"),
+        ("UPDATE sessions SET ended_at = 1", "UPDATE sessions SET ended_at = NULL"),
+        ("UPDATE epochs SET value = value + 1", "UPDATE epochs SET value = value - 1"),
+    ] {
+        db.place.execute(change).await;
+        assert!(!usable(&db, &waiting, NOW).await, "{change}");
+        db.place.execute(back).await;
+        assert!(usable(&db, &waiting, NOW).await, "{back}");
+    }
+}
+
+async fn usable(db: &Db, digest: &CodeDigest, now: Timestamp) -> bool {
+    ask!(db, |r, digest, now| r.code_is_usable(digest, *now))
 }
 
 async fn consume(db: &Db, digest: &CodeDigest, client: &ClientId) -> Option<ConsumedCode> {

@@ -117,7 +117,7 @@ async fn a_spoilt_walk_is_named(db: Db) {
         ("target", ada_digest().as_str(), r#"{"for":"admin"}"#),
         ("target", ada_digest().as_str(), r#"{"for":"application"}"#),
     ] {
-        let values = format!("('{id}', '{digest}', '{target}', 0, {far}, NULL)");
+        let values = format!("('{id}', '{digest}', '{target}', 0, {far}, NULL, NULL)");
         db.place.execute(&format!("INSERT INTO flows VALUES {values}")).await;
         let spoilt = Spoilt { db: &db, table: "flows", column };
         spoilt.is_named(try_ask!(db, |r, id| r.flow(*id, NOW)), &id);

@@ -1,4 +1,4 @@
-//! Walks through the hosted pages.
+//! Flows through the hosted pages.
 
 use idp_core::flow::FlowTarget;
 use idp_core::ids::FlowId;
@@ -17,6 +17,7 @@ contract! {
     a_walk_ends_with_its_time,
     a_walk_is_closed_once,
     a_walk_that_is_over_tells_how_it_ended,
+    fault_01_a_closed_flow_keeps_the_answer_that_closed_it,
 }
 
 async fn a_walk_to_the_persons_own_pages_reads_back(db: Db) {
@@ -42,9 +43,9 @@ async fn a_walk_ends_with_its_time(db: Db) {
 async fn a_walk_is_closed_once(db: Db) {
     let (id, other) = (a_walk(&db, FlowTarget::Account).await.id, a_walk(&db, FlowTarget::Account).await.id);
     let nobody = FlowId::new(NOW);
-    assert!(tell!(db, |tx, id| tx.close_flow(*id, NOW)));
-    assert!(!tell!(db, |tx, id| tx.close_flow(*id, NOW)));
-    assert!(!tell!(db, |tx, nobody| tx.close_flow(*nobody, NOW)));
+    assert!(tell!(db, |tx, id| tx.close_flow(*id, None, NOW)));
+    assert!(!tell!(db, |tx, id| tx.close_flow(*id, None, NOW)));
+    assert!(!tell!(db, |tx, nobody| tx.close_flow(*nobody, None, NOW)));
     assert!(open(&db, id, NOW).await.is_none());
     assert!(open(&db, other, NOW).await.is_some());
 }
@@ -55,11 +56,23 @@ async fn a_walk_that_is_over_tells_how_it_ended(db: Db) {
     assert!(ended(&db, id, after(HOUR - SECOND)).await.is_none(), "it is open");
     let expired = ended(&db, id, after(HOUR)).await.unwrap();
     assert_eq!((expired.answered, expired.flow.target), (false, target));
-    assert!(tell!(db, |tx, id| tx.close_flow(*id, NOW)));
+    assert!(tell!(db, |tx, id| tx.close_flow(*id, None, NOW)));
     for now in [NOW, after(HOUR)] {
         assert!(ended(&db, id, now).await.unwrap().answered);
     }
     assert!(ended(&db, FlowId::new(NOW), NOW).await.is_none(), "one that was never begun");
+}
+
+async fn fault_01_a_closed_flow_keeps_the_answer_that_closed_it(db: Db) {
+    let id = a_walk(&db, FlowTarget::Application(Box::new(request()))).await.id;
+    assert!(tell!(db, |tx, id| tx.close_flow(*id, Some("kek.nonce.text"), NOW)));
+    assert!(!tell!(db, |tx, id| tx.close_flow(*id, Some("another"), NOW)));
+    assert_eq!(ended(&db, id, NOW).await.unwrap().sealed_response.as_deref(), Some("kek.nonce.text"));
+    // As a node of before closes it.
+    let old = a_walk(&db, FlowTarget::Account).await.id;
+    db.place.execute(&format!("UPDATE flows SET closed_at = 1 WHERE id = '{old}'")).await;
+    let old = ended(&db, old, NOW).await.unwrap();
+    assert_eq!((old.answered, old.sealed_response), (true, None));
 }
 
 async fn ended(db: &Db, id: FlowId, now: Timestamp) -> Option<EndedFlow> {
@@ -82,7 +95,7 @@ fn request() -> AuthorizationRequest {
     struct AnyHint;
     impl HintVerifier for AnyHint {
         fn verify(&self, _token: &str) -> Option<Hint> {
-            Some(Hint { subject: "somebody".to_owned(), audience: "app".to_owned() })
+            Some(Hint { subject: "somebody".to_owned(), session: None, audience: "app".to_owned() })
         }
     }
     let params = [

@@ -1,0 +1,155 @@
+//! From a form of ours to a web application: by a page that goes on, with one answer however often it is asked for.
+
+use std::time::Duration;
+
+use idp_core::client::Client;
+use idp_core::redirect_uri::RedirectUri;
+use idp_store::AuditEvent;
+
+use crate::oauth_authorize::{ADA, ready, trusted};
+use crate::oauth_token::audit_count;
+use crate::stage::{mobile, native};
+use crate::support::browser::{Answer, Browser};
+use crate::support::client::{authorize, changed, request};
+use crate::support::{Engine, PASSWORD, TestApp, confidential, is_logged, on_both_engines};
+
+const CB: &str = "https://asking.example/cb";
+const ALLOW: [(&str, &str); 1] = [("decision", "allow")];
+
+/// A product with an application that asks, and its question.
+async fn question(engine: Engine) -> (TestApp, Browser, Answer) {
+    let (app, browser) = ready(engine).await;
+    app.register(&confidential("asking")).await;
+    let question = browser.open(&authorize(&request("asking"))).await;
+    (app, browser, question)
+}
+
+on_both_engines! {
+    async fn fault_01_a_form_leads_to_a_web_application_by_a_page_of_ours(engine: Engine) {
+        let (app, browser, question) = question(engine).await;
+        assert!(question.header("content-security-policy").ends_with("form-action 'self'"));
+        let sent = browser.submit_only(&question, "/consent", &ALLOW).await;
+        let flow = question.url.replace(&app.issuer, "");
+        assert_eq!((sent.status.as_u16(), sent.location()), (303, Some(flow)));
+        let page = browser.follow(sent).await;
+        let code = page.code(&app, CB);
+        assert!(page.text().contains("Taking you back to Tide Tables…") && page.text().contains("Continue to Tide Tables"), "{}", page.text());
+        assert!(page.body.contains("<meta name=\"robots\" content=\"noindex\">"));
+        for (name, value) in [("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-frame-options", "DENY")] {
+            assert_eq!(page.header(name), value);
+        }
+        let again = browser.get(&question.url).await;
+        assert_eq!(again.code(&app, CB), code, "a reload");
+        assert_eq!(browser.submit(&question, "/consent", &ALLOW).await.code(&app, CB), code, "a second click");
+        assert_eq!((app.count("codes", "client_id = 'asking'").await, audit_count(&app, AuditEvent::ConsentGiven).await), (1, 1));
+        app.browser().get(&question.url).await.assert_error_page(403, "flow-foreign");
+        // Not in the database, not in its files, not in the log.
+        assert!(!format!("{:?}", app.whole_state().await).contains(&code) && !is_logged(&code));
+        assert!(!app.database.bytes().iter().any(|file| file.windows(code.len()).any(|part| part == code.as_bytes())));
+        app.redeem("asking", &code).await.tokens();
+        browser.get(&question.url).await.assert_page("flow-closed");
+        browser.submit(&question, "/consent", &ALLOW).await.assert_page("flow-closed");
+        assert_eq!(audit_count(&app, AuditEvent::CodeReplay).await, 0);
+    }
+
+    async fn fault_01_signing_in_leads_there_as_well_and_no_page_means_no_page(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        browser.get(&authorize(&request("tides"))).await.code(&app, crate::oauth_authorize::CB);
+        let login = browser.open(&authorize(&changed("tides", &[("prompt", Some("login"))]))).await;
+        assert!(login.header("content-security-policy").ends_with("form-action 'self'"));
+        let page = browser.sign_in(&login, ADA, PASSWORD).await;
+        assert!(page.url.contains("/flow/") && page.status == 200, "{} {}", page.url, page.status);
+        let code = page.code(&app, crate::oauth_authorize::CB);
+        assert_eq!(browser.get(&page.url).await.code(&app, crate::oauth_authorize::CB), code);
+    }
+
+    async fn fault_01_the_answer_is_shown_as_long_as_it_is_good_for_something(engine: Engine) {
+        let (app, browser, first) = question(engine).await;
+        browser.submit(&first, "/consent", &[("decision", "deny")]).await.assert_refused(&app, CB, "access_denied");
+        browser.get(&first.url).await.assert_refused(&app, CB, "access_denied");
+        app.wait(Duration::from_secs(59));
+        browser.get(&first.url).await.assert_refused(&app, CB, "access_denied");
+        app.wait(Duration::from_secs(1));
+        browser.get(&first.url).await.assert_page("flow-closed");
+        let ask = authorize(&changed("asking", &[("prompt", Some("consent"))]));
+        for end in [
+            "UPDATE sessions SET ended_at = 1", "UPDATE flows SET sealed_response = NULL WHERE closed_at IS NOT NULL",
+            "UPDATE flows SET sealed_response = 'kek.x.y' WHERE closed_at IS NOT NULL",
+            "UPDATE flows SET sealed_response = 'rubbish' WHERE closed_at IS NOT NULL",
+            "UPDATE clients SET epoch = epoch + 1 WHERE id = 'asking'",
+        ] {
+            let browser = app.signed_in(ADA).await;
+            let page = browser.open(&ask).await;
+            let answer = browser.submit(&page, "/consent", &ALLOW).await;
+            answer.code(&app, CB);
+            app.sql(end).await;
+            browser.get(&page.url).await.assert_page("flow-closed");
+        }
+        // Sealed for one flow, it does not open in another one's row.
+        let pages = [browser.open("/signin").await, browser.open("/signin").await];
+        browser.sign_in(&pages[0], ADA, PASSWORD).await;
+        let mut rows = Vec::new();
+        for _ in 0..2 {
+            let page = browser.open(&ask).await;
+            browser.submit(&page, "/consent", &ALLOW).await.code(&app, CB);
+            rows.push(page.url);
+        }
+        let id = |url: &str| url.rsplit('/').next().unwrap().to_owned();
+        app.sql(&format!("UPDATE flows SET sealed_response = (SELECT sealed_response FROM flows WHERE id = '{}') WHERE id = '{}'", id(&rows[0]), id(&rows[1]))).await;
+        browser.get(&rows[0]).await.code(&app, CB);
+        browser.get(&rows[1]).await.assert_page("flow-closed");
+    }
+
+    async fn fault_01_loopback_and_private_schemes_keep_their_redirect_and_their_one_source(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        app.register(&native("notes")).await;
+        app.register(&mobile("pocket")).await;
+        for (id, uri, source) in [
+            ("notes", "http://127.0.0.1:4711/cb", "http://127.0.0.1:4711"),
+            ("notes", "http://[::1]:4711/cb", "http://*:4711"),
+            ("pocket", "com.example.app:/cb", "com.example.app:"),
+        ] {
+            let ask = authorize(&changed(id, &[("redirect_uri", Some(uri)), ("prompt", Some("login consent"))]));
+            let login = browser.open(&ask).await;
+            let question = browser.sign_in(&login, ADA, PASSWORD).await;
+            for page in [&login, &question] {
+                let csp = page.header("content-security-policy");
+                assert!(csp.ends_with(&format!("form-action 'self' {source}")), "{csp}");
+            }
+            let sent = browser.submit_only(&question, "/consent", &ALLOW).await;
+            let code = sent.code(&app, uri);
+            assert_eq!(browser.submit_only(&question, "/consent", &ALLOW).await.code(&app, uri), code, "a second click");
+            browser.get(&question.url).await.assert_page("flow-closed");
+        }
+    }
+
+    async fn fault_01_signing_out_by_a_form_leads_to_a_web_application_by_a_page_of_ours(engine: Engine) {
+        let (app, _) = ready(engine).await;
+        let uris = ["http://127.0.0.1:4711/bye", "com.example.app:/bye"];
+        let direct = uris.map(|uri| RedirectUri::parse(uri).unwrap()).into();
+        app.register(&Client { post_logout_redirect_uris: direct, ..trusted("direct") }).await;
+        let web = "https://tides.example/bye";
+        for (id, uri, source) in [("tides", web, None), ("direct", uris[0], Some("http://127.0.0.1:4711")), ("direct", uris[1], Some("com.example.app:"))] {
+            let browser = app.signed_in(ADA).await;
+            let pairs = [("client_id", id), ("post_logout_redirect_uri", uri), ("state", "a b&c")];
+            let target = url::Url::parse_with_params("http://x/logout", pairs).unwrap();
+            let asked = browser.open(&format!("/logout?{}", target.query().unwrap())).await;
+            let own = source.map_or("form-action 'self'".to_owned(), |source| format!("form-action 'self' {source}"));
+            assert!(asked.header("content-security-policy").ends_with(&own), "{:?}", asked.headers);
+            let sent = browser.submit_only(&asked, "/logout/confirm", &[]).await;
+            assert_eq!(sent.status, 303);
+            assert_eq!(sent.location().unwrap().starts_with("/signed-out?"), source.is_none());
+            let done = browser.follow(sent).await;
+            assert_eq!(done.leads_to(), Some(format!("{uri}?state=a+b%26c")));
+            if source.is_none() {
+                assert!(done.text().contains("You are signed out") && done.text().contains("Taking you back to Tide Tables"), "{}", done.text());
+                // Nobody makes a page of ours go on to a place that is not registered, or while somebody is signed in.
+                for (from, to) in [("%2Fbye", "%2Faway"), ("tides.example", "evil.example"), ("client_id=tides", "client_id=nobody"), ("client_id=tides", "x=1")] {
+                    assert!(done.url.contains(from));
+                    assert_eq!(browser.get(&done.url.replace(from, to)).await.leads_to(), None, "{to}");
+                }
+                assert_eq!(app.signed_in(ADA).await.get(&done.url).await.leads_to(), None);
+            }
+        }
+    }
+}
