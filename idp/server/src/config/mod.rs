@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use idp_core::account::password::PasswordPolicy;
 use idp_core::oauth::grant::Lifetimes;
@@ -35,6 +36,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// What a new password must be.
     pub password: PasswordPolicy,
+    /// How passwords are worked on.
+    pub hashing: HashingConfig,
     /// Whether people may register themselves.
     pub registration: bool,
     /// How long tokens and flows live.
@@ -78,6 +81,56 @@ pub fn quoted(word: &str) -> String {
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_owned(),
         false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// How passwords are worked on: judged, hashed and compared.
+#[derive(Clone, Copy, Debug)]
+pub struct HashingConfig {
+    /// The longest that a sign-in may wait for its turn; one that would wait longer is sent away at once.
+    pub sign_in_wait: Duration,
+    /// The same for a registration.
+    pub registration_wait: Duration,
+    /// How the system shares the processor between this work and everything else.
+    pub scheduling: Scheduling,
+}
+
+/// How Linux schedules the threads that work on passwords (sched(7)); elsewhere they are like all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheduling {
+    /// Like all other threads.
+    Normal,
+    /// At a niceness of 10: a tenth of a core is theirs however busy it is.
+    #[default]
+    Nice,
+    /// So, and as `SCHED_BATCH`: waking up, they interrupt nobody.
+    Batch,
+    /// As `SCHED_IDLE`: they get what nothing else on the machine wants.
+    Idle,
+}
+
+impl Scheduling {
+    /// The words an operator chooses from.
+    pub const WORDS: &[&str] = &["normal", "nice", "batch", "idle"];
+
+    /// The one that a word stands for; the default for any other.
+    pub(crate) fn of_word(word: &str) -> Self {
+        match word {
+            "normal" => Self::Normal,
+            "batch" => Self::Batch,
+            "idle" => Self::Idle,
+            _ => Self::Nice,
+        }
+    }
+}
+
+impl Default for HashingConfig {
+    fn default() -> Self {
+        Self {
+            sign_in_wait: Duration::from_secs(2),
+            registration_wait: Duration::from_secs(1),
+            scheduling: Scheduling::default(),
+        }
     }
 }
 
