@@ -26,6 +26,7 @@ mod keys;
 mod lanes;
 mod limits;
 mod mail_limit;
+mod mailbox;
 mod mailer;
 mod oauth;
 mod outbox;

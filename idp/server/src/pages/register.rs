@@ -6,7 +6,6 @@ use idp_core::account::password::{self, HashMemory, PasswordHash, WeakPassword};
 use idp_core::account::registration::{self, Registration, RegistrationForm, RegistrationRefusal};
 use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::secret::Secret;
-use idp_core::time::Timestamp;
 use idp_core::user::{BadName, Email, FullName};
 use idp_store::{Actor, AuditEvent, AuditRecord, NewAttempt, StoreError, Tx};
 use serde::{Deserialize, Serialize};
@@ -17,6 +16,7 @@ use crate::form::{Form, Query, shown_email, with_email};
 use crate::hasher::HashError;
 use crate::lanes::Lane;
 use crate::mail_limit::{self, Registrant};
+use crate::mailbox;
 use crate::pages::{AppView, app_of};
 use crate::password_words;
 use crate::render::{FieldError, Page};
@@ -191,11 +191,14 @@ async fn register(
         flow_id: flow.and_then(|id| id.parse::<FlowId>().ok()),
     };
     let id = attempt.id;
+    let opened_mail = mailbox::was_opened(visit, &attempt.email);
     let record = visit.audit(AuditEvent::Registered, Actor::Anonymous, Some(id.to_string()));
     visit
         .app
         .store
-        .write((attempt, record, now), |tx, (attempt, record, now)| Box::pin(save(tx, attempt, record, *now)))
+        .write((attempt, opened_mail, record), |tx, (attempt, opened_mail, record)| {
+            Box::pin(save(tx, attempt, *opened_mail, record))
+        })
         .await?;
     visit.app.mailer.wake();
     Ok(id)
@@ -206,9 +209,10 @@ async fn register(
 async fn save(
     tx: &mut Tx,
     attempt: &NewAttempt,
+    opened_mail: bool,
     record: &AuditRecord,
-    now: Timestamp,
 ) -> Result<(), StoreError> {
+    let now = record.at;
     let owner = tx.credentials(&attempt.email).await?.map(|credentials| credentials.user);
     let mut attempt = attempt.clone();
     let mut record = record.clone();
@@ -217,7 +221,8 @@ async fn save(
         record.event = AuditEvent::RegisteredKnown;
     }
     tx.insert_attempt(&attempt, now).await?;
-    let registrant = Registrant { id: attempt.id, email: &attempt.email, name: &attempt.name };
+    let NewAttempt { id, email, name, browser, .. } = &attempt;
+    let registrant = Registrant { id: *id, email, name, browser, opened_mail };
     mail_limit::enqueue(tx, registrant, owner.as_ref(), now).await?;
     tx.audit(&record).await
 }
