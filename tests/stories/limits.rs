@@ -1,6 +1,7 @@
 //! Limits per client address, and what happens when more comes than the machine can do (security.md 2.16).
 
 use futures_util::future::join_all;
+use idp_server::config::{HashingConfig, RateLimits};
 
 use crate::registration::ADA;
 use crate::sign_in::WRONG;
@@ -47,7 +48,11 @@ on_both_engines! {
     }
 
     async fn rl_05_a_thousand_sign_ins_at_once_are_served_or_sent_away(engine: Engine) {
-        let app = TestApp::start_with(engine, |config| config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()]).await;
+        let app = TestApp::start_with(engine, |config| {
+            config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+            // Twice the usual: in that time a machine that runs other stories beside this one verifies 64 as well.
+            config.hashing = HashingConfig { sign_in_wait: 2 * HashingConfig::default().sign_in_wait, ..HashingConfig::default() };
+        }).await;
         app.user(ADA).await;
         let mut browser = RawBrowser::new(&app);
         let page = browser.open("/signin").await;
@@ -80,5 +85,52 @@ on_both_engines! {
         let tried = app.count("throttles", "id LIKE 'account:%' AND in_a_row = 1").await;
         assert_eq!(tried, verified);
         assert_eq!(login(2_000, ADA, PASSWORD).send(&app).await.status, 303, "afterwards all is well");
+    }
+
+    async fn fault_02_registrations_with_a_password_that_is_hard_to_judge_keep_nobody_from_signing_in(engine: Engine) {
+        let hard = "4a@8b({c[<3e69g1!i|l0o$s5+t7%x2zp4s$w0rd|3t!m3!n7ru$7n01m0nk3y5!";
+        let app = TestApp::start_with(engine, |config| {
+            config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+            config.hashing = HashingConfig { sign_in_wait: config.hashing.sign_in_wait, ..HashingConfig::default() };
+            config.limits = RateLimits::default();
+        }).await;
+        app.user(ADA).await;
+        let mut browser = RawBrowser::new(&app);
+        let page = browser.open("/signin").await;
+        let (action, csrf, cookie) = (page.form("/login").action, page.csrf(), browser.cookie());
+        let post = |target: &str, address: String, fields: &[(&str, &str)]| {
+            let fields = [&[("csrf", csrf.as_str())], fields].concat();
+            Raw::post(target).header("Cookie", &cookie).header("X-Forwarded-For", address).form(&fields).send(&app)
+        };
+        let register = |number: usize| {
+            let email = format!("u{number}@example.org");
+            let fields = [("name", "Ada"), ("email", email.as_str()), ("password", hard), ("password_confirm", hard)];
+            post("/register", format!("10.0.0.{}", number / 20), &fields)
+        };
+        let registrations = join_all((0..260).map(register));
+        let sign_ins = async {
+            let mut statuses = Vec::new();
+            for number in 0..8 {
+                let fields = [("email", ADA), ("password", if number % 2 == 0 { WRONG } else { PASSWORD })];
+                statuses.push(post(&action, format!("10.1.0.{number}"), &fields).await.status.as_u16());
+            }
+            statuses
+        };
+        let (answers, sign_ins) = tokio::join!(registrations, sign_ins);
+        // The first sign-in changes what this browser is, so that the next form is from before it.
+        assert_eq!(sign_ins[..2], [401, 303], "{sign_ins:?}");
+        assert!(!sign_ins.contains(&503), "{sign_ins:?}");
+        let taken = answers.iter().filter(|answer| answer.status == 303).count();
+        let sent_away: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+        assert_eq!(taken + sent_away.len(), 260);
+        assert!(taken > 0);
+        for answer in &sent_away {
+            answer.assert_error_page(503, "unavailable");
+            assert!((1..=5).contains(&answer.header("retry-after").parse::<u64>().unwrap()));
+        }
+        // Whoever was sent away has left nothing behind, and may come again.
+        for table in ["registrations", "throttles WHERE id LIKE 'mail:attempt:%'"] {
+            assert_eq!(app.count(table.split(' ').next().unwrap(), table.split_once("WHERE ").map_or("1 = 1", |it| it.1)).await, taken);
+        }
     }
 }

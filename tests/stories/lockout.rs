@@ -305,4 +305,26 @@ on_both_engines! {
         app.sink.mail_to(ADA, 1).await;
         assert_eq!(app.mails_in_all(ADA).await, 1);
     }
+
+    async fn fault_16_a_shared_address_is_never_locked_for_longer_than_a_quarter_of_an_hour(engine: Engine) {
+        let app = behind_a_proxy(engine).await;
+        app.user(ADA).await;
+        let form = app.browser();
+        for round in 0..3 {
+            for number in 0..50 {
+                assert_eq!(from(&form, "203.0.113.9", &format!("u{round}-{number}@example.org"), WRONG).await.status, 401);
+            }
+            assert_eq!(locked_for(&from(&app.browser(), "203.0.113.9", ADA, PASSWORD).await), 15, "round {round}");
+            app.wait(15 * MINUTE);
+            assert_eq!(from(&app.browser(), "203.0.113.9", ADA, PASSWORD).await.status, 303, "a neighbour");
+        }
+        // A lock of before, when they doubled.
+        let until = app.clock.now().plus(24 * 60 * MINUTE).millis();
+        app.sql(&format!("UPDATE throttles SET locked_until = {until}, locks = 8 WHERE id = 'network:203.0.113.9'")).await;
+        assert_eq!(locked_for(&from(&app.browser(), "203.0.113.9", ADA, PASSWORD).await), 15);
+        app.wait(10 * MINUTE);
+        assert_eq!(locked_for(&from(&app.browser(), "203.0.113.9", ADA, PASSWORD).await), 5);
+        app.wait(5 * MINUTE);
+        assert_eq!(from(&app.browser(), "203.0.113.9", ADA, PASSWORD).await.status, 303);
+    }
 }

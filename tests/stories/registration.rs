@@ -38,6 +38,22 @@ async fn work(app: &TestApp) -> [usize; 3] {
     ]
 }
 
+/// So many browsers that nobody knows register Ada's address; what they are shown.
+async fn strangers_ask(app: &TestApp, times: usize) -> Vec<String> {
+    let mut faces = Vec::new();
+    for _ in 0..times {
+        faces.push(register(&app.browser(), ADA, PASSWORD).await.face(&[ADA]));
+    }
+    faces
+}
+
+/// The same with a browser whose cookies can be changed.
+async fn ask_raw(browser: &mut RawBrowser<'_>, email: &str) {
+    let page = browser.open("/register").await;
+    let fields = [("name", "Eve"), ("email", email), ("password", PASSWORD), ("password_confirm", PASSWORD)];
+    assert!(browser.submit(&page, "/register", &fields).await.text().contains("Check your mail"));
+}
+
 on_both_engines! {
     async fn rg_01_a_known_and_a_new_address_get_the_same_answers_for_the_same_work(engine: Engine) {
         let app = TestApp::start(engine).await;
@@ -304,5 +320,86 @@ on_both_engines! {
             register(&app.browser(), address, PASSWORD).await;
             app.sink.mail_to(address, 4).await;
         }
+    }
+
+    async fn fault_16_strangers_cannot_use_up_the_mails_of_an_account_that_is_known_in_a_browser(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let own = app.browser();
+        assert_eq!(attempt(&own, ADA, PASSWORD).await.status, 303);
+        let mut faces = strangers_ask(&app, 5).await;
+        assert_eq!(app.mails_in_all(ADA).await, 3);
+        for mails in [4, 5, 5] {
+            faces.push(register(&own, ADA, PASSWORD).await.face(&[ADA]));
+            assert_eq!(app.mails_in_all(ADA).await, mails);
+        }
+        assert_alike(&faces);
+        app.wait(Duration::from_secs(3601));
+        strangers_ask(&app, 1).await;
+        assert_eq!(app.mails_in_all(ADA).await, 6);
+    }
+
+    async fn fault_16_who_reads_the_mails_that_a_stranger_asked_for_can_register_the_address(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let mut faces = strangers_ask(&app, 5).await;
+        assert_eq!(app.mails_in_all(ADA).await, 3);
+        // Not known yet: nobody gets a mail, and nobody sees it.
+        let own = app.browser();
+        faces.push(register(&own, ADA, PASSWORD).await.face(&[ADA]));
+        assert_eq!(app.mails_in_all(ADA).await, 3);
+        let opened = own.open(&app.sink.mail_to(ADA, 3).await.link()).await;
+        assert!(opened.text().contains("Activate your account"), "{}", opened.text());
+        let check = register(&own, ADA, PASSWORD).await;
+        faces.push(check.face(&[ADA]));
+        assert_alike(&faces);
+        let mail = app.sink.mail_to(ADA, 4).await;
+        app.wait(Duration::from_secs(61));
+        let resent = own.submit(&check, "/resend", &[]).await;
+        assert!(resent.text().contains("The mail is on its way"), "{}", resent.text());
+        assert_eq!(app.mails_in_all(ADA).await, 5);
+        app.wait(Duration::from_secs(61));
+        own.submit(&check, "/resend", &[]).await;
+        assert_eq!(app.mails_in_all(ADA).await, 5, "two more, and no third");
+        let page = own.open(&mail.link()).await;
+        assert!(own.submit(&page, "/activate", &[]).await.text().contains("Your account is active"));
+    }
+
+    async fn fault_16_what_shows_that_an_address_is_known_is_of_one_browser_and_one_address(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let mine = "eve@example.org";
+        let mut eve = RawBrowser::new(&app);
+        register(&app.browser(), mine, PASSWORD).await;
+        let link = app.sink.mail_to(mine, 1).await.link();
+        eve.open(link.strip_prefix(&app.issuer).unwrap()).await;
+        let shown = eve.cookies["idp-mailbox"].clone();
+        strangers_ask(&app, 3).await;
+        // She reads the mail of one address, and asks for another one.
+        ask_raw(&mut eve, ADA).await;
+        assert_eq!(app.mails_in_all(ADA).await, 3);
+        // Somebody else has her cookie, or makes one.
+        register(&app.browser(), mine, PASSWORD).await;
+        register(&app.browser(), mine, PASSWORD).await;
+        for cookie in [shown, "A".repeat(43), "x".to_owned()] {
+            let mut other = RawBrowser::new(&app);
+            other.cookies.insert("idp-mailbox".to_owned(), cookie);
+            ask_raw(&mut other, mine).await;
+            assert_eq!(app.mails_in_all(mine).await, 3);
+        }
+        ask_raw(&mut eve, mine).await;
+        assert_eq!(app.mails_in_all(mine).await, 4);
+    }
+
+    async fn fault_16_an_expired_link_brings_a_mail_however_many_strangers_asked_for(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        register(&app.browser(), ADA, PASSWORD).await;
+        let link = app.sink.mail_to(ADA, 1).await.link();
+        app.wait(Duration::from_secs(24 * 3600 + 1));
+        strangers_ask(&app, 3).await;
+        assert_eq!(app.mails_in_all(ADA).await, 4);
+        let phone = app.browser();
+        let expired = phone.open(&link).await;
+        let sent = phone.submit(&expired, "/activate/resend", &[]).await;
+        assert!(sent.text().contains("The mail is on its way"), "{}", sent.text());
+        assert_eq!(app.mails_in_all(ADA).await, 5);
     }
 }

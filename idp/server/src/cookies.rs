@@ -14,6 +14,8 @@ pub(crate) enum Cookie {
     Browser,
     /// A sentence for the next page.
     Notice,
+    /// That a link mailed to an address was opened in this browser ([`crate::mailbox`]).
+    Mailbox,
 }
 
 impl Cookie {
@@ -22,6 +24,7 @@ impl Cookie {
             Self::Session => "idp-session",
             Self::Browser => "idp-browser",
             Self::Notice => "idp-notice",
+            Self::Mailbox => "idp-mailbox",
         };
         // On http://localhost there is no Secure, and the prefix demands it.
         if https { format!("__Host-{name}") } else { name.to_owned() }

@@ -296,7 +296,9 @@ impl From<HashError> for PageError {
     fn from(error: HashError) -> Self {
         let detail = Some(error.to_string());
         match error {
-            HashError::Busy => Self { detail, retry_after: Some(2), ..Self::new(Reason::UNAVAILABLE) },
+            HashError::Busy { retry_after } => {
+                Self { detail, retry_after: Some(retry_after), ..Self::new(Reason::UNAVAILABLE) }
+            }
             HashError::Failed => Self { detail, ..Self::new(Reason::INTERNAL) },
         }
     }

@@ -36,6 +36,7 @@ fn config(dir: &std::path::Path) -> Config {
             transport: MailTransport::Mailbox,
         },
         password: PasswordPolicy::new(15, "Lighthouse"),
+        hashing: crate::config::HashingConfig::default(),
         registration: true,
         lifetimes: Lifetimes::default(),
         session: SessionLifetime::default(),
@@ -106,8 +107,11 @@ async fn rl_05_a_registration_is_judged_where_passwords_are_hashed() {
     let mut jobs = Vec::new();
     loop {
         let (hasher, wait) = (app.0.hasher.clone(), std::sync::Arc::clone(&wait));
-        let mut job =
-            Box::pin(async move { hasher.submit(move |_| wait.lock().unwrap().recv().is_err()).await });
+        let mut job = Box::pin(async move {
+            hasher
+                .submit(crate::lanes::Lane::Registration, move |_| wait.lock().unwrap().recv().is_err())
+                .await
+        });
         // Asked once, it is in the queue, or was sent away.
         if job.as_mut().now_or_never().is_some() {
             break;

@@ -24,8 +24,10 @@ mod health;
 mod i18n;
 pub mod keyring;
 mod keys;
+mod lanes;
 mod limits;
 mod mail_limit;
+mod mailbox;
 mod mailer;
 mod oauth;
 mod onward;
@@ -96,7 +98,7 @@ impl App {
             jwks: ArcSwap::from_pointee(Bytes::copy_from_slice(server_keys.tokens.jwks().as_bytes())),
             keys: ArcSwap::from_pointee(server_keys),
             discovery: discovery.into(),
-            hasher: Hasher::start(cores)?,
+            hasher: Hasher::start(cores, &config.hashing)?,
             renderer: Renderer::load()?,
             assets: Assets::load(),
             limiters: Limiters::new(&config.limits),

@@ -1,13 +1,14 @@
 //! The mail of a registration, and how many mails strangers can cause to one address.
 
-use idp_core::account::registration::MAILS_PER_HOUR;
+use idp_core::account::registration::{MAILS_PER_HOUR, MAILS_PER_HOUR_IF_KNOWN};
 use idp_core::account::throttle::{Limits, Reservation};
-use idp_core::ids::{MailId, RegistrationId};
+use idp_core::ids::{MailId, RegistrationId, UserId};
+use idp_core::secret::Digest;
 use idp_core::time::{HOUR, Timestamp};
 use idp_core::user::{Email, FullName, User};
 use idp_store::{Counted, Mail, MailKind, StoreError, Tx};
 
-/// The third mail within an hour closes the address for an hour.
+/// The third mail within an hour closes the address for an hour, for strangers.
 const LIMITS: Limits = Limits {
     tries: MAILS_PER_HOUR,
     window: HOUR,
@@ -16,12 +17,18 @@ const LIMITS: Limits = Limits {
     longest_lock: HOUR,
     in_a_row: None,
 };
+/// What is left of an hour for browsers in which the address is known.
+const LIMITS_IF_KNOWN: Limits = Limits { tries: MAILS_PER_HOUR_IF_KNOWN, ..LIMITS };
 
 /// Whoever registers an address.
 pub(crate) struct Registrant<'a> {
     pub(crate) id: RegistrationId,
     pub(crate) email: &'a Email,
     pub(crate) name: &'a FullName,
+    /// The browser that asks.
+    pub(crate) browser: &'a Digest,
+    /// Whether a link mailed to the address was opened in it.
+    pub(crate) opened_mail: bool,
 }
 
 /// Until when a registration may ask for no more mails, by its own count.
@@ -36,7 +43,8 @@ pub(crate) async fn closed_until(
 
 /// Puts the mail of a registration into the outbox: the activation, or, where the address has an account, a
 /// word to its owner, which holds nothing that the stranger typed. An address that has had enough mails gets
-/// none; whoever asked is told the same in every case.
+/// none; whoever asked is told the same in every case. Strangers cannot use up what is kept for browsers in which the
+/// address is known.
 pub(crate) async fn enqueue(
     tx: &mut Tx,
     registrant: Registrant<'_>,
@@ -48,8 +56,10 @@ pub(crate) async fn enqueue(
         None => (MailKind::Activation, registrant.email, registrant.name, registrant.id.to_string()),
         Some(owner) => (MailKind::AlreadyRegistered, &owner.email, &owner.name, owner.id.to_string()),
     };
-    let counted = Counted::Mail(recipient.key().to_owned());
-    if !matches!(tx.reserve(&counted, &LIMITS, now).await?, Reservation::Granted { .. }) {
+    // Asked for a made-up account as well, so that both ways cost the same.
+    let user = owner.map_or(UserId::new(now), |owner| owner.id);
+    let known = tx.knows_browser(user, registrant.browser, now).await? || registrant.opened_mail;
+    if !may_have_another(tx, recipient, known, now).await? {
         return Ok(());
     }
     let mail = Mail {
@@ -63,4 +73,16 @@ pub(crate) async fn enqueue(
         attempts: 0,
     };
     tx.enqueue_mail(&mail).await
+}
+
+async fn may_have_another(
+    tx: &mut Tx,
+    recipient: &Email,
+    known: bool,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let granted = |reservation| matches!(reservation, Reservation::Granted { .. });
+    let address = || recipient.key().to_owned();
+    Ok(granted(tx.reserve(&Counted::Mail(address()), &LIMITS, now).await?)
+        || known && granted(tx.reserve(&Counted::MailIfKnown(address()), &LIMITS_IF_KNOWN, now).await?))
 }

@@ -12,6 +12,7 @@ use idp_store::{
 
 use crate::errors::{PageError, Reason};
 use crate::hasher::HashError;
+use crate::lanes::Lane;
 use crate::visit::Visit;
 
 /// What came of a try.
@@ -152,7 +153,8 @@ enum Proof {
 async fn prove(visit: &Visit, password: Secret, known: &Known) -> Result<Option<Proof>, HashError> {
     let accounts = known.credentials.as_ref().and_then(|credentials| credentials.password.clone());
     let attempts = known.attempt.as_ref().map(|attempt| attempt.password.clone());
-    let found = visit.app.hasher.find(password, [accounts, attempts]).await?;
+    let lane = if known.browser_known { Lane::KnownBrowser } else { Lane::SignIn };
+    let found = visit.app.hasher.find(lane, password, [accounts, attempts]).await?;
     Ok(match (found, &known.credentials, &known.attempt) {
         (Some(0), Some(credentials), _) => Some(Proof::Account(credentials.user.clone())),
         (Some(1), _, Some(attempt)) => Some(Proof::Attempt(attempt.id)),

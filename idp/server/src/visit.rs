@@ -24,6 +24,7 @@ pub(crate) struct Visitor {
     /// The live session, if there is one.
     pub(crate) signed_in: Option<SignedIn>,
     notice: Option<Notice>,
+    mailbox: Option<Secret>,
 }
 
 /// A success that the next page tells.
@@ -73,6 +74,7 @@ impl Visitor {
             session_cookie,
             signed_in,
             notice,
+            mailbox: read(Cookie::Mailbox),
         })
     }
 
@@ -94,6 +96,16 @@ impl Visitor {
     /// What walks and registrations are bound to.
     pub(crate) fn browser(&self) -> Digest {
         self.browser.digest()
+    }
+
+    /// What its cookies are bound to.
+    pub(crate) fn secret(&self) -> &[u8] {
+        self.browser.expose().as_bytes()
+    }
+
+    /// What it shows of a mailbox whose links were opened in it ([`crate::mailbox`]).
+    pub(crate) fn mailbox(&self) -> Option<&Secret> {
+        self.mailbox.as_ref()
     }
 
     /// Whether it still shows a session that is over, or never was: nobody learns which.

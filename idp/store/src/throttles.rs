@@ -27,8 +27,10 @@ pub enum Counted {
     Network(String),
     /// Passwords tried at one registration, by whoever holds its link.
     Registration(RegistrationId),
-    /// Mails to an address.
+    /// Mails to an address, whoever asks for them.
     Mail(String),
+    /// Further mails to an address, asked for by browsers in which it is known.
+    MailIfKnown(String),
     /// Mails that one attempt to register asked for.
     AttemptMail(RegistrationId),
 }
@@ -41,6 +43,7 @@ impl Counted {
             Self::Network(address) => format!("network:{address}"),
             Self::Registration(id) => format!("registration:{id}"),
             Self::Mail(email_key) => format!("mail:{}", Digest::of(email_key).as_str()),
+            Self::MailIfKnown(email_key) => format!("mail:known:{}", Digest::of(email_key).as_str()),
             Self::AttemptMail(id) => format!("mail:attempt:{id}"),
         }
     }
@@ -49,20 +52,26 @@ impl Counted {
         match self {
             Self::Account { user, .. } => *user,
             Self::KnownBrowser(user, _) => Some(*user),
-            Self::Network(_) | Self::Registration(_) | Self::Mail(_) | Self::AttemptMail(_) => None,
+            Self::Network(_)
+            | Self::Registration(_)
+            | Self::Mail(_)
+            | Self::MailIfKnown(_)
+            | Self::AttemptMail(_) => None,
         }
     }
 
-    /// Until when a count is remembered that nothing is added to. That of an address without an account lives so
-    /// long that waiting tells nobody which it is; that of a browser as long as the browser is known.
+    /// When an idle counter may be deleted. That of an address without an account is kept so long that nobody learns from
+    /// waiting whether there is one; that of a browser as long as the browser is known.
     fn forgotten_at(&self, quiet_from: Timestamp) -> Timestamp {
         match self {
             Self::Account { user: Some(_), .. } => Timestamp::from_millis(i64::MAX),
             Self::Account { user: None, .. } => quiet_from.plus(DAY * 90),
             Self::KnownBrowser(..) => quiet_from.plus(KNOWN_FOR),
-            Self::Network(_) | Self::Registration(_) | Self::Mail(_) | Self::AttemptMail(_) => {
-                quiet_from.plus(DAY)
-            }
+            Self::Network(_)
+            | Self::Registration(_)
+            | Self::Mail(_)
+            | Self::MailIfKnown(_)
+            | Self::AttemptMail(_) => quiet_from.plus(DAY),
         }
     }
 }
@@ -99,9 +108,10 @@ impl Tx {
         limits: &Limits,
         now: Timestamp,
     ) -> Result<Reservation, StoreError> {
-        let mut throttle = self.lock_throttle(counted, now).await?;
+        let before = self.lock_throttle(counted, now).await?;
+        let mut throttle = before;
         let reservation = throttle.reserve(limits, now);
-        if matches!(reservation, Reservation::Granted { .. }) {
+        if throttle != before {
             self.save_throttle(counted, &throttle, now).await?;
         }
         Ok(reservation)

@@ -27,10 +27,11 @@ use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
 use idp_core::secret::{Digest, Secret};
 use idp_core::session::SessionLifetime;
 use idp_core::text::DisplayText;
+use idp_core::time::SECOND;
 use idp_core::user::{Email, FullName, User, UserState};
 use idp_server::App;
 use idp_server::clock::Clock;
-use idp_server::config::{CommandLine, Config, MailConfig, MailTransport, RateLimits};
+use idp_server::config::{CommandLine, Config, HashingConfig, MailConfig, MailTransport, RateLimits};
 use idp_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -219,6 +220,12 @@ fn config(address: SocketAddr, database: &Database, smtp_url: &str, keys_dir: &P
             transport: MailTransport::Smtp(Secret::new(smtp_url.to_owned())),
         },
         password: PasswordPolicy::new(15, "Lighthouse"),
+        // However slow the machine: what is sent away for want of time is a story of its own.
+        hashing: HashingConfig {
+            sign_in_wait: 300 * SECOND,
+            registration_wait: 300 * SECOND,
+            ..HashingConfig::default()
+        },
         registration: true,
         lifetimes: Lifetimes::default(),
         session: SessionLifetime::default(),

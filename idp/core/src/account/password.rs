@@ -7,18 +7,17 @@ use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
-pub use zxcvbn::feedback::Warning;
-use zxcvbn::{Score, zxcvbn};
 
+use crate::account::judgement;
+pub use crate::account::judgement::Warning;
 use crate::secret::{Secret, random_bytes};
 
 /// The least length any policy may ask for (SP 800-63B-4 section 3.1.1.2).
 pub const FLOOR: usize = 8;
 /// The most characters that are looked at; more are refused, never cut off.
 pub const LONGEST: usize = 256;
-/// The characters by which the strength of a password is judged. What follows only adds to it, and judging costs time
-/// that grows with the length: up to half a second for 256 characters made for the purpose.
-const JUDGED: usize = 64;
+/// The characters of a name, an address or a brand that a password is searched for: as many as an address may have.
+const OWN_TEXT: usize = 254;
 
 /// What a new password must be. Length and strength, no composition rules.
 #[derive(Clone, Debug)]
@@ -54,13 +53,13 @@ impl PasswordPolicy {
         self.min
     }
 
-    /// Checks a new password against the policy and the person's own words (name, address). Takes milliseconds of
-    /// one core, and for some passwords a hundred times as long: never call it on a thread that serves requests.
+    /// Checks a new password against the policy and the person's own words (name, address). Takes up to ten milliseconds
+    /// of one core, whatever is passed: never call it on a thread that serves requests.
     ///
     /// # Errors
     /// [`WeakPassword`]: the first reason found.
     pub fn check(&self, password: &str, own_words: &[&str]) -> Result<(), WeakPassword> {
-        let password = normalized(password);
+        let password = normalized_beginning(password);
         let length = password.chars().count();
         if length < self.min {
             return Err(WeakPassword::TooShort { min: self.min });
@@ -68,18 +67,12 @@ impl PasswordPolicy {
         if length > LONGEST {
             return Err(WeakPassword::TooLong);
         }
-        let mut words: Vec<&str> = own_words.iter().flat_map(|text| parts(text)).collect();
-        words.extend(parts(&self.brand));
+        let texts = own_words.iter().copied().chain([self.brand.as_str()]);
+        let words: Vec<&str> = texts.flat_map(|text| parts(beginning(text))).collect();
         if without(&password, &words).chars().count() < FLOOR {
             return Err(WeakPassword::OwnData);
         }
-        let judged: Zeroizing<String> = Zeroizing::new(password.chars().take(JUDGED).collect());
-        let verdict = zxcvbn(&judged, &words);
-        if verdict.score() < Score::Three {
-            let warning = verdict.feedback().and_then(zxcvbn::feedback::Feedback::warning);
-            return Err(WeakPassword::Guessable(warning));
-        }
-        Ok(())
+        judgement::judge(&password, &words).verdict.map_err(WeakPassword::Guessable)
     }
 }
 
@@ -89,18 +82,31 @@ impl Default for PasswordPolicy {
     }
 }
 
+/// As much of a text as a field may hold: what was typed beyond it is refused anyway, and not looked at.
+fn beginning(text: &str) -> &str {
+    text.char_indices().nth(OWN_TEXT).map_or(text, |(end, _)| &text[..end])
+}
+
 /// The whole text and its words of three and more letters.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|sign: char| !sign.is_alphanumeric()).filter(|word| word.chars().count() >= 3);
     std::iter::once(text.trim()).filter(|text| text.chars().count() >= 3).chain(words)
 }
 
-fn without(password: &str, words: &[&str]) -> String {
-    let mut rest = password.to_lowercase();
+fn without(password: &str, words: &[&str]) -> Zeroizing<String> {
+    let mut rest = Zeroizing::new(password.to_lowercase());
     for word in words {
-        rest = rest.replace(&word.to_lowercase(), "");
+        rest = Zeroizing::new(rest.replace(&word.to_lowercase(), ""));
     }
     rest
+}
+
+/// A new password in its one form, or as much of it as shows that it is too long: one sign may stand for eighteen.
+fn normalized_beginning(password: &str) -> Zeroizing<String> {
+    // Of its full size at once: a string that grows leaves copies of what it held.
+    let mut text = Zeroizing::new(String::with_capacity((LONGEST + 1) * 4));
+    text.extend(password.nfkc().take(LONGEST + 1));
+    text
 }
 
 /// One form for what is typed on different keyboards (SP 800-63B-4 section 3.1.1.2: NFKC).
@@ -255,7 +261,25 @@ mod tests {
         let good = " tinker brass umbrella violet";
         let late = |repeated: usize| format!("{}{good}", "a".repeat(repeated));
         assert_eq!(check(&late(20)), Ok(()));
-        assert!(matches!(check(&late(JUDGED)), Err(WeakPassword::Guessable(_))));
+        assert!(matches!(check(&late(judgement::JUDGED)), Err(WeakPassword::Guessable(_))));
+    }
+
+    #[test]
+    fn fault_02_own_words_are_looked_for_in_as_much_as_a_field_may_hold() {
+        let policy = PasswordPolicy::new(15, "Acme");
+        let name = format!("{}umbrella", "ab ".repeat(OWN_TEXT / 3));
+        assert_eq!(parts(beginning(&name)).count(), 1, "words of two letters, and the text itself");
+        assert_eq!(policy.check("tinker brass umbrella", &[&name]), Ok(()));
+        let many = "abc ".repeat(20_000);
+        assert!(parts(beginning(&many)).count() <= OWN_TEXT / 3);
+        assert_eq!(policy.check("tinker brass umbrella", &[&many, &many]), Ok(()));
+        assert_eq!(policy.check(&"\u{fdfa}".repeat(20_000), &[]), Err(WeakPassword::TooLong));
+        // Composed, these are 256 characters, though many more were typed.
+        let typed = "e\u{302}\u{301}tinker brass umbrella violet.".repeat(10);
+        let length = normalized(&typed).chars().count();
+        assert!(typed.chars().count() > LONGEST && length > LONGEST);
+        let fits: String = typed.chars().take(typed.chars().count() * LONGEST / length).collect();
+        assert_eq!(policy.check(&fits, &[]), Ok(()));
     }
 
     #[test]

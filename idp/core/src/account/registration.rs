@@ -9,8 +9,11 @@ use std::time::Duration;
 
 /// How long an activation link and its code work.
 pub const ACTIVATION_LIFETIME: Duration = DAY;
-/// Mails to one address within an hour; the fourth is not sent.
+/// Mails to one address within an hour, whoever asks for them; the fourth is not sent.
 pub const MAILS_PER_HOUR: i64 = 3;
+/// Further mails to one address within an hour that browsers may ask for in which the address is known. Strangers
+/// cannot use these up.
+pub const MAILS_PER_HOUR_IF_KNOWN: i64 = 2;
 /// How long after a mail the next one may be asked for.
 pub const RESEND_WAIT: Duration = Duration::from_secs(60);
 

@@ -32,8 +32,10 @@ pub const ACCOUNT: Limits = Limits {
     longest_lock: DAY,
     in_a_row: Some(100),
 };
-/// For one client address, whichever accounts it tries: an office shares one, so it may err more often.
-pub const NETWORK: Limits = Limits { tries: 50, extends: false, in_a_row: None, ..ACCOUNT };
+/// For one client address, whichever accounts it tries: an office shares one, so it may err more often, and no lock is
+/// longer than the first: those who pay for it are mostly others.
+pub const NETWORK: Limits =
+    Limits { tries: 50, extends: false, longest_lock: ACCOUNT.lock, in_a_row: None, ..ACCOUNT };
 
 /// The count kept for one account, one known browser of an account, or one client address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,9 @@ impl Throttle {
     /// Counts one try, if it may be made.
     pub fn reserve(&mut self, limits: &Limits, now: Timestamp) -> Reservation {
         if let Some(until) = self.locked_until.filter(|until| *until > now) {
+            // One that is longer than any may be was made when longer ones were made.
+            let until = until.min(now.plus(limits.longest_lock));
+            self.locked_until = Some(until);
             return Reservation::Locked { until };
         }
         if limits.in_a_row.is_some_and(|most| self.in_a_row >= most) {
@@ -180,6 +185,32 @@ mod tests {
             now = until;
         }
         assert_eq!(minutes, [15, 30, 60, 120, 240, 480, 960, 1440, 1440]);
+    }
+
+    #[test]
+    fn fault_16_the_lock_of_a_network_never_grows() {
+        let (mut throttle, mut now) = (Throttle::new(START), START);
+        for round in 0..9 {
+            for _ in 0..50 {
+                assert!(matches!(throttle.reserve(&NETWORK, now), Reservation::Granted { .. }), "{round}");
+            }
+            let Reservation::Locked { until } = throttle.reserve(&NETWORK, now) else { panic!("{round}") };
+            assert_eq!(until, now.plus(MINUTE * 15), "{round}");
+            now = until;
+        }
+    }
+
+    #[test]
+    fn fault_16_a_longer_lock_of_before_ends_a_quarter_of_an_hour_after_it_is_met() {
+        let mut throttle = Throttle { locks: 7, locked_until: Some(START.plus(DAY)), ..Throttle::new(START) };
+        let until = START.plus(MINUTE * 15);
+        for minutes in [0, 5, 14] {
+            let met = throttle.reserve(&NETWORK, START.plus(MINUTE * minutes));
+            assert_eq!(met, Reservation::Locked { until });
+        }
+        assert_eq!(throttle.reserve(&NETWORK, until), Reservation::Granted { locks_until: None });
+        let mut account = Throttle { locks: 7, locked_until: Some(START.plus(DAY)), ..Throttle::new(START) };
+        assert_eq!(account.reserve(&ACCOUNT, START), Reservation::Locked { until: START.plus(DAY) });
     }
 
     #[test]

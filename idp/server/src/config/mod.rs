@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use idp_core::account::password::PasswordPolicy;
 use idp_core::oauth::grant::Lifetimes;
@@ -37,6 +38,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// What a new password must be.
     pub password: PasswordPolicy,
+    /// How passwords are worked on.
+    pub hashing: HashingConfig,
     /// Whether people may register themselves.
     pub registration: bool,
     /// How long tokens and flows live.
@@ -71,6 +74,106 @@ impl CommandLine {
     /// A command as it can be typed: the verb, the place, and what else there is to say.
     pub(crate) fn line(&self, verb: &str, words: &str) -> String {
         format!("{} {verb} {} {words}", self.program, self.place)
+    }
+}
+
+/// How passwords are worked on.
+    pub hashing: HashingConfig,
+    /// Whether people may register themselves.
+    pub registration: bool,
+    /// How long tokens and flows live.
+    pub lifetimes: Lifetimes,
+    /// How long sessions live.
+    pub session: SessionLifetime,
+    /// Requests per minute and client address.
+    pub limits: RateLimits,
+    /// Whether this is `idp dev`: a mailbox page, a clock that can be moved, and refusals that explain
+    /// themselves. No setting switches it on.
+    pub dev: bool,
+    /// How this program is called for the very database it runs on: what a refusal in `dev` shows to be typed.
+    pub command: CommandLine,
+}
+
+/// How this program is called for one database.
+#[derive(Clone, Debug)]
+pub struct CommandLine {
+    /// As the shell finds it.
+    pub program: String,
+    /// The flags that lead to the database.
+    pub place: String,
+}
+
+impl Default for CommandLine {
+    fn default() -> Self {
+        Self { program: "idp".to_owned(), place: "--dev".to_owned() }
+    }
+}
+
+impl CommandLine {
+    /// A command as it can be typed: the verb, the place, and what else there is to say.
+    pub(crate) fn line(&self, verb: &str, words: &str) -> String {
+        format!("{} {verb} {} {words}", self.program, self.place)
+    }
+}
+
+<<<<<<< HEAD
+=======
+/// A word of a command as a shell reads it, whatever stands in it: it may come from a stranger's link.
+pub fn quoted(word: &str) -> String {
+    let plain = |sign: char| sign.is_ascii_alphanumeric() || "-_./:=@%+,".contains(sign);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// How passwords are worked on: judged, hashed and compared.
+#[derive(Clone, Copy, Debug)]
+pub struct HashingConfig {
+    /// The longest that a sign-in may wait for its turn; one that would wait longer is sent away at once.
+    pub sign_in_wait: Duration,
+    /// The same for a registration.
+    pub registration_wait: Duration,
+    /// How the system shares the processor between this work and everything else.
+    pub scheduling: Scheduling,
+}
+
+/// How Linux schedules the threads that work on passwords (sched(7)); elsewhere they are like all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheduling {
+    /// Like all other threads.
+    Normal,
+    /// At a niceness of 10: a tenth of a core is theirs however busy it is.
+    #[default]
+    Nice,
+    /// So, and as `SCHED_BATCH`: waking up, they interrupt nobody.
+    Batch,
+    /// As `SCHED_IDLE`: they get what nothing else on the machine wants.
+    Idle,
+}
+
+impl Scheduling {
+    /// The words an operator chooses from.
+    pub const WORDS: &[&str] = &["normal", "nice", "batch", "idle"];
+
+    /// The one that a word stands for; the default for any other.
+    pub(crate) fn of_word(word: &str) -> Self {
+        match word {
+            "normal" => Self::Normal,
+            "batch" => Self::Batch,
+            "idle" => Self::Idle,
+            _ => Self::Nice,
+        }
+    }
+}
+
+impl Default for HashingConfig {
+    fn default() -> Self {
+        Self {
+            sign_in_wait: Duration::from_secs(2),
+            registration_wait: Duration::from_secs(1),
+            scheduling: Scheduling::default(),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The link in the activation mail. It opens a page; only the button on it activates, since mail scanners open
 //! links, too.
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::ids::{MailId, RegistrationId};
 use idp_core::secret::{Digest, Secret};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::errors::PageError;
 use crate::flow;
 use crate::form::{Form, Query, with_email};
+use crate::mailbox;
 use crate::pages::check_mail::{self, TooMany};
 use crate::pages::field_error;
 use crate::pages::login::CLOSED_FOR_A_DAY;
@@ -136,7 +137,7 @@ struct Refused {
     retry_after: Option<u64>,
 }
 
-/// The page with the button.
+/// The page with the button. From now on the address is known in this browser: whoever has the link reads its mail.
 fn question(
     visit: &Visit,
     token: &str,
@@ -150,11 +151,15 @@ fn question(
         foreign: is_foreign(visit, attempt),
         register_url: with_email("/register", attempt.email.as_str()),
     };
-    let Some(Refused { status, error, retry_after }) = refused else {
-        return Ok(visit.page(&page)?.into_response());
+    let mut response = match refused {
+        None => visit.page(&page)?.into_response(),
+        Some(Refused { status, error, retry_after }) => {
+            let page = visit.page_with(&page, vec![error])?;
+            page.status(status).retry_after(retry_after).into_response()
+        }
     };
-    let page = visit.page_with(&page, vec![error])?;
-    Ok(page.status(status).retry_after(retry_after).into_response())
+    response.headers_mut().append(header::SET_COOKIE, mailbox::opened(visit, &attempt.email));
+    Ok(response)
 }
 
 /// Whoever reads a mailbox need not be the one who registered its address. The account gets the password that was
@@ -359,7 +364,7 @@ pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Res
         None => problem(&visit, LinkProblem::Unknown, None),
         Some((_, true)) => problem(&visit, LinkProblem::Used, None),
         Some((attempt, _)) if is_foreign(&visit, &attempt) => {
-            match check_mail::ask_again(&visit, &attempt).await? {
+            match check_mail::ask_again(&visit, &attempt, true).await? {
                 Ok(()) => Ok(visit.redirect_with(Notice::MailSent, "/signin")),
                 Err(TooMany { text, seconds }) => {
                     let error = FieldError { field: None, text };

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::account::registration::{ACTIVATION_LIFETIME, resend_wait};
 use idp_core::ids::{FlowId, RegistrationId};
+use idp_core::secret::Digest;
 use idp_core::time::{HOUR, Timestamp};
 use idp_core::typed_code::TypedCode;
 use idp_store::{Attempt, AttemptState, CodeTry, StoreError, Tx};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::errors::{PageError, Reason};
 use crate::form::{Form, with_email};
 use crate::mail_limit::{self, Registrant};
+use crate::mailbox;
 use crate::pages::register::must_be_open;
 use crate::pages::{activate, field_error};
 use crate::render::{FieldError, Html, Page};
@@ -155,7 +157,7 @@ pub(crate) async fn resend(
 
 /// Sends the mail again and says so, or says why not.
 pub(crate) async fn send_again(visit: &Visit, attempt: &Attempt) -> Result<Response, PageError> {
-    match ask_again(visit, attempt).await? {
+    match ask_again(visit, attempt, mailbox::was_opened(visit, &attempt.email)).await? {
         Ok(()) => Ok(visit.redirect_with(Notice::MailSent, &url(attempt.id))),
         Err(TooMany { text, seconds }) => {
             let error = FieldError { field: None, text };
@@ -172,11 +174,22 @@ pub(crate) struct TooMany {
 }
 
 /// Asks for the mail again. What comes of it depends on what this registration asked for itself, so it is the same for
-/// every address; whether the address had enough mails is told to nobody.
-pub(crate) async fn ask_again(visit: &Visit, attempt: &Attempt) -> Result<Result<(), TooMany>, PageError> {
+/// every address; whether the address had enough mails is told to nobody. `opened_mail`: a link mailed to it was opened
+/// in this browser.
+pub(crate) async fn ask_again(
+    visit: &Visit,
+    attempt: &Attempt,
+    opened_mail: bool,
+) -> Result<Result<(), TooMany>, PageError> {
     let now = visit.app.clock.now();
-    let input = (attempt.clone(), now);
-    let asked = visit.app.store.write(input, |tx, (attempt, now)| Box::pin(ask(tx, attempt, *now))).await?;
+    let from = AskedFrom { browser: visit.visitor.browser(), opened_mail };
+    let asked = visit
+        .app
+        .store
+        .write((attempt.clone(), from, now), |tx, (attempt, from, now)| {
+            Box::pin(ask(tx, attempt, from, *now))
+        })
+        .await?;
     let words = &visit.app.renderer.words;
     Ok(match asked {
         Asked::Sent => {
@@ -204,7 +217,13 @@ enum Asked {
     TooOften { until: Timestamp },
 }
 
-async fn ask(tx: &mut Tx, attempt: &Attempt, now: Timestamp) -> Result<Asked, StoreError> {
+/// The browser that asks for a mail.
+struct AskedFrom {
+    browser: Digest,
+    opened_mail: bool,
+}
+
+async fn ask(tx: &mut Tx, attempt: &Attempt, from: &AskedFrom, now: Timestamp) -> Result<Asked, StoreError> {
     if let Some(until) = mail_limit::closed_until(tx, attempt.id, now).await? {
         return Ok(Asked::TooOften { until });
     }
@@ -214,7 +233,9 @@ async fn ask(tx: &mut Tx, attempt: &Attempt, now: Timestamp) -> Result<Asked, St
     // Asked for every address: one that was free when it was registered may have an account by now.
     let owner = tx.credentials(&attempt.email).await?.map(|credentials| credentials.user);
     tx.forget_attempt_code(attempt.id).await?;
-    let registrant = Registrant { id: attempt.id, email: &attempt.email, name: &attempt.name };
+    let Attempt { id, email, name, .. } = attempt;
+    let registrant =
+        Registrant { id: *id, email, name, browser: &from.browser, opened_mail: from.opened_mail };
     mail_limit::enqueue(tx, registrant, owner.as_ref(), now).await?;
     Ok(Asked::Sent)
 }

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::account::password::{self, HashMemory, PasswordHash, WeakPassword};
 use idp_core::account::registration::{self, Registration, RegistrationForm, RegistrationRefusal};
 use idp_core::ids::{FlowId, RegistrationId};
-use idp_core::time::Timestamp;
+use idp_core::secret::Secret;
 use idp_core::user::{BadName, Email, FullName};
 use idp_store::{Actor, AuditEvent, AuditRecord, NewAttempt, StoreError, Tx};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,9 @@ use crate::errors::{PageError, Reason};
 use crate::flow;
 use crate::form::{Form, Query, shown_email, with_email};
 use crate::hasher::HashError;
+use crate::lanes::Lane;
 use crate::mail_limit::{self, Registrant};
+use crate::mailbox;
 use crate::pages::{AppView, app_of};
 use crate::password_words;
 use crate::render::{FieldError, Page};
@@ -116,7 +118,7 @@ pub(crate) async fn submit(
     Form(form): Form<RegisterForm>,
 ) -> Result<Response, PageError> {
     must_be_open(&visit)?;
-    let (form, checked) = check(&visit, form).await?;
+    let (name, email, checked) = check(&visit, form).await?;
     match checked {
         Ok(registrant) => {
             let id = register(&visit, query.flow.as_deref(), registrant).await?;
@@ -124,7 +126,7 @@ pub(crate) async fn submit(
         }
         Err(refusals) => {
             let errors = refusals.iter().map(|refusal| tell(&visit, refusal)).collect();
-            let typed = Typed { name: &form.name, email: &form.email };
+            let typed = Typed { name: &name, email: &email };
             page(&visit, query.flow.as_deref(), typed, errors).await
         }
     }
@@ -137,18 +139,22 @@ struct Checked {
     password: PasswordHash,
 }
 
-/// Checks the form and hashes the password, where passwords are hashed: judging one can take longer than that.
+/// Checks the form and hashes the password, where passwords are hashed: judging one costs about as much. Gives back what
+/// may be shown again.
 async fn check(
     visit: &Visit,
     form: RegisterForm,
-) -> Result<(RegisterForm, Result<Checked, Vec<RegistrationRefusal>>), PageError> {
+) -> Result<(String, String, Result<Checked, Vec<RegistrationRefusal>>), PageError> {
+    let RegisterForm { name, email, password, password_confirm } = form;
+    // Wiped wherever the work ends, also while it waits.
+    let (password, confirm) = (Secret::new(password), Secret::new(password_confirm));
     let policy = visit.app.config.password.clone();
     let work = move |memory: &mut HashMemory| {
         let fields = RegistrationForm {
-            name: &form.name,
-            email: &form.email,
-            password: &form.password,
-            password_confirm: &form.password_confirm,
+            name: &name,
+            email: &email,
+            password: password.expose(),
+            password_confirm: confirm.expose(),
         };
         let checked = match registration::check(&fields, &policy) {
             Ok(Registration { name, email, password }) => {
@@ -156,9 +162,9 @@ async fn check(
             }
             Err(refusals) => Ok(Err(refusals)),
         };
-        checked.map(|checked| (form, checked)).map_err(|_| HashError::Failed)
+        checked.map(|checked| (name, email, checked)).map_err(|_| HashError::Failed)
     };
-    Ok(visit.app.hasher.submit(work).await??)
+    Ok(visit.app.hasher.submit(Lane::Registration, work).await??)
 }
 
 /// Where registration is closed, nothing that was begun before goes on either.
@@ -185,11 +191,14 @@ async fn register(
         flow_id: flow.and_then(|id| id.parse::<FlowId>().ok()),
     };
     let id = attempt.id;
+    let opened_mail = mailbox::was_opened(visit, &attempt.email);
     let record = visit.audit(AuditEvent::Registered, Actor::Anonymous, Some(id.to_string()));
     visit
         .app
         .store
-        .write((attempt, record, now), |tx, (attempt, record, now)| Box::pin(save(tx, attempt, record, *now)))
+        .write((attempt, opened_mail, record), |tx, (attempt, opened_mail, record)| {
+            Box::pin(save(tx, attempt, *opened_mail, record))
+        })
         .await?;
     visit.app.mailer.wake();
     Ok(id)
@@ -200,9 +209,10 @@ async fn register(
 async fn save(
     tx: &mut Tx,
     attempt: &NewAttempt,
+    opened_mail: bool,
     record: &AuditRecord,
-    now: Timestamp,
 ) -> Result<(), StoreError> {
+    let now = record.at;
     let owner = tx.credentials(&attempt.email).await?.map(|credentials| credentials.user);
     let mut attempt = attempt.clone();
     let mut record = record.clone();
@@ -211,7 +221,8 @@ async fn save(
         record.event = AuditEvent::RegisteredKnown;
     }
     tx.insert_attempt(&attempt, now).await?;
-    let registrant = Registrant { id: attempt.id, email: &attempt.email, name: &attempt.name };
+    let NewAttempt { id, email, name, browser, .. } = &attempt;
+    let registrant = Registrant { id: *id, email, name, browser, opened_mail };
     mail_limit::enqueue(tx, registrant, owner.as_ref(), now).await?;
     tx.audit(&record).await
 }

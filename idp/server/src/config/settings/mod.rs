@@ -21,7 +21,7 @@ use idp_core::time::{HOUR, MINUTE};
 use self::reading::Reading;
 use self::table::find;
 use self::values::{address, database_url, each, network, sender, smtp_url};
-use super::{CommandLine, Config, MailConfig, MailTransport, RateLimits};
+use super::{CommandLine, Config, HashingConfig, MailConfig, MailTransport, RateLimits, Scheduling};
 
 pub use self::reading::{broken_toml, line_of};
 use self::table::NEARLY_PREFIX;
@@ -160,6 +160,10 @@ impl Settings {
             keys_dir: PathBuf::from(self.text("keys.dir")),
             mail: MailConfig { from, transport: MailTransport::Smtp(smtp) },
             password: self.password_policy(),
+            hashing: HashingConfig {
+                scheduling: Scheduling::of_word(self.text("password.scheduling")),
+                ..HashingConfig::default()
+            },
             registration: self.text("registration.open") == "true",
             lifetimes: Lifetimes::default(),
             session: SessionLifetime {

@@ -1,0 +1,265 @@
+//! How soon a password would be guessed, at a bounded cost whatever the password.
+//!
+//! zxcvbn looks up every part of a password in its dictionaries: once forwards, once backwards, and once more for each
+//! way to read its l33t signs as letters. A letter that several signs can stand for, or a sign that can stand for several letters,
+//! multiplies those ways, up to 800 of them. So a text is judged whole only while its [`work`] is within [`WORK`].
+
+use zeroize::Zeroizing;
+pub use zxcvbn::feedback::Warning;
+use zxcvbn::{Score, zxcvbn};
+
+/// The characters by which the strength of a password is judged. What follows only adds to it.
+pub(super) const JUDGED: usize = 64;
+/// The work that one run of zxcvbn may be: passes over a text, times the square of its length. Two or three milliseconds.
+const WORK: usize = 3 * JUDGED * JUDGED;
+/// The runs of this work that the pieces of one password may cost together.
+const PIECES: usize = 2;
+
+/// The signs that zxcvbn reads as one letter only.
+const OF_ONE_LETTER: [&[char]; 9] =
+    [&['4', '@'], &['8'], &['(', '{', '[', '<'], &['3'], &['6', '9'], &['0'], &['$', '5'], &['%'], &['2']];
+/// The signs that it reads as `i`, `l` and `t`: some of them as two of these letters.
+const OF_SEVERAL: [&[char]; 3] = [&['1', '!', '|'], &['1', '|', '7'], &['+', '7']];
+
+/// What a judgement found, and the work it was.
+pub(super) struct Judgement {
+    /// `Err`: guessed too soon; names what makes it so, where one thing does.
+    pub(super) verdict: Result<(), Option<Warning>>,
+    /// In the unit of [`WORK`].
+    pub(super) work: usize,
+}
+
+/// Judges a password, given the person's own words.
+///
+/// One whose l33t signs can be read in too many ways is judged twice, and must pass both times: with one sign for each
+/// letter, which finds words however they are spelt, and as it stands, piece by piece, which finds rows of keys, dates
+/// and whatever else such signs are part of. One good piece makes a good password.
+pub(super) fn judge(password: &str, words: &[&str]) -> Judgement {
+    let signs: Zeroizing<Vec<char>> = Zeroizing::new(password.chars().take(JUDGED).collect());
+    if work(&signs) <= WORK {
+        return run(&signs, words);
+    }
+    let spelt: Zeroizing<Vec<char>> =
+        Zeroizing::new(signs.iter().copied().map(one_sign_for_each_letter).collect());
+    // Where that changes nothing, the pieces alone tell as much.
+    let mut work = 0;
+    if spelt != signs {
+        let spelt = run(piece(&spelt), words);
+        if spelt.verdict.is_err() {
+            return spelt;
+        }
+        work = spelt.work;
+    }
+    let pieces = judge_pieces(&signs, words);
+    Judgement { work: work + pieces.work, ..pieces }
+}
+
+/// The first good piece decides; else what is wrong with the first one.
+fn judge_pieces(signs: &[char], words: &[&str]) -> Judgement {
+    let first = piece(signs);
+    let mut judged = run(first, words);
+    let mut rest = &signs[first.len()..];
+    while judged.verdict.is_err() && !rest.is_empty() {
+        let next = piece(rest);
+        if judged.work + work(next) > PIECES * WORK {
+            break;
+        }
+        let Judgement { verdict, work } = run(next, words);
+        judged = Judgement { verdict: verdict.or(judged.verdict), work: judged.work + work };
+        rest = &rest[next.len()..];
+    }
+    judged
+}
+
+fn run(signs: &[char], words: &[&str]) -> Judgement {
+    let text: Zeroizing<String> = Zeroizing::new(signs.iter().collect());
+    let entropy = zxcvbn(&text, words);
+    let verdict = match entropy.score() < Score::Three {
+        true => Err(entropy.feedback().and_then(zxcvbn::feedback::Feedback::warning)),
+        false => Ok(()),
+    };
+    Judgement { verdict, work: work(signs) }
+}
+
+/// The longest beginning that may be judged in one run, one character at least.
+fn piece(signs: &[char]) -> &[char] {
+    let longest = (1..=signs.len()).take_while(|&length| work(&signs[..length]) <= WORK).last();
+    &signs[..longest.unwrap_or(1).min(signs.len())]
+}
+
+/// What zxcvbn has to do for a text.
+fn work(signs: &[char]) -> usize {
+    (2 + readings(signs)) * signs.len() * signs.len()
+}
+
+/// In how many ways zxcvbn reads the l33t signs of a text: each letter is spelt with one sign at a time, and each sign
+/// means one letter at a time.
+fn readings(signs: &[char]) -> usize {
+    let present = |of_letter: &[char]| -> Vec<char> {
+        of_letter.iter().copied().filter(|sign| signs.contains(sign)).collect()
+    };
+    let alone: usize = OF_ONE_LETTER.iter().map(|signs| present(signs).len().max(1)).product();
+    let mut shared: Vec<Vec<char>> = vec![Vec::new()];
+    for here in OF_SEVERAL.map(present).iter().filter(|here| !here.is_empty()) {
+        let read = |sign: char, before: &Vec<char>| match before.contains(&sign) {
+            // It means this letter, or the other one.
+            true => vec![before.clone(), before.clone()],
+            false => vec![[before.as_slice(), &[sign]].concat()],
+        };
+        shared =
+            here.iter().flat_map(|sign| shared.iter().flat_map(move |before| read(*sign, before))).collect();
+    }
+    let any = OF_ONE_LETTER.iter().chain(&OF_SEVERAL).any(|signs| !present(signs).is_empty());
+    if any { alone * shared.len() } else { 0 }
+}
+
+/// The same reading with fewer signs: digits where there is one, since dates and rows of digits are looked for as well.
+fn one_sign_for_each_letter(sign: char) -> char {
+    match sign {
+        '@' => '4',
+        '{' | '[' | '<' => '(',
+        '!' | '|' => '1',
+        '$' => '5',
+        '+' => '7',
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL_SIGNS: &str = "4@8({[<369!1|7+$50%2";
+    const REPORTED: &str = "4a@8b({c[<3e69g1!i|l0o$s5+t7%x2zp4s$w0rd|3t!m3!n7ru$7n01m0nk3y5!";
+
+    fn chars(text: &str) -> Vec<char> {
+        text.chars().collect()
+    }
+
+    fn of_256(text: &str) -> String {
+        text.chars().cycle().take(256).collect()
+    }
+
+    /// What is known to be slow, and rows of all signs, alone and mixed with letters.
+    fn families() -> Vec<String> {
+        let mut all: Vec<String> = [
+            REPORTED,
+            ALL_SIGNS,
+            "1234567890",
+            "1234567890!@#$%^&*()_+[]{}|<>",
+            "a",
+            "4",
+            "1|7!",
+            "ab",
+            "4@",
+            "11.11.1991",
+            "11111991",
+            "qwertyuiop[]asdfghjkl;'zxcvbnm,./",
+            "!@#$%^&*()_+",
+            "1q2w3e4r5t6y7u8i9o0p[",
+            "correct horse ",
+            "thebeandoftoinaisit",
+            "p4$$w0rd",
+            "p@55w0rd|",
+            "四つの単語",
+            "🦊🐻🐼🐨",
+            "١٢٣٤٥٦٧٨٩٠",
+            "İıſK",
+            "\u{fdfa}",
+            "e\u{301}",
+            "kQz#vW~pR^mX&jT*hY-bN_gF=dC;sA:lE'oU,iP.xZ?qK/wV`rM\"tJy",
+            "1|7!4@69$5+({[<",
+            "4@69({[<1|7!$5+thebeandofto",
+        ]
+        .map(of_256)
+        .into();
+        let signs = chars(ALL_SIGNS);
+        for from in (0..signs.len()).step_by(5) {
+            for filler in ["", "the", "🦊"] {
+                let distinct: String = signs.iter().cycle().skip(from).take(signs.len()).collect();
+                all.push(of_256(&format!("{distinct}{filler}")));
+                all.push(of_256(&distinct.chars().map(|sign| format!("{filler}{sign}")).collect::<String>()));
+                all.push(format!("{distinct}{}", of_256(if filler.is_empty() { "x" } else { filler })));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn fault_02_one_judgement_is_a_bounded_amount_of_work_whatever_the_password() {
+        for password in families() {
+            for length in [16, 32, 256] {
+                let password: String = password.chars().take(length).collect();
+                let worked = judge(&password, &["Ada Lovelace"]).work;
+                assert!(worked <= (1 + PIECES) * WORK, "{worked} for {password}");
+            }
+        }
+        assert!(work(&chars(REPORTED)) > 100 * WORK, "the reported one is as bad as it was");
+    }
+
+    #[test]
+    fn fault_02_readings_are_counted_as_zxcvbn_makes_them() {
+        for (text, expected) in [
+            ("", 0),
+            ("tinker brass", 0),
+            ("p4ssw0rd", 1),
+            ("p4$$w0rd", 1),
+            ("p4@", 2),
+            ("1", 2),
+            ("7", 2),
+            ("17", 4),
+            ("({[<", 4),
+            ("1234567890", 8),
+            (ALL_SIGNS, 800),
+        ] {
+            let count = readings(&chars(text));
+            // Which letter is read first changes the number where signs are shared.
+            assert!(count >= expected && count <= expected * 5 / 4, "{text}: {count}");
+        }
+    }
+
+    #[test]
+    fn fault_02_a_weak_password_stays_weak_however_many_signs_are_in_it() {
+        for weak in [
+            "1234567890p@$$w0rd",
+            "1234567890!@#$%^&*()",
+            "!@#$%^&*()_+!@#$%^&*()_+",
+            "1234567890123456789012345678901234567890",
+            "p4$$w0rdp@55w0rd",
+            "p@$$w0rd1234567890",
+            "12345678901234567890!@#$%^&*()_+",
+            "4@4@4@4@4@4@4@4@4@4@",
+            "123456789!123456789!123456789!123456789!",
+            "[{[{[{[{[{[{[{[{[{[{1|1|",
+            "qwertyuiop1234567890",
+            "|||||||||||||||||||||||!",
+            "+7+7+7+7+7+7+7+7+7+71|1|",
+            "1!1!1!1!1!1!1!1!4@4@4@4@",
+        ] {
+            assert!(judge(weak, &[]).verdict.is_err(), "{weak}");
+        }
+        let name = "Wolfeschlegelsteinhausenbergerdorff";
+        assert!(
+            judge("W0lf35ch1393l573inh4u53nb3r93rd0rff", &[name]).verdict.is_err(),
+            "one's own name in signs"
+        );
+        assert!(
+            judge("W01f35ch1393|573inh@u$3nb3r93rd0rff", &[name]).verdict.is_err(),
+            "and in more of them"
+        );
+    }
+
+    #[test]
+    fn fault_02_a_long_strong_password_is_taken_however_many_signs_are_in_it() {
+        for strong in [
+            REPORTED,
+            ALL_SIGNS,
+            "1234567890-=!@#$%^&*()_+ tinker brass umbrella violet",
+            "kQz#4vW~p@R^m({X&j[T*h<Y-3bN6gF9",
+            "x7%|q+0$z!(2){5}[8]<@>4",
+            "tinker (1) brass [2] umbrella {3} violet <4> + 5 | 6 ! 7 @ 8 $ 9",
+        ] {
+            assert!(judge(strong, &[]).verdict.is_ok(), "{strong}");
+        }
+    }
+}
