@@ -80,6 +80,8 @@ reasons! {
     MEDIA_TYPE = "unsupported-type", UNSUPPORTED_MEDIA_TYPE, "app";
     BAD_REQUEST = "bad-request", BAD_REQUEST, "yours";
     MISDIRECTED = "misdirected", MISDIRECTED_REQUEST, "yours";
+    MISDIRECTED_DOT = "misdirected-dot", MISDIRECTED_REQUEST, "yours";
+    BAD_HOST = "bad-host", BAD_REQUEST, "yours";
     TIMEOUT = "bad-request", REQUEST_TIMEOUT, "yours";
     REGISTRATION_CLOSED = "registration-closed", FORBIDDEN, "yours";
     REGISTRATION_USED = "registration-used", BAD_REQUEST, "yours";
@@ -193,6 +195,7 @@ impl PageError {
         OAuthError {
             status: self.reason.status,
             refusal: Refusal::new(code, hint),
+            told: None,
             challenge: None,
             retry_after: self.retry_after,
             detail: self.detail.clone(),
@@ -241,6 +244,8 @@ impl IntoResponse for PageError {
 pub(crate) struct OAuthError {
     pub(crate) status: StatusCode,
     pub(crate) refusal: Refusal,
+    /// The description, where it is not the refusal's own.
+    pub(crate) told: Option<String>,
     /// `WWW-Authenticate`.
     pub(crate) challenge: Option<&'static str>,
     pub(crate) retry_after: Option<u64>,
@@ -254,7 +259,7 @@ impl From<Refusal> for OAuthError {
             ErrorCode::InvalidClient => (StatusCode::UNAUTHORIZED, Some("Basic realm=\"token\"")),
             _ => (StatusCode::BAD_REQUEST, None),
         };
-        Self { status, refusal, challenge, retry_after: None, detail: None }
+        Self { status, refusal, told: None, challenge, retry_after: None, detail: None }
     }
 }
 
@@ -271,14 +276,15 @@ impl From<KeyError> for OAuthError {
 }
 
 #[derive(Serialize)]
-struct ErrorBody {
+struct ErrorBody<'a> {
     error: &'static str,
-    error_description: &'static str,
+    error_description: &'a str,
 }
 
 impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error: self.refusal.code.as_str(), error_description: self.refusal.hint };
+        let error_description = self.told.as_deref().unwrap_or(self.refusal.hint);
+        let body = ErrorBody { error: self.refusal.code.as_str(), error_description };
         let mut response = (self.status, Json(body)).into_response();
         if let Some(challenge) = self.challenge {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -10,6 +10,7 @@ use idp_store::{AuditRecord, EndedFlow, Flow, SignedIn, StoreError, Tx};
 
 use crate::errors::{PageError, Reason};
 use crate::form::with_email;
+use crate::refusal_log::Fault;
 use crate::visit::Visit;
 
 /// What is known of a walk beside its row.
@@ -185,7 +186,10 @@ impl Leaving<'_> {
             (Step::Refuse(refusal), FlowTarget::Application(request)) => {
                 let location = request.target.error(issuer, refusal);
                 let (request_id, client_id) = (&self.visit.info.request_id, &request.client_id);
-                tracing::info!(request_id, %client_id, code = refusal.code.as_str(), "authorization refused");
+                let code = refusal.code.as_str();
+                if self.visit.app.refusals.admits(Fault::Theirs, code) {
+                    tracing::info!(request_id, %client_id, code, "authorization refused");
+                }
                 self.end().await?;
                 Ok(Redirect::to(&location).into_response())
             }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use idp_core::authority::Authority;
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
 use lettre::transport::smtp::{SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
@@ -88,7 +89,8 @@ fn smtp(url: &Secret) -> Result<Transport, StartError> {
     let problem =
         |what: &str| StartError::Mail(format!("{what}; use smtp://user:password@host:587 or smtps://…"));
     let mut url = url::Url::parse(url.expose()).map_err(|_| problem("smtp_url is not a URL"))?;
-    let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let local =
+        url.host_str().and_then(|host| Authority::parse(host).ok()).is_some_and(|host| host.is_loopback());
     let says_tls = url.query_pairs().any(|(name, _)| name == "tls");
     if url.scheme() == "smtp" && !says_tls && !local {
         url.query_pairs_mut().append_pair("tls", "required");

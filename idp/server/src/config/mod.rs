@@ -43,6 +43,8 @@ pub struct Config {
     pub session: SessionLifetime,
     /// Requests per minute and client address.
     pub limits: RateLimits,
+    /// Connections, and requests under way, of one client address at once. `None`: a quarter of all.
+    pub per_address: Option<u32>,
     /// Whether this is `idp dev`: a mailbox page, a clock that can be moved, and refusals that explain
     /// themselves. No setting switches it on.
     pub dev: bool,
@@ -110,11 +112,13 @@ pub struct RateLimits {
     pub register: u32,
     /// Calls of applications: token, userinfo.
     pub client: u32,
+    /// What no route answers: unknown paths, wrong methods and hosts.
+    pub unrouted: u32,
 }
 
 impl Default for RateLimits {
     fn default() -> Self {
-        Self { page: 600, sign_in: 60, register: 20, client: 12_000 }
+        Self { page: 600, sign_in: 60, register: 20, client: 12_000, unrouted: 600 }
     }
 }
 
