@@ -4,7 +4,7 @@ use idp_core::oauth::issuer::Issuer;
 
 use crate::support::http2::Http2;
 use crate::support::raw::{Raw, RawBrowser};
-use crate::support::{Engine, TestApp, on_both_engines};
+use crate::support::{Engine, TestApp, is_logged, on_both_engines};
 
 /// A product behind a proxy that speaks TLS.
 async fn with_issuer(engine: Engine, issuer: &str) -> TestApp {
@@ -56,6 +56,13 @@ on_both_engines! {
                 let told = json.json()["error_description"].as_str().unwrap().to_owned();
                 assert!(told.contains(&format!("'{shown}'")) && told.contains("id.example.com"), "{told}");
             }
+        }
+        for raw in [
+            Raw::get("/register").hosts(&["ada:canary-of-a-host@id.example.com"]),
+            Raw::get("http://ada:canary-of-a-host@id.example.com/register"),
+        ] {
+            let page = raw.send(&app).await;
+            assert!(page.status == 400 && !page.body.contains("canary-of-a-host") && !is_logged("canary-of-a-host"));
         }
         let long = format!("{}.example", "a.".repeat(3_000));
         let page = Raw::get("/register").hosts(&[&long]).send(&app).await;

@@ -76,6 +76,7 @@ on_both_engines! {
         }
         for _ in 0..20 {
             Raw::get("/favicon.ico").send(&app).await;
+            Raw::new("HEAD", "/register").send(&app).await;
         }
         for _ in 0..4 {
             assert_eq!(Raw::get("/register").send(&app).await.status, 200, "a page's own limit is untouched");

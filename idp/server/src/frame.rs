@@ -179,6 +179,8 @@ fn wrong_host(app: &Shared, request: &Request, is_probe: bool) -> Option<(String
     };
     let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
     let asked = target.map(str::as_bytes).or(host).unwrap_or_default();
+    // What stands before an `@` may be a password.
+    let asked = asked.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
     let asked = Excerpt::new(asked, LONGEST_HOST).to_string();
     let error = misdirected(app, &asked, why);
     Some((asked, error))

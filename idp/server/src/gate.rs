@@ -95,6 +95,7 @@ fn room_for_body(policy: Policy, parts: &Parts) -> Result<Option<Taken>, PageErr
     };
     let limit = limit as u64;
     let amount = match announced(&parts.headers) {
+        // In HTTP/1.1 a body announces itself; in HTTP/2 it may just come.
         None if !parts.headers.contains_key(header::TRANSFER_ENCODING) && parts.version < Version::HTTP_2 => {
             0
         }

@@ -145,11 +145,12 @@ pub(crate) fn router(app: &Shared) -> Router {
         let gate = from_fn_with_state((Shared::clone(app), route.policy), gate::gate);
         let refuses_head = route.method == Method::GET && !route.answers_head();
         let handler = route.handler.layer(gate);
-        let handler = if refuses_head { handler.head(wrong_method.clone()) } else { handler };
         let handler = match app.limiters.layer(route.policy.rate) {
             Some(limit) => handler.layer(limit),
             None => handler,
         };
+        // Outside that limit: a method that a page does not have uses up nobody's pages.
+        let handler = if refuses_head { handler.head(wrong_method.clone()) } else { handler };
         router = router.route(route.path, handler);
     }
     router
