@@ -166,7 +166,7 @@ impl Settings {
                 client: self.number("limits.client_per_minute"),
                 unrouted: self.number("limits.unrouted_per_minute"),
             },
-            per_address: self.text("limits.connections_per_address").parse().ok(),
+            per_address: self.text("limits.connections_per_ip").parse().ok(),
             dev: false,
             command: CommandLine::default(),
         };
