@@ -21,8 +21,8 @@ on_both_engines! {
         for (changes, told) in [
             (vec![("client_id", Some("logged-nobody"))], "client_id=\"logged-nobody\" detail=\"no client has this client_id\" value=\"client_id=logged-nobody\""),
             (vec![("client_id", Some("logged-off"))], "client_id=\"logged-off\" detail=\"this client is disabled\""),
-            (vec![("client_id", Some("logged\r\nnobody"))], "client_id=\"logged\\\\r\\\\nnobody\" detail="),
-            (vec![("client_id", Some(&long))], "yyy… (+3880)\" detail=\"no client has this client_id\""),
+            (vec![("client_id", Some("logged\r\nnobody"))], "client_id=\"logged%0D%0Anobody\" detail="),
+            (vec![("client_id", Some(&long))], "yyy... (3880 more bytes)\" detail=\"no client has this client_id\""),
             (vec![("redirect_uri", Some("https://logged.example/cb/"))], "client_id=\"logged\" detail=\"redirect_uri must equal a registered one, byte by byte\" value=\"redirect_uri=https://logged.example/cb/\""),
             (vec![("redirect_uri", None)], "client_id=\"logged\" detail=\"redirect_uri is missing\" value=\"redirect_uri\""),
             (vec![("response_type", Some("token"))], "client_id=\"logged\" detail=\"response_type must be code\" value=\"response_type=token\""),

@@ -37,18 +37,42 @@ impl serde::Serialize for DisplayText {
     }
 }
 
-/// Signs of a sent value that an operator sees.
-const LOGGED: usize = 120;
+/// Text from outside in a log line or an error description: cut short, and of visible ASCII only. Every other byte is
+/// percent-encoded, and so are `"` and `\`, which RFC 6749 keeps out of `error_description`. What was cut off is counted.
+///
+/// It hides nothing: what may be a secret does not belong in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Excerpt(String);
 
-/// What somebody sent, for the log: control and other invisible characters are escaped, so that it stays one record and
-/// shows what differs. At most 120 characters are kept; how many more there were is said behind them.
-pub fn for_log(text: &str) -> String {
-    let mut shown: String = text.chars().take(LOGGED).flat_map(char::escape_debug).collect();
-    let more = text.chars().count().saturating_sub(LOGGED);
-    if more > 0 {
-        shown.push_str(&format!("… (+{more})"));
+impl Excerpt {
+    /// The first `longest` bytes, escaped.
+    pub fn new(text: impl AsRef<[u8]>, longest: usize) -> Self {
+        let bytes = text.as_ref();
+        let kept = bytes.len().min(longest);
+        let mut excerpt = String::with_capacity(kept);
+        for byte in &bytes[..kept] {
+            match byte {
+                b'"' | b'\\' => excerpt.push_str(&format!("%{byte:02X}")),
+                b' '..=b'~' => excerpt.push(char::from(*byte)),
+                _ => excerpt.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        if kept < bytes.len() {
+            excerpt.push_str(&format!("... ({} more bytes)", bytes.len() - kept));
+        }
+        Self(excerpt)
     }
-    shown
+
+    /// The excerpt.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// `text` without the characters that can mislead a reader, runs of white space made one space, trimmed.
@@ -99,14 +123,6 @@ mod tests {
     }
 
     #[test]
-    fn fault_12_a_value_in_the_log_is_escaped_and_cut_short() {
-        assert_eq!(for_log("https://app.example/bye?x=1&y=%20"), "https://app.example/bye?x=1&y=%20");
-        assert_eq!(for_log("a\r\nb\u{1b}[31m\u{202E}\"c"), r#"a\r\nb\u{1b}[31m\u{202e}\"c"#);
-        assert_eq!(for_log(&"ä".repeat(1_000_000)), format!("{}… (+999880)", "ä".repeat(120)));
-        assert_eq!(for_log(&"x".repeat(120)), "x".repeat(120));
-    }
-
-    #[test]
     fn a_long_text_is_cut_by_characters_not_by_bytes() {
         let shown = DisplayText::new(&"ä".repeat(10_000), 80);
         assert_eq!(shown.as_str().chars().count(), 80);
@@ -124,5 +140,21 @@ mod tests {
         ] {
             assert_eq!(quoted(word), expected);
         }
+    }
+
+    #[test]
+    fn fault_03_text_from_outside_is_short_and_visible() {
+        for (text, shown) in [
+            (&b"id.example.com:443"[..], "id.example.com:443"),
+            (b"a\r\nb\x1b[31m", "a%0D%0Ab%1B[31m"),
+            (b"say \"x\\y\"", "say %22x%5Cy%22"),
+            ("\u{e4}\u{202e}".as_bytes(), "%C3%A4%E2%80%AE"),
+            (b"\xff\0", "%FF%00"),
+            (b"", ""),
+        ] {
+            assert_eq!(Excerpt::new(text, 40).as_str(), shown);
+        }
+        assert_eq!(Excerpt::new("a".repeat(8192), 4).as_str(), "aaaa... (8188 more bytes)");
+        assert_eq!(Excerpt::new("aaaa", 4).as_str(), "aaaa");
     }
 }

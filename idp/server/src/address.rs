@@ -1,8 +1,10 @@
 //! Who is calling: the one place that reads the client's address.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::HeaderMap;
+use idp_core::authority::forwarded_address;
 use ipnet::IpNet;
 
 /// What is known of a request before it is looked at.
@@ -15,15 +17,9 @@ pub(crate) struct RequestInfo {
 }
 
 impl RequestInfo {
-    /// The address for counting: an IPv6 network of 64 bits is one household.
-    pub(crate) fn network(&self) -> String {
-        match self.address {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => {
-                let bits = u128::from(ip) & (u128::MAX << 64);
-                format!("{}/64", Ipv6Addr::from(bits))
-            }
-        }
+    /// What the address counts as.
+    pub(crate) fn network(&self) -> Network {
+        Network::of(self.address)
     }
 
     /// For the audit trail.
@@ -35,21 +31,49 @@ impl RequestInfo {
     }
 }
 
+/// What is counted as one client: an IPv4 address, or an IPv6 network of 64 bits, which is one household.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Network(IpAddr);
+
+impl Network {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(ip) => Self(IpAddr::V6(Ipv6Addr::from(u128::from(ip) & (u128::MAX << 64)))),
+            v4 => Self(v4),
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(ip) => write!(f, "{ip}"),
+            IpAddr::V6(ip) => write!(f, "{ip}/64"),
+        }
+    }
+}
+
+/// Whether a peer is one of the operator's own proxies.
+pub(crate) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|net| net.contains(&address))
+}
+
 /// The client's address: the peer, unless the peer is a trusted proxy. Then `X-Forwarded-For` is read from
 /// the right, and the first address that is no trusted proxy is the client's; what stands left of it anybody
 /// could have written.
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     let mut address = peer.to_canonical();
-    if !is_trusted(&address) {
+    if !is_trusted(address, trusted) {
         return address;
     }
-    let lines: Vec<&str> =
-        headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
-    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        let Ok(hop) = hop.trim().parse::<IpAddr>() else { return address };
-        address = hop.to_canonical();
-        if !is_trusted(&address) {
+    let lines: Vec<&[u8]> = headers.get_all("x-forwarded-for").iter().map(|line| line.as_bytes()).collect();
+    let entries = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
+    // An empty entry of a list is none (RFC 9110 section 5.6.1).
+    for entry in entries.filter(|entry| !entry.iter().all(|byte| b" \t".contains(byte))) {
+        let Some(hop) = forwarded_address(entry) else { return address };
+        address = hop;
+        if !is_trusted(address, trusted) {
             return address;
         }
     }
@@ -58,12 +82,14 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for line in forwarded {
-            headers.append("x-forwarded-for", line.parse().unwrap());
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
         client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
@@ -87,10 +113,33 @@ mod tests {
     }
 
     #[test]
+    fn fault_06_a_proxy_may_name_the_client_with_a_port_or_in_brackets() {
+        let proxies: &[&str] = &["10.0.0.0/8", "2001:db8:ffff::/48"];
+        for (forwarded, client) in [
+            (vec!["198.51.100.1:5678"], "198.51.100.1"),
+            (vec!["1.1.1.1, 198.51.100.1:5678, 10.0.0.2:443"], "198.51.100.1"),
+            (vec!["[2001:db8::1]:443"], "2001:db8::1"),
+            (vec!["\"[2001:db8::1]:443\", [2001:db8:ffff::1]"], "2001:db8::1"),
+            (vec!["198.51.100.1", "", " , ,"], "198.51.100.1"),
+            (vec!["198.51.100.1,,10.0.0.2"], "198.51.100.1"),
+            // What cannot be read is never skipped: what stands left of it, anybody could have written.
+            (vec!["198.51.100.1, \u{e4}"], "10.0.0.1"),
+            (vec!["198.51.100.1", "unknown"], "10.0.0.1"),
+        ] {
+            assert_eq!(address("10.0.0.1", &forwarded, proxies), client, "{forwarded:?}");
+        }
+    }
+
+    #[test]
     fn an_ipv6_household_counts_as_one() {
         let info =
             |ip: &str| RequestInfo { address: ip.parse().unwrap(), request_id: String::new() }.network();
         assert_eq!(info("2001:db8:1:2:3:4:5:6"), info("2001:db8:1:2::1"));
         assert_ne!(info("2001:db8:1:2::1"), info("2001:db8:1:3::1"));
+        assert_eq!(info("2001:db8:1:2::1").to_string(), "2001:db8:1:2::/64");
+        assert_eq!(
+            (info("192.0.2.1"), info("::ffff:192.0.2.1").to_string().as_str()),
+            (info("192.0.2.1"), "192.0.2.1")
+        );
     }
 }

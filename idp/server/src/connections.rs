@@ -2,10 +2,11 @@
 //!
 //! One timer per connection covers a silent socket, a half-sent head, an idle connection and a peer that does not
 //! read, in both versions of HTTP. (hyper's own limit for heads costs a timer per request, and begins only after
-//! the peer has said which version it speaks.)
+//! the peer has said which version it speaks.) What a peer can make us keep is bounded per connection, what it can have
+//! under way per client address and in all.
 
-use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::io::{ErrorKind, IoSlice, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,18 +15,25 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use ipnet::IpNet;
 use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tower::Service;
+
+use crate::address::{Network, client_address, is_trusted};
+use crate::refusal_log::RefusalLog;
+use crate::shares::{Caller, Share, Shares, Taken, What};
 
 /// Connections at once, where the system lets us open as many files.
 const MOST: u32 = 10_000;
@@ -33,6 +41,30 @@ const MOST: u32 = 10_000;
 const OTHER_FILES: u32 = 256;
 /// Spans of quiet after which an answer under way is given up. No handler takes half as long.
 const STALLED: u32 = 12;
+
+/// The longest head of an HTTP/1.1 request: a browser with many cookies for `localhost` stays below half of it.
+const HEAD: usize = 64 * 1024;
+/// The most header lines of a head.
+const HEADER_LINES: usize = 100;
+/// How much is read at once. hyper doubles its buffer otherwise, and reads beyond the longest head.
+const PIECE: u64 = 8 * 1024;
+/// The longest head of an HTTP/2 request, as it is counted there (RFC 9113 section 6.5.2).
+const HEAD_2: u32 = 32 * 1024;
+/// Requests under way on one HTTP/2 connection. RFC 9113 section 6.5.2 advises against less.
+const STREAMS: u32 = 100;
+/// Bytes of bodies that an HTTP/2 connection may send before they are read: of one stream, and of all. A form is shorter
+/// than a stream's.
+const WINDOW: u32 = 32 * 1024;
+const WINDOWS: u32 = 64 * 1024;
+/// Bytes of one HTTP/2 answer that wait for a peer that does not read.
+const UNSENT: usize = 64 * 1024;
+/// Streams that an HTTP/2 peer may take back before they are served, and that it may break, before its connection ends.
+const TAKEN_BACK: usize = 20;
+
+/// What a connection beyond its address's share is told.
+const TURNED_AWAY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nCache-Control: no-store\r\n\
+    Content-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// How long things may take.
 #[derive(Clone, Copy)]
@@ -52,6 +84,16 @@ impl Default for Patience {
     }
 }
 
+/// How many connections there may be.
+pub(crate) struct Room {
+    /// In all.
+    pub(crate) most: u32,
+    /// Of one client address; a quarter of all by default.
+    pub(crate) per_address: Option<u32>,
+    /// Proxies, for which that does not hold.
+    pub(crate) trusted: Vec<IpNet>,
+}
+
 /// What becomes of the connections.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -65,18 +107,21 @@ enum Phase {
 pub(crate) struct Connections {
     router: Router,
     http: Builder<TokioExecutor>,
-    most: u32,
+    room: Room,
     /// Each connection holds one, and so does a door that waits for the next.
     slots: Arc<Semaphore>,
+    shares: Arc<Shares>,
+    refusals: Arc<RefusalLog>,
     phase: watch::Sender<Phase>,
     patience: Patience,
 }
 
 impl Connections {
-    pub(crate) fn new(router: Router, most: u32, patience: Patience) -> Self {
-        let slots = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS)));
-        let http = Builder::new(TokioExecutor::new());
-        Self { router, http, most, slots, phase: watch::Sender::new(Phase::Open), patience }
+    pub(crate) fn new(router: Router, room: Room, patience: Patience, refusals: Arc<RefusalLog>) -> Self {
+        let slots = Arc::new(Semaphore::new(usize::try_from(room.most).unwrap_or(Semaphore::MAX_PERMITS)));
+        let shares = Shares::new(room.most, room.per_address);
+        let (http, phase) = (bounded(), watch::Sender::new(Phase::Open));
+        Self { router, http, room, slots, shares, refusals, phase, patience }
     }
 
     /// Takes connections until the server ends.
@@ -88,21 +133,36 @@ impl Connections {
                 next = next => next,
                 () = reached(&mut phase, Phase::Ending) => return,
             };
+            let Some((peer, taken)) = self.admit(peer) else {
+                self.refusals.count("connections of one address");
+                turn_away(socket);
+                continue;
+            };
             let all = Arc::clone(&self);
             tokio::spawn(async move {
                 all.serve(socket, peer).await;
-                drop(slot);
+                drop((slot, taken));
             });
         }
     }
 
-    async fn serve(&self, socket: TcpStream, peer: SocketAddr) {
+    /// A connection's peer, if its address has room for another one.
+    fn admit(&self, peer: SocketAddr) -> Option<(Peer, Taken)> {
+        let address = peer.ip().to_canonical();
+        let proxy = is_trusted(address, &self.room.trusted);
+        let share = if proxy { self.shares.unbounded() } else { self.shares.of(Network::of(address)) };
+        let taken = share.take(What::Connection, 1)?;
+        let forwards = proxy.then(|| (Arc::clone(&self.shares), self.room.trusted.clone()));
+        Some((Peer { address, share, forwards }, taken))
+    }
+
+    async fn serve(&self, socket: TcpStream, peer: Peer) {
         // An answer is one write: it need not wait for more to send.
         let _ = socket.set_nodelay(true);
-        let traffic = Arc::new(Traffic::default());
+        let traffic = Arc::new(Traffic { asked: AtomicBool::default(), peer });
         let (router, requests) = (self.router.clone(), Arc::clone(&traffic));
-        let service = service_fn(move |request| answer(router.clone(), Arc::clone(&requests), peer, request));
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(socket), service));
+        let service = service_fn(move |request| answer(router.clone(), Arc::clone(&requests), request));
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(Socket::new(socket)), service));
         let mut phase = self.phase.subscribe();
         tokio::select! {
             _ = connection.as_mut() => return,
@@ -123,9 +183,108 @@ impl Connections {
     /// Takes no more connections and waits for the answers under way. `false`: some took too long and were cut.
     pub(crate) async fn end(&self) -> bool {
         self.phase.send_replace(Phase::Ending);
-        let ended = timeout(self.patience.drain, self.slots.acquire_many(self.most)).await.is_ok();
+        let ended = timeout(self.patience.drain, self.slots.acquire_many(self.room.most)).await.is_ok();
         self.phase.send_replace(Phase::Cut);
         ended
+    }
+}
+
+/// hyper, with a bound for everything that a peer can make it keep.
+fn bounded() -> Builder<TokioExecutor> {
+    let mut http = Builder::new(TokioExecutor::new());
+    http.http1().max_buf_size(HEAD).max_headers(HEADER_LINES);
+    http.http2()
+        .max_header_list_size(HEAD_2)
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOWS)
+        .max_send_buf_size(UNSENT)
+        .max_pending_accept_reset_streams(TAKEN_BACK)
+        .max_local_error_reset_streams(TAKEN_BACK);
+    http
+}
+
+/// Says so in one write, if the socket takes it at once, and closes.
+fn turn_away(socket: TcpStream) {
+    if let Ok(mut socket) = socket.into_std() {
+        let _ = socket.write(TURNED_AWAY);
+    }
+}
+
+/// A socket that is read in pieces.
+struct Socket {
+    read: Take<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+}
+
+impl Socket {
+    fn new(socket: TcpStream) -> Self {
+        let (read, write) = socket.into_split();
+        Self { read: read.take(PIECE), write }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        self.read.set_limit(PIECE);
+        Pin::new(&mut self.read).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.write).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.write).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.write.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.write).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.write).poll_shutdown(cx)
+    }
+}
+
+/// Who is at the other end of a connection.
+struct Peer {
+    address: IpAddr,
+    share: Arc<Share>,
+    /// All shares and all proxies, where the peer is a proxy that speaks for others.
+    forwards: Option<(Arc<Shares>, Vec<IpNet>)>,
+}
+
+impl Peer {
+    /// Whose request this is: its address, and the share it counts for.
+    fn caller(&self, headers: &HeaderMap) -> (IpAddr, Arc<Share>) {
+        if let Some((shares, proxies)) = &self.forwards {
+            let address = client_address(self.address, headers, proxies);
+            let share = match is_trusted(address, proxies) {
+                true => Arc::clone(&self.share),
+                false => shares.of(Network::of(address)),
+            };
+            return (address, share);
+        }
+        (self.address, Arc::clone(&self.share))
     }
 }
 
@@ -149,24 +308,28 @@ async fn accepted(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-async fn answer(
+/// Takes room for a request before anything waits, so that requests are admitted in the order in which they came.
+fn answer(
     mut router: Router,
     traffic: Arc<Traffic>,
-    peer: SocketAddr,
     request: Request<Incoming>,
-) -> Result<Response<Answer>, std::convert::Infallible> {
+) -> impl Future<Output = Result<Response<Answer>, std::convert::Infallible>> {
     traffic.asked.store(true, Ordering::Relaxed);
     let mut request = request.map(Body::new);
-    request.extensions_mut().insert(ConnectInfo(peer));
-    let response = router.call(request).await?;
-    Ok(response.map(|body| Answer { body, _under_way: traffic }))
+    let (address, share) = traffic.peer.caller(request.headers());
+    let taken = share.take(What::Request, 1);
+    request.extensions_mut().insert(Caller { address, share, admitted: taken.is_some() });
+    async move {
+        let response = router.call(request).await?;
+        Ok(response.map(|body| Answer { body, _under_way: traffic, _taken: taken }))
+    }
 }
 
 /// What happens on one connection.
-#[derive(Default)]
 struct Traffic {
     /// Whether something was asked since this was looked at last.
     asked: AtomicBool,
+    peer: Peer,
 }
 
 impl Traffic {
@@ -193,6 +356,7 @@ impl Traffic {
 struct Answer {
     body: Body,
     _under_way: Arc<Traffic>,
+    _taken: Option<Taken>,
 }
 
 impl HttpBody for Answer {

@@ -25,6 +25,10 @@ struct Server {
 
 impl Server {
     async fn start(most: u32, patience: Patience) -> Self {
+        Self::start_with(Room { most, per_address: Some(most), trusted: vec![] }, patience).await
+    }
+
+    async fn start_with(room: Room, patience: Patience) -> Self {
         let (begun, finish) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let (count, told) = (Arc::clone(&begun), Arc::clone(&finish));
         let slow = move || async move {
@@ -33,7 +37,7 @@ impl Server {
             "slow answer"
         };
         let router = Router::new().route("/", get(|| async { "quick" })).route("/slow", get(slow));
-        let connections = Arc::new(Connections::new(router, most, patience));
+        let connections = Arc::new(Connections::new(router, room, patience, Arc::new(RefusalLog::new())));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let door = tokio::spawn(Arc::clone(&connections).accept(listener));
@@ -138,4 +142,68 @@ async fn rl_07_no_more_connections_than_there_is_room_for() {
     drop(second);
     third.read_exact(&mut [0; 15]).await.unwrap();
     assert!((1..=MOST).contains(&room()));
+}
+
+/// A connection from another address of this machine.
+async fn from(source: [u8; 4], to: SocketAddr, text: &str) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((source, 0))).unwrap();
+    let mut socket = socket.connect(to).await.unwrap();
+    // Whoever is turned away may be gone by now.
+    let _ = socket.write_all(text.as_bytes()).await;
+    socket
+}
+
+#[tokio::test]
+async fn fault_04_one_address_cannot_take_all_connections() {
+    for (trusted, of_one) in [(vec![], 2), (vec!["127.0.0.1/32".parse().unwrap()], 4)] {
+        let room = Room { most: 8, per_address: None, trusted };
+        let server = Server::start_with(room, Patience { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+        let mut held = Vec::new();
+        for _ in 0..of_one {
+            let (mut socket, mut told) = (server.says(REQUEST).await, [0; 15]);
+            socket.read_exact(&mut told).await.unwrap();
+            assert!(told.starts_with(b"HTTP/1.1 200 "));
+            held.push(socket);
+        }
+        if of_one == 2 {
+            for said in ["", "GET / HTTP/1.1\r\nHo", REQUEST, H2] {
+                let told = to_the_end(&mut from([127, 0, 0, 1], server.address, said).await).await;
+                assert!(
+                    told.is_empty() || told.starts_with("HTTP/1.1 503 ") && told.contains("Retry-After: "),
+                    "{told}"
+                );
+            }
+        }
+        let mut other = from([127, 0, 0, 2], server.address, REQUEST).await;
+        other.read_exact(&mut [0; 15]).await.unwrap();
+        held.pop();
+        let mut again = None;
+        for _ in 0..1000 {
+            // What was closed is noticed a moment later.
+            let (mut socket, mut told) = (from([127, 0, 0, 1], server.address, REQUEST).await, [0; 15]);
+            if socket.read_exact(&mut told).await.is_ok() && told.starts_with(b"HTTP/1.1 200 ") {
+                again = Some(socket);
+                break;
+            }
+        }
+        assert!(again.is_some(), "room that was given back");
+    }
+}
+
+#[tokio::test]
+async fn fault_04_the_head_of_a_request_is_bounded() {
+    let server = Server::start(100, Patience { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+    let lines = |count: usize, length: usize| format!("x: {}\r\n", "a".repeat(length)).repeat(count);
+    // A browser with many cookies.
+    let mut socket =
+        server.says(&REQUEST.replace("\r\n\r\n", &format!("\r\n{}\r\n", lines(15, 4_000)))).await;
+    socket.read_exact(&mut [0; 15]).await.unwrap();
+    for unfinished in [lines(90, 4_000), lines(1, 400_000), lines(5_000, 20), "a".repeat(400_000)] {
+        let mut socket = server.says("GET / HTTP/1.1\r\nHost: here\r\n").await;
+        let _ = socket.write_all(unfinished.as_bytes()).await;
+        let told = to_the_end(&mut socket).await;
+        assert!(told.is_empty() || told.starts_with("HTTP/1.1 431 "), "{told}");
+    }
+    assert_eq!(server.begun.load(Ordering::SeqCst), 0);
 }

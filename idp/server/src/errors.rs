@@ -9,7 +9,7 @@ use idp_core::oauth::error::{ErrorCode, Refusal};
 use idp_core::oauth::keys::KeyError;
 use idp_core::oauth::params::Params;
 use idp_core::seal::SealError;
-use idp_core::text::for_log;
+use idp_core::text::Excerpt;
 use idp_store::{OpenError, StoreError};
 use serde::Serialize;
 
@@ -87,6 +87,8 @@ reasons! {
     MEDIA_TYPE = "unsupported-type", UNSUPPORTED_MEDIA_TYPE, "app";
     BAD_REQUEST = "bad-request", BAD_REQUEST, "yours";
     MISDIRECTED = "misdirected", MISDIRECTED_REQUEST, "yours";
+    MISDIRECTED_DOT = "misdirected-dot", MISDIRECTED_REQUEST, "yours";
+    BAD_HOST = "bad-host", BAD_REQUEST, "yours";
     TIMEOUT = "bad-request", REQUEST_TIMEOUT, "yours";
     REGISTRATION_CLOSED = "registration-closed", FORBIDDEN, "yours";
     REGISTRATION_USED = "registration-used", BAD_REQUEST, "yours";
@@ -144,17 +146,22 @@ impl About {
 
     /// The client that a request names, which may be none of ours.
     pub(crate) fn claimed(params: &Params) -> Self {
-        Self { client_id: params.get("client_id").map(for_log), ..Self::default() }
+        Self { client_id: params.get("client_id").map(logged), ..Self::default() }
     }
 
     /// With the parameter that broke the rule.
     pub(crate) fn parameter(self, name: Option<&str>, params: &Params) -> Self {
         let value = name.map(|name| match params.get(name).filter(|_| LOGGED.contains(&name)) {
-            Some(value) => format!("{name}={}", for_log(value)),
+            Some(value) => format!("{name}={}", logged(value)),
             None => name.to_owned(),
         });
         Self { value, ..self }
     }
+}
+
+/// What somebody sent, as an operator sees it: escaped, and at most 120 bytes of it.
+pub(crate) fn logged(text: &str) -> String {
+    Excerpt::new(text, 120).to_string()
 }
 
 /// A request that ends on an error page. The page itself is made where every response passes
@@ -272,6 +279,7 @@ impl PageError {
         OAuthError {
             status: self.reason.status,
             refusal: Refusal::new(code, hint),
+            told: None,
             challenge: None,
             retry_after: self.retry_after,
             detail: self.detail.clone(),
@@ -323,6 +331,8 @@ impl IntoResponse for PageError {
 pub(crate) struct OAuthError {
     pub(crate) status: StatusCode,
     pub(crate) refusal: Refusal,
+    /// The description, where it is not the refusal's own.
+    pub(crate) told: Option<String>,
     /// `WWW-Authenticate`.
     pub(crate) challenge: Option<&'static str>,
     pub(crate) retry_after: Option<u64>,
@@ -344,7 +354,8 @@ impl From<Refusal> for OAuthError {
             ErrorCode::InvalidClient => (StatusCode::UNAUTHORIZED, Some("Basic realm=\"token\"")),
             _ => (StatusCode::BAD_REQUEST, None),
         };
-        Self { status, refusal, challenge, retry_after: None, detail: None, about: Box::default() }
+        let about = Box::default();
+        Self { status, refusal, told: None, challenge, retry_after: None, detail: None, about }
     }
 }
 
@@ -361,14 +372,15 @@ impl From<KeyError> for OAuthError {
 }
 
 #[derive(Serialize)]
-struct ErrorBody {
+struct ErrorBody<'a> {
     error: &'static str,
-    error_description: &'static str,
+    error_description: &'a str,
 }
 
 impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error: self.refusal.code.as_str(), error_description: self.refusal.hint };
+        let error_description = self.told.as_deref().unwrap_or(self.refusal.hint);
+        let body = ErrorBody { error: self.refusal.code.as_str(), error_description };
         let mut response = (self.status, Json(body)).into_response();
         if let Some(challenge) = self.challenge {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

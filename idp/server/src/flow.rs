@@ -14,6 +14,7 @@ use idp_store::{AuditRecord, EndedFlow, Flow, SignedIn, StoreError, Tx};
 use crate::errors::{About, PageError, Reason};
 use crate::form::with_email;
 use crate::onward::Onward;
+use crate::refusal_log::Fault;
 use crate::visit::Visit;
 
 /// What is known of a flow beside its row.
@@ -121,7 +122,9 @@ async fn kept(visit: &Visit, ended: &EndedFlow) -> Result<Option<AuthorizationRe
         Ok(response) => response,
         // Another node sealed it under a newer key, or somebody altered the row. It is good for a minute anyway.
         Err(error) => {
-            tracing::warn!(request_id = visit.info.request_id, %error, "a flow's kept answer does not open");
+            if app.refusals.admits(Fault::Ours, "sealed answer") {
+                tracing::warn!(request_id = visit.info.request_id, %error, "a flow's kept answer does not open");
+            }
             return Ok(None);
         }
     };
@@ -285,7 +288,9 @@ impl Leaving<'_> {
         let response = AuthorizationResponse::error(&request.target, config.issuer.as_str(), refusal, until);
         let (request_id, client_id) = (&self.visit.info.request_id, request.client_id.as_str());
         let (code, detail) = (refusal.code.as_str(), refusal.hint);
-        tracing::info!(request_id, code, client_id, detail, "authorization refused");
+        if self.visit.app.refusals.admits(Fault::Theirs, code) {
+            tracing::info!(request_id, code, client_id, detail, "authorization refused");
+        }
         if self.end(Some(&response)).await? { self.go(request, &response) } else { self.too_late().await }
     }
 

@@ -41,6 +41,7 @@ fn config(dir: &std::path::Path) -> Config {
         lifetimes: Lifetimes::default(),
         session: SessionLifetime::default(),
         limits: RateLimits::default(),
+        per_address: None,
         dev: false,
         command: CommandLine::default(),
     }
@@ -134,7 +135,8 @@ async fn a_proxy_that_is_not_trusted_is_pointed_out_once() {
         let log = Log::default();
         let kept = log.keep();
         for forwarded in [None, Some("192.0.2.1"), Some("192.0.2.2"), None] {
-            let mut request = Request::get("/healthz").body(Body::empty()).unwrap();
+            let request = Request::get("/healthz").header("host", "10.0.0.1");
+            let mut request = request.body(Body::empty()).unwrap();
             if let Some(forwarded) = forwarded {
                 request.headers_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
             }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::{BodyExt, Limited};
@@ -13,6 +14,7 @@ use crate::cookies::Cookie;
 use crate::errors::{PageError, Reason};
 use crate::form::{self, FormBody};
 use crate::policy::{Auth, BodyClass, Csrf, Policy};
+use crate::shares::{Caller, Taken, What};
 use crate::state::Shared;
 use crate::visit::{Visit, Visitor};
 
@@ -26,8 +28,9 @@ pub(crate) async fn gate(
     next: Next,
 ) -> Response {
     match pass(&app, policy, request).await {
-        Ok(Passed { request, visitor }) => {
+        Ok(Passed { request, visitor, room }) => {
             let response = next.run(request).await;
+            drop(room);
             finish(&app, policy, visitor, response)
         }
         Err(Stopped::Error(error)) => error.into_response(),
@@ -38,6 +41,8 @@ pub(crate) async fn gate(
 struct Passed {
     request: Request,
     visitor: Option<Visitor>,
+    /// Room for the body, as long as the handler has what was read of it.
+    room: Option<Taken>,
 }
 
 enum Stopped {
@@ -53,6 +58,7 @@ impl From<PageError> for Stopped {
 
 async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, Stopped> {
     let (mut parts, body) = request.into_parts();
+    let room = room_for_body(policy, &parts)?;
     let mut fields = read_body(policy, &parts.headers, body).await?;
     let visitor = match policy.auth {
         Auth::Browser | Auth::SignedIn => Some(Visitor::load(app, &parts.headers).await?),
@@ -71,7 +77,7 @@ async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, 
     }
     parts.extensions.extend(fields.map(FormBody).map(with).unwrap_or_default());
     parts.extensions.extend(visitor.clone().map(with).unwrap_or_default());
-    Ok(Passed { request: Request::from_parts(parts, Body::empty()), visitor })
+    Ok(Passed { request: Request::from_parts(parts, Body::empty()), visitor, room })
 }
 
 fn with<T: Clone + Send + Sync + 'static>(value: T) -> axum::http::Extensions {
@@ -82,12 +88,37 @@ fn with<T: Clone + Send + Sync + 'static>(value: T) -> axum::http::Extensions {
 
 type Fields = Vec<(String, String)>;
 
+/// Takes room for a body: as much as it says it has, or as much as it may have.
+fn room_for_body(policy: Policy, parts: &Parts) -> Result<Option<Taken>, PageError> {
+    let (BodyClass::Form(limit), Some(caller)) = (policy.body, parts.extensions.get::<Caller>()) else {
+        return Ok(None);
+    };
+    let limit = limit as u64;
+    let amount = match announced(&parts.headers) {
+        // In HTTP/1.1 a body announces itself; in HTTP/2 it may just come.
+        None if !parts.headers.contains_key(header::TRANSFER_ENCODING) && parts.version < Version::HTTP_2 => {
+            0
+        }
+        length => length.unwrap_or(limit).min(limit),
+    };
+    let busy = || {
+        let detail = "too many bodies are under way";
+        PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE).detail(detail) }
+    };
+    caller.share.take(What::Body, amount).map(Some).ok_or_else(busy)
+}
+
+/// The length that a request says its body has.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
+}
+
 async fn read_body(policy: Policy, headers: &HeaderMap, body: Body) -> Result<Option<Fields>, PageError> {
     let limit = match policy.body {
         BodyClass::None => return Ok(None),
         BodyClass::Form(limit) => limit,
     };
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced = announced(headers);
     if announced.is_some_and(|length: u64| length > limit as u64) {
         return Err(PageError::new(Reason::TOO_LARGE));
     }
@@ -136,16 +167,17 @@ fn csrf_is_ours(
 ) -> Result<(), NotOurs> {
     let foreign = |why| Err(NotOurs::Foreign(why));
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let mut origins = headers.get_all(header::ORIGIN).iter().map(|value| value.to_str().unwrap_or("?"));
     let site = text("sec-fetch-site");
     if !matches!(site, None | Some("same-origin" | "none")) {
         return foreign("the form came from another site");
     }
-    let ours = match text("origin") {
+    let is_ours = |origin: &str| match origin {
         // Chromium says so of our own forms, since our pages send no referrer. Then its word on the site decides.
-        Some("null") => site.is_some(),
-        origin => origin.is_none_or(|origin| origin == app.config.issuer.as_str()),
+        "null" => site.is_some(),
+        origin => app.config.issuer.is_origin(origin),
     };
-    if !ours {
+    if !origins.all(is_ours) {
         return foreign("the form came from another origin");
     }
     let (Some(visitor), Some(fields)) = (visitor, fields) else { return foreign("no form") };

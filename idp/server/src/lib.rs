@@ -4,8 +4,8 @@
 //! the way in, a step or refusal into a page, a redirect or JSON on the way out.
 //!
 //! Who may use whom: `routes`, `tasks` > `pages`, `oauth`, `outbox` > `flow`, `sign_in` > `onward`, `gate`, `frame` > `visit` >
-//! `state` > `mailer`, `limits` > `render` > `i18n`, `form` > `errors` > `policy`, `config` > `secret_files`. `routes` is imported by
-//! this file alone, and there is no circle; a test looks at the imports.
+//! `state` > `mailer`, `limits`, `shares`, `refusal_log` > `render` > `i18n`, `form` > `errors` > `policy`, `config` >
+//! `secret_files`. `routes` is imported by this file alone, and there is no circle; a test looks at the imports.
 
 mod address;
 mod assets;
@@ -36,9 +36,11 @@ mod pages;
 pub mod panics;
 mod password_words;
 mod policy;
+mod refusal_log;
 mod render;
 mod routes;
 pub mod secret_files;
+mod shares;
 mod sign_in;
 mod state;
 mod tasks;
@@ -61,10 +63,11 @@ use tower_http::compression::CompressionLayer;
 use crate::assets::Assets;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::connections::{Connections, Patience};
+use crate::connections::{Connections, Patience, Room};
 use crate::hasher::Hasher;
 use crate::limits::Limiters;
 use crate::mailer::Mailer;
+use crate::refusal_log::RefusalLog;
 use crate::render::Renderer;
 use crate::state::{AppState, Shared};
 use crate::tasks::Tasks;
@@ -102,6 +105,7 @@ impl App {
             renderer: Renderer::load()?,
             assets: Assets::load(),
             limiters: Limiters::new(&config.limits),
+            refusals: Arc::new(RefusalLog::new()),
             mailer,
             proxy_noted: Once::new(),
             config,
@@ -136,7 +140,7 @@ impl App {
         Ok(warnings)
     }
 
-    /// The router. It wants to be served with the peer's address
+    /// The router alone, without what bounds connections and requests under way. It wants to be served with the peer's address
     /// (`into_make_service_with_connect_info::<SocketAddr>()`).
     pub fn router(&self) -> Router {
         routes::router(&self.0)
@@ -159,8 +163,11 @@ impl App {
         listeners: Vec<TcpListener>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), StartError> {
-        let patience = Patience::default();
-        let connections = Arc::new(Connections::new(self.router(), connections::room(), patience));
+        let (patience, config) = (Patience::default(), &self.0.config);
+        let (most, trusted) = (connections::room(), config.trusted_proxies.clone());
+        let room = Room { most, per_address: config.per_address, trusted };
+        let refusals = Arc::clone(&self.0.refusals);
+        let connections = Arc::new(Connections::new(self.router(), room, patience, refusals));
         let mut doors = JoinSet::new();
         for listener in listeners {
             doors.spawn(Arc::clone(&connections).accept(listener));
@@ -173,6 +180,7 @@ impl App {
         if !tokio::join!(connections.end(), tasks.end(patience.drain)).0 {
             tracing::warn!("requests were still running after 30 seconds and were cut off");
         }
+        self.0.refusals.tell();
         self.0.store.close().await;
         Ok(())
     }

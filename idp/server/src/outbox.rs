@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use futures_util::FutureExt;
 use idp_core::ids::RegistrationId;
 use idp_core::single_use::{Activation, SingleUse};
+use idp_core::text::Excerpt;
 use idp_core::time::{HOUR, MINUTE};
 use idp_core::typed_code::TypedCode;
 use idp_store::{Actor, AuditEvent, AuditRecord, ClaimedMail, Mail, MailKind, Origin, StoreError};
@@ -106,7 +107,9 @@ impl Failure {
         while let Some(deeper) = why.and_then(std::error::Error::source) {
             why = Some(deeper);
         }
+        // A server may answer with as much text as it likes.
         let why = why.map_or_else(|| error.to_string(), ToString::to_string);
+        let why = Excerpt::new(why, 300).to_string();
         match error.status() {
             Some(code) => Self::Smtp("refused by", server.to_owned(), format!("{code} {why}")),
             None if error.is_tls() => Self::Smtp("no TLS with", server.to_owned(), why),

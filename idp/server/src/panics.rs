@@ -2,6 +2,14 @@
 
 use std::cell::Cell;
 use std::panic::PanicHookInfo;
+use std::sync::LazyLock;
+
+use governor::DefaultDirectRateLimiter;
+
+use crate::refusal_log::lines;
+
+/// Whoever finds a request that panics could send it often. The request that a panic ended is counted in any case.
+static LINES: LazyLock<DefaultDirectRateLimiter> = LazyLock::new(lines);
 
 thread_local! {
     /// Where this thread panicked last: the hook runs on it, and so does whoever catches the panic.
@@ -11,7 +19,9 @@ thread_local! {
 /// The program's panic hook: logs the place, and keeps it for the log line of the request that it ended.
 pub fn note(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
-    tracing::error!(target: "idp", place, "a panic");
+    if LINES.check().is_ok() {
+        tracing::error!(target: "idp", place, "a panic");
+    }
     PLACE.set(Some(place));
 }
 

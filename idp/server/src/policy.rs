@@ -90,6 +90,8 @@ pub(crate) enum Rate {
     Register,
     /// Applications.
     Client,
+    /// What no route answers.
+    Unrouted,
 }
 
 /// The five classes of a route.
@@ -101,6 +103,17 @@ pub(crate) struct Policy {
     pub(crate) cache: Cache,
     pub(crate) rate: Rate,
 }
+
+/// The classes of everything that no route answers: unknown paths and files, methods a path does not have, hosts that are
+/// not ours, targets that cannot be read. Nothing is read of such a request, and its limit is its own, so that a browser
+/// that looks for `/favicon.ico` uses up nobody's pages.
+pub(crate) const UNROUTED: Policy = Policy {
+    auth: Auth::Anyone,
+    csrf: Csrf::Safe,
+    body: BodyClass::None,
+    cache: Cache::NoStore,
+    rate: Rate::Unrouted,
+};
 
 /// Probes.
 pub(crate) const ALIVE: &str = "/healthz";

@@ -1,11 +1,14 @@
 //! Every URL of the server, on one page. A route without its five classes ([`crate::policy`]) does not compile.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::{MatchedPath, State};
+use axum::extract::MatchedPath;
 use axum::handler::Handler;
 use axum::http::{Method, header};
 use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
 use idp_core::oauth::discovery::path;
 
@@ -130,16 +133,24 @@ pub(crate) fn all(dev: bool) -> Vec<Route> {
 
 /// The router made from the table.
 pub(crate) fn router(app: &Shared) -> Router {
+    let methods = Arc::new(methods(app.config.dev));
+    let wrong_method = move |path: MatchedPath| {
+        let allow = methods.get(path.as_str()).cloned();
+        async move {
+            (allow.map(|allow| [(header::ALLOW, allow)]), PageError::new(Reason::METHOD)).into_response()
+        }
+    };
     let mut router = Router::new();
     for route in all(app.config.dev) {
         let gate = from_fn_with_state((Shared::clone(app), route.policy), gate::gate);
         let refuses_head = route.method == Method::GET && !route.answers_head();
         let handler = route.handler.layer(gate);
-        let handler = if refuses_head { handler.head(wrong_method) } else { handler };
         let handler = match app.limiters.layer(route.policy.rate) {
             Some(limit) => handler.layer(limit),
             None => handler,
         };
+        // Outside that limit: a method that a page does not have uses up nobody's pages.
+        let handler = if refuses_head { handler.head(wrong_method.clone()) } else { handler };
         router = router.route(route.path, handler);
     }
     router
@@ -148,14 +159,21 @@ pub(crate) fn router(app: &Shared) -> Router {
         .with_state(Shared::clone(app))
 }
 
-/// The refusal of a method, which names those that the path has (RFC 9110 section 15.5.6).
-async fn wrong_method(State(app): State<Shared>, path: MatchedPath) -> Response {
-    let mut methods = Vec::new();
-    for route in all(app.config.dev).iter().filter(|route| route.path == path.as_str()) {
-        methods.push(route.method.to_string());
-        methods.extend(route.answers_head().then(|| Method::HEAD.to_string()));
+/// The methods of each path, as the refusal of another one names them (RFC 9110 section 15.5.6).
+fn methods(dev: bool) -> HashMap<&'static str, String> {
+    let mut methods: HashMap<&'static str, String> = HashMap::new();
+    for route in all(dev) {
+        let names = methods.entry(route.path).or_default();
+        for method in
+            [Some(&route.method), route.answers_head().then_some(&Method::HEAD)].into_iter().flatten()
+        {
+            if !names.is_empty() {
+                names.push_str(", ");
+            }
+            names.push_str(method.as_str());
+        }
     }
-    ([(header::ALLOW, methods.join(", "))], PageError::new(Reason::METHOD)).into_response()
+    methods
 }
 
 /// A route as a test sees it.

@@ -85,7 +85,7 @@ pub(crate) async fn prove_registration(
         let (id, now) = (registration.id, visit.app.clock.now());
         let known = Known { credentials: None, attempt: Some(registration), browser_known: false };
         // A count of its own, which nobody without the link can fill.
-        let network = Some(Counted::Network(visit.info.network()));
+        let network = Some(Counted::Network(visit.info.network().to_string()));
         let counts = Counts { account: Counted::Registration(id), network, owners: None };
         match attempt(&visit, counts, password, known, now).await? {
             Err(outcome) => Ok(outcome),
@@ -205,7 +205,11 @@ impl Counts {
                 network: None,
                 owners: Some(account),
             },
-            None => Self { account, network: Some(Counted::Network(visit.info.network())), owners: None },
+            None => Self {
+                account,
+                network: Some(Counted::Network(visit.info.network().to_string())),
+                owners: None,
+            },
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::keys;
 use crate::outbox;
+use crate::refusal_log;
 use crate::state::{AppState, Shared};
 
 /// Becomes true when the tasks are to end.
@@ -30,6 +32,11 @@ impl Tasks {
         mail.mailer.wake();
         tasks.running.spawn(async move {
             rounds("mail", stop.clone(), || mail.mailer.rest(), || outbox::round(&mail, &stop)).await;
+        });
+        let (refusals, stop) = (Arc::clone(&app.refusals), tasks.stop.subscribe());
+        tasks.running.spawn(async move {
+            let pause = || tokio::time::sleep(refusal_log::INTERVAL);
+            rounds("refusals", stop, pause, || async { refusals.tell() }).await;
         });
         let (app, stop) = (Shared::clone(app), tasks.stop.subscribe());
         tasks.running.spawn(async move {

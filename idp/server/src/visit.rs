@@ -11,6 +11,7 @@ use idp_store::{Actor, AuditEvent, AuditRecord, SignedIn};
 use crate::address::RequestInfo;
 use crate::cookies::Cookie;
 use crate::errors::{PageError, Reason};
+use crate::refusal_log::Fault;
 use crate::render::{DevLinks, FieldError, Frame, Html, Page, language};
 use crate::state::Shared;
 
@@ -88,7 +89,9 @@ impl Visitor {
         let input = (session.id, app.config.session, now);
         let touched =
             app.store.write(input, |tx, (id, lifetime, now)| Box::pin(tx.touch_session(*id, lifetime, *now)));
-        if let Err(error) = touched.await {
+        if let Err(error) = touched.await
+            && app.refusals.admits(Fault::Ours, "session not touched")
+        {
             tracing::warn!(%error, "the use of a session cannot be written down");
         }
     }

@@ -3,6 +3,7 @@
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod database;
+pub(crate) mod http2;
 pub(crate) mod mail;
 pub(crate) mod node;
 pub(crate) mod oracle;
@@ -229,7 +230,14 @@ fn config(address: SocketAddr, database: &Database, smtp_url: &str, keys_dir: &P
         registration: true,
         lifetimes: Lifetimes::default(),
         session: SessionLifetime::default(),
-        limits: RateLimits { page: unlimited, sign_in: unlimited, register: unlimited, client: unlimited },
+        limits: RateLimits {
+            page: unlimited,
+            sign_in: unlimited,
+            register: unlimited,
+            client: unlimited,
+            unrouted: unlimited,
+        },
+        per_address: None,
         dev: false,
         command: CommandLine::default(),
     }
@@ -286,6 +294,12 @@ impl std::io::Write for LogWriter {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// The lines that were logged and hold a text.
+pub(crate) fn logged_lines(text: &str) -> Vec<String> {
+    let logs = String::from_utf8_lossy(&LOGS.lock().unwrap()).into_owned();
+    logs.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
 }
 
 /// Whether a text stands anywhere in what was logged.

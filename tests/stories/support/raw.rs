@@ -2,12 +2,13 @@
 //! TLS ends in front of the product.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::TestApp;
 use super::browser::Answer;
@@ -19,16 +20,28 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 #[derive(Clone, Debug)]
 pub(crate) struct Raw {
     line: Vec<u8>,
-    target: String,
-    headers: Vec<(String, Vec<u8>)>,
-    body: Vec<u8>,
-    host: bool,
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) headers: Vec<(String, Vec<u8>)>,
+    pub(super) body: Vec<u8>,
+    /// Whether the product's own `Host` is added.
+    pub(super) host: bool,
+    source: [u8; 4],
 }
 
 impl Raw {
     pub(crate) fn new(method: &str, target: &str) -> Self {
         let line = format!("{method} {target} HTTP/1.1").into_bytes();
-        Self { line, target: target.to_owned(), headers: Vec::new(), body: Vec::new(), host: true }
+        let (method, target) = (method.to_owned(), target.to_owned());
+        Self {
+            line,
+            method,
+            target,
+            headers: Vec::new(),
+            body: Vec::new(),
+            host: true,
+            source: [127, 0, 0, 1],
+        }
     }
 
     pub(crate) fn get(target: &str) -> Self {
@@ -43,6 +56,17 @@ impl Raw {
     pub(crate) fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.to_owned(), value.as_ref().to_vec()));
         self
+    }
+
+    /// As HTTP/1.0.
+    pub(crate) fn http_1_0(mut self) -> Self {
+        self.line = format!("{} {} HTTP/1.0", self.method, self.target).into_bytes();
+        self
+    }
+
+    /// From another address of this machine.
+    pub(crate) fn coming_from(self, source: [u8; 4]) -> Self {
+        Self { source, ..self }
     }
 
     /// With these `Host` headers, none, one or several.
@@ -84,7 +108,7 @@ impl Raw {
 
     /// Sends it, and reads until the product closes the connection.
     pub(crate) async fn send(self, app: &TestApp) -> Answer {
-        let mut socket = TcpStream::connect(app.config.listen[0]).await.unwrap();
+        let mut socket = connect(app, self.source).await;
         socket.write_all(&self.bytes(app)).await.unwrap();
         let mut answer = Vec::new();
         // Not a limit on the product: only so that a story that hangs says where.
@@ -105,6 +129,13 @@ impl Raw {
         bytes.extend([b"\r\n", &self.body[..]].concat());
         bytes
     }
+}
+
+/// A connection to the product from an address of this machine.
+pub(crate) async fn connect(app: &TestApp, source: [u8; 4]) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((source, 0))).unwrap();
+    socket.connect(app.config.listen[0]).await.unwrap()
 }
 
 pub(crate) fn encode(fields: &[(&str, &str)]) -> String {

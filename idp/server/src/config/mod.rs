@@ -48,6 +48,8 @@ pub struct Config {
     pub session: SessionLifetime,
     /// Requests per minute and client address.
     pub limits: RateLimits,
+    /// Connections, and requests under way, of one client address at once. `None`: a quarter of all.
+    pub per_address: Option<u32>,
     /// Whether this is `idp dev`: a mailbox page, a clock that can be moved, and refusals that explain
     /// themselves. No setting switches it on.
     pub dev: bool,
@@ -74,56 +76,6 @@ impl CommandLine {
     /// A command as it can be typed: the verb, the place, and what else there is to say.
     pub(crate) fn line(&self, verb: &str, words: &str) -> String {
         format!("{} {verb} {} {words}", self.program, self.place)
-    }
-}
-
-/// How passwords are worked on.
-    pub hashing: HashingConfig,
-    /// Whether people may register themselves.
-    pub registration: bool,
-    /// How long tokens and flows live.
-    pub lifetimes: Lifetimes,
-    /// How long sessions live.
-    pub session: SessionLifetime,
-    /// Requests per minute and client address.
-    pub limits: RateLimits,
-    /// Whether this is `idp dev`: a mailbox page, a clock that can be moved, and refusals that explain
-    /// themselves. No setting switches it on.
-    pub dev: bool,
-    /// How this program is called for the very database it runs on: what a refusal in `dev` shows to be typed.
-    pub command: CommandLine,
-}
-
-/// How this program is called for one database.
-#[derive(Clone, Debug)]
-pub struct CommandLine {
-    /// As the shell finds it.
-    pub program: String,
-    /// The flags that lead to the database.
-    pub place: String,
-}
-
-impl Default for CommandLine {
-    fn default() -> Self {
-        Self { program: "idp".to_owned(), place: "--dev".to_owned() }
-    }
-}
-
-impl CommandLine {
-    /// A command as it can be typed: the verb, the place, and what else there is to say.
-    pub(crate) fn line(&self, verb: &str, words: &str) -> String {
-        format!("{} {verb} {} {words}", self.program, self.place)
-    }
-}
-
-<<<<<<< HEAD
-=======
-/// A word of a command as a shell reads it, whatever stands in it: it may come from a stranger's link.
-pub fn quoted(word: &str) -> String {
-    let plain = |sign: char| sign.is_ascii_alphanumeric() || "-_./:=@%+,".contains(sign);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
@@ -206,10 +158,12 @@ pub struct RateLimits {
     pub register: u32,
     /// Calls of applications: token, userinfo.
     pub client: u32,
+    /// What no route answers: unknown paths, wrong methods and hosts.
+    pub unrouted: u32,
 }
 
 impl Default for RateLimits {
     fn default() -> Self {
-        Self { page: 600, sign_in: 60, register: 20, client: 12_000 }
+        Self { page: 600, sign_in: 60, register: 20, client: 12_000, unrouted: 600 }
     }
 }

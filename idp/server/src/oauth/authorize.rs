@@ -7,11 +7,13 @@ use idp_core::oauth::authorize::{self, AuthorizationRequest, AuthorizeRefusal, P
 use idp_core::oauth::discovery::path;
 use idp_core::oauth::params::Params;
 use idp_core::redirect_uri::{BadRedirectUri, RedirectUri};
+use idp_core::text::Excerpt;
 
 use crate::config::quoted;
 use crate::errors::{About, Explanation, Fix, PageError, Reason, Registered, Sent};
 use crate::flow::{self, Known};
 use crate::form::{FormBody, Protocol};
+use crate::refusal_log::Fault;
 use crate::visit::Visit;
 
 /// `GET /authorize`: checks the request, then goes as far as it can without a page.
@@ -27,12 +29,15 @@ pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Resp
             flow::begin(&visit, FlowTarget::Application(Box::new(request)), known, None).await
         }
         Err(AuthorizeRefusal::Redirect(target, refusal)) => {
-            let About { client_id, value, .. } =
-                About::claimed(&params).parameter(refusal.parameter, &params);
-            let (request_id, client_id, value) =
-                (&visit.info.request_id, client_id.as_deref(), value.as_deref());
-            let (code, detail) = (refusal.code.as_str(), refusal.hint);
-            tracing::info!(request_id, code, client_id, detail, value, "authorization request refused");
+            let code = refusal.code.as_str();
+            if visit.app.refusals.admits(Fault::Theirs, code) {
+                let About { client_id, value, .. } =
+                    About::claimed(&params).parameter(refusal.parameter, &params);
+                let (request_id, client_id, value) =
+                    (&visit.info.request_id, client_id.as_deref(), value.as_deref());
+                let detail = refusal.hint;
+                tracing::info!(request_id, code, client_id, detail, value, "authorization request refused");
+            }
             Ok(Redirect::to(&target.error(visit.app.config.issuer.as_str(), refusal)).into_response())
         }
         Err(AuthorizeRefusal::Page(reason)) => Err(refused(reason, &params, known.client.as_ref())),
@@ -44,10 +49,10 @@ pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Resp
 fn note_dropped_scopes(visit: &Visit, params: &Params, request: &AuthorizationRequest) {
     let asked = params.get("scope").unwrap_or_default().split(' ').filter(|word| !word.is_empty());
     let dropped: Vec<&str> = asked.filter(|word| !request.scope.has(word)).collect();
-    if !dropped.is_empty() {
+    if !dropped.is_empty() && visit.app.refusals.admits(Fault::Theirs, "scope not registered") {
         let (request_id, client_id) = (&visit.info.request_id, &request.client_id);
-        let dropped = shown(&dropped.join(" "));
-        tracing::info!(request_id, %client_id, dropped, "scope not registered for this client, not granted");
+        let dropped = Excerpt::new(dropped.join(" "), 200);
+        tracing::info!(request_id, %client_id, %dropped, "scope not registered for this client, not granted");
     }
 }
 

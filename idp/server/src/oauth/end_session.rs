@@ -20,6 +20,7 @@ use crate::errors::{About, Explanation, Fix, PageError, Reason, Registered};
 use crate::form::{self, Form, FormBody, Protocol};
 use crate::i18n::Arg;
 use crate::onward::Onward;
+use crate::refusal_log::Fault;
 use crate::render::Page;
 use crate::visit::Visit;
 
@@ -231,7 +232,7 @@ impl Asked<'_> {
     fn question(&self, visit: &Visit) -> Result<Response, PageError> {
         let app = &visit.app;
         let Logout { flaw, then, .. } = &self.logout;
-        if let Some(flaw) = flaw {
+        if let Some(flaw) = flaw.filter(|flaw| app.refusals.admits(Fault::Theirs, flaw.rule())) {
             let About { client_id, value, .. } = &self.about;
             let (request_id, client_id, value) =
                 (&visit.info.request_id, client_id.as_deref(), value.as_deref());

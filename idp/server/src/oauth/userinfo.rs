@@ -6,9 +6,8 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use idp_core::oauth::claims::UserInfo;
 use idp_core::oauth::error::{ErrorCode, Refusal};
-use idp_core::text::for_log;
 
-use crate::errors::{About, OAuthError};
+use crate::errors::{About, OAuthError, logged};
 use crate::form::{self, FormBody};
 use crate::state::Shared;
 
@@ -22,12 +21,12 @@ pub(crate) async fn answer(
     let token = presented(&headers, &uri, body.as_ref().map(|body| &body.0))?;
     let claims = app.keys.load().tokens.verify_access_token(&token, app.clock.now());
     let claims = claims.ok_or_else(invalid_token)?;
-    let about = About { client_id: Some(for_log(&claims.client_id)), ..About::default() };
+    let about = || About { client_id: Some(logged(&claims.client_id)), ..About::default() };
     if !claims.scope.has("openid") {
-        return Err(insufficient_scope().about(about));
+        return Err(insufficient_scope().about(about()));
     }
     let user = app.store.read(claims.grant, |db, grant| Box::pin(db.subject_of_grant(*grant))).await?;
-    let user = user.filter(|user| user.id == claims.sub).ok_or_else(|| invalid_token().about(about))?;
+    let user = user.filter(|user| user.id == claims.sub).ok_or_else(|| invalid_token().about(about()))?;
     Ok(Json(UserInfo::new(&user, &claims.scope)).into_response())
 }
 

@@ -75,6 +75,7 @@ fn every_refusal_has_its_words() {
         ("domain", "id.example".into()),
         ("brand", "Brand".into()),
         ("app", "App".into()),
+        ("asked", "evil.example".into()),
     ];
     for reason in Reason::ALL {
         for key in [format!("error-{}-title", reason.key), format!("error-{}", reason.key)] {

@@ -175,7 +175,9 @@ impl Settings {
                 sign_in: self.number("limits.sign_in_per_minute"),
                 register: self.number("limits.register_per_minute"),
                 client: self.number("limits.client_per_minute"),
+                unrouted: self.number("limits.unrouted_per_minute"),
             },
+            per_address: self.text("limits.connections_per_ip").parse().ok(),
             dev: false,
             command: CommandLine::default(),
         };

@@ -112,6 +112,8 @@ pub const TABLE: &[Setting] = &[
     setting("limits.sign_in_per_minute", PER_MINUTE, "60", "Passwords and codes tried from one client address in a minute."),
     setting("limits.register_per_minute", PER_MINUTE, "20", "Registrations and mails asked for by one client address in a minute."),
     setting("limits.client_per_minute", PER_MINUTE, "12000", "Calls of applications (token, userinfo) from one client address in a minute."),
+    setting("limits.unrouted_per_minute", PER_MINUTE, "600", "Requests of one client address in a minute that no route answers: unknown paths, wrong methods, other hosts."),
+    setting("limits.connections_per_ip", Kind::Number(1..=10_000), "", "Connections of one client address at once, and its requests under way. By default a quarter of all. It does not hold for the connections of `server.trusted_proxies`: there the requests count for the client that the proxy names.").example("2500"),
     setting("log.format", Kind::Word(&["auto", "text", "json"]), "auto", "How log lines look: `auto` is `text` on a terminal and `json` elsewhere."),
     setting("log.level", Kind::Word(LEVELS), "info", "The least grave events that are logged."),
 ];

@@ -265,6 +265,65 @@ fn r_28_what_cannot_be_used_is_told_with_an_example() {
 }
 
 #[test]
+fn fault_06_what_is_nearly_an_address_is_told_what_to_write() {
+    for (name, value, why) in [
+        (
+            "server.listen",
+            "localhost:8080",
+            "is not an address with a port: a name is not enough, write 127.0.0.1:8080, or [::1]:8080, or both",
+        ),
+        ("server.listen", "LOCALHOST:80", "write 127.0.0.1:80, or [::1]:80, or both"),
+        (
+            "server.listen",
+            ":8080",
+            "write 127.0.0.1:8080 for this machine alone, 0.0.0.0:8080 or [::]:8080 for every address",
+        ),
+        ("server.listen", "*:8080", "0.0.0.0:8080 or [::]:8080 for every address"),
+        ("server.listen", "::1:8080", "an IPv6 address stands in brackets, write [::1]:8080"),
+        ("server.listen", "127.0.0.1", "its port is missing, write 127.0.0.1:8080"),
+        ("server.listen", "[::]", "its port is missing, write [::]:8080"),
+        ("server.listen", "http://127.0.0.1:8080/", "write 127.0.0.1:8080"),
+        ("server.listen", "id.example.com:443", "write the IP address of this machine and :443"),
+        ("server.listen", "127.0.0.1:99999", "`127.0.0.1:99999` is not an address with a port;"),
+        (
+            "server.trusted_proxies",
+            "10.0.0.1:443",
+            "is not a network: write 10.0.0.1, without a port or zone",
+        ),
+        ("server.trusted_proxies", "fe80::1%eth0", "is not a network: write fe80::1, without a port or zone"),
+        ("server.trusted_proxies", "::ffff:0.0.0.0/90", "write the IPv4 network as such"),
+        ("server.trusted_proxies", "::ffff:0.0.0.0/96", "would trust everybody"),
+        (
+            "server.issuer",
+            "https://ID.example.com:443",
+            "browsers and tokens write it as https://id.example.com: write it so here",
+        ),
+        ("server.issuer", "https://id.example.com/idp", "or trailing slash: write https://id.example.com;"),
+    ] {
+        let told = lines(config(LEAST, &[], &[(name, value)]));
+        assert!(told.len() == 1 && told[0].contains(why), "{name}={value}: {told:?}");
+    }
+    let told = lines(config(&LEAST.replace("hunter2", "hunter2/#"), &[], &[]));
+    assert!(told[0].contains("in user name and password, write @ as %40"), "{told:?}");
+}
+
+#[test]
+fn fault_06_a_proxy_is_named_by_address_or_network() {
+    for (value, network) in [
+        ("10.0.0.1", "10.0.0.1/32"),
+        ("10.1.2.3/8", "10.0.0.0/8"),
+        ("2001:db8::1", "2001:db8::1/128"),
+        ("[2001:db8::1]", "2001:db8::1/128"),
+        ("2001:DB8::1/32", "2001:db8::/32"),
+        ("::ffff:10.0.0.1", "10.0.0.1/32"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+    ] {
+        let config = config(LEAST, &[], &[("server.trusted_proxies", value)]).unwrap();
+        assert_eq!(config.trusted_proxies, [network.parse().unwrap()], "{value}");
+    }
+}
+
+#[test]
 fn a_good_smtp_url_or_database_is_taken() {
     for (name, value) in [
         ("mail.smtp_url", "smtp://localhost:1025"),

@@ -1,5 +1,8 @@
 //! The texts of settings as the values they mean.
 
+use std::net::{IpAddr, SocketAddr};
+
+use idp_core::authority::forwarded_address;
 use idp_core::secret::Secret;
 use ipnet::IpNet;
 use lettre::message::Mailbox;
@@ -12,18 +15,70 @@ pub(super) fn each<T>(
     move |text| text.split(',').map(str::trim).map(parse).collect()
 }
 
-pub(super) fn address(text: &str) -> Result<std::net::SocketAddr, String> {
-    text.parse().map_err(|_| format!("`{text}` is not an address with a port"))
+/// An address and port to listen on. What is nearly one is refused with what to write.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let why = |cure: String| format!("`{text}` is not an address with a port{cure}");
+    text.parse().map_err(|_| why(cure_of_address(text)))
 }
 
+fn cure_of_address(text: &str) -> String {
+    let bare = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
+    let bare = bare.trim_end_matches('/');
+    if let Ok(address) = bare.parse::<SocketAddr>() {
+        return format!(": write {address}");
+    }
+    let v6 = bare.rsplit_once(':').and_then(|(host, port)| Some((host.parse().ok()?, port.parse().ok()?)));
+    if let Some((ip, port)) = v6 {
+        let address = SocketAddr::new(IpAddr::V6(ip), port);
+        return format!(": an IPv6 address stands in brackets, write {address}");
+    }
+    if let Ok(ip) = bare.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return format!(": its port is missing, write {}", SocketAddr::new(ip, 8080));
+    }
+    match bare.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>())) {
+        Some((_, Err(_))) | None => String::new(),
+        Some(("" | "*", Ok(port))) => {
+            format!(
+                ": write 127.0.0.1:{port} for this machine alone, 0.0.0.0:{port} or [::]:{port} for every address"
+            )
+        }
+        Some((host, Ok(port))) if host.eq_ignore_ascii_case("localhost") => {
+            format!(": a name is not enough, write 127.0.0.1:{port}, or [::1]:{port}, or both")
+        }
+        Some((_, Ok(port))) => {
+            format!(": a name is not enough, write the IP address of this machine and :{port}")
+        }
+    }
+}
+
+/// A network of proxies, or one of them. Bits behind the prefix say nothing and are dropped.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
-    let single = |_| text.parse::<std::net::IpAddr>().map(IpNet::from);
-    let network = text.parse::<IpNet>().or_else(single);
-    let network = network.map_err(|_| format!("`{text}` is not a network"))?;
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let single = |_| bare.parse::<IpAddr>().map(IpNet::from);
+    let network = bare.parse::<IpNet>().or_else(single).map_err(|_| {
+        let cure = match forwarded_address(text.as_bytes()) {
+            Some(address) => format!(": write {address}, without a port or zone"),
+            None => String::new(),
+        };
+        format!("`{text}` is not a network{cure}")
+    })?;
+    let network = canonical(network)
+        .ok_or_else(|| format!("`{text}` holds IPv4 and IPv6 addresses: write the IPv4 network as such"))?;
     if network.prefix_len() == 0 {
         return Err(format!("`{text}` would trust everybody, name your own proxies only"));
     }
-    Ok(network)
+    Ok(network.trunc())
+}
+
+/// A network inside `::ffff:0:0/96` as the IPv4 network it is: addresses are compared in that form.
+fn canonical(network: IpNet) -> Option<IpNet> {
+    match network.addr().to_canonical() {
+        IpAddr::V4(ip) if network.addr().is_ipv6() => {
+            let prefix = network.prefix_len().checked_sub(96)?;
+            IpNet::new(IpAddr::V4(ip), prefix).ok()
+        }
+        _ => Some(network),
+    }
 }
 
 pub(super) fn database_url(text: &str) -> Result<Secret, &'static str> {
@@ -41,8 +96,11 @@ pub(super) fn sender(text: &str) -> Result<Mailbox, &'static str> {
     text.parse().map_err(|_| "it is no e-mail address")
 }
 
+/// Told without the text, which may hold a password.
+const NO_MAIL_URL: &str = "it is not a URL; in user name and password, write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25";
+
 pub(super) fn smtp_url(text: &str) -> Result<Secret, &'static str> {
-    let url = Url::parse(text).map_err(|_| "it is not a URL")?;
+    let url = Url::parse(text).map_err(|_| NO_MAIL_URL)?;
     match (url.scheme(), url.query()) {
         ("smtp" | "smtps", _) if url.host_str().is_none_or(str::is_empty) => Err("it names no host"),
         ("smtp", None | Some("tls=required" | "tls=opportunistic")) | ("smtps", None) => {
