@@ -15,6 +15,8 @@ use crate::errors::StartError;
 use crate::keyring;
 
 const MAC: &str = "mac";
+/// What this program needs an active key for.
+pub(crate) const PURPOSES: [&str; 3] = [SigningAlg::Rs256.as_str(), SigningAlg::Es256.as_str(), MAC];
 
 /// The keys in use.
 pub(crate) struct ServerKeys {

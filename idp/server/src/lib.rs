@@ -32,6 +32,7 @@ mod pages;
 pub mod panics;
 mod password_words;
 mod policy;
+mod readiness;
 mod render;
 mod routes;
 mod sign_in;
@@ -60,6 +61,7 @@ use crate::connections::{Connections, Patience};
 use crate::hasher::Hasher;
 use crate::limits::Limiters;
 use crate::mailer::Mailer;
+use crate::readiness::Readiness;
 use crate::render::Renderer;
 use crate::state::{AppState, Shared};
 use crate::tasks::Tasks;
@@ -91,6 +93,7 @@ impl App {
             assets: Assets::load(),
             limiters: Limiters::new(&config.limits),
             mailer: Mailer::new(&config.mail)?,
+            readiness: Readiness::default(),
             proxy_noted: Once::new(),
             config,
             clock,

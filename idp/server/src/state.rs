@@ -14,6 +14,7 @@ use crate::hasher::Hasher;
 use crate::keys::ServerKeys;
 use crate::limits::Limiters;
 use crate::mailer::Mailer;
+use crate::readiness::Readiness;
 use crate::render::Renderer;
 
 /// Shared by all requests; what can change lies in the database, not here.
@@ -32,6 +33,7 @@ pub(crate) struct AppState {
     pub(crate) assets: Assets,
     pub(crate) limiters: Limiters,
     pub(crate) mailer: Mailer,
+    pub(crate) readiness: Readiness,
     /// Whether it was said that a proxy seems to stand before this server and is not trusted.
     pub(crate) proxy_noted: Once,
 }

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::health;
 use crate::keys;
 use crate::outbox;
 use crate::state::{AppState, Shared};
@@ -70,6 +71,8 @@ async fn rounds<P: Future<Output = ()>, W: Future<Output = ()>>(
 
 async fn upkeep(app: &Shared, stop: &Stop) {
     app.limiters.forget_quiet();
+    // Also where nobody probes: connections to a database of before are given up.
+    let _ = health::look(app).await;
     if let Err(error) = reload_keys(app).await {
         tracing::error!(%error, "keys cannot be read; the ones at hand stay in use");
     }

@@ -92,6 +92,17 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// What there are active keys for.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn active_key_purposes(&mut self) -> Result<Vec<String>, StoreError> {
+        const SQL: &str = "SELECT purpose FROM keys WHERE state = 'active'";
+        Ok(on!(self, c => sqlx::query_scalar(SQL).fetch_all(c).await)?)
+    }
+}
+
 impl Tx {
     /// Stores a key. `false`: there is an active (or next) one for the purpose already, another node was
     /// first.

@@ -7,7 +7,7 @@ use crate::db::{Pools, Store};
 use crate::error::OpenError;
 use crate::pool::Pool;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// One migration and whether the database has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
