@@ -138,7 +138,7 @@ on_both_engines! {
         let app = TestApp::start(engine).await;
         app.sql(
             "INSERT INTO outbox (id, kind, recipient, name, subject, created_at, due_at, attempts, expires_at) \
-             VALUES ('spoilt', 'spam', 'a@b.example', 'Ada', 'nobody', 0, 0, 0, 9000000000000000)",
+             VALUES ('spoilt', 'locked', 'a@b.example, c@d.example', 'Ada', 'nobody', 0, 0, 0, 9000000000000000)",
         ).await;
         register(&app.browser(), ADA, PASSWORD).await;
         app.sink.mail_to(ADA, 1).await;

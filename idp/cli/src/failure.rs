@@ -51,6 +51,7 @@ impl From<StoreError> for Failure {
         let advice = match error {
             StoreError::Defect(_) => "this is a defect of this program",
             StoreError::Corrupt { .. } => "repair the row",
+            StoreError::Newer { .. } => "use the version that wrote it",
             _ => "try again",
         };
         Self::new(format_args!("{error}; nothing was changed, {advice}"))

@@ -80,7 +80,7 @@ impl App {
     /// [`StartError`]: whatever is missing or wrong, in one line.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         let store = Store::open(config.database_url.expose(), config.database_connections).await?;
-        store.migrate().await?;
+        store.prepare().await?;
         let (ring, server_keys) = keys::open(&store, &config, clock.now()).await?;
         let discovery = discovery::document(&config.issuer).map_err(|e| StartError::Defect(e.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);

@@ -76,6 +76,9 @@ async fn upkeep(app: &Shared, stop: &Stop) {
     if let Err(error) = reload_keys(app).await {
         tracing::error!(%error, "keys cannot be read; the ones at hand stay in use");
     }
+    if let Err(error) = app.store.read((), |db, ()| Box::pin(db.note_newer_mails())).await {
+        tracing::error!(%error, "the outbox cannot be read");
+    }
     // While a batch deletes much there is more: at most a thousand batches a minute, with room between them.
     for _ in 0..1000 {
         if *stop.borrow() {

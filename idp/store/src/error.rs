@@ -19,6 +19,16 @@ pub enum StoreError {
         /// Primary key, or what is known of it.
         id: String,
     },
+    /// A row holds a word that this version does not know: a newer node wrote it. The row stays as it is.
+    #[error("{table}.{column} of row {id} holds a value that this version does not know")]
+    Newer {
+        /// Table.
+        table: &'static str,
+        /// Column.
+        column: &'static str,
+        /// Primary key, or what is known of it.
+        id: String,
+    },
     /// Come back later: the database is away, full, read-only or too busy.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),

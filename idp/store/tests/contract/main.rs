@@ -27,6 +27,7 @@ mod hostile;
 mod keys;
 mod look;
 mod migrations;
+mod newer;
 mod opening;
 mod outbox;
 mod races;
