@@ -22,6 +22,7 @@ mod keys;
 mod limits;
 mod lockout;
 mod mail;
+mod newer;
 mod oauth_authorize;
 mod oauth_budget;
 mod oauth_documents;

@@ -42,7 +42,48 @@ async fn nobody() -> String {
     listener.local_addr().unwrap().to_string()
 }
 
+/// Asks until it says so: a look is good for a second.
+async fn says(app: &TestApp, status: u16, words: &str) {
+    let said = async || {
+        let answer = app.browser().get("/readyz").await;
+        answer.status == status && answer.body == words
+    };
+    until(words, said).await;
+}
+
 on_both_engines! {
+    async fn fault_05_readiness_tells_what_is_wrong_and_comes_back_by_itself(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        says(&app, 200, "ready").await;
+        for (breaks, heals, words) in [
+            (
+                "ALTER TABLE epochs RENAME TO gone",
+                "ALTER TABLE gone RENAME TO epochs",
+                "the database takes no writes",
+            ),
+            (
+                "UPDATE keys SET state = 'retiring' WHERE purpose = 'ES256'",
+                "UPDATE keys SET state = 'active' WHERE purpose = 'ES256'",
+                "there are no keys",
+            ),
+            (
+                "UPDATE _sqlx_migrations SET version = 4000 WHERE version = 2",
+                "UPDATE _sqlx_migrations SET version = 2 WHERE version = 4000",
+                "the database lacks migrations",
+            ),
+            (
+                "ALTER TABLE _sqlx_migrations RENAME TO gone",
+                "ALTER TABLE gone RENAME TO _sqlx_migrations",
+                "the database has another schema",
+            ),
+        ] {
+            app.sql(breaks).await;
+            says(&app, 503, words).await;
+            app.sql(heals).await;
+            says(&app, 200, "ready").await;
+        }
+    }
+
     async fn r_13_a_mail_that_waited_for_its_server_works_as_long_as_it_says(engine: Engine) {
         let app = TestApp::start_still(engine).await;
         register(&app.browser(), ADA, PASSWORD).await;
@@ -97,7 +138,7 @@ on_both_engines! {
         let app = TestApp::start(engine).await;
         app.sql(
             "INSERT INTO outbox (id, kind, recipient, name, subject, created_at, due_at, attempts, expires_at) \
-             VALUES ('spoilt', 'spam', 'a@b.example', 'Ada', 'nobody', 0, 0, 0, 9000000000000000)",
+             VALUES ('spoilt', 'locked', 'a@b.example, c@d.example', 'Ada', 'nobody', 0, 0, 0, 9000000000000000)",
         ).await;
         register(&app.browser(), ADA, PASSWORD).await;
         app.sink.mail_to(ADA, 1).await;
@@ -179,15 +220,104 @@ async fn a_node_whose_clock_is_not_its_databases_is_not_ready() {
              WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )
         .await;
+        // A look is good for a second.
         let mut answer = ready().await;
-        for _ in 0..20 {
-            // Until every lost connection has been replaced.
-            if answer.body.contains("clock") || answer.status == 200 {
+        for _ in 0..100 {
+            if answer.status == status && answer.body.contains("clock") == (status == 503) {
                 break;
             }
+            tokio::time::sleep(Duration::from_millis(50)).await;
             answer = ready().await;
         }
         assert_eq!(answer.status, status, "{seconds}: {}", answer.body);
         assert_eq!(answer.body.contains("clock"), status == 503, "{}", answer.body);
     }
+}
+
+/// As after a failover in which this node's connections stayed with the server of before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_05_a_node_on_a_read_only_server_is_not_ready_and_finds_the_one_that_takes_writes() {
+    let app = TestApp::start(Engine::Postgres).await;
+    app.user(ADA).await;
+    let ada = app.signed_in(ADA).await;
+    says(&app, 200, "ready").await;
+    let name = app.texts("SELECT CAST(current_database() AS TEXT)").await.remove(0);
+    let alter = async |change: &str| {
+        app.sql(&format!("BEGIN READ WRITE; ALTER DATABASE {name} {change}; COMMIT")).await;
+    };
+    alter("SET default_transaction_read_only = on").await;
+    app.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .await;
+    says(&app, 503, "the database is read-only").await;
+    assert_eq!(ada.get("/account").await.status, 200, "it can be read");
+    let stranger = app.browser();
+    let page = stranger.get("/signin").await;
+    assert_eq!(page.status, 503, "a flow cannot be written");
+    alter("RESET default_transaction_read_only").await;
+    // At once, without waiting for a look.
+    assert!(app.browser().open("/signin").await.body.contains("name=\"password\""));
+    says(&app, 200, "ready").await;
+}
+
+/// However many probes there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_05_probes_cost_one_look() {
+    let wire = Wire::default();
+    let tapped = wire.clone();
+    let app = TestApp::start_still_with(Engine::Postgres, move |config| {
+        config.database_url = Secret::new(tapped.tap(config.database_url.expose()));
+    })
+    .await;
+    let probe = app.browser();
+    // What was written when the product started tells nothing any more.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    wire.heard();
+    let answers = futures_util::future::join_all((0..60).map(|_| probe.get("/readyz"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200), "{:?}", answers[0].body);
+    let heard = wire.heard().statements;
+    let looks = heard.iter().filter(|sql| sql.contains("_sqlx_migrations")).count();
+    let writes = heard.iter().filter(|sql| sql.starts_with("UPDATE epochs")).count();
+    // More than one only where the probes themselves took more than a second.
+    assert!((1..=3).contains(&looks) && writes == looks, "{heard:?}");
+    assert!(heard.len() <= 12 * looks, "{heard:?}");
+}
+
+/// HTTP/1.1: whoever hangs up takes the read with it, but not its connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_04_callers_who_break_off_reads_cost_no_connection() {
+    let wire = Wire::default();
+    let tapped = wire.clone();
+    let app = TestApp::start_still_with(Engine::Postgres, move |config| {
+        config.database_connections = 4;
+        config.database_url = Secret::new(tapped.tap(config.database_url.expose()));
+    })
+    .await;
+    app.user(ADA).await;
+    let ada = app.signed_in(ADA).await;
+    // As many connections as there may be.
+    futures_util::future::join_all((0..16).map(|_| ada.get("/account"))).await;
+    let before = wire.connections();
+    for _ in 0..10 {
+        wire.heard();
+        wire.hold(true);
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                let ada = ada.clone();
+                tokio::spawn(async move { ada.get("/account").await })
+            })
+            .collect();
+        until("the first read", async || !wire.heard().statements.is_empty()).await;
+        for caller in callers {
+            caller.abort();
+            assert!(caller.await.is_err(), "answered by a database that is silent");
+        }
+        // Time for the server to see that they are gone.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        wire.hold(false);
+        assert_eq!(ada.get("/account").await.status, 200);
+    }
+    assert_eq!(wire.connections(), before);
 }

@@ -332,7 +332,8 @@ impl SetScope {
 async fn switch(operator: &Operator, id: ClientId, on: bool) -> Result<(), Failure> {
     let write = operator.store.write((id.clone(), on, operator.now), |tx, (id, on, now)| {
         Box::pin(async move {
-            if tx.client(id).await?.is_none() {
+            // Also one that only a newer version can use.
+            if !tx.has_client(id).await? {
                 return Ok(None);
             }
             let changed = tx.set_client_enabled(id, *on).await?;

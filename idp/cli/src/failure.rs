@@ -48,7 +48,13 @@ impl From<OpenError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::new(format_args!("{error}; nothing was changed, try again"))
+        let advice = match error {
+            StoreError::Defect(_) => "this is a defect of this program",
+            StoreError::Corrupt { .. } => "repair the row",
+            StoreError::Newer { .. } => "use the version that wrote it",
+            _ => "try again",
+        };
+        Self::new(format_args!("{error}; nothing was changed, {advice}"))
     }
 }
 

@@ -60,10 +60,13 @@ pub(crate) async fn change(operator: &Operator, who: Who, change: Change) -> Res
 async fn apply(tx: &mut Tx, who: &Who, change: &Change, now: Timestamp) -> Result<Changed, StoreError> {
     let Some(user) = find(tx, who).await? else { return Ok(Changed::Nobody) };
     let (changed, row) = match change {
+        Change::State(_) if user.state == UserState::Newer => {
+            return Err(StoreError::Newer { table: "users", column: "state", id: user.id.to_string() });
+        }
         Change::State(state) => {
             let event = match state {
                 UserState::Active => AuditEvent::UserActivated,
-                UserState::Deactivated => AuditEvent::UserDeactivated,
+                _ => AuditEvent::UserDeactivated,
             };
             (tx.set_user_state(user.id, *state, now).await?, audit::row(event, user.id, now))
         }
@@ -92,10 +95,10 @@ impl Change {
         match (self, changed) {
             (Self::State(UserState::Active), true) => format!("{email} may sign in again."),
             (Self::State(UserState::Active), false) => format!("{email} is active already."),
-            (Self::State(UserState::Deactivated), true) => {
+            (Self::State(_), true) => {
                 format!("{email} is deactivated; its sessions and tokens have ended.")
             }
-            (Self::State(UserState::Deactivated), false) => format!("{email} is deactivated already."),
+            (Self::State(_), false) => format!("{email} is deactivated already."),
             (Self::Unlock, true) => format!("{email} may try its password again."),
             (Self::Unlock, false) => format!("{email} was not locked."),
             (Self::Role { role, granted: true }, true) => format!("{email} has the role `{role}` now."),

@@ -74,7 +74,7 @@ macro_rules! words {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The stored and configured word.
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
             }
 

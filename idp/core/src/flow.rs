@@ -33,6 +33,11 @@ pub enum FlowTarget {
     Account,
 }
 
+impl FlowTarget {
+    /// What `for` may say in a stored one.
+    pub const KINDS: [&str; 2] = ["application", "account"];
+}
+
 /// What a person allowed an application, as remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consent {

@@ -134,6 +134,8 @@ pub enum UserState {
     Active,
     /// Switched off by an administrator; no link switches it on again.
     Deactivated,
+    /// In a state that only a newer version knows: not active here, and nothing here changes it.
+    Newer,
 }
 
 impl UserState {
@@ -142,6 +144,7 @@ impl UserState {
         match self {
             Self::Active => "active",
             Self::Deactivated => "deactivated",
+            Self::Newer => "of a newer version",
         }
     }
 

@@ -291,7 +291,11 @@ impl PageError {
 impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) | StoreError::Again(_) | StoreError::Lost(_) => {
+            // A row of a newer node is one that another node can serve.
+            StoreError::Unavailable(_)
+            | StoreError::Again(_)
+            | StoreError::Lost(_)
+            | StoreError::Newer { .. } => {
                 let retry_after = Some(5);
                 Self { detail: Some(error.to_string()), retry_after, ..Self::new(Reason::UNAVAILABLE) }
             }

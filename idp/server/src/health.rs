@@ -1,60 +1,78 @@
 //! Probes for whoever runs the server. They say yes, or no and why in a few words.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use idp_core::time::SECOND;
+use idp_store::StoreError;
+use tokio::time::Instant;
 
+use crate::keys;
+use crate::readiness::{Outcome, Unready};
 use crate::state::Shared;
 
 /// How far this machine's clock may be from the database's.
-const CLOCK_TOLERANCE: std::time::Duration = SECOND.saturating_mul(2);
+const CLOCK_TOLERANCE: Duration = SECOND.saturating_mul(2);
 
 /// How long the database may take to answer: less than requests wait for it, so that a load balancer hears of it before
 /// people do.
-const PROMPT: std::time::Duration = SECOND.saturating_mul(4);
+const PROMPT: Duration = SECOND.saturating_mul(4);
+
+const SILENT: &str = "the database does not answer";
 
 /// The process runs.
 pub(crate) async fn alive() -> StatusCode {
     StatusCode::OK
 }
 
-/// It can serve: the database answers, takes writes, and means the same moment by "now".
+/// It can serve: the database answers, takes a write, has this program's schema and keys, and means the same moment by
+/// "now".
 pub(crate) async fn ready(State(app): State<Shared>) -> (StatusCode, &'static str) {
-    match check(&app).await {
+    match look(&app).await {
         Ok(()) => (StatusCode::OK, "ready"),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
     }
 }
 
-async fn check(app: &Shared) -> Result<(), &'static str> {
-    if !app.store.takes_writes() {
-        return unready("the database's writer has stopped", &"restart the server");
-    }
+/// Looks, at most once a second.
+pub(crate) async fn look(app: &Shared) -> Outcome {
+    let looks = || {
+        let app = Shared::clone(app);
+        async move {
+            let late = |_| Err(unready(SILENT, format_args!("not within {} seconds", PROMPT.as_secs())));
+            tokio::time::timeout(PROMPT, check(&app)).await.unwrap_or_else(late)
+        }
+    };
+    app.readiness.look(Instant::now(), looks).await
+}
+
+async fn check(app: &Shared) -> Result<(), Unready> {
+    app.store.look().await.map_err(|unfit| match std::error::Error::source(&unfit) {
+        Some(cause) => unready(unfit.reason(), cause),
+        None => unready(unfit.reason(), &unfit),
+    })?;
     // The machine's clock, not the one that `dev` moves: what is moved on purpose is not wrong.
     let before = app.clock.machine();
     let read = app
         .store
-        .read((), |db, ()| Box::pin(async move { Ok((db.keys().await?.is_empty(), db.clock().await?)) }));
-    const SILENT: &str = "the database does not answer";
-    let (keyless, theirs) = match tokio::time::timeout(PROMPT, read).await {
-        Ok(Ok(read)) => read,
-        Ok(Err(error)) => return unready(SILENT, &error),
-        Err(_) => return unready(SILENT, &format!("not within {} seconds", PROMPT.as_secs())),
-    };
-    if keyless {
-        return unready("there are no keys", &"the table of keys is empty");
+        .read((), |db, ()| Box::pin(async move { Ok((db.active_key_purposes().await?, db.clock().await?)) }));
+    let (purposes, theirs) = read.await.map_err(|error: StoreError| unready(SILENT, error))?;
+    if let Some(missing) = keys::PURPOSES.into_iter().find(|needed| !purposes.iter().any(|own| own == needed))
+    {
+        return Err(unready("there are no keys", format_args!("no active key for {missing}")));
     }
     let ours = before.minus(CLOCK_TOLERANCE)..=app.clock.machine().plus(CLOCK_TOLERANCE);
     match theirs.filter(|theirs| !ours.contains(theirs)) {
         Some(theirs) => {
-            let gap = format!("{} ms", theirs.millis() - before.millis());
-            unready("the clocks of server and database differ by more than 2 seconds", &gap)
+            let gap = theirs.millis() - before.millis();
+            let reason = "the clocks of server and database differ by more than 2 seconds";
+            Err(unready(reason, format_args!("{gap} ms")))
         }
         None => Ok(()),
     }
 }
 
-fn unready(reason: &'static str, detail: &dyn std::fmt::Display) -> Result<(), &'static str> {
-    tracing::warn!(reason, %detail, "not ready");
-    Err(reason)
+fn unready(reason: &'static str, detail: impl std::fmt::Display) -> Unready {
+    Unready { reason, detail: detail.to_string() }
 }

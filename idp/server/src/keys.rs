@@ -8,13 +8,15 @@ use idp_core::oauth::keys::{KeySet, NewKey, SigningKey};
 use idp_core::seal::{Keyring, Place, key_id};
 use idp_core::secret::{MacKey, base64url, random_bytes};
 use idp_core::time::Timestamp;
-use idp_store::{Actor, AuditEvent, AuditRecord, KeyState, Origin, Store, StoredKey};
+use idp_store::{Actor, AuditEvent, AuditRecord, KeyState, OpenError, Origin, Store, StoredKey};
 
 use crate::config::Config;
 use crate::errors::StartError;
 use crate::keyring;
 
-const MAC: &str = "mac";
+const MAC: &str = StoredKey::MAC;
+/// What this program needs an active key for.
+pub(crate) const PURPOSES: [&str; 3] = [SigningAlg::Rs256.as_str(), SigningAlg::Es256.as_str(), MAC];
 
 /// The keys in use.
 pub(crate) struct ServerKeys {
@@ -55,9 +57,10 @@ pub(crate) async fn open(
 /// # Errors
 /// As [`open`].
 pub(crate) async fn check(store: &Store, ring: &Keyring, config: &Config) -> Result<(), StartError> {
-    if store.migrations().await?.iter().any(|migration| !migration.applied) {
+    match store.require_current().await {
         // There may be no table of keys yet; the start makes it first.
-        return Ok(());
+        Err(OpenError::Behind(_)) => return Ok(()),
+        outcome => outcome?,
     }
     keyring::require(ring, &sealed_under(store).await?, &config.keys_dir)?;
     for key in store.read((), |db, ()| Box::pin(db.keys())).await? {
@@ -154,7 +157,8 @@ pub(crate) async fn load(store: &Store, ring: &Keyring, issuer: &Issuer) -> Resu
         let private = ring.open(place(&key.id), &key.sealed_private)?;
         match SigningAlg::from_stored(&key.purpose) {
             Some(alg) => signing.push(SigningKey::new(alg, &key.id, &private)?),
-            None => mac = MacKey::from_bytes(&private),
+            None if key.purpose == MAC => mac = MacKey::from_bytes(&private),
+            None => {}
         }
     }
     let published: Vec<String> = stored.into_iter().filter_map(|key| key.public_jwk).collect();

@@ -36,6 +36,7 @@ mod pages;
 pub mod panics;
 mod password_words;
 mod policy;
+mod readiness;
 mod refusal_log;
 mod render;
 mod routes;
@@ -67,6 +68,7 @@ use crate::connections::{Connections, Patience, Room};
 use crate::hasher::Hasher;
 use crate::limits::Limiters;
 use crate::mailer::Mailer;
+use crate::readiness::Readiness;
 use crate::refusal_log::RefusalLog;
 use crate::render::Renderer;
 use crate::state::{AppState, Shared};
@@ -89,7 +91,7 @@ impl App {
             tracing::warn!("{warning}");
         }
         let store = Store::open(config.database_url.expose(), config.database_connections).await?;
-        store.migrate().await?;
+        store.prepare().await?;
         let (ring, server_keys) = keys::open(&store, &config, clock.now()).await?;
         let discovery = discovery::document(&config.issuer).map_err(|e| StartError::Defect(e.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -107,6 +109,7 @@ impl App {
             limiters: Limiters::new(&config.limits),
             refusals: Arc::new(RefusalLog::new()),
             mailer,
+            readiness: Readiness::default(),
             proxy_noted: Once::new(),
             config,
             clock,

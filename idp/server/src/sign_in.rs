@@ -56,6 +56,14 @@ pub(crate) async fn sign_in(visit: &Visit, email: &Email, password: Secret) -> R
             Proof::Account(user) if user.state == UserState::Active => {
                 begin_session(&visit, counts, user, now).await
             }
+            // Whether it may sign in is for a node to say that knows the state.
+            Proof::Account(user) if user.state == UserState::Newer => {
+                let id = user.id.to_string();
+                let why = "in a state of a newer version";
+                let refused = Refused { counts, subject: Some(id.clone()), adopted: None, why };
+                refused.record(&visit, now).await?;
+                Err(StoreError::Newer { table: "users", column: "state", id }.into())
+            }
             Proof::Account(user) => {
                 let why = "deactivated";
                 let refused = Refused { counts, subject: Some(user.id.to_string()), adopted: None, why };

@@ -14,6 +14,7 @@ use crate::hasher::Hasher;
 use crate::keys::ServerKeys;
 use crate::limits::Limiters;
 use crate::mailer::Mailer;
+use crate::readiness::Readiness;
 use crate::refusal_log::RefusalLog;
 use crate::render::Renderer;
 
@@ -34,6 +35,7 @@ pub(crate) struct AppState {
     pub(crate) limiters: Limiters,
     pub(crate) refusals: Arc<RefusalLog>,
     pub(crate) mailer: Mailer,
+    pub(crate) readiness: Readiness,
     /// Whether it was said that a proxy seems to stand before this server and is not trusted.
     pub(crate) proxy_noted: Once,
 }

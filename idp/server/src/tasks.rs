@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::health;
 use crate::keys;
 use crate::outbox;
 use crate::refusal_log;
@@ -77,8 +78,13 @@ async fn rounds<P: Future<Output = ()>, W: Future<Output = ()>>(
 
 async fn upkeep(app: &Shared, stop: &Stop) {
     app.limiters.forget_quiet();
+    // Also where nobody probes: connections to a database of before are given up.
+    let _ = health::look(app).await;
     if let Err(error) = reload_keys(app).await {
         tracing::error!(%error, "keys cannot be read; the ones at hand stay in use");
+    }
+    if let Err(error) = app.store.read((), |db, ()| Box::pin(db.note_newer_mails())).await {
+        tracing::error!(%error, "the outbox cannot be read");
     }
     // While a batch deletes much there is more: at most a thousand batches a minute, with room between them.
     for _ in 0..1000 {

@@ -11,7 +11,7 @@ use idp_core::text::DisplayText;
 
 use crate::db::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment};
+use crate::row::{Origin, moment, unless_newer};
 
 /// What people see of an application's name.
 const LONGEST_NAME: usize = 60;
@@ -64,7 +64,7 @@ struct ClientRow {
 
 impl ClientRow {
     fn auth_method(&self) -> Result<AuthMethod, StoreError> {
-        self.origin().value("auth_method", AuthMethod::from_stored(&self.auth_method))
+        self.origin().word("auth_method", AuthMethod::from_stored(&self.auth_method))
     }
 
     fn secret(&self) -> Result<Option<Digest>, StoreError> {
@@ -96,11 +96,11 @@ impl ClientRow {
             )?,
             home_uri: self.home_uri.as_deref().map(uri).transpose()?,
             scope: row.value("scope", Scope::parse(&self.scope).ok())?,
-            pkce: row.value("pkce", PkcePolicy::from_stored(&self.pkce))?,
-            consent: row.value("consent", ConsentPolicy::from_stored(&self.consent))?,
-            id_token_alg: row.value("id_token_alg", SigningAlg::from_stored(&self.id_token_alg))?,
+            pkce: row.word("pkce", PkcePolicy::from_stored(&self.pkce))?,
+            consent: row.word("consent", ConsentPolicy::from_stored(&self.consent))?,
+            id_token_alg: row.word("id_token_alg", SigningAlg::from_stored(&self.id_token_alg))?,
             access_token_alg: row
-                .value("access_token_alg", SigningAlg::from_stored(&self.access_token_alg))?,
+                .word("access_token_alg", SigningAlg::from_stored(&self.access_token_alg))?,
             enabled: self.enabled,
             epoch: self.epoch,
             created_at: moment(self.created_at),
@@ -208,16 +208,38 @@ impl Reader {
         Ok(known.then_some(ClaimedClient { registered, row }))
     }
 
-    /// Up to `limit` applications whose id comes after `after`.
+    /// Whether there is an application of this id, also one that only a newer version can use.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn has_client(&mut self, id: &ClientId) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM clients WHERE id = $1";
+        let found: i64 = on!(self, c => sqlx::query_scalar(SQL).bind(id.as_str()).fetch_one(c).await)?;
+        Ok(found == 1)
+    }
+
+    /// Up to `limit` applications whose id comes after `after`, without those that only a newer version can use.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn clients(&mut self, after: Option<&ClientId>, limit: i64) -> Result<Vec<Client>, StoreError> {
         const SQL: &str = select!("WHERE id > $1 ORDER BY id LIMIT $2");
-        let after = after.map(ClientId::as_str).unwrap_or_default();
-        let rows: Vec<ClientRow> =
-            on!(self, c => sqlx::query_as(SQL).bind(after).bind(limit.max(0)).fetch_all(c).await)?;
-        rows.iter().map(ClientRow::parse).collect()
+        let (mut clients, mut after) =
+            (Vec::new(), after.map(ClientId::as_str).unwrap_or_default().to_owned());
+        loop {
+            let wanted = limit.max(0) - i64::try_from(clients.len()).unwrap_or(i64::MAX);
+            let rows: Vec<ClientRow> =
+                on!(self, c => sqlx::query_as(SQL).bind(after.as_str()).bind(wanted).fetch_all(c).await)?;
+            let known = rows.iter().map(|row| unless_newer(row.parse())).filter_map(Result::transpose);
+            let known: Vec<Client> = known.collect::<Result<_, _>>()?;
+            let skipped = known.len() < rows.len();
+            clients.extend(known);
+            match rows.into_iter().next_back() {
+                // In the place of those that were left out come others.
+                Some(last) if skipped => after = last.id,
+                _ => return Ok(clients),
+            }
+        }
     }
 }
 

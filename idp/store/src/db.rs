@@ -4,17 +4,18 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, PgConnection, SqliteConnection};
+use tokio::time::Instant;
 
 use crate::audit::AuditRecord;
 use crate::error::{OpenError, StoreError};
 use crate::group_commit::Writer;
-use crate::pool::{self, Lent, Pool};
+use crate::pool::{self, Era, Lent, Pool};
 use crate::postgres;
 use crate::postgres_tls;
 
@@ -133,11 +134,20 @@ pub enum Engine {
 
 /// An open database. Cheap to clone.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(pub(crate) Arc<Inner>);
 
-enum Inner {
-    Sqlite { readers: Pool<SqliteConnection>, writer: Writer, writers: Pool<SqliteConnection> },
-    Postgres { readers: Pool<PgConnection>, writers: Pool<PgConnection> },
+pub(crate) enum Inner {
+    Sqlite {
+        readers: Pool<SqliteConnection>,
+        writer: Writer,
+        writers: Pool<SqliteConnection>,
+    },
+    Postgres {
+        readers: Pool<PgConnection>,
+        writers: Pool<PgConnection>,
+        /// When a connection was last made only to see where it leads.
+        fresh_look: Mutex<Option<Instant>>,
+    },
 }
 
 /// How long a request waits for a connection before it is told to come back.
@@ -177,9 +187,12 @@ impl Store {
             .busy_timeout(PATIENCE)
             .pragma("cache_size", "-4000")
             .disable_statement_logging();
+        // The file is made here and only here: one that is moved away later is missed, not made anew and empty.
         private_file(options.get_filename())?;
-        let writers = Pool::open(options.clone().create_if_missing(true), 1, limit).await?;
-        let readers = Pool::open(options.read_only(true), connections.min(sqlite_readers()), limit).await?;
+        let era = Era::default();
+        let writers = Pool::open(options.clone(), 1, limit, era.clone()).await?;
+        let readers = connections.min(sqlite_readers());
+        let readers = Pool::open(options.read_only(true), readers, limit, era).await?;
         let writer = Writer::start(writers.clone());
         Ok(Self(Arc::new(Inner::Sqlite { readers, writer, writers })))
     }
@@ -191,9 +204,10 @@ impl Store {
         let read_only = options.clone().options([("default_transaction_read_only", "on")]);
         reach(&options).await?;
         let refused = |error| refusal(&options, &error);
-        let writers = Pool::open(options.clone(), connections, limit).await.map_err(refused)?;
-        let readers = Pool::open(read_only, connections, limit).await.map_err(refused)?;
-        Ok(Self(Arc::new(Inner::Postgres { readers, writers })))
+        let era = Era::default();
+        let writers = Pool::open(options.clone(), connections, limit, era.clone()).await.map_err(refused)?;
+        let readers = Pool::open(read_only, connections, limit, era).await.map_err(refused)?;
+        Ok(Self(Arc::new(Inner::Postgres { readers, writers, fresh_look: Mutex::new(None) })))
     }
 
     /// Which engine this is.
@@ -204,17 +218,20 @@ impl Store {
         }
     }
 
-    /// Reads. The closure owns its inputs, borrows them to the job, and may be run again.
+    /// Reads. The closure owns its inputs, borrows them to the job, and may be run again; it ends even if the caller no
+    /// longer waits for it.
     ///
     /// # Errors
     /// Whatever the job answers, or [`StoreError::Unavailable`].
     pub async fn read<I, T, F>(&self, input: I, job: F) -> Result<T, StoreError>
     where
-        F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T>,
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
     {
         match &*self.0 {
-            Inner::Sqlite { readers, .. } => pool::read(readers, &input, &job).await,
-            Inner::Postgres { readers, .. } => pool::read(readers, &input, &job).await,
+            Inner::Sqlite { readers, .. } => pool::read(readers, input, job).await,
+            Inner::Postgres { readers, .. } => pool::read(readers, input, job).await,
         }
     }
 
@@ -237,14 +254,6 @@ impl Store {
                 let write = tokio::spawn(async move { postgres::write(&pool, &input, &job).await });
                 write.await.unwrap_or(Err(StoreError::Panicked))
             }
-        }
-    }
-
-    /// Whether writes are taken at all. On SQLite they go through one task; without it there are none.
-    pub fn takes_writes(&self) -> bool {
-        match &*self.0 {
-            Inner::Sqlite { writer, .. } => writer.is_running(),
-            Inner::Postgres { .. } => true,
         }
     }
 
@@ -272,7 +281,7 @@ impl Store {
                 readers.close().await;
                 writers.close().await;
             }
-            Inner::Postgres { readers, writers } => {
+            Inner::Postgres { readers, writers, .. } => {
                 readers.close().await;
                 writers.close().await;
             }

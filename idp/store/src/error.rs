@@ -1,4 +1,7 @@
-//! What can go wrong in the store. "Not found" is no error but an `Option`.
+//! What can go wrong in the store, and what is to be done about it. "Not found" is no error but an `Option`.
+
+use sqlx::postgres::PgDatabaseError;
+use sqlx::sqlite::SqliteError;
 
 /// A failed read or write.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -16,32 +19,54 @@ pub enum StoreError {
         /// Primary key, or what is known of it.
         id: String,
     },
-    /// The database cannot be used at present: it is away, full, or too busy.
+    /// A row holds a word that this version does not know: a newer node wrote it. The row stays as it is.
+    #[error("{table}.{column} of row {id} holds a value that this version does not know")]
+    Newer {
+        /// Table.
+        table: &'static str,
+        /// Column.
+        column: &'static str,
+        /// Primary key, or what is known of it.
+        id: String,
+    },
+    /// Come back later: the database is away, full, read-only or too busy.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// Two transactions met; the write can be tried again.
+    /// Try again: two transactions met.
     #[error("the database asked for another try: {0}")]
     Again(String),
-    /// The connection broke; the read or write can be tried again on another one.
-    #[error("the connection to the database broke: {0}")]
+    /// The connection is of no more use; the read or write can be tried again on another one.
+    #[error("the connection to the database is of no more use: {0}")]
     Lost(String),
+    /// A defect of ours: the database refuses the statement, or its answer cannot be read. Trying again does not help.
+    #[error("a statement failed: {0}")]
+    Defect(String),
     /// The write panicked and was undone.
     #[error("a write panicked and was undone")]
     Panicked,
 }
 
+/// What a database error calls for. Every one is sorted here and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    /// This connection is of no more use.
+    Lost,
+    /// The same once more.
+    Again,
+    /// Nothing helps but time, or the operator.
+    Later,
+    /// A defect of ours.
+    Defect,
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|e| e.code()).unwrap_or_default();
-        match code.as_ref() {
-            // serialization_failure, deadlock_detected
-            "40001" | "40P01" => Self::Again(error.to_string()),
-            // admin_shutdown, crash_shutdown, idle_session_timeout
-            "57P01" | "57P02" | "57P05" => Self::Lost(error.to_string()),
-            _ if matches!(error, sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) => {
-                Self::Lost(error.to_string())
-            }
-            _ => Self::Unavailable(error.to_string()),
+        let text = described(&error);
+        match sort(&error) {
+            Sort::Lost => Self::Lost(text),
+            Sort::Again => Self::Again(text),
+            Sort::Later => Self::Unavailable(text),
+            Sort::Defect => Self::Defect(text),
         }
     }
 }
@@ -54,6 +79,97 @@ impl StoreError {
             other => other,
         }
     }
+
+    /// Whoever cannot even connect has sent no statement that could be wrong.
+    pub(crate) fn not_connected(error: sqlx::Error) -> Self {
+        Self::Unavailable(described(&error))
+    }
+}
+
+fn sort(error: &sqlx::Error) -> Sort {
+    match error {
+        sqlx::Error::Database(error) => {
+            if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
+                return of_postgres(error.code(), error.routine());
+            }
+            let sqlite = error.try_downcast_ref::<SqliteError>();
+            let code = sqlite.and_then(|_| error.code()?.parse().ok());
+            code.map_or(Sort::Defect, of_sqlite)
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => Sort::Lost,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => Sort::Later,
+        _ => Sort::Defect,
+    }
+}
+
+/// PostgreSQL's Appendix A: the first two characters of a code are its class.
+fn of_postgres(code: &str, routine: Option<&str>) -> Sort {
+    match code {
+        // "cached plan must not change result type": the message may be translated, the routine's name is not.
+        "0A000" if routine == Some("RevalidateCachedQuery") => Sort::Lost,
+        // Prepared statements that this session lost, or has from somebody else: a proxy swapped the session.
+        "26000" | "42P05" => Sort::Lost,
+        // The server is read-only: it was the primary when we connected.
+        "25006" => Sort::Lost,
+        // It ended the session for being idle or slow in a transaction.
+        "25P03" | "25P04" => Sort::Lost,
+        // Shutting down, crashed, starting up, database dropped, session idle for too long.
+        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Sort::Lost,
+        // Whether it was committed is not known.
+        "40003" => Sort::Later,
+        // Snapshot too old.
+        "72000" => Sort::Again,
+        _ => match code.get(..2) {
+            Some("08") => Sort::Lost,
+            Some("40") => Sort::Again,
+            // Not let in (28), no such database (3D), no resources (53), a lock that was waited for (55), cancelled
+            // (57), a disk or file that fails (58), the server's configuration (F0), the server's own defects (XX).
+            Some("28" | "3D" | "53" | "55" | "57" | "58" | "F0" | "XX") => Sort::Later,
+            _ => Sort::Defect,
+        },
+    }
+}
+
+/// SQLite's extended codes. The last byte is the primary one.
+fn of_sqlite(code: i32) -> Sort {
+    const READONLY_DBMOVED: i32 = 1032;
+    match (code, code & 0xff) {
+        (READONLY_DBMOVED, _) => Sort::Lost,
+        // CORRUPT, NOTADB: a file that was replaced under this connection may look like it.
+        (_, 11 | 26) => Sort::Lost,
+        // BUSY, LOCKED, PROTOCOL (a lock), SCHEMA
+        (_, 5 | 6 | 15 | 17) => Sort::Again,
+        // PERM, ABORT, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, AUTH
+        (_, 3 | 4 | 7 | 8 | 9 | 10 | 13 | 14 | 23) => Sort::Later,
+        // ERROR, CONSTRAINT, MISMATCH, MISUSE, RANGE and the like.
+        _ => Sort::Defect,
+    }
+}
+
+/// For the log: code and message. Not PostgreSQL's DETAIL, which quotes whole rows.
+fn described(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(error) => {
+            let code = error.code().unwrap_or_default();
+            format!("{code}: {}", shortened(error.message()))
+        }
+        None => shortened(&error.to_string()),
+    }
+}
+
+/// Messages quote values, which come from outside: not at length, and on one line.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let plain = |sign: char| if sign.is_control() { ' ' } else { sign };
+    let mut short: String = text.chars().take(LONGEST).map(plain).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        short.push('…');
+    }
+    short
 }
 
 /// Why a database could not be opened.
@@ -101,3 +217,7 @@ pub enum OpenError {
     #[error("the database lacks {0} migration(s); run `idp db migrate`")]
     Behind(usize),
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

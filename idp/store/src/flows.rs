@@ -4,10 +4,11 @@ use idp_core::flow::FlowTarget;
 use idp_core::ids::FlowId;
 use idp_core::secret::Digest;
 use idp_core::time::Timestamp;
+use serde_json::Value;
 
 use crate::db::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment};
+use crate::row::{Origin, moment, note_members, unless_newer};
 
 /// A flow that is open.
 #[derive(Clone, Debug)]
@@ -49,14 +50,28 @@ impl FlowRow {
         Ok(Flow {
             id,
             browser: origin.value("browser_digest", Digest::from_stored(&self.browser_digest))?,
-            target: origin.value("target", serde_json::from_str(&self.target).ok())?,
+            target: self.target(origin)?,
             started_at: moment(self.started_at),
         })
     }
 }
 
+impl FlowRow {
+    fn target(&self, origin: Origin<'_>) -> Result<FlowTarget, StoreError> {
+        let stored: Value = origin.value("target", serde_json::from_str(&self.target).ok())?;
+        if let Some(kind) = stored.get("for").and_then(Value::as_str) {
+            origin.word("target", FlowTarget::KINDS.contains(&kind).then_some(()))?;
+        }
+        let target: FlowTarget = origin.value("target", serde_json::from_value(stored.clone()).ok())?;
+        if let Ok(read) = serde_json::to_value(&target) {
+            note_members("flows", "target", &stored, &read);
+        }
+        Ok(target)
+    }
+}
+
 impl Reader {
-    /// An open flow that has not expired.
+    /// An open flow that has not expired. One of a newer node, for what this version does not know, is none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -65,7 +80,8 @@ impl Reader {
             WHERE id = $1 AND closed_at IS NULL AND expires_at > $2";
         let row: Option<FlowRow> = on!(self, c => sqlx::query_as(SQL)
             .bind(id.to_string()).bind(now.millis()).fetch_optional(c).await)?;
-        row.map(|row| row.parse(id)).transpose()
+        let Some(row) = row else { return Ok(None) };
+        unless_newer(row.parse(id))
     }
 
     /// A flow that was answered or has expired, while its row is kept.
@@ -79,7 +95,8 @@ impl Reader {
             .bind(id.to_string()).bind(now.millis()).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
         let (answered, sealed_response) = (row.closed_at.is_some(), row.sealed_response.clone());
-        Ok(Some(EndedFlow { flow: row.parse(id)?, answered, sealed_response }))
+        let flow = unless_newer(row.parse(id))?;
+        Ok(flow.map(|flow| EndedFlow { flow, answered, sealed_response }))
     }
 }
 
@@ -91,8 +108,8 @@ impl Tx {
     pub async fn insert_flow(&mut self, flow: &Flow, expires_at: Timestamp) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO flows (id, browser_digest, target, started_at, expires_at) \
             VALUES ($1, $2, $3, $4, $5)";
-        let target = serde_json::to_string(&flow.target)
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let target =
+            serde_json::to_string(&flow.target).map_err(|error| StoreError::Defect(error.to_string()))?;
         on!(self, c => sqlx::query(SQL)
             .bind(flow.id.to_string()).bind(flow.browser.as_str()).bind(target)
             .bind(flow.started_at.millis()).bind(expires_at.millis())

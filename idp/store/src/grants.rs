@@ -62,7 +62,7 @@ impl FactsRow {
             session_id: row.parsed::<SessionId>("session_id", &self.session_id)?,
             scope: row.value("scope", Scope::parse(&self.scope).ok())?,
             auth_time: moment(self.auth_time),
-            authentication: row.value("authentication", Authentication::from_stored(&self.authentication))?,
+            authentication: row.word("authentication", Authentication::from_stored(&self.authentication))?,
         })
     }
 }

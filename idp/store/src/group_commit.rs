@@ -35,6 +35,8 @@ trait Waiting: Send {
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> futures_util::future::BoxFuture<'t, ()>;
     /// Whether its changes are to be kept.
     fn keeps(&self) -> bool;
+    /// Whether it found its connection to be of no more use.
+    fn lost(&self) -> bool;
     /// Tells the caller, once the group's fate is known.
     fn answer(self: Box<Self>, commit: Result<(), StoreError>);
 }
@@ -64,6 +66,10 @@ where
         matches!(self.outcome, Some(Ok(_)))
     }
 
+    fn lost(&self) -> bool {
+        matches!(self.outcome, Some(Err(StoreError::Lost(_))))
+    }
+
     fn answer(self: Box<Self>, commit: Result<(), StoreError>) {
         let never = || Err(StoreError::Unavailable("the write was not run".to_owned()));
         let outcome = match (self.outcome, commit) {
@@ -73,7 +79,7 @@ where
             (None, Ok(())) => never(),
         };
         // A caller that hung up has no use for the answer; the write stands.
-        let _ = self.reply.send(outcome);
+        let _ = self.reply.send(outcome.map_err(StoreError::given_up));
     }
 }
 
@@ -130,10 +136,18 @@ async fn commit_group(
     queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
     group: &mut Vec<Box<dyn Waiting>>,
 ) -> Result<(), StoreError> {
-    let mut tx = Tx::new(pool.acquire().await?.into());
+    let lent = pool.acquire().await?;
+    let era = lent.era();
+    let mut tx = Tx::new(lent.into());
     let end = run_group(&mut tx, queue, group).await;
     if end.is_ok() {
+        if !tx.events.is_empty() {
+            pool.note_write();
+        }
         tx.events.iter().for_each(AuditRecord::log);
+    }
+    if matches!(end, Err(StoreError::Lost(_))) || group.iter().any(|write| write.lost()) {
+        pool.start_over(era);
     }
     // A connection whose transaction does not end is closed, not given back.
     if end.is_ok() || tx.steer("ROLLBACK").await.is_ok() {

@@ -1,10 +1,11 @@
 //! Signing keys and the server's own MAC key: shared by all nodes, private halves sealed.
 
+use idp_core::client::SigningAlg;
 use idp_core::time::Timestamp;
 
 use crate::db::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment};
+use crate::row::{Origin, moment, unless_newer};
 
 /// Where a key is in its life. The next one is published before it signs, so that every cache has it in time;
 /// a retiring one stays published until the last token it signed has expired.
@@ -54,6 +55,15 @@ pub struct StoredKey {
     pub retired_at: Option<Timestamp>,
 }
 
+fn is_known_purpose(purpose: &str) -> bool {
+    purpose == StoredKey::MAC || SigningAlg::from_stored(purpose).is_some()
+}
+
+impl StoredKey {
+    /// The purpose of the server's own MAC key.
+    pub const MAC: &'static str = "mac";
+}
+
 #[derive(sqlx::FromRow)]
 struct KeyRow {
     id: String,
@@ -67,7 +77,7 @@ struct KeyRow {
 }
 
 impl Reader {
-    /// Every key, oldest first.
+    /// Every key that this version knows how to use, oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -77,8 +87,9 @@ impl Reader {
         let rows: Vec<KeyRow> = on!(self, c => sqlx::query_as(SQL).fetch_all(c).await)?;
         let parse = |row: KeyRow| {
             let origin = Origin { table: "keys", id: &row.id };
+            origin.word("purpose", is_known_purpose(&row.purpose).then_some(()))?;
             Ok(StoredKey {
-                state: origin.value("state", KeyState::from_stored(&row.state))?,
+                state: origin.word("state", KeyState::from_stored(&row.state))?,
                 id: row.id,
                 purpose: row.purpose,
                 public_jwk: row.public_jwk,
@@ -88,7 +99,19 @@ impl Reader {
                 retired_at: row.retired_at.map(moment),
             })
         };
-        rows.into_iter().map(parse).collect()
+        let keys = rows.into_iter().map(|row| unless_newer(parse(row)));
+        keys.filter_map(Result::transpose).collect()
+    }
+}
+
+impl Reader {
+    /// What there are active keys for.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn active_key_purposes(&mut self) -> Result<Vec<String>, StoreError> {
+        const SQL: &str = "SELECT purpose FROM keys WHERE state = 'active'";
+        Ok(on!(self, c => sqlx::query_scalar(SQL).fetch_all(c).await)?)
     }
 }
 

@@ -5,6 +5,7 @@
 //! transaction: `Ok` commits it, also when the value says "refused"; `Err` undoes it.
 
 mod audit;
+mod broken_off;
 mod cleanup;
 mod clients;
 mod clock;
@@ -15,6 +16,7 @@ mod flows;
 mod grants;
 mod group_commit;
 mod keys;
+mod look;
 mod migrate;
 mod outbox;
 mod pool;
@@ -37,6 +39,7 @@ pub use error::{OpenError, StoreError};
 pub use flows::{EndedFlow, Flow};
 pub use grants::{ConsumedCode, StoredGrant};
 pub use keys::{KeyState, StoredKey};
+pub use look::Unfit;
 pub use migrate::MigrationStatus;
 pub use outbox::{ClaimedMail, Mail, MailKind};
 pub use postgres_tls::{ConnectionFacts, connection_facts};

@@ -7,7 +7,7 @@ use crate::db::{Pools, Store};
 use crate::error::OpenError;
 use crate::pool::Pool;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// One migration and whether the database has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,26 @@ pub struct MigrationStatus {
 }
 
 impl Store {
+    /// Brings the schema up to this program's, or leaves that of a newer program as it is: migrations only add, so
+    /// a node of before runs beside one of now, and can be started again.
+    ///
+    /// # Errors
+    /// [`OpenError::Migrate`] when a migration fails, [`OpenError::Behind`] when one of ours is missing beside newer
+    /// ones.
+    pub async fn prepare(&self) -> Result<(), OpenError> {
+        match self.migrate().await {
+            Err(OpenError::Newer(migration)) => {
+                self.require_current().await?;
+                tracing::warn!(
+                    migration,
+                    "the database was made by a newer version; this one works beside it"
+                );
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Brings the schema up to this program's. Several nodes may do so at once.
     ///
     /// # Errors
@@ -41,11 +61,7 @@ impl Store {
     /// # Errors
     /// [`OpenError`]: [`OpenError::Newer`] also here, and [`OpenError::Migrate`] when one was edited after it ran.
     pub async fn migrations(&self) -> Result<Vec<MigrationStatus>, OpenError> {
-        let applied = match self.readers() {
-            Pools::Sqlite(pool) => applied_sqlite(pool).await,
-            Pools::Postgres(pool) => applied_postgres(pool).await,
-        };
-        let applied = applied.map_err(|error| OpenError::Migrate(error.to_string()))?;
+        let applied = self.applied().await?;
         let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
         if let Some(newer) = applied.iter().find(|version| **version > newest) {
             return Err(OpenError::Newer(*newer));
@@ -58,13 +74,22 @@ impl Store {
         Ok(status.collect())
     }
 
-    /// Refuses a database whose schema is not this program's.
+    /// Refuses a database that lacks a migration of this program. Those of a newer program may be there beside.
     ///
     /// # Errors
-    /// [`OpenError::Behind`] or [`OpenError::Newer`].
+    /// [`OpenError::Behind`], and [`OpenError::Migrate`] when a migration was edited after it ran.
     pub async fn require_current(&self) -> Result<(), OpenError> {
-        let missing = self.migrations().await?.iter().filter(|status| !status.applied).count();
+        let applied = self.applied().await?;
+        let missing = MIGRATIONS.iter().filter(|known| !applied.contains(&known.version)).count();
         if missing == 0 { Ok(()) } else { Err(OpenError::Behind(missing)) }
+    }
+
+    async fn applied(&self) -> Result<Vec<i64>, OpenError> {
+        let applied = match self.readers() {
+            Pools::Sqlite(pool) => applied_sqlite(pool).await,
+            Pools::Postgres(pool) => applied_postgres(pool).await,
+        };
+        applied.map_err(|error| OpenError::Migrate(error.to_string()))
     }
 }
 

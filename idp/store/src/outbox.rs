@@ -103,6 +103,13 @@ impl MailRow {
     }
 }
 
+/// The kinds this version knows, as SQL.
+macro_rules! known_kinds {
+    () => {
+        "('activation', 'already_registered', 'locked', 'welcome')"
+    };
+}
+
 /// How long a mail is tried.
 const TRIED_FOR: Duration = DAY;
 
@@ -124,7 +131,8 @@ impl Tx {
 
     /// Takes the mail that has been due longest and keeps other senders off it for `lease`. If the sender dies,
     /// the mail is due again afterwards. A row that cannot be read is taken as well: it must wait like any mail
-    /// that failed, or it would come first for ever and keep all others back.
+    /// that failed, or it would come first for ever and keep all others back. Not so a kind of mail that this version
+    /// does not know: it waits for a node that does.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -133,9 +141,13 @@ impl Tx {
         lease: Duration,
         now: Timestamp,
     ) -> Result<Option<ClaimedMail>, StoreError> {
-        const SQL: &str = "UPDATE outbox SET due_at = $2, attempts = attempts + 1 WHERE due_at <= $1 AND id = \
-            (SELECT id FROM outbox WHERE due_at <= $1 ORDER BY due_at, id LIMIT 1) \
-            RETURNING id, kind, recipient, name, subject, minutes, created_at, attempts";
+        const SQL: &str = concat!(
+            "UPDATE outbox SET due_at = $2, attempts = attempts + 1 WHERE due_at <= $1 AND id = \
+            (SELECT id FROM outbox WHERE due_at <= $1 AND kind IN ",
+            known_kinds!(),
+            " ORDER BY due_at, id LIMIT 1) \
+            RETURNING id, kind, recipient, name, subject, minutes, created_at, attempts"
+        );
         on!(self, c => {
             let row = sqlx::query(SQL).bind(now.millis()).bind(now.plus(lease).millis()).fetch_optional(c).await?;
             Ok(row.map(|row| ClaimedMail {
@@ -175,6 +187,18 @@ impl Tx {
 }
 
 impl Reader {
+    /// Says once of each mail of a kind that only a newer version knows that it waits for one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note_newer_mails(&mut self) -> Result<(), StoreError> {
+        const SQL: &str =
+            concat!("SELECT id FROM outbox WHERE kind NOT IN ", known_kinds!(), " ORDER BY id LIMIT 100");
+        let ids: Vec<String> = on!(self, c => sqlx::query_scalar(SQL).fetch_all(c).await)?;
+        ids.iter().for_each(|id| Origin { table: "outbox", id }.leave("kind"));
+        Ok(())
+    }
+
     /// How many mails wait: asked by tests, since the product takes them one by one.
     ///
     /// # Errors
@@ -182,5 +206,16 @@ impl Reader {
     pub async fn mails_waiting(&mut self) -> Result<i64, StoreError> {
         const SQL: &str = "SELECT COUNT(*) FROM outbox";
         Ok(on!(self, c => sqlx::query_scalar(SQL).fetch_one(c).await)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kinds_in_sql_are_those_of_the_program() {
+        let words: Vec<String> = MailKind::ALL.iter().map(|kind| format!("'{}'", kind.as_str())).collect();
+        assert_eq!(known_kinds!(), format!("({})", words.join(", ")));
     }
 }

@@ -1,11 +1,12 @@
 //! Connections that are kept open between uses, and reads over them.
 //!
 //! A pool that asks before and after each use whether the other side is still there makes three round trips of one, or
-//! on SQLite, whose connections are threads, three changes of thread. Here nobody asks. Whoever meets a dead connection
-//! starts over on a fresh one, and one whose use was broken off, by a caller who hung up, a panic or a server that
-//! does not answer, is closed and not used again.
+//! on SQLite, whose connections are threads, three changes of thread. Here nobody asks. Whoever meets a connection of no
+//! more use starts over on a fresh one, and none of its age is used again.
 
 use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use crate::broken_off::EndsAnyway;
 use crate::db::{self, Job, PATIENCE, Reader};
 use crate::error::StoreError;
 
@@ -24,10 +26,71 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 /// Now and then a connection is made anew: the server may have moved, and its side of an old one grows.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 
+/// How often a read that met a write is tried again.
+const READ_TRIES: u32 = 3;
+
 /// A connection of one engine, as the pool wants it.
 pub(crate) trait Pooled: Connection {
     /// Whether an attempt to connect failed for a reason that passes by itself within moments.
     fn passes(error: &sqlx::Error) -> bool;
+
+    /// The file that is now under the database's name; `None` where there is no file.
+    fn file(options: &Self::Options) -> Option<File>;
+
+    /// The server at the other end; `None` where there is no server.
+    fn server(&mut self) -> impl Future<Output = Result<Option<Server>, sqlx::Error>> + Send;
+}
+
+/// A file, whatever its name: device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct File(u64, u64);
+
+/// A server in a role. After a failover, or where an address leads to another machine, it is another one.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct Server {
+    /// When it was started: no two servers say the same, and every user of a database may ask.
+    pub(crate) started: String,
+    pub(crate) standby: bool,
+}
+
+impl Server {
+    pub(crate) const SQL: &str =
+        "SELECT CAST(pg_postmaster_start_time() AS TEXT) AS started, pg_is_in_recovery() AS standby";
+}
+
+/// Connections made before a certain moment are not used again: counts those moments. A store's pools share one, since
+/// what ends one connection (a failover, a restart, a file that was replaced) ends all.
+#[derive(Clone, Default)]
+pub(crate) struct Era(Arc<EraInner>);
+
+#[derive(Default)]
+struct EraInner {
+    number: AtomicU64,
+    /// To which server connections of this era lead.
+    server: Mutex<Option<Server>>,
+}
+
+impl Era {
+    fn now(&self) -> u64 {
+        self.0.number.load(Ordering::SeqCst)
+    }
+
+    /// Ends this era, unless somebody else has done so: of many who meet dead connections of one age, only the first
+    /// ends it, and what was made since stays.
+    fn end(&self, era: u64) {
+        let _ = self.0.number.compare_exchange(era, era + 1, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// A new connection leads to this server: those to another one are no longer to be used. Answers the era of the new
+    /// one.
+    fn meet(&self, server: Option<Server>) -> u64 {
+        let mut known = lock(&self.0.server);
+        if known.is_some() && *known != server {
+            self.end(self.now());
+        }
+        *known = server;
+        self.now()
+    }
 }
 
 impl Pooled for PgConnection {
@@ -38,6 +101,14 @@ impl Pooled for PgConnection {
             other => other.as_database_error().is_some_and(|error| error.code().as_deref() == Some("57P03")),
         }
     }
+
+    fn file(_: &Self::Options) -> Option<File> {
+        None
+    }
+
+    async fn server(&mut self) -> Result<Option<Server>, sqlx::Error> {
+        sqlx::query_as(Server::SQL).fetch_one(self).await.map(Some)
+    }
 }
 
 impl Pooled for SqliteConnection {
@@ -46,6 +117,16 @@ impl Pooled for SqliteConnection {
     fn passes(error: &sqlx::Error) -> bool {
         let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
         code.is_some_and(|code| code & 0xff == 5)
+    }
+
+    /// With a write-ahead log SQLite itself does not notice that the file under its name is another one.
+    fn file(options: &Self::Options) -> Option<File> {
+        let facts = std::fs::metadata(options.get_filename()).ok()?;
+        Some(File(facts.dev(), facts.ino()))
+    }
+
+    async fn server(&mut self) -> Result<Option<Server>, sqlx::Error> {
+        Ok(None)
     }
 }
 
@@ -61,22 +142,36 @@ impl<C: Pooled> Clone for Pool<C> {
 struct Inner<C: Pooled> {
     options: C::Options,
     size: u32,
+    /// Whether the database is a file with a name.
+    has_file: bool,
     /// How long a read or an attempt to write may take.
     limit: Duration,
+    era: Era,
     permits: Arc<Semaphore>,
     resting: Mutex<Vec<Resting<C>>>,
+    /// When something was last written for certain.
+    wrote: Mutex<Option<Instant>>,
 }
 
 struct Resting<C> {
     connection: C,
-    made_at: Instant,
+    made: Made,
     since: Instant,
+}
+
+/// When a connection was made, and to what.
+#[derive(Clone, Copy)]
+struct Made {
+    at: Instant,
+    era: u64,
+    file: Option<File>,
 }
 
 /// A connection in use. Dropped, it is closed.
 pub(crate) struct Lent<C: Pooled> {
     connection: C,
-    made_at: Instant,
+    made: Made,
+    fresh: bool,
     pool: Pool<C>,
     _permit: OwnedSemaphorePermit,
 }
@@ -95,21 +190,46 @@ impl<C: Pooled> DerefMut for Lent<C> {
 }
 
 impl<C: Pooled> Lent<C> {
-    /// Lets the connection rest until the next use.
+    /// Lets the connection rest until the next use, unless its era has ended meanwhile.
     pub(crate) fn give_back(self) {
-        let Self { connection, made_at, pool, _permit } = self;
-        lock(&pool.0.resting).push(Resting { connection, made_at, since: Instant::now() });
+        let Self { connection, made, pool, .. } = self;
+        if made.era == pool.0.era.now() {
+            lock(&pool.0.resting).push(Resting { connection, made, since: Instant::now() });
+        }
+    }
+
+    /// The era in which it was made.
+    pub(crate) fn era(&self) -> u64 {
+        self.made.era
+    }
+
+    /// Whether it was made for this very use.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.fresh
     }
 }
 
 impl<C: Pooled> Pool<C> {
     /// Makes the pool and its first connection.
-    pub(crate) async fn open(options: C::Options, size: u32, limit: Duration) -> Result<Self, sqlx::Error> {
+    pub(crate) async fn open(
+        options: C::Options,
+        size: u32,
+        limit: Duration,
+        era: Era,
+    ) -> Result<Self, sqlx::Error> {
         let size = size.max(1);
-        let permits = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1)));
-        let pool = Self(Arc::new(Inner { options, size, limit, permits, resting: Mutex::new(Vec::new()) }));
-        let (connection, now) = (pool.connect().await?, Instant::now());
-        lock(&pool.0.resting).push(Resting { connection, made_at: now, since: now });
+        let pool = Self(Arc::new(Inner {
+            has_file: C::file(&options).is_some(),
+            options,
+            size,
+            limit,
+            era,
+            permits: Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1))),
+            resting: Mutex::new(Vec::new()),
+            wrote: Mutex::new(None),
+        }));
+        let (connection, made) = pool.make().await?;
+        lock(&pool.0.resting).push(Resting { connection, made, since: made.at });
         Ok(pool)
     }
 
@@ -126,31 +246,82 @@ impl<C: Pooled> Pool<C> {
         timeout(self.patience(), connects).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    pub(crate) async fn acquire(&self) -> Result<Lent<C>, StoreError> {
-        let permit = timeout(self.patience(), Arc::clone(&self.0.permits).acquire_owned()).await;
-        let permit = permit
-            .map_err(|_| StoreError::Unavailable("every connection is in use".to_owned()))?
-            .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))?;
-        let (connection, made_at) = match self.rested(Instant::now()) {
-            Some(resting) => (resting.connection, resting.made_at),
-            None => {
-                let fresh = self.connect().await;
-                (fresh.map_err(|error| StoreError::from(error).given_up())?, Instant::now())
-            }
-        };
-        Ok(Lent { connection, made_at, pool: self.clone(), _permit: permit })
+    /// Which file it is is looked at before: should it change meanwhile, the connection passes for an old one.
+    async fn make(&self) -> Result<(C, Made), sqlx::Error> {
+        let file = C::file(&self.0.options);
+        let mut connection = self.connect().await?;
+        let era = self.0.era.meet(connection.server().await?);
+        Ok((connection, Made { at: Instant::now(), era, file }))
     }
 
-    /// The connection that was used last. Those that rested too long are closed, also while others are in use.
+    /// Makes a connection only to see where it leads, and closes it.
+    pub(crate) async fn see_where_it_leads(&self) -> Result<(), sqlx::Error> {
+        let (connection, _) = self.make().await?;
+        connection.close().await
+    }
+
+    pub(crate) async fn acquire(&self) -> Result<Lent<C>, StoreError> {
+        let permit = self.permit().await?;
+        self.lend(permit).await
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let permit = timeout(self.patience(), Arc::clone(&self.0.permits).acquire_owned()).await;
+        permit
+            .map_err(|_| StoreError::Unavailable("every connection is in use".to_owned()))?
+            .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))
+    }
+
+    async fn lend(&self, permit: OwnedSemaphorePermit) -> Result<Lent<C>, StoreError> {
+        let (connection, made, fresh) = match self.rested(Instant::now()) {
+            Some(resting) => (resting.connection, resting.made, false),
+            None => {
+                let made = self.make().await;
+                let (connection, made) = made.map_err(StoreError::not_connected)?;
+                (connection, made, true)
+            }
+        };
+        Ok(Lent { connection, made, fresh, pool: self.clone(), _permit: permit })
+    }
+
+    /// The connection that was used last. Those that rested too long, or lead to what is no longer the database, are
+    /// closed, also while others are in use.
     fn rested(&self, now: Instant) -> Option<Resting<C>> {
+        let (era, file) = (self.0.era.now(), C::file(&self.0.options));
         let mut resting = lock(&self.0.resting);
-        resting.retain(|one| now - one.since < LONGEST_REST && now - one.made_at < LONGEST_LIFE);
+        resting.retain(|one| {
+            let young = now - one.since < LONGEST_REST && now - one.made.at < LONGEST_LIFE;
+            young && one.made.era == era && one.made.file == file
+        });
         resting.pop()
     }
 
-    /// When one connection is dead, those that rest most likely are as well.
-    pub(crate) fn start_over(&self) {
-        lock(&self.0.resting).clear();
+    /// Ends the era of a connection that is of no more use: the others of its age most likely are as well, those that
+    /// rest and those that are in use, in this pool and in the other one.
+    pub(crate) fn start_over(&self, era: u64) {
+        self.0.era.end(era);
+        let now = self.0.era.now();
+        lock(&self.0.resting).retain(|one| one.made.era == now);
+    }
+
+    /// Makes every connection there is one of no more use.
+    pub(crate) fn renew(&self) {
+        self.start_over(self.0.era.now());
+    }
+
+    /// Whether there was a file, and is none now.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.has_file && C::file(&self.0.options).is_none()
+    }
+
+    /// Notes that something was written and committed.
+    pub(crate) fn note_write(&self) {
+        *lock(&self.0.wrote) = Some(Instant::now());
+    }
+
+    /// Whether that was not longer ago than this.
+    pub(crate) fn wrote_within(&self, span: Duration) -> bool {
+        lock(&self.0.wrote).is_some_and(|at| at.elapsed() < span)
     }
 
     fn patience(&self) -> Duration {
@@ -179,31 +350,58 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Reads; over again on a fresh connection when the one at hand turns out to be dead.
-pub(crate) async fn read<C, I, T, F>(pool: &Pool<C>, input: &I, job: &F) -> Result<T, StoreError>
+/// Reads; over again on a fresh connection when the one at hand turns out to be of no more use.
+pub(crate) async fn read<C, I, T, F>(pool: &Pool<C>, mut input: I, mut job: F) -> Result<T, StoreError>
+where
+    C: Pooled + 'static,
+    Lent<C>: Into<db::Connection>,
+    I: Send + Sync + 'static,
+    T: Send + 'static,
+    F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+{
+    let (mut tries, mut fresh_starts) = (0, 0);
+    loop {
+        let permit = pool.permit().await?;
+        let attempt = EndsAnyway::new(attempt(pool.clone(), permit, input, job));
+        let outcome;
+        (outcome, input, job) = attempt.await;
+        match outcome {
+            Err(StoreError::Lost(_)) if fresh_starts < FRESH_STARTS => fresh_starts += 1,
+            Err(StoreError::Again(_)) if tries < READ_TRIES => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
+            }
+            outcome => return outcome.map_err(StoreError::given_up),
+        }
+    }
+}
+
+/// One attempt, which owns all it needs, so that it can end when its caller has hung up.
+async fn attempt<C, I, T, F>(
+    pool: Pool<C>,
+    permit: OwnedSemaphorePermit,
+    input: I,
+    job: F,
+) -> (Result<T, StoreError>, I, F)
 where
     C: Pooled,
     Lent<C>: Into<db::Connection>,
     F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T>,
 {
-    let mut fresh_starts = 0;
-    loop {
-        let mut reader = Reader::new(pool.acquire().await?.into());
-        match pool.within(job(&mut reader, input)).await? {
-            Err(StoreError::Lost(_)) if fresh_starts < FRESH_STARTS => {
-                fresh_starts += 1;
-                pool.start_over();
-            }
-            // Whatever else went wrong, the connection may be the reason.
-            Err(StoreError::Lost(why) | StoreError::Unavailable(why)) => {
-                return Err(StoreError::Unavailable(why));
-            }
-            outcome => {
-                reader.give_back();
-                return outcome;
-            }
-        }
+    let lent = match pool.lend(permit).await {
+        Ok(lent) => lent,
+        Err(error) => return (Err(error), input, job),
+    };
+    let era = lent.era();
+    let mut reader = Reader::new(lent.into());
+    let outcome = pool.within(job(&mut reader, &input)).await.unwrap_or_else(Err);
+    match outcome {
+        Err(StoreError::Lost(_)) => pool.start_over(era),
+        // Whatever went wrong, the connection may be the reason: it is closed.
+        Err(StoreError::Unavailable(_)) => {}
+        _ => reader.give_back(),
     }
+    (outcome, input, job)
 }
 
 #[cfg(test)]

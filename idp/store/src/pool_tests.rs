@@ -3,7 +3,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn pool_of_three() -> Pool<SqliteConnection> {
-    let pool = Pool::open("sqlite::memory:".parse().unwrap(), 3, PATIENCE).await.unwrap();
+    let pool = Pool::open("sqlite::memory:".parse().unwrap(), 3, PATIENCE, Era::default()).await.unwrap();
     let lent = [pool.acquire().await.unwrap(), pool.acquire().await.unwrap(), pool.acquire().await.unwrap()];
     lent.into_iter().for_each(Lent::give_back);
     pool

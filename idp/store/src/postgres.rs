@@ -14,7 +14,7 @@ use crate::pool::{FRESH_STARTS, Pool};
 /// How often a write that met another one is tried again.
 const TRIES: u32 = 8;
 
-/// Writes; over again when it met another write, or its connection broke before it could be committed.
+/// Writes; over again when it met another write, or its connection turned out to be of no more use before the commit.
 pub(crate) async fn write<I, T, F>(pool: &Pool<PgConnection>, input: &I, job: &F) -> Result<T, StoreError>
 where
     F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T>,
@@ -22,14 +22,23 @@ where
     let (mut tries, mut fresh_starts) = (0, 0);
     loop {
         tries += 1;
-        let tx = Tx::new(Connection::Postgres(pool.acquire().await?));
-        match pool.within(attempt(tx, input, job)).await? {
+        let lent = pool.acquire().await?;
+        let (era, fresh) = (lent.era(), lent.is_fresh());
+        let tx = Tx::new(Connection::Postgres(lent));
+        match pool.within(attempt(pool, tx, input, job)).await? {
             Err(StoreError::Again(_)) if tries < TRIES => {
                 tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
             }
-            Err(StoreError::Lost(_)) if fresh_starts < FRESH_STARTS => {
-                fresh_starts += 1;
-                pool.start_over();
+            Err(StoreError::Lost(why)) => {
+                // What a fresh connection says is true of the server: that it has become read-only, for instance.
+                // Nobody else's connection is worse for it.
+                if !fresh {
+                    pool.start_over(era);
+                }
+                fresh_starts += if fresh { FRESH_STARTS } else { 1 };
+                if fresh_starts > FRESH_STARTS {
+                    return Err(StoreError::Unavailable(why));
+                }
             }
             outcome => return outcome.map_err(StoreError::given_up),
         }
@@ -37,7 +46,7 @@ where
 }
 
 /// [`StoreError::Lost`] only when nothing can have been committed.
-async fn attempt<I, T, F>(mut tx: Tx, input: &I, job: &F) -> Result<T, StoreError>
+async fn attempt<I, T, F>(pool: &Pool<PgConnection>, mut tx: Tx, input: &I, job: &F) -> Result<T, StoreError>
 where
     F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T>,
 {
@@ -46,12 +55,16 @@ where
     match work.unwrap_or(Err(StoreError::Panicked)) {
         Ok(value) => {
             tx.commit_postgres().await.map_err(committed_perhaps)?;
+            if !tx.events.is_empty() {
+                pool.note_write();
+            }
             tx.events.iter().for_each(AuditRecord::log);
             tx.give_back();
             Ok(value)
         }
         Err(error) => {
-            if tx.steer("ROLLBACK").await.is_ok() {
+            let lost = matches!(error, StoreError::Lost(_));
+            if !lost && tx.steer("ROLLBACK").await.is_ok() {
                 tx.give_back();
             }
             Err(error)

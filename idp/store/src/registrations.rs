@@ -10,7 +10,7 @@ use idp_core::user::{Email, FullName, User, UserState};
 
 use crate::db::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment};
+use crate::row::{Origin, moment, unless_newer};
 
 /// An attempt to be written.
 #[derive(Clone, Debug)]
@@ -104,6 +104,10 @@ struct AttemptRow {
 }
 
 impl AttemptRow {
+    fn open_or_expired(&self, now: Timestamp) -> AttemptState {
+        if self.expires_at <= now.millis() { AttemptState::Expired } else { AttemptState::Waiting }
+    }
+
     fn parse(self) -> Result<Attempt, StoreError> {
         let row = Origin { table: "registrations", id: &self.id };
         let flow_id = self.flow_id.map(|id| row.parsed("flow_id", &id));
@@ -111,7 +115,7 @@ impl AttemptRow {
             id: row.parsed("id", &self.id)?,
             email: row.value("email", Email::parse(&self.email).ok())?,
             name: row.value("name", FullName::parse(&self.name).ok())?,
-            password: row.value("password_hash", PasswordHash::parse(&self.password_hash).ok())?,
+            password: row.password(&self.password_hash)?,
             known_address: self.known_address,
             browser: row.value("browser_digest", Digest::from_stored(&self.browser_digest))?,
             flow_id: flow_id.transpose()?,
@@ -152,8 +156,11 @@ impl Reader {
         let state = match row.outcome.as_deref() {
             Some(ACCOUNT) => AttemptState::Activated,
             Some(TOLD) => AttemptState::Ended,
-            _ if row.attempt.expires_at <= now.millis() => AttemptState::Expired,
-            _ => AttemptState::Waiting,
+            Some(_) => {
+                Origin { table: "registrations", id: &row.attempt.id }.leave("outcome");
+                row.attempt.open_or_expired(now)
+            }
+            None => row.attempt.open_or_expired(now),
         };
         Ok(Some((row.attempt.parse()?, state)))
     }
@@ -198,7 +205,8 @@ impl Reader {
             expires_at FROM registrations WHERE email_key = $1 AND expires_at > $2 AND (ended_at IS NULL \
             OR browser_digest <> $3 OR (browser_digest = $3 AND COALESCE(outcome, '') <> $4)) ORDER BY created_at DESC, id DESC LIMIT 1";
         let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).bind(stranger.map(Digest::as_str)).bind(TOLD).fetch_optional(c).await)?;
-        row.map(AttemptRow::parse).transpose()
+        let Some(row) = row else { return Ok(None) };
+        unless_newer(row.parse())
     }
 }
 
@@ -332,8 +340,10 @@ impl Tx {
     }
 
     async fn set_outcome(&mut self, id: RegistrationId, outcome: &str) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE registrations SET outcome = $2 WHERE id = $1";
-        on!(self, c => sqlx::query(SQL).bind(id.to_string()).bind(outcome).execute(c).await.map(drop))?;
+        const SQL: &str =
+            "UPDATE registrations SET outcome = $2 WHERE id = $1 AND (outcome IS NULL OR outcome = $3)";
+        on!(self, c => sqlx::query(SQL)
+            .bind(id.to_string()).bind(outcome).bind(ACCOUNT).execute(c).await.map(drop))?;
         Ok(())
     }
 
@@ -341,7 +351,7 @@ impl Tx {
     /// two activations of the same address that took their own row first would wait for each other.
     async fn end_attempts(&mut self, attempt: &Attempt, now: Timestamp) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE registrations SET ended_at = $2, \
-            outcome = CASE WHEN id = $3 THEN $4 WHEN browser_digest = $5 THEN $6 END \
+            outcome = COALESCE(outcome, CASE WHEN id = $3 THEN $4 WHEN browser_digest = $5 THEN $6 END) \
             WHERE email_key = $1 AND ended_at IS NULL RETURNING id";
         let id = attempt.id.to_string();
         let ended: Vec<String> = on!(self, c => sqlx::query_scalar(SQL)

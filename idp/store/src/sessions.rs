@@ -8,7 +8,7 @@ use idp_core::user::User;
 
 use crate::db::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment};
+use crate::row::{Origin, moment, unless_newer};
 use crate::users::UserRow;
 
 /// A session to be written.
@@ -58,7 +58,7 @@ impl SignedInRow {
             id: row.parsed("id", &self.session_id)?,
             user_id: user.id,
             auth_time: moment(self.auth_time),
-            authentication: row.value("authentication", Authentication::from_stored(&self.authentication))?,
+            authentication: row.word("authentication", Authentication::from_stored(&self.authentication))?,
             last_seen_at: moment(self.last_seen_at),
             created_at: moment(self.session_created_at),
         };
@@ -67,7 +67,8 @@ impl SignedInRow {
 }
 
 impl Reader {
-    /// The live session behind a cookie: not ended, not expired, its account active, no epoch raised since.
+    /// The live session behind a cookie: not ended, not expired, its account active, no epoch raised since. One that
+    /// began on a newer node, in a way this version does not know, is none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -84,7 +85,8 @@ impl Reader {
             AND u.state = 'active' AND u.epoch = s.user_epoch AND e.value = s.global_epoch";
         let row: Option<SignedInRow> = on!(self, c => sqlx::query_as(SQL)
             .bind(digest.as_str()).bind(now.millis()).fetch_optional(c).await)?;
-        row.map(SignedInRow::parse).transpose()
+        let Some(row) = row else { return Ok(None) };
+        unless_newer(row.parse())
     }
 
     /// Whether an account signed in with this browser before.

@@ -147,7 +147,9 @@ impl Tx {
     /// # Errors
     /// [`StoreError`].
     pub async fn unlock(&mut self, user: &User) -> Result<bool, StoreError> {
-        const SQL: &str = "DELETE FROM throttles WHERE user_id = $1 OR id = $2";
+        // What a newer version counts beside these is not ours to forget.
+        const SQL: &str = "DELETE FROM throttles WHERE id = $2 \
+            OR (user_id = $1 AND (id LIKE 'account:%' OR id LIKE 'browser:%'))";
         let key = Counted::Account { email_key: user.email.key().to_owned(), user: None }.key();
         let gone = on!(self, c => sqlx::query(SQL)
             .bind(user.id.to_string()).bind(key).execute(c).await.map(|done| done.rows_affected()))?;

@@ -7,7 +7,7 @@ use idp_core::user::{Email, FullName, User, UserState};
 
 use crate::db::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment};
+use crate::row::{Origin, moment, unless_newer};
 
 /// An account with what proves its owner.
 #[derive(Clone, Debug)]
@@ -32,11 +32,15 @@ pub(crate) struct UserRow {
 impl UserRow {
     pub(crate) fn parse(self) -> Result<User, StoreError> {
         let row = Origin { table: "users", id: &self.id };
+        let state = UserState::from_stored(&self.state).unwrap_or_else(|| {
+            row.leave("state");
+            UserState::Newer
+        });
         Ok(User {
             id: row.parsed("id", &self.id)?,
             email: row.value("email", Email::parse(&self.email).ok())?,
             name: row.value("name", FullName::parse(&self.name).ok())?,
-            state: row.value("state", UserState::from_stored(&self.state))?,
+            state,
             epoch: self.epoch,
             created_at: moment(self.created_at),
             updated_at: moment(self.updated_at),
@@ -83,8 +87,12 @@ impl Reader {
             on!(self, c => sqlx::query_as(SQL).bind(email.key()).fetch_optional(c).await)?;
         let Some(CredentialsRow { user, password_hash }) = row else { return Ok(None) };
         let origin = Origin { table: "users", id: &user.id.clone() };
-        let parsed = password_hash.map(|hash| origin.value("password_hash", PasswordHash::parse(&hash).ok()));
-        Ok(Some(Credentials { user: user.parse()?, password: parsed.transpose()? }))
+        // What cannot be compared here is as good as none, and looks like it: nobody learns that the account exists.
+        let password = match password_hash {
+            Some(hash) => unless_newer(origin.password(&hash))?,
+            None => None,
+        };
+        Ok(Some(Credentials { user: user.parse()?, password }))
     }
 
     /// Up to `limit` accounts whose id comes after `after`, in the order they were made, each with the names of its
@@ -154,7 +162,7 @@ impl Tx {
     }
 
     /// Switches an account on or off. Switching off ends its sessions and grants. `false`: no such account, or
-    /// it is in that state already.
+    /// it is in that state already, or in one that only a newer version knows.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -165,7 +173,7 @@ impl Tx {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE users SET state = $2, epoch = epoch + 1, updated_at = $3 \
-            WHERE id = $1 AND state <> $2";
+            WHERE id = $1 AND state <> $2 AND state IN ('active', 'deactivated')";
         let changed = on!(self, c => sqlx::query(SQL)
             .bind(id.to_string()).bind(state.as_str()).bind(now.millis())
             .execute(c).await.map(|done| done.rows_affected()))?;

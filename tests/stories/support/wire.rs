@@ -2,7 +2,7 @@
 //! It can be held, too: then it is as if the network had fallen silent.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ pub(crate) struct Heard {
 pub(crate) struct Wire {
     heard: Arc<Mutex<Heard>>,
     held: Arc<AtomicBool>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Wire {
@@ -38,6 +39,7 @@ impl Wire {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(&server).await.unwrap();
+                wire.connections.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(pass_on(client, server, wire.clone()));
             }
         });
@@ -47,6 +49,11 @@ impl Wire {
     /// What was heard since the last look.
     pub(crate) fn heard(&self) -> Heard {
         std::mem::take(&mut self.heard.lock().unwrap())
+    }
+
+    /// How many connections were made.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// From now on nothing reaches the server, until it is let go.

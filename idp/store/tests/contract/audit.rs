@@ -84,7 +84,7 @@ async fn an_action_whose_record_cannot_be_written_does_not_happen(db: Db) {
         tx.set_user_state(*ada, UserState::Deactivated, NOW).await?;
         tx.audit(record).await
     });
-    assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(StoreError::Defect(_))), "{outcome:?}");
     assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().state, UserState::Active);
 }
 

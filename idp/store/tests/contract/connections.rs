@@ -82,6 +82,7 @@ async fn a_connection_whose_use_was_broken_off_is_not_used_again(db: Db) {
         assert_eq!(read(&store, ada).await.unwrap(), 0);
     }
     assert_eq!(network.connections(), before, "it is kept");
+    // What nobody waits for goes on for a while, and is then cut off: before others have waited too long.
     let hangs_up = store.read((), |_, ()| Box::pin(std::future::pending::<Result<(), StoreError>>()));
     assert!(tokio::time::timeout(Duration::from_millis(50), hangs_up).await.is_err());
     assert_eq!(in_time(read(&store, ada)).await.unwrap(), 0);

@@ -28,13 +28,9 @@ contract! { sqlite: a_mail_of_another_type_than_its_columns_keeps_no_other_back 
 async fn a_spoilt_account_is_named(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (id, address) = (ada.user.id, ada.user.email);
-    for (column, rubbish) in [
-        ("email", "ada"),
-        ("name", ""),
-        ("state", "Active"),
-        ("password_hash", "$argon2i$"),
-        ("password_hash", ""),
-    ] {
+    for (column, rubbish) in
+        [("email", "ada"), ("name", ""), ("password_hash", "argon2i$"), ("password_hash", "")]
+    {
         let spoilt = Spoilt::new(&db, "users", column, rubbish).await;
         spoilt.is_named(try_ask!(db, |r, address| r.credentials(address)), &id);
         if column != "password_hash" {
@@ -78,7 +74,12 @@ async fn a_spoilt_session_is_named(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let digest = ada.session.digest;
     let spoilt = Spoilt::new(&db, "sessions", "authentication", "none").await;
-    spoilt.is_named(try_ask!(db, |r, digest| r.signed_in(digest, NOW)), &ada.session.id);
+    assert!(
+        ask!(db, |r, digest| r.signed_in(digest, NOW)).is_none(),
+        "nobody is signed in by what is not known"
+    );
+    spoilt.heal().await;
+    assert_eq!(ask!(db, |r, digest| r.signed_in(digest, NOW)).unwrap().session.id, ada.session.id);
 }
 
 async fn a_spoilt_application_is_named(db: Db) {
@@ -99,7 +100,12 @@ async fn a_spoilt_application_is_named(db: Db) {
     ] {
         let spoilt = Spoilt::new(&db, "clients", column, rubbish).await;
         spoilt.is_named(try_ask!(db, |r, id| r.client(id)), &id);
-        spoilt.is_named(try_ask!(db, |r| r.clients(None, 10)), &id);
+        let list = try_ask!(db, |r| r.clients(None, 10));
+        match matches!(column, "auth_method" | "pkce" | "consent" | "id_token_alg" | "access_token_alg") {
+            // A word that is not known may be a newer node's.
+            true => assert!(list.unwrap().is_empty(), "{column}"),
+            false => spoilt.is_named(list, &id),
+        }
         // TK-12: a wrong proof must cost nothing of what an application has beside, so no more is parsed before it.
         let claimed = try_ask!(db, |r, id| r.claimed_client(id));
         assert_eq!(claimed.is_err(), matches!(column, "auth_method" | "secret_digest"), "{column}");
@@ -114,7 +120,7 @@ async fn a_spoilt_walk_is_named(db: Db) {
     for (column, digest, target) in [
         ("browser_digest", "", r#"{"for":"account"}"#),
         ("target", ada_digest().as_str(), "{}"),
-        ("target", ada_digest().as_str(), r#"{"for":"admin"}"#),
+        ("target", ada_digest().as_str(), r#"{"for":1}"#),
         ("target", ada_digest().as_str(), r#"{"for":"application"}"#),
     ] {
         let values = format!("('{id}', '{digest}', '{target}', 0, {far}, NULL, NULL)");
@@ -187,7 +193,9 @@ async fn a_spoilt_key_is_named(db: Db) {
     let key = a_key("kid", KeyState::Active);
     assert!(tell!(db, |tx, key| tx.insert_key(key)));
     let spoilt = Spoilt::new(&db, "keys", "state", "retired").await;
-    spoilt.is_named(try_ask!(db, |r| r.keys()), &"kid");
+    assert!(ask!(db, |r| r.keys()).is_empty(), "a key in a state that is not known is not used");
+    spoilt.heal().await;
+    assert_eq!(ask!(db, |r| r.keys()), [key]);
 }
 
 async fn a_spoilt_mail_is_named_and_waits_like_any_other(db: Db) {
@@ -204,7 +212,7 @@ async fn a_spoilt_mail_is_named_and_waits_like_any_other(db: Db) {
     tell!(db, |tx, mail| tx.enqueue_mail(mail));
     let mut now = NOW;
     for (tries, (column, rubbish)) in
-        (1..).zip([("kind", "spam"), ("recipient", "a@b.c, d@e.f"), ("name", "")])
+        (1..).zip([("recipient", ""), ("recipient", "a@b.c, d@e.f"), ("name", "")])
     {
         let spoilt = Spoilt::new(&db, "outbox", column, rubbish).await;
         let claimed = tell!(db, |tx, now| tx.claim_mail(MINUTE, *now)).unwrap();
@@ -221,7 +229,7 @@ async fn a_spoilt_mail_is_named_and_waits_like_any_other(db: Db) {
 
 /// SQLite keeps whatever it is given, also where it is of another type than its column.
 async fn a_mail_of_another_type_than_its_columns_keeps_no_other_back(db: Db) {
-    let values = "'a', X'00', 'a@b.example', 'Ada', '', 'never', 0, 0, 0, 9";
+    let values = "'a', 'locked', X'00', 'Ada', '', 'never', 0, 0, 0, 9";
     let columns = "id, kind, recipient, name, subject, minutes, created_at, due_at, attempts, expires_at";
     db.place.execute(&format!("INSERT INTO outbox ({columns}) VALUES ({values})")).await;
     let claimed = tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).unwrap();
@@ -256,7 +264,7 @@ impl<'a> Spoilt<'a> {
 
     fn is_named<T: std::fmt::Debug>(&self, read: Result<T, StoreError>, row: &dyn std::fmt::Display) {
         match read {
-            Err(StoreError::Corrupt { table, column, id }) => {
+            Err(StoreError::Corrupt { table, column, id } | StoreError::Newer { table, column, id }) => {
                 assert_eq!((table, column, id), (self.table, self.column, row.to_string()));
             }
             other => panic!("{}.{}: {other:?}", self.table, self.column),

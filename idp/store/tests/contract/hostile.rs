@@ -181,8 +181,8 @@ async fn lg_05_a_nul_is_an_error_or_kept_whole_and_never_a_panic(db: Db) {
             assert!(!role.unwrap(), "it is no name of a role");
         }
         Engine::Postgres => {
-            assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
-            assert!(matches!(role, Err(StoreError::Unavailable(_))), "{role:?}");
+            assert!(matches!(written, Err(StoreError::Defect(_))), "{written:?}");
+            assert!(matches!(role, Err(StoreError::Defect(_))), "{role:?}");
         }
     }
     assert!(ask!(db, |r, user| r.roles_of(*user)).is_empty());

@@ -11,7 +11,7 @@ contract! {
     two_nodes_migrate_one_database_at_once,
     programs_that_migrate_and_ask_about_a_new_database_at_once_all_succeed,
     asking_about_a_new_database_changes_nothing_in_it,
-    a_newer_schema_is_refused,
+    fault_19_a_newer_schema_is_worked_with_and_left_as_it_is,
     r_26_a_migration_that_was_edited_after_it_ran_is_refused,
     a_migration_that_failed_leaves_nothing_half_done,
     r_26_a_landed_migration_is_never_edited,
@@ -106,20 +106,25 @@ async fn asking_about_a_new_database_changes_nothing_in_it(place: Place) {
     assert!(!has_table(&place, "_sqlx_migrations").await);
 }
 
-async fn a_newer_schema_is_refused(db: Db) {
+/// A node of before that is started again beside one of now.
+async fn fault_19_a_newer_schema_is_worked_with_and_left_as_it_is(db: Db) {
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
         SELECT 4000, 'of tomorrow', TRUE, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
     db.place.execute(newer).await;
     let before = db.place.everything().await;
-    for refused in [
-        db.migrate().await,
-        db.require_current().await,
-        db.migrations().await.map(drop),
-        db.place.open().await.migrate().await,
-    ] {
+    for refused in
+        [db.migrate().await, db.migrations().await.map(drop), db.place.open().await.migrate().await]
+    {
         assert!(matches!(refused, Err(OpenError::Newer(4000))), "{refused:?}");
     }
+    for store in [&db.store, &db.place.open().await] {
+        store.require_current().await.unwrap();
+        store.prepare().await.unwrap();
+        store.look().await.unwrap();
+    }
     assert_eq!(db.place.everything().await, before);
+    db.place.execute("DELETE FROM _sqlx_migrations WHERE version = 3").await;
+    assert!(matches!(db.prepare().await, Err(OpenError::Behind(1))));
 }
 
 async fn r_26_a_migration_that_was_edited_after_it_ran_is_refused(db: Db) {

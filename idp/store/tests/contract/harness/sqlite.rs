@@ -28,6 +28,11 @@ pub(crate) fn file(url: &str) -> &Path {
     Path::new(url.strip_prefix("sqlite:").unwrap())
 }
 
+/// The bytes of a migrated database.
+pub(crate) async fn migrated() -> &'static [u8] {
+    TEMPLATE.get_or_init(template).await
+}
+
 fn empty_folder() -> PathBuf {
     let name = format!("idp-contract-{}-{}", std::process::id(), next_number());
     let folder = std::env::temp_dir().join(name);

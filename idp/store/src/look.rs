@@ -1,0 +1,194 @@
+//! A look at the database for whoever asks whether this node can serve: which server the connections lead to, whether
+//! it takes a write, and whether it has the schema of this program.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::db::{Connection, Inner, Reader, Store, Tx, on};
+use crate::error::StoreError;
+use crate::migrate::MIGRATIONS;
+use crate::pool::{Server, lock};
+
+/// What keeps a node from serving.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.reason())]
+pub enum Unfit {
+    /// Nothing can be read.
+    Silent(#[source] StoreError),
+    /// SQLite's file is not where it was.
+    Gone,
+    /// The database answers, but not as one of this program does.
+    Strange(#[source] StoreError),
+    /// Migrations of this program are missing.
+    Behind,
+    /// A replica, which cannot be written to.
+    Standby,
+    /// The server, or this session, is set to read only.
+    ReadOnly,
+    /// A write failed.
+    NoWrites(#[source] StoreError),
+    /// SQLite's writer has ended.
+    NoWriter,
+    /// Connections to the one address lead to different servers.
+    Several,
+}
+
+impl Unfit {
+    /// In few words, for the operator. Nothing in them comes from the database.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Silent(_) => "the database does not answer",
+            Self::Gone => "the database's file is gone",
+            Self::Strange(_) => "the database has another schema",
+            Self::Behind => "the database lacks migrations",
+            Self::Standby => "the database is a standby",
+            Self::ReadOnly => "the database is read-only",
+            Self::NoWrites(_) => "the database takes no writes",
+            Self::NoWriter => "the database's writer has stopped",
+            Self::Several => "the database's address leads to several servers",
+        }
+    }
+}
+
+/// A real write need not be repeated within this span.
+const RECENTLY: Duration = Duration::from_secs(1);
+/// How often a new connection is made to see whether the address still leads to the same server, and how long that may
+/// take.
+const FRESH_LOOK: Duration = Duration::from_secs(5);
+const FRESH_LIMIT: Duration = Duration::from_secs(1);
+
+/// What the connection that writes says.
+#[derive(Clone, Debug)]
+struct Writable {
+    server: Option<Server>,
+    read_only: bool,
+}
+
+impl Store {
+    /// Looks whether this database can be worked with. Connections that lead to a server of before, or to one that has
+    /// changed its role, are given up. Commits at most one small write, and none where something was just written.
+    ///
+    /// # Errors
+    /// [`Unfit`]: the first thing that is wrong.
+    pub async fn look(&self) -> Result<(), Unfit> {
+        self.there()?;
+        self.see_where_it_leads(FRESH_LOOK).await;
+        // What the connections at hand say may be true of the server of before.
+        match self.look_once().await {
+            Err(Unfit::Standby) => self.see_where_it_leads(Duration::ZERO).await,
+            Err(Unfit::ReadOnly | Unfit::Several) => self.renew(),
+            outcome => return outcome,
+        }
+        self.look_once().await
+    }
+
+    async fn look_once(&self) -> Result<(), Unfit> {
+        let (read, missing) =
+            self.read((), |db, ()| Box::pin(db.seen())).await.map_err(|error| match error {
+                StoreError::Defect(_) => Unfit::Strange(error),
+                other => Unfit::Silent(other),
+            })?;
+        if missing > 0 {
+            return Err(Unfit::Behind);
+        }
+        let write = !self.wrote_within(RECENTLY);
+        let written = self.write(write, |tx, write| Box::pin(tx.try_write(*write))).await;
+        let Writable { server, read_only } = written.map_err(Unfit::NoWrites)?;
+        if server.as_ref().is_some_and(|server| server.standby) {
+            return Err(Unfit::Standby);
+        }
+        if read_only {
+            return Err(Unfit::ReadOnly);
+        }
+        if read == server { Ok(()) } else { Err(Unfit::Several) }
+    }
+
+    /// Makes a new connection, if the last one is so long ago: if it leads elsewhere, those of before are given up. That
+    /// none can be made is no reason to say that those there are do not work.
+    async fn see_where_it_leads(&self, every: Duration) {
+        let Inner::Postgres { writers, fresh_look, .. } = &*self.0 else { return };
+        {
+            let mut last = lock(fresh_look);
+            if last.is_some_and(|at| at.elapsed() < every) {
+                return;
+            }
+            *last = Some(Instant::now());
+        }
+        let seen = tokio::time::timeout(FRESH_LIMIT, writers.see_where_it_leads()).await;
+        if let Ok(Err(error)) = seen {
+            let why = StoreError::not_connected(error);
+            tracing::debug!(%why, "no new connection to the database");
+        }
+    }
+
+    /// That the file, and on SQLite the writer, is there at all.
+    fn there(&self) -> Result<(), Unfit> {
+        match &*self.0 {
+            Inner::Sqlite { writer, .. } if !writer.is_running() => Err(Unfit::NoWriter),
+            Inner::Sqlite { writers, .. } if writers.is_gone() => Err(Unfit::Gone),
+            _ => Ok(()),
+        }
+    }
+
+    fn wrote_within(&self, span: Duration) -> bool {
+        match &*self.0 {
+            Inner::Sqlite { writers, .. } => writers.wrote_within(span),
+            Inner::Postgres { writers, .. } => writers.wrote_within(span),
+        }
+    }
+
+    /// Gives up every connection there is, in both pools.
+    fn renew(&self) {
+        match &*self.0 {
+            Inner::Sqlite { readers, writers, .. } => {
+                writers.renew();
+                readers.renew();
+            }
+            Inner::Postgres { readers, writers, .. } => {
+                writers.renew();
+                readers.renew();
+            }
+        }
+    }
+}
+
+impl Reader {
+    /// The server at the other end, and how many migrations of this program it lacks.
+    async fn seen(&mut self) -> Result<(Option<Server>, usize), StoreError> {
+        const SQL: &str = "SELECT version FROM _sqlx_migrations WHERE success = TRUE";
+        let server = self.server().await?;
+        let applied: Vec<i64> = on!(self, c => sqlx::query_scalar(SQL).fetch_all(c).await)?;
+        let missing = MIGRATIONS.iter().filter(|known| !applied.contains(&known.version)).count();
+        Ok((server, missing))
+    }
+
+    async fn server(&mut self) -> Result<Option<Server>, StoreError> {
+        match self.connection() {
+            Connection::Sqlite(_) => Ok(None),
+            Connection::Postgres(connection) => {
+                Ok(Some(sqlx::query_as(Server::SQL).fetch_one(&mut **connection).await?))
+            }
+        }
+    }
+}
+
+impl Tx {
+    /// Writes what changes nothing, where that is worth while: it takes the same way to the disk as any write.
+    async fn try_write(&mut self, write: bool) -> Result<Writable, StoreError> {
+        const READ_ONLY: &str = "SELECT current_setting('transaction_read_only') = 'on'";
+        const SQL: &str = "UPDATE epochs SET value = value WHERE name = 'global'";
+        let server = self.server().await?;
+        let read_only = match self.connection() {
+            Connection::Sqlite(_) => false,
+            Connection::Postgres(connection) => {
+                sqlx::query_scalar(READ_ONLY).fetch_one(&mut **connection).await?
+            }
+        };
+        let standby = server.as_ref().is_some_and(|server| server.standby);
+        if write && !read_only && !standby {
+            on!(self, c => sqlx::query(SQL).execute(c).await.map(drop))?;
+        }
+        Ok(Writable { server, read_only })
+    }
+}

@@ -1,0 +1,158 @@
+//! A database that changed its role, or moved: connections of before are not used again.
+
+use idp_core::ids::UserId;
+use idp_store::{Store, StoreError, Unfit};
+
+use crate::given::a_user;
+use crate::harness::{Db, Proxy, sqlite};
+
+contract! { postgres:
+    fault_05_connections_to_what_became_read_only_are_given_up_by_readers_and_writers,
+    fault_05_connections_to_the_server_of_before_are_given_up_also_when_nobody_writes,
+    fault_05_an_address_that_leads_to_another_server_is_noticed,
+    fault_05_statements_prepared_for_other_columns_are_made_anew,
+}
+contract! { sqlite:
+    fault_05_a_file_that_is_moved_away_is_missed_and_not_made_anew,
+    fault_05_a_file_that_is_put_in_the_place_of_another_is_used_at_once,
+}
+
+/// From now on a new connection finds a server like this. Those there are keep what they have.
+async fn servers_are(db: &Db, settings: &[&str]) {
+    let name = db.place.dump("SELECT CAST(current_database() AS TEXT)").await.remove(0);
+    let name = name.trim_start_matches("Some(\"").trim_end_matches("\")");
+    // Whoever says so may have connected to a read-only one.
+    let alter = async |change: &str| {
+        db.place.execute(&format!("BEGIN READ WRITE; ALTER DATABASE {name} {change}; COMMIT")).await;
+    };
+    alter("RESET ALL").await;
+    for setting in settings {
+        alter(&format!("SET {setting}")).await;
+    }
+}
+
+const READ_ONLY: &str = "default_transaction_read_only = on";
+
+/// A server that is another one and a standby; its clock stands still at a moment nobody has elsewhere.
+const STANDBY: &str = "search_path = standby, public, pg_catalog";
+
+async fn make_standby(db: &Db) {
+    for sql in [
+        "CREATE SCHEMA standby",
+        "CREATE FUNCTION standby.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+        "CREATE FUNCTION standby.pg_postmaster_start_time() RETURNS timestamptz LANGUAGE sql \
+         AS 'SELECT CAST(''2001-01-01'' AS timestamptz)'",
+        "CREATE FUNCTION standby.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT to_timestamp(1)'",
+    ] {
+        db.place.execute(sql).await;
+    }
+}
+
+async fn is_on_standby(store: &Store) -> bool {
+    ask!(store, |r| r.clock()).unwrap().millis() == 1000
+}
+
+async fn raise(store: &Store, user: UserId) -> Result<(), StoreError> {
+    try_tell!(store, |tx, user| tx.raise_user_epoch(*user))
+}
+
+async fn fault_05_connections_to_what_became_read_only_are_given_up_by_readers_and_writers(db: Db) {
+    let ada = a_user(&db, "ada@example.org").await.id;
+    let network = Proxy::start(&db.place).await;
+    servers_are(&db, &[READ_ONLY]).await;
+    let store = Store::open(network.url(), 4).await.unwrap();
+    let refused = raise(&store, ada).await;
+    assert!(matches!(&refused, Err(StoreError::Unavailable(why)) if why.starts_with("25006")), "{refused:?}");
+    assert!(matches!(store.look().await, Err(Unfit::ReadOnly)));
+    assert_eq!(ask!(store, |r, ada| r.user(*ada)).unwrap().epoch, 0, "it can be read");
+
+    servers_are(&db, &[]).await;
+    raise(&store, ada).await.expect("on a new connection");
+    let connections = network.connections();
+    assert_eq!(ask!(store, |r, ada| r.user(*ada)).unwrap().epoch, 1);
+    assert_eq!(network.connections(), connections + 1, "readers connect anew as well");
+    store.look().await.unwrap();
+    for _ in 0..5 {
+        raise(&store, ada).await.unwrap();
+        assert!(ask!(store, |r, ada| r.user(*ada)).is_some());
+    }
+    store.look().await.unwrap();
+    assert_eq!(network.connections(), connections + 1, "what is good stays");
+}
+
+async fn fault_05_connections_to_the_server_of_before_are_given_up_also_when_nobody_writes(db: Db) {
+    make_standby(&db).await;
+    servers_are(&db, &[STANDBY]).await;
+    let store = db.place.open().await;
+    assert!(is_on_standby(&store).await);
+    assert!(matches!(store.look().await, Err(Unfit::Standby)));
+    assert!(matches!(store.look().await, Err(Unfit::Standby)));
+    servers_are(&db, &[]).await;
+    store.look().await.expect("one look finds the server of now");
+    assert!(!is_on_standby(&store).await);
+}
+
+/// The connections there are go on as if nothing had happened: only a new one tells.
+async fn fault_05_an_address_that_leads_to_another_server_is_noticed(db: Db) {
+    make_standby(&db).await;
+    db.place.execute("DROP FUNCTION standby.pg_is_in_recovery()").await;
+    servers_are(&db, &[STANDBY]).await;
+    let store = db.place.open().await;
+    assert!(is_on_standby(&store).await);
+    servers_are(&db, &[]).await;
+    assert!(is_on_standby(&store).await);
+    store.look().await.unwrap();
+    assert!(!is_on_standby(&store).await);
+}
+
+async fn fault_05_statements_prepared_for_other_columns_are_made_anew(db: Db) {
+    let ada = a_user(&db, "ada@example.org").await.id;
+    assert!(ask!(db, |r, ada| r.user(*ada)).is_some());
+    raise(&db, ada).await.unwrap();
+    db.place.execute("ALTER TABLE users ALTER COLUMN name TYPE VARCHAR(200)").await;
+    assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 1);
+    // As a proxy does that hands a session to somebody else.
+    db.place.execute("ALTER TABLE users ALTER COLUMN name TYPE TEXT").await;
+    raise(&db, ada).await.unwrap();
+    assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 2);
+}
+
+fn move_all(from: &std::path::Path, to: &std::path::Path) {
+    for companion in ["", "-wal", "-shm"] {
+        let name = |path: &std::path::Path| format!("{}{companion}", path.display());
+        if std::fs::exists(name(from)).unwrap() {
+            std::fs::rename(name(from), name(to)).unwrap();
+        }
+    }
+}
+
+async fn fault_05_a_file_that_is_moved_away_is_missed_and_not_made_anew(db: Db) {
+    let ada = a_user(&db, "ada@example.org").await.id;
+    let (file, away) = (sqlite::file(&db.place.url), sqlite::file(&db.place.url).with_extension("away"));
+    db.look().await.unwrap();
+    move_all(file, &away);
+    for _ in 0..2 {
+        let (read, written) = (try_ask!(db, |r, ada| r.user(*ada)), raise(&db, ada).await);
+        assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+        assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
+        assert!(matches!(db.look().await, Err(Unfit::Gone)));
+    }
+    assert!(!file.exists(), "made anew, and empty");
+    move_all(&away, file);
+    db.look().await.unwrap();
+    raise(&db, ada).await.unwrap();
+    assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 1);
+}
+
+async fn fault_05_a_file_that_is_put_in_the_place_of_another_is_used_at_once(db: Db) {
+    let (file, away) = (sqlite::file(&db.place.url), sqlite::file(&db.place.url).with_extension("away"));
+    let backup = db.place.open().await;
+    backup.close().await;
+    let ada = a_user(&db, "ada@example.org").await.id;
+    move_all(file, &away);
+    std::fs::write(file, sqlite::migrated().await).unwrap();
+    assert!(ask!(db, |r, ada| r.user(*ada)).is_none(), "read from the file of before");
+    let mia = a_user(&db, "mia@example.org").await.id;
+    assert!(ask!(db, |r, mia| r.user(*mia)).is_some(), "written to the file of before");
+    db.look().await.unwrap();
+}
