@@ -282,7 +282,7 @@ impl PageError {
             told: None,
             challenge: None,
             retry_after: self.retry_after,
-            detail: self.detail.clone(),
+            detail: self.detail.as_deref().map(Box::from),
             about: self.about.clone(),
         }
     }
@@ -336,12 +336,12 @@ pub(crate) struct OAuthError {
     pub(crate) status: StatusCode,
     pub(crate) refusal: Refusal,
     /// The description, where it is not the refusal's own.
-    pub(crate) told: Option<String>,
+    pub(crate) told: Option<Box<str>>,
     /// `WWW-Authenticate`.
     pub(crate) challenge: Option<&'static str>,
     pub(crate) retry_after: Option<u64>,
     /// For the log only.
-    pub(crate) detail: Option<String>,
+    pub(crate) detail: Option<Box<str>>,
     pub(crate) about: Box<About>,
 }
 

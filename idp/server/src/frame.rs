@@ -265,7 +265,7 @@ fn answer(app: &Shared, error: PageError, bare: Response, info: &RequestInfo, as
     let mut response = match asked.speaks_json() {
         true => {
             // Its developer is told what the log is.
-            let told = error.detail.clone().filter(|_| asked.host.is_some());
+            let told = error.detail.as_deref().filter(|_| asked.host.is_some()).map(Box::from);
             OAuthError { told, ..error.as_oauth() }.into_response()
         }
         false => page(app, &error, info, asked),

@@ -44,7 +44,7 @@ pub(crate) async fn post(
         // What is nobody's id may be somebody's secret, put into the wrong place.
         let known = found.as_ref().map(|client| &client.as_ref().id);
         let about = known.map(About::client).unwrap_or_default();
-        let detail = Some(format!("{}: {why}", known.map_or("client_id", |id| id.as_str())));
+        let detail = Some(format!("{}: {why}", known.map_or("client_id", |id| id.as_str())).into());
         OAuthError { detail, ..refusal.into() }.about(about)
     })?;
     let caller = Caller { client: claimed.client()?, info, now: app.clock.now() };
@@ -76,7 +76,7 @@ async fn answer(app: &Shared, caller: Caller, params: &Params) -> Result<Respons
 /// Told to the log; the client is told the same of every failed proof.
 fn unreadable(refusal: Refusal, params: &Params) -> OAuthError {
     let unproven = refusal.code == ErrorCode::InvalidClient;
-    let detail = unproven.then(|| "no client_id, and no readable Basic header".to_owned());
+    let detail = unproven.then(|| "no client_id, and no readable Basic header".into());
     // What was sent is not told: what is nobody's id may be somebody's secret, put into the wrong place.
     let value = refusal.parameter.filter(|name| params.has(name)).map(str::to_owned);
     OAuthError { detail, about: Box::new(About { value, ..About::default() }), ..refusal.into() }

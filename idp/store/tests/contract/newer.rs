@@ -138,7 +138,7 @@ async fn fault_19_flows_for_an_unknown_target_are_none_and_unknown_members_stay(
         assert!(ask!(db, |r, members| r.flow(*members, NOW)).is_some());
     }
     assert_eq!(of_tomorrow(&db, "flows").await, before);
-    assert!(tell!(db, |tx, members| tx.close_flow(*members, NOW)));
+    assert!(tell!(db, |tx, members| tx.close_flow(*members, None, NOW)));
     assert!(ask!(db, |r, members| r.ended_flow(*members, NOW)).unwrap().answered);
     let targets = "SELECT target FROM flows ORDER BY target";
     assert_eq!(db.place.dump(targets).await.len(), 2);
