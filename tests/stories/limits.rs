@@ -126,7 +126,7 @@ on_both_engines! {
         assert!(taken > 0);
         for answer in &sent_away {
             answer.assert_error_page(503, "unavailable");
-            assert!((1..=5).contains(&answer.header("retry-after").parse::<u64>().unwrap()));
+            assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0));
         }
         // Whoever was sent away has left nothing behind, and may come again.
         for table in ["registrations", "throttles WHERE id LIKE 'mail:attempt:%'"] {
