@@ -56,10 +56,9 @@ on_both_engines! {
         let mut fields: Vec<(&str, &str)> = form.hidden.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         fields.push(("decision", "allow"));
         let answered = http.send(Raw::post(&form.action).header("Cookie", ada.cookie()).form(&fields)).await;
-        // Whether it goes there by a redirect or by a page: the code is in it.
-        let told = format!("{}{}", answered.location().unwrap_or_default(), answered.text());
-        let code = told.split("code=").nth(1).unwrap().split(|sign: char| !sign.is_ascii_alphanumeric() && !"-_".contains(sign));
-        let redemption = redemption("tides", code.into_iter().next().unwrap());
+        let onward = Raw::get(&answered.location().unwrap()).header("Cookie", ada.cookie());
+        let code = http.send(onward).await.redirect_param("code").unwrap();
+        let redemption = redemption("tides", &code);
         let redeem = Raw::post("/token").header("Authorization", basic("tides")).form(&redemption_fields(&redemption));
         let tokens = http.send(redeem.clone()).await.tokens();
         assert_eq!(http.send(redeem).await.status, 400, "a code is good once");

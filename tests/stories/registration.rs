@@ -55,6 +55,33 @@ async fn ask_raw(browser: &mut RawBrowser<'_>, email: &str) {
 }
 
 on_both_engines! {
+    async fn fault_11_a_name_is_kept_as_its_language_writes_it_or_refused_in_words(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let browser = app.browser();
+        let page = browser.open("/register").await;
+        let ask = async |name: &str, email: &str| {
+            let fields = [("name", name), ("email", email), ("password", PASSWORD), ("password_confirm", PASSWORD)];
+            browser.submit_only(&page, "/register", &fields).await
+        };
+        for (name, code) in [("Ada\u{200B} Lovelace", "U+200B"), ("Ada\u{202E}", "U+202E"), ("A\u{200D}da", "U+200D")] {
+            let refused = ask(name, ADA).await;
+            assert_eq!(refused.status, 422);
+            let told = format!("Your name contains a character that cannot be seen ({code})");
+            assert!(refused.text().contains(&told), "{}", refused.text());
+        }
+        assert_eq!(app.count("registrations", "1 = 1").await, 0);
+        for (number, name) in ["علی\u{200C}رضا", "ශ\u{DCA}\u{200D}රී", "葛\u{E0100}城", "👩\u{200D}🚀"].iter().enumerate() {
+            let email = format!("person{number}@example.org");
+            assert_eq!(ask(name, &email).await.status, 303);
+            let kept = app.texts(&format!("SELECT name FROM registrations WHERE email = '{email}'")).await;
+            assert_eq!(kept, [*name]);
+            let link = app.sink.mail_to(&email, 1).await.link();
+            let activate = browser.open(&link).await;
+            browser.submit(&activate, "/activate", &[]).await;
+            assert_eq!(app.texts(&format!("SELECT name FROM users WHERE email = '{email}'")).await, [*name]);
+        }
+    }
+
     async fn rg_01_a_known_and_a_new_address_get_the_same_answers_for_the_same_work(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user("ada@example.org").await;

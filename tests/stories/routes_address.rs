@@ -8,7 +8,7 @@ use crate::support::raw::Raw;
 use crate::support::{Engine, TestApp, on_both_engines};
 
 /// A refused host is named once, as text, and leads nowhere.
-fn leads_nowhere(answer: &Answer, host: &str) -> bool {
+pub(crate) fn leads_nowhere(answer: &Answer, host: &str) -> bool {
     let attributes = ["href=\"", "src=\"", "action=\"", "content=\""];
     let mut links = attributes
         .iter()

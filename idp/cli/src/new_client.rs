@@ -4,7 +4,7 @@ use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, 
 use idp_core::oauth::scope::{KNOWN, Scope};
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
 use idp_core::secret::Secret;
-use idp_core::text::DisplayText;
+use idp_core::text::{DisplayText, readable};
 use idp_core::time::Timestamp;
 use idp_server::config::settings::unknown;
 use idp_store::{AuditEvent, Store};
@@ -33,8 +33,22 @@ pub(crate) struct ClientSpec {
 
 /// What is asked for where no scope is named. `offline_access` is not among it: it outlives the session.
 const SCOPES: [&str; 3] = ["openid", "profile", "email"];
+/// The most characters of a client's name.
+const LONGEST_NAME: usize = 60;
 /// A secret that was brought along has at least so many characters; ours have 43.
 const SHORTEST_SECRET: usize = 32;
+
+/// A client's name as people see it. It is refused where it would have to be changed.
+fn shown_name(text: &str) -> Result<DisplayText, String> {
+    let name = readable(text).map_err(|why| format!("the name: {why}; type it again"))?;
+    match name.chars().count() {
+        0 => Err("the name is empty; people see it when they are asked for consent".to_owned()),
+        count if count > LONGEST_NAME => {
+            Err(format!("the name has {count} characters; {LONGEST_NAME} are the most that a page shows"))
+        }
+        _ => Ok(DisplayText::new(&name, LONGEST_NAME)),
+    }
+}
 
 impl ClientSpec {
     /// Checks it. The secret of a confidential client is the one given; only its digest is kept.
@@ -45,10 +59,10 @@ impl ClientSpec {
         let id =
             ClientId::parse(&self.id).map_err(|why| format!("`{}` cannot be a client id: {why}", self.id))?;
         let auth_method = self.auth_method()?;
-        let name = DisplayText::new(self.name.as_deref().unwrap_or(&self.id), 60);
-        if name.as_str().is_empty() {
-            return Err("the name is empty; people see it when they are asked for consent".to_owned());
-        }
+        let name = match &self.name {
+            Some(name) => shown_name(name)?,
+            None => DisplayText::new(&self.id, LONGEST_NAME),
+        };
         if self.redirect_uris.is_empty() {
             return Err(format!("client {id} has no redirect URI; name the address its answers go to"));
         }

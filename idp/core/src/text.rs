@@ -2,6 +2,13 @@
 
 use std::fmt;
 
+use icu_properties::props::{
+    BidiControl, BinaryProperty, CanonicalCombiningClass, DefaultIgnorableCodePoint, Emoji, EmojiModifier,
+    ExtendedPictographic, JoiningType, Script, UnifiedIdeograph, VariationSelector,
+};
+use icu_properties::{CodePointMapData, CodePointSetData};
+use unicode_normalization::UnicodeNormalization;
+
 /// User text that is safe to show: without control, direction-changing and invisible characters, and no
 /// longer than a page can bear. Escaping is the template's work; it stands in a `<bdi>` element there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,25 +82,114 @@ impl fmt::Display for Excerpt {
     }
 }
 
-/// `text` without the characters that can mislead a reader, runs of white space made one space, trimmed.
+/// `text` in NFC, without the characters that can mislead a reader; runs of white space are one space, and none is left
+/// at the ends. For text that is shown and belongs to somebody else: what a person enters is checked
+/// ([`readable`]), not changed.
 pub fn clean(text: &str) -> String {
-    let spaced: String = text
-        .chars()
-        .map(|sign| if sign.is_whitespace() { ' ' } else { sign })
-        .filter(|sign| !misleads(*sign))
-        .collect();
-    spaced.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    let signs: Vec<char> = normalized(text);
+    let kept = signs.iter().enumerate().filter(|(at, _)| !misleads_at(&signs, *at));
+    spaced(&kept.map(|(_, sign)| *sign).collect::<String>())
 }
 
-/// Control characters, separators of lines and paragraphs, direction marks and overrides (Unicode TR 9), zero-width and
-/// other invisible signs. The zero-width joiners stay out although some scripts use them: a name is readable without.
+/// `text` in NFC, with runs of white space as one space and none at the ends: the only changes that a reader does not
+/// see.
+///
+/// # Errors
+/// [`Unreadable`]: the first character that can mislead a reader.
+pub fn readable(text: &str) -> Result<String, Unreadable> {
+    let signs: Vec<char> = normalized(text);
+    match (0..signs.len()).find(|at| misleads_at(&signs, *at)) {
+        Some(at) => Err(Unreadable(signs[at])),
+        None => Ok(spaced(&signs.iter().collect::<String>())),
+    }
+}
+
+/// A character that cannot be seen, or changes how others are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("U+{:04X} is a character that cannot be seen here", u32::from(*.0))]
+pub struct Unreadable(char);
+
+impl Unreadable {
+    /// Its number as people look it up: `U+200B`.
+    pub fn code(self) -> String {
+        format!("U+{:04X}", u32::from(self.0))
+    }
+}
+
+fn normalized(text: &str) -> Vec<char> {
+    text.nfc().map(|sign| if sign.is_whitespace() { ' ' } else { sign }).collect()
+}
+
+fn spaced(text: &str) -> String {
+    text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+const ZERO_WIDTH_NON_JOINER: char = '\u{200C}';
+const ZERO_WIDTH_JOINER: char = '\u{200D}';
+
+/// Whether the character at this place misleads, given what stands around it: the joiners and variation selectors mean
+/// something where a script or an emoji calls for them, and are invisible everywhere else.
+fn misleads_at(signs: &[char], at: usize) -> bool {
+    let (before, after) = (&signs[..at], &signs[at + 1..]);
+    match signs[at] {
+        ZERO_WIDTH_NON_JOINER => !(follows_virama(before) || breaks_a_join(before, after)),
+        ZERO_WIDTH_JOINER => !(follows_virama(before) || joins_emoji(before, after)),
+        sign if is::<VariationSelector>(sign) => !before.last().is_some_and(|base| has_variant(*base, sign)),
+        sign => misleads(sign),
+    }
+}
+
+/// RFC 5892 appendices A.1 and A.2: after a virama a joiner chooses the form of the conjunct.
+fn follows_virama(before: &[char]) -> bool {
+    let class = |sign: &char| CodePointMapData::<CanonicalCombiningClass>::new().get(*sign);
+    before.last().is_some_and(|sign| class(sign) == CanonicalCombiningClass::Virama)
+}
+
+/// RFC 5892 appendix A.1: between two letters that would join, whatever transparent marks stand between.
+fn breaks_a_join(before: &[char], after: &[char]) -> bool {
+    let joining = |sign: &char| CodePointMapData::<JoiningType>::new().get(*sign);
+    let transparent = |kind: &JoiningType| *kind == JoiningType::Transparent;
+    let left = before.iter().rev().map(joining).find(|kind| !transparent(kind));
+    let right = after.iter().map(joining).find(|kind| !transparent(kind));
+    matches!(left, Some(JoiningType::LeftJoining | JoiningType::DualJoining))
+        && matches!(right, Some(JoiningType::RightJoining | JoiningType::DualJoining))
+}
+
+/// Unicode TS 51, ED-16: between two pictures, the first perhaps with a modifier or a variation selector.
+fn joins_emoji(before: &[char], after: &[char]) -> bool {
+    let modifies = |sign: &&char| is::<VariationSelector>(**sign) || is::<EmojiModifier>(**sign);
+    let left = before.iter().rev().find(|sign| !modifies(sign));
+    let picture = |sign: &char| is::<ExtendedPictographic>(*sign);
+    left.is_some_and(picture) && after.first().is_some_and(picture)
+}
+
+/// Whether a base has variants of this kind (Unicode, StandardizedVariants.txt and emoji-variation-sequences.txt; the
+/// Ideographic Variation Database), by its script: the lists themselves change with every version.
+fn has_variant(base: char, selector: char) -> bool {
+    match selector {
+        '\u{FE00}'..='\u{FE02}' => {
+            let script = CodePointMapData::<Script>::new().get(base);
+            is::<UnifiedIdeograph>(base)
+                || [Script::Myanmar, Script::PhagsPa, Script::Manichaean].contains(&script)
+        }
+        '\u{FE0E}' | '\u{FE0F}' => is::<Emoji>(base),
+        '\u{180B}'..='\u{180F}' => CodePointMapData::<Script>::new().get(base) == Script::Mongolian,
+        '\u{E0100}'..='\u{E01EF}' => is::<UnifiedIdeograph>(base),
+        _ => false,
+    }
+}
+
+fn is<P: BinaryProperty>(sign: char) -> bool {
+    CodePointSetData::new::<P>().contains(sign)
+}
+
+/// Whether a character misleads wherever it stands: controls, separators of lines and paragraphs, marks that change the
+/// direction (Unicode TR 9), everything that is invisible by default, and notes between lines.
 pub fn misleads(sign: char) -> bool {
     sign.is_control()
-        || matches!(sign,
-            '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
-            | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
-            | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}'
-            | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
+        || is::<DefaultIgnorableCodePoint>(sign)
+        || is::<BidiControl>(sign)
+        || matches!(sign, '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFB}')
 }
 
 /// A word of a command as a shell reads it, whatever is in it: it may come from a stranger's link.
@@ -120,6 +216,71 @@ mod tests {
         ] {
             assert_eq!(clean(text), shown, "{text:?}");
         }
+    }
+
+    #[test]
+    fn fault_11_what_a_script_or_an_emoji_calls_for_is_kept() {
+        for text in [
+            "علی\u{200C}رضا",
+            "می\u{64E}\u{200C}خواهم",
+            "ශ\u{DCA}\u{200D}රී",
+            "ക്\u{200D}",
+            "क्\u{200C}ष",
+            "葛\u{E0100}城",
+            "神\u{FE00}",
+            "👩\u{200D}🚀",
+            "👩🏽\u{200D}🚀",
+            "🏳\u{FE0F}\u{200D}🌈",
+            "❤\u{FE0F}",
+            "❤\u{FE0E}",
+            "1\u{FE0F}\u{20E3}",
+            "ᠬ\u{180B}",
+            "O'Neil-Ståhl",
+            "Иванов",
+            "李 小龍",
+        ] {
+            assert_eq!(readable(text).as_deref(), Ok(text), "{text:?}");
+            assert_eq!(clean(text), text, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn fault_11_what_misleads_is_refused_by_its_number_and_nothing_is_changed_silently() {
+        for (text, sign) in [
+            ("Ada\u{200C}Lovelace", '\u{200C}'),
+            ("Ada\u{200D}", '\u{200D}'),
+            ("\u{200D}Ada", '\u{200D}'),
+            ("علی\u{200C}", '\u{200C}'),
+            ("\u{200C}علی", '\u{200C}'),
+            ("ا\u{200C}ب", '\u{200C}'),
+            ("👩\u{200D}a", '\u{200D}'),
+            ("👩\u{200D}\u{200D}🚀", '\u{200D}'),
+            ("a\u{FE0F}", '\u{FE0F}'),
+            ("葛\u{E0100}\u{E0100}", '\u{E0100}'),
+            ("\u{E0100}葛", '\u{E0100}'),
+            ("a\u{FE01}", '\u{FE01}'),
+            ("葛\u{FE03}", '\u{FE03}'),
+            ("Ada\u{200B}", '\u{200B}'),
+            ("Ada\u{FEFF}", '\u{FEFF}'),
+            ("Ada\u{AD}", '\u{AD}'),
+            ("Ada\u{202E}", '\u{202E}'),
+            ("Ada\u{2066}", '\u{2066}'),
+            ("Ada\u{61C}", '\u{61C}'),
+            ("Ada\u{200E}", '\u{200E}'),
+            ("Ada\u{2063}", '\u{2063}'),
+            ("Ada\u{3164}", '\u{3164}'),
+            ("Ada\u{115F}", '\u{115F}'),
+            ("Ada\u{E0041}", '\u{E0041}'),
+            ("Ada\u{1D173}", '\u{1D173}'),
+            ("Ada\u{FFF9}", '\u{FFF9}'),
+            ("Ada\u{0}", '\u{0}'),
+            ("Ada\u{1b}[31m", '\u{1b}'),
+            ("Ada\u{7F}", '\u{7F}'),
+        ] {
+            assert_eq!(readable(text), Err(Unreadable(sign)), "{text:?}");
+        }
+        assert_eq!(Unreadable('\u{200B}').code(), "U+200B");
+        assert_eq!(readable(" A\u{30A}da \t Lovelace\u{A0}").as_deref(), Ok("\u{C5}da Lovelace"), "NFC");
     }
 
     #[test]

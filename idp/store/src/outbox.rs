@@ -94,7 +94,7 @@ impl MailRow {
             id: row.parsed("id", &self.id)?,
             kind: row.value("kind", kind)?,
             recipient: row.value("recipient", Email::parse(&self.recipient).ok())?,
-            name: row.value("name", FullName::parse(&self.name).ok())?,
+            name: row.value("name", FullName::from_stored(&self.name).ok())?,
             subject: self.subject,
             minutes: self.minutes,
             created_at: moment(self.created_at),

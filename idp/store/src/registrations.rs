@@ -114,7 +114,7 @@ impl AttemptRow {
         Ok(Attempt {
             id: row.parsed("id", &self.id)?,
             email: row.value("email", Email::parse(&self.email).ok())?,
-            name: row.value("name", FullName::parse(&self.name).ok())?,
+            name: row.value("name", FullName::from_stored(&self.name).ok())?,
             password: row.password(&self.password_hash)?,
             known_address: self.known_address,
             browser: row.value("browser_digest", Digest::from_stored(&self.browser_digest))?,

@@ -39,7 +39,7 @@ impl UserRow {
         Ok(User {
             id: row.parsed("id", &self.id)?,
             email: row.value("email", Email::parse(&self.email).ok())?,
-            name: row.value("name", FullName::parse(&self.name).ok())?,
+            name: row.value("name", FullName::from_stored(&self.name).ok())?,
             state,
             epoch: self.epoch,
             created_at: moment(self.created_at),

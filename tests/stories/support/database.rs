@@ -28,7 +28,7 @@ impl Database {
     /// An embedded one with this content.
     pub(crate) fn sqlite(content: &[u8]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(FILE), content).unwrap();
+        super::template::write(&dir.path().join(FILE), content);
         Self { kind: Kind::Sqlite(dir) }
     }
 

@@ -71,15 +71,20 @@ pub(crate) fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     paths.map(named).filter(|(name, _)| !name.starts_with('.')).collect()
 }
 
-/// A folder of keys with these files, for their owner only.
+/// A folder of keys with these files.
 pub(crate) fn keys(files: &[(String, Vec<u8>)]) -> TempDir {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
-        let mut options = std::fs::OpenOptions::new();
-        let file = options.write(true).create_new(true).mode(0o600).open(folder.path().join(name));
-        file.unwrap().write_all(content).unwrap();
+        write(&folder.path().join(name), content);
     }
     folder
+}
+
+/// Writes a new file for its owner only, as the product does.
+pub(super) fn write(path: &Path, content: &[u8]) {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    file.unwrap().write_all(content).unwrap();
 }

@@ -39,6 +39,21 @@ fn a_secret_can_be_brought_along_by_file_or_standard_input() {
 }
 
 #[test]
+fn fault_11_a_name_is_kept_or_refused_and_never_changed() {
+    let desk = Desk::new();
+    let long = "n".repeat(61);
+    for (name, why) in [
+        ("Ti\u{202E}de", "the name: U+202E is a character that cannot be seen here"),
+        (long.as_str(), "the name has 61 characters; 60 are the most"),
+    ] {
+        let refusal = desk.idp(&APP.replace("--name App", &format!("--name {name}"))).refusal();
+        assert!(refusal.contains(why), "{refusal}");
+    }
+    desk.idp(&APP.replace("--name App", "--name علی\u{200C}رضا")).good();
+    assert!(desk.idp("client show app -o json").good().contains("علی\u{200C}رضا"));
+}
+
+#[test]
 fn a_public_client_has_no_secret() {
     let desk = Desk::new();
     let made = desk.idp(&format!("{APP} --public --native -o json")).json();

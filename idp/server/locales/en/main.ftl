@@ -76,6 +76,7 @@ email-missing = Enter your e-mail address.
 email-invalid = Enter an e-mail address like name@example.com.
 name-missing = Enter your name.
 name-too-long = Use at most { $max } characters for your name.
+name-unreadable = Your name contains a character that cannot be seen ({ $code }). Type the name again.
 password-missing = Enter a password.
 password-too-short = Use at least { $min } characters for the password. Three or four words make a good one.
 password-too-long = Use at most { $max } characters for the password.

@@ -234,6 +234,9 @@ fn tell(visit: &Visit, refusal: &RegistrationRefusal) -> FieldError {
         RegistrationRefusal::Name(BadName::TooLong) => {
             ("name", words.text("name-too-long", &[("max", FullName::LONGEST.into())]))
         }
+        RegistrationRefusal::Name(BadName::Unreadable(sign)) => {
+            ("name", words.text("name-unreadable", &[("code", sign.code().into())]))
+        }
         RegistrationRefusal::EmailMissing => ("email", words.text("email-missing", &[])),
         RegistrationRefusal::EmailInvalid => ("email", words.text("email-invalid", &[])),
         RegistrationRefusal::PasswordMissing => ("password", words.text("password-missing", &[])),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use idp_core::account::password::{FLOOR, LONGEST};
+use idp_core::text::readable;
 use toml::de::DeValue;
 use url::Url;
 
@@ -136,7 +137,10 @@ impl Kind {
     /// Whether a text is such a value.
     pub(super) fn fits(&self, text: &str) -> bool {
         match self {
-            Self::Text => !text.trim().is_empty() && !text.contains(char::is_control),
+            // What cannot be seen came by a mistake, and nobody would find it.
+            Self::Text => {
+                !text.contains(char::is_control) && readable(text).is_ok_and(|text| !text.is_empty())
+            }
             Self::List => true,
             Self::Number(range) => text.parse().is_ok_and(|number| range.contains(&number)),
             Self::Switch => text.parse::<bool>().is_ok(),
