@@ -125,8 +125,9 @@ async fn fault_19_flows_for_an_unknown_target_are_none_and_unknown_members_stay(
     let digest = new_digest();
     let insert = async |target: &str| {
         let id = FlowId::new(NOW);
-        let values = format!("('{id}', '{}', '{target}', 0, {far}, NULL)", digest.as_str());
-        db.place.execute(&format!("INSERT INTO flows VALUES {values}")).await;
+        let columns = "id, browser_digest, target, started_at, expires_at";
+        let values = format!("'{id}', '{}', '{target}', 0, {far}", digest.as_str());
+        db.place.execute(&format!("INSERT INTO flows ({columns}) VALUES ({values})")).await;
         id
     };
     let unknown = insert(r#"{"for":"tomorrow","x":1}"#).await;
