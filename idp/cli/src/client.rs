@@ -116,7 +116,7 @@ struct Create {
     /// Read the secret from standard input, first line
     #[arg(long, conflicts_with = "secret_file")]
     secret_stdin: bool,
-    /// Read the secret from a file that only you can read
+    /// Read the secret from a file that is private to you, or root's
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 }

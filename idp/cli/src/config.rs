@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     let mut warnings = settings.warnings().to_vec();
     database::check_folder(&settings, false)?;
-    database::exists(&settings.database_url()?)?;
+    database::exists(&settings)?;
     let place = database::place(&settings);
     let (config, _) = settings.into_config()?;
     warnings.extend(App::check(&config).await.map_err(|error| database::not_started(error, &place))?);

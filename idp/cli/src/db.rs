@@ -31,13 +31,13 @@ enum Verb {
 /// [`Failure`].
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let settings = operator::settings(&args.common)?;
-    let exists = database::exists(&settings.database_url()?)?;
+    let exists = database::exists(&settings)?;
     match args.verb {
         Verb::Migrate => {
             if !exists {
                 database::check_folder(&settings, args.common.dev)?;
             }
-            database::prepare(&settings)?;
+            database::make_folder(settings.data_dir().as_deref())?;
         }
         Verb::Status if !exists => {
             let make = args.common.command("db migrate");

@@ -56,11 +56,14 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let now = clock.now();
     let seed = args.seed.as_deref().map(|file| seed::read(file, &policy, now)).transpose()?;
     database::check_folder(&settings, true)?;
-    database::prepare(&settings)?;
+    database::exists(&settings)?;
+    let (place, data_dir) = (place(&args.data_dir), settings.data_dir());
+    let config = config(settings, &place)?;
+    App::check_keys_folder(&config)?;
+    database::make_folder(data_dir.as_deref())?;
     let stop = serve::stop_signal()?;
 
-    let place = place(&args.data_dir);
-    let app = App::build(config(settings, &place)?, clock).await?;
+    let app = App::build(config, clock).await?;
     if let Some(seed) = seed {
         seed.sow(app.store(), now).await?;
     }

@@ -47,9 +47,8 @@ impl Operator {
 /// [`Failure`]: wrong settings, or no such database.
 pub(crate) async fn open(common: &Common) -> Result<Operator, Failure> {
     let settings = settings(common)?;
-    let url = settings.database_url()?;
-    if !database::exists(&url)?
-        && let Some(file) = database::file(&url)?
+    if !database::exists(&settings)?
+        && let Some(file) = database::file(&settings.database_url()?)?
     {
         return Err(no_database(common, &settings, &file));
     }

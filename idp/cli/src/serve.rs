@@ -20,9 +20,12 @@ pub(crate) async fn run(place: &Place) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     database::check_folder(&settings, false)?;
-    database::prepare(&settings)?;
-    let place = database::place(&settings);
+    database::exists(&settings)?;
+    let (place, data_dir) = (database::place(&settings), settings.data_dir());
     let (config, _) = settings.into_config()?;
+    // What keeps us from starting is found before anything is made.
+    App::check_keys_folder(&config)?;
+    database::make_folder(data_dir.as_deref())?;
     let stop = stop_signal()?;
     let mut listeners = Vec::new();
     for address in &config.listen {

@@ -85,7 +85,7 @@ struct Create {
     /// Read the password from standard input, first line
     #[arg(long)]
     password_stdin: bool,
-    /// Read the password from a file that only you can read
+    /// Read the password from a file that is private to you, or root's
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }

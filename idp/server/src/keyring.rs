@@ -11,7 +11,6 @@ use idp_core::file_access::Readers;
 use idp_core::seal::{Kek, Keyring};
 use idp_core::secret::{base64url, from_base64url, random_bytes};
 use idp_core::time::Timestamp;
-use rustix::fs::Access;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
@@ -53,7 +52,7 @@ pub(crate) fn load_or_make(
         return Ok(Found { ring, warnings, made: None });
     }
     check_making(dir)?;
-    let problem = |error: io::Error| not_made(dir, &error.to_string());
+    let problem = |error: io::Error| not_made(dir, &format!("{error}; put one there"));
     make_folder(dir).map_err(problem)?;
     let lock = private().write(true).create(true).truncate(false).open(dir.join(LOCK)).map_err(problem)?;
     lock.lock().map_err(problem)?;
@@ -113,22 +112,35 @@ pub(crate) fn check_folder(config: &Config) -> Result<(), StartError> {
     secret_files::check_folder(&config.keys_dir, "keys.dir", config.dev).map_err(StartError::Keys)
 }
 
+/// Looks at the folder before anything is made, be it the database. A key is made where there is none yet, unless a
+/// database that is there asks for one: then it is named later, when the database was read.
+///
+/// # Errors
+/// [`StartError::Keys`].
+pub(crate) fn check_before(config: &Config) -> Result<(), StartError> {
+    check_folder(config)?;
+    let (ring, _) = read_folder(&config.keys_dir)?;
+    let file = idp_store::database_file(config.database_url.expose())?;
+    match file.is_some_and(|file| !file.exists()) && ring.is_empty() {
+        true => check_making(&config.keys_dir),
+        false => Ok(()),
+    }
+}
+
 /// Whether a key can be made in a folder, as far as that can be seen without making one.
 ///
 /// # Errors
 /// [`StartError::Keys`], with how to make a key elsewhere.
 pub(crate) fn check_making(dir: &Path) -> Result<(), StartError> {
     if secret_files::is_mounted(dir) {
-        return Err(not_made(dir, "another program fills this folder"));
+        return Err(not_made(dir, "another program fills this folder; put one there"));
     }
-    let there = dir.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
-    let writable = rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK);
-    writable.map_err(|error| not_made(dir, &io::Error::from(error).to_string()))
+    secret_files::writable(dir).map_err(|why| not_made(dir, &format!("{why}; or put one there")))
 }
 
 fn not_made(dir: &Path, why: &str) -> StartError {
     StartError::Keys(format!(
-        "there is no key-encryption key in {} (keys.dir), and none can be made there: {why}; put one there, made with \
+        "there is no key-encryption key in {} (keys.dir), and none can be made there: {why}, made with \
          `head -c 32 /dev/urandom | basenc --base64url > kek-1.{EXTENSION}`",
         dir.display()
     ))
@@ -145,7 +157,8 @@ pub fn load(dir: &Path) -> Result<Keyring, StartError> {
 /// The same, with a sentence for each key file that others can read.
 pub(crate) fn read_folder(dir: &Path) -> Result<(Keyring, Vec<String>), StartError> {
     let problem = |error: io::Error| {
-        StartError::Keys(format!("the folder {} (keys.dir) cannot be read: {error}", dir.display()))
+        let why = secret_files::unlisted(dir, &error);
+        StartError::Keys(format!("the folder {} (keys.dir) cannot be read: {why}", dir.display()))
     };
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),

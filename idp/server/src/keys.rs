@@ -36,7 +36,6 @@ pub(crate) async fn open(
     now: Timestamp,
 ) -> Result<(Keyring, ServerKeys), StartError> {
     let dir = &config.keys_dir;
-    keyring::check_folder(config)?;
     let found = keyring::load_or_make(dir, &sealed_under(store).await?, now)?;
     for warning in &found.warnings {
         tracing::warn!("{warning}");

@@ -87,6 +87,7 @@ impl App {
     /// # Errors
     /// [`StartError`]: whatever is missing or wrong, in one line.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
+        keyring::check_before(&config)?;
         for warning in database_url::check(config.database_url.expose())? {
             tracing::warn!("{warning}");
         }
@@ -125,9 +126,9 @@ impl App {
     /// # Errors
     /// [`StartError`], as it would be.
     pub async fn check(config: &Config) -> Result<Vec<String>, StartError> {
+        keyring::check_before(config)?;
         let mut warnings = database_url::check(config.database_url.expose())?;
         warnings.extend(Mailer::new(&config.mail)?.warning);
-        keyring::check_folder(config)?;
         let (ring, of_keys) = keyring::read_folder(&config.keys_dir)?;
         warnings.extend(of_keys);
         let url = config.database_url.expose();
@@ -141,6 +142,14 @@ impl App {
             keyring::check_making(&config.keys_dir)?;
         }
         Ok(warnings)
+    }
+
+    /// Whether the keys' folder can be used, before the data folder or anything else is made.
+    ///
+    /// # Errors
+    /// [`StartError`], as [`App::build`] would have it.
+    pub fn check_keys_folder(config: &Config) -> Result<(), StartError> {
+        keyring::check_before(config)
     }
 
     /// The router alone, without what bounds connections and requests under way. It wants to be served with the peer's address

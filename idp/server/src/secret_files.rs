@@ -16,6 +16,10 @@ use idp_core::text::quoted;
 use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs, statvfs};
 use zeroize::Zeroizing;
 
+use self::denied::Need;
+
+mod denied;
+
 /// More than any secret has, in bytes.
 const LONGEST_SECRET: u64 = 64 * 1024;
 /// More than any list of authorities has, in bytes.
@@ -138,8 +142,12 @@ pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
     // A named pipe without a writer would make us wait for ever.
     let flags = if is_inherited(path) { OFlags::empty() } else { OFlags::NONBLOCK };
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
     let file =
-        OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| error.to_string())?;
+        file.map_err(|error| match way.by_kubernetes && error.kind() == io::ErrorKind::PermissionDenied {
+            true => of_kubernetes(path, us, &error),
+            false => denied::said(path, Need::Read, &error),
+        })?;
     let facts = file.metadata().map_err(|error| error.to_string())?;
     let is_pipe = is_inherited(path) && facts.file_type().is_fifo();
     if !(facts.is_file() || is_pipe) {
@@ -147,18 +155,22 @@ pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
     }
     let access = access(&facts);
     let mounted = way.by_kubernetes || is_read_only(&file);
-    let refusal = |why, access, folder| Refusal { why, access, folder, us };
-    let check_way = |readers| {
-        way.steps.iter().try_for_each(|Step { folder, access, entry }| {
-            let judged = folder_on_the_way(*access, *entry, us, readers);
-            judged.map_err(|why| refusal(why, *access, Some(folder.clone())))
-        })
-    };
-    let judged = secret_file(access, us, mounted).map_err(|why| refusal(why, access, None));
-    let judged = judged.and_then(|readers| check_way(readers).map(|()| readers));
-    let trusted = trusted_file(access, us).map_err(|why| refusal(why, access, None));
-    let trusted = trusted.and_then(|()| check_way(Readers::Owner));
+    let refusal = |why| Refusal { why, access, folder: None, us };
+    let judged = secret_file(access, us, mounted).map_err(refusal);
+    let judged = judged.and_then(|readers| way.check(us, readers).map(|()| readers));
+    let trusted = trusted_file(access, us).map_err(refusal);
+    let trusted = trusted.and_then(|()| way.check(us, Readers::Owner));
     Ok(Opened { text: text(file, longest)?, access, judged, trusted })
+}
+
+/// A file of a volume that Kubernetes made unreadable to us: what is in it cannot be given away.
+fn of_kubernetes(path: &Path, us: Us, error: &io::Error) -> String {
+    let Ok(facts) = path.metadata() else { return error.to_string() };
+    format!(
+        "it {}; give the volume `defaultMode: 0440` and the pod `securityContext: {{ fsGroup: {} }}`",
+        denied::belongs(access(&facts), us.uid),
+        rustix::process::getegid().as_raw()
+    )
 }
 
 /// A pipe of the shell that started us: `--password-file <(command)`.
@@ -201,33 +213,74 @@ pub(crate) fn check_certificates(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Whether our keys or data may live in a folder; one that is not there may be made. `setting` names it. With `dev`, root
-/// may use the folder of whoever it works for.
+/// Whether our keys or data may live in a folder, and whether the way there is safe; one that is not there may be made.
+/// `setting` names it. With `dev`, root may use the folder of whoever it works for.
 ///
 /// # Errors
 /// One sentence that names the folder and the setting.
 pub fn check_folder(folder: &Path, setting: &str, dev: bool) -> Result<(), String> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = here(folder);
     let shown = folder.display();
-    let facts = match folder.metadata() {
-        Ok(facts) => facts,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+    let us = us();
+    let way = Way::to(folder, Missing::IsMade(us))
+        .map_err(|why| format!("the folder {shown} ({setting}) cannot be used: {why}"))?;
+    match folder.metadata() {
+        Ok(facts) => check_own(folder, access(&facts), us, setting, dev)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(format!("the folder {shown} ({setting}) cannot be used: {error}")),
-    };
-    let (us, access) = (us(), access(&facts));
-    let word = word(folder);
+    }
+    way.check(us, Readers::Owner)
+        .map_err(|refusal| refusal.sentence(&format!("the folder {shown} ({setting})"), folder))
+}
+
+fn check_own(folder: &Path, access: Access, us: Us, setting: &str, dev: bool) -> Result<(), String> {
+    let (shown, word) = (folder.display(), word(folder));
     match own_folder(access, us, is_mounted(folder)) {
         Ok(()) => Ok(()),
         Err(Unsafe::Foreign) if dev && us.uid == 0 => Ok(()),
         Err(Unsafe::Foreign) => Err(format!(
-            "the folder {shown} ({setting}) belongs to another user ({access}; idp runs as {}); run `chown {} {word}`, \
-             or start this program as the owner",
-            us, us
+            "the folder {shown} ({setting}) belongs to another user ({access}; idp runs as {us}); run `chown {us} {word}`, \
+             or start this program as the owner"
         )),
         Err(Unsafe::OthersCan(_)) => Err(format!(
             "everybody can write the folder {shown} ({setting}; {access}); run `chmod o-w {word}`, or name another one"
         )),
     }
+}
+
+/// Whether we can make files in a folder, or the folder itself.
+///
+/// # Errors
+/// One sentence that names the folder and the setting.
+pub fn check_writable(folder: &Path, setting: &str) -> Result<(), String> {
+    let folder = here(folder);
+    let verb = if folder.exists() { "written" } else { "made" };
+    writable(folder)
+        .map_err(|why| format!("the folder {} ({setting}) cannot be {verb}: {why}", folder.display()))
+}
+
+/// The same; the error is the end of a sentence about the folder.
+pub(crate) fn writable(folder: &Path) -> Result<(), String> {
+    let folder = here(folder);
+    if folder.exists() { denied::check(folder, Need::Fill) } else { denied::check_making(folder) }
+}
+
+/// Why the names in a folder cannot be read, as the end of a sentence about the folder.
+pub(crate) fn unlisted(folder: &Path, error: &io::Error) -> String {
+    denied::said(folder, Need::List, error)
+}
+
+/// Whether we can read and write a file of a database, which is there. The cure is for all files of it.
+///
+/// # Errors
+/// Why not, as the end of a sentence about the file.
+pub fn check_database(file: &Path, database: &Path) -> Result<(), String> {
+    denied::check(file, Need::Change(&format!("{}*", word(database))))
+}
+
+/// The folder that an empty path means.
+fn here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
 /// Whether another program fills a folder for us.
@@ -272,8 +325,30 @@ struct Step {
     entry: u32,
 }
 
+/// What a name means that is not there.
+#[derive(Clone, Copy, Debug)]
+enum Missing {
+    /// The way leads nowhere.
+    IsWrong,
+    /// It will be made, by us.
+    IsMade(Us),
+}
+
 impl Way {
+    /// The way to what is there.
     fn of(path: &Path) -> Result<Self, String> {
+        Self::to(path, Missing::IsWrong)
+    }
+
+    /// Whether it may lead to a file with these readers.
+    fn check(&self, us: Us, readers: Readers) -> Result<(), Refusal> {
+        self.steps.iter().try_for_each(|Step { folder, access, entry }| {
+            let judged = folder_on_the_way(*access, *entry, us, readers);
+            judged.map_err(|why| Refusal { why, access: *access, folder: Some(folder.clone()), us })
+        })
+    }
+
+    fn to(path: &Path, missing: Missing) -> Result<Self, String> {
         let absolute = std::path::absolute(path).map_err(|error| error.to_string())?;
         let (mut way, mut here, mut links) = (Self::default(), PathBuf::from("/"), Vec::new());
         let mut ahead = parts(&absolute);
@@ -283,10 +358,17 @@ impl Way {
                 continue;
             }
             let next = here.join(&part);
-            let lost = |error| told(&next, &links, error);
-            let facts = next.symlink_metadata().map_err(lost)?;
+            let lost = |error| told(&here, &next, &links, error);
             let folder = here.symlink_metadata().map_err(lost)?;
-            way.steps.push(Step { access: access(&folder), folder: here.clone(), entry: facts.uid() });
+            let step = |entry| Step { access: access(&folder), folder: here.clone(), entry };
+            let facts = match (next.symlink_metadata(), missing) {
+                (Err(error), Missing::IsMade(us)) if error.kind() == io::ErrorKind::NotFound => {
+                    way.steps.push(step(us.uid));
+                    return Ok(way);
+                }
+                (facts, _) => facts.map_err(lost)?,
+            };
+            way.steps.push(step(facts.uid()));
             if !facts.is_symlink() {
                 here = next;
                 continue;
@@ -318,7 +400,7 @@ fn parts(path: &Path) -> VecDeque<OsString> {
     path.components().filter_map(name).collect()
 }
 
-fn told(missing: &Path, links: &[(PathBuf, PathBuf)], error: io::Error) -> String {
+fn told(folder: &Path, missing: &Path, links: &[(PathBuf, PathBuf)], error: io::Error) -> String {
     match links.last() {
         Some((link, target)) if error.kind() == io::ErrorKind::NotFound => format!(
             "{} is a link to {}, and {} is not there",
@@ -326,7 +408,7 @@ fn told(missing: &Path, links: &[(PathBuf, PathBuf)], error: io::Error) -> Strin
             target.display(),
             missing.display()
         ),
-        _ => error.to_string(),
+        _ => denied::blocked(folder, error),
     }
 }
 
