@@ -97,6 +97,15 @@ on_both_engines! {
         assert_eq!(Raw::get("/register").http_1_0().send(&app).await.status, 200);
     }
 
+    async fn fault_06_a_doubled_host_is_told_as_that_alone(engine: Engine) {
+        let app = with_issuer(engine, "https://id.example.com").await;
+        let doubled = Raw::get("/token").hosts(&["id.example.com", "id.example.com"]);
+        for answer in [doubled.clone().send(&app).await, Http2::connect(&app).await.send(doubled).await] {
+            assert_eq!(answer.status, 400);
+            assert_eq!(answer.json()["error_description"], "Host is sent more than once");
+        }
+    }
+
     async fn fault_06_a_host_in_the_target_replaces_the_header(engine: Engine) {
         let app = with_issuer(engine, "https://id.example.com").await;
         for (target, hosts, status) in [

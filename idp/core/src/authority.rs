@@ -87,6 +87,16 @@ impl fmt::Display for Authority {
 /// What a registered name may hold besides letters and digits: unreserved marks, sub-delimiters, percent-encoding.
 const NAME: &[u8] = b"-._~!$&'()*+,;=%";
 
+/// Whether a name is one that hosts have: labels of letters, digits and hyphens (RFC 5890 section 2.3.1), and underscores,
+/// which some have all the same.
+pub(crate) fn is_host_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    name.len() <= 254 && name.strip_suffix('.').unwrap_or(name).split('.').all(is_label)
+}
+
 /// Host and port, where there is a colon for one.
 fn split(text: &str) -> Result<(&str, Option<&str>), BadAuthority> {
     let end = match text.starts_with('[') {

@@ -9,7 +9,7 @@ use std::io::{ErrorKind, IoSlice, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -39,8 +39,10 @@ use crate::shares::{Caller, Share, Shares, Taken, What};
 const MOST: u32 = 10_000;
 /// Files that are kept for everything else: databases, mail, logs.
 const OTHER_FILES: u32 = 256;
-/// Spans of quiet after which an answer under way is given up. No handler takes half as long.
-const STALLED: u32 = 12;
+/// A request under way is given up in this span after the one in which it came. No handler takes half as long.
+const STALLED: usize = 13;
+/// An answer that its peer does not read is given up in this span after the one in which it was made. Ours are short.
+const UNREAD: usize = 4;
 
 /// The longest head of an HTTP/1.1 request: a browser with many cookies for `localhost` stays below half of it.
 const HEAD: usize = 64 * 1024;
@@ -49,9 +51,10 @@ const HEADER_LINES: usize = 100;
 /// How much is read at once. hyper doubles its buffer otherwise, and reads beyond the longest head.
 const PIECE: u64 = 8 * 1024;
 /// The longest head of an HTTP/2 request, as it is counted there (RFC 9113 section 6.5.2).
-const HEAD_2: u32 = 32 * 1024;
-/// Requests under way on one HTTP/2 connection. RFC 9113 section 6.5.2 advises against less.
-const STREAMS: u32 = 100;
+const HEAD_2: u32 = 16 * 1024;
+/// Requests under way on one HTTP/2 connection. RFC 9113 section 6.5.2 recommends 100, which with their heads would be
+/// 1.6 MB; our pages ask for a handful at once.
+const STREAMS: u32 = 32;
 /// Bytes of bodies that an HTTP/2 connection may send before they are read: of one stream, and of all. A form is shorter
 /// than a stream's.
 const WINDOW: u32 = 32 * 1024;
@@ -134,7 +137,7 @@ impl Connections {
                 () = reached(&mut phase, Phase::Ending) => return,
             };
             let Some((peer, taken)) = self.admit(peer) else {
-                self.refusals.count("connections of one address");
+                self.refusals.count_of("connections of one address", Network::of(peer.ip()));
                 turn_away(socket);
                 continue;
             };
@@ -159,7 +162,7 @@ impl Connections {
     async fn serve(&self, socket: TcpStream, peer: Peer) {
         // An answer is one write: it need not wait for more to send.
         let _ = socket.set_nodelay(true);
-        let traffic = Arc::new(Traffic { asked: AtomicBool::default(), peer });
+        let traffic = Arc::new(Traffic::new(peer));
         let (router, requests) = (self.router.clone(), Arc::clone(&traffic));
         let service = service_fn(move |request| answer(router.clone(), Arc::clone(&requests), request));
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(Socket::new(socket)), service));
@@ -170,11 +173,14 @@ impl Connections {
             () = reached(&mut phase, Phase::Ending) => {}
         }
         connection.as_mut().graceful_shutdown();
+        // A peer that does not answer the goodbye may go on asking.
+        let mut stalled = pin!(traffic.stalled(self.patience.quiet));
         loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
                 // What has nothing under way by now is half a head, or a peer that does not answer the goodbye.
                 () = sleep(self.patience.goodbye) => if !traffic.is_under_way() { return },
+                () = stalled.as_mut() => return,
                 () = reached(&mut phase, Phase::Cut) => return,
             }
         }
@@ -318,10 +324,13 @@ fn answer(
     let mut request = request.map(Body::new);
     let (address, share) = traffic.peer.caller(request.headers());
     let taken = share.take(What::Request, 1);
+    let handled = UnderWay::begin(&traffic, Stage::Handled);
     request.extensions_mut().insert(Caller { address, share, admitted: taken.is_some() });
     async move {
         let response = router.call(request).await?;
-        Ok(response.map(|body| Answer { body, _under_way: traffic, _taken: taken }))
+        let sent = UnderWay::begin(&traffic, Stage::Sent);
+        drop(handled);
+        Ok(response.map(|body| Answer { body, _under_way: sent, _taken: taken }))
     }
 }
 
@@ -330,32 +339,103 @@ struct Traffic {
     /// Whether something was asked since this was looked at last.
     asked: AtomicBool,
     peer: Peer,
+    /// The number of the span that runs.
+    span: AtomicUsize,
+    /// Requests that handlers have, by the span in which they came: as many counts as spans there may be.
+    handled: [AtomicU32; STALLED],
+    /// Answers that were not given to the connection yet, by the span in which they were made.
+    sent: [AtomicU32; UNREAD],
 }
 
 impl Traffic {
-    /// Every request holds a handle until its answer has been given to the connection; so do the connection and
-    /// its service.
-    fn is_under_way(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 2
+    fn new(peer: Peer) -> Self {
+        let (asked, span) = (AtomicBool::default(), AtomicUsize::default());
+        Self { asked, peer, span, handled: Default::default(), sent: Default::default() }
     }
 
-    /// Resolves when nothing was asked for a whole span and no answer is under way, or one has stalled.
-    async fn quiet(self: &Arc<Self>, span: Duration) {
-        let mut spans = 0;
+    fn counts(&self, stage: Stage) -> &[AtomicU32] {
+        match stage {
+            Stage::Handled => &self.handled,
+            Stage::Sent => &self.sent,
+        }
+    }
+
+    /// Whether any request is with its handler, or any answer not yet given to the connection.
+    fn is_under_way(&self) -> bool {
+        self.handled.iter().chain(&self.sent).any(|count| count.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Begins the next span. Answers whether something has stalled: it holds the count that this span needs.
+    fn has_stalled(&self) -> bool {
+        let next = self.span.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let oldest = |stage| {
+            let counts = self.counts(stage);
+            counts[next % counts.len()].load(Ordering::Relaxed)
+        };
+        oldest(Stage::Handled) + oldest(Stage::Sent) > 0
+    }
+
+    /// Resolves when something has stalled, whatever else was asked meanwhile.
+    async fn stalled(&self, span: Duration) {
         loop {
             sleep(span).await;
-            spans = if self.asked.swap(false, Ordering::Relaxed) { 0 } else { spans + 1 };
-            if spans >= if self.is_under_way() { STALLED } else { 1 } {
+            if self.has_stalled() {
+                return;
+            }
+        }
+    }
+
+    /// Resolves when nothing was asked for a whole span and nothing is under way, or when something has stalled.
+    async fn quiet(&self, span: Duration) {
+        loop {
+            sleep(span).await;
+            let asked = self.asked.swap(false, Ordering::Relaxed);
+            if self.has_stalled() || !asked && !self.is_under_way() {
                 return;
             }
         }
     }
 }
 
+/// What a request waits for.
+#[derive(Clone, Copy)]
+enum Stage {
+    /// Its handler.
+    Handled,
+    /// Its peer.
+    Sent,
+}
+
+/// A request in one stage, as long as this is there.
+struct UnderWay {
+    traffic: Arc<Traffic>,
+    stage: Stage,
+    span: usize,
+}
+
+impl UnderWay {
+    fn begin(traffic: &Arc<Traffic>, stage: Stage) -> Self {
+        let begun = Self { traffic: Arc::clone(traffic), stage, span: traffic.span.load(Ordering::Relaxed) };
+        begun.count().fetch_add(1, Ordering::Relaxed);
+        begun
+    }
+
+    fn count(&self) -> &AtomicU32 {
+        let counts = self.traffic.counts(self.stage);
+        &counts[self.span % counts.len()]
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.count().fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The body of an answer, which is under way as long as this is there.
 struct Answer {
     body: Body,
-    _under_way: Arc<Traffic>,
+    _under_way: UnderWay,
     _taken: Option<Taken>,
 }
 

@@ -207,3 +207,89 @@ async fn fault_04_the_head_of_a_request_is_bounded() {
     }
     assert_eq!(server.begun.load(Ordering::SeqCst), 0);
 }
+
+/// One frame of HTTP/2 (RFC 9113 section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A whole request of HTTP/2.
+fn headers(stream: u32, method: &str, path: &str) -> Vec<u8> {
+    let text =
+        |index: u8, text: &str| [&[index, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    // Literals with names of HPACK's static table: `:method`, `:path`, `:authority`; and `:scheme` http.
+    let block = [text(0x02, method), text(0x04, path), text(0x01, "here"), vec![0x86]].concat();
+    frame(1, 5, stream, &block)
+}
+
+impl Server {
+    /// An HTTP/2 peer with this request, for whose answer there is no window, goes on asking for what has no body. Answers
+    /// whether its connection ends meanwhile.
+    async fn ends_although_asked(&self, path: Option<&str>) -> bool {
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+        socket.write_all(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &no_window].concat()).await.unwrap();
+        if let Some(path) = path {
+            socket.write_all(&headers(1, "GET", path)).await.unwrap();
+        }
+        let (mut told, mut buffer) = (Vec::new(), [0; 4096]);
+        for number in 1..200 {
+            if socket.write_all(&headers(2 * number + 1, "HEAD", "/")).await.is_err() {
+                return true;
+            }
+            sleep(SHORT / 4).await;
+            match socket.try_read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(read) => told.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return true,
+            }
+        }
+        assert!(told.len() > 9, "nothing was answered");
+        false
+    }
+}
+
+#[tokio::test]
+async fn fault_04_what_stalls_is_given_up_whatever_else_is_asked() {
+    let server = Server::start(100, Patience { quiet: SHORT, goodbye: SHORT, drain: LONG }).await;
+    assert!(server.ends_although_asked(Some("/")).await, "an answer that nobody reads");
+    assert!(server.ends_although_asked(Some("/slow")).await, "a handler that does not end");
+    assert_eq!(server.begun.load(Ordering::SeqCst), 1);
+    assert!(!server.ends_although_asked(None).await, "a peer with nothing stalled goes on");
+}
+
+#[tokio::test]
+async fn fault_04_a_request_is_given_up_by_its_own_age() {
+    let shares = Shares::new(8, None);
+    let address = IpAddr::from([192, 0, 2, 1]);
+    let peer = Peer { address, share: shares.of(Network::of(address)), forwards: None };
+    let traffic = Arc::new(Traffic::new(peer));
+    for (stage, spans) in [(Stage::Handled, STALLED), (Stage::Sent, UNREAD)] {
+        let old = UnderWay::begin(&traffic, stage);
+        for _ in 1..spans {
+            drop(UnderWay::begin(&traffic, stage));
+            assert!(!traffic.has_stalled());
+        }
+        let young = UnderWay::begin(&traffic, stage);
+        assert!(traffic.has_stalled() && traffic.is_under_way());
+        drop(old);
+        assert!(!traffic.has_stalled() && traffic.is_under_way());
+        drop(young);
+        assert!(!traffic.is_under_way());
+    }
+}
+
+#[tokio::test]
+async fn fault_04_http_2_peers_are_told_the_bounds() {
+    let server = Server::start(100, Patience { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+    let (mut socket, mut head) = (server.says(H2).await, [0; 9]);
+    socket.read_exact(&mut head).await.unwrap();
+    let mut settings = vec![0; usize::from(head[2])];
+    socket.read_exact(&mut settings).await.unwrap();
+    for (setting, value) in [(3u16, 32u32), (6, 16 * 1024)] {
+        let told = [&setting.to_be_bytes()[..], &value.to_be_bytes()].concat();
+        assert!(settings.chunks(6).any(|chunk| chunk == told), "{settings:?}");
+    }
+}

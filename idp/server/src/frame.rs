@@ -53,7 +53,7 @@ pub(crate) async fn frame(State(app): State<Shared>, mut request: Request, next:
     let is_probe = policy::is_probe(request.uri().path());
     if !admitted && !is_probe {
         let error = PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE) };
-        app.refusals.count("requests under way");
+        app.refusals.count_of("requests under way", info.network());
         return with_headers(in_short(&app, &error, &asked), &info);
     }
     let (response, unrouted) = match unreadable(&app, &request, is_probe, &mut asked) {
@@ -194,6 +194,7 @@ fn misdirected(app: &Shared, asked: &str, why: Option<BadHost>) -> PageError {
     let served = app.config.issuer.authority();
     let (reason, detail) = match why {
         Some(why @ BadHost::Missing) => (Reason::BAD_HOST, format!("{why}: this is {served}")),
+        Some(why @ BadHost::Doubled) => (Reason::BAD_HOST, why.to_string()),
         Some(why) => (Reason::BAD_HOST, format!("{why}: the request is for '{asked}', and this is {served}")),
         None if Authority::parse(asked).is_ok_and(|host| host.ends_in_dot()) => {
             let dot = "the dot at the end makes it another site to browsers";

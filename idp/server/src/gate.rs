@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 
 use crate::cookies::Cookie;
 use crate::errors::{PageError, Reason};
@@ -58,8 +57,8 @@ impl From<PageError> for Stopped {
 
 async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, Stopped> {
     let (mut parts, body) = request.into_parts();
-    let room = room_for_body(policy, &parts)?;
-    let mut fields = read_body(policy, &parts.headers, body).await?;
+    let mut room = parts.extensions.get::<Caller>().and_then(|caller| caller.share.take(What::Body, 0));
+    let mut fields = read_body(policy, &parts.headers, body, room.as_mut()).await?;
     let visitor = match policy.auth {
         Auth::Browser | Auth::SignedIn => Some(Visitor::load(app, &parts.headers).await?),
         Auth::Anyone | Auth::Client | Auth::Bearer | Auth::Probe => None,
@@ -88,32 +87,17 @@ fn with<T: Clone + Send + Sync + 'static>(value: T) -> axum::http::Extensions {
 
 type Fields = Vec<(String, String)>;
 
-/// Takes room for a body: as much as it says it has, or as much as it may have.
-fn room_for_body(policy: Policy, parts: &Parts) -> Result<Option<Taken>, PageError> {
-    let (BodyClass::Form(limit), Some(caller)) = (policy.body, parts.extensions.get::<Caller>()) else {
-        return Ok(None);
-    };
-    let limit = limit as u64;
-    let amount = match announced(&parts.headers) {
-        // In HTTP/1.1 a body announces itself; in HTTP/2 it may just come.
-        None if !parts.headers.contains_key(header::TRANSFER_ENCODING) && parts.version < Version::HTTP_2 => {
-            0
-        }
-        length => length.unwrap_or(limit).min(limit),
-    };
-    let busy = || {
-        let detail = "too many bodies are under way";
-        PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE).detail(detail) }
-    };
-    caller.share.take(What::Body, amount).map(Some).ok_or_else(busy)
-}
-
 /// The length that a request says its body has.
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
 }
 
-async fn read_body(policy: Policy, headers: &HeaderMap, body: Body) -> Result<Option<Fields>, PageError> {
+async fn read_body(
+    policy: Policy,
+    headers: &HeaderMap,
+    body: Body,
+    room: Option<&mut Taken>,
+) -> Result<Option<Fields>, PageError> {
     let limit = match policy.body {
         BodyClass::None => return Ok(None),
         BodyClass::Form(limit) => limit,
@@ -131,17 +115,30 @@ async fn read_body(policy: Policy, headers: &HeaderMap, body: Body) -> Result<Op
     if !is_form(headers) {
         return Err(PageError::new(Reason::MEDIA_TYPE));
     }
-    let collected = tokio::time::timeout(SLOWEST_BODY, Limited::new(body, limit).collect()).await;
-    let bytes = match collected {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(PageError::new(Reason::TOO_LARGE));
-        }
-        Ok(Err(_)) => return Err(PageError::new(Reason::BAD_REQUEST).detail("the body broke off")),
-        Err(_) => return Err(PageError::new(Reason::TIMEOUT).detail("the body took too long")),
-    };
+    let slow = |_| PageError::new(Reason::TIMEOUT).detail("the body took too long");
+    let bytes = tokio::time::timeout(SLOWEST_BODY, collect(body, limit, room)).await.map_err(slow)??;
     let fields = form::decode(&bytes);
     fields.map(Some).ok_or_else(|| PageError::new(Reason::BAD_REQUEST).detail("malformed form"))
+}
+
+/// Reads a body. Each piece needs room as it arrives: what is only announced costs nothing.
+async fn collect(mut body: Body, limit: usize, mut room: Option<&mut Taken>) -> Result<Vec<u8>, PageError> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let broken = |_| PageError::new(Reason::BAD_REQUEST).detail("the body broke off");
+        let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
+        if piece.len() > limit - bytes.len() {
+            return Err(PageError::new(Reason::TOO_LARGE));
+        }
+        if room.as_mut().is_some_and(|room| !room.grow(piece.len() as u64)) {
+            let detail = "too many bodies are under way";
+            return Err(
+                PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE) }.detail(detail)
+            );
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -2,11 +2,14 @@
 //! lines are bounded: some at once, then a few a second. The rest is counted, and told in one line per interval.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use crate::address::Network;
 
 /// How often what was counted is told.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
@@ -28,12 +31,39 @@ pub(crate) fn lines() -> DefaultDirectRateLimiter {
     RateLimiter::direct(Quota::per_second(STEADY).allow_burst(BURST))
 }
 
+/// How many addresses a line names for one reason.
+const NAMED: usize = 4;
+
 /// The lines there may be, and the count of those there were not.
 pub(crate) struct RefusalLog {
     theirs: DefaultDirectRateLimiter,
     ours: DefaultDirectRateLimiter,
     /// Reasons are words of ours, so there are few.
-    left_out: Mutex<BTreeMap<&'static str, u64>>,
+    left_out: Mutex<BTreeMap<&'static str, LeftOut>>,
+}
+
+/// What was counted for one reason.
+#[derive(Default)]
+struct LeftOut {
+    count: u64,
+    /// The first addresses it was counted for.
+    of: Vec<Network>,
+    /// Whether there were more.
+    others: bool,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.count)?;
+        for (number, network) in self.of.iter().enumerate() {
+            write!(f, "{}{network}", if number == 0 { " (" } else { " " })?;
+        }
+        match (self.of.is_empty(), self.others) {
+            (true, _) => Ok(()),
+            (false, true) => f.write_str(" and others)"),
+            (false, false) => f.write_str(")"),
+        }
+    }
 }
 
 impl RefusalLog {
@@ -56,7 +86,19 @@ impl RefusalLog {
 
     /// Counts what never has a line of its own.
     pub(crate) fn count(&self, reason: &'static str) {
-        *self.left_out.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default().count += 1;
+    }
+
+    /// The same, where the operator should know whose share is used up.
+    pub(crate) fn count_of(&self, reason: &'static str, network: Network) {
+        let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = left_out.entry(reason).or_default();
+        counted.count += 1;
+        match counted.of.contains(&network) {
+            true => {}
+            false if counted.of.len() < NAMED => counted.of.push(network),
+            false => counted.others = true,
+        }
     }
 
     /// Tells what was counted since the last time, if there is anything.
@@ -65,9 +107,9 @@ impl RefusalLog {
         if left_out.is_empty() {
             return;
         }
-        let total: u64 = left_out.values().sum();
+        let total: u64 = left_out.values().map(|counted| counted.count).sum();
         let reasons: Vec<String> =
-            left_out.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            left_out.iter().map(|(reason, counted)| format!("{reason} {counted}")).collect();
         tracing::warn!(total, reasons = reasons.join(", "), "requests refused without a line each");
     }
 }
@@ -82,9 +124,24 @@ mod tests {
         let lines = (0..10_000).filter(|_| log.admits(Fault::Theirs, "not-found")).count();
         // The quota gives some back while the test runs; that is no tenth of what was asked for.
         assert!((200..1_000).contains(&lines), "{lines}");
-        assert_eq!(log.left_out.lock().unwrap()["not-found"], 10_000 - lines as u64);
+        assert_eq!(log.left_out.lock().unwrap()["not-found"].count, 10_000 - lines as u64);
         assert!(log.admits(Fault::Ours, "unavailable"), "ours are not hidden");
         log.tell();
         assert!(log.left_out.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn fault_04_the_first_addresses_at_their_share_are_named() {
+        let log = RefusalLog::new();
+        let told = |reason| log.left_out.lock().unwrap()[reason].to_string();
+        for _ in 0..3 {
+            log.count("not-found");
+            log.count_of("requests under way", Network::of("192.0.2.1".parse().unwrap()));
+        }
+        assert_eq!((told("not-found"), told("requests under way")), ("3".into(), "3 (192.0.2.1)".into()));
+        for number in 0..100u8 {
+            log.count_of("requests under way", Network::of(std::net::IpAddr::from([192, 0, 2, number])));
+        }
+        assert_eq!(told("requests under way"), "103 (192.0.2.1 192.0.2.0 192.0.2.2 192.0.2.3 and others)");
     }
 }

@@ -8,10 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::address::Network;
 
-/// Bytes of bodies that may be under way: 4,096 of the longest forms.
-const BODY: u64 = 64 * 1024 * 1024;
-/// The part of the whole that one address may have.
+/// Bytes of bodies that may be under way: 16,384 of the longest forms.
+const BODY: u64 = 256 * 1024 * 1024;
+/// The part of them that one address may have.
+const BODY_PART: u64 = 16;
+/// The part of all connections that one address may have, and as many requests.
 const PART: u64 = 4;
+/// Requests in all, for each connection in all. It bounds memory; what is fair is up to the share of each address. An
+/// HTTP/2 connection carries many, so that no few addresses may fill it.
+const REQUESTS: u64 = 10;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +24,7 @@ pub(crate) enum What {
     Connection,
     /// From its head to the end of its answer.
     Request,
-    /// Bytes of a body, announced or arrived.
+    /// Bytes of a body that arrived.
     Body,
 }
 
@@ -77,11 +82,12 @@ pub(crate) struct Caller {
 }
 
 impl Shares {
-    /// `most` connections, and as many requests; `each` of them for one address, or a quarter.
+    /// `most` connections, and ten times as many requests. Of either, one address may have `each`, or a quarter of
+    /// `most`.
     pub(crate) fn new(most: u32, each: Option<u32>) -> Arc<Self> {
         let most = u64::from(most);
         let each = each.map_or(most / PART, u64::from).max(1);
-        let (total, each) = ([most, most, BODY], [each, each, BODY / PART]);
+        let (total, each) = ([most, most * REQUESTS, BODY], [each, each, BODY / BODY_PART]);
         Arc::new(Self { total, each, taken: Counts::default(), of: Mutex::default() })
     }
 
@@ -106,16 +112,29 @@ impl Shares {
 impl Share {
     /// Takes so much, if address and whole have as much left.
     pub(crate) fn take(self: &Arc<Self>, what: What, amount: u64) -> Option<Taken> {
+        self.add(what, amount).then(|| Taken { share: Arc::clone(self), what, amount })
+    }
+
+    fn add(&self, what: What, amount: u64) -> bool {
         if self.network.is_some() && !self.taken.add(what, amount, self.all.each) {
-            return None;
+            return false;
         }
-        if !self.all.taken.add(what, amount, self.all.total) {
-            if self.network.is_some() {
-                self.taken.subtract(what, amount);
-            }
-            return None;
+        let added = self.all.taken.add(what, amount, self.all.total);
+        if !added && self.network.is_some() {
+            self.taken.subtract(what, amount);
         }
-        Some(Taken { share: Arc::clone(self), what, amount })
+        added
+    }
+}
+
+impl Taken {
+    /// Takes so much more. `false`: there is not as much left.
+    pub(crate) fn grow(&mut self, amount: u64) -> bool {
+        let added = self.share.add(self.what, amount);
+        if added {
+            self.amount += amount;
+        }
+        added
     }
 }
 
@@ -152,7 +171,7 @@ mod tests {
     fn fault_04_one_address_has_a_quarter_and_all_have_the_whole() {
         let shares = Shares::new(8, None);
         let (ada, eve) = (shares.of(network("192.0.2.1")), shares.of(network("192.0.2.2")));
-        for what in [What::Connection, What::Request] {
+        for (what, whole) in [(What::Connection, 8), (What::Request, 80)] {
             let of_eve: Vec<Taken> = (0..10).filter_map(|_| eve.take(what, 1)).collect();
             assert_eq!(of_eve.len(), 2);
             assert!(
@@ -161,15 +180,39 @@ mod tests {
             );
             assert!(ada.take(what, 1).is_some());
             let own = shares.unbounded();
-            let of_proxy: Vec<Taken> = (0..10).filter_map(|_| own.take(what, 1)).collect();
-            assert_eq!(of_proxy.len(), 6, "all that is left");
+            let of_proxy: Vec<Taken> = (0..100).filter_map(|_| own.take(what, 1)).collect();
+            assert_eq!(of_proxy.len(), whole - 2, "all that is left");
             assert!(ada.take(what, 1).is_none());
             drop(of_eve);
             assert!(ada.take(what, 1).is_some() && eve.take(what, 1).is_some(), "what was given back");
         }
-        assert!(eve.take(What::Body, BODY / PART + 1).is_none());
-        let much = eve.take(What::Body, BODY / PART);
+        assert!(eve.take(What::Body, BODY / BODY_PART + 1).is_none());
+        let much = eve.take(What::Body, BODY / BODY_PART);
         assert!(much.is_some() && eve.take(What::Body, 1).is_none() && ada.take(What::Body, 1).is_some());
+    }
+
+    #[test]
+    fn fault_04_a_few_addresses_with_all_their_requests_leave_room_for_others() {
+        let shares = Shares::new(10_000, None);
+        let mut taken = Vec::new();
+        for number in 0..=20u8 {
+            let share = shares.of(Network::of(IpAddr::from([192, 0, 2, number])));
+            let before = taken.len();
+            taken.extend((0..3_000).filter_map(|_| share.take(What::Request, 1)));
+            assert_eq!(taken.len() - before, 2_500, "{number}");
+        }
+    }
+
+    #[test]
+    fn fault_04_a_body_takes_room_as_it_arrives() {
+        let shares = Shares::new(8, None);
+        let eve = shares.of(network("192.0.2.2"));
+        let mut body = eve.take(What::Body, 0).unwrap();
+        assert!(body.grow(BODY / BODY_PART - 10) && body.grow(10) && !body.grow(1));
+        assert!(eve.take(What::Body, 1).is_none());
+        drop(body);
+        assert_eq!(shares.taken.0[What::Body as usize].load(Ordering::Relaxed), 0);
+        assert!(eve.take(What::Body, BODY / BODY_PART).is_some());
     }
 
     #[test]

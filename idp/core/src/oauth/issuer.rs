@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use url::Url;
+use url::{Host, Url};
 
-use crate::authority::{Authority, BadAuthority};
+use crate::authority::{Authority, BadAuthority, is_host_name};
 
 /// An issuer: `https` and a host, or `http` on a loopback host for trying things out. Without trailing slash.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,6 +20,9 @@ pub enum BadIssuer {
     /// No URL.
     #[error("it is not a URL such as https://id.example.com")]
     Malformed,
+    /// A wildcard, or a name with other signs than names of hosts have.
+    #[error("its host must be one name of letters, digits, hyphens and dots, or an IP address")]
+    HostName,
     /// `http` on a host that others can reach.
     #[error("it must use https; http is for localhost, 127.0.0.1 and [::1] only")]
     PlainHttp,
@@ -73,6 +76,9 @@ impl Issuer {
             None => Authority::parse(host),
         };
         let host = host.map_err(|_| BadIssuer::Malformed)?;
+        if matches!(url.host(), Some(Host::Domain(name)) if !is_host_name(name)) {
+            return Err(BadIssuer::HostName);
+        }
         match url.scheme() {
             "https" => {}
             "http" if host.is_loopback() => {}
@@ -191,6 +197,7 @@ mod tests {
         for good in [
             "https://id.example.com",
             "https://id.example.com:8443",
+            "https://my_id.example.com.",
             "http://localhost:8080",
             "http://127.0.0.1:1",
             "http://[::1]:8080",
@@ -213,6 +220,12 @@ mod tests {
             ("http://localhost:80", spelling("http://localhost")),
             ("http://[0:0:0:0:0:0:0:1]:8080", spelling("http://[::1]:8080")),
             ("http://127.1:8080", spelling("http://127.0.0.1:8080")),
+            ("https://*.example.com", BadIssuer::HostName),
+            ("https://a$b.example", BadIssuer::HostName),
+            ("https://a;b.example:8443", BadIssuer::HostName),
+            ("https://a,b.example", BadIssuer::HostName),
+            ("https://a..example", BadIssuer::HostName),
+            ("https://.example", BadIssuer::HostName),
             ("ftp://id.example.com", BadIssuer::Malformed),
             ("id.example.com", BadIssuer::Malformed),
             ("", BadIssuer::Malformed),
