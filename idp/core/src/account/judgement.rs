@@ -13,8 +13,6 @@ use zxcvbn::{Score, zxcvbn};
 pub(super) const JUDGED: usize = 64;
 /// The work that one run of zxcvbn may be: passes over a text, times the square of its length. Two or three milliseconds.
 const WORK: usize = 3 * JUDGED * JUDGED;
-/// The runs of this work that the pieces of one password may cost together.
-const PIECES: usize = 2;
 
 /// The signs that zxcvbn reads as one letter only.
 const OF_ONE_LETTER: [&[char]; 9] =
