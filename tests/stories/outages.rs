@@ -57,8 +57,8 @@ on_both_engines! {
         says(&app, 200, "ready").await;
         for (breaks, heals, words) in [
             (
-                "ALTER TABLE epochs RENAME TO gone",
-                "ALTER TABLE gone RENAME TO epochs",
+                "ALTER TABLE heartbeat RENAME TO gone",
+                "ALTER TABLE gone RENAME TO heartbeat",
                 "the database takes no writes",
             ),
             (
@@ -279,7 +279,7 @@ async fn fault_05_probes_cost_one_look() {
     assert!(answers.iter().all(|answer| answer.status == 200), "{:?}", answers[0].body);
     let heard = wire.heard().statements;
     let looks = heard.iter().filter(|sql| sql.contains("_sqlx_migrations")).count();
-    let writes = heard.iter().filter(|sql| sql.starts_with("UPDATE epochs")).count();
+    let writes = heard.iter().filter(|sql| sql.starts_with("INSERT INTO heartbeat")).count();
     // More than one only where the probes themselves took more than a second.
     assert!((1..=3).contains(&looks) && writes == looks, "{heard:?}");
     assert!(heard.len() <= 12 * looks, "{heard:?}");

@@ -1,7 +1,7 @@
 //! `idp key`: signing keys.
 
 use clap::Subcommand;
-use idp_store::StoredKey;
+use idp_store::KeyListing;
 use serde_json::json;
 
 use crate::args::Common;
@@ -30,7 +30,7 @@ enum Verb {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let Verb::List = args.verb;
     let operator = operator::open(&args.common).await?;
-    let keys = operator.store.read((), |reader, ()| Box::pin(reader.keys())).await?;
+    let keys = operator.store.read((), |reader, ()| Box::pin(reader.listed_keys())).await?;
     operator.store.close().await;
     let rows: Vec<_> = keys.iter().map(columns).collect();
     let shown: Vec<_> = rows
@@ -47,6 +47,6 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn columns(key: &StoredKey) -> [String; 4] {
-    [key.id.clone(), key.purpose.clone(), key.state.as_str().to_owned(), output::moment(key.created_at)]
+fn columns(key: &KeyListing) -> [String; 4] {
+    [key.id.clone(), key.purpose.clone(), key.state.clone(), output::moment(key.created_at())]
 }

@@ -8,7 +8,7 @@ use idp_core::oauth::keys::{KeySet, NewKey, SigningKey};
 use idp_core::seal::{Keyring, Place, key_id};
 use idp_core::secret::{MacKey, base64url, random_bytes};
 use idp_core::time::Timestamp;
-use idp_store::{Actor, AuditEvent, AuditRecord, KeyState, OpenError, Origin, Store, StoredKey};
+use idp_store::{Actor, AuditEvent, AuditRecord, KeyListing, KeyState, OpenError, Origin, Store, StoredKey};
 
 use crate::config::Config;
 use crate::errors::StartError;
@@ -149,7 +149,9 @@ fn made(key: &StoredKey, at: Timestamp) -> AuditRecord {
 
 /// Reads and unseals the keys.
 pub(crate) async fn load(store: &Store, ring: &Keyring, issuer: &Issuer) -> Result<ServerKeys, StartError> {
-    let stored = store.read((), |db, ()| Box::pin(db.keys())).await?;
+    let (stored, listed) = store
+        .read((), |db, ()| Box::pin(async move { Ok((db.keys().await?, db.listed_keys().await?)) }))
+        .await?;
     let mut signing = Vec::new();
     let mut mac = None;
     for key in stored.iter().filter(|key| key.state == KeyState::Active) {
@@ -160,7 +162,11 @@ pub(crate) async fn load(store: &Store, ring: &Keyring, issuer: &Issuer) -> Resu
             None => {}
         }
     }
-    let published: Vec<String> = stored.into_iter().filter_map(|key| key.public_jwk).collect();
+    let (known, newer): (Vec<_>, Vec<_>) =
+        listed.into_iter().partition(|listed| stored.iter().any(|key| key.id == listed.id));
+    let public = |keys: Vec<KeyListing>| -> Vec<String> {
+        keys.into_iter().filter_map(|key| key.public_jwk).collect()
+    };
     let mac = mac.ok_or_else(|| StartError::Keys("the server's own MAC key is missing".to_owned()))?;
-    Ok(ServerKeys { tokens: KeySet::new(issuer.clone(), signing, &published)?, mac })
+    Ok(ServerKeys { tokens: KeySet::new(issuer.clone(), signing, &public(known), &public(newer))?, mac })
 }

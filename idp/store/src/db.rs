@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection as _, PgConnection, SqliteConnection};
+use sqlx::{ConnectOptions, Connection as _, PgConnection, Row as _, SqliteConnection};
 use tokio::time::Instant;
 
 use crate::audit::AuditRecord;
@@ -94,11 +94,30 @@ impl Tx {
         Ok(())
     }
 
-    /// Commits on PostgreSQL. After a failed statement its COMMIT undoes everything and calls that a success; the
-    /// query before it fails then, in the same round trip.
-    pub(crate) async fn commit_postgres(&mut self) -> Result<(), StoreError> {
-        on!(self, c => sqlx::raw_sql("SELECT 1; COMMIT").execute(c).await.map(drop))?;
-        Ok(())
+    /// Commits on PostgreSQL, and answers whether this wrote anything: whoever did has a number. After a failed statement
+    /// its COMMIT undoes everything and calls that a success; the query before it fails then, in the same round trip.
+    pub(crate) async fn commit_postgres(&mut self) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT txid_current_if_assigned() IS NOT NULL; COMMIT";
+        // All rows: an error of the commit comes after the first.
+        let rows: Vec<bool> = match self.connection() {
+            Connection::Sqlite(_) => Vec::new(),
+            Connection::Postgres(connection) => {
+                let rows = sqlx::raw_sql(SQL).fetch_all(&mut **connection).await?;
+                rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(rows.contains(&true))
+    }
+
+    /// Runs what steers a transaction on SQLite, and answers how many rows this connection has changed so far.
+    pub(crate) async fn steer_sqlite(&mut self, sql: &'static str) -> Result<i64, StoreError> {
+        match self.connection() {
+            Connection::Sqlite(connection) => {
+                let rows = sqlx::raw_sql(sql).fetch_all(&mut **connection).await?;
+                Ok(rows.first().map_or(Ok(0), |row| row.try_get(0))?)
+            }
+            Connection::Postgres(_) => Ok(0),
+        }
     }
 
     /// Gives the connection back, its transaction having ended.
@@ -141,10 +160,13 @@ pub(crate) enum Inner {
         readers: Pool<SqliteConnection>,
         writer: Writer,
         writers: Pool<SqliteConnection>,
+        looks: Pool<SqliteConnection>,
     },
     Postgres {
         readers: Pool<PgConnection>,
         writers: Pool<PgConnection>,
+        /// One connection kept for looks, which wait behind no request; it reads and writes.
+        looks: Pool<PgConnection>,
         /// When a connection was last made only to see where it leads.
         fresh_look: Mutex<Option<Instant>>,
     },
@@ -155,6 +177,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a read, or on PostgreSQL one attempt to write, may take. PostgreSQL's own limit for a statement is shorter:
 /// what takes longer than this has no server at the other end.
 const LIMIT: Duration = Duration::from_secs(12);
+/// The same for a look, which is to be told before requests are.
+const LOOK_LIMIT: Duration = Duration::from_secs(3);
 
 impl Store {
     /// Opens `sqlite:FILE` or `postgres://…`. An SQLite file is made if it is not there, readable by its owner
@@ -192,9 +216,11 @@ impl Store {
         let era = Era::default();
         let writers = Pool::open(options.clone(), 1, limit, era.clone()).await?;
         let readers = connections.min(sqlite_readers());
-        let readers = Pool::open(options.read_only(true), readers, limit, era).await?;
+        let options = options.read_only(true);
+        let looks = Pool::new(options.clone(), 1, limit.min(LOOK_LIMIT), era.clone());
+        let readers = Pool::open(options, readers, limit, era).await?;
         let writer = Writer::start(writers.clone());
-        Ok(Self(Arc::new(Inner::Sqlite { readers, writer, writers })))
+        Ok(Self(Arc::new(Inner::Sqlite { readers, writer, writers, looks })))
     }
 
     async fn open_postgres(url: &str, connections: u32, limit: Duration) -> Result<Self, OpenError> {
@@ -205,9 +231,10 @@ impl Store {
         reach(&options).await?;
         let refused = |error| refusal(&options, &error);
         let era = Era::default();
+        let looks = Pool::new(options.clone(), 1, limit.min(LOOK_LIMIT), era.clone());
         let writers = Pool::open(options.clone(), connections, limit, era.clone()).await.map_err(refused)?;
         let readers = Pool::open(read_only, connections, limit, era).await.map_err(refused)?;
-        Ok(Self(Arc::new(Inner::Postgres { readers, writers, fresh_look: Mutex::new(None) })))
+        Ok(Self(Arc::new(Inner::Postgres { readers, writers, looks, fresh_look: Mutex::new(None) })))
     }
 
     /// Which engine this is.
@@ -232,6 +259,22 @@ impl Store {
         match &*self.0 {
             Inner::Sqlite { readers, .. } => pool::read(readers, input, job).await,
             Inner::Postgres { readers, .. } => pool::read(readers, input, job).await,
+        }
+    }
+
+    /// Reads on the connection that is kept for looks: it waits behind no request.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn read_apart<I, T, F>(&self, input: I, job: F) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+    {
+        match &*self.0 {
+            Inner::Sqlite { looks, .. } => pool::read(looks, input, job).await,
+            Inner::Postgres { looks, .. } => pool::read(looks, input, job).await,
         }
     }
 
@@ -276,12 +319,14 @@ impl Store {
     /// Finishes the writes that wait and closes every connection.
     pub async fn close(&self) {
         match &*self.0 {
-            Inner::Sqlite { readers, writer, writers } => {
+            Inner::Sqlite { readers, writer, writers, looks } => {
                 writer.stop().await;
+                looks.close().await;
                 readers.close().await;
                 writers.close().await;
             }
-            Inner::Postgres { readers, writers, .. } => {
+            Inner::Postgres { readers, writers, looks, .. } => {
+                looks.close().await;
                 readers.close().await;
                 writers.close().await;
             }

@@ -121,6 +121,8 @@ fn of_postgres(code: &str, routine: Option<&str>) -> Sort {
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Sort::Lost,
         // Whether it was committed is not known.
         "40003" => Sort::Later,
+        // Our role may not (a grant is missing), or there is no such schema: the operator's to mend.
+        "42501" | "3F000" => Sort::Later,
         // Snapshot too old.
         "72000" => Sort::Again,
         _ => match code.get(..2) {
@@ -161,10 +163,15 @@ fn described(error: &sqlx::Error) -> String {
     }
 }
 
-/// Messages quote values, which come from outside: not at length, and on one line.
+/// Messages quote values, which come from outside: not at length, on one line, and with quotation marks that the log
+/// leaves as they are.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 200;
-    let plain = |sign: char| if sign.is_control() { ' ' } else { sign };
+    let plain = |sign: char| match sign {
+        '"' => '\'',
+        sign if sign.is_control() => ' ',
+        sign => sign,
+    };
     let mut short: String = text.chars().take(LONGEST).map(plain).collect();
     if text.chars().nth(LONGEST).is_some() {
         short.push('…');

@@ -6,13 +6,10 @@ fn fault_05_every_code_of_postgresql_has_its_sort() {
         ("08000 08003 08006 08P01 25006 25P03 25P04 26000 42P05 57P01 57P02 57P03 57P04 57P05", Sort::Lost),
         ("40001 40P01 40000 72000", Sort::Again),
         (
-            "40003 53000 53100 53200 53300 53400 55P03 55006 57014 58000 58030 58P01 28P01 3D000 XX000",
+            "40003 53000 53100 53200 53300 53400 55P03 55006 57014 58000 58030 58P01 28P01 3D000 3F000 42501 XX000",
             Sort::Later,
         ),
-        (
-            "42601 42P01 42703 42501 22021 22P02 22003 23505 23503 23502 23514 0A000 25P02 54000 P0001",
-            Sort::Defect,
-        ),
+        ("42601 42P01 42703 22021 22P02 22003 23505 23503 23502 23514 0A000 25P02 54000 P0001", Sort::Defect),
         ("00000 99999 4 é", Sort::Defect),
     ] {
         for code in codes.split(' ') {
@@ -60,7 +57,7 @@ fn what_is_no_code_is_sorted_too() {
 
 #[test]
 fn what_an_error_quotes_is_neither_long_nor_several_lines() {
-    let error = StoreError::from(sqlx::Error::Protocol(format!("a\nb {}", "x".repeat(10_000))));
+    let error = StoreError::from(sqlx::Error::Protocol(format!("a\nb \"c\" {}", "x".repeat(10_000))));
     let text = error.to_string();
-    assert!(text.len() < 300 && !text.contains('\n'), "{text}");
+    assert!(text.len() < 300 && text.contains("a b 'c' x"), "{text}");
 }

@@ -140,8 +140,8 @@ async fn commit_group(
     let era = lent.era();
     let mut tx = Tx::new(lent.into());
     let end = run_group(&mut tx, queue, group).await;
-    if end.is_ok() {
-        if !tx.events.is_empty() {
+    if let Ok(wrote) = end {
+        if wrote {
             pool.note_write();
         }
         tx.events.iter().for_each(AuditRecord::log);
@@ -153,50 +153,55 @@ async fn commit_group(
     if end.is_ok() || tx.steer("ROLLBACK").await.is_ok() {
         tx.give_back();
     }
-    end
+    end.map(drop)
 }
 
+/// Answers whether anything was changed by what was committed.
 async fn run_group(
     tx: &mut Tx,
     queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
     group: &mut Vec<Box<dyn Waiting>>,
-) -> Result<(), StoreError> {
-    if run_together(tx, queue, group).await? {
-        return Ok(());
+) -> Result<bool, StoreError> {
+    if let Some(wrote) = run_together(tx, queue, group).await? {
+        return Ok(wrote);
     }
     tx.events.clear();
     tx.steer("ROLLBACK").await?;
     match group.len() {
-        1 => Ok(()),
+        1 => Ok(false),
         _ => run_apart(tx, group).await,
     }
 }
 
-/// Begins, runs the writes and those that come meanwhile, and commits. `false`: one of them failed.
+// How many rows were changed comes with the statement, in one way to the connection's thread.
+const BEGIN: &str = "BEGIN IMMEDIATE; SELECT total_changes()";
+const COMMIT: &str = "SELECT total_changes(); COMMIT";
+
+/// Begins, runs the writes and those that come meanwhile, and commits. `None`: one of them failed.
 async fn run_together(
     tx: &mut Tx,
     queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
     group: &mut Vec<Box<dyn Waiting>>,
-) -> Result<bool, StoreError> {
+) -> Result<Option<bool>, StoreError> {
     // IMMEDIATE: a transaction that begins as a reader cannot become the writer later.
-    tx.steer("BEGIN IMMEDIATE").await?;
+    let before = tx.steer_sqlite(BEGIN).await?;
     let mut next = 0;
     while next < group.len() {
         group[next].run(tx).await;
         if !group[next].keeps() {
-            return Ok(false);
+            return Ok(None);
         }
         next += 1;
         if next == group.len() && next < GROUP {
             group.extend(queue.try_recv());
         }
     }
-    tx.steer("COMMIT").await?;
-    Ok(true)
+    Ok(Some(tx.steer_sqlite(COMMIT).await? > before))
 }
 
 /// Begins, runs each write as a savepoint, which is undone if it fails, and commits.
-async fn run_apart(tx: &mut Tx, group: &mut [Box<dyn Waiting>]) -> Result<(), StoreError> {
+/// Changes that were undone count like others, so only an audit record tells that something was written.
+async fn run_apart(tx: &mut Tx, group: &mut [Box<dyn Waiting>]) -> Result<bool, StoreError> {
     tx.steer("BEGIN IMMEDIATE").await?;
     for write in group {
         tx.steer("SAVEPOINT write").await?;
@@ -208,7 +213,8 @@ async fn run_apart(tx: &mut Tx, group: &mut [Box<dyn Waiting>]) -> Result<(), St
         }
         tx.steer("RELEASE write").await?;
     }
-    tx.steer("COMMIT").await
+    tx.steer("COMMIT").await?;
+    Ok(!tx.events.is_empty())
 }
 
 #[cfg(test)]

@@ -104,7 +104,40 @@ impl Reader {
     }
 }
 
+/// What may be shown of a key, in the words that are stored: also of one that a newer node made.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct KeyListing {
+    /// The `kid`, or a MAC key's name.
+    pub id: String,
+    /// As [`StoredKey::purpose`], or a word of a newer version.
+    pub purpose: String,
+    /// As [`KeyState::as_str`], or a word of a newer version.
+    pub state: String,
+    /// The public JWK; a MAC key has none.
+    pub public_jwk: Option<String>,
+    /// When it was made, in milliseconds since 1970.
+    #[sqlx(rename = "created_at")]
+    created_millis: i64,
+}
+
+impl KeyListing {
+    /// When it was made.
+    pub fn created_at(&self) -> Timestamp {
+        moment(self.created_millis)
+    }
+}
+
 impl Reader {
+    /// Every key, also those that this version does not know how to use, oldest first: to be shown and published.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn listed_keys(&mut self) -> Result<Vec<KeyListing>, StoreError> {
+        const SQL: &str =
+            "SELECT id, purpose, state, public_jwk, created_at FROM keys ORDER BY created_at, id";
+        Ok(on!(self, c => sqlx::query_as(SQL).fetch_all(c).await)?)
+    }
+
     /// What there are active keys for.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub use db::{Engine, Job, Reader, Store, Tx, database_file};
 pub use error::{OpenError, StoreError};
 pub use flows::{EndedFlow, Flow};
 pub use grants::{ConsumedCode, StoredGrant};
-pub use keys::{KeyState, StoredKey};
+pub use keys::{KeyListing, KeyState, StoredKey};
 pub use look::Unfit;
 pub use migrate::MigrationStatus;
 pub use outbox::{ClaimedMail, Mail, MailKind};

@@ -210,15 +210,10 @@ impl<C: Pooled> Lent<C> {
 }
 
 impl<C: Pooled> Pool<C> {
-    /// Makes the pool and its first connection.
-    pub(crate) async fn open(
-        options: C::Options,
-        size: u32,
-        limit: Duration,
-        era: Era,
-    ) -> Result<Self, sqlx::Error> {
+    /// A pool without any connection yet.
+    pub(crate) fn new(options: C::Options, size: u32, limit: Duration, era: Era) -> Self {
         let size = size.max(1);
-        let pool = Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             has_file: C::file(&options).is_some(),
             options,
             size,
@@ -227,7 +222,17 @@ impl<C: Pooled> Pool<C> {
             permits: Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1))),
             resting: Mutex::new(Vec::new()),
             wrote: Mutex::new(None),
-        }));
+        }))
+    }
+
+    /// Makes the pool and its first connection.
+    pub(crate) async fn open(
+        options: C::Options,
+        size: u32,
+        limit: Duration,
+        era: Era,
+    ) -> Result<Self, sqlx::Error> {
+        let pool = Self::new(options, size, limit, era);
         let (connection, made) = pool.make().await?;
         lock(&pool.0.resting).push(Resting { connection, made, since: made.at });
         Ok(pool)
@@ -314,7 +319,7 @@ impl<C: Pooled> Pool<C> {
         self.0.has_file && C::file(&self.0.options).is_none()
     }
 
-    /// Notes that something was written and committed.
+    /// Notes that a commit was made that changed something.
     pub(crate) fn note_write(&self) {
         *lock(&self.0.wrote) = Some(Instant::now());
     }

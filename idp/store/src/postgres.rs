@@ -54,8 +54,7 @@ where
     let work = AssertUnwindSafe(async { job(&mut tx, input).await }).catch_unwind().await;
     match work.unwrap_or(Err(StoreError::Panicked)) {
         Ok(value) => {
-            tx.commit_postgres().await.map_err(committed_perhaps)?;
-            if !tx.events.is_empty() {
+            if tx.commit_postgres().await.map_err(committed_perhaps)? {
                 pool.note_write();
             }
             tx.events.iter().for_each(AuditRecord::log);

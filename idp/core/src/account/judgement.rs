@@ -11,8 +11,8 @@ use zxcvbn::{Score, zxcvbn};
 
 /// The characters by which the strength of a password is judged. What follows only adds to it.
 pub(super) const JUDGED: usize = 64;
-/// The work that one run of zxcvbn may be: passes over a text, times the square of its length. Two or three milliseconds.
-const WORK: usize = 3 * JUDGED * JUDGED;
+/// The work that one run of zxcvbn may be: passes over a text, times the square of its length. Some seven milliseconds.
+const WORK: usize = 10 * JUDGED * JUDGED;
 
 /// The signs that zxcvbn reads as one letter only.
 const OF_ONE_LETTER: [&[char]; 9] =

@@ -147,11 +147,18 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// From the active keys and the public JWKs of all published ones (the next and the retiring as well).
+    /// From the active keys and the public JWKs of all published ones (the next and the retiring as well). Those of
+    /// a newer node that are not known here are published as they are stored, for whoever verifies what that node signs;
+    /// here they verify nothing.
     ///
     /// # Errors
     /// [`KeyError`] when a stored key cannot be read.
-    pub fn new(issuer: Issuer, signing: Vec<SigningKey>, published: &[String]) -> Result<Self, KeyError> {
+    pub fn new(
+        issuer: Issuer,
+        signing: Vec<SigningKey>,
+        published: &[String],
+        of_newer: &[String],
+    ) -> Result<Self, KeyError> {
         let mut public = HashMap::new();
         let mut jwks = Vec::new();
         for text in published {
@@ -168,6 +175,10 @@ impl KeySet {
             public.insert(kid.to_owned(), PublicKey { alg, verifier });
             jwks.push(Value::Object(members));
         }
+        // What is not even an object (RFC 7517 section 4) would spoil the whole set.
+        let of_newer =
+            of_newer.iter().filter_map(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
+        jwks.extend(of_newer.map(Value::Object));
         let jwks = json!({ "keys": jwks }).to_string();
         Ok(Self { issuer, signing, public, jwks })
     }

@@ -19,7 +19,7 @@ fn key_set() -> (KeySet, Vec<NewKey>) {
         [SigningAlg::Rs256, SigningAlg::Es256].map(|alg| NewKey::generate(alg).unwrap()).into();
     let signing = keys.iter().map(|key| SigningKey::new(key.alg, &key.kid, &key.private_der).unwrap());
     let published: Vec<String> = keys.iter().map(|key| key.public_jwk.clone()).collect();
-    (KeySet::new(issuer(), signing.collect(), &published).unwrap(), keys)
+    (KeySet::new(issuer(), signing.collect(), &published, &[]).unwrap(), keys)
 }
 
 fn access_claims() -> AccessTokenClaims {

@@ -65,6 +65,7 @@ async fn fault_05_connections_to_what_became_read_only_are_given_up_by_readers_a
     assert!(matches!(&refused, Err(StoreError::Unavailable(why)) if why.starts_with("25006")), "{refused:?}");
     assert!(matches!(store.look().await, Err(Unfit::ReadOnly)));
     assert_eq!(ask!(store, |r, ada| r.user(*ada)).unwrap().epoch, 0, "it can be read");
+    assert!(tell!(store, |tx, ada| tx.user(*ada)).is_some(), "also by a writer, whose connection rests then");
 
     servers_are(&db, &[]).await;
     raise(&store, ada).await.expect("on a new connection");
@@ -77,7 +78,11 @@ async fn fault_05_connections_to_what_became_read_only_are_given_up_by_readers_a
         assert!(ask!(store, |r, ada| r.user(*ada)).is_some());
     }
     store.look().await.unwrap();
-    assert_eq!(network.connections(), connections + 1, "what is good stays");
+    assert_eq!(
+        network.connections(),
+        connections + 2,
+        "what is good stays: the readers' and that of the looks"
+    );
 }
 
 async fn fault_05_connections_to_the_server_of_before_are_given_up_also_when_nobody_writes(db: Db) {

@@ -1,62 +1,163 @@
 //! The look at whether a database can be worked with.
 
+use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
-use idp_store::{AuditEvent, Unfit};
+use idp_store::{AuditEvent, Engine, Store, Unfit};
+use tokio::sync::Semaphore;
 
-use crate::given::a_record;
-use crate::harness::{Db, Place};
+use crate::given::{NOW, a_record, a_user};
+use crate::harness::{Db, Place, sqlite};
 
+contract! { sqlite:
+    fault_05_a_look_reaches_the_log_of_the_file,
+    fault_05_a_look_at_a_full_disk_says_so,
+}
 contract! {
+    fault_05_only_a_write_that_changed_something_tells_as_much_as_a_look,
+    fault_05_a_look_waits_behind_no_request,
     fault_05_a_look_writes_once_unless_something_was_just_written,
     fault_05_a_look_says_what_is_wrong_and_recovers_by_itself,
     fault_05_a_look_at_a_database_without_this_programs_schema_says_so,
 }
 
+/// How many looks have written.
+async fn beats(db: &Db) -> i64 {
+    db.place.number("SELECT CAST(COALESCE(SUM(beats), 0) AS BIGINT) FROM heartbeat").await
+}
+
+/// Longer than something written tells anything.
+async fn later() {
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+}
+
 async fn fault_05_a_look_writes_once_unless_something_was_just_written(db: Db) {
-    let (count, sql) = match db.place.url.starts_with("sqlite:") {
-        true => (
-            "SELECT COUNT(*) FROM counted",
-            &[
-                "CREATE TABLE counted (one BIGINT)",
-                "CREATE TRIGGER counts AFTER UPDATE ON epochs BEGIN INSERT INTO counted VALUES (1); END",
-            ][..],
-        ),
-        false => (
-            "SELECT COUNT(*) FROM counted",
-            &[
-                "CREATE TABLE counted (one BIGINT)",
-                "CREATE FUNCTION counts() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$ BEGIN INSERT INTO counted VALUES (1); RETURN NEW; END $$",
-                "CREATE TRIGGER counts AFTER UPDATE ON epochs FOR EACH ROW EXECUTE FUNCTION counts()",
-            ][..],
-        ),
-    };
     let before = db.place.everything().await;
-    for sql in sql {
-        db.place.execute(sql).await;
-    }
     db.look().await.unwrap();
-    assert_eq!(db.place.number(count).await, 1, "a write that is really made");
-    assert_eq!(db.place.everything().await, before, "and changes nothing");
+    assert_eq!(beats(&db).await, 1, "a write that is really made");
+    assert_eq!(db.place.everything().await, before, "and changes nothing else");
     let record = a_record(AuditEvent::SignedIn);
     for _ in 0..3 {
         tell!(db, |tx, record| tx.audit(record));
         db.look().await.unwrap();
     }
-    assert_eq!(db.place.number(count).await, 1, "what was written just now tells as much");
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(beats(&db).await, 1, "what was written just now tells as much");
+    later().await;
     db.look().await.unwrap();
-    assert_eq!(db.place.number(count).await, 2);
+    assert_eq!(beats(&db).await, 2);
+}
+
+async fn fault_05_only_a_write_that_changed_something_tells_as_much_as_a_look(db: Db) {
+    let ada = a_user(&db, "ada@example.org").await.id;
+    later().await;
+    tell!(db, |tx, ada| tx.raise_user_epoch(*ada));
+    db.look().await.unwrap();
+    assert_eq!(beats(&db).await, 0, "no audit record is needed");
+    later().await;
+    assert_eq!(db.delete_expired(NOW).await.unwrap(), 0);
+    db.look().await.unwrap();
+    assert_eq!(beats(&db).await, 1, "commits of nothing reach no disk");
+}
+
+/// Requests that hold what they have for as long as they like.
+async fn fault_05_a_look_waits_behind_no_request(db: Db) {
+    let store = db.place.open_with(1).await;
+    let (open, held) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let mut requests = Vec::new();
+    for _ in 0..32 {
+        let (store, input) = (store.clone(), (Arc::clone(&open), Arc::clone(&held)));
+        requests.push(tokio::spawn(async move {
+            store
+                .read(input, |_, (open, held)| {
+                    Box::pin(async move {
+                        held.add_permits(1);
+                        drop(open.acquire().await);
+                        Ok(())
+                    })
+                })
+                .await
+        }));
+    }
+    if store.engine() == Engine::Postgres {
+        let (store, input) = (store.clone(), (Arc::clone(&open), Arc::clone(&held)));
+        requests.push(tokio::spawn(async move {
+            store
+                .write(input, |tx, (open, held)| {
+                    Box::pin(async move {
+                        tx.audit(&a_record(AuditEvent::SignedIn)).await?;
+                        held.add_permits(1);
+                        drop(open.acquire().await);
+                        Ok(())
+                    })
+                })
+                .await
+        }));
+    }
+    let connections = if store.engine() == Engine::Postgres { 2 } else { 1 };
+    drop(held.acquire_many(connections).await.unwrap());
+    store.look().await.unwrap();
+    assert!(requests.iter().all(|request| !request.is_finished()), "they still hold every connection");
+    open.close();
+    for request in requests {
+        let _ = request.await.unwrap();
+    }
+}
+
+/// SQLite leaves alone a page on which nothing changes.
+async fn fault_05_a_look_reaches_the_log_of_the_file(db: Db) {
+    db.look().await.unwrap();
+    later().await;
+    let log = sqlite::file(&db.place.url).with_extension("db-wal");
+    let before = std::fs::read(&log).unwrap();
+    db.look().await.unwrap();
+    assert!(std::fs::read(&log).unwrap() != before, "nothing was written");
+}
+
+/// A disk of its own that is really full. Where none can be mounted (it takes root), it says so and tests nothing.
+async fn fault_05_a_look_at_a_full_disk_says_so(db: Db) {
+    let disk = sqlite::file(&db.place.url).with_file_name("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let run = |program: &str, args: &[&str]| {
+        std::process::Command::new(program)
+            .args(args)
+            .arg(&disk)
+            .output()
+            .is_ok_and(|done| done.status.success())
+    };
+    if !run("mount", &["-t", "tmpfs", "-o", "size=4m", "none"]) {
+        println!("skipped: no disk can be mounted here");
+        return;
+    }
+    let file = disk.join("idp.db");
+    let full = async {
+        let store = Store::open(&format!("sqlite:{}", file.display()), 2).await.unwrap();
+        store.migrate().await.unwrap();
+        store.look().await.unwrap();
+        later().await;
+        let filler = disk.join("filler");
+        let mut writer = std::fs::File::create(&filler).unwrap();
+        while writer.write_all(&[1; 512]).is_ok() {}
+        let found = store.look().await;
+        drop(writer);
+        std::fs::remove_file(&filler).unwrap();
+        let healed = store.look().await;
+        store.close().await;
+        (found, healed)
+    };
+    let (found, healed) = full.await;
+    assert!(run("umount", &[]));
+    assert!(matches!(found, Err(Unfit::NoWrites(_))), "{found:?}");
+    healed.unwrap();
 }
 
 async fn fault_05_a_look_says_what_is_wrong_and_recovers_by_itself(db: Db) {
     db.look().await.unwrap();
-    db.place.execute("ALTER TABLE epochs RENAME TO gone").await;
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    db.place.execute("ALTER TABLE heartbeat RENAME TO gone").await;
+    later().await;
     let found = db.look().await;
     assert!(matches!(found, Err(Unfit::NoWrites(_))), "{found:?}");
-    db.place.execute("ALTER TABLE gone RENAME TO epochs").await;
+    db.place.execute("ALTER TABLE gone RENAME TO heartbeat").await;
     db.look().await.unwrap();
     db.place.execute("UPDATE _sqlx_migrations SET version = 4000 WHERE version = 4").await;
     let found = db.look().await;

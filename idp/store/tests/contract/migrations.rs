@@ -18,7 +18,7 @@ contract! {
 }
 
 /// SHA-384 of every migration that has landed. A new one gets a new line; a line is never changed.
-const LANDED: [(i64, &str, &str); 5] = [
+const LANDED: [(i64, &str, &str); 6] = [
     (
         1,
         "accounts",
@@ -44,12 +44,17 @@ const LANDED: [(i64, &str, &str); 5] = [
         "authorization response",
         "b2c1b9f0d4ef8eebcc248fa77564665ba6111c0dec56026039efc04b4c24c74f429804b2036688073ff15b7d1e450c73",
     ),
+    (
+        6,
+        "heartbeat",
+        "99f87bafdd1a5c6076870131d3edc3a553d05cfb7dd0c929a23dd8d7095eaa0d936db9e66e5f19b5a6d385d9cef8bfc4",
+    ),
 ];
 
 async fn a_new_database_lacks_every_migration_until_it_is_migrated(place: Place) {
     let store = place.open().await;
     assert_eq!(store.migrations().await.unwrap(), status(false));
-    assert!(matches!(store.require_current().await, Err(OpenError::Behind(5))));
+    assert!(matches!(store.require_current().await, Err(OpenError::Behind(6))));
     store.migrate().await.unwrap();
     assert_eq!(store.migrations().await.unwrap(), status(true));
     store.require_current().await.unwrap();
@@ -60,7 +65,7 @@ async fn migrating_twice_changes_nothing(db: Db) {
     let before = db.place.everything().await;
     db.migrate().await.unwrap();
     assert_eq!(db.place.everything().await, before);
-    assert_eq!(db.place.rows("_sqlx_migrations").await, 5);
+    assert_eq!(db.place.rows("_sqlx_migrations").await, 6);
 }
 
 async fn two_nodes_migrate_one_database_at_once(place: Place) {
@@ -73,7 +78,7 @@ async fn two_nodes_migrate_one_database_at_once(place: Place) {
         node.await.unwrap().unwrap();
     }
     place.open().await.require_current().await.unwrap();
-    assert_eq!(place.rows("_sqlx_migrations").await, 5);
+    assert_eq!(place.rows("_sqlx_migrations").await, 6);
     assert_eq!(place.rows("roles").await, 2);
 }
 
@@ -96,13 +101,13 @@ async fn programs_that_migrate_and_ask_about_a_new_database_at_once_all_succeed(
     for program in programs {
         assert_eq!(program.await.unwrap().unwrap(), LANDED.len());
     }
-    assert_eq!(place.rows("_sqlx_migrations").await, 5);
+    assert_eq!(place.rows("_sqlx_migrations").await, 6);
 }
 
 async fn asking_about_a_new_database_changes_nothing_in_it(place: Place) {
     let store = place.open().await;
     assert_eq!(store.migrations().await.unwrap(), status(false));
-    assert!(matches!(store.require_current().await, Err(OpenError::Behind(5))));
+    assert!(matches!(store.require_current().await, Err(OpenError::Behind(6))));
     assert!(!has_table(&place, "_sqlx_migrations").await);
 }
 

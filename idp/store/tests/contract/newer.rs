@@ -42,13 +42,18 @@ async fn fault_19_keys_of_an_unknown_purpose_or_state_are_left_alone(db: Db) {
         ("c", "mac", "of tomorrow"),
         ("d", "RS256", "of tomorrow"),
     ] {
-        let values = format!("('{id}', '{purpose}', '{state}', NULL, 'c2VhbGVk', 0, NULL, NULL)");
+        let values = format!("('{id}', '{purpose}', '{state}', '{{}}', 'c2VhbGVk', 0, NULL, NULL)");
         db.place.execute(&format!("INSERT INTO keys VALUES {values}")).await;
     }
     let before = of_tomorrow(&db, "keys").await;
     assert_eq!(before.len(), 4);
     for _ in 0..2 {
-        assert_eq!(ask!(db, |r| r.keys()), std::slice::from_ref(&key));
+        assert_eq!(ask!(db, |r| r.keys()), std::slice::from_ref(&key), "not used");
+        let listed = ask!(db, |r| r.listed_keys());
+        let shown = listed.iter().map(|key| format!("{} {} {}", key.id, key.purpose, key.state));
+        let all = ["a tomorrow active", "b tomorrow next", "c mac of tomorrow", "d RS256 of tomorrow"];
+        assert_eq!(shown.collect::<Vec<_>>()[..4], all, "but shown, in the words that are stored");
+        assert!(listed.iter().all(|key| key.public_jwk.is_some()), "and published");
     }
     let other = a_key("other", KeyState::Retiring);
     assert!(tell!(db, |tx, other| tx.insert_key(other)));
