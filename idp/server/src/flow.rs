@@ -55,6 +55,12 @@ pub(crate) fn url(id: FlowId) -> String {
     format!("/flow/{id}")
 }
 
+/// Where the button of the page that goes on by itself leads: here, so that a code that was redeemed meanwhile is not
+/// sent a second time.
+fn button_url(id: FlowId) -> String {
+    format!("{}?go=1", url(id))
+}
+
 /// A flow as it stands.
 pub(crate) enum Found {
     Open(Flow),
@@ -114,7 +120,8 @@ pub(crate) async fn again(visit: &Visit, ended: &EndedFlow, via: Via) -> Result<
     Err(back_to(&client, if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP }))
 }
 
-/// The answer that closed a flow, while it may be sent again: its time has not run out, and its code can still be redeemed.
+/// The answer that closed a flow, while it may be sent again: its time has not run out, its code can still be redeemed,
+/// and the session it was issued in is the one that lives in this browser.
 async fn kept(visit: &Visit, ended: &EndedFlow) -> Result<Option<AuthorizationResponse>, PageError> {
     let (app, now) = (&visit.app, visit.app.clock.now());
     let Some(sealed) = &ended.sealed_response else { return Ok(None) };
@@ -131,10 +138,16 @@ async fn kept(visit: &Visit, ended: &EndedFlow) -> Result<Option<AuthorizationRe
     let usable = match response.code() {
         _ if now >= response.expires_at() => false,
         None => true,
-        Some(digest) => {
-            let input = (digest.clone(), now);
-            app.store.read(input, |db, (digest, now)| Box::pin(db.code_is_usable(digest, *now))).await?
-        }
+        Some(digest) => match &visit.visitor.signed_in {
+            Some(SignedIn { session, .. }) => {
+                let input = (digest.clone(), session.id, now);
+                let read = app.store.read(input, |db, (digest, session, now)| {
+                    Box::pin(db.code_is_usable(digest, *session, *now))
+                });
+                read.await?
+            }
+            None => false,
+        },
     };
     Ok(usable.then_some(response))
 }
@@ -198,6 +211,8 @@ pub(crate) enum Via {
     Request,
     /// `GET /flow/ID`.
     Page,
+    /// The button of the page that goes on by itself.
+    Button,
     /// A form of ours, with the record of what the person said in it.
     Form(Option<AuditRecord>),
 }
@@ -248,7 +263,8 @@ impl Leaving<'_> {
                 Ok(Redirect::to(&url(self.flow.id)).into_response())
             }
             Via::Page if request.target.uri().is_https() => {
-                Onward::signed_in(name.unwrap_or_default(), response.location().expose()).show(self.visit)
+                let (url, button) = (response.location().expose(), button_url(self.flow.id));
+                Onward::signed_in(name.unwrap_or_default(), url, &button).show(self.visit)
             }
             _ => Ok(Redirect::to(response.location().expose()).into_response()),
         }
@@ -267,7 +283,7 @@ impl Leaving<'_> {
         };
         let said = match &self.via {
             Via::Form(said) => said.clone(),
-            Via::Request | Via::Page => None,
+            Via::Request | Via::Page | Via::Button => None,
         };
         Ok(Ending { flow, sealed_response, said, now: self.visit.app.clock.now() })
     }

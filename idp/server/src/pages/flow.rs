@@ -19,6 +19,8 @@ pub(crate) struct FlowQuery {
     switch: Option<String>,
     /// An address to fill in again.
     email: Option<String>,
+    /// The button of the page that goes on by itself.
+    go: Option<String>,
 }
 
 /// `GET /flow/ID`.
@@ -33,7 +35,10 @@ pub(crate) async fn show(
         Found::Over(EndedFlow { flow, answered: true, .. }) if flow.target == FlowTarget::Account => {
             return Ok(Redirect::to("/").into_response());
         }
-        Found::Over(ended) => return flow::again(&visit, &ended, Via::Page).await,
+        Found::Over(ended) => {
+            let via = if query.go.is_some() { Via::Button } else { Via::Page };
+            return flow::again(&visit, &ended, via).await;
+        }
     };
     let known = flow::load(&visit, &flow.target).await?;
     match flow::decide(&visit, &flow, &known, None) {
