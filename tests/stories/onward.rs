@@ -108,6 +108,31 @@ on_both_engines! {
         app.redeem("asking", &code).await.tokens();
     }
 
+    async fn fault_01_a_refusal_is_not_shown_again_once_the_client_was_changed_or_disabled(engine: Engine) {
+        let (app, browser, question) = question(engine).await;
+        browser.submit(&question, "/consent", &[("decision", "deny")]).await.assert_refused(&app, CB, "access_denied");
+        for (change, back) in [("epoch = epoch + 1", "epoch = epoch - 1"), ("enabled = FALSE", "enabled = TRUE")] {
+            app.sql(&format!("UPDATE clients SET {change} WHERE id = 'asking'")).await;
+            browser.get(&question.url).await.assert_page("flow-closed");
+            browser.submit(&question, "/consent", &ALLOW).await.assert_page("flow-closed");
+            app.sql(&format!("UPDATE clients SET {back} WHERE id = 'asking'")).await;
+            browser.get(&question.url).await.assert_refused(&app, CB, "access_denied");
+        }
+    }
+
+    async fn fault_15_a_sign_in_that_was_done_leads_on_whatever_asks_for_it_again(engine: Engine) {
+        let (app, _) = ready(engine).await;
+        let browser = app.browser();
+        let page = browser.open("/signin").await;
+        browser.sign_in(&page, ADA, PASSWORD).await;
+        let hidden = browser.get("/logout").await.form("/logout/confirm").hidden;
+        let csrf = &hidden.iter().find(|(name, _)| name == "csrf").unwrap().1;
+        let fields = [("csrf", csrf.as_str()), ("email", ADA), ("password", PASSWORD)];
+        for answer in [browser.get(&page.url).await, browser.post(&format!("{}/login", page.url), &fields).await] {
+            assert_eq!((answer.status.as_u16(), answer.location().as_deref()), (303, Some("/")), "{}", answer.text());
+        }
+    }
+
     async fn fault_01_signing_in_leads_there_as_well_and_no_page_means_no_page(engine: Engine) {
         let (app, browser) = ready(engine).await;
         browser.get(&authorize(&request("tides"))).await.code(&app, crate::oauth_authorize::CB);
@@ -199,6 +224,8 @@ on_both_engines! {
             assert_eq!(done.leads_to(), Some(format!("{uri}?state=a+b%26c")));
             if source.is_none() {
                 assert!(done.text().contains("You are signed out") && done.text().contains("Taking you back to Tide Tables"), "{}", done.text());
+                let again = browser.submit(&asked, "/logout/confirm", &[]).await;
+                assert_eq!((again.leads_to(), again.text()), (done.leads_to(), done.text()), "a second click");
                 // Nobody makes a page of ours go on to a place that is not registered, or while somebody is signed in.
                 for (from, to) in [("%2Fbye", "%2Faway"), ("tides.example", "evil.example"), ("client_id=tides", "client_id=nobody"), ("client_id=tides", "x=1")] {
                     assert!(done.url.contains(from));

@@ -106,13 +106,14 @@ pub(crate) async fn under_way(visit: &Visit, id: Option<&str>) -> Option<(Flow, 
 /// start the application each time.
 pub(crate) async fn again(visit: &Visit, ended: &EndedFlow, via: Via) -> Result<Response, PageError> {
     let FlowTarget::Application(request) = &ended.flow.target else {
-        return Err(over(&ended.flow, ended.answered));
+        return if ended.answered { Ok(entered()) } else { Err(expired()) };
     };
     let id = request.client_id.clone();
     let Some(client) = visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await? else {
         return Err(over(&ended.flow, ended.answered));
     };
-    let shown = request.target.uri().is_https() || matches!(via, Via::Form(_));
+    let unchanged = client.enabled && client.epoch == request.client_epoch;
+    let shown = unchanged && (request.target.uri().is_https() || matches!(via, Via::Form(_)));
     if let Some(response) = kept(visit, ended).await?.filter(|_| shown) {
         let known = Known { client: Some(client), consent: None };
         return Leaving { visit, flow: &ended.flow, known: &known, via }.go(request, &response);
@@ -242,7 +243,7 @@ impl Leaving<'_> {
             (Step::Refuse(refusal), FlowTarget::Application(request)) => self.refuse(request, refusal).await,
             (Step::Enter, _) => match self.end(None).await? {
                 true => Ok(Redirect::to("/account").into_response()),
-                false => Err(over(self.flow, true)),
+                false => Ok(entered()),
             },
             _ => Err(PageError::new(Reason::INTERNAL).detail("a step that shows a page was to leave")),
         }
@@ -302,12 +303,15 @@ impl Leaving<'_> {
         let config = &self.visit.app.config;
         let until = self.visit.app.clock.now().plus(config.lifetimes.code);
         let response = AuthorizationResponse::error(&request.target, config.issuer.as_str(), refusal, until);
+        if !self.end(Some(&response)).await? {
+            return self.too_late().await;
+        }
         let (request_id, client_id) = (&self.visit.info.request_id, request.client_id.as_str());
         let (code, detail) = (refusal.code.as_str(), refusal.hint);
         if self.visit.app.refusals.admits(Fault::Theirs, code) {
             tracing::info!(request_id, code, client_id, detail, "authorization refused");
         }
-        if self.end(Some(&response)).await? { self.go(request, &response) } else { self.too_late().await }
+        self.go(request, &response)
     }
 
     /// One write: the flow is closed with its answer, the consent remembered and the code there, or nothing of it.
@@ -373,7 +377,12 @@ impl Ending {
     }
 }
 
-/// A flow that leads to no client, or to one that is no more.
+/// Back, or a second tab, after signing in to the person's own pages: on to where that led.
+fn entered() -> Response {
+    Redirect::to("/").into_response()
+}
+
+/// A flow whose client is no more.
 fn over(flow: &Flow, answered: bool) -> PageError {
     if answered {
         PageError::new(Reason::FLOW_ANSWERED).about(About::client_of(&flow.target))

@@ -1,9 +1,8 @@
 //! `/flow/ID`: whatever the flow needs next.
 
 use axum::extract::Path;
-use axum::response::{IntoResponse, Redirect, Response};
-use idp_core::flow::{FlowTarget, Step};
-use idp_store::EndedFlow;
+use axum::response::{IntoResponse, Response};
+use idp_core::flow::Step;
 use serde::Deserialize;
 
 use crate::errors::PageError;
@@ -31,10 +30,6 @@ pub(crate) async fn show(
 ) -> Result<Response, PageError> {
     let flow = match flow::find(&visit, &id).await? {
         Found::Open(flow) => flow,
-        // Back, after signing in here: on to where that led.
-        Found::Over(EndedFlow { flow, answered: true, .. }) if flow.target == FlowTarget::Account => {
-            return Ok(Redirect::to("/").into_response());
-        }
         Found::Over(ended) => {
             let via = if query.go.is_some() { Via::Button } else { Via::Page };
             return flow::again(&visit, &ended, via).await;
