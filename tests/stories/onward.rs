@@ -14,6 +14,7 @@ use crate::support::client::{authorize, changed, request};
 use crate::support::{Engine, PASSWORD, TestApp, confidential, is_logged, on_both_engines};
 
 const CB: &str = "https://asking.example/cb";
+const EVE: &str = "eve@example.org";
 const ALLOW: [(&str, &str); 1] = [("decision", "allow")];
 
 /// A product with an application that asks, and its question.
@@ -50,6 +51,86 @@ on_both_engines! {
         browser.get(&question.url).await.assert_page("flow-closed");
         browser.submit(&question, "/consent", &ALLOW).await.assert_page("flow-closed");
         assert_eq!(audit_count(&app, AuditEvent::CodeReplay).await, 0);
+    }
+
+    async fn fault_01_the_button_leads_there_while_the_code_is_good_and_never_a_second_time(engine: Engine) {
+        let (app, browser, question) = question(engine).await;
+        let page = browser.submit(&question, "/consent", &ALLOW).await;
+        let (code, button) = (page.code(&app, CB), page.flow_button().unwrap());
+        for _ in 0..2 {
+            let clicked = browser.get(&button).await;
+            assert_eq!((clicked.status.as_u16(), clicked.location()), (303, page.onward()));
+        }
+        app.browser().get(&button).await.assert_error_page(403, "flow-foreign");
+        // The client's callback is slow: it has redeemed the code, and the page of before still stands there.
+        let tokens = app.redeem("asking", &code).await.tokens();
+        browser.get(&button).await.assert_page("flow-closed");
+        assert_eq!(app.userinfo(&tokens.access).await.status, 200);
+        assert_eq!(audit_count(&app, AuditEvent::CodeReplay).await, 0);
+        // An open flow has no answer yet, and a refusal is led to as an answer is.
+        let open = browser.open(&authorize(&changed("asking", &[("prompt", Some("consent"))]))).await;
+        assert!(browser.get(&open.flow_button().unwrap()).await.text().contains("Allow access?"));
+        let denied = browser.submit(&open, "/consent", &[("decision", "deny")]).await;
+        denied.assert_refused(&app, CB, "access_denied");
+        assert_eq!(browser.get(&denied.flow_button().unwrap()).await.location(), denied.onward());
+    }
+
+    async fn fault_01_a_code_is_shown_in_the_session_it_was_issued_in_alone(engine: Engine) {
+        let (app, ada, question) = question(engine).await;
+        app.user(EVE).await;
+        let page = ada.submit(&question, "/consent", &ALLOW).await;
+        let (code, button) = (page.code(&app, CB), page.flow_button().unwrap());
+        let form = question.form("/consent");
+        let cookies = ada.cookies();
+        let (session, kept): (Vec<&str>, Vec<&str>) = cookies.split("; ").partition(|cookie| cookie.starts_with("idp-session"));
+        assert!(session.len() == 1 && !kept.is_empty(), "{cookies}");
+        // The same browser: restarted, with somebody else signed in, and with the same person signed in anew.
+        for who in [None, Some(EVE), Some(ADA)] {
+            let browser = app.browser().with_cookies(&kept.join("; "));
+            let signin = browser.open("/signin").await;
+            if let Some(who) = who {
+                assert!(browser.sign_in(&signin, who, PASSWORD).await.url.ends_with("/account"));
+            }
+            browser.get(&question.url).await.assert_page("flow-closed");
+            browser.get(&button).await.assert_page("flow-closed");
+            if who.is_none() {
+                let hidden = signin.form("/login").hidden;
+                let csrf = &hidden.iter().find(|(name, _)| name == "csrf").unwrap().1;
+                let login = format!("{}/login", question.url);
+                for password in ["wrong", PASSWORD] {
+                    let fields = [("csrf", csrf.as_str()), ("email", ADA), ("password", password)];
+                    browser.post(&login, &fields).await.assert_page("flow-closed");
+                }
+                browser.post(&form.action, &[("csrf", csrf), ("decision", "allow")]).await.assert_page("flow-closed");
+            }
+        }
+        assert_eq!(ada.get(&question.url).await.code(&app, CB), code);
+        app.redeem("asking", &code).await.tokens();
+    }
+
+    async fn fault_01_a_refusal_is_not_shown_again_once_the_client_was_changed_or_disabled(engine: Engine) {
+        let (app, browser, question) = question(engine).await;
+        browser.submit(&question, "/consent", &[("decision", "deny")]).await.assert_refused(&app, CB, "access_denied");
+        for (change, back) in [("epoch = epoch + 1", "epoch = epoch - 1"), ("enabled = FALSE", "enabled = TRUE")] {
+            app.sql(&format!("UPDATE clients SET {change} WHERE id = 'asking'")).await;
+            browser.get(&question.url).await.assert_page("flow-closed");
+            browser.submit(&question, "/consent", &ALLOW).await.assert_page("flow-closed");
+            app.sql(&format!("UPDATE clients SET {back} WHERE id = 'asking'")).await;
+            browser.get(&question.url).await.assert_refused(&app, CB, "access_denied");
+        }
+    }
+
+    async fn fault_15_a_sign_in_that_was_done_leads_on_whatever_asks_for_it_again(engine: Engine) {
+        let (app, _) = ready(engine).await;
+        let browser = app.browser();
+        let page = browser.open("/signin").await;
+        browser.sign_in(&page, ADA, PASSWORD).await;
+        let hidden = browser.get("/logout").await.form("/logout/confirm").hidden;
+        let csrf = &hidden.iter().find(|(name, _)| name == "csrf").unwrap().1;
+        let fields = [("csrf", csrf.as_str()), ("email", ADA), ("password", PASSWORD)];
+        for answer in [browser.get(&page.url).await, browser.post(&format!("{}/login", page.url), &fields).await] {
+            assert_eq!((answer.status.as_u16(), answer.location().as_deref()), (303, Some("/")), "{}", answer.text());
+        }
     }
 
     async fn fault_01_signing_in_leads_there_as_well_and_no_page_means_no_page(engine: Engine) {
@@ -143,6 +224,8 @@ on_both_engines! {
             assert_eq!(done.leads_to(), Some(format!("{uri}?state=a+b%26c")));
             if source.is_none() {
                 assert!(done.text().contains("You are signed out") && done.text().contains("Taking you back to Tide Tables"), "{}", done.text());
+                let again = browser.submit(&asked, "/logout/confirm", &[]).await;
+                assert_eq!((again.leads_to(), again.text()), (done.leads_to(), done.text()), "a second click");
                 // Nobody makes a page of ours go on to a place that is not registered, or while somebody is signed in.
                 for (from, to) in [("%2Fbye", "%2Faway"), ("tides.example", "evil.example"), ("client_id=tides", "client_id=nobody"), ("client_id=tides", "x=1")] {
                     assert!(done.url.contains(from));

@@ -102,7 +102,6 @@ reasons! {
     HINT_MISSING = "id-token-hint-missing", BAD_REQUEST, "app";
     HINT_INVALID = "id-token-hint-invalid", BAD_REQUEST, "app";
     HINT_CLIENT = "id-token-hint-client", BAD_REQUEST, "app";
-    HINT_SESSION = "id-token-hint-session", BAD_REQUEST, "app";
 }
 
 /// What a refusal is about. The log has which client, and the value that broke the rule; both may be whatever somebody

@@ -55,6 +55,12 @@ pub(crate) fn url(id: FlowId) -> String {
     format!("/flow/{id}")
 }
 
+/// Where the button of the page that goes on by itself leads: here, so that a code that was redeemed meanwhile is not
+/// sent a second time.
+fn button_url(id: FlowId) -> String {
+    format!("{}?go=1", url(id))
+}
+
 /// A flow as it stands.
 pub(crate) enum Found {
     Open(Flow),
@@ -100,13 +106,14 @@ pub(crate) async fn under_way(visit: &Visit, id: Option<&str>) -> Option<(Flow, 
 /// start the application each time.
 pub(crate) async fn again(visit: &Visit, ended: &EndedFlow, via: Via) -> Result<Response, PageError> {
     let FlowTarget::Application(request) = &ended.flow.target else {
-        return Err(over(&ended.flow, ended.answered));
+        return if ended.answered { Ok(entered()) } else { Err(expired()) };
     };
     let id = request.client_id.clone();
     let Some(client) = visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await? else {
         return Err(over(&ended.flow, ended.answered));
     };
-    let shown = request.target.uri().is_https() || matches!(via, Via::Form(_));
+    let unchanged = client.enabled && client.epoch == request.client_epoch;
+    let shown = unchanged && (request.target.uri().is_https() || matches!(via, Via::Form(_)));
     if let Some(response) = kept(visit, ended).await?.filter(|_| shown) {
         let known = Known { client: Some(client), consent: None };
         return Leaving { visit, flow: &ended.flow, known: &known, via }.go(request, &response);
@@ -114,7 +121,8 @@ pub(crate) async fn again(visit: &Visit, ended: &EndedFlow, via: Via) -> Result<
     Err(back_to(&client, if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP }))
 }
 
-/// The answer that closed a flow, while it may be sent again: its time has not run out, and its code can still be redeemed.
+/// The answer that closed a flow, while it may be sent again: its time has not run out, its code can still be redeemed,
+/// and the session it was issued in is the one that lives in this browser.
 async fn kept(visit: &Visit, ended: &EndedFlow) -> Result<Option<AuthorizationResponse>, PageError> {
     let (app, now) = (&visit.app, visit.app.clock.now());
     let Some(sealed) = &ended.sealed_response else { return Ok(None) };
@@ -131,10 +139,16 @@ async fn kept(visit: &Visit, ended: &EndedFlow) -> Result<Option<AuthorizationRe
     let usable = match response.code() {
         _ if now >= response.expires_at() => false,
         None => true,
-        Some(digest) => {
-            let input = (digest.clone(), now);
-            app.store.read(input, |db, (digest, now)| Box::pin(db.code_is_usable(digest, *now))).await?
-        }
+        Some(digest) => match &visit.visitor.signed_in {
+            Some(SignedIn { session, .. }) => {
+                let input = (digest.clone(), session.id, now);
+                let read = app.store.read(input, |db, (digest, session, now)| {
+                    Box::pin(db.code_is_usable(digest, *session, *now))
+                });
+                read.await?
+            }
+            None => false,
+        },
     };
     Ok(usable.then_some(response))
 }
@@ -198,6 +212,8 @@ pub(crate) enum Via {
     Request,
     /// `GET /flow/ID`.
     Page,
+    /// The button of the page that goes on by itself.
+    Button,
     /// A form of ours, with the record of what the person said in it.
     Form(Option<AuditRecord>),
 }
@@ -227,7 +243,7 @@ impl Leaving<'_> {
             (Step::Refuse(refusal), FlowTarget::Application(request)) => self.refuse(request, refusal).await,
             (Step::Enter, _) => match self.end(None).await? {
                 true => Ok(Redirect::to("/account").into_response()),
-                false => Err(over(self.flow, true)),
+                false => Ok(entered()),
             },
             _ => Err(PageError::new(Reason::INTERNAL).detail("a step that shows a page was to leave")),
         }
@@ -248,7 +264,8 @@ impl Leaving<'_> {
                 Ok(Redirect::to(&url(self.flow.id)).into_response())
             }
             Via::Page if request.target.uri().is_https() => {
-                Onward::signed_in(name.unwrap_or_default(), response.location().expose()).show(self.visit)
+                let (url, button) = (response.location().expose(), button_url(self.flow.id));
+                Onward::signed_in(name.unwrap_or_default(), url, &button).show(self.visit)
             }
             _ => Ok(Redirect::to(response.location().expose()).into_response()),
         }
@@ -267,7 +284,7 @@ impl Leaving<'_> {
         };
         let said = match &self.via {
             Via::Form(said) => said.clone(),
-            Via::Request | Via::Page => None,
+            Via::Request | Via::Page | Via::Button => None,
         };
         Ok(Ending { flow, sealed_response, said, now: self.visit.app.clock.now() })
     }
@@ -286,12 +303,15 @@ impl Leaving<'_> {
         let config = &self.visit.app.config;
         let until = self.visit.app.clock.now().plus(config.lifetimes.code);
         let response = AuthorizationResponse::error(&request.target, config.issuer.as_str(), refusal, until);
+        if !self.end(Some(&response)).await? {
+            return self.too_late().await;
+        }
         let (request_id, client_id) = (&self.visit.info.request_id, request.client_id.as_str());
         let (code, detail) = (refusal.code.as_str(), refusal.hint);
         if self.visit.app.refusals.admits(Fault::Theirs, code) {
             tracing::info!(request_id, code, client_id, detail, "authorization refused");
         }
-        if self.end(Some(&response)).await? { self.go(request, &response) } else { self.too_late().await }
+        self.go(request, &response)
     }
 
     /// One write: the flow is closed with its answer, the consent remembered and the code there, or nothing of it.
@@ -357,7 +377,12 @@ impl Ending {
     }
 }
 
-/// A flow that leads to no client, or to one that is no more.
+/// Back, or a second tab, after signing in to the person's own pages: on to where that led.
+fn entered() -> Response {
+    Redirect::to("/").into_response()
+}
+
+/// A flow whose client is no more.
 fn over(flow: &Flow, answered: bool) -> PageError {
     if answered {
         PageError::new(Reason::FLOW_ANSWERED).about(About::client_of(&flow.target))

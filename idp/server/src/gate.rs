@@ -33,7 +33,7 @@ pub(crate) async fn gate(
             finish(&app, policy, visitor, response)
         }
         Err(Stopped::Error(error)) => error.into_response(),
-        Err(Stopped::See(page)) => Redirect::to(page).into_response(),
+        Err(Stopped::See(page)) => Redirect::to(&page).into_response(),
     }
 }
 
@@ -46,7 +46,7 @@ struct Passed {
 
 enum Stopped {
     Error(PageError),
-    See(&'static str),
+    See(String),
 }
 
 impl From<PageError> for Stopped {
@@ -68,7 +68,7 @@ async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, 
             .map_err(|why| old_form(why, &parts.uri, visitor.as_ref(), fields.as_deref()))?;
     }
     if policy.auth == Auth::SignedIn && visitor.as_ref().is_none_or(|visitor| visitor.signed_in.is_none()) {
-        return Err(Stopped::See("/signin"));
+        return Err(Stopped::See("/signin".to_owned()));
     }
     // Only now: what was refused is no use of the session.
     if let Some(visitor) = &visitor {
@@ -210,9 +210,9 @@ fn old_form(
     let signed_in = visitor.is_some_and(|visitor| visitor.signed_in.is_some());
     let detail = match why {
         NotOurs::NoCookies => return PageError::new(Reason::COOKIES).into(),
-        // Sign-out in a second tab: there is nothing left to sign out of.
+        // A second click, or sign-out in a second tab: there is nothing left to sign out of.
         NotOurs::Token if uri.path() == "/logout/confirm" && !signed_in => {
-            return Stopped::See("/signed-out");
+            return Stopped::See(signed_out(fields.unwrap_or_default()));
         }
         NotOurs::Token => "the form's token is missing, old, or of another session",
         NotOurs::Foreign(detail) => detail,
@@ -228,6 +228,16 @@ fn old_form(
         _ => page.to_owned(),
     };
     PageError::new(Reason::CSRF).detail(detail).action(again, "action-try-again").into()
+}
+
+/// The page after signing out, with the way back that the sign-out request asked for; it checks that once more.
+fn signed_out(fields: &[(String, String)]) -> String {
+    let request = fields.iter().find(|(name, _)| name == "request");
+    let pairs = request.and_then(|(_, request)| form::decode(request.as_bytes())).unwrap_or_default();
+    if pairs.is_empty() {
+        return "/signed-out".to_owned();
+    }
+    format!("/signed-out?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
 }
 
 fn finish(app: &Shared, policy: Policy, visitor: Option<Visitor>, mut response: Response) -> Response {

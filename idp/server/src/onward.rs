@@ -14,18 +14,21 @@ pub(crate) struct Onward<'a> {
     app: String,
     /// With a code in it, maybe.
     url: &'a str,
+    /// Where the link leads. A code may have been redeemed by the time somebody clicks, so for an answer with one it is a
+    /// page of ours that looks once more.
+    link: &'a str,
     signed_out: bool,
 }
 
 impl<'a> Onward<'a> {
     /// With the answer to an authorization request.
-    pub(crate) fn signed_in(app: String, url: &'a str) -> Self {
-        Self { app, url, signed_out: false }
+    pub(crate) fn signed_in(app: String, url: &'a str, link: &'a str) -> Self {
+        Self { app, url, link, signed_out: false }
     }
 
     /// After signing out.
     pub(crate) fn signed_out(app: String, url: &'a str) -> Self {
-        Self { app, url, signed_out: true }
+        Self { app, url, link: url, signed_out: true }
     }
 
     /// The page. `url` is an https redirect URI that is registered for the application.

@@ -238,14 +238,15 @@ impl Tx {
 }
 
 impl Reader {
-    /// Whether a code can still be redeemed: it was not, its time has not run out, and everything it was issued under
-    /// lives.
+    /// Whether a code that was issued in this session can still be redeemed: it was not, its time has not run out, and
+    /// everything it was issued under lives.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn code_is_usable(
         &mut self,
         digest: &SingleUseDigest<AuthorizationCode>,
+        session: SessionId,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         const SQL: &str = "SELECT COUNT(*) FROM codes k JOIN users u ON u.id = k.user_id \
@@ -253,9 +254,9 @@ impl Reader {
             JOIN epochs e ON e.name = 'global' \
             WHERE k.digest = $1 AND k.consumed_at IS NULL AND k.expires_at > $2 \
             AND u.state = 'active' AND u.epoch = k.user_epoch AND c.enabled = TRUE AND c.epoch = k.client_epoch \
-            AND s.ended_at IS NULL AND e.value = k.global_epoch";
+            AND s.id = $3 AND s.ended_at IS NULL AND e.value = k.global_epoch";
         let found: i64 = on!(self, c => sqlx::query_scalar(SQL)
-            .bind(digest.as_str()).bind(now.millis()).fetch_one(c).await)?;
+            .bind(digest.as_str()).bind(now.millis()).bind(session.to_string()).fetch_one(c).await)?;
         Ok(found > 0)
     }
 

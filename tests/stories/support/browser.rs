@@ -164,14 +164,22 @@ impl Answer {
         self.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect()
     }
 
-    /// Where a page of ours goes on to by itself, and where its link leads: one and the same place.
+    /// Where a page of ours goes on to by itself. Its link leads to the same place, for a flow by a page of ours that
+    /// looks once more.
     pub(crate) fn onward(&self) -> Option<String> {
         let rest = self.body.split_once("<meta http-equiv=\"refresh\" content=\"0;url=")?.1;
         let to = unescape(rest.split('"').next().unwrap());
         let link =
             self.body.split_once("id=\"onward\" href=\"").expect("a link for whoever is not taken there").1;
-        assert_eq!(unescape(link.split('"').next().unwrap()), to, "{}", self.url);
+        let button = self.flow_button().unwrap_or_else(|| to.clone());
+        assert_eq!(unescape(link.split('"').next().unwrap()), button, "{}", self.url);
         Some(to)
+    }
+
+    /// Where the button of a flow's page leads.
+    pub(crate) fn flow_button(&self) -> Option<String> {
+        let path = &self.url[self.url.find("/flow/")?..];
+        Some(format!("{}?go=1", path.split('?').next()?))
     }
 
     /// Where a browser goes from here by itself.

@@ -92,7 +92,7 @@ pub enum AfterLogout {
 /// What is wrong with a sign-out request. None of these keeps a person from signing out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogoutFlaw {
-    /// `id_token_hint` was not issued here, or was altered.
+    /// `id_token_hint` is no ID token that this server signed, as an altered one or an access token.
     BadHint,
     /// `id_token_hint` was issued to another client than `client_id` names.
     HintOfAnotherClient,
@@ -110,7 +110,7 @@ impl LogoutFlaw {
     /// The rule in the client's terms, for its developer and for the log.
     pub fn rule(self) -> &'static str {
         match self {
-            Self::BadHint => "id_token_hint was not issued here, or was altered",
+            Self::BadHint => "id_token_hint is no ID token that this server signed",
             Self::HintOfAnotherClient => "id_token_hint was issued to another client than client_id names",
             Self::UnknownClient => "no enabled client has this client_id",
             Self::NoClient => "post_logout_redirect_uri needs id_token_hint or client_id beside it",

@@ -196,11 +196,11 @@ sign-out-submit = Sign out
 sign-out-stay = Stay signed in
 # Why a request to sign out is not simply followed.
 sign-out-uri = The app asked to return to an address that is not registered for it. You will not be sent there.
-sign-out-unknown-client = The app that asks for this is not known here. You will not be sent back to it.
+sign-out-unknown-client = The app that asks for this is not known here or is switched off. You will not be sent back to it.
 sign-out-no-client = The app did not say who it is. You will not be sent back to it.
-sign-out-bad-hint = The app’s proof that it asks for you is not valid. It is your decision.
-sign-out-hint-client = The app’s proof that it asks for you belongs to another app. It is your decision.
-sign-out-hint-session = The app asked to end another sign-in than this one. It is your decision.
+sign-out-bad-hint = The app asked to sign you out, but its proof of your sign-in is not valid. You decide whether to sign out.
+sign-out-hint-client = The app asked to sign you out, but its proof of your sign-in belongs to another app. You decide whether to sign out.
+sign-out-hint-session = The app asked to end another sign-in than this one. You decide whether to sign out of this one.
 signed-out-title = You are signed out
 signed-out-text = You can close this page now.
 signed-out-again = Sign in again
@@ -284,8 +284,8 @@ error-registration-expired = Nobody confirmed the address within 24 hours. Creat
 # An authorization request that must not be sent back to an app.
 error-client-missing-title = The app did not say who it is
 error-client-missing = Its request carries no client identifier. Tell the people who run the app.
-error-client-unknown-title = This app is not known here
-error-client-unknown = It is not registered with { $brand }. Tell the people who run the app.
+error-client-unknown-title = This app cannot be used here
+error-client-unknown = It is not registered with { $brand }, or is switched off. Tell the people who run the app.
 error-redirect-uri-missing-title = The app gave no return address
 error-redirect-uri-missing = Without one you could not get back to it. Tell the people who run the app.
 error-redirect-uri-mismatch-title = The return address does not match
@@ -299,11 +299,9 @@ error-post-logout-redirect-uri = The app asked to return to an address that is n
 error-id-token-hint-missing-title = The app did not say who it is
 error-id-token-hint-missing = So its return address could not be checked, and you were not sent there. Tell whoever runs the app.
 error-id-token-hint-invalid-title = The app’s proof is not valid
-error-id-token-hint-invalid = It was not issued here, or was altered. You were not sent back. Tell whoever runs the app.
+error-id-token-hint-invalid = It is not a proof of sign-in from here, or was altered. You were not sent back. Tell whoever runs the app.
 error-id-token-hint-client-title = The app’s request contradicts itself
 error-id-token-hint-client = Its proof belongs to another app than it names. You were not sent back. Tell whoever runs the app.
-error-id-token-hint-session-title = The app asked for another sign-in
-error-id-token-hint-session = Its proof is of another sign-in than this one. Tell whoever runs the app.
 
 ## Development pages: mailbox and clock
 

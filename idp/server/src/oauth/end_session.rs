@@ -78,12 +78,21 @@ impl<'a> Asked<'a> {
         self.client.as_ref().filter(|client| client.enabled)
     }
 
+    /// Logs what is wrong with the request, and what was done.
+    fn log_flaw(&self, visit: &Visit, done: &'static str) {
+        let admits = |flaw: &LogoutFlaw| visit.app.refusals.admits(Fault::Theirs, flaw.rule());
+        let Some(flaw) = self.logout.flaw.filter(admits) else { return };
+        let About { client_id, value, .. } = &self.about;
+        let (request_id, client_id, value) = (&visit.info.request_id, client_id.as_deref(), value.as_deref());
+        tracing::info!(request_id, client_id, detail = flaw.rule(), value, "{done}");
+    }
+
     /// LO-02's page: signed out, and why nobody is sent on.
     fn refusal(&self, flaw: LogoutFlaw) -> PageError {
         let error = PageError {
             explanation: Some(Box::new(self.explanation(flaw))),
             notice: Some("signed-out-title"),
-            ..PageError::new(words(flaw).1).detail(flaw.rule())
+            ..PageError::new(reason(flaw)).detail(flaw.rule())
         };
         match self.enabled() {
             Some(Client { name, home_uri: Some(home), .. }) => {
@@ -123,15 +132,27 @@ fn repeated(RepeatedParameter(name): RepeatedParameter, params: &Params) -> Page
     PageError { explanation: Some(Box::new(explanation)), ..error }
 }
 
-/// What the question says of a flaw, and the page after signing out.
-fn words(flaw: LogoutFlaw) -> (&'static str, Reason) {
+/// What the question says of a flaw: the sentence, and `data-reason` of the page.
+fn words(flaw: LogoutFlaw) -> (&'static str, &'static str) {
     match flaw {
-        LogoutFlaw::BadHint => ("sign-out-bad-hint", Reason::HINT_INVALID),
-        LogoutFlaw::HintOfAnotherClient => ("sign-out-hint-client", Reason::HINT_CLIENT),
-        LogoutFlaw::OtherSession => ("sign-out-hint-session", Reason::HINT_SESSION),
-        LogoutFlaw::UnknownClient => ("sign-out-unknown-client", Reason::CLIENT_UNKNOWN),
-        LogoutFlaw::NoClient => ("sign-out-no-client", Reason::HINT_MISSING),
-        LogoutFlaw::UnregisteredUri => ("sign-out-uri", Reason::POST_LOGOUT_URI),
+        LogoutFlaw::BadHint => ("sign-out-bad-hint", reason(flaw).key),
+        LogoutFlaw::HintOfAnotherClient => ("sign-out-hint-client", reason(flaw).key),
+        LogoutFlaw::OtherSession => ("sign-out-hint-session", "id-token-hint-session"),
+        LogoutFlaw::UnknownClient => ("sign-out-unknown-client", reason(flaw).key),
+        LogoutFlaw::NoClient => ("sign-out-no-client", reason(flaw).key),
+        LogoutFlaw::UnregisteredUri => ("sign-out-uri", reason(flaw).key),
+    }
+}
+
+/// Which page tells, after signing out, why nobody is sent on.
+fn reason(flaw: LogoutFlaw) -> Reason {
+    match flaw {
+        // A hint of another session refuses nobody the way back, so it never comes here.
+        LogoutFlaw::BadHint | LogoutFlaw::OtherSession => Reason::HINT_INVALID,
+        LogoutFlaw::HintOfAnotherClient => Reason::HINT_CLIENT,
+        LogoutFlaw::UnknownClient => Reason::CLIENT_UNKNOWN,
+        LogoutFlaw::NoClient => Reason::HINT_MISSING,
+        LogoutFlaw::UnregisteredUri => Reason::POST_LOGOUT_URI,
     }
 }
 
@@ -154,6 +175,10 @@ impl Asked<'_> {
     /// Ends the session, if there is one, and answers with what comes then. `by_form`: a form of ours was sent.
     async fn sign_out(&self, visit: &Visit, by_form: bool) -> Result<Response, PageError> {
         end_session(visit).await?;
+        if self.logout.then == AfterLogout::Stay {
+            // No page tells it.
+            self.log_flaw(visit, "signed out");
+        }
         let mut response = match (&self.logout.then, &self.client) {
             (AfterLogout::Refuse(flaw), _) => self.refusal(*flaw).into_response(),
             (AfterLogout::Return(target), Some(client)) if by_form && target.uri().is_https() => {
@@ -232,12 +257,7 @@ impl Asked<'_> {
     fn question(&self, visit: &Visit) -> Result<Response, PageError> {
         let app = &visit.app;
         let Logout { flaw, then, .. } = &self.logout;
-        if let Some(flaw) = flaw.filter(|flaw| app.refusals.admits(Fault::Theirs, flaw.rule())) {
-            let About { client_id, value, .. } = &self.about;
-            let (request_id, client_id, value) =
-                (&visit.info.request_id, client_id.as_deref(), value.as_deref());
-            tracing::info!(request_id, client_id, detail = flaw.rule(), value, "asked before signing out");
-        }
+        self.log_flaw(visit, "asked before signing out");
         let email = visit.visitor.signed_in.as_ref().map(|signed_in| signed_in.user.email.as_str());
         let kept = match then {
             AfterLogout::Stay => String::new(),
@@ -259,7 +279,7 @@ impl Asked<'_> {
             stay_url: home.map_or_else(|| "/account".to_owned(), |home| home.as_str().to_owned()),
             flaw: flaw.map(|flaw| {
                 let (key, reason) = words(flaw);
-                Flaw { reason: reason.key, text: app.renderer.words.text(key, &[]) }
+                Flaw { reason, text: app.renderer.words.text(key, &[]) }
             }),
             dev_fix: fix.map(|fix| app.config.command.line(fix.verb, &fix.words)),
             dev_detail,

@@ -1,9 +1,8 @@
 //! `/flow/ID`: whatever the flow needs next.
 
 use axum::extract::Path;
-use axum::response::{IntoResponse, Redirect, Response};
-use idp_core::flow::{FlowTarget, Step};
-use idp_store::EndedFlow;
+use axum::response::{IntoResponse, Response};
+use idp_core::flow::Step;
 use serde::Deserialize;
 
 use crate::errors::PageError;
@@ -19,6 +18,8 @@ pub(crate) struct FlowQuery {
     switch: Option<String>,
     /// An address to fill in again.
     email: Option<String>,
+    /// The button of the page that goes on by itself.
+    go: Option<String>,
 }
 
 /// `GET /flow/ID`.
@@ -29,11 +30,10 @@ pub(crate) async fn show(
 ) -> Result<Response, PageError> {
     let flow = match flow::find(&visit, &id).await? {
         Found::Open(flow) => flow,
-        // Back, after signing in here: on to where that led.
-        Found::Over(EndedFlow { flow, answered: true, .. }) if flow.target == FlowTarget::Account => {
-            return Ok(Redirect::to("/").into_response());
+        Found::Over(ended) => {
+            let via = if query.go.is_some() { Via::Button } else { Via::Page };
+            return flow::again(&visit, &ended, via).await;
         }
-        Found::Over(ended) => return flow::again(&visit, &ended, Via::Page).await,
     };
     let known = flow::load(&visit, &flow.target).await?;
     match flow::decide(&visit, &flow, &known, None) {

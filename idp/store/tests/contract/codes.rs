@@ -152,13 +152,18 @@ async fn a_code_is_stored_once(db: Db) {
 
 async fn fault_01_a_code_is_usable_until_it_is_redeemed_runs_out_or_what_it_stands_for_ends(db: Db) {
     let ada = SignedInPerson::new(&db).await;
+    let here = ada.session.id;
     let (redeemed, waiting) = (ada.a_code(&db, ONLINE).await, ada.a_code(&db, ONLINE).await);
-    assert!(usable(&db, &redeemed, NOW).await && usable(&db, &waiting, NOW).await);
+    assert!(usable(&db, here, &redeemed, NOW).await && usable(&db, here, &waiting, NOW).await);
     consume(&db, &redeemed, &ada.client.id).await.unwrap();
-    assert!(!usable(&db, &redeemed, NOW).await, "redeemed");
-    assert!(!usable(&db, &new_code_digest(), NOW).await, "never issued");
+    assert!(!usable(&db, here, &redeemed, NOW).await, "redeemed");
+    assert!(!usable(&db, here, &new_code_digest(), NOW).await, "never issued");
+    let elsewhere = a_session(&db, ada.user.id).await.id;
+    assert!(!usable(&db, elsewhere, &waiting, NOW).await, "another session of the same person");
     let ends = ada.new_code(ONLINE).expires_at;
-    assert!(usable(&db, &waiting, ends.minus(SECOND)).await && !usable(&db, &waiting, ends).await);
+    assert!(
+        usable(&db, here, &waiting, ends.minus(SECOND)).await && !usable(&db, here, &waiting, ends).await
+    );
     for (change, back) in [
         ("UPDATE users SET epoch = epoch + 1", "UPDATE users SET epoch = epoch - 1"),
         ("UPDATE users SET state = 'deactivated'", "UPDATE users SET state = 'active'"),
@@ -168,14 +173,14 @@ async fn fault_01_a_code_is_usable_until_it_is_redeemed_runs_out_or_what_it_stan
         ("UPDATE epochs SET value = value + 1", "UPDATE epochs SET value = value - 1"),
     ] {
         db.place.execute(change).await;
-        assert!(!usable(&db, &waiting, NOW).await, "{change}");
+        assert!(!usable(&db, here, &waiting, NOW).await, "{change}");
         db.place.execute(back).await;
-        assert!(usable(&db, &waiting, NOW).await, "{back}");
+        assert!(usable(&db, here, &waiting, NOW).await, "{back}");
     }
 }
 
-async fn usable(db: &Db, digest: &CodeDigest, now: Timestamp) -> bool {
-    ask!(db, |r, digest, now| r.code_is_usable(digest, *now))
+async fn usable(db: &Db, session: SessionId, digest: &CodeDigest, now: Timestamp) -> bool {
+    ask!(db, |r, digest, session, now| r.code_is_usable(digest, *session, *now))
 }
 
 async fn consume(db: &Db, digest: &CodeDigest, client: &ClientId) -> Option<ConsumedCode> {
