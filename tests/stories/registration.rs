@@ -399,6 +399,11 @@ on_both_engines! {
         let link = app.sink.mail_to(mine, 1).await.link();
         eve.open(link.strip_prefix(&app.issuer).unwrap()).await;
         let shown = eve.cookies["idp-mailbox"].clone();
+        // Both last until the browser is closed: the one is worth nothing without the other.
+        let set: Vec<String> = eve.seen.iter().flat_map(Answer::cookies).collect();
+        for name in ["idp-browser=", "idp-mailbox="] {
+            assert!(set.iter().any(|cookie| cookie.starts_with(name) && !cookie.contains("Max-Age")), "{set:?}");
+        }
         strangers_ask(&app, 3).await;
         // She reads the mail of one address, and asks for another one.
         ask_raw(&mut eve, ADA).await;
@@ -428,5 +433,57 @@ on_both_engines! {
         let sent = phone.submit(&expired, "/activate/resend", &[]).await;
         assert!(sent.text().contains("The mail is on its way"), "{}", sent.text());
         assert_eq!(app.mails_in_all(ADA).await, 5);
+        register(&phone, ADA, PASSWORD).await;
+        assert_eq!(app.mails_in_all(ADA).await, 6, "the address is known there now");
+    }
+
+    async fn fault_16_an_expired_link_brings_a_mail_in_the_browser_that_registered_as_well(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let own = app.browser();
+        register(&own, ADA, PASSWORD).await;
+        let link = app.sink.mail_to(ADA, 1).await.link();
+        app.wait(Duration::from_secs(24 * 3600 + 300));
+        strangers_ask(&app, 3).await;
+        assert_eq!(app.mails_in_all(ADA).await, 4);
+        let expired = own.open(&link).await;
+        let sent = own.submit(&expired, "/activate/resend", &[]).await;
+        assert!(sent.text().contains("The mail is on its way"), "{}", sent.text());
+        assert_eq!(app.mails_in_all(ADA).await, 5);
+        let page = own.open(&app.sink.mail_to(ADA, 5).await.link()).await;
+        assert!(own.submit(&page, "/activate", &[]).await.text().contains("Your account is active"));
+    }
+
+    async fn fault_16_an_expired_link_makes_the_browser_known_that_registered(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let own = app.browser();
+        register(&own, ADA, PASSWORD).await;
+        let link = app.sink.mail_to(ADA, 1).await.link();
+        app.wait(Duration::from_secs(24 * 3600 + 300));
+        strangers_ask(&app, 3).await;
+        let expired = own.open(&link).await;
+        own.submit(&expired, "/activate/resend", &[]).await;
+        register(&own, ADA, PASSWORD).await;
+        assert_eq!(app.mails_in_all(ADA).await, 6);
+    }
+
+    async fn fault_16_where_a_strangers_mail_is_the_newest_the_page_leads_to_registering_again(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        strangers_ask(&app, 3).await;
+        let (own, mine) = (app.browser(), "violet ladder pancake tunnel");
+        register(&own, ADA, mine).await;
+        assert_eq!(app.mails_in_all(ADA).await, 3);
+        let page = own.open(&app.sink.mail_to(ADA, 3).await.link()).await;
+        let refused = own.submit(&page, "/activate", &[("password", mine)]).await;
+        assert_eq!(refused.status, 401);
+        for says in ["somebody else may have registered this address", "You can still use the address yourself"] {
+            assert!(refused.text().contains(says), "{}", refused.text());
+        }
+        let again = refused.body.split('"').find(|text| text.starts_with("/register?email=")).unwrap();
+        let form = own.open(again).await;
+        assert!(form.body.contains(&format!("value=\"{ADA}\"")), "{}", form.body);
+        let fields = [("name", "Ada"), ("email", ADA), ("password", mine), ("password_confirm", mine)];
+        own.submit(&form, "/register", &fields).await;
+        let page = own.open(&app.sink.mail_to(ADA, 4).await.link()).await;
+        assert!(own.submit(&page, "/activate", &[]).await.text().contains("Your account is active"));
     }
 }

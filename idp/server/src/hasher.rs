@@ -164,8 +164,12 @@ fn run(shared: &Shared, scheduling: Scheduling) {
             // Nobody knows what state it was left in.
             memory = HashMemory::default();
         }
+        let took = begun.elapsed();
         state = shared.lock();
-        state.lanes.measured(lane, begun.elapsed());
+        // A form that was refused before it was hashed says nothing of what the next one will cost.
+        if memory.take_used() {
+            state.lanes.measured(lane, took);
+        }
     }
 }
 
@@ -265,6 +269,30 @@ mod tests {
         let refused = outcomes.iter().filter(|outcome| is_busy(outcome)).count();
         assert_eq!(done.load(Ordering::SeqCst), JOBS - refused, "what is refused is not done");
         assert_eq!(JOBS - refused, 51, "a second of work, at twenty milliseconds each");
+    }
+
+    #[tokio::test]
+    async fn fault_02_refusals_that_cost_nothing_let_no_more_registrations_wait() {
+        let hasher = start(1);
+        let cheap = || hasher.submit(Lane::Registration, |_| ());
+        for _ in 0..60 {
+            assert_eq!(cheap().await, Ok(()));
+        }
+        let (begun, held) = oneshot::channel();
+        let (go, wait) = mpsc::channel::<()>();
+        let hold = hasher.submit(Lane::SignIn, move |_| {
+            let _ = begun.send(());
+            let _ = wait.recv();
+        });
+        let flood = async {
+            held.await.unwrap();
+            let flood = futures_util::future::join_all((0..JOBS).map(|_| cheap()));
+            let (outcomes, ()) = tokio::join!(flood, async { go.send(()).unwrap() });
+            outcomes
+        };
+        let (_, outcomes) = tokio::join!(hold, flood);
+        let taken = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert_eq!(taken, 51, "still a second of work, at twenty milliseconds each");
     }
 
     #[tokio::test]

@@ -114,7 +114,7 @@ impl<J> Lanes<J> {
         queue.jobs.pop_front().map(|job| (queue.lane, job))
     }
 
-    /// Learns what a job cost.
+    /// Learns what a job cost that hashed a password; others cost less, and are not counted.
     pub(crate) fn measured(&mut self, lane: Lane, took: Duration) {
         let queue = self.queue(lane);
         let took = took.min(queue.cost * OUTLIER);

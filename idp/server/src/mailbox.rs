@@ -12,16 +12,15 @@ use crate::cookies::Cookie;
 use crate::visit::Visit;
 
 const PURPOSE: &str = "mailbox";
-/// As long as a browser is known that signed in.
-const KNOWN_FOR: u64 = 180 * 24 * 60 * 60;
 
-/// The cookie for a browser that has just shown a link mailed to this address.
+/// The cookie for a browser that has just shown a link mailed to this address. It lasts until the browser is closed, since
+/// the browser's own cookie, which it is bound to, may last no longer.
 pub(crate) fn opened(visit: &Visit, email: &Email) -> HeaderValue {
     let tag = visit.app.keys.load().mac.tag(PURPOSE, &parts(visit, email));
-    Cookie::Mailbox.set(&Secret::new(base64url(&tag)), Some(KNOWN_FOR), &visit.app.config)
+    Cookie::Mailbox.set(&Secret::new(base64url(&tag)), None, &visit.app.config)
 }
 
-/// Whether a link mailed to this address was opened in this browser: the last such link counts.
+/// Whether a link mailed to this address was opened in this browser, and none mailed to another address after it.
 pub(crate) fn was_opened(visit: &Visit, email: &Email) -> bool {
     let tag = visit.visitor.mailbox().and_then(|cookie| from_base64url(cookie.expose()));
     tag.is_some_and(|tag| visit.app.keys.load().mac.verify(PURPOSE, &parts(visit, email), &tag))

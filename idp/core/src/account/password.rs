@@ -158,7 +158,17 @@ impl std::fmt::Debug for PasswordHash {
 /// The working memory of one hashing thread, kept between hashes: making it anew each time costs a third of
 /// the rate and leaves the allocator with hundreds of megabytes.
 #[derive(Default)]
-pub struct HashMemory(Vec<Block>);
+pub struct HashMemory {
+    blocks: Vec<Block>,
+    used: bool,
+}
+
+impl HashMemory {
+    /// Whether a hash was made with it since the last call.
+    pub fn take_used(&mut self) -> bool {
+        std::mem::take(&mut self.used)
+    }
+}
 
 /// Hashes a new password. Takes about 15 ms of one core: never call it on a thread that serves requests.
 ///
@@ -198,12 +208,15 @@ fn derive(
     memory: &mut HashMemory,
     out: &mut [u8],
 ) -> Result<(), BadHash> {
-    if memory.0.len() < params.block_count() {
-        memory.0.resize(params.block_count(), Block::default());
+    memory.used = true;
+    if memory.blocks.len() < params.block_count() {
+        memory.blocks.resize(params.block_count(), Block::default());
     }
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
     let password = normalized(password.expose());
-    argon2.hash_password_into_with_memory(password.as_bytes(), salt, out, &mut memory.0).map_err(|_| BadHash)
+    argon2
+        .hash_password_into_with_memory(password.as_bytes(), salt, out, &mut memory.blocks)
+        .map_err(|_| BadHash)
 }
 
 /// What is verified when there is no account: a hash of a random password nobody knows, of the same cost.

@@ -98,9 +98,9 @@ pub enum Scheduling {
     /// At a niceness of 10: a tenth of a core is theirs however busy it is.
     #[default]
     Nice,
-    /// So, and as `SCHED_BATCH`: waking up, they interrupt nobody.
+    /// At a niceness of 10 and in the class `SCHED_BATCH`: a thread that wakes up does not interrupt others.
     Batch,
-    /// As `SCHED_IDLE`: they get what nothing else on the machine wants.
+    /// In the class `SCHED_IDLE`: they get what nothing else on the machine wants.
     Idle,
 }
 

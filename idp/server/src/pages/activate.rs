@@ -345,7 +345,7 @@ pub(crate) async fn activated(visit: &Visit, attempt: &Attempt) -> Result<Respon
 }
 
 /// `POST /activate/resend`: an expired link still shows that its bearer reads the mailbox, so a fresh mail is sent
-/// there. The registration stays with its own browser.
+/// there, and the address is known in this browser. The registration stays with its own browser.
 pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Result<Response, PageError> {
     must_be_open(&visit)?;
     let Some(digest) = Token::of_presented(&fields.token) else {
@@ -360,20 +360,28 @@ pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Res
             Ok(db.attempt_and_state(id, *now).await?.map(|(attempt, _)| (attempt, ended)))
         })
     });
-    match found.await? {
-        None => problem(&visit, LinkProblem::Unknown, None),
-        Some((_, true)) => problem(&visit, LinkProblem::Used, None),
-        Some((attempt, _)) if is_foreign(&visit, &attempt) => {
-            match check_mail::ask_again(&visit, &attempt, true).await? {
-                Ok(()) => Ok(visit.redirect_with(Notice::MailSent, "/signin")),
-                Err(TooMany { text, seconds }) => {
-                    let error = FieldError { field: None, text };
-                    let page = problem_page(&visit, LinkProblem::Expired, Some(&fields.token));
-                    let page = visit.page_with(&page, vec![error])?.status(StatusCode::TOO_MANY_REQUESTS);
-                    Ok(page.retry_after(Some(seconds)).into_response())
-                }
-            }
+    let attempt = match found.await? {
+        None => return problem(&visit, LinkProblem::Unknown, None),
+        Some((_, true)) => return problem(&visit, LinkProblem::Used, None),
+        Some((attempt, _)) => attempt,
+    };
+    let mut response = match is_foreign(&visit, &attempt) {
+        true => exchange(&visit, &attempt, &fields.token).await?,
+        false => check_mail::send_again(&visit, &attempt, true).await?,
+    };
+    response.headers_mut().append(header::SET_COOKIE, mailbox::opened(&visit, &attempt.email));
+    Ok(response)
+}
+
+/// Sends a fresh mail for a registration of another browser.
+async fn exchange(visit: &Visit, attempt: &Attempt, token: &str) -> Result<Response, PageError> {
+    match check_mail::ask_again(visit, attempt, true).await? {
+        Ok(()) => Ok(visit.redirect_with(Notice::MailSent, "/signin")),
+        Err(TooMany { text, seconds }) => {
+            let error = FieldError { field: None, text };
+            let page = problem_page(visit, LinkProblem::Expired, Some(token));
+            let page = visit.page_with(&page, vec![error])?.status(StatusCode::TOO_MANY_REQUESTS);
+            Ok(page.retry_after(Some(seconds)).into_response())
         }
-        Some((attempt, _)) => check_mail::send_again(&visit, &attempt).await,
     }
 }

@@ -150,14 +150,21 @@ pub(crate) async fn resend(
     Form(ResendForm {}): Form<ResendForm>,
 ) -> Result<Response, PageError> {
     match own_attempt(&visit, &id).await? {
-        (attempt, AttemptState::Waiting) => send_again(&visit, &attempt).await,
+        (attempt, AttemptState::Waiting) => {
+            let opened_mail = mailbox::was_opened(&visit, &attempt.email);
+            send_again(&visit, &attempt, opened_mail).await
+        }
         (attempt, _) => Ok(Redirect::to(&url(attempt.id)).into_response()),
     }
 }
 
-/// Sends the mail again and says so, or says why not.
-pub(crate) async fn send_again(visit: &Visit, attempt: &Attempt) -> Result<Response, PageError> {
-    match ask_again(visit, attempt, mailbox::was_opened(visit, &attempt.email)).await? {
+/// Sends the mail again and says so, or says why not. `opened_mail` as in [`ask_again`].
+pub(crate) async fn send_again(
+    visit: &Visit,
+    attempt: &Attempt,
+    opened_mail: bool,
+) -> Result<Response, PageError> {
+    match ask_again(visit, attempt, opened_mail).await? {
         Ok(()) => Ok(visit.redirect_with(Notice::MailSent, &url(attempt.id))),
         Err(TooMany { text, seconds }) => {
             let error = FieldError { field: None, text };

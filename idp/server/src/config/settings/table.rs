@@ -106,7 +106,7 @@ pub const TABLE: &[Setting] = &[
     setting("mail.from", Kind::Text, "", "The sender of every mail; required.").example("Example <id@example.com>"),
     setting("registration.open", Kind::Switch, "true", "Whether people may register themselves."),
     setting("password.min_length", Kind::Number(FLOOR as u32..=LONGEST as u32), "15", "The least characters of a new password."),
-    setting("password.scheduling", Kind::Word(Scheduling::WORDS), "nice", "How Linux schedules the threads that hash passwords: `normal`, like all others; `nice`, at niceness 10; `batch`, so and as SCHED_BATCH; `idle`, as SCHED_IDLE. With `idle` nobody can sign in while anything else keeps the machine busy."),
+    setting("password.scheduling", Kind::Word(Scheduling::WORDS), "nice", "How Linux schedules the threads that hash passwords: `normal`, like all others; `nice`, at niceness 10; `batch`, at niceness 10 and in the class SCHED_BATCH; `idle`, in the class SCHED_IDLE. With `idle` nobody can sign in while anything else keeps the machine busy."),
     setting("session.idle_minutes", Kind::Number(1..=43_200), "30", "How long a session lives without use."),
     setting("session.absolute_hours", Kind::Number(1..=720), "12", "How long a session lives however much it is used."),
     setting("limits.page_per_minute", PER_MINUTE, "600", "Pages for one client address in a minute."),
