@@ -24,6 +24,9 @@ use crate::support::{Engine, PASSWORD, TestApp, is_logged, on_both_engines};
 const HEAD: [&str; 8] =
     ["auto-submitted", "content-type", "date", "from", "message-id", "mime-version", "subject", "to"];
 
+/// A name that is refused today; a row of before may hold it.
+const STORED: &str = "Ada \u{202e}ecalevoL";
+
 on_both_engines! {
     async fn em_01_em_03_a_hostile_name_adds_nothing_to_a_mail(engine: Engine) {
         let app = TestApp::start(engine).await;
@@ -32,16 +35,25 @@ on_both_engines! {
             "Ada\r\n .\r\nMAIL FROM:<eve@evil.example>\r\n.\r\n",
             "=?utf-8?q?Ada=0d=0aBcc:_eve=40evil.example?=",
             "\"Ada\" <eve@evil.example>, Eve",
-            "Ada \u{202e}ecalevoL",
+            STORED,
             "<b>Ada</b> {{ 7 * 7 }}",
         ];
         for (number, name) in names.into_iter().enumerate() {
             let (browser, address) = (app.browser(), format!("ada{number}@example.org"));
             let page = browser.open("/register").await;
-            let fields = [("name", name), ("email", &address), ("password", PASSWORD), ("password_confirm", PASSWORD)];
-            let answer = browser.submit(&page, "/register", &fields).await;
+            let ask = async |name: &str| {
+                let fields = [("name", name), ("email", &address), ("password", PASSWORD), ("password_confirm", PASSWORD)];
+                browser.submit(&page, "/register", &fields).await
+            };
+            if name == STORED {
+                assert_eq!(ask(name).await.status, 422);
+            }
+            let answer = ask(if name == STORED { "Ada" } else { name }).await;
             assert_eq!(answer.status, 200, "{name:?}: {}", answer.text());
             let activation = app.sink.mail_to(&address, 1).await;
+            if name == STORED {
+                app.sql(&format!("UPDATE registrations SET name = '{name}' WHERE email = '{address}'")).await;
+            }
             let check = browser.open(&activation.link()).await;
             browser.submit(&check, "/activate", &[]).await;
             for number in [1, 2] {
