@@ -30,19 +30,16 @@ pub(super) struct Judgement {
 
 /// Judges a password, given the person's own words.
 ///
-/// One whose l33t signs can be read in too many ways is judged twice, and must pass both times: with one sign for each
-/// letter, which finds words however they are spelt, and as it stands, piece by piece, which finds rows of keys, dates
-/// and whatever else such signs are part of. One good piece makes a good password. What is repeated is judged once: it is no
+/// One with l33t signs is judged twice, and must pass both times: with one sign for each letter, which finds words however they
+/// are spelt, and as it stands, which finds rows of keys, dates and whatever else such signs are part of: piece by piece
+/// where they can be read in too many ways. One good piece makes a good password. What is repeated is judged once: it is no
 /// better for that, and where it breaks off, or a piece begins in the middle of it, it looks like something else.
 pub(super) fn judge(password: &str, words: &[&str]) -> Judgement {
     let judged: Zeroizing<Vec<char>> = Zeroizing::new(password.chars().take(JUDGED).collect());
     let signs = repeated(&judged);
-    if work(signs) <= WORK {
-        return run(signs, words);
-    }
     let spelt: Zeroizing<Vec<char>> =
         Zeroizing::new(signs.iter().copied().map(one_sign_for_each_letter).collect());
-    // Where that changes nothing, the pieces alone tell as much.
+    // Where that changes nothing, the text alone tells as much.
     let mut work = 0;
     if spelt.as_slice() != signs {
         let spelt = run(piece(&spelt), words);
