@@ -54,7 +54,7 @@ impl Signer {
 
     /// The product's own key for an algorithm, as a thief would hold it.
     pub(crate) async fn stolen(app: &TestApp, alg: SigningAlg) -> Self {
-        let ring = idp_server::keyring::load(&app.config.keys_dir).unwrap();
+        let ring = idp_server::key_files::load(&app.config.keys_dir).unwrap();
         let keys = app.store().read((), |db, ()| Box::pin(db.keys())).await.unwrap();
         let key = keys.into_iter().find(|key| key.purpose == alg.as_str()).unwrap();
         let place = Place { table: "keys", column: "sealed_private", row: &key.id };

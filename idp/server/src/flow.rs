@@ -11,11 +11,11 @@ use idp_core::single_use::SingleUse;
 use idp_core::time::Timestamp;
 use idp_store::{AuditRecord, EndedFlow, Flow, SignedIn, StoreError, Tx};
 
-use crate::errors::{About, PageError, Reason};
-use crate::form::with_email;
-use crate::onward::Onward;
-use crate::refusal_log::Fault;
-use crate::visit::Visit;
+use crate::http::context::RequestContext;
+use crate::http::errors::{About, PageError, Reason};
+use crate::http::form::with_email;
+use crate::http::refusal_log::Fault;
+use crate::pages::onward::Onward;
 
 /// What is known of a flow beside its row.
 #[derive(Default)]
@@ -27,15 +27,15 @@ pub(crate) struct Known {
 /// Starts a flow, with what has just been read for it, and the address that was typed elsewhere.
 /// What can be answered at once is answered at once; a row is written only when a page must be shown.
 pub(crate) async fn begin(
-    visit: &Visit,
+    context: &RequestContext,
     target: FlowTarget,
     known: Known,
     email: Option<&str>,
 ) -> Result<Response, PageError> {
-    let app = &visit.app;
+    let app = &context.app;
     let now = app.clock.now();
-    let flow = Flow { id: FlowId::new(now), browser: visit.visitor.browser(), target, started_at: now };
-    match decide(visit, &flow, &known, None) {
+    let flow = Flow { id: FlowId::new(now), browser: context.browser.digest(), target, started_at: now };
+    match decide(context, &flow, &known, None) {
         Step::SignIn(_) | Step::Consent(_) => {
             let (url, expires_at) =
                 (with_email(&url(flow.id), email.unwrap_or_default()), now.plus(app.config.lifetimes.flow));
@@ -46,7 +46,7 @@ pub(crate) async fn begin(
                 .await?;
             Ok(Redirect::to(&url).into_response())
         }
-        step => Leaving { visit, flow: &flow, known: &known, via: Via::Request }.with(step).await,
+        step => Leaving { context, flow: &flow, known: &known, via: Via::Request }.with(step).await,
     }
 }
 
@@ -68,12 +68,12 @@ pub(crate) enum Found {
 }
 
 /// The browser's own flow. Another browser is told the same of one that is open and one that is over.
-pub(crate) async fn find(visit: &Visit, id: &str) -> Result<Found, PageError> {
+pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<Found, PageError> {
     let id: FlowId = id.parse().map_err(|_| expired())?;
-    let found = visit
+    let found = context
         .app
         .store
-        .read((id, visit.app.clock.now()), |db, (id, now)| {
+        .read((id, context.app.clock.now()), |db, (id, now)| {
             Box::pin(async move {
                 match db.flow(*id, *now).await? {
                     Some(flow) => Ok(Some(Found::Open(flow))),
@@ -84,7 +84,7 @@ pub(crate) async fn find(visit: &Visit, id: &str) -> Result<Found, PageError> {
         .await?
         .ok_or_else(expired)?;
     let (Found::Open(flow) | Found::Over(EndedFlow { flow, .. })) = &found;
-    if flow.browser != visit.visitor.browser() {
+    if flow.browser != context.browser.digest() {
         let error = PageError::new(Reason::FLOW_FOREIGN).detail("this flow began in another browser");
         return Err(error.about(About::client_of(&flow.target)).action("/signin", "action-start-again"));
     }
@@ -93,9 +93,9 @@ pub(crate) async fn find(visit: &Visit, id: &str) -> Result<Found, PageError> {
 
 /// The browser's own open flow and what is known of it, for pages beside it: one that has ended, for whatever reason, is
 /// none.
-pub(crate) async fn under_way(visit: &Visit, id: Option<&str>) -> Option<(Flow, Known)> {
-    let Found::Open(flow) = find(visit, id?).await.ok()? else { return None };
-    let known = load(visit, &flow.target).await.ok()?;
+pub(crate) async fn under_way(context: &RequestContext, id: Option<&str>) -> Option<(Flow, Known)> {
+    let Found::Open(flow) = find(context, id?).await.ok()? else { return None };
+    let known = load(context, &flow.target).await.ok()?;
     Some((flow, known))
 }
 
@@ -104,34 +104,41 @@ pub(crate) async fn under_way(visit: &Visit, id: Option<&str>) -> Option<(Flow, 
 ///
 /// Where the answer is a redirect, only a second click on the same form gets it again. A reload or Back does not: it would
 /// start the application each time.
-pub(crate) async fn again(visit: &Visit, ended: &EndedFlow, via: Via) -> Result<Response, PageError> {
+pub(crate) async fn again(
+    context: &RequestContext,
+    ended: &EndedFlow,
+    via: Via,
+) -> Result<Response, PageError> {
     let FlowTarget::Application(request) = &ended.flow.target else {
         return if ended.answered { Ok(entered()) } else { Err(expired()) };
     };
     let id = request.client_id.clone();
-    let Some(client) = visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await? else {
+    let Some(client) = context.app.store.read(id, |db, id| Box::pin(db.client(id))).await? else {
         return Err(over(&ended.flow, ended.answered));
     };
     let unchanged = client.enabled && client.epoch == request.client_epoch;
     let shown = unchanged && (request.target.uri().is_https() || matches!(via, Via::Form(_)));
-    if let Some(response) = kept(visit, ended).await?.filter(|_| shown) {
+    if let Some(response) = kept(context, ended).await?.filter(|_| shown) {
         let known = Known { client: Some(client), consent: None };
-        return Leaving { visit, flow: &ended.flow, known: &known, via }.go(request, &response);
+        return Leaving { context, flow: &ended.flow, known: &known, via }.go(request, &response);
     }
     Err(back_to(&client, if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP }))
 }
 
 /// The answer that closed a flow, while it may be sent again: its time has not run out, its code can still be redeemed,
 /// and the session it was issued in is the one that lives in this browser.
-async fn kept(visit: &Visit, ended: &EndedFlow) -> Result<Option<AuthorizationResponse>, PageError> {
-    let (app, now) = (&visit.app, visit.app.clock.now());
+async fn kept(
+    context: &RequestContext,
+    ended: &EndedFlow,
+) -> Result<Option<AuthorizationResponse>, PageError> {
+    let (app, now) = (&context.app, context.app.clock.now());
     let Some(sealed) = &ended.sealed_response else { return Ok(None) };
     let response = match AuthorizationResponse::open(&app.ring, ended.flow.id, sealed) {
         Ok(response) => response,
         // Another node sealed it under a newer key, or somebody altered the row. It is good for a minute anyway.
         Err(error) => {
             if app.refusals.admits(Fault::Ours, "sealed answer") {
-                tracing::warn!(request_id = visit.info.request_id, %error, "a flow's kept answer does not open");
+                tracing::warn!(request_id = context.info.request_id, %error, "a flow's kept answer does not open");
             }
             return Ok(None);
         }
@@ -139,7 +146,7 @@ async fn kept(visit: &Visit, ended: &EndedFlow) -> Result<Option<AuthorizationRe
     let usable = match response.code() {
         _ if now >= response.expires_at() => false,
         None => true,
-        Some(digest) => match &visit.visitor.signed_in {
+        Some(digest) => match &context.browser.signed_in {
             Some(SignedIn { session, .. }) => {
                 let input = (digest.clone(), session.id, now);
                 let read = app.store.read(input, |db, (digest, session, now)| {
@@ -164,9 +171,9 @@ fn back_to(client: &Client, reason: Reason) -> PageError {
 }
 
 /// The client and what the signed-in person allowed it.
-pub(crate) async fn known(visit: &Visit, client: ClientId) -> Result<Known, StoreError> {
-    let store = &visit.app.store;
-    let Some(SignedIn { user, .. }) = &visit.visitor.signed_in else {
+pub(crate) async fn known(context: &RequestContext, client: ClientId) -> Result<Known, StoreError> {
+    let store = &context.app.store;
+    let Some(SignedIn { user, .. }) = &context.browser.signed_in else {
         let client = store.read(client, |db, id| Box::pin(db.client(id))).await?;
         return Ok(Known { client, consent: None });
     };
@@ -176,9 +183,9 @@ pub(crate) async fn known(visit: &Visit, client: ClientId) -> Result<Known, Stor
 }
 
 /// What is known of a flow that is under way, while its client is what it was.
-pub(crate) async fn load(visit: &Visit, target: &FlowTarget) -> Result<Known, PageError> {
+pub(crate) async fn load(context: &RequestContext, target: &FlowTarget) -> Result<Known, PageError> {
     let FlowTarget::Application(request) = target else { return Ok(Known::default()) };
-    let known = known(visit, request.client_id.clone()).await?;
+    let known = known(context, request.client_id.clone()).await?;
     match known.client.as_ref().filter(|client| client.enabled) {
         None => {
             let why = "the client was deleted or disabled while the flow was open";
@@ -194,15 +201,15 @@ pub(crate) async fn load(visit: &Visit, target: &FlowTarget) -> Result<Known, Pa
 }
 
 /// Asks the one function.
-pub(crate) fn decide(visit: &Visit, flow: &Flow, known: &Known, answer: Option<Answer>) -> Step {
+pub(crate) fn decide(context: &RequestContext, flow: &Flow, known: &Known, answer: Option<Answer>) -> Step {
     next_step(Situation {
         target: &flow.target,
         client: known.client.as_ref(),
         started_at: flow.started_at,
-        session: visit.visitor.signed_in.as_ref().map(|signed_in| &signed_in.session),
+        session: context.browser.signed_in.as_ref().map(|signed_in| &signed_in.session),
         consent: known.consent.as_ref(),
         answer,
-        now: visit.app.clock.now(),
+        now: context.app.clock.now(),
     })
 }
 
@@ -220,7 +227,7 @@ pub(crate) enum Via {
 
 /// A flow about to leave the pages: with a code or an error for the client, or for the person's own page.
 pub(crate) struct Leaving<'a> {
-    pub(crate) visit: &'a Visit,
+    pub(crate) context: &'a RequestContext,
     pub(crate) flow: &'a Flow,
     pub(crate) known: &'a Known,
     pub(crate) via: Via,
@@ -265,7 +272,7 @@ impl Leaving<'_> {
             }
             Via::Page if request.target.uri().is_https() => {
                 let (url, button) = (response.location().expose(), button_url(self.flow.id));
-                Onward::signed_in(name.unwrap_or_default(), url, &button).show(self.visit)
+                Onward::signed_in(name.unwrap_or_default(), url, &button).show(self.context)
             }
             _ => Ok(Redirect::to(response.location().expose()).into_response()),
         }
@@ -277,7 +284,7 @@ impl Leaving<'_> {
 
     fn ending(&self, response: Option<&AuthorizationResponse>) -> Result<Ending, PageError> {
         let flow = self.is_stored().then_some(self.flow.id);
-        let seal = |response: &AuthorizationResponse| response.seal(&self.visit.app.ring, self.flow.id);
+        let seal = |response: &AuthorizationResponse| response.seal(&self.context.app.ring, self.flow.id);
         let sealed_response = match response.filter(|_| flow.is_some()).map(seal).transpose() {
             Ok(sealed) => sealed,
             Err(error) => return Err(PageError::broken("seal", &error)),
@@ -286,7 +293,7 @@ impl Leaving<'_> {
             Via::Form(said) => said.clone(),
             Via::Request | Via::Page | Via::Button => None,
         };
-        Ok(Ending { flow, sealed_response, said, now: self.visit.app.clock.now() })
+        Ok(Ending { flow, sealed_response, said, now: self.context.app.clock.now() })
     }
 
     /// Closes the flow and writes down what was said. `false`: somebody else has closed it.
@@ -295,20 +302,20 @@ impl Leaving<'_> {
         if ending.flow.is_none() && ending.said.is_none() {
             return Ok(true);
         }
-        let write = self.visit.app.store.write(ending, |tx, ending| Box::pin(ending.save(tx)));
+        let write = self.context.app.store.write(ending, |tx, ending| Box::pin(ending.save(tx)));
         Ok(write.await?)
     }
 
     async fn refuse(self, request: &AuthorizationRequest, refusal: Refusal) -> Result<Response, PageError> {
-        let config = &self.visit.app.config;
-        let until = self.visit.app.clock.now().plus(config.lifetimes.code);
+        let config = &self.context.app.config;
+        let until = self.context.app.clock.now().plus(config.lifetimes.code);
         let response = AuthorizationResponse::error(&request.target, config.issuer.as_str(), refusal, until);
         if !self.end(Some(&response)).await? {
             return self.too_late().await;
         }
-        let (request_id, client_id) = (&self.visit.info.request_id, request.client_id.as_str());
+        let (request_id, client_id) = (&self.context.info.request_id, request.client_id.as_str());
         let (code, detail) = (refusal.code.as_str(), refusal.hint);
-        if self.visit.app.refusals.admits(Fault::Theirs, code) {
+        if self.context.app.refusals.admits(Fault::Theirs, code) {
             tracing::info!(request_id, code, client_id, detail, "authorization refused");
         }
         self.go(request, &response)
@@ -316,7 +323,7 @@ impl Leaving<'_> {
 
     /// One write: the flow is closed with its answer, the consent remembered and the code there, or nothing of it.
     async fn issue(self, approval: Box<Approval>) -> Result<Response, PageError> {
-        let app = &self.visit.app;
+        let app = &self.context.app;
         let request = approval.request();
         let code = SingleUse::generate();
         let issued = approval.code(&app.config.lifetimes, app.clock.now());
@@ -353,10 +360,10 @@ impl Leaving<'_> {
 
     /// Of two tabs, or two clicks, the second one: the client has had its answer, and the browser is led there all the same.
     async fn too_late(self) -> Result<Response, PageError> {
-        let input = (self.flow.id, self.visit.app.clock.now());
-        let ended = self.visit.app.store.read(input, |db, (id, now)| Box::pin(db.ended_flow(*id, *now)));
+        let input = (self.flow.id, self.context.app.clock.now());
+        let ended = self.context.app.store.read(input, |db, (id, now)| Box::pin(db.ended_flow(*id, *now)));
         match ended.await? {
-            Some(ended) => again(self.visit, &ended, self.via).await,
+            Some(ended) => again(self.context, &ended, self.via).await,
             None => Err(expired()),
         }
     }

@@ -7,46 +7,20 @@
 //! `state` > `mailer`, `limits`, `shares`, `refusal_log` > `render` > `i18n`, `form` > `errors` > `policy`, `config` >
 //! `secret_files`. `routes` is imported by this file alone, and there is no circle; a test looks at the imports.
 
-mod address;
-mod assets;
+mod accounts;
 pub mod clock;
 pub mod config;
-mod connections;
-mod cookies;
-pub mod database_url;
-mod errors;
 mod flow;
-mod form;
-mod frame;
-mod gate;
-mod hasher;
-mod health;
-mod i18n;
-pub mod keyring;
+mod http;
 mod keys;
-mod lanes;
-mod limits;
-mod mail_limit;
-mod mailbox;
-mod mailer;
+mod mail;
 mod oauth;
-mod onward;
-mod outbox;
 mod pages;
-pub mod panics;
-mod password_words;
-mod policy;
-mod readiness;
-mod refusal_log;
-mod render;
 mod routes;
-pub mod secret_files;
-mod shares;
-mod sign_in;
+mod start_error;
 mod state;
 mod tasks;
-mod visit;
-mod words;
+mod text;
 
 use std::future::Future;
 use std::sync::{Arc, Once};
@@ -61,21 +35,26 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower_http::compression::CompressionLayer;
 
-use crate::assets::Assets;
+use crate::accounts::hasher::Hasher;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::connections::{Connections, Patience, Room};
-use crate::hasher::Hasher;
-use crate::limits::Limiters;
-use crate::mailer::Mailer;
-use crate::readiness::Readiness;
-use crate::refusal_log::RefusalLog;
-use crate::render::Renderer;
+use crate::http::assets::Assets;
+use crate::http::connections::{Connections, Patience, Room};
+use crate::http::limits::Limiters;
+use crate::http::readiness::Readiness;
+use crate::http::refusal_log::RefusalLog;
+use crate::http::{connections, middleware};
+use crate::keys::server_keys;
+use crate::mail::transport::Mailer;
 use crate::state::{AppState, Shared};
 use crate::tasks::Tasks;
+use crate::text::templates::Renderer;
 
-pub use crate::errors::StartError;
+pub use crate::config::{database_url, secret_files};
+pub use crate::http::panics;
+pub use crate::keys::key_files;
 pub use crate::routes::{RouteFacts, facts as route_facts};
+pub use crate::start_error::StartError;
 
 /// A server, ready to serve. Built in one way only, for the program and for its tests.
 #[derive(Clone)]
@@ -87,13 +66,13 @@ impl App {
     /// # Errors
     /// [`StartError`]: whatever is missing or wrong, in one line.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
-        keyring::check_before(&config)?;
+        key_files::check_before(&config)?;
         for warning in database_url::check(config.database_url.expose())? {
             tracing::warn!("{warning}");
         }
         let store = Store::open(config.database_url.expose(), config.database_connections).await?;
         store.prepare().await?;
-        let (ring, server_keys) = keys::open(&store, &config, clock.now()).await?;
+        let (ring, server_keys) = server_keys::open(&store, &config, clock.now()).await?;
         let discovery = discovery::document(&config.issuer).map_err(|e| StartError::Defect(e.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let mailer = Mailer::new(&config.mail)?;
@@ -126,20 +105,20 @@ impl App {
     /// # Errors
     /// [`StartError`], as it would be.
     pub async fn check(config: &Config) -> Result<Vec<String>, StartError> {
-        keyring::check_before(config)?;
+        key_files::check_before(config)?;
         let mut warnings = database_url::check(config.database_url.expose())?;
         warnings.extend(Mailer::new(&config.mail)?.warning);
-        let (ring, of_keys) = keyring::read_folder(&config.keys_dir)?;
+        let (ring, of_keys) = key_files::read_folder(&config.keys_dir)?;
         warnings.extend(of_keys);
         let url = config.database_url.expose();
         if idp_store::database_file(url)?.is_none_or(|file| file.exists()) {
             let store = Store::open(url, 1).await?;
-            let outcome = keys::check(&store, &ring, config).await;
+            let outcome = server_keys::check(&store, &ring, config).await;
             store.close().await;
             outcome?;
         }
         if ring.is_empty() {
-            keyring::check_making(&config.keys_dir)?;
+            key_files::check_making(&config.keys_dir)?;
         }
         Ok(warnings)
     }
@@ -149,14 +128,14 @@ impl App {
     /// # Errors
     /// [`StartError`], as [`App::build`] would have it.
     pub fn check_keys_folder(config: &Config) -> Result<(), StartError> {
-        keyring::check_before(config)
+        key_files::check_before(config)
     }
 
     /// The router alone, without what bounds connections and requests under way. It wants to be served with the peer's address
     /// (`into_make_service_with_connect_info::<SocketAddr>()`).
     pub fn router(&self) -> Router {
         routes::router(&self.0)
-            .layer(from_fn_with_state(Shared::clone(&self.0), frame::frame))
+            .layer(from_fn_with_state(Shared::clone(&self.0), middleware::outermost))
             .layer(CompressionLayer::new().quality(tower_http::CompressionLevel::Fastest))
     }
 

@@ -1,4 +1,4 @@
-//! Every URL of the server, on one page. A route without its five classes ([`crate::policy`]) does not compile.
+//! Every URL of the server, on one page. A route without its five classes ([`crate::http::policy`]) does not compile.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,10 +12,13 @@ use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
 use idp_core::oauth::discovery::path;
 
-use crate::errors::{PageError, Reason};
-use crate::policy::{ALIVE, Auth, BodyClass, Cache, Csrf, Policy, READY, Rate, speaks_json};
+use crate::http::enforcement;
+use crate::http::errors::{PageError, Reason};
+use crate::http::health;
+use crate::http::policy::{ALIVE, Auth, BodyClass, Cache, Csrf, Policy, READY, Rate, speaks_json};
+use crate::oauth;
+use crate::pages;
 use crate::state::Shared;
-use crate::{gate, health, oauth, pages};
 
 /// One line of the table.
 pub(crate) struct Route {
@@ -142,9 +145,9 @@ pub(crate) fn router(app: &Shared) -> Router {
     };
     let mut router = Router::new();
     for route in all(app.config.dev) {
-        let gate = from_fn_with_state((Shared::clone(app), route.policy), gate::gate);
+        let enforce = from_fn_with_state((Shared::clone(app), route.policy), enforcement::enforce);
         let refuses_head = route.method == Method::GET && !route.answers_head();
-        let handler = route.handler.layer(gate);
+        let handler = route.handler.layer(enforce);
         let handler = match app.limiters.layer(route.policy.rate) {
             Some(limit) => handler.layer(limit),
             None => handler,
@@ -220,7 +223,7 @@ pub fn facts(dev: bool) -> Vec<RouteFacts> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::is_probe;
+    use crate::http::policy::is_probe;
 
     #[test]
     fn no_post_is_declared_safe_and_no_cookie_counts_without_a_token() {

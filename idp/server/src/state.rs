@@ -7,16 +7,16 @@ use bytes::Bytes;
 use idp_core::seal::Keyring;
 use idp_store::Store;
 
-use crate::assets::Assets;
+use crate::accounts::hasher::Hasher;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::hasher::Hasher;
-use crate::keys::ServerKeys;
-use crate::limits::Limiters;
-use crate::mailer::Mailer;
-use crate::readiness::Readiness;
-use crate::refusal_log::RefusalLog;
-use crate::render::Renderer;
+use crate::http::assets::Assets;
+use crate::http::limits::Limiters;
+use crate::http::readiness::Readiness;
+use crate::http::refusal_log::RefusalLog;
+use crate::keys::server_keys::ServerKeys;
+use crate::mail::transport::Mailer;
+use crate::text::templates::Renderer;
 
 /// Shared by all requests; what can change lies in the database, not here.
 pub(crate) struct AppState {

@@ -10,10 +10,10 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::health;
-use crate::keys;
-use crate::outbox;
-use crate::refusal_log;
+use crate::http::health;
+use crate::http::refusal_log;
+use crate::keys::server_keys;
+use crate::mail::delivery;
 use crate::state::{AppState, Shared};
 
 /// Becomes true when the tasks are to end.
@@ -32,7 +32,7 @@ impl Tasks {
         // What was left over from before goes at once.
         mail.mailer.wake();
         tasks.running.spawn(async move {
-            rounds("mail", stop.clone(), || mail.mailer.rest(), || outbox::round(&mail, &stop)).await;
+            rounds("mail", stop.clone(), || mail.mailer.rest(), || delivery::round(&mail, &stop)).await;
         });
         let (refusals, stop) = (Arc::clone(&app.refusals), tasks.stop.subscribe());
         tasks.running.spawn(async move {
@@ -103,8 +103,8 @@ async fn upkeep(app: &Shared, stop: &Stop) {
     }
 }
 
-async fn reload_keys(app: &AppState) -> Result<(), crate::errors::StartError> {
-    let fresh = keys::load(&app.store, &app.ring, &app.config.issuer).await?;
+async fn reload_keys(app: &AppState) -> Result<(), crate::start_error::StartError> {
+    let fresh = server_keys::load(&app.store, &app.ring, &app.config.issuer).await?;
     store_if_new(&app.jwks, fresh.tokens.jwks());
     app.keys.store(std::sync::Arc::new(fresh));
     Ok(())

@@ -13,6 +13,8 @@ use idp_core::session::SessionLifetime;
 use ipnet::IpNet;
 use lettre::message::Mailbox;
 
+pub mod database_url;
+pub mod secret_files;
 pub mod settings;
 
 pub use idp_core::text::quoted;

@@ -10,35 +10,35 @@ use idp_core::redirect_uri::{BadRedirectUri, RedirectUri};
 use idp_core::text::Excerpt;
 
 use crate::config::quoted;
-use crate::errors::{About, Explanation, Fix, PageError, Reason, Registered, Sent};
 use crate::flow::{self, Known};
-use crate::form::{FormBody, Protocol};
-use crate::refusal_log::Fault;
-use crate::visit::Visit;
+use crate::http::context::RequestContext;
+use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered, Sent};
+use crate::http::form::{FormBody, Protocol};
+use crate::http::refusal_log::Fault;
 
 /// `GET /authorize`: checks the request, then goes as far as it can without a page.
-pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Response, PageError> {
+pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> Result<Response, PageError> {
     let known = match authorize::client_id(&params) {
-        Some(id) => flow::known(&visit, id).await?,
+        Some(id) => flow::known(&context, id).await?,
         None => Known::default(),
     };
-    let checked = authorize::check(&params, known.client.as_ref(), &visit.app.keys.load().tokens);
+    let checked = authorize::check(&params, known.client.as_ref(), &context.app.keys.load().tokens);
     match checked {
         Ok(request) => {
-            note_dropped_scopes(&visit, &params, &request);
-            flow::begin(&visit, FlowTarget::Application(Box::new(request)), known, None).await
+            note_dropped_scopes(&context, &params, &request);
+            flow::begin(&context, FlowTarget::Application(Box::new(request)), known, None).await
         }
         Err(AuthorizeRefusal::Redirect(target, refusal)) => {
             let code = refusal.code.as_str();
-            if visit.app.refusals.admits(Fault::Theirs, code) {
+            if context.app.refusals.admits(Fault::Theirs, code) {
                 let About { client_id, value, .. } =
                     About::claimed(&params).parameter(refusal.parameter, &params);
                 let (request_id, client_id, value) =
-                    (&visit.info.request_id, client_id.as_deref(), value.as_deref());
+                    (&context.info.request_id, client_id.as_deref(), value.as_deref());
                 let detail = refusal.hint;
                 tracing::info!(request_id, code, client_id, detail, value, "authorization request refused");
             }
-            Ok(Redirect::to(&target.error(visit.app.config.issuer.as_str(), refusal)).into_response())
+            Ok(Redirect::to(&target.error(context.app.config.issuer.as_str(), refusal)).into_response())
         }
         Err(AuthorizeRefusal::Page(reason)) => Err(refused(reason, &params, known.client.as_ref())),
     }
@@ -46,11 +46,11 @@ pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Resp
 
 /// A scope that is not registered for the application is not granted (RFC 6749 section 3.3); its developer finds
 /// the reason in the log.
-fn note_dropped_scopes(visit: &Visit, params: &Params, request: &AuthorizationRequest) {
+fn note_dropped_scopes(context: &RequestContext, params: &Params, request: &AuthorizationRequest) {
     let asked = params.get("scope").unwrap_or_default().split(' ').filter(|word| !word.is_empty());
     let dropped: Vec<&str> = asked.filter(|word| !request.scope.has(word)).collect();
-    if !dropped.is_empty() && visit.app.refusals.admits(Fault::Theirs, "scope not registered") {
-        let (request_id, client_id) = (&visit.info.request_id, &request.client_id);
+    if !dropped.is_empty() && context.app.refusals.admits(Fault::Theirs, "scope not registered") {
+        let (request_id, client_id) = (&context.info.request_id, &request.client_id);
         let dropped = Excerpt::new(dropped.join(" "), 200);
         tracing::info!(request_id, %client_id, %dropped, "scope not registered for this client, not granted");
     }

@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
-use crate::errors::{PageError, Reason};
+use crate::http::errors::{PageError, Reason};
 use crate::state::Shared;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

@@ -15,19 +15,19 @@ use serde::{Deserialize, Serialize};
 
 use super::authorize::{hand_over, sent};
 use crate::config::quoted;
-use crate::cookies::Cookie;
-use crate::errors::{About, Explanation, Fix, PageError, Reason, Registered};
-use crate::form::{self, Form, FormBody, Protocol};
-use crate::i18n::Arg;
-use crate::onward::Onward;
-use crate::refusal_log::Fault;
-use crate::render::Page;
-use crate::visit::Visit;
+use crate::http::context::RequestContext;
+use crate::http::cookies::Cookie;
+use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered};
+use crate::http::form::{self, Form, FormBody, Protocol};
+use crate::http::html::Page;
+use crate::http::refusal_log::Fault;
+use crate::pages::onward::Onward;
+use crate::text::catalogue::Arg;
 
 /// `GET /logout`: signs out at once when a client proves that it asks for this very session, else asks.
-pub(crate) async fn get(visit: Visit, Protocol(params): Protocol) -> Result<Response, PageError> {
-    let asked = Asked::read(&visit, &params).await?;
-    if asked.logout.asks { asked.question(&visit) } else { asked.sign_out(&visit, false).await }
+pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> Result<Response, PageError> {
+    let asked = Asked::read(&context, &params).await?;
+    if asked.logout.asks { asked.question(&context) } else { asked.sign_out(&context, false).await }
 }
 
 /// `POST /logout`: the same request as a form; it is turned into a GET, which brings the session's cookie.
@@ -44,9 +44,12 @@ pub(crate) struct ConfirmForm {
 }
 
 /// `POST /logout/confirm`: the person said yes.
-pub(crate) async fn confirm(visit: Visit, Form(form): Form<ConfirmForm>) -> Result<Response, PageError> {
+pub(crate) async fn confirm(
+    context: RequestContext,
+    Form(form): Form<ConfirmForm>,
+) -> Result<Response, PageError> {
     let pairs = form::decode(form.request.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST))?;
-    Asked::read(&visit, &Params::new(pairs)).await?.sign_out(&visit, true).await
+    Asked::read(&context, &Params::new(pairs)).await?.sign_out(&context, true).await
 }
 
 /// A sign-out request, decided.
@@ -59,14 +62,14 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    async fn read(visit: &Visit, params: &'a Params) -> Result<Self, PageError> {
-        let keys = visit.app.keys.load();
+    async fn read(context: &RequestContext, params: &'a Params) -> Result<Self, PageError> {
+        let keys = context.app.keys.load();
         let request = LogoutRequest::read(params, &keys.tokens).map_err(|why| repeated(why, params))?;
         let client = match request.client_id().cloned() {
-            Some(id) => visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,
+            Some(id) => context.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,
             None => None,
         };
-        let session = visit.visitor.signed_in.as_ref().map(|signed_in| &signed_in.session);
+        let session = context.browser.signed_in.as_ref().map(|signed_in| &signed_in.session);
         let logout = request.decide(client.as_ref(), session);
         let about = request.client_id().map_or_else(|| About::claimed(params), About::client);
         let about = about.parameter(logout.flaw.map(LogoutFlaw::parameter), params);
@@ -79,11 +82,12 @@ impl<'a> Asked<'a> {
     }
 
     /// Logs what is wrong with the request, and what was done.
-    fn log_flaw(&self, visit: &Visit, done: &'static str) {
-        let admits = |flaw: &LogoutFlaw| visit.app.refusals.admits(Fault::Theirs, flaw.rule());
+    fn log_flaw(&self, context: &RequestContext, done: &'static str) {
+        let admits = |flaw: &LogoutFlaw| context.app.refusals.admits(Fault::Theirs, flaw.rule());
         let Some(flaw) = self.logout.flaw.filter(admits) else { return };
         let About { client_id, value, .. } = &self.about;
-        let (request_id, client_id, value) = (&visit.info.request_id, client_id.as_deref(), value.as_deref());
+        let (request_id, client_id, value) =
+            (&context.info.request_id, client_id.as_deref(), value.as_deref());
         tracing::info!(request_id, client_id, detail = flaw.rule(), value, "{done}");
     }
 
@@ -173,11 +177,11 @@ fn fix(params: &Params, client: &Client) -> Option<Fix> {
 
 impl Asked<'_> {
     /// Ends the session, if there is one, and answers with what comes then. `by_form`: a form of ours was sent.
-    async fn sign_out(&self, visit: &Visit, by_form: bool) -> Result<Response, PageError> {
-        end_session(visit).await?;
+    async fn sign_out(&self, context: &RequestContext, by_form: bool) -> Result<Response, PageError> {
+        end_session(context).await?;
         if self.logout.then == AfterLogout::Stay {
             // No page tells it.
-            self.log_flaw(visit, "signed out");
+            self.log_flaw(context, "signed out");
         }
         let mut response = match (&self.logout.then, &self.client) {
             (AfterLogout::Refuse(flaw), _) => self.refusal(*flaw).into_response(),
@@ -187,18 +191,18 @@ impl Asked<'_> {
             (AfterLogout::Return(target), _) => Redirect::to(&target.location()).into_response(),
             (AfterLogout::Stay, client) => Redirect::to(&afterwards(client.as_ref())).into_response(),
         };
-        response.headers_mut().append(header::SET_COOKIE, Cookie::Session.clear(&visit.app.config));
+        response.headers_mut().append(header::SET_COOKIE, Cookie::Session.clear(&context.app.config));
         // Whoever sits here next finds nothing of this session in the browser's cache.
         response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
         Ok(response)
     }
 }
 
-async fn end_session(visit: &Visit) -> Result<(), PageError> {
-    let Some(signed_in) = &visit.visitor.signed_in else { return Ok(()) };
+async fn end_session(context: &RequestContext) -> Result<(), PageError> {
+    let Some(signed_in) = &context.browser.signed_in else { return Ok(()) };
     let (id, user) = (signed_in.session.id, signed_in.user.id);
-    let record = visit.audit(AuditEvent::SignedOut, Actor::User(user), Some(user.to_string()));
-    let write = visit.app.store.write((id, record), |tx, (id, record)| {
+    let record = context.audit(AuditEvent::SignedOut, Actor::User(user), Some(user.to_string()));
+    let write = context.app.store.write((id, record), |tx, (id, record)| {
         Box::pin(async move {
             if tx.end_session(*id, record.at).await? {
                 tx.audit(record).await?;
@@ -254,11 +258,11 @@ impl Page for SignOutPage<'_> {
 
 impl Asked<'_> {
     /// The question. Its answer is told what the request was, so that the page afterwards knows.
-    fn question(&self, visit: &Visit) -> Result<Response, PageError> {
-        let app = &visit.app;
+    fn question(&self, context: &RequestContext) -> Result<Response, PageError> {
+        let app = &context.app;
         let Logout { flaw, then, .. } = &self.logout;
-        self.log_flaw(visit, "asked before signing out");
-        let email = visit.visitor.signed_in.as_ref().map(|signed_in| signed_in.user.email.as_str());
+        self.log_flaw(context, "asked before signing out");
+        let email = context.browser.signed_in.as_ref().map(|signed_in| signed_in.user.email.as_str());
         let kept = match then {
             AfterLogout::Stay => String::new(),
             AfterLogout::Return(_) | AfterLogout::Refuse(_) => {
@@ -279,13 +283,13 @@ impl Asked<'_> {
             stay_url: home.map_or_else(|| "/account".to_owned(), |home| home.as_str().to_owned()),
             flaw: flaw.map(|flaw| {
                 let (key, reason) = words(flaw);
-                Flaw { reason, text: app.renderer.words.text(key, &[]) }
+                Flaw { reason, text: app.renderer.catalogue.text(key, &[]) }
             }),
             dev_fix: fix.map(|fix| app.config.command.line(fix.verb, &fix.words)),
             dev_detail,
             brand_name: &app.config.brand,
         };
-        Ok(visit.page(&page)?.form_target(source).into_response())
+        Ok(context.page(&page)?.form_target(source).into_response())
     }
 }
 
@@ -308,22 +312,25 @@ impl Page for SignedOutPage {
 
 /// `GET /signed-out`: goes on to the registered URI that the sign-out was asked to end at, or has a link to the named
 /// application's registered start page.
-pub(crate) async fn signed_out(visit: Visit, Protocol(query): Protocol) -> Result<Response, PageError> {
+pub(crate) async fn signed_out(
+    context: RequestContext,
+    Protocol(query): Protocol,
+) -> Result<Response, PageError> {
     // Where somebody has signed in since, or followed somebody's link, nobody is sent anywhere.
-    if visit.visitor.signed_in.is_none()
-        && let Ok(Asked { client: Some(client), logout, .. }) = Asked::read(&visit, &query).await
+    if context.browser.signed_in.is_none()
+        && let Ok(Asked { client: Some(client), logout, .. }) = Asked::read(&context, &query).await
         && let AfterLogout::Return(target) = logout.then
         && target.uri().is_https()
     {
-        return Onward::signed_out(client.name.to_string(), &target.location()).show(&visit);
+        return Onward::signed_out(client.name.to_string(), &target.location()).show(&context);
     }
     let client = match query.get("client_id").and_then(|id| ClientId::parse(id).ok()) {
-        Some(id) => visit.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,
+        Some(id) => context.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,
         None => None,
     };
     let app = client.filter(|client| client.enabled).and_then(|client| {
         let home = client.home_uri?;
         Some(AppLink { name: client.name.to_string(), url: home.as_str().to_owned() })
     });
-    Ok(visit.page(&SignedOutPage { app, login_url: "/signin" })?.into_response())
+    Ok(context.page(&SignedOutPage { app, login_url: "/signin" })?.into_response())
 }

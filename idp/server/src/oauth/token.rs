@@ -15,9 +15,9 @@ use idp_core::single_use::{AuthorizationCode, SingleUseDigest};
 use idp_core::time::Timestamp;
 use idp_store::{Actor, AuditEvent, AuditRecord, StoreError, Tx};
 
-use crate::address::RequestInfo;
-use crate::errors::{About, OAuthError};
-use crate::form::Protocol;
+use crate::http::address::RequestInfo;
+use crate::http::errors::{About, OAuthError};
+use crate::http::form::Protocol;
 use crate::state::Shared;
 
 /// Who asks, proven.

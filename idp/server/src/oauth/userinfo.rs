@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use idp_core::oauth::claims::UserInfo;
 use idp_core::oauth::error::{ErrorCode, Refusal};
 
-use crate::errors::{About, OAuthError, logged};
-use crate::form::{self, FormBody};
+use crate::http::errors::{About, OAuthError, logged};
+use crate::http::form::{self, FormBody};
 use crate::state::Shared;
 
 /// `GET` and `POST /userinfo`: one read, then the claims that the token's scope covers.

@@ -3,11 +3,11 @@
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Serialize;
 
-use crate::errors::{PageError, Reason};
-use crate::i18n::Arg;
-use crate::render::Page;
-use crate::visit::Visit;
-use crate::words;
+use crate::http::context::RequestContext;
+use crate::http::errors::{PageError, Reason};
+use crate::http::html::Page;
+use crate::text::catalogue::Arg;
+use crate::text::moments;
 
 #[derive(Serialize)]
 struct AccountPage {
@@ -26,18 +26,18 @@ impl Page for AccountPage {
 }
 
 /// `GET /`: to the person's own page, or to sign in.
-pub(crate) async fn home(visit: Visit) -> Redirect {
-    Redirect::to(if visit.visitor.signed_in.is_some() { "/account" } else { "/signin" })
+pub(crate) async fn home(context: RequestContext) -> Redirect {
+    Redirect::to(if context.browser.signed_in.is_some() { "/account" } else { "/signin" })
 }
 
 /// `GET /account`.
-pub(crate) async fn show(visit: Visit) -> Result<Response, PageError> {
-    let signed_in = visit.visitor.signed_in.as_ref().ok_or_else(|| PageError::new(Reason::INTERNAL))?;
+pub(crate) async fn show(context: RequestContext) -> Result<Response, PageError> {
+    let signed_in = context.browser.signed_in.as_ref().ok_or_else(|| PageError::new(Reason::INTERNAL))?;
     let page = AccountPage {
         name: signed_in.user.name.to_string(),
         email: signed_in.user.email.to_string(),
-        since: words::moment(signed_in.session.auth_time),
+        since: moments::moment(signed_in.session.auth_time),
         sign_out_action: "/logout/confirm",
     };
-    Ok(visit.page(&page)?.into_response())
+    Ok(context.page(&page)?.into_response())
 }

@@ -12,17 +12,18 @@ use idp_store::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::errors::PageError;
+use crate::accounts::known_mailbox;
+use crate::accounts::sign_in::{self, Outcome};
 use crate::flow;
-use crate::form::{Form, Query, with_email};
-use crate::mailbox;
+use crate::http::browser::Notice;
+use crate::http::context::RequestContext;
+use crate::http::errors::PageError;
+use crate::http::form::{Form, Query, with_email};
+use crate::http::html::{FieldError, Page};
 use crate::pages::check_mail::{self, TooMany};
 use crate::pages::field_error;
 use crate::pages::login::CLOSED_FOR_A_DAY;
 use crate::pages::register::must_be_open;
-use crate::render::{FieldError, Page};
-use crate::sign_in::{self, Outcome};
-use crate::visit::{Notice, Visit};
 
 #[derive(Serialize)]
 struct ActivatePage<'a> {
@@ -81,17 +82,21 @@ impl Page for LinkProblemPage<'_> {
 }
 
 /// The friendly end of a link that does not work. `token`: it can be exchanged for a fresh mail.
-fn problem(visit: &Visit, kind: LinkProblem, token: Option<&str>) -> Result<Response, PageError> {
-    Ok(visit.page(&problem_page(visit, kind, token))?.status(StatusCode::BAD_REQUEST).into_response())
+fn problem(context: &RequestContext, kind: LinkProblem, token: Option<&str>) -> Result<Response, PageError> {
+    Ok(context.page(&problem_page(context, kind, token))?.status(StatusCode::BAD_REQUEST).into_response())
 }
 
-fn problem_page<'a>(visit: &Visit, kind: LinkProblem, token: Option<&'a str>) -> LinkProblemPage<'a> {
+fn problem_page<'a>(
+    context: &RequestContext,
+    kind: LinkProblem,
+    token: Option<&'a str>,
+) -> LinkProblemPage<'a> {
     LinkProblemPage {
         kind,
         resend_action: token.map(|_| "/activate/resend"),
         token,
         login_url: "/signin",
-        register_url: visit.app.config.registration.then_some("/register"),
+        register_url: context.app.config.registration.then_some("/register"),
     }
 }
 
@@ -105,13 +110,16 @@ pub(crate) struct TokenFields {
 type Token = SingleUseDigest<single_use::Activation>;
 
 /// `GET /activate?token=…`: shows the button; nothing is consumed.
-pub(crate) async fn show(visit: Visit, Query(fields): Query<TokenFields>) -> Result<Response, PageError> {
-    must_be_open(&visit)?;
+pub(crate) async fn show(
+    context: RequestContext,
+    Query(fields): Query<TokenFields>,
+) -> Result<Response, PageError> {
+    must_be_open(&context)?;
     let Some(digest) = Token::of_presented(&fields.token) else {
-        return problem(&visit, LinkProblem::Unknown, None);
+        return problem(&context, LinkProblem::Unknown, None);
     };
-    let now = visit.app.clock.now();
-    let found = visit
+    let now = context.app.clock.now();
+    let found = context
         .app
         .store
         .read((digest, now), |db, (digest, now)| {
@@ -123,10 +131,10 @@ pub(crate) async fn show(visit: Visit, Query(fields): Query<TokenFields>) -> Res
         })
         .await?;
     match found {
-        None => problem(&visit, LinkProblem::Unknown, None),
-        Some((_, _, true)) => problem(&visit, LinkProblem::Used, None),
-        Some((true, Some(attempt), _)) => question(&visit, &fields.token, &attempt, None),
-        Some(_) => problem(&visit, LinkProblem::Expired, Some(&fields.token)),
+        None => problem(&context, LinkProblem::Unknown, None),
+        Some((_, _, true)) => problem(&context, LinkProblem::Used, None),
+        Some((true, Some(attempt), _)) => question(&context, &fields.token, &attempt, None),
+        Some(_) => problem(&context, LinkProblem::Expired, Some(&fields.token)),
     }
 }
 
@@ -139,7 +147,7 @@ struct Refused {
 
 /// The page with the button. From now on the address is known in this browser: whoever has the link reads its mail.
 fn question(
-    visit: &Visit,
+    context: &RequestContext,
     token: &str,
     attempt: &Attempt,
     refused: Option<Refused>,
@@ -148,25 +156,25 @@ fn question(
         action: "/activate",
         token,
         email: attempt.email.to_string(),
-        foreign: is_foreign(visit, attempt),
+        foreign: is_foreign(context, attempt),
         register_url: with_email("/register", attempt.email.as_str()),
     };
     let mut response = match refused {
-        None => visit.page(&page)?.into_response(),
+        None => context.page(&page)?.into_response(),
         Some(Refused { status, error, retry_after }) => {
-            let page = visit.page_with(&page, vec![error])?;
+            let page = context.page_with(&page, vec![error])?;
             page.status(status).retry_after(retry_after).into_response()
         }
     };
-    response.headers_mut().append(header::SET_COOKIE, mailbox::opened(visit, &attempt.email));
+    response.headers_mut().append(header::SET_COOKIE, known_mailbox::opened(context, &attempt.email));
     Ok(response)
 }
 
 /// Whoever reads a mailbox need not be the one who registered its address. The account gets the password that was
 /// chosen then, so that a click on a stranger's mail would give the stranger an account in somebody else's name: in
 /// another browser the password is asked for.
-fn is_foreign(visit: &Visit, attempt: &Attempt) -> bool {
-    attempt.browser != visit.visitor.browser()
+fn is_foreign(context: &RequestContext, attempt: &Attempt) -> bool {
+    attempt.browser != context.browser.digest()
 }
 
 #[derive(Deserialize)]
@@ -181,34 +189,38 @@ pub(crate) struct ActivateForm {
 /// Whether the person proved to be the one who registered, by the password. `Err`: they must, and did not; the answer
 /// says so.
 async fn proof(
-    visit: &Visit,
+    context: &RequestContext,
     digest: &Token,
     form: &ActivateForm,
 ) -> Result<Result<bool, Response>, PageError> {
-    let input = (digest.clone(), visit.app.clock.now());
-    let found = visit.app.store.read(input, |db, (digest, now)| Box::pin(waiting(db, digest, *now))).await?;
-    let Some(attempt) = found.filter(|attempt| is_foreign(visit, attempt)) else { return Ok(Ok(false)) };
-    let ask = |refused| question(visit, &form.token, &attempt, Some(refused)).map(Err);
+    let input = (digest.clone(), context.app.clock.now());
+    let found =
+        context.app.store.read(input, |db, (digest, now)| Box::pin(waiting(db, digest, *now))).await?;
+    let Some(attempt) = found.filter(|attempt| is_foreign(context, attempt)) else { return Ok(Ok(false)) };
+    let ask = |refused| question(context, &form.token, &attempt, Some(refused)).map(Err);
     let refuse = |status, error| ask(Refused { status, error, retry_after: None });
     let later = |text, seconds| {
         let (status, error) = (StatusCode::TOO_MANY_REQUESTS, FieldError { field: None, text });
         ask(Refused { status, error, retry_after: Some(seconds) })
     };
-    let words = &visit.app.renderer.words;
+    let catalogue = &context.app.renderer.catalogue;
     if form.password.is_empty() {
-        return refuse(StatusCode::UNPROCESSABLE_ENTITY, field_error(visit, "password", "password-missing"));
+        return refuse(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            field_error(context, "password", "password-missing"),
+        );
     }
-    match sign_in::prove_registration(visit, attempt.clone(), Secret::new(form.password.clone())).await? {
+    match sign_in::prove_registration(context, attempt.clone(), Secret::new(form.password.clone())).await? {
         Outcome::Unactivated(_) => Ok(Ok(true)),
         Outcome::Throttled { minutes } => {
-            later(words.text("login-throttled", &[("minutes", minutes.into())]), minutes * 60)
+            later(catalogue.text("login-throttled", &[("minutes", minutes.into())]), minutes * 60)
         }
         Outcome::Closed => {
-            let brand = [("brand", visit.app.config.brand.as_str().into())];
-            later(words.text("login-closed", &brand), CLOSED_FOR_A_DAY)
+            let brand = [("brand", context.app.config.brand.as_str().into())];
+            later(catalogue.text("login-closed", &brand), CLOSED_FOR_A_DAY)
         }
         Outcome::SignedIn(_) | Outcome::Wrong | Outcome::Deactivated => {
-            refuse(StatusCode::UNAUTHORIZED, field_error(visit, "password", "activate-wrong"))
+            refuse(StatusCode::UNAUTHORIZED, field_error(context, "password", "activate-wrong"))
         }
     }
 }
@@ -223,32 +235,35 @@ async fn waiting(db: &mut Reader, digest: &Token, now: Timestamp) -> Result<Opti
 }
 
 /// `POST /activate`: consumes the link and makes the account, in one write.
-pub(crate) async fn submit(visit: Visit, Form(form): Form<ActivateForm>) -> Result<Response, PageError> {
-    must_be_open(&visit)?;
+pub(crate) async fn submit(
+    context: RequestContext,
+    Form(form): Form<ActivateForm>,
+) -> Result<Response, PageError> {
+    must_be_open(&context)?;
     let Some(digest) = Token::of_presented(&form.token) else {
-        return problem(&visit, LinkProblem::Unknown, None);
+        return problem(&context, LinkProblem::Unknown, None);
     };
-    let proven = match proof(&visit, &digest, &form).await? {
+    let proven = match proof(&context, &digest, &form).await? {
         Ok(proven) => proven,
         Err(refusal) => return Ok(refusal),
     };
-    let record = visit.audit(AuditEvent::Activated, Actor::Anonymous, None);
-    let outcome = visit
+    let record = context.audit(AuditEvent::Activated, Actor::Anonymous, None);
+    let outcome = context
         .app
         .store
-        .write((digest, visit.visitor.browser(), proven, record), |tx, (digest, browser, proven, record)| {
+        .write((digest, context.browser.digest(), proven, record), |tx, (digest, browser, proven, record)| {
             Box::pin(consume(tx, digest, browser, *proven, record))
         })
         .await?;
     match outcome {
-        Consumed::Activation(id, Activation::Activated(..)) => done(&visit, id).await,
+        Consumed::Activation(id, Activation::Activated(..)) => done(&context, id).await,
         Consumed::Activation(_, Activation::AlreadyUsed) | Consumed::Used => {
-            problem(&visit, LinkProblem::Used, None)
+            problem(&context, LinkProblem::Used, None)
         }
         Consumed::Activation(_, Activation::Unknown) | Consumed::Expired => {
-            problem(&visit, LinkProblem::Expired, Some(&form.token))
+            problem(&context, LinkProblem::Expired, Some(&form.token))
         }
-        Consumed::Unknown | Consumed::Unproven => problem(&visit, LinkProblem::Unknown, None),
+        Consumed::Unknown | Consumed::Unproven => problem(&context, LinkProblem::Unknown, None),
     }
 }
 
@@ -286,8 +301,8 @@ async fn consume(
 }
 
 /// The record of an activation.
-pub(crate) fn record(visit: &Visit, id: RegistrationId) -> AuditRecord {
-    visit.audit(AuditEvent::Activated, Actor::Anonymous, Some(id.to_string()))
+pub(crate) fn record(context: &RequestContext, id: RegistrationId) -> AuditRecord {
+    context.audit(AuditEvent::Activated, Actor::Anonymous, Some(id.to_string()))
 }
 
 /// Makes the account, writes it down, and puts the welcome mail into the outbox.
@@ -320,38 +335,41 @@ pub(crate) async fn activate(
 
 /// After the activation: the registration's own page where it is this browser's, else a sign-in page that says
 /// so. Both are pages of their own, so that a reload activates nothing and loses nothing.
-async fn done(visit: &Visit, id: RegistrationId) -> Result<Response, PageError> {
-    visit.app.mailer.wake();
-    let input = (id, visit.app.clock.now());
+async fn done(context: &RequestContext, id: RegistrationId) -> Result<Response, PageError> {
+    context.app.mailer.wake();
+    let input = (id, context.app.clock.now());
     let found =
-        visit.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now))).await?;
+        context.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now))).await?;
     match found {
-        Some((attempt, _)) if attempt.browser == visit.visitor.browser() => {
+        Some((attempt, _)) if attempt.browser == context.browser.digest() => {
             Ok(Redirect::to(&check_mail::url(id)).into_response())
         }
-        _ => Ok(visit.redirect_with(Notice::Activated, "/signin")),
+        _ => Ok(context.redirect_with(Notice::Activated, "/signin")),
     }
 }
 
 /// "Your account is active": on with the walk that began before, while it is open.
-pub(crate) async fn activated(visit: &Visit, attempt: &Attempt) -> Result<Response, PageError> {
+pub(crate) async fn activated(context: &RequestContext, attempt: &Attempt) -> Result<Response, PageError> {
     let id = attempt.flow_id.map(|id| id.to_string());
-    let (continue_url, app) = match flow::under_way(visit, id.as_deref()).await {
+    let (continue_url, app) = match flow::under_way(context, id.as_deref()).await {
         Some((flow, known)) => (flow::url(flow.id), super::app_of(&flow.target, &known).0),
         None => ("/signin".to_owned(), None),
     };
     let page = ActivatedPage { continue_url: with_email(&continue_url, attempt.email.as_str()), app };
-    Ok(visit.page(&page)?.into_response())
+    Ok(context.page(&page)?.into_response())
 }
 
 /// `POST /activate/resend`: an expired link still shows that its bearer reads the mailbox, so a fresh mail is sent
 /// there, and the address is known in this browser. The registration stays with its own browser.
-pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Result<Response, PageError> {
-    must_be_open(&visit)?;
+pub(crate) async fn resend(
+    context: RequestContext,
+    Form(fields): Form<TokenFields>,
+) -> Result<Response, PageError> {
+    must_be_open(&context)?;
     let Some(digest) = Token::of_presented(&fields.token) else {
-        return problem(&visit, LinkProblem::Unknown, None);
+        return problem(&context, LinkProblem::Unknown, None);
     };
-    let found = visit.app.store.read((digest, visit.app.clock.now()), |db, (digest, now)| {
+    let found = context.app.store.read((digest, context.app.clock.now()), |db, (digest, now)| {
         Box::pin(async move {
             let Some((subject, _)) = db.look_at(digest, *now).await? else { return Ok(None) };
             let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(None) };
@@ -361,26 +379,26 @@ pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Res
         })
     });
     let attempt = match found.await? {
-        None => return problem(&visit, LinkProblem::Unknown, None),
-        Some((_, true)) => return problem(&visit, LinkProblem::Used, None),
+        None => return problem(&context, LinkProblem::Unknown, None),
+        Some((_, true)) => return problem(&context, LinkProblem::Used, None),
         Some((attempt, _)) => attempt,
     };
-    let mut response = match is_foreign(&visit, &attempt) {
-        true => exchange(&visit, &attempt, &fields.token).await?,
-        false => check_mail::send_again(&visit, &attempt, true).await?,
+    let mut response = match is_foreign(&context, &attempt) {
+        true => exchange(&context, &attempt, &fields.token).await?,
+        false => check_mail::send_again(&context, &attempt, true).await?,
     };
-    response.headers_mut().append(header::SET_COOKIE, mailbox::opened(&visit, &attempt.email));
+    response.headers_mut().append(header::SET_COOKIE, known_mailbox::opened(&context, &attempt.email));
     Ok(response)
 }
 
 /// Sends a fresh mail for a registration of another browser.
-async fn exchange(visit: &Visit, attempt: &Attempt, token: &str) -> Result<Response, PageError> {
-    match check_mail::ask_again(visit, attempt, true).await? {
-        Ok(()) => Ok(visit.redirect_with(Notice::MailSent, "/signin")),
+async fn exchange(context: &RequestContext, attempt: &Attempt, token: &str) -> Result<Response, PageError> {
+    match check_mail::ask_again(context, attempt, true).await? {
+        Ok(()) => Ok(context.redirect_with(Notice::MailSent, "/signin")),
         Err(TooMany { text, seconds }) => {
             let error = FieldError { field: None, text };
-            let page = problem_page(visit, LinkProblem::Expired, Some(token));
-            let page = visit.page_with(&page, vec![error])?.status(StatusCode::TOO_MANY_REQUESTS);
+            let page = problem_page(context, LinkProblem::Expired, Some(token));
+            let page = context.page_with(&page, vec![error])?.status(StatusCode::TOO_MANY_REQUESTS);
             Ok(page.retry_after(Some(seconds)).into_response())
         }
     }

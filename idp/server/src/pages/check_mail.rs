@@ -11,14 +11,15 @@ use idp_core::typed_code::TypedCode;
 use idp_store::{Attempt, AttemptState, CodeTry, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
-use crate::errors::{PageError, Reason};
-use crate::form::{Form, with_email};
-use crate::mail_limit::{self, Registrant};
-use crate::mailbox;
+use crate::accounts::known_mailbox;
+use crate::http::browser::Notice;
+use crate::http::context::RequestContext;
+use crate::http::errors::{PageError, Reason};
+use crate::http::form::{Form, with_email};
+use crate::http::html::{FieldError, Html, Page};
+use crate::mail::quota::{self, Registrant};
 use crate::pages::register::must_be_open;
 use crate::pages::{activate, field_error};
-use crate::render::{FieldError, Html, Page};
-use crate::visit::{Notice, Visit};
 
 #[derive(Serialize)]
 struct CheckMailPage {
@@ -41,21 +42,21 @@ pub(crate) fn url(id: RegistrationId) -> String {
 }
 
 /// This browser's own registration, however it stands. Another browser learns nothing of it.
-async fn own_attempt(visit: &Visit, id: &str) -> Result<(Attempt, AttemptState), PageError> {
-    must_be_open(visit)?;
+async fn own_attempt(context: &RequestContext, id: &str) -> Result<(Attempt, AttemptState), PageError> {
+    must_be_open(context)?;
     let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
     let id: RegistrationId = id.parse().map_err(|_| gone())?;
-    let input = (id, visit.app.clock.now());
-    let found = visit.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now)));
-    found.await?.filter(|(attempt, _)| attempt.browser == visit.visitor.browser()).ok_or_else(gone)
+    let input = (id, context.app.clock.now());
+    let found = context.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now)));
+    found.await?.filter(|(attempt, _)| attempt.browser == context.browser.digest()).ok_or_else(gone)
 }
 
 /// `GET /register/ID`.
-pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, PageError> {
-    let (attempt, state) = own_attempt(&visit, &id).await?;
+pub(crate) async fn show(context: RequestContext, Path(id): Path<String>) -> Result<Response, PageError> {
+    let (attempt, state) = own_attempt(&context, &id).await?;
     match state {
-        AttemptState::Waiting => Ok(page(&visit, &attempt, None)?.into_response()),
-        AttemptState::Activated => activate::activated(&visit, &attempt).await,
+        AttemptState::Waiting => Ok(page(&context, &attempt, None)?.into_response()),
+        AttemptState::Activated => activate::activated(&context, &attempt).await,
         AttemptState::Ended => {
             Err(PageError::new(Reason::REGISTRATION_USED).action("/signin", "action-sign-in"))
         }
@@ -69,17 +70,17 @@ fn expired(attempt: &Attempt) -> PageError {
     PageError::new(Reason::REGISTRATION_EXPIRED).action(again, "action-register")
 }
 
-fn page(visit: &Visit, attempt: &Attempt, error: Option<FieldError>) -> Result<Html, PageError> {
+fn page(context: &RequestContext, attempt: &Attempt, error: Option<FieldError>) -> Result<Html, PageError> {
     let flow = attempt.flow_id.map(|flow: FlowId| format!("?flow={flow}")).unwrap_or_default();
     let page = CheckMailPage {
         email: attempt.email.to_string(),
         code_action: format!("{}/code", url(attempt.id)),
         resend_action: format!("{}/resend", url(attempt.id)),
-        resend_wait: resend_wait(attempt.mailed_at, visit.app.clock.now()),
+        resend_wait: resend_wait(attempt.mailed_at, context.app.clock.now()),
         change_url: with_email(&format!("/register{flow}"), attempt.email.as_str()),
         expires_hours: ACTIVATION_LIFETIME.as_secs() / HOUR.as_secs(),
     };
-    visit.page_with(&page, error.into_iter().collect())
+    context.page_with(&page, error.into_iter().collect())
 }
 
 #[derive(Deserialize)]
@@ -91,27 +92,27 @@ pub(crate) struct CodeForm {
 
 /// `POST /register/ID/code`.
 pub(crate) async fn submit_code(
-    visit: Visit,
+    context: RequestContext,
     Path(id): Path<String>,
     Form(form): Form<CodeForm>,
 ) -> Result<Response, PageError> {
-    let (attempt, state) = own_attempt(&visit, &id).await?;
+    let (attempt, state) = own_attempt(&context, &id).await?;
     let own_page = || Ok(Redirect::to(&url(attempt.id)).into_response());
     if state != AttemptState::Waiting {
         return own_page();
     }
     let wrong = |key: &str| {
-        let error = field_error(&visit, "code", key);
-        let page = page(&visit, &attempt, Some(error))?;
+        let error = field_error(&context, "code", key);
+        let page = page(&context, &attempt, Some(error))?;
         Ok(page.status(StatusCode::UNPROCESSABLE_ENTITY).into_response())
     };
     if form.code.trim().is_empty() {
         return wrong("code-missing");
     }
     let Some(code) = TypedCode::of_typed(&form.code) else { return wrong("code-wrong") };
-    match try_code(&visit, attempt.id, &code).await? {
+    match try_code(&context, attempt.id, &code).await? {
         CodeTry::Right => {
-            visit.app.mailer.wake();
+            context.app.mailer.wake();
             own_page()
         }
         CodeTry::Wrong => wrong("code-wrong"),
@@ -120,10 +121,14 @@ pub(crate) async fn submit_code(
 }
 
 /// Tries a code and, where it is right, activates, in one write. The registration's page tells what came of it.
-async fn try_code(visit: &Visit, id: RegistrationId, code: &TypedCode) -> Result<CodeTry, PageError> {
-    let tag = code.tag(&visit.app.keys.load().mac, &id.to_string());
-    let input = (id, tag, visit.visitor.browser(), activate::record(visit, id));
-    let tried = visit
+async fn try_code(
+    context: &RequestContext,
+    id: RegistrationId,
+    code: &TypedCode,
+) -> Result<CodeTry, PageError> {
+    let tag = code.tag(&context.app.keys.load().mac, &id.to_string());
+    let input = (id, tag, context.browser.digest(), activate::record(context, id));
+    let tried = context
         .app
         .store
         .write(input, |tx, (id, tag, browser, record)| {
@@ -145,14 +150,14 @@ pub(crate) struct ResendForm {}
 
 /// `POST /register/ID/resend`: asks for the mail again.
 pub(crate) async fn resend(
-    visit: Visit,
+    context: RequestContext,
     Path(id): Path<String>,
     Form(ResendForm {}): Form<ResendForm>,
 ) -> Result<Response, PageError> {
-    match own_attempt(&visit, &id).await? {
+    match own_attempt(&context, &id).await? {
         (attempt, AttemptState::Waiting) => {
-            let opened_mail = mailbox::was_opened(&visit, &attempt.email);
-            send_again(&visit, &attempt, opened_mail).await
+            let opened_mail = known_mailbox::was_opened(&context, &attempt.email);
+            send_again(&context, &attempt, opened_mail).await
         }
         (attempt, _) => Ok(Redirect::to(&url(attempt.id)).into_response()),
     }
@@ -160,15 +165,15 @@ pub(crate) async fn resend(
 
 /// Sends the mail again and says so, or says why not. `opened_mail` as in [`ask_again`].
 pub(crate) async fn send_again(
-    visit: &Visit,
+    context: &RequestContext,
     attempt: &Attempt,
     opened_mail: bool,
 ) -> Result<Response, PageError> {
-    match ask_again(visit, attempt, opened_mail).await? {
-        Ok(()) => Ok(visit.redirect_with(Notice::MailSent, &url(attempt.id))),
+    match ask_again(context, attempt, opened_mail).await? {
+        Ok(()) => Ok(context.redirect_with(Notice::MailSent, &url(attempt.id))),
         Err(TooMany { text, seconds }) => {
             let error = FieldError { field: None, text };
-            let page = page(visit, attempt, Some(error))?.status(StatusCode::TOO_MANY_REQUESTS);
+            let page = page(context, attempt, Some(error))?.status(StatusCode::TOO_MANY_REQUESTS);
             Ok(page.retry_after(Some(seconds)).into_response())
         }
     }
@@ -184,33 +189,33 @@ pub(crate) struct TooMany {
 /// every address; whether the address had enough mails is told to nobody. `opened_mail`: a link mailed to it was opened
 /// in this browser.
 pub(crate) async fn ask_again(
-    visit: &Visit,
+    context: &RequestContext,
     attempt: &Attempt,
     opened_mail: bool,
 ) -> Result<Result<(), TooMany>, PageError> {
-    let now = visit.app.clock.now();
-    let from = AskedFrom { browser: visit.visitor.browser(), opened_mail };
-    let asked = visit
+    let now = context.app.clock.now();
+    let from = AskedFrom { browser: context.browser.digest(), opened_mail };
+    let asked = context
         .app
         .store
         .write((attempt.clone(), from, now), |tx, (attempt, from, now)| {
             Box::pin(ask(tx, attempt, from, *now))
         })
         .await?;
-    let words = &visit.app.renderer.words;
+    let catalogue = &context.app.renderer.catalogue;
     Ok(match asked {
         Asked::Sent => {
-            visit.app.mailer.wake();
+            context.app.mailer.wake();
             Ok(())
         }
         Asked::TooSoon => {
             let seconds = resend_wait(attempt.mailed_at, now).max(1);
-            Err(TooMany { text: words.text("mail-wait", &[("seconds", seconds.into())]), seconds })
+            Err(TooMany { text: catalogue.text("mail-wait", &[("seconds", seconds.into())]), seconds })
         }
         Asked::TooOften { until } => {
             let minutes = now.minutes_until(until);
             Err(TooMany {
-                text: words.text("mail-limit", &[("minutes", minutes.into())]),
+                text: catalogue.text("mail-limit", &[("minutes", minutes.into())]),
                 seconds: minutes * 60,
             })
         }
@@ -231,7 +236,7 @@ struct AskedFrom {
 }
 
 async fn ask(tx: &mut Tx, attempt: &Attempt, from: &AskedFrom, now: Timestamp) -> Result<Asked, StoreError> {
-    if let Some(until) = mail_limit::closed_until(tx, attempt.id, now).await? {
+    if let Some(until) = quota::closed_until(tx, attempt.id, now).await? {
         return Ok(Asked::TooOften { until });
     }
     if !tx.attempt_mailed(attempt.id, now).await? {
@@ -243,6 +248,6 @@ async fn ask(tx: &mut Tx, attempt: &Attempt, from: &AskedFrom, now: Timestamp) -
     let Attempt { id, email, name, .. } = attempt;
     let registrant =
         Registrant { id: *id, email, name, browser: &from.browser, opened_mail: from.opened_mail };
-    mail_limit::enqueue(tx, registrant, owner.as_ref(), now).await?;
+    quota::enqueue(tx, registrant, owner.as_ref(), now).await?;
     Ok(Asked::Sent)
 }

@@ -10,12 +10,12 @@ use idp_core::user::User;
 use idp_store::{Actor, AuditEvent, AuditRecord, Flow};
 use serde::{Deserialize, Serialize};
 
-use crate::errors::{PageError, Reason};
 use crate::flow::{self, Found, Known, Leaving, Via};
-use crate::form::Form;
+use crate::http::context::RequestContext;
+use crate::http::errors::{PageError, Reason};
+use crate::http::form::Form;
+use crate::http::html::{Html, Page};
 use crate::pages::{AppView, app_of};
-use crate::render::{Html, Page};
-use crate::visit::Visit;
 
 #[derive(Serialize)]
 struct ConsentPage {
@@ -43,28 +43,31 @@ impl Page for ConsentPage {
 const ORDER: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 /// The question.
-pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known) -> Result<Html, PageError> {
-    let (request, user) = asked(visit, flow)?;
+pub(crate) fn page(context: &RequestContext, flow: &Flow, known: &Known) -> Result<Html, PageError> {
+    let (request, user) = asked(context, flow)?;
     let (app, uri) = app_of(&flow.target, known);
     let mut scopes: Vec<&str> = request.scope.iter().collect();
     scopes.sort_by_key(|scope| ORDER.iter().position(|known| known == scope).unwrap_or(ORDER.len()));
-    let scopes = scopes.into_iter().map(|scope| scope_view(visit, user, scope)).collect();
+    let scopes = scopes.into_iter().map(|scope| scope_view(context, user, scope)).collect();
     let action = format!("{}/consent", flow::url(flow.id));
     let page = ConsentPage { action, app, email: user.email.to_string(), scopes };
-    Ok(visit.page(&page)?.form_target(uri.and_then(RedirectUri::form_source)))
+    Ok(context.page(&page)?.form_target(uri.and_then(RedirectUri::form_source)))
 }
 
-fn scope_view(visit: &Visit, user: &User, scope: &str) -> ScopeView {
-    let words = &visit.app.renderer.words;
+fn scope_view(context: &RequestContext, user: &User, scope: &str) -> ScopeView {
+    let catalogue = &context.app.renderer.catalogue;
     let key = format!("consent-scope-{}", scope.replace('_', "-"));
-    let text = words.try_text(&key, &[]);
-    let text = text.unwrap_or_else(|| words.text("consent-scope-other", &[("scope", scope.into())]));
-    let label = words.try_text(&format!("consent-data-{scope}"), &[]).unwrap_or_default();
+    let text = catalogue.try_text(&key, &[]);
+    let text = text.unwrap_or_else(|| catalogue.text("consent-scope-other", &[("scope", scope.into())]));
+    let label = catalogue.try_text(&format!("consent-data-{scope}"), &[]).unwrap_or_default();
     ScopeView { name: scope.to_owned(), text, label, values: UserInfo::preview(user, scope) }
 }
 
-fn asked<'a>(visit: &'a Visit, flow: &'a Flow) -> Result<(&'a AuthorizationRequest, &'a User), PageError> {
-    match (&flow.target, &visit.visitor.signed_in) {
+fn asked<'a>(
+    context: &'a RequestContext,
+    flow: &'a Flow,
+) -> Result<(&'a AuthorizationRequest, &'a User), PageError> {
+    match (&flow.target, &context.browser.signed_in) {
         (FlowTarget::Application(request), Some(signed_in)) => Ok((request, &signed_in.user)),
         _ => Err(PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-start-again")),
     }
@@ -78,31 +81,31 @@ pub(crate) struct ConsentForm {
 
 /// `POST /flow/ID/consent`: the person's answer, and with it the client's.
 pub(crate) async fn submit(
-    visit: Visit,
+    context: RequestContext,
     Path(id): Path<String>,
     Form(form): Form<ConsentForm>,
 ) -> Result<Response, PageError> {
-    let flow = match flow::find(&visit, &id).await? {
+    let flow = match flow::find(&context, &id).await? {
         Found::Open(flow) => flow,
-        Found::Over(ended) => return flow::again(&visit, &ended, Via::Form(None)).await,
+        Found::Over(ended) => return flow::again(&context, &ended, Via::Form(None)).await,
     };
-    let known = flow::load(&visit, &flow.target).await?;
-    match flow::decide(&visit, &flow, &known, Some(form.decision)) {
+    let known = flow::load(&context, &flow.target).await?;
+    match flow::decide(&context, &flow, &known, Some(form.decision)) {
         // The session ended meanwhile, or is not fresh enough any more.
         Step::SignIn(_) | Step::Consent(_) => Ok(Redirect::to(&flow::url(flow.id)).into_response()),
         step => {
-            let via = Via::Form(Some(record(&visit, &flow, form.decision)?));
-            Leaving { visit: &visit, flow: &flow, known: &known, via }.with(step).await
+            let via = Via::Form(Some(record(&context, &flow, form.decision)?));
+            Leaving { context: &context, flow: &flow, known: &known, via }.with(step).await
         }
     }
 }
 
-fn record(visit: &Visit, flow: &Flow, answer: Answer) -> Result<AuditRecord, PageError> {
-    let (request, user) = asked(visit, flow)?;
+fn record(context: &RequestContext, flow: &Flow, answer: Answer) -> Result<AuditRecord, PageError> {
+    let (request, user) = asked(context, flow)?;
     let event = match answer {
         Answer::Allow => AuditEvent::ConsentGiven,
         Answer::Deny => AuditEvent::ConsentDenied,
     };
-    let record = visit.audit(event, Actor::User(user.id), Some(user.id.to_string()));
+    let record = context.audit(event, Actor::User(user.id), Some(user.id.to_string()));
     Ok(AuditRecord { client_id: Some(request.client_id.clone()), ..record })
 }

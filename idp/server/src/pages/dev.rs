@@ -6,12 +6,12 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 
-use crate::errors::{PageError, Reason};
-use crate::form::Form;
-use crate::mailer::SentMail;
-use crate::render::{Html, Page};
-use crate::visit::Visit;
-use crate::words;
+use crate::http::context::RequestContext;
+use crate::http::errors::{PageError, Reason};
+use crate::http::form::Form;
+use crate::http::html::{Html, Page};
+use crate::mail::transport::SentMail;
+use crate::text::moments;
 
 #[derive(Serialize)]
 struct MailboxPage {
@@ -33,16 +33,16 @@ impl Page for MailboxPage {
 }
 
 /// `GET /dev/mail`.
-pub(crate) async fn mailbox(visit: Visit) -> Result<Response, PageError> {
+pub(crate) async fn mailbox(context: RequestContext) -> Result<Response, PageError> {
     let line = |mail: &SentMail| MessageLine {
         id: mail.id.clone(),
         to: mail.to.clone(),
         subject: mail.subject.clone(),
-        at: words::moment(mail.at),
+        at: moments::moment(mail.at),
         link: mail.link(),
     };
-    let messages = visit.app.mailer.sent().iter().rev().map(line).collect();
-    Ok(visit.page(&MailboxPage { messages })?.into_response())
+    let messages = context.app.mailer.sent().iter().rev().map(line).collect();
+    Ok(context.page(&MailboxPage { messages })?.into_response())
 }
 
 #[derive(Serialize)]
@@ -62,28 +62,28 @@ impl Page for MessagePage {
 }
 
 /// `GET /dev/mail/ID`.
-pub(crate) async fn message(visit: Visit, Path(id): Path<String>) -> Result<Response, PageError> {
-    let mail = sent(&visit, &id)?;
+pub(crate) async fn message(context: RequestContext, Path(id): Path<String>) -> Result<Response, PageError> {
+    let mail = sent(&context, &id)?;
     let page = MessagePage {
         to: mail.to.clone(),
-        from: visit.app.config.mail.from.to_string(),
+        from: context.app.config.mail.from.to_string(),
         subject: mail.subject.clone(),
-        at: words::moment(mail.at),
+        at: moments::moment(mail.at),
         text: mail.text.clone(),
         html_url: format!("/dev/mail/{}/html", mail.id),
         link: mail.link(),
     };
-    Ok(visit.page(&page)?.into_response())
+    Ok(context.page(&page)?.into_response())
 }
 
-fn sent(visit: &Visit, id: &str) -> Result<SentMail, PageError> {
-    let mail = visit.app.mailer.sent().into_iter().find(|mail| mail.id == id);
+fn sent(context: &RequestContext, id: &str) -> Result<SentMail, PageError> {
+    let mail = context.app.mailer.sent().into_iter().find(|mail| mail.id == id);
     mail.ok_or_else(|| PageError::new(Reason::NOT_FOUND))
 }
 
 /// `GET /dev/mail/ID/html`: the mail as a mail program shows it.
-pub(crate) async fn html(visit: Visit, Path(id): Path<String>) -> Result<Response, PageError> {
-    Ok(Html::mail(sent(&visit, &id)?.html).into_response())
+pub(crate) async fn html(context: RequestContext, Path(id): Path<String>) -> Result<Response, PageError> {
+    Ok(Html::mail(sent(&context, &id)?.html).into_response())
 }
 
 #[derive(Serialize)]
@@ -100,17 +100,17 @@ impl Page for ClockPage {
 }
 
 /// `GET /dev/clock`.
-pub(crate) async fn clock(visit: Visit) -> Result<Response, PageError> {
-    let clock = &visit.app.clock;
+pub(crate) async fn clock(context: RequestContext) -> Result<Response, PageError> {
+    let clock = &context.app.clock;
     let minutes = clock.offset().as_secs() / 60;
     let offset = format!("{} d {} h {} min", minutes / 1440, minutes / 60 % 24, minutes % 60);
     let page = ClockPage {
-        now: words::moment(clock.now()),
+        now: moments::moment(clock.now()),
         offset,
         moved: !clock.offset().is_zero(),
         action: "/dev/clock",
     };
-    Ok(visit.page(&page)?.into_response())
+    Ok(context.page(&page)?.into_response())
 }
 
 #[derive(Deserialize)]
@@ -120,11 +120,14 @@ pub(crate) struct ClockForm {
 }
 
 /// `POST /dev/clock`: forward by so many seconds, or back to the real time.
-pub(crate) async fn move_clock(visit: Visit, Form(form): Form<ClockForm>) -> Result<Response, PageError> {
+pub(crate) async fn move_clock(
+    context: RequestContext,
+    Form(form): Form<ClockForm>,
+) -> Result<Response, PageError> {
     const YEAR: u64 = 366 * 24 * 60 * 60;
     match form.advance.parse::<u64>() {
-        Ok(0) => visit.app.clock.reset(),
-        Ok(seconds) if seconds <= YEAR => visit.app.clock.advance(Duration::from_secs(seconds)),
+        Ok(0) => context.app.clock.reset(),
+        Ok(seconds) if seconds <= YEAR => context.app.clock.advance(Duration::from_secs(seconds)),
         _ => return Err(PageError::new(Reason::BAD_REQUEST)),
     }
     Ok(Redirect::to("/dev/clock").into_response())

@@ -5,11 +5,11 @@ use axum::response::{IntoResponse, Response};
 use idp_core::flow::Step;
 use serde::Deserialize;
 
-use crate::errors::PageError;
 use crate::flow::{self, Found, Leaving, Via};
-use crate::form::{Query, shown_email};
+use crate::http::context::RequestContext;
+use crate::http::errors::PageError;
+use crate::http::form::{Query, shown_email};
 use crate::pages::{consent, login};
-use crate::visit::Visit;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,27 +24,27 @@ pub(crate) struct FlowQuery {
 
 /// `GET /flow/ID`.
 pub(crate) async fn show(
-    visit: Visit,
+    context: RequestContext,
     Path(id): Path<String>,
     Query(query): Query<FlowQuery>,
 ) -> Result<Response, PageError> {
-    let flow = match flow::find(&visit, &id).await? {
+    let flow = match flow::find(&context, &id).await? {
         Found::Open(flow) => flow,
         Found::Over(ended) => {
             let via = if query.go.is_some() { Via::Button } else { Via::Page };
-            return flow::again(&visit, &ended, via).await;
+            return flow::again(&context, &ended, via).await;
         }
     };
-    let known = flow::load(&visit, &flow.target).await?;
-    match flow::decide(&visit, &flow, &known, None) {
+    let known = flow::load(&context, &flow.target).await?;
+    match flow::decide(&context, &flow, &known, None) {
         Step::SignIn(_) => {
-            let again = login::asked_again(&visit, &flow, &known).filter(|_| query.switch.is_none());
+            let again = login::asked_again(&context, &flow, &known).filter(|_| query.switch.is_none());
             let typed = query.email.as_deref().map(shown_email);
             let (confirm, email) = (again.is_some(), again.or(typed));
             let filled = login::Filled { confirm, email, ..login::Filled::default() };
-            Ok(login::page(&visit, &flow, &known, filled)?.into_response())
+            Ok(login::page(&context, &flow, &known, filled)?.into_response())
         }
-        Step::Consent(_) => Ok(consent::page(&visit, &flow, &known)?.into_response()),
-        step => Leaving { visit: &visit, flow: &flow, known: &known, via: Via::Page }.with(step).await,
+        Step::Consent(_) => Ok(consent::page(&context, &flow, &known)?.into_response()),
+        step => Leaving { context: &context, flow: &flow, known: &known, via: Via::Page }.with(step).await,
     }
 }

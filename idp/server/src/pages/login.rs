@@ -11,14 +11,15 @@ use idp_core::user::Email;
 use idp_store::Flow;
 use serde::{Deserialize, Serialize};
 
-use crate::cookies::Cookie;
-use crate::errors::PageError;
+use crate::accounts::sign_in::{self, Outcome};
 use crate::flow::{self, Found, Known, Via};
-use crate::form::{Form, Protocol, shown_email, with_email};
+use crate::http::browser::Notice;
+use crate::http::context::RequestContext;
+use crate::http::cookies::Cookie;
+use crate::http::errors::PageError;
+use crate::http::form::{Form, Protocol, shown_email, with_email};
+use crate::http::html::{FieldError, Html, Page};
 use crate::pages::{AppView, app_of, field_error};
-use crate::render::{FieldError, Html, Page};
-use crate::sign_in::{self, Outcome};
-use crate::visit::{Notice, Visit};
 
 #[derive(Serialize)]
 struct LoginPage {
@@ -57,21 +58,26 @@ pub(crate) struct Filled {
 }
 
 /// `GET /signin`: a flow to the person's own page. `email` in the query is filled in.
-pub(crate) async fn begin(visit: Visit, Protocol(query): Protocol) -> Result<Response, PageError> {
-    flow::begin(&visit, FlowTarget::Account, Known::default(), query.get("email")).await
+pub(crate) async fn begin(context: RequestContext, Protocol(query): Protocol) -> Result<Response, PageError> {
+    flow::begin(&context, FlowTarget::Account, Known::default(), query.get("email")).await
 }
 
 /// The form.
-pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known, filled: Filled) -> Result<Html, PageError> {
+pub(crate) fn page(
+    context: &RequestContext,
+    flow: &Flow,
+    known: &Known,
+    filled: Filled,
+) -> Result<Html, PageError> {
     let (app, uri) = app_of(&flow.target, known);
     let hint = match &flow.target {
         FlowTarget::Application(request) => request.login_hint.as_deref(),
         FlowTarget::Account => None,
     };
-    let open = visit.app.config.registration;
-    let idle = visit.app.config.session.idle.as_secs() / 60;
+    let open = context.app.config.registration;
+    let idle = context.app.config.session.idle.as_secs() / 60;
     let email = filled.email.or_else(|| hint.map(shown_email)).unwrap_or_default();
-    let ended = visit.visitor.session_ended() && filled.errors.is_empty();
+    let ended = context.browser.session_ended() && filled.errors.is_empty();
     let page = LoginPage {
         action: format!("{}/login", flow::url(flow.id)),
         app,
@@ -82,13 +88,13 @@ pub(crate) fn page(visit: &Visit, flow: &Flow, known: &Known, filled: Filled) ->
         ended: ended.then_some(idle),
         unactivated: filled.resend.map(|action| Unactivated { action }),
     };
-    Ok(visit.page_with(&page, filled.errors)?.form_target(uri.and_then(RedirectUri::form_source)))
+    Ok(context.page_with(&page, filled.errors)?.form_target(uri.and_then(RedirectUri::form_source)))
 }
 
 /// Somebody is signed in already and is asked once more: the page says so and keeps the address.
-pub(crate) fn asked_again(visit: &Visit, flow: &Flow, known: &Known) -> Option<String> {
-    let signed_in = visit.visitor.signed_in.as_ref()?;
-    match flow::decide(visit, flow, known, None) {
+pub(crate) fn asked_again(context: &RequestContext, flow: &Flow, known: &Known) -> Option<String> {
+    let signed_in = context.browser.signed_in.as_ref()?;
+    match flow::decide(context, flow, known, None) {
         Step::SignIn(SignInReason::Asked | SignInReason::TooOld) => Some(signed_in.user.email.to_string()),
         _ => None,
     }
@@ -105,83 +111,88 @@ pub(crate) struct LoginForm {
 
 /// `POST /flow/ID/login`.
 pub(crate) async fn submit(
-    visit: Visit,
+    context: RequestContext,
     Path(id): Path<String>,
     Form(form): Form<LoginForm>,
 ) -> Result<Response, PageError> {
-    let flow = match flow::find(&visit, &id).await? {
+    let flow = match flow::find(&context, &id).await? {
         Found::Open(flow) => flow,
-        Found::Over(ended) => return flow::again(&visit, &ended, Via::Form(None)).await,
+        Found::Over(ended) => return flow::again(&context, &ended, Via::Form(None)).await,
     };
-    let errors = missing(&visit, &form);
+    let errors = missing(&context, &form);
     let Some(email) = Email::parse(&form.email).ok().filter(|_| errors.is_empty()) else {
-        return incomplete(&visit, &flow, form.email, errors).await;
+        return incomplete(&context, &flow, form.email, errors).await;
     };
-    match sign_in::sign_in(&visit, &email, Secret::new(form.password)).await? {
-        Outcome::SignedIn(session) => Ok(signed_in(&visit, &flow, &session)),
-        Outcome::Wrong => refuse(&visit, &flow, form.email, Refused::wrong(&visit)).await,
+    match sign_in::sign_in(&context, &email, Secret::new(form.password)).await? {
+        Outcome::SignedIn(session) => Ok(signed_in(&context, &flow, &session)),
+        Outcome::Wrong => refuse(&context, &flow, form.email, Refused::wrong(&context)).await,
         Outcome::Throttled { minutes } => {
-            refuse(&visit, &flow, form.email, Refused::throttled(&visit, minutes)).await
+            refuse(&context, &flow, form.email, Refused::throttled(&context, minutes)).await
         }
         Outcome::Closed => {
             refuse(
-                &visit,
+                &context,
                 &flow,
                 form.email,
                 Refused {
                     retry_after: Some(CLOSED_FOR_A_DAY),
-                    ..Refused::of(&visit, "login-closed", StatusCode::TOO_MANY_REQUESTS)
+                    ..Refused::of(&context, "login-closed", StatusCode::TOO_MANY_REQUESTS)
                 },
             )
             .await
         }
         Outcome::Deactivated => {
-            refuse(&visit, &flow, form.email, Refused::of(&visit, "login-deactivated", StatusCode::FORBIDDEN))
-                .await
+            refuse(
+                &context,
+                &flow,
+                form.email,
+                Refused::of(&context, "login-deactivated", StatusCode::FORBIDDEN),
+            )
+            .await
         }
         Outcome::Unactivated(attempt) => {
-            let refused = Refused::of(&visit, "login-unactivated", StatusCode::FORBIDDEN);
-            let resend = visit.app.config.registration.then(|| format!("/register/{attempt}/resend"));
-            refuse(&visit, &flow, form.email, Refused { resend, ..refused }).await
+            let refused = Refused::of(&context, "login-unactivated", StatusCode::FORBIDDEN);
+            let resend = context.app.config.registration.then(|| format!("/register/{attempt}/resend"));
+            refuse(&context, &flow, form.email, Refused { resend, ..refused }).await
         }
     }
 }
 
 /// What is missing before anything can be tried.
-fn missing(visit: &Visit, form: &LoginForm) -> Vec<FieldError> {
+fn missing(context: &RequestContext, form: &LoginForm) -> Vec<FieldError> {
     let email = match Email::parse(&form.email) {
         Ok(_) => None,
         Err(_) if form.email.trim().is_empty() => Some("email-missing"),
         Err(_) => Some("email-invalid"),
     };
     let password = form.password.is_empty().then_some("password-missing");
-    let email = email.map(|key| field_error(visit, "email", key));
-    email.into_iter().chain(password.map(|key| field_error(visit, "password", key))).collect()
+    let email = email.map(|key| field_error(context, "email", key));
+    email.into_iter().chain(password.map(|key| field_error(context, "password", key))).collect()
 }
 
 async fn incomplete(
-    visit: &Visit,
+    context: &RequestContext,
     flow: &Flow,
     email: String,
     errors: Vec<FieldError>,
 ) -> Result<Response, PageError> {
-    let known = flow::load(visit, &flow.target).await?;
-    let confirm = asked_again(visit, flow, &known).is_some_and(|asked| asked == email);
+    let known = flow::load(context, &flow.target).await?;
+    let confirm = asked_again(context, flow, &known).is_some_and(|asked| asked == email);
     let filled = Filled { email: Some(email), confirm, errors, ..Filled::default() };
-    Ok(page(visit, flow, &known, filled)?.status(StatusCode::UNPROCESSABLE_ENTITY).into_response())
+    Ok(page(context, flow, &known, filled)?.status(StatusCode::UNPROCESSABLE_ENTITY).into_response())
 }
 
 /// A new session has a new cookie, and the browser is remembered as one that knows the password.
-fn signed_in(visit: &Visit, flow: &Flow, session: &Secret) -> Response {
+fn signed_in(context: &RequestContext, flow: &Flow, session: &Secret) -> Response {
     const KNOWN_FOR: u64 = 180 * 24 * 60 * 60;
     let url = flow::url(flow.id);
     let mut response = match flow.target {
-        FlowTarget::Account => visit.redirect_with(Notice::SignedIn, &url),
+        FlowTarget::Account => context.redirect_with(Notice::SignedIn, &url),
         FlowTarget::Application(_) => Redirect::to(&url).into_response(),
     };
     let headers = response.headers_mut();
-    headers.append(header::SET_COOKIE, Cookie::Session.set(session, None, &visit.app.config));
-    headers.append(header::SET_COOKIE, visit.visitor.browser_cookie(&visit.app, Some(KNOWN_FOR)));
+    headers.append(header::SET_COOKIE, Cookie::Session.set(session, None, &context.app.config));
+    headers.append(header::SET_COOKIE, context.browser.set_cookie(&context.app, Some(KNOWN_FOR)));
     response
 }
 
@@ -198,29 +209,34 @@ struct Refused {
 }
 
 impl Refused {
-    fn of(visit: &Visit, key: &str, status: StatusCode) -> Self {
-        let args = [("brand", visit.app.config.brand.as_str().into())];
-        let text = visit.app.renderer.words.text(key, &args);
+    fn of(context: &RequestContext, key: &str, status: StatusCode) -> Self {
+        let args = [("brand", context.app.config.brand.as_str().into())];
+        let text = context.app.renderer.catalogue.text(key, &args);
         Self { text, field: None, status, retry_after: None, resend: None }
     }
 
     /// One text for an unknown address and a wrong password, whatever the state of the account.
-    fn wrong(visit: &Visit) -> Self {
-        Self { field: Some("password"), ..Self::of(visit, "login-wrong", StatusCode::UNAUTHORIZED) }
+    fn wrong(context: &RequestContext) -> Self {
+        Self { field: Some("password"), ..Self::of(context, "login-wrong", StatusCode::UNAUTHORIZED) }
     }
 
-    fn throttled(visit: &Visit, minutes: u64) -> Self {
-        let text = visit.app.renderer.words.text("login-throttled", &[("minutes", minutes.into())]);
+    fn throttled(context: &RequestContext, minutes: u64) -> Self {
+        let text = context.app.renderer.catalogue.text("login-throttled", &[("minutes", minutes.into())]);
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self { text, field: None, status, retry_after: Some(minutes * 60), resend: None }
     }
 }
 
-async fn refuse(visit: &Visit, flow: &Flow, email: String, refused: Refused) -> Result<Response, PageError> {
-    let known = flow::load(visit, &flow.target).await?;
+async fn refuse(
+    context: &RequestContext,
+    flow: &Flow,
+    email: String,
+    refused: Refused,
+) -> Result<Response, PageError> {
+    let known = flow::load(context, &flow.target).await?;
     let errors = vec![FieldError { field: refused.field, text: refused.text }];
-    let confirm = asked_again(visit, flow, &known).is_some_and(|asked| asked == email);
+    let confirm = asked_again(context, flow, &known).is_some_and(|asked| asked == email);
     let filled = Filled { email: Some(email), confirm, resend: refused.resend, errors };
-    let page = page(visit, flow, &known, filled)?;
+    let page = page(context, flow, &known, filled)?;
     Ok(page.status(refused.status).retry_after(refused.retry_after).into_response())
 }

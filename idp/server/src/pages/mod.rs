@@ -7,6 +7,7 @@ pub(crate) mod consent;
 pub(crate) mod dev;
 pub(crate) mod flow;
 pub(crate) mod login;
+pub(crate) mod onward;
 pub(crate) mod register;
 
 #[cfg(test)]
@@ -18,14 +19,14 @@ use idp_core::flow::FlowTarget;
 use serde::Serialize;
 
 use crate::flow::Known;
-use crate::form;
-use crate::render::FieldError;
-use crate::visit::Visit;
+use crate::http::context::RequestContext;
+use crate::http::form;
+use crate::http::html::FieldError;
 use idp_core::redirect_uri::RedirectUri;
 
 /// The address of a form, opened as a page (a reload after an error, a bookmark): to the page the form stands on.
-pub(crate) async fn of_form(visit: Visit, uri: Uri) -> Redirect {
-    Redirect::to(form::page_of(uri.path(), visit.visitor.signed_in.is_some()))
+pub(crate) async fn of_form(context: RequestContext, uri: Uri) -> Redirect {
+    Redirect::to(form::page_of(uri.path(), context.browser.signed_in.is_some()))
 }
 
 /// The application a page speaks of.
@@ -48,6 +49,6 @@ pub(crate) fn app_of<'a>(
 }
 
 /// A sentence about one field.
-pub(crate) fn field_error(visit: &Visit, field: &'static str, key: &str) -> FieldError {
-    FieldError { field: Some(field), text: visit.app.renderer.words.text(key, &[]) }
+pub(crate) fn field_error(context: &RequestContext, field: &'static str, key: &str) -> FieldError {
+    FieldError { field: Some(field), text: context.app.renderer.catalogue.text(key, &[]) }
 }

@@ -10,17 +10,17 @@ use idp_core::user::{BadName, Email, FullName};
 use idp_store::{Actor, AuditEvent, AuditRecord, NewAttempt, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
-use crate::errors::{PageError, Reason};
+use crate::accounts::hasher::HashError;
+use crate::accounts::known_mailbox;
+use crate::accounts::lanes::Lane;
 use crate::flow;
-use crate::form::{Form, Query, shown_email, with_email};
-use crate::hasher::HashError;
-use crate::lanes::Lane;
-use crate::mail_limit::{self, Registrant};
-use crate::mailbox;
+use crate::http::context::RequestContext;
+use crate::http::errors::{PageError, Reason};
+use crate::http::form::{Form, Query, shown_email, with_email};
+use crate::http::html::{FieldError, Page};
+use crate::mail::quota::{self, Registrant};
 use crate::pages::{AppView, app_of};
-use crate::password_words;
-use crate::render::{FieldError, Page};
-use crate::visit::Visit;
+use crate::text::weak_password;
 
 #[derive(Serialize)]
 struct RegisterPage {
@@ -57,14 +57,17 @@ pub(crate) struct RegisterQuery {
 }
 
 /// `GET /register`.
-pub(crate) async fn show(visit: Visit, Query(query): Query<RegisterQuery>) -> Result<Response, PageError> {
-    if !visit.app.config.registration {
-        let page = visit.page(&ClosedPage { login_url: "/signin" })?;
+pub(crate) async fn show(
+    context: RequestContext,
+    Query(query): Query<RegisterQuery>,
+) -> Result<Response, PageError> {
+    if !context.app.config.registration {
+        let page = context.page(&ClosedPage { login_url: "/signin" })?;
         return Ok(page.status(StatusCode::FORBIDDEN).into_response());
     }
     let email = query.email.as_deref().map(shown_email);
     let typed = Typed { name: "", email: &email.unwrap_or_default() };
-    page(&visit, query.flow.as_deref(), typed, Vec::new()).await
+    page(&context, query.flow.as_deref(), typed, Vec::new()).await
 }
 
 struct Typed<'a> {
@@ -73,13 +76,13 @@ struct Typed<'a> {
 }
 
 async fn page(
-    visit: &Visit,
+    context: &RequestContext,
     flow: Option<&str>,
     typed: Typed<'_>,
     errors: Vec<FieldError>,
 ) -> Result<Response, PageError> {
     // A walk that is over is no reason not to register; the page then speaks of no application.
-    let (flow, app) = match flow::under_way(visit, flow).await {
+    let (flow, app) = match flow::under_way(context, flow).await {
         Some((flow, known)) => (Some(flow.id), app_of(&flow.target, &known).0),
         None => (None, None),
     };
@@ -91,11 +94,11 @@ async fn page(
         },
         name: typed.name.chars().take(200).collect(),
         email: typed.email.chars().take(254).collect(),
-        min_length: visit.app.config.password.min(),
+        min_length: context.app.config.password.min(),
         login_url: with_email(&flow.map_or("/signin".to_owned(), flow::url), typed.email),
         app,
     };
-    Ok(visit.page_with(&page, errors)?.status(status).into_response())
+    Ok(context.page_with(&page, errors)?.status(status).into_response())
 }
 
 #[derive(Deserialize)]
@@ -113,21 +116,21 @@ pub(crate) struct RegisterForm {
 
 /// `POST /register`.
 pub(crate) async fn submit(
-    visit: Visit,
+    context: RequestContext,
     Query(query): Query<RegisterQuery>,
     Form(form): Form<RegisterForm>,
 ) -> Result<Response, PageError> {
-    must_be_open(&visit)?;
-    let (name, email, checked) = check(&visit, form).await?;
+    must_be_open(&context)?;
+    let (name, email, checked) = check(&context, form).await?;
     match checked {
         Ok(registrant) => {
-            let id = register(&visit, query.flow.as_deref(), registrant).await?;
+            let id = register(&context, query.flow.as_deref(), registrant).await?;
             Ok(Redirect::to(&format!("/register/{id}")).into_response())
         }
         Err(refusals) => {
-            let errors = refusals.iter().map(|refusal| tell(&visit, refusal)).collect();
+            let errors = refusals.iter().map(|refusal| tell(&context, refusal)).collect();
             let typed = Typed { name: &name, email: &email };
-            page(&visit, query.flow.as_deref(), typed, errors).await
+            page(&context, query.flow.as_deref(), typed, errors).await
         }
     }
 }
@@ -142,13 +145,13 @@ struct Checked {
 /// Checks the form and hashes the password, where passwords are hashed: judging one costs about as much. Gives back what
 /// may be shown again.
 async fn check(
-    visit: &Visit,
+    context: &RequestContext,
     form: RegisterForm,
 ) -> Result<(String, String, Result<Checked, Vec<RegistrationRefusal>>), PageError> {
     let RegisterForm { name, email, password, password_confirm } = form;
     // Wiped wherever the work ends, also while it waits.
     let (password, confirm) = (Secret::new(password), Secret::new(password_confirm));
-    let policy = visit.app.config.password.clone();
+    let policy = context.app.config.password.clone();
     let work = move |memory: &mut HashMemory| {
         let fields = RegistrationForm {
             name: &name,
@@ -164,43 +167,43 @@ async fn check(
         };
         checked.map(|checked| (name, email, checked)).map_err(|_| HashError::Failed)
     };
-    Ok(visit.app.hasher.submit(Lane::Registration, work).await??)
+    Ok(context.app.hasher.submit(Lane::Registration, work).await??)
 }
 
 /// Where registration is closed, nothing that was begun before goes on either.
-pub(crate) fn must_be_open(visit: &Visit) -> Result<(), PageError> {
-    match visit.app.config.registration {
+pub(crate) fn must_be_open(context: &RequestContext) -> Result<(), PageError> {
+    match context.app.config.registration {
         true => Ok(()),
         false => Err(PageError::new(Reason::REGISTRATION_CLOSED)),
     }
 }
 
 async fn register(
-    visit: &Visit,
+    context: &RequestContext,
     flow: Option<&str>,
     Checked { name, email, password }: Checked,
 ) -> Result<RegistrationId, PageError> {
-    let now = visit.app.clock.now();
+    let now = context.app.clock.now();
     let attempt = NewAttempt {
         id: RegistrationId::new(now),
         email,
         name,
         password,
         known_address: false,
-        browser: visit.visitor.browser(),
+        browser: context.browser.digest(),
         flow_id: flow.and_then(|id| id.parse::<FlowId>().ok()),
     };
     let id = attempt.id;
-    let opened_mail = mailbox::was_opened(visit, &attempt.email);
-    let record = visit.audit(AuditEvent::Registered, Actor::Anonymous, Some(id.to_string()));
-    visit
+    let opened_mail = known_mailbox::was_opened(context, &attempt.email);
+    let record = context.audit(AuditEvent::Registered, Actor::Anonymous, Some(id.to_string()));
+    context
         .app
         .store
         .write((attempt, opened_mail, record), |tx, (attempt, opened_mail, record)| {
             Box::pin(save(tx, attempt, *opened_mail, record))
         })
         .await?;
-    visit.app.mailer.wake();
+    context.app.mailer.wake();
     Ok(id)
 }
 
@@ -223,32 +226,34 @@ async fn save(
     tx.insert_attempt(&attempt, now).await?;
     let NewAttempt { id, email, name, browser, .. } = &attempt;
     let registrant = Registrant { id: *id, email, name, browser, opened_mail };
-    mail_limit::enqueue(tx, registrant, owner.as_ref(), now).await?;
+    quota::enqueue(tx, registrant, owner.as_ref(), now).await?;
     tx.audit(&record).await
 }
 
-fn tell(visit: &Visit, refusal: &RegistrationRefusal) -> FieldError {
-    let words = &visit.app.renderer.words;
+fn tell(context: &RequestContext, refusal: &RegistrationRefusal) -> FieldError {
+    let catalogue = &context.app.renderer.catalogue;
     let (field, text) = match refusal {
-        RegistrationRefusal::Name(BadName::Missing) => ("name", words.text("name-missing", &[])),
+        RegistrationRefusal::Name(BadName::Missing) => ("name", catalogue.text("name-missing", &[])),
         RegistrationRefusal::Name(BadName::TooLong) => {
-            ("name", words.text("name-too-long", &[("max", FullName::LONGEST.into())]))
+            ("name", catalogue.text("name-too-long", &[("max", FullName::LONGEST.into())]))
         }
         RegistrationRefusal::Name(BadName::Unreadable(sign)) => {
-            ("name", words.text("name-unreadable", &[("code", sign.code().into())]))
+            ("name", catalogue.text("name-unreadable", &[("code", sign.code().into())]))
         }
-        RegistrationRefusal::EmailMissing => ("email", words.text("email-missing", &[])),
-        RegistrationRefusal::EmailInvalid => ("email", words.text("email-invalid", &[])),
-        RegistrationRefusal::PasswordMissing => ("password", words.text("password-missing", &[])),
-        RegistrationRefusal::Password(weak) => ("password", weak_password(visit, *weak)),
+        RegistrationRefusal::EmailMissing => ("email", catalogue.text("email-missing", &[])),
+        RegistrationRefusal::EmailInvalid => ("email", catalogue.text("email-invalid", &[])),
+        RegistrationRefusal::PasswordMissing => ("password", catalogue.text("password-missing", &[])),
+        RegistrationRefusal::Password(weak) => ("password", weak_password(context, *weak)),
         RegistrationRefusal::ConfirmMissing => {
-            ("password_confirm", words.text("password-confirm-missing", &[]))
+            ("password_confirm", catalogue.text("password-confirm-missing", &[]))
         }
-        RegistrationRefusal::PasswordMismatch => ("password_confirm", words.text("password-mismatch", &[])),
+        RegistrationRefusal::PasswordMismatch => {
+            ("password_confirm", catalogue.text("password-mismatch", &[]))
+        }
     };
     FieldError { field: Some(field), text }
 }
 
-fn weak_password(visit: &Visit, weak: WeakPassword) -> String {
-    password_words::tell(&visit.app.renderer.words, weak)
+fn weak_password(context: &RequestContext, weak: WeakPassword) -> String {
+    weak_password::tell(&context.app.renderer.catalogue, weak)
 }

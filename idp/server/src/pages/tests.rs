@@ -5,12 +5,14 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::assets::Assets;
-use crate::errors::Reason;
-use crate::render::{DevLinks, FieldError, Frame, Renderer, language};
+use crate::http::assets::Assets;
+use crate::http::errors::Reason;
+use crate::http::html::{DevLinks, FieldError, Layout};
+use crate::text::catalogue::LANGUAGE;
+use crate::text::templates::Renderer;
 use idp_store::MailKind;
 
-/// What templates are filled with, beyond the frame; several states of most of them.
+/// What templates are filled with, beyond the layout; several states of most of them.
 fn samples() -> Vec<(String, Map<String, Value>)> {
     let samples: Vec<Value> = serde_json::from_str(include_str!("samples.json")).unwrap();
     let split = |sample: Value| {
@@ -20,10 +22,10 @@ fn samples() -> Vec<(String, Map<String, Value>)> {
     samples.into_iter().map(split).collect()
 }
 
-fn frame<'a>(assets: &'a Assets, full: bool) -> Frame<'a> {
-    let (lang, dir) = language();
+fn layout<'a>(assets: &'a Assets, full: bool) -> Layout<'a> {
+    let (lang, dir) = (LANGUAGE, "ltr");
     let error = FieldError { field: Some("email"), text: "Enter an address.".to_owned() };
-    Frame {
+    Layout {
         lang,
         dir,
         title: "Sign in – <b>Brand</b>".to_owned(),
@@ -44,8 +46,8 @@ fn every_template_renders_in_every_sampled_state() {
         // The pages of `dev` exist in `dev` only, where its links are there.
         let states: &[bool] = if template.starts_with("dev/") { &[true] } else { &[false, true] };
         for full in states {
-            let filled = renderer.fill(&template, &[&frame(&assets, *full), &context]);
-            let page = filled.unwrap_or_else(|error| panic!("{template}: {:?}", error.detail));
+            let filled = renderer.fill(&template, &[&layout(&assets, *full), &context]);
+            let page = filled.unwrap_or_else(|error| panic!("{template}: {error:?}"));
             if template.ends_with(".html") {
                 assert!(!page.contains("<b>Brand"), "{template} prints a name unescaped");
             }
@@ -62,9 +64,9 @@ fn every_template_renders_in_every_sampled_state() {
 fn an_unknown_variable_or_word_is_an_error() {
     let (renderer, assets) = (Renderer::load().unwrap(), Assets::load());
     let nothing = json!({});
-    assert!(renderer.fill("pages/login.html", &[&frame(&assets, false), &nothing]).is_err());
-    assert!(renderer.words.try_text("no-such-key", &[]).is_none());
-    assert!(renderer.words.try_text("login-to", &[]).is_none(), "an argument is missing");
+    assert!(renderer.fill("pages/login.html", &[&layout(&assets, false), &nothing]).is_err());
+    assert!(renderer.catalogue.try_text("no-such-key", &[]).is_none());
+    assert!(renderer.catalogue.try_text("login-to", &[]).is_none(), "an argument is missing");
 }
 
 #[test]
@@ -79,7 +81,7 @@ fn every_refusal_has_its_words() {
     ];
     for reason in Reason::ALL {
         for key in [format!("error-{}-title", reason.key), format!("error-{}", reason.key)] {
-            assert!(renderer.words.try_text(&key, &args).is_some(), "{key}");
+            assert!(renderer.catalogue.try_text(&key, &args).is_some(), "{key}");
         }
     }
     for (key, args) in [
@@ -114,7 +116,7 @@ fn every_refusal_has_its_words() {
         ("action-start-again", vec![]),
         ("action-sign-in", vec![]),
     ] {
-        assert!(renderer.words.try_text(key, &args).is_some(), "{key}");
+        assert!(renderer.catalogue.try_text(key, &args).is_some(), "{key}");
     }
 }
 

@@ -10,7 +10,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::table::{PREFIX, Setting, TABLE, find, names, unknown, variables};
 use super::{Origin, Settings, SettingsError};
-use crate::secret_files::{self, Opened};
+use crate::config::secret_files::{self, Opened};
 
 /// No configuration file is longer, in bytes.
 const LONGEST_FILE: u64 = 1024 * 1024;

@@ -1,0 +1,6 @@
+//! Registration and sign-in, and the threads that hash passwords.
+
+pub(crate) mod hasher;
+pub(crate) mod known_mailbox;
+pub(crate) mod lanes;
+pub(crate) mod sign_in;

@@ -1,0 +1,76 @@
+//! What a database's URL says about the way there, before it is used.
+
+use crate::config::secret_files;
+use crate::start_error::StartError;
+
+/// Checks the files that a URL names: certificates, and the key by which we are known to the server. Answers what is to be
+/// said about the connection.
+///
+/// # Errors
+/// [`StartError`]: one of the files cannot be relied on, or the connection is refused.
+pub fn check(url: &str) -> Result<Vec<String>, StartError> {
+    let facts = idp_store::connection_facts(url)?;
+    let mut warnings = facts.warnings;
+    for path in &facts.certificates {
+        secret_files::check_certificates(path).map_err(StartError::Files)?;
+    }
+    if let Some(path) = &facts.client_key {
+        let warning = secret_files::read(path).map_err(StartError::Files)?.warning;
+        warnings.extend(warning.map(|warning| format!("database.url: {warning}")));
+    }
+    Ok(warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn set(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn file(path: PathBuf, text: &str, mode: u32) -> PathBuf {
+        fs::write(&path, text).unwrap();
+        set(&path, mode);
+        path
+    }
+
+    fn refusal(url: &str) -> String {
+        check(url).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn fault_10_certificates_may_be_read_by_all_but_written_by_their_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = file(dir.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\n", 0o644);
+        let url = format!("postgres://idp@db.example.com/idp?sslrootcert={}", path.display());
+        assert_eq!(check(&url).unwrap(), [""; 0]);
+        set(&path, 0o646);
+        assert!(refusal(&url).contains("others can write the file "));
+        set(&path, 0o644);
+        set(dir.path(), 0o707);
+        assert!(refusal(&url).contains("others can exchange the file "));
+        set(dir.path(), 0o700);
+        file(path.clone(), "der", 0o644);
+        assert!(refusal(&url).contains("ca.pem holds no certificate: PEM is expected"));
+        fs::remove_file(&path).unwrap();
+        assert!(refusal(&url).contains("ca.pem cannot be read: No such file"));
+    }
+
+    #[test]
+    fn fault_10_the_key_by_which_a_database_knows_us_is_a_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let certificate = file(dir.path().join("idp.pem"), "-----BEGIN CERTIFICATE-----\n", 0o644);
+        let key = file(dir.path().join("idp.key"), "-----BEGIN PRIVATE KEY-----\n", 0o600);
+        let (certificate, shown) = (certificate.display(), key.display());
+        let url = format!("postgres://idp@db.example.com/idp?sslcert={certificate}&sslkey={shown}");
+        assert_eq!(check(&url).unwrap(), [""; 0]);
+        set(&key, 0o640);
+        let said = refusal(&url);
+        assert!(said.starts_with(&format!("others can read the file {shown} (owner ")), "{said}");
+    }
+}

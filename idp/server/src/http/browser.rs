@@ -1,0 +1,127 @@
+//! The browser that sent a request, as its cookies tell.
+
+use axum::http::{HeaderMap, HeaderValue};
+use idp_core::secret::{Digest, Secret, from_base64url};
+use idp_store::SignedIn;
+
+use crate::http::cookies::Cookie;
+use crate::http::errors::PageError;
+use crate::http::refusal_log::Fault;
+use crate::state::Shared;
+
+/// A browser, known by its cookies.
+#[derive(Clone, Debug)]
+pub(crate) struct Browser {
+    cookie: Secret,
+    /// Whether the browser has just got its cookie.
+    pub(crate) is_new: bool,
+    session_cookie: Option<Secret>,
+    /// The live session, if there is one.
+    pub(crate) signed_in: Option<SignedIn>,
+    pub(crate) notice: Option<Notice>,
+    mailbox: Option<Secret>,
+}
+
+impl Browser {
+    /// Reads the cookies and, where there is one, the session.
+    pub(crate) async fn load(app: &Shared, headers: &HeaderMap) -> Result<Self, PageError> {
+        let read = |cookie: Cookie| cookie.read(headers, &app.config).map(Secret::new);
+        // Values that we did not make are none: a browser is not known by a word somebody chose.
+        let made_here =
+            |value: &Secret| from_base64url(value.expose()).is_some_and(|bytes| bytes.len() == 32);
+        let known = read(Cookie::Browser).filter(made_here);
+        let session_cookie = read(Cookie::Session).filter(made_here);
+        let signed_in = match &session_cookie {
+            Some(cookie) => session_behind(app, cookie).await?,
+            None => None,
+        };
+        let notice = read(Cookie::Notice)
+            .and_then(|value| Notice::ALL.into_iter().find(|notice| notice.key() == value.expose()));
+        Ok(Self {
+            is_new: known.is_none(),
+            cookie: known.unwrap_or_else(Secret::random),
+            session_cookie,
+            signed_in,
+            notice,
+            mailbox: read(Cookie::Mailbox),
+        })
+    }
+
+    /// Writes down that the session was used. Where that fails, as on a full disk, the page is served all the same.
+    pub(crate) async fn touch(&self, app: &Shared) {
+        let now = app.clock.now();
+        let Some(SignedIn { session, .. }) = &self.signed_in else { return };
+        if !session.wants_touch(now) {
+            return;
+        }
+        let input = (session.id, app.config.session, now);
+        let touched =
+            app.store.write(input, |tx, (id, lifetime, now)| Box::pin(tx.touch_session(*id, lifetime, *now)));
+        if let Err(error) = touched.await
+            && app.refusals.admits(Fault::Ours, "session not touched")
+        {
+            tracing::warn!(%error, "the use of a session cannot be written down");
+        }
+    }
+
+    /// What flows and registrations are bound to.
+    pub(crate) fn digest(&self) -> Digest {
+        self.cookie.digest()
+    }
+
+    /// What its cookies are bound to.
+    pub(crate) fn secret(&self) -> &[u8] {
+        self.cookie.expose().as_bytes()
+    }
+
+    /// What it shows of a mailbox whose links were opened in it ([`crate::accounts::known_mailbox`]).
+    pub(crate) fn mailbox(&self) -> Option<&Secret> {
+        self.mailbox.as_ref()
+    }
+
+    /// Whether it still shows a session that is over, or never was: nobody learns which.
+    pub(crate) fn session_ended(&self) -> bool {
+        self.session_cookie.is_some() && self.signed_in.is_none()
+    }
+
+    /// The header that sets the browser's cookie. Without `max_age` it lives as long as the browser runs.
+    pub(crate) fn set_cookie(&self, app: &Shared, max_age: Option<u64>) -> HeaderValue {
+        Cookie::Browser.set(&self.cookie, max_age, &app.config)
+    }
+
+    /// What CSRF tokens are bound to: the browser, and its live session.
+    pub(crate) fn csrf_binding(&self) -> [&[u8]; 2] {
+        let session = self.session_cookie.as_ref().filter(|_| self.signed_in.is_some());
+        [self.cookie.expose().as_bytes(), session.map_or(b"", |cookie| cookie.expose().as_bytes())]
+    }
+}
+
+/// A success that the next page tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// A mail was asked for.
+    MailSent,
+    /// Signed in.
+    SignedIn,
+    /// The account was activated, in another browser than the one that registered.
+    Activated,
+}
+
+impl Notice {
+    const ALL: [Self; 3] = [Self::MailSent, Self::SignedIn, Self::Activated];
+
+    /// Its catalogue key, which is also the cookie's value.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::MailSent => "mail-sent",
+            Self::SignedIn => "signed-in",
+            Self::Activated => "account-activated",
+        }
+    }
+}
+
+async fn session_behind(app: &Shared, cookie: &Secret) -> Result<Option<SignedIn>, PageError> {
+    let now = app.clock.now();
+    let digest = cookie.digest();
+    Ok(app.store.read((digest, now), |db, (digest, now)| Box::pin(db.signed_in(digest, *now))).await?)
+}

@@ -1,0 +1,219 @@
+//! Enforces the policy of a route before its handler runs: reads the body and the browser, checks the CSRF token.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use http_body_util::BodyExt;
+
+use crate::http::browser::Browser;
+use crate::http::cookies::Cookie;
+use crate::http::csrf::{self, NotOurForm};
+use crate::http::errors::{PageError, Reason};
+use crate::http::form::{self, FormBody};
+use crate::http::policy::{Auth, BodyClass, Csrf, Policy};
+use crate::http::shares::{Caller, Taken, What};
+use crate::state::Shared;
+
+/// How long a body may take to arrive.
+const SLOWEST_BODY: Duration = Duration::from_secs(15);
+
+/// The layer of one route.
+pub(crate) async fn enforce(
+    State((app, policy)): State<(Shared, Policy)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match pass(&app, policy, request).await {
+        Ok(Passed { request, browser, room }) => {
+            let response = next.run(request).await;
+            drop(room);
+            finish(&app, policy, browser, response)
+        }
+        Err(Stopped::Error(error)) => error.into_response(),
+        Err(Stopped::See(page)) => Redirect::to(&page).into_response(),
+    }
+}
+
+struct Passed {
+    request: Request,
+    browser: Option<Browser>,
+    /// Room for the body, as long as the handler has what was read of it.
+    room: Option<Taken>,
+}
+
+enum Stopped {
+    Error(PageError),
+    See(String),
+}
+
+impl From<PageError> for Stopped {
+    fn from(error: PageError) -> Self {
+        Self::Error(error)
+    }
+}
+
+async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, Stopped> {
+    let (mut parts, body) = request.into_parts();
+    let mut room = parts.extensions.get::<Caller>().and_then(|caller| caller.share.take(What::Body, 0));
+    let mut fields = read_body(policy, &parts.headers, body, room.as_mut()).await?;
+    let browser = match policy.auth {
+        Auth::Browser | Auth::SignedIn => Some(Browser::load(app, &parts.headers).await?),
+        Auth::Anyone | Auth::Client | Auth::Bearer | Auth::Probe => None,
+    };
+    if policy.csrf == Csrf::Token {
+        csrf::check(app, &parts.headers, browser.as_ref(), fields.as_mut())
+            .map_err(|why| old_form(why, &parts.uri, browser.as_ref(), fields.as_deref()))?;
+    }
+    if policy.auth == Auth::SignedIn && browser.as_ref().is_none_or(|browser| browser.signed_in.is_none()) {
+        return Err(Stopped::See("/signin".to_owned()));
+    }
+    // Only now: what was refused is no use of the session.
+    if let Some(browser) = &browser {
+        browser.touch(app).await;
+    }
+    parts.extensions.extend(fields.map(FormBody).map(with).unwrap_or_default());
+    parts.extensions.extend(browser.clone().map(with).unwrap_or_default());
+    Ok(Passed { request: Request::from_parts(parts, Body::empty()), browser, room })
+}
+
+fn with<T: Clone + Send + Sync + 'static>(value: T) -> axum::http::Extensions {
+    let mut extensions = axum::http::Extensions::new();
+    extensions.insert(value);
+    extensions
+}
+
+type Fields = Vec<(String, String)>;
+
+/// The length that a request says its body has.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
+}
+
+async fn read_body(
+    policy: Policy,
+    headers: &HeaderMap,
+    body: Body,
+    room: Option<&mut Taken>,
+) -> Result<Option<Fields>, PageError> {
+    let limit = match policy.body {
+        BodyClass::None => return Ok(None),
+        BodyClass::Form(limit) => limit,
+    };
+    let announced = announced(headers);
+    if announced.is_some_and(|length: u64| length > limit as u64) {
+        return Err(PageError::new(Reason::TOO_LARGE));
+    }
+    // A POST without any body, such as a userinfo call, need not name its type.
+    let empty =
+        announced.is_none_or(|length: u64| length == 0) && !headers.contains_key(header::TRANSFER_ENCODING);
+    if empty && !headers.contains_key(header::CONTENT_TYPE) {
+        return Ok(Some(Fields::new()));
+    }
+    if !is_form(headers) {
+        return Err(PageError::new(Reason::MEDIA_TYPE));
+    }
+    let slow = |_| PageError::new(Reason::TIMEOUT).detail("the body took too long");
+    let bytes = tokio::time::timeout(SLOWEST_BODY, collect(body, limit, room)).await.map_err(slow)??;
+    let fields = form::decode(&bytes);
+    fields.map(Some).ok_or_else(|| PageError::new(Reason::BAD_REQUEST).detail("malformed form"))
+}
+
+/// Reads a body. Each piece needs room as it arrives: what is only announced costs nothing.
+async fn collect(mut body: Body, limit: usize, mut room: Option<&mut Taken>) -> Result<Vec<u8>, PageError> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let broken = |_| PageError::new(Reason::BAD_REQUEST).detail("the body broke off");
+        let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
+        if piece.len() > limit - bytes.len() {
+            return Err(PageError::new(Reason::TOO_LARGE));
+        }
+        if room.as_mut().is_some_and(|room| !room.grow(piece.len() as u64)) {
+            let detail = "too many bodies are under way";
+            return Err(
+                PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE) }.detail(detail)
+            );
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let types: Vec<&str> =
+        headers.get_all(header::CONTENT_TYPE).iter().filter_map(|value| value.to_str().ok()).collect();
+    let [one] = types[..] else { return false };
+    let mut parts = one.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let utf8 = |part: &str| {
+        let charset = part.to_ascii_lowercase();
+        !charset.starts_with("charset") || matches!(charset.as_str(), "charset=utf-8" | "charset=\"utf-8\"")
+    };
+    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && parts.all(utf8)
+}
+
+/// The refusal of a form leads to the page it stands on, which shows it anew.
+fn old_form(
+    why: NotOurForm,
+    uri: &Uri,
+    browser: Option<&Browser>,
+    fields: Option<&[(String, String)]>,
+) -> Stopped {
+    let signed_in = browser.is_some_and(|browser| browser.signed_in.is_some());
+    let detail = match why {
+        NotOurForm::NoCookies => return PageError::new(Reason::COOKIES).into(),
+        // A second click, or sign-out in a second tab: there is nothing left to sign out of.
+        NotOurForm::Token if uri.path() == "/logout/confirm" && !signed_in => {
+            return Stopped::See(signed_out(fields.unwrap_or_default()));
+        }
+        NotOurForm::Token => "the form's token is missing, old, or of another session",
+        NotOurForm::Foreign(detail) => detail,
+    };
+    let page = form::page_of(uri.path(), signed_in);
+    let token = fields.unwrap_or_default().iter().find(|(name, _)| name == "token");
+    let again = match (token, uri.query()) {
+        (Some((name, token)), _) if page.starts_with("/activate") => {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            format!("/activate?{}", query.append_pair(name, token).finish())
+        }
+        (_, Some(query)) if page == uri.path() => format!("{page}?{query}"),
+        _ => page.to_owned(),
+    };
+    PageError::new(Reason::CSRF).detail(detail).action(again, "action-try-again").into()
+}
+
+/// The page after signing out, with the way back that the sign-out request asked for; it checks that once more.
+fn signed_out(fields: &[(String, String)]) -> String {
+    let request = fields.iter().find(|(name, _)| name == "request");
+    let pairs = request.and_then(|(_, request)| form::decode(request.as_bytes())).unwrap_or_default();
+    if pairs.is_empty() {
+        return "/signed-out".to_owned();
+    }
+    format!("/signed-out?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+}
+
+fn finish(app: &Shared, policy: Policy, browser: Option<Browser>, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    if let Some(browser) = browser {
+        if browser.is_new && !sets(headers, &browser.set_cookie(app, None)) {
+            headers.append(header::SET_COOKIE, browser.set_cookie(app, None));
+        }
+        let is_page = headers.get(header::CONTENT_TYPE).is_some();
+        if is_page && browser.notice.is_some() {
+            headers.append(header::SET_COOKIE, Cookie::Notice.clear(&app.config));
+        }
+    }
+    if let Some(value) = policy.cache.header().filter(|_| response.status().is_success()) {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Whether the handler set this cookie itself, for longer.
+fn sets(headers: &HeaderMap, cookie: &HeaderValue) -> bool {
+    let name = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+    headers.get_all(header::SET_COOKIE).iter().any(|set| name(set) == name(cookie))
+}

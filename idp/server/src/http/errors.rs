@@ -1,0 +1,356 @@
+//! The errors of requests: [`PageError`] for people, [`OAuthError`] for applications.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use idp_core::client::ClientId;
+use idp_core::flow::FlowTarget;
+use idp_core::oauth::error::{ErrorCode, Refusal};
+use idp_core::oauth::keys::KeyError;
+use idp_core::oauth::params::Params;
+use idp_core::text::Excerpt;
+use idp_store::StoreError;
+use serde::Serialize;
+
+/// Which error page, and the catalogue keys of its text. Each has one status and says whose move is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reason {
+    /// `error-<key>-title` and `error-<key>` are its texts; also `data-reason` of the page.
+    pub(crate) key: &'static str,
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// `yours`: the person can mend it; `app`: the application must; `ours`: we must.
+    pub(crate) kind: &'static str,
+}
+
+macro_rules! reasons {
+    ($($name:ident = $key:literal, $status:ident, $kind:literal;)*) => {
+        impl Reason {
+            $(pub(crate) const $name: Self = Self { key: $key, status: StatusCode::$status, kind: $kind };)*
+            /// All of them, for the test that renders each.
+            #[cfg(test)]
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+reasons! {
+    CSRF = "csrf-failed", FORBIDDEN, "yours";
+    FLOW_EXPIRED = "flow-expired", BAD_REQUEST, "yours";
+    FLOW_EXPIRED_APP = "flow-expired-app", BAD_REQUEST, "yours";
+    FLOW_CHANGED = "flow-changed", BAD_REQUEST, "yours";
+    FLOW_CLOSED = "flow-closed", BAD_REQUEST, "yours";
+    FLOW_ANSWERED = "flow-answered", BAD_REQUEST, "yours";
+    FLOW_FOREIGN = "flow-foreign", FORBIDDEN, "yours";
+    COOKIES = "cookies-blocked", BAD_REQUEST, "yours";
+    TOO_MANY = "too-many-requests", TOO_MANY_REQUESTS, "yours";
+    UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "ours";
+    INTERNAL = "internal-error", INTERNAL_SERVER_ERROR, "ours";
+    NOT_FOUND = "not-found", NOT_FOUND, "yours";
+    METHOD = "method-not-allowed", METHOD_NOT_ALLOWED, "app";
+    TOO_LARGE = "too-large", PAYLOAD_TOO_LARGE, "yours";
+    MEDIA_TYPE = "unsupported-type", UNSUPPORTED_MEDIA_TYPE, "app";
+    BAD_REQUEST = "bad-request", BAD_REQUEST, "yours";
+    MISDIRECTED = "misdirected", MISDIRECTED_REQUEST, "yours";
+    MISDIRECTED_DOT = "misdirected-dot", MISDIRECTED_REQUEST, "yours";
+    BAD_HOST = "bad-host", BAD_REQUEST, "yours";
+    TIMEOUT = "bad-request", REQUEST_TIMEOUT, "yours";
+    REGISTRATION_CLOSED = "registration-closed", FORBIDDEN, "yours";
+    REGISTRATION_USED = "registration-used", BAD_REQUEST, "yours";
+    REGISTRATION_EXPIRED = "registration-expired", BAD_REQUEST, "yours";
+    CLIENT_MISSING = "client-missing", BAD_REQUEST, "app";
+    CLIENT_UNKNOWN = "client-unknown", BAD_REQUEST, "app";
+    REDIRECT_URI_MISSING = "redirect-uri-missing", BAD_REQUEST, "app";
+    REDIRECT_URI_MISMATCH = "redirect-uri-mismatch", BAD_REQUEST, "app";
+    PARAMETER_REPEATED = "parameter-repeated", BAD_REQUEST, "app";
+    POST_LOGOUT_URI = "post-logout-redirect-uri", BAD_REQUEST, "app";
+    HINT_MISSING = "id-token-hint-missing", BAD_REQUEST, "app";
+    HINT_INVALID = "id-token-hint-invalid", BAD_REQUEST, "app";
+    HINT_CLIENT = "id-token-hint-client", BAD_REQUEST, "app";
+}
+
+/// What a refusal is about. The log has which client, and the value that broke the rule; both may be whatever somebody
+/// sent, so they are escaped and cut short.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    /// For the log.
+    pub(crate) client_id: Option<String>,
+    /// `name=value`, for the log.
+    pub(crate) value: Option<String>,
+    /// The application the page speaks of. Such a page has no button to our own start page.
+    pub(crate) app: Option<String>,
+}
+
+/// Parameters whose values may be logged. The others are secrets, say who a person is, or are the client's own business.
+const LOGGED: [&str; 9] = [
+    "client_id",
+    "redirect_uri",
+    "post_logout_redirect_uri",
+    "response_type",
+    "response_mode",
+    "scope",
+    "prompt",
+    "max_age",
+    "code_challenge_method",
+];
+
+impl About {
+    /// A registered client.
+    pub(crate) fn client(id: &ClientId) -> Self {
+        Self { client_id: Some(id.as_str().to_owned()), ..Self::default() }
+    }
+
+    /// The client that a flow is for, if it is for one.
+    pub(crate) fn client_of(target: &FlowTarget) -> Self {
+        match target {
+            FlowTarget::Application(request) => Self::client(&request.client_id),
+            FlowTarget::Account => Self::default(),
+        }
+    }
+
+    /// The client that a request names, which may be none of ours.
+    pub(crate) fn claimed(params: &Params) -> Self {
+        Self { client_id: params.get("client_id").map(logged), ..Self::default() }
+    }
+
+    /// With the parameter that broke the rule.
+    pub(crate) fn parameter(self, name: Option<&str>, params: &Params) -> Self {
+        let value = name.map(|name| match params.get(name).filter(|_| LOGGED.contains(&name)) {
+            Some(value) => format!("{name}={}", logged(value)),
+            None => name.to_owned(),
+        });
+        Self { value, ..self }
+    }
+}
+
+/// What somebody sent, as an operator sees it: escaped, and at most 120 bytes of it.
+pub(crate) fn logged(text: &str) -> String {
+    Excerpt::new(text, 120).to_string()
+}
+
+/// A request that ends on an error page. The page itself is made where every response passes
+/// ([`crate::http::middleware`]), since it carries the request's id.
+#[derive(Clone, Debug)]
+pub(crate) struct PageError {
+    pub(crate) reason: Reason,
+    /// For the log only.
+    pub(crate) detail: Option<String>,
+    /// Seconds after which to come back.
+    pub(crate) retry_after: Option<u64>,
+    /// Shown in `dev` only.
+    pub(crate) explanation: Option<Box<Explanation>>,
+    /// Where the page's button leads, if not to the start page.
+    pub(crate) action: Option<Box<Action>>,
+    pub(crate) about: Box<About>,
+    /// The catalogue key of a sentence that says what was done all the same.
+    pub(crate) notice: Option<&'static str>,
+}
+
+/// The button of an error page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Action {
+    pub(crate) url: String,
+    /// Catalogue key.
+    pub(crate) label: &'static str,
+}
+
+/// What `dev` tells a developer about a refused request: what was sent, beside what is registered.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Explanation {
+    pub(crate) reason: String,
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) registered: Vec<Registered>,
+    /// The parameter that is marked in both.
+    pub(crate) differs: Option<&'static str>,
+    #[serde(skip)]
+    pub(crate) fix: Option<Fix>,
+}
+
+/// The command that would make a request right, without what leads it to this database.
+#[derive(Clone, Debug)]
+pub(crate) struct Fix {
+    pub(crate) verb: &'static str,
+    pub(crate) words: String,
+}
+
+/// A parameter as sent.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Sent {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+/// A registered setting.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Registered {
+    pub(crate) name: &'static str,
+    pub(crate) values: Vec<String>,
+}
+
+impl PageError {
+    /// An error of this kind.
+    pub(crate) fn new(reason: Reason) -> Self {
+        Self {
+            reason,
+            detail: None,
+            retry_after: None,
+            explanation: None,
+            action: None,
+            about: Box::default(),
+            notice: None,
+        }
+    }
+
+    /// Something of ours is broken: a defect, logged with its cause.
+    pub(crate) fn broken(what: &str, error: &dyn std::error::Error) -> Self {
+        let mut chain = format!("{what}: {error}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            chain.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Self { detail: Some(chain), ..Self::new(Reason::INTERNAL) }
+    }
+
+    /// With a note for the log.
+    pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// With what it is about, for the log.
+    pub(crate) fn about(self, about: About) -> Self {
+        Self { about: Box::new(about), ..self }
+    }
+
+    /// With another button.
+    pub(crate) fn action(self, url: impl Into<String>, label: &'static str) -> Self {
+        Self { action: Some(Box::new(Action { url: url.into(), label })), ..self }
+    }
+
+    /// The same error for an application that does not read pages.
+    pub(crate) fn as_oauth(&self) -> OAuthError {
+        let (code, hint) = match self.reason.status {
+            StatusCode::SERVICE_UNAVAILABLE => (ErrorCode::TemporarilyUnavailable, "try again in a moment"),
+            StatusCode::TOO_MANY_REQUESTS => (ErrorCode::TemporarilyUnavailable, "too many requests"),
+            StatusCode::INTERNAL_SERVER_ERROR => (ErrorCode::ServerError, "something went wrong here"),
+            StatusCode::METHOD_NOT_ALLOWED => (ErrorCode::InvalidRequest, "this method is not allowed here"),
+            StatusCode::PAYLOAD_TOO_LARGE => (ErrorCode::InvalidRequest, "the request is too large"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                (ErrorCode::InvalidRequest, "send application/x-www-form-urlencoded")
+            }
+            _ => (ErrorCode::InvalidRequest, "the request is malformed"),
+        };
+        OAuthError {
+            status: self.reason.status,
+            refusal: Refusal::new(code, hint),
+            told: None,
+            challenge: None,
+            retry_after: self.retry_after,
+            detail: self.detail.as_deref().map(Box::from),
+            about: self.about.clone(),
+        }
+    }
+}
+
+impl From<StoreError> for PageError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // A row of a newer node is one that another node can serve.
+            StoreError::Unavailable(_)
+            | StoreError::Again(_)
+            | StoreError::Lost(_)
+            | StoreError::Newer { .. } => {
+                let retry_after = Some(5);
+                Self { detail: Some(error.to_string()), retry_after, ..Self::new(Reason::UNAVAILABLE) }
+            }
+            other => Self::broken("store", &other),
+        }
+    }
+}
+
+impl From<tera::Error> for PageError {
+    fn from(error: tera::Error) -> Self {
+        Self::broken("template", &error)
+    }
+}
+
+impl From<KeyError> for PageError {
+    fn from(error: KeyError) -> Self {
+        Self::broken("keys", &error)
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let mut response = self.reason.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// A refusal at an endpoint that applications call (RFC 6749 section 5.2, RFC 6750 section 3).
+#[derive(Clone, Debug)]
+pub(crate) struct OAuthError {
+    pub(crate) status: StatusCode,
+    pub(crate) refusal: Refusal,
+    /// The description, where it is not the refusal's own.
+    pub(crate) told: Option<Box<str>>,
+    /// `WWW-Authenticate`.
+    pub(crate) challenge: Option<&'static str>,
+    pub(crate) retry_after: Option<u64>,
+    /// For the log only.
+    pub(crate) detail: Option<Box<str>>,
+    pub(crate) about: Box<About>,
+}
+
+impl OAuthError {
+    /// With what it is about, for the log.
+    pub(crate) fn about(self, about: About) -> Self {
+        Self { about: Box::new(about), ..self }
+    }
+}
+
+impl From<Refusal> for OAuthError {
+    fn from(refusal: Refusal) -> Self {
+        let (status, challenge) = match refusal.code {
+            ErrorCode::InvalidClient => (StatusCode::UNAUTHORIZED, Some("Basic realm=\"token\"")),
+            _ => (StatusCode::BAD_REQUEST, None),
+        };
+        let about = Box::default();
+        Self { status, refusal, told: None, challenge, retry_after: None, detail: None, about }
+    }
+}
+
+impl From<StoreError> for OAuthError {
+    fn from(error: StoreError) -> Self {
+        PageError::from(error).as_oauth()
+    }
+}
+
+impl From<KeyError> for OAuthError {
+    fn from(error: KeyError) -> Self {
+        PageError::from(error).as_oauth()
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: &'static str,
+    error_description: &'a str,
+}
+
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
+        let error_description = self.told.as_deref().unwrap_or(self.refusal.hint);
+        let body = ErrorBody { error: self.refusal.code.as_str(), error_description };
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,183 @@
+//! Forms and queries: read once, strictly, within limits.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use idp_core::oauth::params::Params;
+use idp_core::text::DisplayText;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::http::errors::{PageError, Reason};
+
+/// The most fields a form may have.
+const FIELDS: usize = 64;
+
+/// Decodes `application/x-www-form-urlencoded` text. Unlike a browser's reader this one mends nothing: bytes
+/// that are not UTF-8 and NUL are refused, and so is a form of more fields than any of ours has.
+pub(crate) fn decode(text: &[u8]) -> Option<Vec<(String, String)>> {
+    let mut pairs = Vec::new();
+    for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        let middle = pair.iter().position(|byte| *byte == b'=');
+        let (name, value) = match middle {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &b""[..]),
+        };
+        if pairs.len() == FIELDS {
+            return None;
+        }
+        pairs.push((decode_part(name)?, decode_part(value)?));
+    }
+    Some(pairs)
+}
+
+/// One name, value, or path.
+pub(crate) fn decode_part(part: &[u8]) -> Option<String> {
+    let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    let text = percent_encoding::percent_decode(&spaced).decode_utf8().ok()?.into_owned();
+    (!text.contains('\0')).then_some(text)
+}
+
+/// The page whose form is sent to `path`: where a browser goes that opens such an address, or whose form is old.
+pub(crate) fn page_of(path: &str, signed_in: bool) -> &str {
+    match path {
+        "/logout/confirm" if signed_in => "/account",
+        "/logout/confirm" => "/signed-out",
+        _ if path.starts_with("/flow/") || path.starts_with("/register/") => {
+            path.rsplit_once('/').map_or(path, |(page, _)| page)
+        }
+        _ => path,
+    }
+}
+
+/// Longer than any e-mail address (RFC 5321).
+const LONGEST_EMAIL: usize = 254;
+
+/// What somebody says to be their address, as a page may show it in a field.
+pub(crate) fn shown_email(text: &str) -> String {
+    DisplayText::new(text, LONGEST_EMAIL).to_string()
+}
+
+/// A link within this server that carries what somebody typed as their address, so that they need not type it again.
+pub(crate) fn with_email(url: &str, email: &str) -> String {
+    if email.is_empty() {
+        return url.to_owned();
+    }
+    let email: String = email.chars().take(LONGEST_EMAIL).collect();
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("email", &email).finish();
+    format!("{url}{}{query}", if url.contains('?') { '&' } else { '?' })
+}
+
+/// The decoded form, put into the request where its route's class was checked.
+#[derive(Clone)]
+pub(crate) struct FormBody(pub(crate) Vec<(String, String)>);
+
+/// A form as its handler wants it. Unknown and repeated fields are refused by the type.
+pub(crate) struct Form<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Form<T> {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        let FormBody(pairs) = parts.extensions.get::<FormBody>().cloned().unwrap_or(FormBody(Vec::new()));
+        read(pairs).map(Form)
+    }
+}
+
+/// The query as its handler wants it.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        read(query(parts)?).map(Query)
+    }
+}
+
+/// The query, or the form, as protocol parameters.
+pub(crate) struct Protocol(pub(crate) Params);
+
+impl<S: Sync> FromRequestParts<S> for Protocol {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        match parts.extensions.get::<FormBody>().cloned() {
+            Some(FormBody(pairs)) => Ok(Self(Params::new(pairs))),
+            None => Ok(Self(Params::new(query(parts)?))),
+        }
+    }
+}
+
+fn query(parts: &Parts) -> Result<Vec<(String, String)>, PageError> {
+    let query = parts.uri.query().unwrap_or_default();
+    decode(query.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST).detail("malformed query"))
+}
+
+fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, PageError> {
+    let bad = |detail: String| PageError::new(Reason::BAD_REQUEST).detail(detail);
+    let mut fields = Map::new();
+    for (name, value) in pairs {
+        if fields.insert(name, Value::String(value)).is_some() {
+            return Err(bad("a field is there more than once".to_owned()));
+        }
+    }
+    // What serde says quotes what was sent: with an unescaped `&` in it, half of a password is a field's name.
+    let shape = |_| bad("a field is missing, unknown or not one of its values".to_owned());
+    T::deserialize(Value::Object(fields)).map_err(shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{
+        ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
+    };
+    use proptest::sample::select;
+
+    use super::*;
+
+    #[test]
+    fn a_form_is_decoded_strictly() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            decode(b"a=1&b=%C3%A4+c&d&=e").unwrap(),
+            [pair("a", "1"), pair("b", "ä c"), pair("d", ""), pair("", "e")]
+        );
+        for bad in [&b"a=%FF"[..], b"a=%00", b"\xFF\xFEa\0=\0"] {
+            assert!(decode(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn tk_30_a_form_of_ten_thousand_fields_is_refused() {
+        assert!(decode("a=1&".repeat(10_000).as_bytes()).is_none());
+        assert!(decode("a=1&".repeat(64).as_bytes()).is_some());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_was_encoded_is_decoded(pairs in prop::collection::vec(("[^\0]{0,8}", "[^\0]{0,12}"), 0..=FIELDS)) {
+            let mut text = form_urlencoded::Serializer::new(String::new());
+            text.extend_pairs(&pairs);
+            prop_assert_eq!(decode(text.finish().as_bytes()), Some(pairs));
+        }
+
+        #[test]
+        fn a_form_is_never_mended(text in prop::collection::vec(prop_oneof![
+            4 => select(vec![&b"a"[..], b"=", b"&", b"+", b"%", b"%4", b"%41", b"%C3%A4", b"%C3", b"%FF", b"%00", b"%zz", b"\xc3", b"\xa4", b"\xff", b"\0"]).prop_map(<[u8]>::to_vec),
+            1 => any::<u8>().prop_map(|byte| vec![byte]),
+        ], 0..40).prop_map(|parts| parts.concat())) {
+            // A browser's reader puts U+FFFD where it mends.
+            let mended: Vec<(String, String)> = form_urlencoded::parse(&text).into_owned().collect();
+            match decode(&text) {
+                Some(pairs) => prop_assert_eq!(pairs, mended),
+                None => {
+                    let odd = |text: &str| text.contains(['\u{fffd}', '\0']);
+                    let is_mended = mended.iter().any(|(name, value)| odd(name) || odd(value));
+                    prop_assert!(mended.len() > FIELDS || is_mended);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! HTML: what every page has, and the one response builder it leaves by.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::http::assets::AssetUrls;
+use crate::state::Shared;
+use crate::text::catalogue::{Arg, LANGUAGE};
+use crate::text::templates::without_marks;
+
+/// A page: what its template needs beyond the layout.
+pub(crate) trait Page: Serialize {
+    /// The template's name.
+    const TEMPLATE: &'static str;
+    /// The catalogue key of the task, the first half of the title.
+    const TITLE: &'static str;
+    /// The key, where it depends on what the page says.
+    fn title(&self) -> &'static str {
+        Self::TITLE
+    }
+    /// Arguments of the title.
+    fn title_args(&self) -> Vec<Arg<'_>> {
+        Vec::new()
+    }
+}
+
+/// What `base.html` needs, so what every page has.
+#[derive(Serialize)]
+pub(crate) struct Layout<'a> {
+    pub(crate) lang: &'static str,
+    pub(crate) dir: &'static str,
+    pub(crate) title: String,
+    pub(crate) brand: &'a str,
+    pub(crate) assets: &'a AssetUrls,
+    pub(crate) csrf: String,
+    pub(crate) dev: Option<DevLinks>,
+    pub(crate) notice: Option<String>,
+    pub(crate) errors: Vec<FieldError>,
+}
+
+/// Where the ribbon of `dev` leads.
+#[derive(Serialize)]
+pub(crate) struct DevLinks {
+    pub(crate) mailbox: &'static str,
+    pub(crate) clock: &'static str,
+}
+
+/// One thing to correct on a page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FieldError {
+    /// The field's id; none when it is about the whole form.
+    pub(crate) field: Option<&'static str>,
+    /// The sentence.
+    pub(crate) text: String,
+}
+
+/// The layout without anything of the request: no CSRF token, no notice, no errors.
+pub(crate) fn layout(app: &Shared) -> Layout<'_> {
+    Layout {
+        lang: LANGUAGE,
+        dir: "ltr",
+        title: String::new(),
+        brand: &app.config.brand,
+        assets: &app.assets.urls,
+        csrf: String::new(),
+        dev: app.config.dev.then_some(DevLinks { mailbox: "/dev/mail", clock: "/dev/clock" }),
+        notice: None,
+        errors: Vec::new(),
+    }
+}
+
+/// "Task – Brand", with "Error: " before it after a failed post.
+pub(crate) fn title(app: &Shared, key: &str, args: &[Arg<'_>], failed: bool) -> String {
+    let catalogue = &app.renderer.catalogue;
+    let task = catalogue.text(key, args);
+    let title = catalogue
+        .text("document-title", &[("task", task.into()), ("place", app.config.brand.as_str().into())]);
+    let title = match failed {
+        true => catalogue.text("document-title-error", &[("title", title.into())]),
+        false => title,
+    };
+    without_marks(&title)
+}
+
+/// The one way HTML leaves this server: never cached, never framed, and allowed what its kind may do and no more.
+pub(crate) struct Html {
+    body: String,
+    status: StatusCode,
+    /// In seconds.
+    retry_after: Option<u64>,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Of our templates, escaped by the renderer: it may load and submit to this server only. `form_target` is the one
+    /// other place where its form may end.
+    Page { form_target: Option<String> },
+    /// A mail, shown in `dev`: it may style its elements, as mails must, and nothing else.
+    Mail,
+}
+
+impl Html {
+    /// A page with status 200.
+    pub(crate) fn new(body: String) -> Self {
+        Self::of_kind(Kind::Page { form_target: None }, body)
+    }
+
+    /// A mail as a mail program shows it.
+    pub(crate) fn mail(body: String) -> Self {
+        Self::of_kind(Kind::Mail, body)
+    }
+
+    fn of_kind(kind: Kind, body: String) -> Self {
+        Self { body, status: StatusCode::OK, retry_after: None, kind }
+    }
+
+    /// With another status.
+    pub(crate) fn status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// Before so many seconds it is no use to ask again.
+    pub(crate) fn retry_after(self, seconds: Option<u64>) -> Self {
+        Self { retry_after: seconds, ..self }
+    }
+
+    /// Whose form may end in a redirect to this loopback origin or private-use scheme: with `'self'` alone, browsers
+    /// silently block the redirect to the application.
+    pub(crate) fn form_target(self, source: Option<String>) -> Self {
+        Self { kind: Kind::Page { form_target: source }, ..self }
+    }
+
+    fn csp(&self) -> String {
+        let own = match &self.kind {
+            Kind::Page { form_target } => {
+                let target = form_target.as_deref().map(|source| format!(" {source}")).unwrap_or_default();
+                format!("style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'{target}")
+            }
+            Kind::Mail => "style-src 'unsafe-inline'; form-action 'none'; sandbox".to_owned(),
+        };
+        format!("default-src 'none'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; {own}")
+    }
+}
+
+impl IntoResponse for Html {
+    fn into_response(self) -> Response {
+        let csp =
+            HeaderValue::from_str(&self.csp()).unwrap_or(HeaderValue::from_static("default-src 'none'"));
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+            (header::CONTENT_SECURITY_POLICY, csp),
+        ];
+        let retry_after = self.retry_after.map(|seconds| [(header::RETRY_AFTER, HeaderValue::from(seconds))]);
+        (self.status, headers, retry_after, self.body).into_response()
+    }
+}

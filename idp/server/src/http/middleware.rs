@@ -1,0 +1,125 @@
+//! What surrounds every request: its id, the client's address, the host it was sent to, the limit of what no route
+//! answers, the headers every answer carries, the page of an error, and the log line of what went wrong. A panic ends here
+//! as one 500.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use idp_core::secret::{base64url, random_bytes};
+
+use crate::http::address::{RequestInfo, client_address};
+use crate::http::error_answers::{answer, in_short};
+use crate::http::errors::{PageError, Reason};
+use crate::http::policy::{self, UNROUTED};
+use crate::http::request_log::{Failure, RequestSummary};
+use crate::http::shares::Caller;
+use crate::http::{form, host, panics, security_headers};
+use crate::state::Shared;
+
+/// Longer request targets are refused before anything of them is read.
+const LONGEST_TARGET: usize = 8 * 1024;
+
+/// The outermost layer.
+pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let (address, admitted) = match request.extensions().get::<Caller>() {
+        Some(caller) => (caller.address, caller.admitted),
+        None => (client_address(peer, request.headers(), &app.config.trusted_proxies), true),
+    };
+    let info = RequestInfo { address, request_id: base64url(&random_bytes::<12>()) };
+    if app.config.trusted_proxies.is_empty() && request.headers().contains_key("x-forwarded-for") {
+        app.proxy_noted.call_once(|| note_proxy(address));
+    }
+    request.extensions_mut().insert(info.clone());
+    let mut summary = RequestSummary::of(&request);
+    let is_probe = policy::is_probe(request.uri().path());
+    if !admitted && !is_probe {
+        let error = PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE) };
+        app.refusals.count_of("requests under way", info.network());
+        return with_headers(in_short(&app, &error, &summary), &info);
+    }
+    let (response, unrouted) = match unreadable(&app, &request, is_probe, &mut summary) {
+        Some(error) => (error.into_response(), true),
+        None => {
+            let response = run(request, next).await;
+            let unrouted = is_unrouted(&response);
+            (response, unrouted)
+        }
+    };
+    if unrouted && let Some(seconds) = app.limiters.wait(UNROUTED.rate, info.network()) {
+        let error = PageError { retry_after: Some(seconds), ..PageError::new(Reason::TOO_MANY) };
+        app.refusals.count(error.reason.key);
+        return with_headers(in_short(&app, &error, &summary), &info);
+    }
+    if let Some(failure) = Failure::of(&response) {
+        failure.log(&app, &info, &summary);
+    }
+    let response = match response.extensions().get::<PageError>().cloned() {
+        Some(error) => answer(&app, error, response, &info, &summary),
+        None => response,
+    };
+    with_headers(response, &info)
+}
+
+/// Why a request is refused before any route sees it.
+fn unreadable(
+    app: &Shared,
+    request: &Request,
+    is_probe: bool,
+    summary: &mut RequestSummary,
+) -> Option<PageError> {
+    if let Some((host, error)) = host::check(app, request, is_probe) {
+        summary.host = Some(host);
+        return Some(error);
+    }
+    let length = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if length > LONGEST_TARGET {
+        return Some(PageError::new(Reason::TOO_LARGE).detail("the target is too long"));
+    }
+    let path = request.uri().path();
+    (path.contains('%') && form::decode_part(path.as_bytes()).is_none())
+        .then(|| PageError::new(Reason::NOT_FOUND).detail("the path's percent-encoding is malformed"))
+}
+
+/// Whether nothing but the classes of [`UNROUTED`] holds for an answer: no route made it, or one without a limit of its
+/// own. What a limit refused counts here once more, so that not even its pages are without end.
+fn is_unrouted(response: &Response) -> bool {
+    let reason = response.extensions().get::<PageError>().map(|error| error.reason);
+    reason.is_some_and(|reason| [Reason::NOT_FOUND, Reason::METHOD, Reason::TOO_MANY].contains(&reason))
+}
+
+/// Behind a proxy that is not trusted everybody has one address, and shares one limit.
+fn note_proxy(peer: IpAddr) {
+    tracing::warn!(
+        %peer,
+        "a request came with X-Forwarded-For, and server.trusted_proxies is empty: if a proxy of yours stands before \
+         this server, name it there, or everybody behind it counts as one address; said once"
+    );
+}
+
+async fn run(request: Request, next: Next) -> Response {
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            PageError::new(Reason::INTERNAL).detail(format!("a panic at {}", panics::place())).into_response()
+        }
+    }
+}
+
+fn with_headers(mut response: Response, info: &RequestInfo) -> Response {
+    security_headers::add(&mut response);
+    if let Ok(id) = HeaderValue::from_str(&info.request_id) {
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
+    }
+    response
+}
+
+#[cfg(test)]
+#[path = "middleware_tests.rs"]
+mod tests;

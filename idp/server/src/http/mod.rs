@@ -1,0 +1,25 @@
+//! Connections and requests: from a socket to a handler, and what every answer has.
+
+pub(crate) mod address;
+pub(crate) mod assets;
+pub(crate) mod browser;
+pub(crate) mod connections;
+pub(crate) mod context;
+pub(crate) mod cookies;
+pub(crate) mod csrf;
+pub(crate) mod enforcement;
+pub(crate) mod error_answers;
+pub(crate) mod errors;
+pub(crate) mod form;
+pub(crate) mod health;
+pub(crate) mod host;
+pub(crate) mod html;
+pub(crate) mod limits;
+pub(crate) mod middleware;
+pub mod panics;
+pub(crate) mod policy;
+pub(crate) mod readiness;
+pub(crate) mod refusal_log;
+pub(crate) mod request_log;
+pub(crate) mod security_headers;
+pub(crate) mod shares;

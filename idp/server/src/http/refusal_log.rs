@@ -1,0 +1,147 @@
+//! What the log says of requests that were refused. A stranger can cause as many refusals as the network carries, so their
+//! lines are bounded: some at once, then a few a second. The rest is counted, and told in one line per interval.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use crate::http::address::Network;
+
+/// How often what was counted is told.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Lines at once.
+const BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
+/// Lines a second after that: about 150 MB a day at the worst.
+const STEADY: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
+/// Whose fault a refusal is: failures of ours have lines of their own, so that no flood of others hides them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Theirs,
+    Ours,
+}
+
+/// A bucket of lines.
+pub(crate) fn lines() -> DefaultDirectRateLimiter {
+    RateLimiter::direct(Quota::per_second(STEADY).allow_burst(BURST))
+}
+
+/// How many addresses a line names for one reason.
+const NAMED: usize = 4;
+
+/// The lines there may be, and the count of those there were not.
+pub(crate) struct RefusalLog {
+    theirs: DefaultDirectRateLimiter,
+    ours: DefaultDirectRateLimiter,
+    /// Reasons are words of ours, so there are few.
+    left_out: Mutex<BTreeMap<&'static str, LeftOut>>,
+}
+
+/// What was counted for one reason.
+#[derive(Default)]
+struct LeftOut {
+    count: u64,
+    /// The first addresses it was counted for.
+    of: Vec<Network>,
+    /// Whether there were more.
+    others: bool,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.count)?;
+        for (number, network) in self.of.iter().enumerate() {
+            write!(f, "{}{network}", if number == 0 { " (" } else { " " })?;
+        }
+        match (self.of.is_empty(), self.others) {
+            (true, _) => Ok(()),
+            (false, true) => f.write_str(" and others)"),
+            (false, false) => f.write_str(")"),
+        }
+    }
+}
+
+impl RefusalLog {
+    pub(crate) fn new() -> Self {
+        Self { theirs: lines(), ours: lines(), left_out: Mutex::default() }
+    }
+
+    /// Whether this refusal may have a line of its own. If not, it is counted.
+    pub(crate) fn admits(&self, fault: Fault, reason: &'static str) -> bool {
+        let lines = match fault {
+            Fault::Theirs => &self.theirs,
+            Fault::Ours => &self.ours,
+        };
+        let admitted = lines.check().is_ok();
+        if !admitted {
+            self.count(reason);
+        }
+        admitted
+    }
+
+    /// Counts what never has a line of its own.
+    pub(crate) fn count(&self, reason: &'static str) {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default().count += 1;
+    }
+
+    /// The same, where the operator should know whose share is used up.
+    pub(crate) fn count_of(&self, reason: &'static str, network: Network) {
+        let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = left_out.entry(reason).or_default();
+        counted.count += 1;
+        match counted.of.contains(&network) {
+            true => {}
+            false if counted.of.len() < NAMED => counted.of.push(network),
+            false => counted.others = true,
+        }
+    }
+
+    /// Tells what was counted since the last time, if there is anything.
+    pub(crate) fn tell(&self) {
+        let left_out = std::mem::take(&mut *self.left_out.lock().unwrap_or_else(PoisonError::into_inner));
+        if left_out.is_empty() {
+            return;
+        }
+        let total: u64 = left_out.values().map(|counted| counted.count).sum();
+        let reasons: Vec<String> =
+            left_out.iter().map(|(reason, counted)| format!("{reason} {counted}")).collect();
+        tracing::warn!(total, reasons = reasons.join(", "), "requests refused without a line each");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_03_lines_are_bounded_and_the_rest_is_counted() {
+        let log = RefusalLog::new();
+        let lines = (0..10_000).filter(|_| log.admits(Fault::Theirs, "not-found")).count();
+        // The quota gives some back while the test runs; that is no tenth of what was asked for.
+        assert!((200..1_000).contains(&lines), "{lines}");
+        assert_eq!(log.left_out.lock().unwrap()["not-found"].count, 10_000 - lines as u64);
+        assert!(log.admits(Fault::Ours, "unavailable"), "ours are not hidden");
+        log.tell();
+        assert!(log.left_out.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn fault_04_the_first_addresses_at_their_share_are_named() {
+        let log = RefusalLog::new();
+        let told = |reason| log.left_out.lock().unwrap()[reason].to_string();
+        for _ in 0..3 {
+            log.count("not-found");
+            log.count_of("requests under way", Network::of("192.0.2.1".parse().unwrap()));
+        }
+        assert_eq!((told("not-found"), told("requests under way")), ("3".into(), "3 (192.0.2.1)".into()));
+        for number in 0..100u8 {
+            log.count_of("requests under way", Network::of(std::net::IpAddr::from([192, 0, 2, number])));
+        }
+        assert_eq!(told("requests under way"), "103 (192.0.2.1 192.0.2.0 192.0.2.2 192.0.2.3 and others)");
+    }
+}

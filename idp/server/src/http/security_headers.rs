@@ -1,0 +1,31 @@
+//! The security headers that every answer has (OWASP ASVS 3.4).
+
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::Response;
+
+const HEADERS: [(HeaderName, &str); 8] = [
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=(), interest-cohort=()",
+    ),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// The policy of what is no page: it may load, frame and submit nothing.
+const NOTHING: &str =
+    "default-src 'none'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'none'";
+
+/// Adds them, except those the answer has already.
+pub(crate) fn add(response: &mut Response) {
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NOTHING));
+}

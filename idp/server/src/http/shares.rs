@@ -1,0 +1,237 @@
+//! What every client address has under way: connections, requests, bytes of bodies. Each has its share of the whole, so
+//! that no address takes what all the others need.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::http::address::Network;
+
+/// Bytes of bodies that may be under way: 16,384 of the longest forms.
+const BODY: u64 = 256 * 1024 * 1024;
+/// The part of them that one address may have.
+const BODY_PART: u64 = 16;
+/// The part of all connections that one address may have, and as many requests.
+const PART: u64 = 4;
+/// Requests in all, for each connection in all. It bounds memory; what is fair is up to the share of each address. An
+/// HTTP/2 connection carries many, so that no few addresses may fill it.
+const REQUESTS: u64 = 10;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Connection,
+    /// From its head to the end of its answer.
+    Request,
+    /// Bytes of a body that arrived.
+    Body,
+}
+
+/// One number for each of [`What`].
+#[derive(Debug, Default)]
+struct Counts([AtomicU64; 3]);
+
+impl Counts {
+    /// Adds, unless that would be more than `most`.
+    fn add(&self, what: What, amount: u64, most: [u64; 3]) -> bool {
+        let (count, most) = (&self.0[what as usize], most[what as usize]);
+        let sum = |now: u64| now.checked_add(amount).filter(|sum| *sum <= most);
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).is_ok()
+    }
+
+    fn subtract(&self, what: What, amount: u64) {
+        self.0[what as usize].fetch_sub(amount, Ordering::Relaxed);
+    }
+}
+
+/// The whole.
+#[derive(Debug)]
+pub(crate) struct Shares {
+    total: [u64; 3],
+    each: [u64; 3],
+    taken: Counts,
+    of: Mutex<HashMap<Network, Weak<Share>>>,
+}
+
+/// What one client address has of it. It is there as long as anybody holds it.
+#[derive(Debug)]
+pub(crate) struct Share {
+    all: Arc<Shares>,
+    /// `None`: an address of the operator's own, for which the whole alone counts.
+    network: Option<Network>,
+    taken: Counts,
+}
+
+/// Something taken, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    share: Arc<Share>,
+    what: What,
+    amount: u64,
+}
+
+/// Who sent a request, found where its connection is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// The client's address.
+    pub(crate) address: IpAddr,
+    pub(crate) share: Arc<Share>,
+    /// Whether there is room for its request.
+    pub(crate) admitted: bool,
+}
+
+impl Shares {
+    /// `most` connections, and ten times as many requests. Of either, one address may have `each`, or a quarter of
+    /// `most`.
+    pub(crate) fn new(most: u32, each: Option<u32>) -> Arc<Self> {
+        let most = u64::from(most);
+        let each = each.map_or(most / PART, u64::from).max(1);
+        let (total, each) = ([most, most * REQUESTS, BODY], [each, each, BODY / BODY_PART]);
+        Arc::new(Self { total, each, taken: Counts::default(), of: Mutex::default() })
+    }
+
+    /// The share of an address.
+    pub(crate) fn of(self: &Arc<Self>, network: Network) -> Arc<Share> {
+        let mut shares = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get(&network).and_then(Weak::upgrade) {
+            return share;
+        }
+        let share =
+            Arc::new(Share { all: Arc::clone(self), network: Some(network), taken: Counts::default() });
+        shares.insert(network, Arc::downgrade(&share));
+        share
+    }
+
+    /// A share without a bound of its own.
+    pub(crate) fn unbounded(self: &Arc<Self>) -> Arc<Share> {
+        Arc::new(Share { all: Arc::clone(self), network: None, taken: Counts::default() })
+    }
+}
+
+impl Share {
+    /// Takes so much, if address and whole have as much left.
+    pub(crate) fn take(self: &Arc<Self>, what: What, amount: u64) -> Option<Taken> {
+        self.add(what, amount).then(|| Taken { share: Arc::clone(self), what, amount })
+    }
+
+    fn add(&self, what: What, amount: u64) -> bool {
+        if self.network.is_some() && !self.taken.add(what, amount, self.all.each) {
+            return false;
+        }
+        let added = self.all.taken.add(what, amount, self.all.total);
+        if !added && self.network.is_some() {
+            self.taken.subtract(what, amount);
+        }
+        added
+    }
+}
+
+impl Taken {
+    /// Takes so much more. `false`: there is not as much left.
+    pub(crate) fn grow(&mut self, amount: u64) -> bool {
+        let added = self.share.add(self.what, amount);
+        if added {
+            self.amount += amount;
+        }
+        added
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let Self { share, what, amount } = self;
+        if share.network.is_some() {
+            share.taken.subtract(*what, *amount);
+        }
+        share.all.taken.subtract(*what, *amount);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let Some(network) = self.network else { return };
+        let mut shares = self.all.of.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have made a new one since the last holder let go of this one.
+        if shares.get(&network).is_some_and(|share| share.strong_count() == 0) {
+            shares.remove(&network);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> Network {
+        Network::of(text.parse().unwrap())
+    }
+
+    #[test]
+    fn fault_04_one_address_has_a_quarter_and_all_have_the_whole() {
+        let shares = Shares::new(8, None);
+        let (ada, eve) = (shares.of(network("192.0.2.1")), shares.of(network("192.0.2.2")));
+        for (what, whole) in [(What::Connection, 8), (What::Request, 80)] {
+            let of_eve: Vec<Taken> = (0..10).filter_map(|_| eve.take(what, 1)).collect();
+            assert_eq!(of_eve.len(), 2);
+            assert!(
+                shares.of(network("192.0.2.2")).take(what, 1).is_none(),
+                "another connection of the same address"
+            );
+            assert!(ada.take(what, 1).is_some());
+            let own = shares.unbounded();
+            let of_proxy: Vec<Taken> = (0..100).filter_map(|_| own.take(what, 1)).collect();
+            assert_eq!(of_proxy.len(), whole - 2, "all that is left");
+            assert!(ada.take(what, 1).is_none());
+            drop(of_eve);
+            assert!(ada.take(what, 1).is_some() && eve.take(what, 1).is_some(), "what was given back");
+        }
+        assert!(eve.take(What::Body, BODY / BODY_PART + 1).is_none());
+        let much = eve.take(What::Body, BODY / BODY_PART);
+        assert!(much.is_some() && eve.take(What::Body, 1).is_none() && ada.take(What::Body, 1).is_some());
+    }
+
+    #[test]
+    fn fault_04_a_few_addresses_with_all_their_requests_leave_room_for_others() {
+        let shares = Shares::new(10_000, None);
+        let mut taken = Vec::new();
+        for number in 0..=20u8 {
+            let share = shares.of(Network::of(IpAddr::from([192, 0, 2, number])));
+            let before = taken.len();
+            taken.extend((0..3_000).filter_map(|_| share.take(What::Request, 1)));
+            assert_eq!(taken.len() - before, 2_500, "{number}");
+        }
+    }
+
+    #[test]
+    fn fault_04_a_body_takes_room_as_it_arrives() {
+        let shares = Shares::new(8, None);
+        let eve = shares.of(network("192.0.2.2"));
+        let mut body = eve.take(What::Body, 0).unwrap();
+        assert!(body.grow(BODY / BODY_PART - 10) && body.grow(10) && !body.grow(1));
+        assert!(eve.take(What::Body, 1).is_none());
+        drop(body);
+        assert_eq!(shares.taken.0[What::Body as usize].load(Ordering::Relaxed), 0);
+        assert!(eve.take(What::Body, BODY / BODY_PART).is_some());
+    }
+
+    #[test]
+    fn fault_04_an_ipv6_household_has_one_share_and_a_setting_changes_it() {
+        let shares = Shares::new(100, Some(3));
+        let household = |end: u32| shares.of(network(&format!("2001:db8::{end:x}")));
+        let taken: Vec<Taken> = (1..10).filter_map(|end| household(end).take(What::Connection, 1)).collect();
+        assert_eq!(taken.len(), 3);
+        assert!(shares.of(network("2001:db8:0:1::1")).take(What::Connection, 1).is_some());
+    }
+
+    #[test]
+    fn fault_04_what_nobody_holds_is_forgotten() {
+        let shares = Shares::new(100, None);
+        for number in 0..=255u8 {
+            let share = shares.of(Network::of(IpAddr::from([192, 0, 2, number])));
+            drop(share.take(What::Request, 1));
+        }
+        assert!(shares.of.lock().unwrap().is_empty());
+        assert_eq!(shares.taken.0[What::Request as usize].load(Ordering::Relaxed), 0);
+    }
+}

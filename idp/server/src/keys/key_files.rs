@@ -1,0 +1,351 @@
+//! Key-encryption keys on disk: `<id>.kek` files of 32 random bytes as base64url. Those made here are readable by their
+//! owner only; those that a container tool mounts are taken as [`crate::config::secret_files`] allows.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use idp_core::file_access::Readers;
+use idp_core::seal::{Kek, Keyring};
+use idp_core::secret::{base64url, from_base64url, random_bytes};
+use idp_core::time::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::config::secret_files;
+use crate::start_error::StartError;
+
+const EXTENSION: &str = "kek";
+/// A key while it is written. It becomes one by getting its name, which a crash cannot do halfway.
+const UNFINISHED: &str = "unfinished";
+/// More than any key file has, in bytes.
+const LONGEST_FILE: u64 = 1024;
+/// Locked while a key is made, so that nodes which share the folder make one between them. The system ends the
+/// lock of a process that ends.
+const LOCK: &str = ".lock";
+
+/// What a start found in its folder, or made there.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) ring: Keyring,
+    /// Sentences about key files that others can read.
+    pub(crate) warnings: Vec<String>,
+    /// The id and file of the key made just now.
+    made: Option<(String, PathBuf)>,
+}
+
+/// Reads the keys of a folder. One is made only where nothing is sealed yet: were a second node, or a restored
+/// one, to make its own, nothing sealed before would open again.
+///
+/// # Errors
+/// [`StartError::Keys`]: a file is readable by others or malformed, or one of the `needed` keys is not there.
+pub(crate) fn load_or_make(
+    dir: &Path,
+    needed: &BTreeSet<String>,
+    now: Timestamp,
+) -> Result<Found, StartError> {
+    let (ring, warnings) = read_folder(dir)?;
+    require(&ring, needed, dir)?;
+    if !ring.is_empty() {
+        return Ok(Found { ring, warnings, made: None });
+    }
+    check_making(dir)?;
+    let problem = |error: io::Error| not_made(dir, &format!("{error}; put one there"));
+    make_folder(dir).map_err(problem)?;
+    let lock = private().write(true).create(true).truncate(false).open(dir.join(LOCK)).map_err(problem)?;
+    lock.lock().map_err(problem)?;
+    // Whoever had the lock before has made one.
+    let (ring, warnings) = read_folder(dir)?;
+    if !ring.is_empty() {
+        return Ok(Found { ring, warnings, made: None });
+    }
+    let made = make(dir, now).map_err(problem)?;
+    Ok(Found { ring: load(dir)?, warnings, made: Some(made) })
+}
+
+impl Found {
+    /// Looks again when something is sealed. Where another node was first with a key of its own, the one made
+    /// here is of no use to anybody and goes. Answers the file of a key that was made here and stays.
+    ///
+    /// # Errors
+    /// [`StartError::Keys`]: one of the `needed` keys is not at hand.
+    pub(crate) fn settle(&self, needed: &BTreeSet<String>, dir: &Path) -> Result<Option<&Path>, StartError> {
+        match &self.made {
+            Some((id, file)) if !needed.contains(id) => {
+                let _ = fs::remove_file(file);
+                require(&self.ring, needed, dir)?;
+                Ok(None)
+            }
+            made => {
+                require(&self.ring, needed, dir)?;
+                Ok(made.as_ref().map(|(_, file)| file.as_path()))
+            }
+        }
+    }
+}
+
+/// Refuses a ring that lacks a key under which something is sealed.
+///
+/// # Errors
+/// [`StartError::Keys`], naming the keys.
+pub(crate) fn require(ring: &Keyring, needed: &BTreeSet<String>, dir: &Path) -> Result<(), StartError> {
+    let missing: Vec<String> =
+        needed.iter().filter(|id| !ring.has(id)).map(|id| format!("{id}.{EXTENSION}")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(StartError::Keys(format!(
+        "the key-encryption key {} is not in {}, but rows of the database are sealed under it; put it there, \
+         from another node or a backup",
+        missing.join(" and "),
+        dir.display()
+    )))
+}
+
+/// Refuses a folder that others could put keys into.
+///
+/// # Errors
+/// [`StartError::Keys`], naming the folder.
+pub(crate) fn check_folder(config: &Config) -> Result<(), StartError> {
+    secret_files::check_folder(&config.keys_dir, "keys.dir", config.dev).map_err(StartError::Keys)
+}
+
+/// Looks at the folder before anything is made, be it the database. A key is made where there is none yet, unless a
+/// database that is there asks for one: then it is named later, when the database was read.
+///
+/// # Errors
+/// [`StartError::Keys`].
+pub(crate) fn check_before(config: &Config) -> Result<(), StartError> {
+    check_folder(config)?;
+    let (ring, _) = read_folder(&config.keys_dir)?;
+    let file = idp_store::database_file(config.database_url.expose())?;
+    match file.is_some_and(|file| !file.exists()) && ring.is_empty() {
+        true => check_making(&config.keys_dir),
+        false => Ok(()),
+    }
+}
+
+/// Whether a key can be made in a folder, as far as that can be seen without making one.
+///
+/// # Errors
+/// [`StartError::Keys`], with how to make a key elsewhere.
+pub(crate) fn check_making(dir: &Path) -> Result<(), StartError> {
+    if secret_files::is_mounted(dir) {
+        return Err(not_made(dir, "another program fills this folder; put one there"));
+    }
+    secret_files::writable(dir).map_err(|why| not_made(dir, &format!("{why}; or put one there")))
+}
+
+fn not_made(dir: &Path, why: &str) -> StartError {
+    StartError::Keys(format!(
+        "there is no key-encryption key in {} (keys.dir), and none can be made there: {why}, made with \
+         `head -c 32 /dev/urandom | basenc --base64url > kek-1.{EXTENSION}`",
+        dir.display()
+    ))
+}
+
+/// Reads the keys of a folder, which need not be there.
+///
+/// # Errors
+/// [`StartError::Keys`]: a file is readable by others or malformed.
+pub fn load(dir: &Path) -> Result<Keyring, StartError> {
+    read_folder(dir).map(|(ring, _)| ring)
+}
+
+/// The same, with a sentence for each key file that others can read.
+pub(crate) fn read_folder(dir: &Path) -> Result<(Keyring, Vec<String>), StartError> {
+    let problem = |error: io::Error| {
+        let why = secret_files::unlisted(dir, &error);
+        StartError::Keys(format!("the folder {} (keys.dir) cannot be read: {why}", dir.display()))
+    };
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
+        entries => entries.map_err(problem)?,
+    };
+    let (mut keys, mut warnings) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let path = entry.map_err(problem)?.path();
+        if path.extension().is_some_and(|extension| extension == EXTENSION) {
+            keys.push(read(&path, &mut warnings)?);
+        }
+    }
+    Ok((Keyring::new(keys), warnings))
+}
+
+fn read(path: &Path, warnings: &mut Vec<String>) -> Result<Kek, StartError> {
+    let key = format!("the key-encryption key {} of keys.dir", path.display());
+    let file = secret_files::open(path, LONGEST_FILE)
+        .map_err(|why| StartError::Keys(format!("{key} cannot be read: {why}")))?;
+    let readers = file.judged.map_err(|refusal| StartError::Keys(refusal.sentence(&key, path)))?;
+    if readers == Readers::Others {
+        warnings.push(format!("keys.dir: {}", secret_files::warning(path, file.access)));
+    }
+    // Other tools pad base64.
+    let bytes = from_base64url(file.text.trim().trim_end_matches('=')).map(Zeroizing::new);
+    let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let well_named = !id.is_empty() && !id.contains('.');
+    let kek = bytes.filter(|_| well_named).and_then(|bytes| Kek::new(id, &bytes));
+    kek.ok_or_else(|| {
+        let path = path.display();
+        StartError::Keys(format!(
+            "{path}: this is not a key-encryption key: 32 bytes as base64url are expected (keys.dir)"
+        ))
+    })
+}
+
+fn private() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+/// Makes a key that a power cut cannot take back: rows are sealed under it next, and would outlive it.
+fn make(dir: &Path, now: Timestamp) -> io::Result<(String, PathBuf)> {
+    let id = new_id(now);
+    let (unfinished, path) = (dir.join(UNFINISHED), dir.join(format!("{id}.{EXTENSION}")));
+    // Of a start that crashed, for there is none beside us.
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = private().write(true).create_new(true).open(&unfinished)?;
+    let key = Zeroizing::new(random_bytes::<32>());
+    file.write_all(Zeroizing::new(base64url(&*key)).as_bytes())?;
+    file.sync_all()?;
+    // No key has this name: it is random, and nobody else makes one now.
+    fs::rename(&unfinished, &path)?;
+    sync_folder(dir)?;
+    Ok((id, path))
+}
+
+/// Sorts by the moment it was made, as the last one seals; random, so that two installations never have two keys
+/// of one name.
+fn new_id(now: Timestamp) -> String {
+    format!("kek-{:012x}-{}", now.millis().max(0), base64url(&random_bytes::<6>()))
+}
+
+fn make_folder(dir: &Path) -> io::Result<()> {
+    let new: Vec<&Path> = dir.ancestors().take_while(|folder| !folder.exists()).collect();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    new.into_iter().filter_map(Path::parent).try_for_each(sync_folder)
+}
+
+/// Writes down which files a folder has.
+fn sync_folder(dir: &Path) -> io::Result<()> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    fs::File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn dir() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn make_in(dir: &tempfile::TempDir, needed: &[&str]) -> Result<Found, StartError> {
+        let needed = needed.iter().map(|id| (*id).to_owned()).collect();
+        load_or_make(dir.path(), &needed, Timestamp::from_millis(1_700_000_000_000))
+    }
+
+    fn refusal(dir: &tempfile::TempDir, needed: &[&str]) -> String {
+        make_in(dir, needed).unwrap_err().to_string()
+    }
+
+    fn key_files(dir: &tempfile::TempDir) -> Vec<PathBuf> {
+        let paths = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION)).collect()
+    }
+
+    #[test]
+    fn a_key_is_made_once_for_its_owner_only() {
+        let dir = dir();
+        let first = make_in(&dir, &[]).unwrap();
+        let id = first.ring.active_id().unwrap();
+        let second = make_in(&dir, &[id]).unwrap();
+        assert_eq!(second.ring.active_id(), Some(id));
+        assert_eq!((first.made.is_some(), second.made.is_some()), (true, false));
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+        }
+        assert_eq!(key_files(&dir).len(), 1);
+    }
+
+    #[test]
+    fn the_key_made_last_is_the_one_that_seals() {
+        let at = |millis| new_id(Timestamp::from_millis(millis));
+        let mut times = vec![0, 1, 15, 16, 255, 1_700_000_000_000, 1_700_000_000_001, 4_102_444_800_000];
+        for _ in 0..20 {
+            let ids: Vec<String> = times.iter().map(|millis| at(*millis)).collect();
+            assert!(ids.is_sorted(), "{ids:?}");
+        }
+        times.dedup();
+        assert!(!at(0).contains('.') && at(0) != at(0));
+    }
+
+    #[test]
+    fn r_19_nodes_that_share_a_folder_make_one_key_between_them() {
+        for _ in 0..20 {
+            let dir = dir();
+            std::thread::scope(|scope| {
+                let nodes: Vec<_> = (0..8).map(|_| scope.spawn(|| make_in(&dir, &[]).unwrap())).collect();
+                let ids: BTreeSet<String> =
+                    nodes.into_iter().map(|node| format!("{:?}", node.join().unwrap().ring)).collect();
+                assert_eq!(ids.len(), 1, "{ids:?}");
+            });
+            assert_eq!(key_files(&dir).len(), 1);
+        }
+    }
+
+    #[test]
+    fn r_28_a_missing_key_is_named_and_never_replaced_where_rows_are_sealed() {
+        let dir = dir();
+        let said = refusal(&dir, &["kek-b", "kek-a"]);
+        assert!(said.contains("kek-a.kek and kek-b.kek is not in"), "{said}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn r_19_a_key_of_no_use_goes_again_and_one_in_use_stays() {
+        let dir = dir();
+        let found = make_in(&dir, &[]).unwrap();
+        let own = found.ring.active_id().unwrap().to_owned();
+        let needed = BTreeSet::from([own.clone()]);
+        assert_eq!(found.settle(&needed, dir.path()).unwrap(), Some(key_files(&dir)[0].as_path()));
+        let both = BTreeSet::from([own, "kek-other".to_owned()]);
+        assert!(found.settle(&both, dir.path()).is_err());
+        assert_eq!(key_files(&dir).len(), 1, "something is sealed under it");
+        let others = BTreeSet::from(["kek-other".to_owned()]);
+        let said = found.settle(&others, dir.path()).unwrap_err().to_string();
+        assert!(said.contains("kek-other.kek"), "{said}");
+        assert_eq!(key_files(&dir).len(), 0);
+    }
+
+    #[test]
+    fn ls_08_a_key_others_can_read_or_that_is_none_stops_the_start() {
+        let dir = dir();
+        let path = dir.path().join("a.kek");
+        fs::write(&path, base64url(&[7; 32])).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(refusal(&dir, &[]).contains("chmod 600"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(make_in(&dir, &["a"]).is_ok());
+        fs::write(&path, "short").unwrap();
+        assert!(refusal(&dir, &[]).contains("not a key-encryption key"));
+    }
+
+    #[test]
+    fn a_folder_that_is_none_stops_the_start() {
+        let dir = dir();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let said = load(&file).unwrap_err().to_string();
+        assert!(said.contains("/file (keys.dir) cannot be read: Not a directory"), "{said}");
+    }
+}

@@ -1,0 +1,216 @@
+//! The way mail leaves by: a mail server's connections, or the mailbox of `dev`.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use idp_core::loopback::{loopback, without_brackets};
+use idp_core::secret::Secret;
+use idp_core::time::Timestamp;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::{self, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
+use lettre::{AsyncSmtpTransport, Tokio1Executor};
+use percent_encoding::percent_decode_str;
+use tokio::sync::Notify;
+
+use crate::config::{MailConfig, MailTransport};
+use crate::start_error::StartError;
+
+/// Mails the development mailbox remembers.
+const REMEMBERED: usize = 200;
+
+/// The way out, and the bell that says there is work.
+pub(crate) struct Mailer {
+    pub(crate) transport: Transport,
+    /// What the connection risks, for the operator.
+    pub(crate) warning: Option<String>,
+    bell: Notify,
+    sent: Mutex<VecDeque<SentMail>>,
+}
+
+pub(crate) enum Transport {
+    /// The connections, and the server's host and port for the log.
+    Smtp(AsyncSmtpTransport<Tokio1Executor>, String),
+    Mailbox,
+}
+
+/// A mail in the development mailbox.
+#[derive(Clone, Debug)]
+pub(crate) struct SentMail {
+    pub(crate) id: String,
+    pub(crate) to: String,
+    pub(crate) subject: String,
+    pub(crate) text: String,
+    pub(crate) html: String,
+    pub(crate) at: Timestamp,
+}
+
+impl SentMail {
+    /// The first link in it.
+    pub(crate) fn link(&self) -> Option<String> {
+        let word = self.text.split_whitespace().find(|word| word.starts_with("http"));
+        word.map(str::to_owned)
+    }
+}
+
+impl Mailer {
+    pub(crate) fn new(config: &MailConfig) -> Result<Self, StartError> {
+        let (transport, warning) = match &config.transport {
+            MailTransport::Mailbox => (Transport::Mailbox, None),
+            MailTransport::Smtp(url) => smtp(url)?,
+        };
+        Ok(Self { transport, warning, bell: Notify::new(), sent: Mutex::default() })
+    }
+
+    /// There is a mail to send.
+    pub(crate) fn wake(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Waits for the bell, or a few seconds: mail of another node's leases may have come back by then.
+    pub(crate) async fn rest(&self) {
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.bell.notified()).await;
+    }
+
+    /// The development mailbox, oldest first.
+    pub(crate) fn sent(&self) -> Vec<SentMail> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Puts a mail into it.
+    pub(crate) fn remember(&self, mail: SentMail) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.len() == REMEMBERED {
+            sent.pop_front();
+        }
+        sent.push_back(mail);
+    }
+}
+
+/// Without a word about TLS, `smtp://` means STARTTLS or nothing: a password must not travel in clear because
+/// somebody on the way took the offer out. Only a server on this very machine may do without.
+fn smtp(url: &Secret) -> Result<(Transport, Option<String>), StartError> {
+    let problem =
+        |what: &str| StartError::Mail(format!("{what}; use smtp://user:password@host:587 or smtps://…"));
+    let url = url::Url::parse(url.expose()).map_err(|_| problem("smtp_url is not a URL"))?;
+    let unknown = || problem("smtp_url is not one the mail library knows");
+    let host = url.host_str().unwrap_or_default();
+    let is_local = loopback(host);
+    let name = is_local.clone().unwrap_or_else(|| without_brackets(host).to_owned());
+    let tls = match (url.scheme(), url.query(), &is_local) {
+        ("smtps", _, _) => Protection::Always,
+        ("smtp", None, Some(_)) => Protection::None,
+        ("smtp", Some("tls=opportunistic"), _) => Protection::IfOffered,
+        ("smtp", _, _) => Protection::Required,
+        _ => return Err(unknown()),
+    };
+    let port = url.port().unwrap_or(tls.port());
+    let server = format!("{host}:{port}");
+    let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&name)
+        .port(port)
+        .tls(tls.parameters(name).map_err(|_| unknown())?)
+        .timeout(Some(Duration::from_secs(20)));
+    let builder = match url.path().trim_matches('/') {
+        "" => builder,
+        hello => builder.hello_name(ClientId::Domain(hello.to_owned())),
+    };
+    let builder = match url.password() {
+        Some(password) => {
+            let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(|text| text.into_owned());
+            let decoded = |text: &str| decoded(text).map_err(|_| unknown());
+            builder.credentials(Credentials::new(decoded(url.username())?, decoded(password)?))
+        }
+        None => builder,
+    };
+    let is_risky = tls == Protection::IfOffered && is_local.is_none();
+    let warning = is_risky.then(|| {
+        format!(
+            "mail.smtp_url says tls=opportunistic: whoever is on the way can keep TLS from being used, and read the \
+             password and every mail ({server})"
+        )
+    });
+    Ok((Transport::Smtp(builder.build(), server), warning))
+}
+
+/// How TLS protects a connection to a mail server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protection {
+    None,
+    IfOffered,
+    /// STARTTLS, or no mail (RFC 3207).
+    Required,
+    /// From the first byte (RFC 8314).
+    Always,
+}
+
+impl Protection {
+    fn port(self) -> u16 {
+        match self {
+            Self::None => SMTP_PORT,
+            Self::IfOffered | Self::Required => SUBMISSION_PORT,
+            Self::Always => SUBMISSIONS_PORT,
+        }
+    }
+
+    fn parameters(self, host: String) -> Result<Tls, smtp::Error> {
+        let parameters = || TlsParameters::new(host);
+        Ok(match self {
+            Self::None => Tls::None,
+            Self::IfOffered => Tls::Opportunistic(parameters()?),
+            Self::Required => Tls::Required(parameters()?),
+            Self::Always => Tls::Wrapper(parameters()?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The server's name for the log, how the connection is protected, and the warning.
+    fn way(url: &str) -> (String, String, Option<String>) {
+        let (transport, warning) = smtp(&Secret::new(url.to_owned())).unwrap();
+        let Transport::Smtp(transport, server) = transport else { panic!() };
+        let shown = format!("{transport:?}");
+        let tls = ["Opportunistic", "Required", "Wrapper", "None"];
+        let tls = tls.into_iter().find(|tls| shown.contains(&format!("tls: {tls}")));
+        (server, tls.unwrap_or_else(|| panic!("{shown}")).to_owned(), warning)
+    }
+
+    #[tokio::test]
+    async fn fault_18_only_a_mail_server_on_this_machine_may_do_without_tls() {
+        for (url, server, tls) in [
+            ("smtp://localhost", "localhost:25", "None"),
+            ("smtp://LOCALHOST:1025", "LOCALHOST:1025", "None"),
+            ("smtp://localhost.", "localhost.:25", "None"),
+            ("smtp://127.0.0.2", "127.0.0.2:25", "None"),
+            ("smtp://[::1]:2525", "[::1]:2525", "None"),
+            ("smtp://localhost?tls=required", "localhost:587", "Required"),
+            ("smtp://localhost?tls=opportunistic", "localhost:587", "Opportunistic"),
+            ("smtp://ip6-localhost", "ip6-localhost:587", "Required"),
+            ("smtp://mail.localhost", "mail.localhost:587", "Required"),
+            ("smtp://mail.example.com", "mail.example.com:587", "Required"),
+            ("smtp://mail.example.com:25", "mail.example.com:25", "Required"),
+            ("smtp://127.1", "127.1:587", "Required"),
+            ("smtp://0.0.0.0", "0.0.0.0:587", "Required"),
+            ("smtp://[2001:db8::1]", "[2001:db8::1]:587", "Required"),
+            ("smtps://mail.example.com", "mail.example.com:465", "Wrapper"),
+            ("smtps://localhost", "localhost:465", "Wrapper"),
+        ] {
+            assert_eq!(way(url), (server.to_owned(), tls.to_owned(), None), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn fault_18_tls_that_can_be_left_out_is_worth_a_warning() {
+        let (_, tls, warning) = way("smtp://idp:hunter2@mail.example.com?tls=opportunistic");
+        assert_eq!(tls, "Opportunistic");
+        let warning = warning.unwrap();
+        assert!(
+            warning.starts_with("mail.smtp_url says tls=opportunistic: ") && !warning.contains("hunter2")
+        );
+        assert!(warning.ends_with("(mail.example.com:587)"), "{warning}");
+    }
+}
