@@ -1,6 +1,8 @@
 //! Registration and sign-in, and the threads that hash passwords.
 
+pub(crate) mod activation;
 pub(crate) mod hasher;
 pub(crate) mod known_mailbox;
 pub(crate) mod lanes;
+pub(crate) mod registration;
 pub(crate) mod sign_in;

@@ -34,6 +34,9 @@ pub(crate) enum Outcome {
     Unactivated(RegistrationId),
 }
 
+/// How long to wait at an account that only an administrator opens, in seconds: nobody knows when that will be.
+pub(crate) const CLOSED_FOR_A_DAY: u64 = 24 * 60 * 60;
+
 /// What is known of an address before a password is verified.
 struct Known {
     credentials: Option<Credentials>,

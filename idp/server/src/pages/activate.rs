@@ -3,27 +3,21 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use idp_core::ids::{MailId, RegistrationId};
-use idp_core::secret::{Digest, Secret};
-use idp_core::single_use::{self, SingleUseDigest};
-use idp_core::time::Timestamp;
-use idp_store::{
-    Activation, Actor, Attempt, AuditEvent, AuditRecord, Mail, MailKind, Reader, StoreError, Tx,
-};
+use idp_core::ids::RegistrationId;
+use idp_core::secret::Secret;
+use idp_store::Attempt;
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::activation::{self, Link, LinkOutcome, LinkToken};
 use crate::accounts::known_mailbox;
-use crate::accounts::sign_in::{self, Outcome};
-use crate::flow;
+use crate::accounts::registration::{self, must_be_open};
+use crate::accounts::sign_in::{self, CLOSED_FOR_A_DAY, Outcome};
 use crate::http::browser::Notice;
 use crate::http::context::RequestContext;
 use crate::http::errors::PageError;
 use crate::http::form::{Form, Query, with_email};
 use crate::http::html::{FieldError, Page};
-use crate::pages::check_mail::{self, TooMany};
-use crate::pages::field_error;
-use crate::pages::login::CLOSED_FOR_A_DAY;
-use crate::pages::register::must_be_open;
+use crate::pages::{check_mail, field_error};
 
 #[derive(Serialize)]
 struct ActivatePage<'a> {
@@ -38,17 +32,6 @@ struct ActivatePage<'a> {
 impl Page for ActivatePage<'_> {
     const TEMPLATE: &'static str = "pages/activate.html";
     const TITLE: &'static str = "activate-title";
-}
-
-#[derive(Serialize)]
-struct ActivatedPage {
-    continue_url: String,
-    app: Option<super::AppView>,
-}
-
-impl Page for ActivatedPage {
-    const TEMPLATE: &'static str = "pages/activated.html";
-    const TITLE: &'static str = "activated-title";
 }
 
 /// Why a link does not work.
@@ -107,34 +90,20 @@ pub(crate) struct TokenFields {
     token: String,
 }
 
-type Token = SingleUseDigest<single_use::Activation>;
-
 /// `GET /activate?token=…`: shows the button; nothing is consumed.
 pub(crate) async fn show(
     context: RequestContext,
     Query(fields): Query<TokenFields>,
 ) -> Result<Response, PageError> {
     must_be_open(&context)?;
-    let Some(digest) = Token::of_presented(&fields.token) else {
+    let Some(token) = LinkToken::of_presented(&fields.token) else {
         return problem(&context, LinkProblem::Unknown, None);
     };
-    let now = context.app.clock.now();
-    let found = context
-        .app
-        .store
-        .read((digest, now), |db, (digest, now)| {
-            Box::pin(async move {
-                let Some((subject, usable)) = db.look_at(digest, *now).await? else { return Ok(None) };
-                let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(None) };
-                Ok(Some((usable, db.attempt(id, *now).await?, db.attempt_ended(id).await?)))
-            })
-        })
-        .await?;
-    match found {
-        None => problem(&context, LinkProblem::Unknown, None),
-        Some((_, _, true)) => problem(&context, LinkProblem::Used, None),
-        Some((true, Some(attempt), _)) => question(&context, &fields.token, &attempt, None),
-        Some(_) => problem(&context, LinkProblem::Expired, Some(&fields.token)),
+    match activation::look_at(&context, token).await? {
+        Link::Open(registration) => question(&context, &fields.token, &registration, None),
+        Link::Used => problem(&context, LinkProblem::Used, None),
+        Link::Expired => problem(&context, LinkProblem::Expired, Some(&fields.token)),
+        Link::Unknown => problem(&context, LinkProblem::Unknown, None),
     }
 }
 
@@ -156,7 +125,7 @@ fn question(
         action: "/activate",
         token,
         email: attempt.email.to_string(),
-        foreign: is_foreign(context, attempt),
+        foreign: activation::is_foreign(context, attempt),
         register_url: with_email("/register", attempt.email.as_str()),
     };
     let mut response = match refused {
@@ -168,13 +137,6 @@ fn question(
     };
     response.headers_mut().append(header::SET_COOKIE, known_mailbox::opened(context, &attempt.email));
     Ok(response)
-}
-
-/// Whoever reads a mailbox need not be the one who registered its address. The account gets the password that was
-/// chosen then, so that a click on a stranger's mail would give the stranger an account in somebody else's name: in
-/// another browser the password is asked for.
-fn is_foreign(context: &RequestContext, attempt: &Attempt) -> bool {
-    attempt.browser != context.browser.digest()
 }
 
 #[derive(Deserialize)]
@@ -190,13 +152,13 @@ pub(crate) struct ActivateForm {
 /// says so.
 async fn proof(
     context: &RequestContext,
-    digest: &Token,
+    token: &LinkToken,
     form: &ActivateForm,
 ) -> Result<Result<bool, Response>, PageError> {
-    let input = (digest.clone(), context.app.clock.now());
-    let found =
-        context.app.store.read(input, |db, (digest, now)| Box::pin(waiting(db, digest, *now))).await?;
-    let Some(attempt) = found.filter(|attempt| is_foreign(context, attempt)) else { return Ok(Ok(false)) };
+    let found = activation::registration_to_activate(context, token).await?;
+    let Some(attempt) = found.filter(|attempt| activation::is_foreign(context, attempt)) else {
+        return Ok(Ok(false));
+    };
     let ask = |refused| question(context, &form.token, &attempt, Some(refused)).map(Err);
     let refuse = |status, error| ask(Refused { status, error, retry_after: None });
     let later = |text, seconds| {
@@ -225,138 +187,35 @@ async fn proof(
     }
 }
 
-/// The registration whose link this is, while both work.
-async fn waiting(db: &mut Reader, digest: &Token, now: Timestamp) -> Result<Option<Attempt>, StoreError> {
-    let Some((subject, true)) = db.look_at(digest, now).await? else { return Ok(None) };
-    match subject.parse::<RegistrationId>() {
-        Ok(id) => db.attempt(id, now).await,
-        Err(_) => Ok(None),
-    }
-}
-
 /// `POST /activate`: consumes the link and makes the account, in one write.
 pub(crate) async fn submit(
     context: RequestContext,
     Form(form): Form<ActivateForm>,
 ) -> Result<Response, PageError> {
     must_be_open(&context)?;
-    let Some(digest) = Token::of_presented(&form.token) else {
+    let Some(token) = LinkToken::of_presented(&form.token) else {
         return problem(&context, LinkProblem::Unknown, None);
     };
-    let proven = match proof(&context, &digest, &form).await? {
+    let proven = match proof(&context, &token, &form).await? {
         Ok(proven) => proven,
         Err(refusal) => return Ok(refusal),
     };
-    let record = context.audit(AuditEvent::Activated, Actor::Anonymous, None);
-    let outcome = context
-        .app
-        .store
-        .write((digest, context.browser.digest(), proven, record), |tx, (digest, browser, proven, record)| {
-            Box::pin(consume(tx, digest, browser, *proven, record))
-        })
-        .await?;
-    match outcome {
-        Consumed::Activation(id, Activation::Activated(..)) => done(&context, id).await,
-        Consumed::Activation(_, Activation::AlreadyUsed) | Consumed::Used => {
-            problem(&context, LinkProblem::Used, None)
-        }
-        Consumed::Activation(_, Activation::Unknown) | Consumed::Expired => {
-            problem(&context, LinkProblem::Expired, Some(&form.token))
-        }
-        Consumed::Unknown | Consumed::Unproven => problem(&context, LinkProblem::Unknown, None),
+    match activation::use_link(&context, token, proven).await? {
+        LinkOutcome::Activated(id) => done(&context, id).await,
+        LinkOutcome::Used => problem(&context, LinkProblem::Used, None),
+        LinkOutcome::Expired => problem(&context, LinkProblem::Expired, Some(&form.token)),
+        LinkOutcome::Unknown => problem(&context, LinkProblem::Unknown, None),
     }
-}
-
-enum Consumed {
-    Activation(RegistrationId, Activation),
-    Used,
-    Expired,
-    Unknown,
-    /// In another browser, without the password.
-    Unproven,
-}
-
-/// `proven`: by the password; in the browser that registered there is nothing to prove.
-async fn consume(
-    tx: &mut Tx,
-    digest: &Token,
-    browser: &Digest,
-    proven: bool,
-    record: &AuditRecord,
-) -> Result<Consumed, StoreError> {
-    let now = record.at;
-    if !proven && waiting(tx, digest, now).await?.is_some_and(|attempt| attempt.browser != *browser) {
-        return Ok(Consumed::Unproven);
-    }
-    if let Some(subject) = tx.consume(digest, now).await? {
-        let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Consumed::Unknown) };
-        return Ok(Consumed::Activation(id, activate(tx, id, browser, record).await?));
-    }
-    let Some((subject, _)) = tx.look_at(digest, now).await? else { return Ok(Consumed::Unknown) };
-    let ended = match subject.parse::<RegistrationId>() {
-        Ok(id) => tx.attempt_ended(id).await?,
-        Err(_) => false,
-    };
-    Ok(if ended { Consumed::Used } else { Consumed::Expired })
-}
-
-/// The record of an activation.
-pub(crate) fn record(context: &RequestContext, id: RegistrationId) -> AuditRecord {
-    context.audit(AuditEvent::Activated, Actor::Anonymous, Some(id.to_string()))
-}
-
-/// Makes the account, writes it down, and puts the welcome mail into the outbox.
-pub(crate) async fn activate(
-    tx: &mut Tx,
-    id: RegistrationId,
-    browser: &Digest,
-    record: &AuditRecord,
-) -> Result<Activation, StoreError> {
-    let activation = tx.activate(id, record.at).await?;
-    if let Activation::Activated(user, _) = &activation {
-        // Whoever reads the mailbox is the owner: strangers' tries do not keep this browser out.
-        tx.remember_browser(user.id, browser, record.at).await?;
-        let subject = Some(user.id.to_string());
-        tx.audit(&AuditRecord { subject, actor: Actor::User(user.id), ..record.clone() }).await?;
-        tx.enqueue_mail(&Mail {
-            id: MailId::new(record.at),
-            kind: MailKind::Welcome,
-            recipient: user.email.clone(),
-            name: user.name.clone(),
-            subject: user.id.to_string(),
-            minutes: None,
-            created_at: record.at,
-            attempts: 0,
-        })
-        .await?;
-    }
-    Ok(activation)
 }
 
 /// After the activation: the registration's own page where it is this browser's, else a sign-in page that says
 /// so. Both are pages of their own, so that a reload activates nothing and loses nothing.
 async fn done(context: &RequestContext, id: RegistrationId) -> Result<Response, PageError> {
     context.app.mailer.wake();
-    let input = (id, context.app.clock.now());
-    let found =
-        context.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now))).await?;
-    match found {
-        Some((attempt, _)) if attempt.browser == context.browser.digest() => {
-            Ok(Redirect::to(&check_mail::url(id)).into_response())
-        }
-        _ => Ok(context.redirect_with(Notice::Activated, "/signin")),
+    match registration::own(context, id).await? {
+        Some(_) => Ok(Redirect::to(&check_mail::url(id)).into_response()),
+        None => Ok(context.redirect_with(Notice::Activated, "/signin")),
     }
-}
-
-/// "Your account is active": on with the walk that began before, while it is open.
-pub(crate) async fn activated(context: &RequestContext, attempt: &Attempt) -> Result<Response, PageError> {
-    let id = attempt.flow_id.map(|id| id.to_string());
-    let (continue_url, app) = match flow::under_way(context, id.as_deref()).await {
-        Some((flow, known)) => (flow::url(flow.id), super::app_of(&flow.target, &known).0),
-        None => ("/signin".to_owned(), None),
-    };
-    let page = ActivatedPage { continue_url: with_email(&continue_url, attempt.email.as_str()), app };
-    Ok(context.page(&page)?.into_response())
 }
 
 /// `POST /activate/resend`: an expired link still shows that its bearer reads the mailbox, so a fresh mail is sent
@@ -366,36 +225,27 @@ pub(crate) async fn resend(
     Form(fields): Form<TokenFields>,
 ) -> Result<Response, PageError> {
     must_be_open(&context)?;
-    let Some(digest) = Token::of_presented(&fields.token) else {
+    let Some(token) = LinkToken::of_presented(&fields.token) else {
         return problem(&context, LinkProblem::Unknown, None);
     };
-    let found = context.app.store.read((digest, context.app.clock.now()), |db, (digest, now)| {
-        Box::pin(async move {
-            let Some((subject, _)) = db.look_at(digest, *now).await? else { return Ok(None) };
-            let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(None) };
-            // Whoever reads the mailbox may know what came of it.
-            let ended = db.attempt_ended(id).await?;
-            Ok(db.attempt_and_state(id, *now).await?.map(|(attempt, _)| (attempt, ended)))
-        })
-    });
-    let attempt = match found.await? {
-        None => return problem(&context, LinkProblem::Unknown, None),
-        Some((_, true)) => return problem(&context, LinkProblem::Used, None),
-        Some((attempt, _)) => attempt,
+    let registration = match activation::look_at_expired(&context, token).await? {
+        Link::Open(registration) => registration,
+        Link::Used => return problem(&context, LinkProblem::Used, None),
+        Link::Expired | Link::Unknown => return problem(&context, LinkProblem::Unknown, None),
     };
-    let mut response = match is_foreign(&context, &attempt) {
-        true => exchange(&context, &attempt, &fields.token).await?,
-        false => check_mail::send_again(&context, &attempt, true).await?,
+    let mut response = match activation::is_foreign(&context, &registration) {
+        true => exchange(&context, &registration, &fields.token).await?,
+        false => check_mail::send_again(&context, &registration, true).await?,
     };
-    response.headers_mut().append(header::SET_COOKIE, known_mailbox::opened(&context, &attempt.email));
+    response.headers_mut().append(header::SET_COOKIE, known_mailbox::opened(&context, &registration.email));
     Ok(response)
 }
 
 /// Sends a fresh mail for a registration of another browser.
 async fn exchange(context: &RequestContext, attempt: &Attempt, token: &str) -> Result<Response, PageError> {
-    match check_mail::ask_again(context, attempt, true).await? {
-        Ok(()) => Ok(context.redirect_with(Notice::MailSent, "/signin")),
-        Err(TooMany { text, seconds }) => {
+    match check_mail::no_mail(context, &registration::mail_again(context, attempt, true).await?) {
+        None => Ok(context.redirect_with(Notice::MailSent, "/signin")),
+        Some((text, seconds)) => {
             let error = FieldError { field: None, text };
             let page = problem_page(context, LinkProblem::Expired, Some(token));
             let page = context.page_with(&page, vec![error])?.status(StatusCode::TOO_MANY_REQUESTS);

@@ -5,21 +5,19 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::account::registration::{ACTIVATION_LIFETIME, resend_wait};
 use idp_core::ids::{FlowId, RegistrationId};
-use idp_core::secret::Digest;
-use idp_core::time::{HOUR, Timestamp};
+use idp_core::time::HOUR;
 use idp_core::typed_code::TypedCode;
-use idp_store::{Attempt, AttemptState, CodeTry, StoreError, Tx};
+use idp_store::{Attempt, AttemptState, CodeTry};
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::known_mailbox;
+use crate::accounts::registration::{self, MailAgain, must_be_open};
+use crate::accounts::{activation, known_mailbox};
 use crate::http::browser::Notice;
 use crate::http::context::RequestContext;
 use crate::http::errors::{PageError, Reason};
 use crate::http::form::{Form, with_email};
 use crate::http::html::{FieldError, Html, Page};
-use crate::mail::quota::{self, Registrant};
-use crate::pages::register::must_be_open;
-use crate::pages::{activate, field_error};
+use crate::pages::{activated, field_error};
 
 #[derive(Serialize)]
 struct CheckMailPage {
@@ -41,22 +39,20 @@ pub(crate) fn url(id: RegistrationId) -> String {
     format!("/register/{id}")
 }
 
-/// This browser's own registration, however it stands. Another browser learns nothing of it.
-async fn own_attempt(context: &RequestContext, id: &str) -> Result<(Attempt, AttemptState), PageError> {
+/// This browser's own registration, however it stands.
+async fn own(context: &RequestContext, id: &str) -> Result<(Attempt, AttemptState), PageError> {
     must_be_open(context)?;
     let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
     let id: RegistrationId = id.parse().map_err(|_| gone())?;
-    let input = (id, context.app.clock.now());
-    let found = context.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now)));
-    found.await?.filter(|(attempt, _)| attempt.browser == context.browser.digest()).ok_or_else(gone)
+    registration::own(context, id).await?.ok_or_else(gone)
 }
 
 /// `GET /register/ID`.
 pub(crate) async fn show(context: RequestContext, Path(id): Path<String>) -> Result<Response, PageError> {
-    let (attempt, state) = own_attempt(&context, &id).await?;
+    let (attempt, state) = own(&context, &id).await?;
     match state {
         AttemptState::Waiting => Ok(page(&context, &attempt, None)?.into_response()),
-        AttemptState::Activated => activate::activated(&context, &attempt).await,
+        AttemptState::Activated => activated::show(&context, &attempt).await,
         AttemptState::Ended => {
             Err(PageError::new(Reason::REGISTRATION_USED).action("/signin", "action-sign-in"))
         }
@@ -96,7 +92,7 @@ pub(crate) async fn submit_code(
     Path(id): Path<String>,
     Form(form): Form<CodeForm>,
 ) -> Result<Response, PageError> {
-    let (attempt, state) = own_attempt(&context, &id).await?;
+    let (attempt, state) = own(&context, &id).await?;
     let own_page = || Ok(Redirect::to(&url(attempt.id)).into_response());
     if state != AttemptState::Waiting {
         return own_page();
@@ -110,7 +106,7 @@ pub(crate) async fn submit_code(
         return wrong("code-missing");
     }
     let Some(code) = TypedCode::of_typed(&form.code) else { return wrong("code-wrong") };
-    match try_code(&context, attempt.id, &code).await? {
+    match activation::try_code(&context, attempt.id, &code).await? {
         CodeTry::Right => {
             context.app.mailer.wake();
             own_page()
@@ -118,30 +114,6 @@ pub(crate) async fn submit_code(
         CodeTry::Wrong => wrong("code-wrong"),
         CodeTry::NoneLeft => wrong("code-too-many-tries"),
     }
-}
-
-/// Tries a code and, where it is right, activates, in one write. The registration's page tells what came of it.
-async fn try_code(
-    context: &RequestContext,
-    id: RegistrationId,
-    code: &TypedCode,
-) -> Result<CodeTry, PageError> {
-    let tag = code.tag(&context.app.keys.load().mac, &id.to_string());
-    let input = (id, tag, context.browser.digest(), activate::record(context, id));
-    let tried = context
-        .app
-        .store
-        .write(input, |tx, (id, tag, browser, record)| {
-            Box::pin(async move {
-                let tried = tx.try_attempt_code(*id, tag, record.at).await?;
-                if tried == CodeTry::Right {
-                    activate::activate(tx, *id, browser, record).await?;
-                }
-                Ok(tried)
-            })
-        })
-        .await?;
-    Ok(tried)
 }
 
 #[derive(Deserialize)]
@@ -154,7 +126,7 @@ pub(crate) async fn resend(
     Path(id): Path<String>,
     Form(ResendForm {}): Form<ResendForm>,
 ) -> Result<Response, PageError> {
-    match own_attempt(&context, &id).await? {
+    match own(&context, &id).await? {
         (attempt, AttemptState::Waiting) => {
             let opened_mail = known_mailbox::was_opened(&context, &attempt.email);
             send_again(&context, &attempt, opened_mail).await
@@ -163,15 +135,15 @@ pub(crate) async fn resend(
     }
 }
 
-/// Sends the mail again and says so, or says why not. `opened_mail` as in [`ask_again`].
+/// Sends the mail again and says so, or says why not. `opened_mail` as in [`registration::mail_again`].
 pub(crate) async fn send_again(
     context: &RequestContext,
     attempt: &Attempt,
     opened_mail: bool,
 ) -> Result<Response, PageError> {
-    match ask_again(context, attempt, opened_mail).await? {
-        Ok(()) => Ok(context.redirect_with(Notice::MailSent, &url(attempt.id))),
-        Err(TooMany { text, seconds }) => {
+    match no_mail(context, &registration::mail_again(context, attempt, opened_mail).await?) {
+        None => Ok(context.redirect_with(Notice::MailSent, &url(attempt.id))),
+        Some((text, seconds)) => {
             let error = FieldError { field: None, text };
             let page = page(context, attempt, Some(error))?.status(StatusCode::TOO_MANY_REQUESTS);
             Ok(page.retry_after(Some(seconds)).into_response())
@@ -179,75 +151,16 @@ pub(crate) async fn send_again(
     }
 }
 
-/// Why no mail is sent again, and for how long.
-pub(crate) struct TooMany {
-    pub(crate) text: String,
-    pub(crate) seconds: u64,
-}
-
-/// Asks for the mail again. What comes of it depends on what this registration asked for itself, so it is the same for
-/// every address; whether the address had enough mails is told to nobody. `opened_mail`: a link mailed to it was opened
-/// in this browser.
-pub(crate) async fn ask_again(
-    context: &RequestContext,
-    attempt: &Attempt,
-    opened_mail: bool,
-) -> Result<Result<(), TooMany>, PageError> {
-    let now = context.app.clock.now();
-    let from = AskedFrom { browser: context.browser.digest(), opened_mail };
-    let asked = context
-        .app
-        .store
-        .write((attempt.clone(), from, now), |tx, (attempt, from, now)| {
-            Box::pin(ask(tx, attempt, from, *now))
-        })
-        .await?;
+/// Why no mail was sent again, and the seconds after which to ask once more.
+pub(crate) fn no_mail(context: &RequestContext, asked: &MailAgain) -> Option<(String, u64)> {
     let catalogue = &context.app.renderer.catalogue;
-    Ok(match asked {
-        Asked::Sent => {
-            context.app.mailer.wake();
-            Ok(())
+    match *asked {
+        MailAgain::Sent => None,
+        MailAgain::TooSoon { seconds } => {
+            Some((catalogue.text("mail-wait", &[("seconds", seconds.into())]), seconds))
         }
-        Asked::TooSoon => {
-            let seconds = resend_wait(attempt.mailed_at, now).max(1);
-            Err(TooMany { text: catalogue.text("mail-wait", &[("seconds", seconds.into())]), seconds })
+        MailAgain::TooOften { minutes } => {
+            Some((catalogue.text("mail-limit", &[("minutes", minutes.into())]), minutes * 60))
         }
-        Asked::TooOften { until } => {
-            let minutes = now.minutes_until(until);
-            Err(TooMany {
-                text: catalogue.text("mail-limit", &[("minutes", minutes.into())]),
-                seconds: minutes * 60,
-            })
-        }
-    })
-}
-
-/// What came of asking for a mail.
-enum Asked {
-    Sent,
-    TooSoon,
-    TooOften { until: Timestamp },
-}
-
-/// The browser that asks for a mail.
-struct AskedFrom {
-    browser: Digest,
-    opened_mail: bool,
-}
-
-async fn ask(tx: &mut Tx, attempt: &Attempt, from: &AskedFrom, now: Timestamp) -> Result<Asked, StoreError> {
-    if let Some(until) = quota::closed_until(tx, attempt.id, now).await? {
-        return Ok(Asked::TooOften { until });
     }
-    if !tx.attempt_mailed(attempt.id, now).await? {
-        return Ok(Asked::TooSoon);
-    }
-    // Asked for every address: one that was free when it was registered may have an account by now.
-    let owner = tx.credentials(&attempt.email).await?.map(|credentials| credentials.user);
-    tx.forget_attempt_code(attempt.id).await?;
-    let Attempt { id, email, name, .. } = attempt;
-    let registrant =
-        Registrant { id: *id, email, name, browser: &from.browser, opened_mail: from.opened_mail };
-    quota::enqueue(tx, registrant, owner.as_ref(), now).await?;
-    Ok(Asked::Sent)
 }

@@ -11,7 +11,7 @@ use idp_core::user::Email;
 use idp_store::Flow;
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::sign_in::{self, Outcome};
+use crate::accounts::sign_in::{self, CLOSED_FOR_A_DAY, Outcome};
 use crate::flow::{self, Found, Known, Via};
 use crate::http::browser::Notice;
 use crate::http::context::RequestContext;
@@ -195,9 +195,6 @@ fn signed_in(context: &RequestContext, flow: &Flow, session: &Secret) -> Respons
     headers.append(header::SET_COOKIE, context.browser.set_cookie(&context.app, Some(KNOWN_FOR)));
     response
 }
-
-/// Nobody knows when an administrator comes by; to ask more often is no use.
-pub(crate) const CLOSED_FOR_A_DAY: u64 = 24 * 60 * 60;
 
 struct Refused {
     text: String,

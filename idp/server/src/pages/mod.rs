@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod activate;
+pub(crate) mod activated;
 pub(crate) mod check_mail;
 pub(crate) mod consent;
 pub(crate) mod dev;

@@ -2,23 +2,18 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use idp_core::account::password::{self, HashMemory, PasswordHash, WeakPassword};
-use idp_core::account::registration::{self, Registration, RegistrationForm, RegistrationRefusal};
-use idp_core::ids::{FlowId, RegistrationId};
+use idp_core::account::password::WeakPassword;
+use idp_core::account::registration::RegistrationRefusal;
 use idp_core::secret::Secret;
-use idp_core::user::{BadName, Email, FullName};
-use idp_store::{Actor, AuditEvent, AuditRecord, NewAttempt, StoreError, Tx};
+use idp_core::user::{BadName, FullName};
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::hasher::HashError;
-use crate::accounts::known_mailbox;
-use crate::accounts::lanes::Lane;
+use crate::accounts::registration::{self, must_be_open};
 use crate::flow;
 use crate::http::context::RequestContext;
-use crate::http::errors::{PageError, Reason};
+use crate::http::errors::PageError;
 use crate::http::form::{Form, Query, shown_email, with_email};
 use crate::http::html::{FieldError, Page};
-use crate::mail::quota::{self, Registrant};
 use crate::pages::{AppView, app_of};
 use crate::text::weak_password;
 
@@ -66,11 +61,11 @@ pub(crate) async fn show(
         return Ok(page.status(StatusCode::FORBIDDEN).into_response());
     }
     let email = query.email.as_deref().map(shown_email);
-    let typed = Typed { name: "", email: &email.unwrap_or_default() };
+    let typed = Shown { name: "", email: &email.unwrap_or_default() };
     page(&context, query.flow.as_deref(), typed, Vec::new()).await
 }
 
-struct Typed<'a> {
+struct Shown<'a> {
     name: &'a str,
     email: &'a str,
 }
@@ -78,7 +73,7 @@ struct Typed<'a> {
 async fn page(
     context: &RequestContext,
     flow: Option<&str>,
-    typed: Typed<'_>,
+    typed: Shown<'_>,
     errors: Vec<FieldError>,
 ) -> Result<Response, PageError> {
     // A walk that is over is no reason not to register; the page then speaks of no application.
@@ -121,113 +116,22 @@ pub(crate) async fn submit(
     Form(form): Form<RegisterForm>,
 ) -> Result<Response, PageError> {
     must_be_open(&context)?;
-    let (name, email, checked) = check(&context, form).await?;
+    let RegisterForm { name, email, password, password_confirm } = form;
+    // Secrets are wiped wherever the work ends, also while it waits.
+    let (password, password_confirm) = (Secret::new(password), Secret::new(password_confirm));
+    let typed = registration::Typed { name, email, password, password_confirm };
+    let (name, email, checked) = registration::check(&context, typed).await?;
     match checked {
         Ok(registrant) => {
-            let id = register(&context, query.flow.as_deref(), registrant).await?;
+            let id = registration::register(&context, query.flow.as_deref(), registrant).await?;
             Ok(Redirect::to(&format!("/register/{id}")).into_response())
         }
         Err(refusals) => {
             let errors = refusals.iter().map(|refusal| tell(&context, refusal)).collect();
-            let typed = Typed { name: &name, email: &email };
+            let typed = Shown { name: &name, email: &email };
             page(&context, query.flow.as_deref(), typed, errors).await
         }
     }
-}
-
-/// Whoever may be registered.
-struct Checked {
-    name: FullName,
-    email: Email,
-    password: PasswordHash,
-}
-
-/// Checks the form and hashes the password, where passwords are hashed: judging one costs about as much. Gives back what
-/// may be shown again.
-async fn check(
-    context: &RequestContext,
-    form: RegisterForm,
-) -> Result<(String, String, Result<Checked, Vec<RegistrationRefusal>>), PageError> {
-    let RegisterForm { name, email, password, password_confirm } = form;
-    // Wiped wherever the work ends, also while it waits.
-    let (password, confirm) = (Secret::new(password), Secret::new(password_confirm));
-    let policy = context.app.config.password.clone();
-    let work = move |memory: &mut HashMemory| {
-        let fields = RegistrationForm {
-            name: &name,
-            email: &email,
-            password: password.expose(),
-            password_confirm: confirm.expose(),
-        };
-        let checked = match registration::check(&fields, &policy) {
-            Ok(Registration { name, email, password }) => {
-                password::hash(&password, memory).map(|password| Ok(Checked { name, email, password }))
-            }
-            Err(refusals) => Ok(Err(refusals)),
-        };
-        checked.map(|checked| (name, email, checked)).map_err(|_| HashError::Failed)
-    };
-    Ok(context.app.hasher.submit(Lane::Registration, work).await??)
-}
-
-/// Where registration is closed, nothing that was begun before goes on either.
-pub(crate) fn must_be_open(context: &RequestContext) -> Result<(), PageError> {
-    match context.app.config.registration {
-        true => Ok(()),
-        false => Err(PageError::new(Reason::REGISTRATION_CLOSED)),
-    }
-}
-
-async fn register(
-    context: &RequestContext,
-    flow: Option<&str>,
-    Checked { name, email, password }: Checked,
-) -> Result<RegistrationId, PageError> {
-    let now = context.app.clock.now();
-    let attempt = NewAttempt {
-        id: RegistrationId::new(now),
-        email,
-        name,
-        password,
-        known_address: false,
-        browser: context.browser.digest(),
-        flow_id: flow.and_then(|id| id.parse::<FlowId>().ok()),
-    };
-    let id = attempt.id;
-    let opened_mail = known_mailbox::was_opened(context, &attempt.email);
-    let record = context.audit(AuditEvent::Registered, Actor::Anonymous, Some(id.to_string()));
-    context
-        .app
-        .store
-        .write((attempt, opened_mail, record), |tx, (attempt, opened_mail, record)| {
-            Box::pin(save(tx, attempt, *opened_mail, record))
-        })
-        .await?;
-    context.app.mailer.wake();
-    Ok(id)
-}
-
-/// Either way one attempt, one mail, one record. For a known address the attempt can become nothing, and the
-/// mail goes to the owner, who learns that somebody tried.
-async fn save(
-    tx: &mut Tx,
-    attempt: &NewAttempt,
-    opened_mail: bool,
-    record: &AuditRecord,
-) -> Result<(), StoreError> {
-    let now = record.at;
-    let owner = tx.credentials(&attempt.email).await?.map(|credentials| credentials.user);
-    let mut attempt = attempt.clone();
-    let mut record = record.clone();
-    if owner.is_some() {
-        attempt.known_address = true;
-        record.event = AuditEvent::RegisteredKnown;
-    }
-    tx.insert_attempt(&attempt, now).await?;
-    let NewAttempt { id, email, name, browser, .. } = &attempt;
-    let registrant = Registrant { id: *id, email, name, browser, opened_mail };
-    quota::enqueue(tx, registrant, owner.as_ref(), now).await?;
-    tx.audit(&record).await
 }
 
 fn tell(context: &RequestContext, refusal: &RegistrationRefusal) -> FieldError {

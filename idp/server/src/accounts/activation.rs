@@ -1,0 +1,204 @@
+//! Activation: a registration becomes an account, by the link in the mail or by the typed code.
+
+use idp_core::ids::{MailId, RegistrationId};
+use idp_core::secret::Digest;
+use idp_core::single_use::{self, SingleUseDigest};
+use idp_core::time::Timestamp;
+use idp_core::typed_code::TypedCode;
+use idp_store::{
+    Activation, Actor, Attempt, AuditEvent, AuditRecord, CodeTry, Mail, MailKind, Reader, StoreError, Tx,
+};
+
+use crate::http::context::RequestContext;
+use crate::http::errors::PageError;
+
+/// The token of an activation link, as it is stored.
+pub(crate) type LinkToken = SingleUseDigest<single_use::Activation>;
+
+/// What an activation link is good for.
+pub(crate) enum Link {
+    /// It leads to this registration.
+    Open(Box<Attempt>),
+    /// Its registration has ended: it became an account, or another one for the address did.
+    Used,
+    /// Its day is over.
+    Expired,
+    /// There is no such link.
+    Unknown,
+}
+
+/// What came of using an activation link.
+pub(crate) enum LinkOutcome {
+    /// The registration is an account now.
+    Activated(RegistrationId),
+    /// As [`Link::Used`].
+    Used,
+    /// As [`Link::Expired`].
+    Expired,
+    /// There is no such link, or the browser is another one and did not prove the password.
+    Unknown,
+}
+
+/// Looks at a link. Nothing is consumed.
+pub(crate) async fn look_at(context: &RequestContext, token: LinkToken) -> Result<Link, PageError> {
+    let input = (token, context.app.clock.now());
+    let read = context.app.store.read(input, |db, (token, now)| {
+        Box::pin(async move {
+            let Some((subject, usable)) = db.look_at(token, *now).await? else { return Ok(Link::Unknown) };
+            let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Link::Unknown) };
+            let (registration, ended) = (db.attempt(id, *now).await?, db.attempt_ended(id).await?);
+            Ok(match registration.filter(|_| usable) {
+                _ if ended => Link::Used,
+                Some(registration) => Link::Open(Box::new(registration)),
+                None => Link::Expired,
+            })
+        })
+    });
+    Ok(read.await?)
+}
+
+/// The same for a link that may have expired: it still leads to its registration. Whoever reads the mailbox may know
+/// what became of that.
+pub(crate) async fn look_at_expired(context: &RequestContext, token: LinkToken) -> Result<Link, PageError> {
+    let input = (token, context.app.clock.now());
+    let read = context.app.store.read(input, |db, (token, now)| {
+        Box::pin(async move {
+            let Some((subject, _)) = db.look_at(token, *now).await? else { return Ok(Link::Unknown) };
+            let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Link::Unknown) };
+            let ended = db.attempt_ended(id).await?;
+            Ok(match db.attempt_and_state(id, *now).await? {
+                None => Link::Unknown,
+                Some(_) if ended => Link::Used,
+                Some((registration, _)) => Link::Open(Box::new(registration)),
+            })
+        })
+    });
+    Ok(read.await?)
+}
+
+/// The registration that a link activates, if both are still good.
+pub(crate) async fn registration_to_activate(
+    context: &RequestContext,
+    token: &LinkToken,
+) -> Result<Option<Attempt>, PageError> {
+    let input = (token.clone(), context.app.clock.now());
+    let read = context.app.store.read(input, |db, (token, now)| Box::pin(registration_of(db, token, *now)));
+    Ok(read.await?)
+}
+
+async fn registration_of(
+    db: &mut Reader,
+    token: &LinkToken,
+    now: Timestamp,
+) -> Result<Option<Attempt>, StoreError> {
+    let Some((subject, true)) = db.look_at(token, now).await? else { return Ok(None) };
+    match subject.parse::<RegistrationId>() {
+        Ok(id) => db.attempt(id, now).await,
+        Err(_) => Ok(None),
+    }
+}
+
+/// Whoever reads a mailbox need not be the one who registered its address. The account gets the password that was
+/// chosen then, so that a click on a stranger's mail would give the stranger an account in somebody else's name: in
+/// another browser the password is asked for.
+pub(crate) fn is_foreign(context: &RequestContext, attempt: &Attempt) -> bool {
+    attempt.browser != context.browser.digest()
+}
+
+/// Consumes a link and makes the account, in one write. `proven`: the password was shown.
+pub(crate) async fn use_link(
+    context: &RequestContext,
+    token: LinkToken,
+    proven: bool,
+) -> Result<LinkOutcome, PageError> {
+    let input = (token, context.browser.digest(), proven, record(context, None));
+    let write = context.app.store.write(input, |tx, (token, browser, proven, record)| {
+        Box::pin(consume(tx, token, browser, *proven, record))
+    });
+    Ok(write.await?)
+}
+
+/// Tries a typed code and, where it is right, activates, in one write.
+pub(crate) async fn try_code(
+    context: &RequestContext,
+    id: RegistrationId,
+    code: &TypedCode,
+) -> Result<CodeTry, PageError> {
+    let tag = code.tag(&context.app.keys.load().mac, &id.to_string());
+    let input = (id, tag, context.browser.digest(), record(context, Some(id)));
+    let tried = context
+        .app
+        .store
+        .write(input, |tx, (id, tag, browser, record)| {
+            Box::pin(async move {
+                let tried = tx.try_attempt_code(*id, tag, record.at).await?;
+                if tried == CodeTry::Right {
+                    activate(tx, *id, browser, record).await?;
+                }
+                Ok(tried)
+            })
+        })
+        .await?;
+    Ok(tried)
+}
+
+/// The record of an activation.
+fn record(context: &RequestContext, id: Option<RegistrationId>) -> AuditRecord {
+    context.audit(AuditEvent::Activated, Actor::Anonymous, id.map(|id| id.to_string()))
+}
+
+/// Consumes the link and makes the account. `proven`: by the password; the browser that registered has nothing to prove.
+async fn consume(
+    tx: &mut Tx,
+    token: &LinkToken,
+    browser: &Digest,
+    proven: bool,
+    record: &AuditRecord,
+) -> Result<LinkOutcome, StoreError> {
+    let now = record.at;
+    if !proven && registration_of(tx, token, now).await?.is_some_and(|attempt| attempt.browser != *browser) {
+        return Ok(LinkOutcome::Unknown);
+    }
+    if let Some(subject) = tx.consume(token, now).await? {
+        let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(LinkOutcome::Unknown) };
+        return Ok(match activate(tx, id, browser, record).await? {
+            Activation::Activated(..) => LinkOutcome::Activated(id),
+            Activation::AlreadyUsed => LinkOutcome::Used,
+            Activation::Unknown => LinkOutcome::Expired,
+        });
+    }
+    let Some((subject, _)) = tx.look_at(token, now).await? else { return Ok(LinkOutcome::Unknown) };
+    let ended = match subject.parse::<RegistrationId>() {
+        Ok(id) => tx.attempt_ended(id).await?,
+        Err(_) => false,
+    };
+    Ok(if ended { LinkOutcome::Used } else { LinkOutcome::Expired })
+}
+
+/// Makes the account, writes it down, and puts the welcome mail into the outbox.
+async fn activate(
+    tx: &mut Tx,
+    id: RegistrationId,
+    browser: &Digest,
+    record: &AuditRecord,
+) -> Result<Activation, StoreError> {
+    let activation = tx.activate(id, record.at).await?;
+    if let Activation::Activated(user, _) = &activation {
+        // Whoever reads the mailbox is the owner: strangers' tries do not keep this browser out.
+        tx.remember_browser(user.id, browser, record.at).await?;
+        let subject = Some(user.id.to_string());
+        tx.audit(&AuditRecord { subject, actor: Actor::User(user.id), ..record.clone() }).await?;
+        tx.enqueue_mail(&Mail {
+            id: MailId::new(record.at),
+            kind: MailKind::Welcome,
+            recipient: user.email.clone(),
+            name: user.name.clone(),
+            subject: user.id.to_string(),
+            minutes: None,
+            created_at: record.at,
+            attempts: 0,
+        })
+        .await?;
+    }
+    Ok(activation)
+}

@@ -1,0 +1,34 @@
+//! "Your account is active": where a registration ends.
+
+use axum::response::{IntoResponse, Response};
+use idp_store::Attempt;
+use serde::Serialize;
+
+use crate::flow;
+use crate::http::context::RequestContext;
+use crate::http::errors::PageError;
+use crate::http::form::with_email;
+use crate::http::html::Page;
+use crate::pages::{AppView, app_of};
+
+#[derive(Serialize)]
+struct ActivatedPage {
+    continue_url: String,
+    app: Option<AppView>,
+}
+
+impl Page for ActivatedPage {
+    const TEMPLATE: &'static str = "pages/activated.html";
+    const TITLE: &'static str = "activated-title";
+}
+
+/// The page. Its button goes on with the flow in which the person registered, while that is open.
+pub(crate) async fn show(context: &RequestContext, attempt: &Attempt) -> Result<Response, PageError> {
+    let id = attempt.flow_id.map(|id| id.to_string());
+    let (continue_url, app) = match flow::under_way(context, id.as_deref()).await {
+        Some((flow, known)) => (flow::url(flow.id), app_of(&flow.target, &known).0),
+        None => ("/signin".to_owned(), None),
+    };
+    let page = ActivatedPage { continue_url: with_email(&continue_url, attempt.email.as_str()), app };
+    Ok(context.page(&page)?.into_response())
+}
