@@ -2,7 +2,7 @@
 
 use idp_core::client::SigningAlg;
 use idp_core::oauth::keys::NewKey;
-use idp_core::seal::Place;
+use idp_core::seal::SealLocation;
 use idp_core::secret::{base64url, from_base64url};
 use josekit::jwk::KeyPair;
 use josekit::jwk::alg::{ec::EcCurve, ec::EcKeyPair, rsa::RsaKeyPair};
@@ -57,7 +57,7 @@ impl Signer {
         let ring = idp_server::key_files::load(&app.config.keys_dir).unwrap();
         let keys = app.store().read((), |db, ()| Box::pin(db.keys())).await.unwrap();
         let key = keys.into_iter().find(|key| key.purpose == alg.as_str()).unwrap();
-        let place = Place { table: "keys", column: "sealed_private", row: &key.id };
+        let place = SealLocation { table: "keys", column: "sealed_private", row: &key.id };
         let der = ring.open(place, &key.sealed_private).unwrap();
         let public_jwk = key.public_jwk.unwrap();
         Self::new(key.id, &public_jwk, alg, &der)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use idp_core::client::{Client, ClientId};
 use idp_core::ids::GrantId;
-use idp_core::oauth::scope::Scope;
+use idp_core::scope::Scope;
 use idp_core::user::UserState;
 use idp_store::AuditEvent;
 

@@ -108,7 +108,7 @@ on_both_engines! {
                 assert!(claims(&tokens.id).get(name).is_none() && claims(&tokens.access).get(name).is_none(), "{name}");
             }
         }
-        app.register(&Client { scope: idp_core::oauth::scope::Scope::of(&["openid"]), ..trusted("narrow") }).await;
+        app.register(&Client { scope: idp_core::scope::Scope::of(&["openid"]), ..trusted("narrow") }).await;
         let tokens = app.redeem("narrow", &app.code(&browser, &changed("narrow", &[])).await).await.tokens();
         assert_eq!((tokens.scope.as_str(), app.userinfo(&tokens.access).await.json().as_object().unwrap().len()), ("openid", 1));
     }

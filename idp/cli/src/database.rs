@@ -33,7 +33,7 @@ pub(crate) fn make_folder(data_dir: Option<&Path>) -> Result<(), Failure> {
 /// One line that names the folder and the setting.
 pub(crate) fn check_folder(settings: &Settings, dev: bool) -> Result<(), Failure> {
     let Some(file) = file(&settings.database_url()?)? else { return Ok(()) };
-    let setting = folder_setting(settings);
+    let setting = settings.database_folder_setting();
     for folder in folders(&file) {
         secret_files::check_folder(&folder, &setting, dev)?;
     }
@@ -42,16 +42,10 @@ pub(crate) fn check_folder(settings: &Settings, dev: bool) -> Result<(), Failure
 
 /// Whether we can make the files of a database beside it.
 fn check_writable(settings: &Settings, file: &Path) -> Result<(), String> {
-    let setting = folder_setting(settings);
+    let setting = settings.database_folder_setting();
     // No folder but the data folder is made.
     let there = folders(file).into_iter().filter(|folder| settings.data_dir().is_some() || folder.exists());
     there.into_iter().try_for_each(|folder| secret_files::check_writable(&folder, &setting))
-}
-
-/// The setting that names the folder of the database, and where it was set.
-fn folder_setting(settings: &Settings) -> String {
-    let name = if settings.data_dir().is_some() { "server.data_dir" } else { "database.url" };
-    format!("{name}, {}", settings.origin(name))
 }
 
 /// The folders of a database: its companions lie beside the file itself, not beside a link to it.
@@ -94,7 +88,7 @@ fn check(path: &Path, database: &Path, settings: &Settings) -> Result<bool, Fail
         ))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         _ => secret_files::check_database(path, database).map(|()| true).map_err(|why| {
-            let setting = folder_setting(settings);
+            let setting = settings.database_folder_setting();
             Failure::new(format_args!("the database {shown} ({setting}) cannot be used: {why}"))
         }),
     }
@@ -120,7 +114,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Store, Failure> {
 
 /// Where the settings name the database.
 pub(crate) fn place(settings: &Settings) -> String {
-    format!("database.url, {}", settings.origin("database.url"))
+    settings.database_url_setting()
 }
 
 /// Says of a server that cannot be used where the settings name it.

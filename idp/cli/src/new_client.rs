@@ -1,8 +1,8 @@
 //! An application to be registered, from the command line or a seed file: the same checks for both.
 
 use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
-use idp_core::oauth::scope::{KNOWN, Scope};
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
+use idp_core::scope::{KNOWN, Scope};
 use idp_core::secret::Secret;
 use idp_core::text::{DisplayText, readable};
 use idp_core::time::Timestamp;

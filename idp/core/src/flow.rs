@@ -15,11 +15,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, ConsentPolicy};
+use crate::consent::Consent;
 use crate::ids::GrantId;
 use crate::oauth::authorize::AuthorizationRequest;
 use crate::oauth::error::{ErrorCode, Refusal};
 use crate::oauth::grant::{GrantFacts, IssuedCode, Lifetimes};
-use crate::scope::Scope;
 use crate::session::Session;
 use crate::time::{MINUTE, SECOND, Timestamp};
 
@@ -28,7 +28,8 @@ use crate::time::{MINUTE, SECOND, Timestamp};
 #[serde(tag = "for", rename_all = "snake_case")]
 pub enum FlowTarget {
     /// To answer an application.
-    Application(Box<AuthorizationRequest>),
+    #[serde(rename = "application")]
+    Client(Box<AuthorizationRequest>),
     /// To enter the person's own pages here.
     Account,
 }
@@ -36,15 +37,6 @@ pub enum FlowTarget {
 impl FlowTarget {
     /// What `for` may say in a stored one.
     pub const KINDS: [&str; 2] = ["application", "account"];
-}
-
-/// What a person allowed an application, as remembered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Consent {
-    /// What was allowed.
-    pub scope: Scope,
-    /// When it was last said.
-    pub granted_at: Timestamp,
 }
 
 /// What a person answers to the question whether an application is allowed what it asks for.
@@ -153,7 +145,7 @@ pub fn next_step(situation: Situation<'_>) -> Step {
     let request = match situation.target {
         FlowTarget::Account if situation.session.is_some() => return Step::Enter,
         FlowTarget::Account => return Step::SignIn(SignInReason::NoSession),
-        FlowTarget::Application(request) => request,
+        FlowTarget::Client(request) => request,
     };
     let silent = request.prompt.none;
     let session = match signed_in(request, situation) {

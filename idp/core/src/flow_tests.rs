@@ -6,6 +6,7 @@ use crate::oauth::authorize::tests::client;
 use crate::oauth::authorize::{Prompt, check};
 use crate::oauth::keys::{Hint, HintVerifier};
 use crate::oauth::params::Params;
+use crate::scope::Scope;
 use crate::session::Authentication;
 use crate::time::{HOUR, MINUTE};
 
@@ -87,7 +88,7 @@ fn answered(
     answer: Option<Answer>,
     now: Timestamp,
 ) -> Step {
-    let (client, target) = (client(), FlowTarget::Application(Box::new(request)));
+    let (client, target) = (client(), FlowTarget::Client(Box::new(request)));
     let client = Some(&client);
     next_step(Situation { target: &target, client, started_at: START, session, consent, answer, now })
 }
@@ -191,7 +192,7 @@ fn a_client_of_the_house_is_not_asked_for_unless_it_asks() {
     let session = session(START);
     for (asks, expected) in [(false, "issue"), (true, "consent: asked")] {
         let prompt = Prompt { consent: asks, ..Prompt::default() };
-        let target = FlowTarget::Application(Box::new(AuthorizationRequest { prompt, ..request() }));
+        let target = FlowTarget::Client(Box::new(AuthorizationRequest { prompt, ..request() }));
         let situation = Situation {
             target: &target,
             client: Some(&client),
@@ -207,7 +208,7 @@ fn a_client_of_the_house_is_not_asked_for_unless_it_asks() {
 
 #[test]
 fn a_target_is_read_back_as_it_was_written() {
-    for target in [FlowTarget::Account, FlowTarget::Application(Box::new(request()))] {
+    for target in [FlowTarget::Account, FlowTarget::Client(Box::new(request()))] {
         let stored = serde_json::to_string(&target).unwrap();
         assert_eq!(serde_json::from_str::<FlowTarget>(&stored).unwrap(), target, "{stored}");
     }

@@ -10,6 +10,7 @@
 pub mod account;
 pub mod authority;
 pub mod client;
+pub mod consent;
 pub mod file_access;
 pub mod flow;
 pub mod ids;

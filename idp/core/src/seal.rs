@@ -15,7 +15,7 @@ const NONCE: usize = 24;
 /// Where a sealed value lives. It is authenticated with the value, so a value moved to another row or column
 /// does not open.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct SealLocation<'a> {
     /// The table.
     pub table: &'a str,
     /// The column.
@@ -24,7 +24,7 @@ pub struct Place<'a> {
     pub row: &'a str,
 }
 
-impl Place<'_> {
+impl SealLocation<'_> {
     fn bound_data(&self) -> String {
         format!("{}/{}/{}", self.table, self.column, self.row)
     }
@@ -84,7 +84,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`SealError::MissingKey`] when the ring is empty.
-    pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> Result<String, SealError> {
+    pub fn seal(&self, place: SealLocation<'_>, plain: &[u8]) -> Result<String, SealError> {
         let missing = || SealError::MissingKey("any".to_owned());
         let (id, cipher) = self.0.last_key_value().ok_or_else(missing)?;
         let nonce = random_bytes::<NONCE>();
@@ -98,7 +98,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`SealError`]: the key is missing, or the value is not what was sealed here.
-    pub fn open(&self, place: Place<'_>, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub fn open(&self, place: SealLocation<'_>, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let mut parts = sealed.splitn(3, '.');
         let mut next = || parts.next().ok_or(SealError::Broken);
         let (id, nonce, text) = (next()?, next()?, next()?);
@@ -127,7 +127,7 @@ impl fmt::Debug for Keyring {
 mod tests {
     use super::*;
 
-    const HERE: Place<'_> = Place { table: "keys", column: "private", row: "1" };
+    const HERE: SealLocation<'_> = SealLocation { table: "keys", column: "private", row: "1" };
 
     fn ring(ids: &[(&str, u8)]) -> Keyring {
         Keyring::new(ids.iter().map(|(id, byte)| Kek::new(id, &[*byte; 32]).unwrap()))
@@ -145,9 +145,11 @@ mod tests {
     fn a_value_moved_to_another_row_or_column_does_not_open() {
         let ring = ring(&[("a", 1)]);
         let sealed = ring.seal(HERE, b"secret").unwrap();
-        for elsewhere in
-            [Place { row: "2", ..HERE }, Place { column: "public", ..HERE }, Place { table: "users", ..HERE }]
-        {
+        for elsewhere in [
+            SealLocation { row: "2", ..HERE },
+            SealLocation { column: "public", ..HERE },
+            SealLocation { table: "users", ..HERE },
+        ] {
             assert_eq!(ring.open(elsewhere, &sealed), Err(SealError::Broken));
         }
     }

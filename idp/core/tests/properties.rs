@@ -10,7 +10,7 @@ use idp_core::loopback::loopback;
 use idp_core::oauth::issuer::Issuer;
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
 use idp_core::scope::Scope;
-use idp_core::seal::{Kek, Keyring, Place, SealError};
+use idp_core::seal::{Kek, Keyring, SealError, SealLocation};
 use idp_core::user::{Email, FullName};
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, prop_assert_ne,
@@ -246,8 +246,8 @@ proptest! {
 /// A table, a column and the key of a row.
 type Where = (String, String, String);
 
-fn place((table, column, row): &Where) -> Place<'_> {
-    Place { table, column, row }
+fn place((table, column, row): &Where) -> SealLocation<'_> {
+    SealLocation { table, column, row }
 }
 
 fn somewhere() -> impl Strategy<Value = Where> {

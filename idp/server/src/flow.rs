@@ -2,7 +2,8 @@
 
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::client::{Client, ClientId};
-use idp_core::flow::{Answer, Approval, Consent, FlowTarget, Situation, Step, next_step};
+use idp_core::consent::Consent;
+use idp_core::flow::{Answer, Approval, FlowTarget, Situation, Step, next_step};
 use idp_core::ids::FlowId;
 use idp_core::oauth::authorize::AuthorizationRequest;
 use idp_core::oauth::error::Refusal;
@@ -19,7 +20,7 @@ use crate::pages::onward::Onward;
 
 /// What is known of a flow beside its row.
 #[derive(Default)]
-pub(crate) struct Known {
+pub(crate) struct ClientAndConsent {
     pub(crate) client: Option<Client>,
     pub(crate) consent: Option<Consent>,
 }
@@ -29,7 +30,7 @@ pub(crate) struct Known {
 pub(crate) async fn begin(
     context: &RequestContext,
     target: FlowTarget,
-    known: Known,
+    known: ClientAndConsent,
     email: Option<&str>,
 ) -> Result<Response, PageError> {
     let app = &context.app;
@@ -46,7 +47,7 @@ pub(crate) async fn begin(
                 .await?;
             Ok(Redirect::to(&url).into_response())
         }
-        step => Leaving { context, flow: &flow, known: &known, via: Via::Request }.with(step).await,
+        step => FlowAnswer { context, flow: &flow, known: &known, via: Via::Request }.with(step).await,
     }
 }
 
@@ -62,13 +63,13 @@ fn button_url(id: FlowId) -> String {
 }
 
 /// A flow as it stands.
-pub(crate) enum Found {
+pub(crate) enum FlowState {
     Open(Flow),
     Over(EndedFlow),
 }
 
 /// The browser's own flow. Another browser is told the same of one that is open and one that is over.
-pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<Found, PageError> {
+pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<FlowState, PageError> {
     let id: FlowId = id.parse().map_err(|_| expired())?;
     let found = context
         .app
@@ -76,14 +77,14 @@ pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<Found, Pa
         .read((id, context.app.clock.now()), |db, (id, now)| {
             Box::pin(async move {
                 match db.flow(*id, *now).await? {
-                    Some(flow) => Ok(Some(Found::Open(flow))),
-                    None => Ok(db.ended_flow(*id, *now).await?.map(Found::Over)),
+                    Some(flow) => Ok(Some(FlowState::Open(flow))),
+                    None => Ok(db.ended_flow(*id, *now).await?.map(FlowState::Over)),
                 }
             })
         })
         .await?
         .ok_or_else(expired)?;
-    let (Found::Open(flow) | Found::Over(EndedFlow { flow, .. })) = &found;
+    let (FlowState::Open(flow) | FlowState::Over(EndedFlow { flow, .. })) = &found;
     if flow.browser != context.browser.digest() {
         let error = PageError::new(Reason::FLOW_FOREIGN).detail("this flow began in another browser");
         return Err(error.about(About::client_of(&flow.target)).action("/signin", "action-start-again"));
@@ -93,8 +94,11 @@ pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<Found, Pa
 
 /// The browser's own open flow and what is known of it, for pages beside it: one that has ended, for whatever reason, is
 /// none.
-pub(crate) async fn under_way(context: &RequestContext, id: Option<&str>) -> Option<(Flow, Known)> {
-    let Found::Open(flow) = find(context, id?).await.ok()? else { return None };
+pub(crate) async fn under_way(
+    context: &RequestContext,
+    id: Option<&str>,
+) -> Option<(Flow, ClientAndConsent)> {
+    let FlowState::Open(flow) = find(context, id?).await.ok()? else { return None };
     let known = load(context, &flow.target).await.ok()?;
     Some((flow, known))
 }
@@ -109,7 +113,7 @@ pub(crate) async fn again(
     ended: &EndedFlow,
     via: Via,
 ) -> Result<Response, PageError> {
-    let FlowTarget::Application(request) = &ended.flow.target else {
+    let FlowTarget::Client(request) = &ended.flow.target else {
         return if ended.answered { Ok(entered()) } else { Err(expired()) };
     };
     let id = request.client_id.clone();
@@ -119,8 +123,8 @@ pub(crate) async fn again(
     let unchanged = client.enabled && client.epoch == request.client_epoch;
     let shown = unchanged && (request.target.uri().is_https() || matches!(via, Via::Form(_)));
     if let Some(response) = kept(context, ended).await?.filter(|_| shown) {
-        let known = Known { client: Some(client), consent: None };
-        return Leaving { context, flow: &ended.flow, known: &known, via }.go(request, &response);
+        let known = ClientAndConsent { client: Some(client), consent: None };
+        return FlowAnswer { context, flow: &ended.flow, known: &known, via }.go(request, &response);
     }
     Err(back_to(&client, if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP }))
 }
@@ -171,21 +175,30 @@ fn back_to(client: &Client, reason: Reason) -> PageError {
 }
 
 /// The client and what the signed-in person allowed it.
-pub(crate) async fn known(context: &RequestContext, client: ClientId) -> Result<Known, StoreError> {
+pub(crate) async fn client_and_consent(
+    context: &RequestContext,
+    client: ClientId,
+) -> Result<ClientAndConsent, StoreError> {
     let store = &context.app.store;
     let Some(SignedIn { user, .. }) = &context.browser.signed_in else {
         let client = store.read(client, |db, id| Box::pin(db.client(id))).await?;
-        return Ok(Known { client, consent: None });
+        return Ok(ClientAndConsent { client, consent: None });
     };
     let found =
         store.read((client, user.id), |db, (id, user)| Box::pin(db.client_and_consent(id, *user))).await?;
-    Ok(found.map_or_else(Known::default, |(client, consent)| Known { client: Some(client), consent }))
+    Ok(found.map_or_else(ClientAndConsent::default, |(client, consent)| ClientAndConsent {
+        client: Some(client),
+        consent,
+    }))
 }
 
 /// What is known of a flow that is under way, while its client is what it was.
-pub(crate) async fn load(context: &RequestContext, target: &FlowTarget) -> Result<Known, PageError> {
-    let FlowTarget::Application(request) = target else { return Ok(Known::default()) };
-    let known = known(context, request.client_id.clone()).await?;
+pub(crate) async fn load(
+    context: &RequestContext,
+    target: &FlowTarget,
+) -> Result<ClientAndConsent, PageError> {
+    let FlowTarget::Client(request) = target else { return Ok(ClientAndConsent::default()) };
+    let known = client_and_consent(context, request.client_id.clone()).await?;
     match known.client.as_ref().filter(|client| client.enabled) {
         None => {
             let why = "the client was deleted or disabled while the flow was open";
@@ -201,7 +214,12 @@ pub(crate) async fn load(context: &RequestContext, target: &FlowTarget) -> Resul
 }
 
 /// Asks the one function.
-pub(crate) fn decide(context: &RequestContext, flow: &Flow, known: &Known, answer: Option<Answer>) -> Step {
+pub(crate) fn decide(
+    context: &RequestContext,
+    flow: &Flow,
+    known: &ClientAndConsent,
+    answer: Option<Answer>,
+) -> Step {
     next_step(Situation {
         target: &flow.target,
         client: known.client.as_ref(),
@@ -226,15 +244,15 @@ pub(crate) enum Via {
 }
 
 /// A flow about to leave the pages: with a code or an error for the client, or for the person's own page.
-pub(crate) struct Leaving<'a> {
+pub(crate) struct FlowAnswer<'a> {
     pub(crate) context: &'a RequestContext,
     pub(crate) flow: &'a Flow,
-    pub(crate) known: &'a Known,
+    pub(crate) known: &'a ClientAndConsent,
     pub(crate) via: Via,
 }
 
 /// What one write leaves behind.
-struct Ending {
+struct ClosingWrite {
     /// The flow's row; `None` when it has none.
     flow: Option<FlowId>,
     sealed_response: Option<String>,
@@ -242,12 +260,12 @@ struct Ending {
     now: Timestamp,
 }
 
-impl Leaving<'_> {
+impl FlowAnswer<'_> {
     /// Takes the step, all of it in one write.
     pub(crate) async fn with(self, step: Step) -> Result<Response, PageError> {
         match (step, &self.flow.target) {
             (Step::Issue(approval), _) => self.issue(approval).await,
-            (Step::Refuse(refusal), FlowTarget::Application(request)) => self.refuse(request, refusal).await,
+            (Step::Refuse(refusal), FlowTarget::Client(request)) => self.refuse(request, refusal).await,
             (Step::Enter, _) => match self.end(None).await? {
                 true => Ok(Redirect::to("/account").into_response()),
                 false => Ok(entered()),
@@ -282,7 +300,7 @@ impl Leaving<'_> {
         !matches!(self.via, Via::Request)
     }
 
-    fn ending(&self, response: Option<&AuthorizationResponse>) -> Result<Ending, PageError> {
+    fn ending(&self, response: Option<&AuthorizationResponse>) -> Result<ClosingWrite, PageError> {
         let flow = self.is_stored().then_some(self.flow.id);
         let seal = |response: &AuthorizationResponse| response.seal(&self.context.app.ring, self.flow.id);
         let sealed_response = match response.filter(|_| flow.is_some()).map(seal).transpose() {
@@ -293,7 +311,7 @@ impl Leaving<'_> {
             Via::Form(said) => said.clone(),
             Via::Request | Via::Page | Via::Button => None,
         };
-        Ok(Ending { flow, sealed_response, said, now: self.context.app.clock.now() })
+        Ok(ClosingWrite { flow, sealed_response, said, now: self.context.app.clock.now() })
     }
 
     /// Closes the flow and writes down what was said. `false`: somebody else has closed it.
@@ -369,7 +387,7 @@ impl Leaving<'_> {
     }
 }
 
-impl Ending {
+impl ClosingWrite {
     /// `false`: the flow was closed already, and nothing was written.
     async fn save(&self, tx: &mut Tx) -> Result<bool, StoreError> {
         if let Some(id) = self.flow

@@ -39,7 +39,7 @@ use crate::accounts::hasher::Hasher;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::assets::Assets;
-use crate::http::connections::{Connections, Patience, Room};
+use crate::http::connections::{ConnectionLimits, Connections, Timeouts};
 use crate::http::limits::Limiters;
 use crate::http::readiness::Readiness;
 use crate::http::refusal_log::RefusalLog;
@@ -154,9 +154,9 @@ impl App {
         listeners: Vec<TcpListener>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), StartError> {
-        let (patience, config) = (Patience::default(), &self.0.config);
+        let (patience, config) = (Timeouts::default(), &self.0.config);
         let (most, trusted) = (connections::room(), config.trusted_proxies.clone());
-        let room = Room { most, per_address: config.per_address, trusted };
+        let room = ConnectionLimits { most, per_address: config.per_address, trusted };
         let refusals = Arc::clone(&self.0.refusals);
         let connections = Arc::new(Connections::new(self.router(), room, patience, refusals));
         let mut doors = JoinSet::new();

@@ -1,11 +1,11 @@
 //! Relying applications.
 
 use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
-use idp_core::flow::Consent;
+use idp_core::consent::Consent;
 use idp_core::ids::UserId;
 use idp_core::oauth::client_auth::Registered;
-use idp_core::oauth::scope::Scope;
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
+use idp_core::scope::Scope;
 use idp_core::secret::Digest;
 use idp_core::text::DisplayText;
 

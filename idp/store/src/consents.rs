@@ -2,7 +2,7 @@
 
 use idp_core::client::ClientId;
 use idp_core::ids::UserId;
-use idp_core::oauth::scope::Scope;
+use idp_core::scope::Scope;
 use idp_core::time::Timestamp;
 
 use crate::db::{Tx, on};

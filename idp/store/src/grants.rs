@@ -4,8 +4,8 @@
 use idp_core::client::ClientId;
 use idp_core::ids::{GrantId, SessionId, UserId};
 use idp_core::oauth::grant::{Grant, GrantFacts, IssuedCode};
-use idp_core::oauth::scope::Scope;
 use idp_core::redirect_uri::RedirectUri;
+use idp_core::scope::Scope;
 use idp_core::session::Authentication;
 use idp_core::single_use::{AuthorizationCode, SingleUseDigest};
 use idp_core::time::Timestamp;

@@ -23,8 +23,8 @@ use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, 
 use idp_core::ids::UserId;
 use idp_core::oauth::grant::Lifetimes;
 use idp_core::oauth::issuer::Issuer;
-use idp_core::oauth::scope::Scope;
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
+use idp_core::scope::Scope;
 use idp_core::secret::{Digest, Secret};
 use idp_core::session::SessionLifetime;
 use idp_core::text::DisplayText;

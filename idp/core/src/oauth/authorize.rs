@@ -4,13 +4,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::code_grant::{self, Asked};
+use super::code_grant::{self, GrantRequest};
 use super::error::{ErrorCode, Refusal};
 use super::keys::HintVerifier;
 use super::params::Params;
-use super::scope::Scope;
 use crate::client::{Client, ClientId, PkcePolicy};
 use crate::redirect_uri::RedirectUri;
+use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::single_use::{AuthorizationCode, SingleUse};
 
@@ -228,8 +228,8 @@ fn challenge_is_well_formed(params: &Params) -> Result<(), Refusal> {
     }
 }
 
-fn asked<'a>(params: &'a Params, client: &'a Client, target: &'a RedirectTarget) -> Asked<'a> {
-    Asked {
+fn asked<'a>(params: &'a Params, client: &'a Client, target: &'a RedirectTarget) -> GrantRequest<'a> {
+    GrantRequest {
         client_id: client.id.as_str(),
         redirect_uri: target.uri.as_str(),
         response_type: params.get("response_type"),

@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::grant::GrantFacts;
 use super::issuer::Issuer;
-use super::scope::Scope;
 use crate::client::ClientId;
 use crate::ids::{GrantId, SessionId, UserId};
+use crate::scope::Scope;
 use crate::secret::{Secret, base64url};
 use crate::time::Timestamp;
 use crate::user::User;

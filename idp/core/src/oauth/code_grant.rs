@@ -15,7 +15,7 @@ use oxide_auth::primitives::grant::{Extensions, Grant, Value};
 use oxide_auth::primitives::registrar::{BoundClient, ExactUrl, PreGrant, RegisteredUrl};
 
 use super::error::{ErrorCode, Refusal};
-use super::scope::Scope;
+use crate::scope::Scope;
 
 const UNSUPPORTED: Refusal = Refusal::new(ErrorCode::UnsupportedResponseType, "response_type must be code")
     .because_of("response_type");
@@ -34,7 +34,7 @@ const BROKEN: Refusal = Refusal::new(ErrorCode::InvalidRequest, "the request is 
 
 /// What an authorization request asks for, the client and its redirect URI being known already.
 #[derive(Clone, Copy)]
-pub struct Asked<'a> {
+pub struct GrantRequest<'a> {
     /// The registered client.
     pub client_id: &'a str,
     /// The redirect URI, already found among the registered ones.
@@ -63,7 +63,7 @@ pub struct Negotiated {
 ///
 /// # Errors
 /// A [`Refusal`] for the response type, the scope, or the challenge method.
-pub fn negotiate(asked: Asked<'_>, allowed: &Scope) -> Result<Negotiated, Refusal> {
+pub fn negotiate(asked: GrantRequest<'_>, allowed: &Scope) -> Result<Negotiated, Refusal> {
     use authorization::{Input, Output};
     let url: ExactUrl = asked.redirect_uri.parse().map_err(|_| BROKEN)?;
     let mut machine = Authorization::new(&asked);
@@ -116,7 +116,7 @@ enum Answer {
     Scope,
 }
 
-fn challenge(asked: &Asked<'_>) -> Result<Extensions, Refusal> {
+fn challenge(asked: &GrantRequest<'_>) -> Result<Extensions, Refusal> {
     let (method, challenge) = (asked.code_challenge_method, asked.code_challenge);
     let value = Pkce::optional()
         .challenge(method.map(Cow::Borrowed), challenge.map(Cow::Borrowed))
@@ -154,7 +154,7 @@ fn from_machine(scope: Option<oxide_auth::primitives::scope::Scope>) -> Result<S
     Scope::parse(&text).map_err(|_| BAD_SCOPE)
 }
 
-impl authorization::Request for Asked<'_> {
+impl authorization::Request for GrantRequest<'_> {
     fn valid(&self) -> bool {
         true
     }
@@ -337,8 +337,8 @@ mod tests {
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
-    fn asked() -> Asked<'static> {
-        Asked {
+    fn asked() -> GrantRequest<'static> {
+        GrantRequest {
             client_id: "app",
             redirect_uri: "http://127.0.0.1:8000",
             response_type: Some("code"),
@@ -359,14 +359,17 @@ mod tests {
     fn az_10_az_11_each_refusal_has_its_code() {
         let allowed = Scope::of(&["openid"]);
         for (bad, code) in [
-            (Asked { response_type: Some("token"), ..asked() }, ErrorCode::UnsupportedResponseType),
-            (Asked { response_type: Some("id_token token"), ..asked() }, ErrorCode::UnsupportedResponseType),
-            (Asked { response_type: None, ..asked() }, ErrorCode::UnsupportedResponseType),
-            (Asked { scope: Some("a\"b"), ..asked() }, ErrorCode::InvalidScope),
-            (Asked { scope: Some("address"), ..asked() }, ErrorCode::InvalidScope),
-            (Asked { scope: None, ..asked() }, ErrorCode::InvalidScope),
-            (Asked { code_challenge_method: Some("plain"), ..asked() }, ErrorCode::InvalidRequest),
-            (Asked { code_challenge_method: None, ..asked() }, ErrorCode::InvalidRequest),
+            (GrantRequest { response_type: Some("token"), ..asked() }, ErrorCode::UnsupportedResponseType),
+            (
+                GrantRequest { response_type: Some("id_token token"), ..asked() },
+                ErrorCode::UnsupportedResponseType,
+            ),
+            (GrantRequest { response_type: None, ..asked() }, ErrorCode::UnsupportedResponseType),
+            (GrantRequest { scope: Some("a\"b"), ..asked() }, ErrorCode::InvalidScope),
+            (GrantRequest { scope: Some("address"), ..asked() }, ErrorCode::InvalidScope),
+            (GrantRequest { scope: None, ..asked() }, ErrorCode::InvalidScope),
+            (GrantRequest { code_challenge_method: Some("plain"), ..asked() }, ErrorCode::InvalidRequest),
+            (GrantRequest { code_challenge_method: None, ..asked() }, ErrorCode::InvalidRequest),
         ] {
             assert_eq!(negotiate(bad, &allowed).unwrap_err().code, code);
         }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::issuer::Issuer;
-use super::scope;
+use crate::scope;
 
 /// Where the endpoints are. The router takes the same constants, so the document cannot point elsewhere.
 pub mod path {

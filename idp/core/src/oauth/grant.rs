@@ -10,10 +10,10 @@
 
 use std::time::Duration;
 
-use super::scope::Scope;
 use crate::client::ClientId;
 use crate::ids::{GrantId, SessionId, UserId};
 use crate::redirect_uri::RedirectUri;
+use crate::scope::Scope;
 use crate::secret::{MacKey, Secret, base64url, from_base64url};
 use crate::session::Authentication;
 use crate::time::{DAY, MINUTE, SECOND, Timestamp};

@@ -1,10 +1,10 @@
 //! Tokens that must verify, and the catalogue of those that must not (security catalogue, JW).
 
 use super::super::claims::Issued;
-use super::super::scope::Scope;
 use super::super::token::tests::facts;
 use super::*;
 use crate::client::ClientId;
+use crate::scope::Scope;
 use crate::time::MINUTE;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);

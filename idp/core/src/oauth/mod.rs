@@ -14,6 +14,3 @@ pub mod logout;
 pub mod params;
 pub mod response;
 pub mod token;
-
-// Applications are registered with scopes, so that scopes stand below both.
-pub use crate::scope;

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::authorize::RedirectTarget;
 use super::error::Refusal;
 use crate::ids::FlowId;
-use crate::seal::{Keyring, Place, SealError};
+use crate::seal::{Keyring, SealError, SealLocation};
 use crate::secret::Secret;
 use crate::single_use::{AuthorizationCode, SingleUse, SingleUseDigest};
 use crate::time::Timestamp;
@@ -85,8 +85,8 @@ impl AuthorizationResponse {
     }
 }
 
-fn place(flow: &str) -> Place<'_> {
-    Place { table: "flows", column: "sealed_response", row: flow }
+fn place(flow: &str) -> SealLocation<'_> {
+    SealLocation { table: "flows", column: "sealed_response", row: flow }
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use super::error::{ErrorCode, Refusal};
 use super::grant::{Grant, GrantFacts, IssuedCode, Lifetimes};
 use super::keys::{KeyError, KeySet};
 use super::params::Params;
-use super::scope::Scope;
 use crate::client::{Client, ClientId};
+use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 

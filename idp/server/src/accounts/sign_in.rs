@@ -16,7 +16,7 @@ use crate::http::context::RequestContext;
 use crate::http::errors::{PageError, Reason};
 
 /// What came of a try.
-pub(crate) enum Outcome {
+pub(crate) enum SignInOutcome {
     /// The session's cookie.
     SignedIn(Secret),
     /// Wrong password or no such account: nobody learns which.
@@ -38,7 +38,7 @@ pub(crate) enum Outcome {
 pub(crate) const CLOSED_FOR_A_DAY: u64 = 24 * 60 * 60;
 
 /// What is known of an address before a password is verified.
-struct Known {
+struct AddressFacts {
     credentials: Option<Credentials>,
     attempt: Option<Attempt>,
     browser_known: bool,
@@ -49,13 +49,13 @@ pub(crate) async fn sign_in(
     context: &RequestContext,
     email: &Email,
     password: Secret,
-) -> Result<Outcome, PageError> {
+) -> Result<SignInOutcome, PageError> {
     let (context, email) = (context.clone(), email.clone());
     to_its_end(async move {
         let now = context.app.clock.now();
         let known = look_up(&context, &email, now).await?;
         let counts = Counts::of(&context, &email, &known);
-        let (counts, proof) = match attempt(&context, counts, password, known, now).await? {
+        let (counts, proof) = match try_password(&context, counts, password, known, now).await? {
             Ok(proven) => proven,
             Err(outcome) => return Ok(outcome),
         };
@@ -67,46 +67,48 @@ pub(crate) async fn sign_in(
             Proof::Account(user) if user.state == UserState::Newer => {
                 let id = user.id.to_string();
                 let why = "in a state of a newer version";
-                let refused = Refused { counts, subject: Some(id.clone()), adopted: None, why };
+                let refused = RefusedSignIn { counts, subject: Some(id.clone()), adopted: None, why };
                 refused.record(&context, now).await?;
                 Err(StoreError::Newer { table: "users", column: "state", id }.into())
             }
             Proof::Account(user) => {
                 let why = "deactivated";
-                let refused = Refused { counts, subject: Some(user.id.to_string()), adopted: None, why };
+                let refused =
+                    RefusedSignIn { counts, subject: Some(user.id.to_string()), adopted: None, why };
                 refused.record(&context, now).await?;
-                Ok(Outcome::Deactivated)
+                Ok(SignInOutcome::Deactivated)
             }
-            Proof::Attempt(id) => {
-                let refused = Refused { counts, subject: None, adopted: Some(id), why: "not activated" };
+            Proof::Registration(id) => {
+                let refused =
+                    RefusedSignIn { counts, subject: None, adopted: Some(id), why: "not activated" };
                 refused.record(&context, now).await?;
-                Ok(Outcome::Unactivated(id))
+                Ok(SignInOutcome::Unactivated(id))
             }
         }
     })
     .await
 }
 
-/// The same for somebody who holds the link of a registration and says to have begun it: [`Outcome::Unactivated`] when
+/// The same for somebody who holds the link of a registration and says to have begun it: [`SignInOutcome::Unactivated`] when
 /// the password is the one chosen then. The registration stays its own browser's, which may be waiting for it; nobody is
 /// signed in.
 pub(crate) async fn prove_registration(
     context: &RequestContext,
     registration: Attempt,
     password: Secret,
-) -> Result<Outcome, PageError> {
+) -> Result<SignInOutcome, PageError> {
     let context = context.clone();
     to_its_end(async move {
         let (id, now) = (registration.id, context.app.clock.now());
-        let known = Known { credentials: None, attempt: Some(registration), browser_known: false };
+        let known = AddressFacts { credentials: None, attempt: Some(registration), browser_known: false };
         // A count of its own, which nobody without the link can fill.
         let network = Some(Counted::Network(context.info.network().to_string()));
         let counts = Counts { account: Counted::Registration(id), network, owners: None };
-        match attempt(&context, counts, password, known, now).await? {
+        match try_password(&context, counts, password, known, now).await? {
             Err(outcome) => Ok(outcome),
             Ok((counts, _)) => {
                 give_back(&context, counts, now).await?;
-                Ok(Outcome::Unactivated(id))
+                Ok(SignInOutcome::Unactivated(id))
             }
         }
     })
@@ -115,27 +117,27 @@ pub(crate) async fn prove_registration(
 
 /// Goes on even if the browser hangs up: a try that was counted leaves its record, and a lock is told to the owner.
 async fn to_its_end(
-    work: impl Future<Output = Result<Outcome, PageError>> + Send + 'static,
-) -> Result<Outcome, PageError> {
+    work: impl Future<Output = Result<SignInOutcome, PageError>> + Send + 'static,
+) -> Result<SignInOutcome, PageError> {
     // What a panic says is nobody's business; where it was stands in the log already.
     let panicked = |_| Err(PageError::new(Reason::INTERNAL).detail("the sign-in panicked"));
     tokio::spawn(work).await.unwrap_or_else(panicked)
 }
 
 /// Counts the try and compares. `Err`: the password is nobody's, or was not compared; that is written down already.
-async fn attempt(
+async fn try_password(
     context: &RequestContext,
     counts: Counts,
     password: Secret,
-    known: Known,
+    known: AddressFacts,
     now: Timestamp,
-) -> Result<Result<(Counts, Proof), Outcome>, PageError> {
+) -> Result<Result<(Counts, Proof), SignInOutcome>, PageError> {
     let refused = |outcome| Ok(Err(outcome));
     let locks = match reserve(context, &counts, now).await? {
         Reserved::Locked { until } => {
-            return refused(Outcome::Throttled { minutes: now.minutes_until(until) });
+            return refused(SignInOutcome::Throttled { minutes: now.minutes_until(until) });
         }
-        Reserved::Closed => return refused(Outcome::Closed),
+        Reserved::Closed => return refused(SignInOutcome::Closed),
         Reserved::Granted(locks) => locks,
     };
     match prove(context, password, &known).await {
@@ -143,7 +145,7 @@ async fn attempt(
         Ok(None) => {
             let user = known.credentials.map(|credentials| credentials.user);
             fail(context, counts, user, locks).await?;
-            refused(Outcome::Wrong)
+            refused(SignInOutcome::Wrong)
         }
         Err(error) => {
             // Nothing was compared, so nothing was tried.
@@ -158,7 +160,7 @@ enum Proof {
     /// That of an account, whatever its state.
     Account(User),
     /// That of a registration whose address is not proven.
-    Attempt(RegistrationId),
+    Registration(RegistrationId),
 }
 
 /// A password that is not the account's is compared with that of a registration for the same address as well, and
@@ -168,7 +170,7 @@ enum Proof {
 async fn prove(
     context: &RequestContext,
     password: Secret,
-    known: &Known,
+    known: &AddressFacts,
 ) -> Result<Option<Proof>, HashError> {
     let accounts = known.credentials.as_ref().and_then(|credentials| credentials.password.clone());
     let attempts = known.attempt.as_ref().map(|attempt| attempt.password.clone());
@@ -176,12 +178,12 @@ async fn prove(
     let found = context.app.hasher.find(lane, password, [accounts, attempts]).await?;
     Ok(match (found, &known.credentials, &known.attempt) {
         (Some(0), Some(credentials), _) => Some(Proof::Account(credentials.user.clone())),
-        (Some(1), _, Some(attempt)) => Some(Proof::Attempt(attempt.id)),
+        (Some(1), _, Some(attempt)) => Some(Proof::Registration(attempt.id)),
         _ => None,
     })
 }
 
-async fn look_up(context: &RequestContext, email: &Email, now: Timestamp) -> Result<Known, PageError> {
+async fn look_up(context: &RequestContext, email: &Email, now: Timestamp) -> Result<AddressFacts, PageError> {
     let input = (email.clone(), context.browser.digest(), now);
     let known = context
         .app
@@ -196,7 +198,7 @@ async fn look_up(context: &RequestContext, email: &Email, now: Timestamp) -> Res
                 // and for those that its page told.
                 let stranger = (!browser_known).then_some(browser);
                 let attempt = db.newest_attempt(email, stranger, *now).await?;
-                Ok(Known { credentials, attempt, browser_known })
+                Ok(AddressFacts { credentials, attempt, browser_known })
             })
         })
         .await?;
@@ -215,7 +217,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(context: &RequestContext, email: &Email, known: &Known) -> Self {
+    fn of(context: &RequestContext, email: &Email, known: &AddressFacts) -> Self {
         let user = known.credentials.as_ref().map(|credentials| credentials.user.id);
         let account = Counted::Account { email_key: email.key().to_owned(), user };
         match user.filter(|_| known.browser_known) {
@@ -307,7 +309,7 @@ async fn give_back(context: &RequestContext, counts: Counts, now: Timestamp) -> 
 }
 
 /// The right password of somebody who may not sign in.
-struct Refused {
+struct RefusedSignIn {
     counts: Counts,
     subject: Option<String>,
     /// The registration that this browser may ask the mail of: its person proved to have begun it.
@@ -315,7 +317,7 @@ struct Refused {
     why: &'static str,
 }
 
-impl Refused {
+impl RefusedSignIn {
     async fn record(self, context: &RequestContext, now: Timestamp) -> Result<(), PageError> {
         let record = context.audit(AuditEvent::SignInFailed, Actor::Anonymous, self.subject.clone());
         let record = AuditRecord { detail: self.why, ..record };
@@ -338,7 +340,7 @@ async fn begin_session(
     counts: Counts,
     user: User,
     now: Timestamp,
-) -> Result<Outcome, PageError> {
+) -> Result<SignInOutcome, PageError> {
     let cookie = Secret::random();
     let session = NewSession {
         id: SessionId::new(now),
@@ -349,7 +351,7 @@ async fn begin_session(
         client_address: context.info.address.to_string(),
         user_agent: context.user_agent.to_string(),
     };
-    let started = Started {
+    let started = NewSignIn {
         session,
         counts,
         old: context.browser.signed_in.as_ref().map(|signed_in| signed_in.session.clone()),
@@ -362,10 +364,10 @@ async fn begin_session(
         .store
         .write(input, |tx, (started, lifetime)| Box::pin(started.save(tx, lifetime)))
         .await?;
-    Ok(if made { Outcome::SignedIn(cookie) } else { Outcome::Deactivated })
+    Ok(if made { SignInOutcome::SignedIn(cookie) } else { SignInOutcome::Deactivated })
 }
 
-struct Started {
+struct NewSignIn {
     session: NewSession,
     counts: Counts,
     /// The session this browser had before. Its cookie is dead; the session itself goes on when the same person signs
@@ -375,7 +377,7 @@ struct Started {
     record: AuditRecord,
 }
 
-impl Started {
+impl NewSignIn {
     async fn save(
         &self,
         tx: &mut Tx,

@@ -138,7 +138,7 @@ impl Refusal {
 /// Why it cannot be read, as the end of a sentence.
 pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
     let us = us();
-    let way = if is_inherited(path) { Way::default() } else { Way::of(path)? };
+    let way = if is_inherited(path) { PathToFile::default() } else { PathToFile::of(path)? };
     // A named pipe without a writer would make us wait for ever.
     let flags = if is_inherited(path) { OFlags::empty() } else { OFlags::NONBLOCK };
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
@@ -222,7 +222,7 @@ pub fn check_folder(folder: &Path, setting: &str, dev: bool) -> Result<(), Strin
     let folder = here(folder);
     let shown = folder.display();
     let us = us();
-    let way = Way::to(folder, Missing::IsMade(us))
+    let way = PathToFile::to(folder, Missing::IsMade(us))
         .map_err(|why| format!("the folder {shown} ({setting}) cannot be used: {why}"))?;
     match folder.metadata() {
         Ok(facts) => check_own(folder, access(&facts), us, setting, dev)?,
@@ -311,7 +311,7 @@ fn word(path: &Path) -> String {
 
 /// The folders that lead to a file, links followed.
 #[derive(Debug, Default)]
-struct Way {
+struct PathToFile {
     steps: Vec<Step>,
     /// Whether the link of a Kubernetes volume is on it.
     by_kubernetes: bool,
@@ -334,7 +334,7 @@ enum Missing {
     IsMade(Us),
 }
 
-impl Way {
+impl PathToFile {
     /// The way to what is there.
     fn of(path: &Path) -> Result<Self, String> {
         Self::to(path, Missing::IsWrong)

@@ -2,7 +2,7 @@
 //!
 //! One timer per connection covers a silent socket, a half-sent head, an idle connection and a peer that does not
 //! read, in both versions of HTTP. (hyper's own limit for heads costs a timer per request, and begins only after
-//! the peer has said which version it speaks.) What a peer can make us keep is bounded per connection, what it can have
+//! the peer has said which version it speaks.) Resource a peer can make us keep is bounded per connection, what it can have
 //! under way per client address and in all.
 
 use std::io::{ErrorKind, IoSlice, Write};
@@ -33,7 +33,7 @@ use tower::Service;
 
 use crate::http::address::{Network, client_address, is_trusted};
 use crate::http::refusal_log::RefusalLog;
-use crate::http::shares::{Caller, Share, Shares, Taken, What};
+use crate::http::shares::{AddressShare, Share, ShareKind, Shares, Taken};
 
 /// Connections at once, where the system lets us open as many files.
 const MOST: u32 = 10_000;
@@ -64,14 +64,14 @@ const UNSENT: usize = 64 * 1024;
 /// Streams that an HTTP/2 peer may take back before they are served, and that it may break, before its connection ends.
 const TAKEN_BACK: usize = 20;
 
-/// What a connection beyond its address's share is told.
+/// Resource a connection beyond its address's share is told.
 const TURNED_AWAY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nCache-Control: no-store\r\n\
     Content-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// How long things may take.
 #[derive(Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct Timeouts {
     /// A connection on which nothing is asked. Between one and two of these pass before it is closed.
     pub(crate) quiet: Duration,
     /// The end of a connection that has nothing under way.
@@ -80,7 +80,7 @@ pub(crate) struct Patience {
     pub(crate) drain: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self { quiet: seconds(10), goodbye: seconds(1), drain: seconds(30) }
@@ -88,7 +88,7 @@ impl Default for Patience {
 }
 
 /// How many connections there may be.
-pub(crate) struct Room {
+pub(crate) struct ConnectionLimits {
     /// In all.
     pub(crate) most: u32,
     /// Of one client address; a quarter of all by default.
@@ -97,7 +97,7 @@ pub(crate) struct Room {
     pub(crate) trusted: Vec<IpNet>,
 }
 
-/// What becomes of the connections.
+/// Resource becomes of the connections.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Open,
@@ -110,17 +110,22 @@ enum Phase {
 pub(crate) struct Connections {
     router: Router,
     http: Builder<TokioExecutor>,
-    room: Room,
+    room: ConnectionLimits,
     /// Each connection holds one, and so does a door that waits for the next.
     slots: Arc<Semaphore>,
     shares: Arc<Shares>,
     refusals: Arc<RefusalLog>,
     phase: watch::Sender<Phase>,
-    patience: Patience,
+    patience: Timeouts,
 }
 
 impl Connections {
-    pub(crate) fn new(router: Router, room: Room, patience: Patience, refusals: Arc<RefusalLog>) -> Self {
+    pub(crate) fn new(
+        router: Router,
+        room: ConnectionLimits,
+        patience: Timeouts,
+        refusals: Arc<RefusalLog>,
+    ) -> Self {
         let slots = Arc::new(Semaphore::new(usize::try_from(room.most).unwrap_or(Semaphore::MAX_PERMITS)));
         let shares = Shares::new(room.most, room.per_address);
         let (http, phase) = (bounded(), watch::Sender::new(Phase::Open));
@@ -154,7 +159,7 @@ impl Connections {
         let address = peer.ip().to_canonical();
         let proxy = is_trusted(address, &self.room.trusted);
         let share = if proxy { self.shares.unbounded() } else { self.shares.of(Network::of(address)) };
-        let taken = share.take(What::Connection, 1)?;
+        let taken = share.take(ShareKind::Connection, 1)?;
         let forwards = proxy.then(|| (Arc::clone(&self.shares), self.room.trusted.clone()));
         Some((Peer { address, share, forwards }, taken))
     }
@@ -178,7 +183,7 @@ impl Connections {
         loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
-                // What has nothing under way by now is half a head, or a peer that does not answer the goodbye.
+                // Resource has nothing under way by now is half a head, or a peer that does not answer the goodbye.
                 () = sleep(self.patience.goodbye) => if !traffic.is_under_way() { return },
                 () = stalled.as_mut() => return,
                 () = reached(&mut phase, Phase::Cut) => return,
@@ -323,9 +328,9 @@ fn answer(
     traffic.asked.store(true, Ordering::Relaxed);
     let mut request = request.map(Body::new);
     let (address, share) = traffic.peer.caller(request.headers());
-    let taken = share.take(What::Request, 1);
+    let taken = share.take(ShareKind::Request, 1);
     let handled = UnderWay::begin(&traffic, Stage::Handled);
-    request.extensions_mut().insert(Caller { address, share, admitted: taken.is_some() });
+    request.extensions_mut().insert(AddressShare { address, share, admitted: taken.is_some() });
     async move {
         let response = router.call(request).await?;
         let sent = UnderWay::begin(&traffic, Stage::Sent);
@@ -334,7 +339,7 @@ fn answer(
     }
 }
 
-/// What happens on one connection.
+/// Resource happens on one connection.
 struct Traffic {
     /// Whether something was asked since this was looked at last.
     asked: AtomicBool,
@@ -397,7 +402,7 @@ impl Traffic {
     }
 }
 
-/// What a request waits for.
+/// Resource a request waits for.
 #[derive(Clone, Copy)]
 enum Stage {
     /// Its handler.

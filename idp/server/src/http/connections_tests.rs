@@ -24,11 +24,11 @@ struct Server {
 }
 
 impl Server {
-    async fn start(most: u32, patience: Patience) -> Self {
-        Self::start_with(Room { most, per_address: Some(most), trusted: vec![] }, patience).await
+    async fn start(most: u32, patience: Timeouts) -> Self {
+        Self::start_with(ConnectionLimits { most, per_address: Some(most), trusted: vec![] }, patience).await
     }
 
-    async fn start_with(room: Room, patience: Patience) -> Self {
+    async fn start_with(room: ConnectionLimits, patience: Timeouts) -> Self {
         let (begun, finish) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let (count, told) = (Arc::clone(&begun), Arc::clone(&finish));
         let slow = move || async move {
@@ -76,7 +76,7 @@ async fn to_the_end(socket: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn rl_07_a_connection_that_asks_nothing_or_half_is_closed() {
-    let server = Server::start(100, Patience { quiet: SHORT, goodbye: SHORT, drain: LONG }).await;
+    let server = Server::start(100, Timeouts { quiet: SHORT, goodbye: SHORT, drain: LONG }).await;
     for said in
         ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nHo", "GET / HTTP/1.1\r\nHost: here\r\n", H2]
     {
@@ -91,7 +91,7 @@ async fn rl_07_a_connection_that_asks_nothing_or_half_is_closed() {
 
 #[tokio::test]
 async fn an_answer_under_way_is_waited_for_and_both_versions_are_spoken() {
-    let server = Server::start(100, Patience { quiet: SHORT, goodbye: SHORT, drain: LONG }).await;
+    let server = Server::start(100, Timeouts { quiet: SHORT, goodbye: SHORT, drain: LONG }).await;
     let mut slow = server.asks_slowly().await;
     sleep(SHORT * 4).await;
     server.finish.notify_waiters();
@@ -103,7 +103,7 @@ async fn an_answer_under_way_is_waited_for_and_both_versions_are_spoken() {
 
 #[tokio::test]
 async fn r_27_a_stop_ends_what_has_nothing_under_way_and_cuts_no_answer() {
-    let server = Server::start(100, Patience { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+    let server = Server::start(100, Timeouts { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
     let mut slow = server.asks_slowly().await;
     let mut idle = server.says(REQUEST).await;
     idle.read_exact(&mut [0; 15]).await.unwrap();
@@ -126,7 +126,7 @@ async fn r_27_a_stop_ends_what_has_nothing_under_way_and_cuts_no_answer() {
 
 #[tokio::test]
 async fn r_27_an_answer_that_does_not_end_is_cut_off() {
-    let server = Server::start(100, Patience { quiet: LONG, goodbye: SHORT, drain: SHORT }).await;
+    let server = Server::start(100, Timeouts { quiet: LONG, goodbye: SHORT, drain: SHORT }).await;
     let mut slow = server.asks_slowly().await;
     assert!(!server.connections.end().await);
     assert_eq!(to_the_end(&mut slow).await, "");
@@ -134,7 +134,7 @@ async fn r_27_an_answer_that_does_not_end_is_cut_off() {
 
 #[tokio::test]
 async fn rl_07_no_more_connections_than_there_is_room_for() {
-    let server = Server::start(2, Patience { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+    let server = Server::start(2, Timeouts { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
     let (_first, second) = (server.asks_slowly().await, server.asks_slowly().await);
     let mut third = server.says(REQUEST).await;
     sleep(SHORT * 4).await;
@@ -157,8 +157,8 @@ async fn from(source: [u8; 4], to: SocketAddr, text: &str) -> TcpStream {
 #[tokio::test]
 async fn fault_04_one_address_cannot_take_all_connections() {
     for (trusted, of_one) in [(vec![], 2), (vec!["127.0.0.1/32".parse().unwrap()], 4)] {
-        let room = Room { most: 8, per_address: None, trusted };
-        let server = Server::start_with(room, Patience { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+        let room = ConnectionLimits { most: 8, per_address: None, trusted };
+        let server = Server::start_with(room, Timeouts { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
         let mut held = Vec::new();
         for _ in 0..of_one {
             let (mut socket, mut told) = (server.says(REQUEST).await, [0; 15]);
@@ -193,7 +193,7 @@ async fn fault_04_one_address_cannot_take_all_connections() {
 
 #[tokio::test]
 async fn fault_04_the_head_of_a_request_is_bounded() {
-    let server = Server::start(100, Patience { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+    let server = Server::start(100, Timeouts { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
     let lines = |count: usize, length: usize| format!("x: {}\r\n", "a".repeat(length)).repeat(count);
     // A browser with many cookies.
     let mut socket =
@@ -253,7 +253,7 @@ impl Server {
 
 #[tokio::test]
 async fn fault_04_what_stalls_is_given_up_whatever_else_is_asked() {
-    let server = Server::start(100, Patience { quiet: SHORT, goodbye: SHORT, drain: LONG }).await;
+    let server = Server::start(100, Timeouts { quiet: SHORT, goodbye: SHORT, drain: LONG }).await;
     assert!(server.ends_although_asked(Some("/")).await, "an answer that nobody reads");
     assert!(server.ends_although_asked(Some("/slow")).await, "a handler that does not end");
     assert_eq!(server.begun.load(Ordering::SeqCst), 1);
@@ -283,7 +283,7 @@ async fn fault_04_a_request_is_given_up_by_its_own_age() {
 
 #[tokio::test]
 async fn fault_04_http_2_peers_are_told_the_bounds() {
-    let server = Server::start(100, Patience { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+    let server = Server::start(100, Timeouts { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
     let (mut socket, mut head) = (server.says(H2).await, [0; 9]);
     socket.read_exact(&mut head).await.unwrap();
     let mut settings = vec![0; usize::from(head[2])];

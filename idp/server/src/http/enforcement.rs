@@ -15,7 +15,7 @@ use crate::http::csrf::{self, NotOurForm};
 use crate::http::errors::{PageError, Reason};
 use crate::http::form::{self, FormBody};
 use crate::http::policy::{Auth, BodyClass, Csrf, Policy};
-use crate::http::shares::{Caller, Taken, What};
+use crate::http::shares::{AddressShare, ShareKind, Taken};
 use crate::state::Shared;
 
 /// How long a body may take to arrive.
@@ -58,7 +58,8 @@ impl From<PageError> for Stopped {
 
 async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, Stopped> {
     let (mut parts, body) = request.into_parts();
-    let mut room = parts.extensions.get::<Caller>().and_then(|caller| caller.share.take(What::Body, 0));
+    let mut room =
+        parts.extensions.get::<AddressShare>().and_then(|caller| caller.share.take(ShareKind::Body, 0));
     let mut fields = read_body(policy, &parts.headers, body, room.as_mut()).await?;
     let browser = match policy.auth {
         Auth::Browser | Auth::SignedIn => Some(Browser::load(app, &parts.headers).await?),

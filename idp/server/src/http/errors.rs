@@ -103,7 +103,7 @@ impl About {
     /// The client that a flow is for, if it is for one.
     pub(crate) fn client_of(target: &FlowTarget) -> Self {
         match target {
-            FlowTarget::Application(request) => Self::client(&request.client_id),
+            FlowTarget::Client(request) => Self::client(&request.client_id),
             FlowTarget::Account => Self::default(),
         }
     }

@@ -8,7 +8,7 @@ use idp_core::time::SECOND;
 use idp_store::StoreError;
 use tokio::time::Instant;
 
-use crate::http::readiness::{Outcome, Unready};
+use crate::http::readiness::{Unready, Verdict};
 use crate::keys::server_keys;
 use crate::state::Shared;
 
@@ -36,7 +36,7 @@ pub(crate) async fn ready(State(app): State<Shared>) -> (StatusCode, &'static st
 }
 
 /// Looks, at most once a second.
-pub(crate) async fn look(app: &Shared) -> Outcome {
+pub(crate) async fn look(app: &Shared) -> Verdict {
     let looks = || {
         let app = Shared::clone(app);
         async move {

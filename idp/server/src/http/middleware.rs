@@ -1,4 +1,4 @@
-//! What surrounds every request: its id, the client's address, the host it was sent to, the limit of what no route
+//! ShareKind surrounds every request: its id, the client's address, the host it was sent to, the limit of what no route
 //! answers, the headers every answer carries, the page of an error, and the log line of what went wrong. A panic ends here
 //! as one 500.
 
@@ -17,7 +17,7 @@ use crate::http::error_answers::{answer, in_short};
 use crate::http::errors::{PageError, Reason};
 use crate::http::policy::{self, UNROUTED};
 use crate::http::request_log::{Failure, RequestSummary};
-use crate::http::shares::Caller;
+use crate::http::shares::AddressShare;
 use crate::http::{form, host, panics, security_headers};
 use crate::state::Shared;
 
@@ -28,7 +28,7 @@ const LONGEST_TARGET: usize = 8 * 1024;
 pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let (address, admitted) = match request.extensions().get::<Caller>() {
+    let (address, admitted) = match request.extensions().get::<AddressShare>() {
         Some(caller) => (caller.address, caller.admitted),
         None => (client_address(peer, request.headers(), &app.config.trusted_proxies), true),
     };
@@ -88,7 +88,7 @@ fn unreadable(
 }
 
 /// Whether nothing but the classes of [`UNROUTED`] holds for an answer: no route made it, or one without a limit of its
-/// own. What a limit refused counts here once more, so that not even its pages are without end.
+/// own. ShareKind a limit refused counts here once more, so that not even its pages are without end.
 fn is_unrouted(response: &Response) -> bool {
     let reason = response.extensions().get::<PageError>().map(|error| error.reason);
     reason.is_some_and(|reason| [Reason::NOT_FOUND, Reason::METHOD, Reason::TOO_MANY].contains(&reason))

@@ -19,7 +19,7 @@ pub(crate) struct Unready {
 }
 
 /// What came of a look.
-pub(crate) type Outcome = Result<(), &'static str>;
+pub(crate) type Verdict = Result<(), &'static str>;
 
 /// The last look.
 #[derive(Clone, Default)]
@@ -27,15 +27,15 @@ pub(crate) struct Readiness(Arc<Mutex<Last>>);
 
 #[derive(Default)]
 struct Last {
-    look: Option<(Instant, watch::Receiver<Option<Outcome>>)>,
+    look: Option<(Instant, watch::Receiver<Option<Verdict>>)>,
     /// What was logged, so that each change is logged once.
-    logged: Option<Outcome>,
+    logged: Option<Verdict>,
 }
 
 impl Readiness {
     /// The outcome of the look that is under way or was made just now, or else of this one. It runs in a task of its
     /// own: a caller that hangs up takes nothing from the others.
-    pub(crate) async fn look<L>(&self, now: Instant, look: impl FnOnce() -> L) -> Outcome
+    pub(crate) async fn look<L>(&self, now: Instant, look: impl FnOnce() -> L) -> Verdict
     where
         L: Future<Output = Result<(), Unready>> + Send + 'static,
     {
@@ -44,7 +44,7 @@ impl Readiness {
         seen.ok().and_then(|seen| *seen).unwrap_or(Err("the look at the database failed"))
     }
 
-    fn under_way<L>(&self, now: Instant, look: impl FnOnce() -> L) -> watch::Receiver<Option<Outcome>>
+    fn under_way<L>(&self, now: Instant, look: impl FnOnce() -> L) -> watch::Receiver<Option<Verdict>>
     where
         L: Future<Output = Result<(), Unready>> + Send + 'static,
     {

@@ -1,4 +1,4 @@
-//! What every client address has under way: connections, requests, bytes of bodies. Each has its share of the whole, so
+//! ShareKind every client address has under way: connections, requests, bytes of bodies. Each has its share of the whole, so
 //! that no address takes what all the others need.
 
 use std::collections::HashMap;
@@ -18,9 +18,9 @@ const PART: u64 = 4;
 /// HTTP/2 connection carries many, so that no few addresses may fill it.
 const REQUESTS: u64 = 10;
 
-/// What is counted.
+/// ShareKind is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum ShareKind {
     Connection,
     /// From its head to the end of its answer.
     Request,
@@ -28,20 +28,20 @@ pub(crate) enum What {
     Body,
 }
 
-/// One number for each of [`What`].
+/// One number for each of [`ShareKind`].
 #[derive(Debug, Default)]
 struct Counts([AtomicU64; 3]);
 
 impl Counts {
     /// Adds, unless that would be more than `most`.
-    fn add(&self, what: What, amount: u64, most: [u64; 3]) -> bool {
-        let (count, most) = (&self.0[what as usize], most[what as usize]);
+    fn add(&self, kind: ShareKind, amount: u64, most: [u64; 3]) -> bool {
+        let (count, most) = (&self.0[kind as usize], most[kind as usize]);
         let sum = |now: u64| now.checked_add(amount).filter(|sum| *sum <= most);
         count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).is_ok()
     }
 
-    fn subtract(&self, what: What, amount: u64) {
-        self.0[what as usize].fetch_sub(amount, Ordering::Relaxed);
+    fn subtract(&self, kind: ShareKind, amount: u64) {
+        self.0[kind as usize].fetch_sub(amount, Ordering::Relaxed);
     }
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Shares {
     of: Mutex<HashMap<Network, Weak<Share>>>,
 }
 
-/// What one client address has of it. It is there as long as anybody holds it.
+/// ShareKind one client address has of it. It is there as long as anybody holds it.
 #[derive(Debug)]
 pub(crate) struct Share {
     all: Arc<Shares>,
@@ -67,13 +67,13 @@ pub(crate) struct Share {
 #[derive(Debug)]
 pub(crate) struct Taken {
     share: Arc<Share>,
-    what: What,
+    kind: ShareKind,
     amount: u64,
 }
 
 /// Who sent a request, found where its connection is known.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
+pub(crate) struct AddressShare {
     /// The client's address.
     pub(crate) address: IpAddr,
     pub(crate) share: Arc<Share>,
@@ -111,17 +111,17 @@ impl Shares {
 
 impl Share {
     /// Takes so much, if address and whole have as much left.
-    pub(crate) fn take(self: &Arc<Self>, what: What, amount: u64) -> Option<Taken> {
-        self.add(what, amount).then(|| Taken { share: Arc::clone(self), what, amount })
+    pub(crate) fn take(self: &Arc<Self>, kind: ShareKind, amount: u64) -> Option<Taken> {
+        self.add(kind, amount).then(|| Taken { share: Arc::clone(self), kind, amount })
     }
 
-    fn add(&self, what: What, amount: u64) -> bool {
-        if self.network.is_some() && !self.taken.add(what, amount, self.all.each) {
+    fn add(&self, kind: ShareKind, amount: u64) -> bool {
+        if self.network.is_some() && !self.taken.add(kind, amount, self.all.each) {
             return false;
         }
-        let added = self.all.taken.add(what, amount, self.all.total);
+        let added = self.all.taken.add(kind, amount, self.all.total);
         if !added && self.network.is_some() {
-            self.taken.subtract(what, amount);
+            self.taken.subtract(kind, amount);
         }
         added
     }
@@ -130,7 +130,7 @@ impl Share {
 impl Taken {
     /// Takes so much more. `false`: there is not as much left.
     pub(crate) fn grow(&mut self, amount: u64) -> bool {
-        let added = self.share.add(self.what, amount);
+        let added = self.share.add(self.kind, amount);
         if added {
             self.amount += amount;
         }
@@ -140,11 +140,11 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        let Self { share, what, amount } = self;
+        let Self { share, kind, amount } = self;
         if share.network.is_some() {
-            share.taken.subtract(*what, *amount);
+            share.taken.subtract(*kind, *amount);
         }
-        share.all.taken.subtract(*what, *amount);
+        share.all.taken.subtract(*kind, *amount);
     }
 }
 
@@ -171,24 +171,28 @@ mod tests {
     fn fault_04_one_address_has_a_quarter_and_all_have_the_whole() {
         let shares = Shares::new(8, None);
         let (ada, eve) = (shares.of(network("192.0.2.1")), shares.of(network("192.0.2.2")));
-        for (what, whole) in [(What::Connection, 8), (What::Request, 80)] {
-            let of_eve: Vec<Taken> = (0..10).filter_map(|_| eve.take(what, 1)).collect();
+        for (kind, whole) in [(ShareKind::Connection, 8), (ShareKind::Request, 80)] {
+            let of_eve: Vec<Taken> = (0..10).filter_map(|_| eve.take(kind, 1)).collect();
             assert_eq!(of_eve.len(), 2);
             assert!(
-                shares.of(network("192.0.2.2")).take(what, 1).is_none(),
+                shares.of(network("192.0.2.2")).take(kind, 1).is_none(),
                 "another connection of the same address"
             );
-            assert!(ada.take(what, 1).is_some());
+            assert!(ada.take(kind, 1).is_some());
             let own = shares.unbounded();
-            let of_proxy: Vec<Taken> = (0..100).filter_map(|_| own.take(what, 1)).collect();
+            let of_proxy: Vec<Taken> = (0..100).filter_map(|_| own.take(kind, 1)).collect();
             assert_eq!(of_proxy.len(), whole - 2, "all that is left");
-            assert!(ada.take(what, 1).is_none());
+            assert!(ada.take(kind, 1).is_none());
             drop(of_eve);
-            assert!(ada.take(what, 1).is_some() && eve.take(what, 1).is_some(), "what was given back");
+            assert!(ada.take(kind, 1).is_some() && eve.take(kind, 1).is_some(), "what was given back");
         }
-        assert!(eve.take(What::Body, BODY / BODY_PART + 1).is_none());
-        let much = eve.take(What::Body, BODY / BODY_PART);
-        assert!(much.is_some() && eve.take(What::Body, 1).is_none() && ada.take(What::Body, 1).is_some());
+        assert!(eve.take(ShareKind::Body, BODY / BODY_PART + 1).is_none());
+        let much = eve.take(ShareKind::Body, BODY / BODY_PART);
+        assert!(
+            much.is_some()
+                && eve.take(ShareKind::Body, 1).is_none()
+                && ada.take(ShareKind::Body, 1).is_some()
+        );
     }
 
     #[test]
@@ -198,7 +202,7 @@ mod tests {
         for number in 0..=20u8 {
             let share = shares.of(Network::of(IpAddr::from([192, 0, 2, number])));
             let before = taken.len();
-            taken.extend((0..3_000).filter_map(|_| share.take(What::Request, 1)));
+            taken.extend((0..3_000).filter_map(|_| share.take(ShareKind::Request, 1)));
             assert_eq!(taken.len() - before, 2_500, "{number}");
         }
     }
@@ -207,21 +211,22 @@ mod tests {
     fn fault_04_a_body_takes_room_as_it_arrives() {
         let shares = Shares::new(8, None);
         let eve = shares.of(network("192.0.2.2"));
-        let mut body = eve.take(What::Body, 0).unwrap();
+        let mut body = eve.take(ShareKind::Body, 0).unwrap();
         assert!(body.grow(BODY / BODY_PART - 10) && body.grow(10) && !body.grow(1));
-        assert!(eve.take(What::Body, 1).is_none());
+        assert!(eve.take(ShareKind::Body, 1).is_none());
         drop(body);
-        assert_eq!(shares.taken.0[What::Body as usize].load(Ordering::Relaxed), 0);
-        assert!(eve.take(What::Body, BODY / BODY_PART).is_some());
+        assert_eq!(shares.taken.0[ShareKind::Body as usize].load(Ordering::Relaxed), 0);
+        assert!(eve.take(ShareKind::Body, BODY / BODY_PART).is_some());
     }
 
     #[test]
     fn fault_04_an_ipv6_household_has_one_share_and_a_setting_changes_it() {
         let shares = Shares::new(100, Some(3));
         let household = |end: u32| shares.of(network(&format!("2001:db8::{end:x}")));
-        let taken: Vec<Taken> = (1..10).filter_map(|end| household(end).take(What::Connection, 1)).collect();
+        let taken: Vec<Taken> =
+            (1..10).filter_map(|end| household(end).take(ShareKind::Connection, 1)).collect();
         assert_eq!(taken.len(), 3);
-        assert!(shares.of(network("2001:db8:0:1::1")).take(What::Connection, 1).is_some());
+        assert!(shares.of(network("2001:db8:0:1::1")).take(ShareKind::Connection, 1).is_some());
     }
 
     #[test]
@@ -229,9 +234,9 @@ mod tests {
         let shares = Shares::new(100, None);
         for number in 0..=255u8 {
             let share = shares.of(Network::of(IpAddr::from([192, 0, 2, number])));
-            drop(share.take(What::Request, 1));
+            drop(share.take(ShareKind::Request, 1));
         }
         assert!(shares.of.lock().unwrap().is_empty());
-        assert_eq!(shares.taken.0[What::Request as usize].load(Ordering::Relaxed), 0);
+        assert_eq!(shares.taken.0[ShareKind::Request as usize].load(Ordering::Relaxed), 0);
     }
 }

@@ -28,7 +28,7 @@ const LOCK: &str = ".lock";
 
 /// What a start found in its folder, or made there.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct KeyFolder {
     pub(crate) ring: Keyring,
     /// Sentences about key files that others can read.
     pub(crate) warnings: Vec<String>,
@@ -45,11 +45,11 @@ pub(crate) fn load_or_make(
     dir: &Path,
     needed: &BTreeSet<String>,
     now: Timestamp,
-) -> Result<Found, StartError> {
+) -> Result<KeyFolder, StartError> {
     let (ring, warnings) = read_folder(dir)?;
     require(&ring, needed, dir)?;
     if !ring.is_empty() {
-        return Ok(Found { ring, warnings, made: None });
+        return Ok(KeyFolder { ring, warnings, made: None });
     }
     check_making(dir)?;
     let problem = |error: io::Error| not_made(dir, &format!("{error}; put one there"));
@@ -59,13 +59,13 @@ pub(crate) fn load_or_make(
     // Whoever had the lock before has made one.
     let (ring, warnings) = read_folder(dir)?;
     if !ring.is_empty() {
-        return Ok(Found { ring, warnings, made: None });
+        return Ok(KeyFolder { ring, warnings, made: None });
     }
     let made = make(dir, now).map_err(problem)?;
-    Ok(Found { ring: load(dir)?, warnings, made: Some(made) })
+    Ok(KeyFolder { ring: load(dir)?, warnings, made: Some(made) })
 }
 
-impl Found {
+impl KeyFolder {
     /// Looks again when something is sealed. Where another node was first with a key of its own, the one made
     /// here is of no use to anybody and goes. Answers the file of a key that was made here and stays.
     ///
@@ -248,7 +248,7 @@ mod tests {
         tempfile::tempdir().unwrap()
     }
 
-    fn make_in(dir: &tempfile::TempDir, needed: &[&str]) -> Result<Found, StartError> {
+    fn make_in(dir: &tempfile::TempDir, needed: &[&str]) -> Result<KeyFolder, StartError> {
         let needed = needed.iter().map(|id| (*id).to_owned()).collect();
         load_or_make(dir.path(), &needed, Timestamp::from_millis(1_700_000_000_000))
     }

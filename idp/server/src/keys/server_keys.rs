@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use idp_core::client::SigningAlg;
 use idp_core::oauth::issuer::Issuer;
 use idp_core::oauth::keys::{KeySet, NewKey, SigningKey};
-use idp_core::seal::{Keyring, Place, key_id};
+use idp_core::seal::{Keyring, SealLocation, key_id};
 use idp_core::secret::{MacKey, base64url, random_bytes};
 use idp_core::time::Timestamp;
 use idp_store::{Actor, AuditEvent, AuditRecord, KeyListing, KeyState, OpenError, Origin, Store, StoredKey};
@@ -131,8 +131,8 @@ fn mac_key(ring: &Keyring, now: Timestamp) -> Result<StoredKey, StartError> {
     })
 }
 
-fn place(id: &str) -> Place<'_> {
-    Place { table: "keys", column: "sealed_private", row: id }
+fn place(id: &str) -> SealLocation<'_> {
+    SealLocation { table: "keys", column: "sealed_private", row: id }
 }
 
 fn made(key: &StoredKey, at: Timestamp) -> AuditRecord {

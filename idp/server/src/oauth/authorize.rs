@@ -10,7 +10,7 @@ use idp_core::redirect_uri::{BadRedirectUri, RedirectUri};
 use idp_core::text::Excerpt;
 
 use crate::config::quoted;
-use crate::flow::{self, Known};
+use crate::flow::{self, ClientAndConsent};
 use crate::http::context::RequestContext;
 use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered, Sent};
 use crate::http::form::{FormBody, Protocol};
@@ -19,14 +19,14 @@ use crate::http::refusal_log::Fault;
 /// `GET /authorize`: checks the request, then goes as far as it can without a page.
 pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> Result<Response, PageError> {
     let known = match authorize::client_id(&params) {
-        Some(id) => flow::known(&context, id).await?,
-        None => Known::default(),
+        Some(id) => flow::client_and_consent(&context, id).await?,
+        None => ClientAndConsent::default(),
     };
     let checked = authorize::check(&params, known.client.as_ref(), &context.app.keys.load().tokens);
     match checked {
         Ok(request) => {
             note_dropped_scopes(&context, &params, &request);
-            flow::begin(&context, FlowTarget::Application(Box::new(request)), known, None).await
+            flow::begin(&context, FlowTarget::Client(Box::new(request)), known, None).await
         }
         Err(AuthorizeRefusal::Redirect(target, refusal)) => {
             let code = refusal.code.as_str();

@@ -26,7 +26,7 @@ use crate::text::catalogue::Arg;
 
 /// `GET /logout`: signs out at once when a client proves that it asks for this very session, else asks.
 pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> Result<Response, PageError> {
-    let asked = Asked::read(&context, &params).await?;
+    let asked = SignOutRequest::read(&context, &params).await?;
     if asked.logout.asks { asked.question(&context) } else { asked.sign_out(&context, false).await }
 }
 
@@ -49,11 +49,11 @@ pub(crate) async fn confirm(
     Form(form): Form<ConfirmForm>,
 ) -> Result<Response, PageError> {
     let pairs = form::decode(form.request.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST))?;
-    Asked::read(&context, &Params::new(pairs)).await?.sign_out(&context, true).await
+    SignOutRequest::read(&context, &Params::new(pairs)).await?.sign_out(&context, true).await
 }
 
 /// A sign-out request, decided.
-struct Asked<'a> {
+struct SignOutRequest<'a> {
     params: &'a Params,
     /// What is registered under the client id of the request.
     client: Option<Client>,
@@ -61,7 +61,7 @@ struct Asked<'a> {
     about: About,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> SignOutRequest<'a> {
     async fn read(context: &RequestContext, params: &'a Params) -> Result<Self, PageError> {
         let keys = context.app.keys.load();
         let request = LogoutRequest::read(params, &keys.tokens).map_err(|why| repeated(why, params))?;
@@ -175,7 +175,7 @@ fn fix(params: &Params, client: &Client) -> Option<Fix> {
     Some(Fix { verb: "client add-post-logout-redirect-uri", words })
 }
 
-impl Asked<'_> {
+impl SignOutRequest<'_> {
     /// Ends the session, if there is one, and answers with what comes then. `by_form`: a form of ours was sent.
     async fn sign_out(&self, context: &RequestContext, by_form: bool) -> Result<Response, PageError> {
         end_session(context).await?;
@@ -256,7 +256,7 @@ impl Page for SignOutPage<'_> {
     }
 }
 
-impl Asked<'_> {
+impl SignOutRequest<'_> {
     /// The question. Its answer is told what the request was, so that the page afterwards knows.
     fn question(&self, context: &RequestContext) -> Result<Response, PageError> {
         let app = &context.app;
@@ -318,7 +318,8 @@ pub(crate) async fn signed_out(
 ) -> Result<Response, PageError> {
     // Where somebody has signed in since, or followed somebody's link, nobody is sent anywhere.
     if context.browser.signed_in.is_none()
-        && let Ok(Asked { client: Some(client), logout, .. }) = Asked::read(&context, &query).await
+        && let Ok(SignOutRequest { client: Some(client), logout, .. }) =
+            SignOutRequest::read(&context, &query).await
         && let AfterLogout::Return(target) = logout.then
         && target.uri().is_https()
     {

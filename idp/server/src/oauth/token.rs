@@ -9,8 +9,8 @@ use idp_core::oauth::client_auth;
 use idp_core::oauth::error::{ErrorCode, Refusal};
 use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes, RefreshToken};
 use idp_core::oauth::params::Params;
-use idp_core::oauth::scope::Scope;
 use idp_core::oauth::token::{self, Mint, RefreshDecision, TokenRequest, TokenResponse, UNUSABLE};
+use idp_core::scope::Scope;
 use idp_core::single_use::{AuthorizationCode, SingleUseDigest};
 use idp_core::time::Timestamp;
 use idp_store::{Actor, AuditEvent, AuditRecord, StoreError, Tx};
@@ -21,7 +21,7 @@ use crate::http::form::Protocol;
 use crate::state::Shared;
 
 /// Who asks, proven.
-struct Caller {
+struct AuthenticatedClient {
     client: Client,
     info: RequestInfo,
     now: Timestamp,
@@ -47,7 +47,7 @@ pub(crate) async fn post(
         let detail = Some(format!("{}: {why}", known.map_or("client_id", |id| id.as_str())).into());
         OAuthError { detail, ..refusal.into() }.about(about)
     })?;
-    let caller = Caller { client: claimed.client()?, info, now: app.clock.now() };
+    let caller = AuthenticatedClient { client: claimed.client()?, info, now: app.clock.now() };
     let client_id = caller.client.id.clone();
     // Who asked is proven now: whatever is refused from here on is told with the client.
     answer(&app, caller, &params).await.map_err(|error| {
@@ -56,7 +56,7 @@ pub(crate) async fn post(
     })
 }
 
-async fn answer(app: &Shared, caller: Caller, params: &Params) -> Result<Response, OAuthError> {
+async fn answer(app: &Shared, caller: AuthenticatedClient, params: &Params) -> Result<Response, OAuthError> {
     match TokenRequest::read(params)? {
         TokenRequest::Code { code, redirect_uri, code_verifier } => {
             let presented = Presented {
@@ -100,12 +100,16 @@ struct Presented {
 
 /// What a write decided. A refusal is a result, not an error: what it changed (a burnt code, a revoked grant)
 /// stays.
-enum Outcome<T> {
+enum TokenOutcome<T> {
     Granted(T),
     Refused(Refusal),
 }
 
-async fn redeem_code(app: &Shared, caller: Caller, presented: Presented) -> Result<Response, OAuthError> {
+async fn redeem_code(
+    app: &Shared,
+    caller: AuthenticatedClient,
+    presented: Presented,
+) -> Result<Response, OAuthError> {
     let lifetimes = app.config.lifetimes;
     let (outcome, caller) = {
         let caller = std::sync::Arc::new(caller);
@@ -119,8 +123,8 @@ async fn redeem_code(app: &Shared, caller: Caller, presented: Presented) -> Resu
         (outcome, caller)
     };
     match outcome {
-        Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Granted((code, grant)) => {
+        TokenOutcome::Refused(refusal) => Err(refusal.into()),
+        TokenOutcome::Granted((code, grant)) => {
             let keys = app.keys.load();
             let first = RefreshToken { grant_id: grant.facts.id, generation: grant.generation };
             let mint = Mint {
@@ -143,32 +147,32 @@ fn tokens(response: &TokenResponse) -> Response {
 
 async fn consume(
     tx: &mut Tx,
-    caller: &Caller,
+    caller: &AuthenticatedClient,
     presented: &Presented,
     lifetimes: &Lifetimes,
-) -> Result<Outcome<(IssuedCode, Grant)>, StoreError> {
+) -> Result<TokenOutcome<(IssuedCode, Grant)>, StoreError> {
     let (client, now) = (&caller.client.id, caller.now);
     let Some(consumed) = tx.consume_code(&presented.digest, client, now).await? else {
         if let Some(grant) = tx.revoke_replayed(&presented.digest, client, now).await? {
             tx.audit(&caller.audit(AuditEvent::CodeReplay, grant.to_string())).await?;
         }
-        return Ok(Outcome::Refused(UNUSABLE));
+        return Ok(TokenOutcome::Refused(UNUSABLE));
     };
     let code = &consumed.code;
     let verifier = presented.code_verifier.as_deref();
     if let Err(refusal) = token::redeem(code, client, &presented.redirect_uri, verifier, now) {
-        return Ok(Outcome::Refused(refusal));
+        return Ok(TokenOutcome::Refused(refusal));
     }
     let grant = Grant::of_code(code, lifetimes, now);
     if !tx.insert_grant(&grant, &consumed, now).await? {
-        return Ok(Outcome::Refused(UNUSABLE));
+        return Ok(TokenOutcome::Refused(UNUSABLE));
     }
-    Ok(Outcome::Granted((consumed.code, grant)))
+    Ok(TokenOutcome::Granted((consumed.code, grant)))
 }
 
 async fn refresh(
     app: &Shared,
-    caller: Caller,
+    caller: AuthenticatedClient,
     token: RefreshToken,
     scope: Option<String>,
 ) -> Result<Response, OAuthError> {
@@ -182,8 +186,8 @@ async fn refresh(
         })
         .await?;
     match outcome {
-        Outcome::Refused(refusal) => Err(refusal.into()),
-        Outcome::Granted((grant, scope)) => {
+        TokenOutcome::Refused(refusal) => Err(refusal.into()),
+        TokenOutcome::Granted((grant, scope)) => {
             let keys = app.keys.load();
             let next = RefreshToken { grant_id: token.grant_id, generation: token.generation + 1 };
             let mint = Mint {
@@ -201,40 +205,44 @@ async fn refresh(
 
 async fn rotate(
     tx: &mut Tx,
-    caller: &Caller,
+    caller: &AuthenticatedClient,
     token: RefreshToken,
     scope: Option<&str>,
     lifetimes: &Lifetimes,
-) -> Result<Outcome<(Grant, Scope)>, StoreError> {
+) -> Result<TokenOutcome<(Grant, Scope)>, StoreError> {
     let (client, now) = (&caller.client.id, caller.now);
     let Some(stored) = tx.grant(token.grant_id).await?.filter(|stored| stored.live) else {
-        return Ok(Outcome::Refused(UNUSABLE));
+        return Ok(TokenOutcome::Refused(UNUSABLE));
     };
     let grant = stored.grant;
     let scope = match token::refresh(&grant, token.generation, client, scope, now) {
         RefreshDecision::Rotate(scope) => scope,
-        RefreshDecision::Refuse(refusal) => return Ok(Outcome::Refused(refusal)),
+        RefreshDecision::Refuse(refusal) => return Ok(TokenOutcome::Refused(refusal)),
         RefreshDecision::Reused => return reused(tx, caller, token).await,
     };
     let idle_expires_at = grant.next_idle_expiry(lifetimes, now);
     if tx.rotate_grant(token.grant_id, token.generation, idle_expires_at).await? {
-        return Ok(Outcome::Granted((grant, scope)));
+        return Ok(TokenOutcome::Granted((grant, scope)));
     }
     // Between our read and our write another node rotated it, or something ended it.
     match tx.grant(token.grant_id).await? {
         Some(stored) if stored.live => reused(tx, caller, token).await,
-        _ => Ok(Outcome::Refused(UNUSABLE)),
+        _ => Ok(TokenOutcome::Refused(UNUSABLE)),
     }
 }
 
-async fn reused<T>(tx: &mut Tx, caller: &Caller, token: RefreshToken) -> Result<Outcome<T>, StoreError> {
+async fn reused<T>(
+    tx: &mut Tx,
+    caller: &AuthenticatedClient,
+    token: RefreshToken,
+) -> Result<TokenOutcome<T>, StoreError> {
     if tx.revoke_grant(token.grant_id, caller.now).await? {
         tx.audit(&caller.audit(AuditEvent::RefreshReuse, token.grant_id.to_string())).await?;
     }
-    Ok(Outcome::Refused(UNUSABLE))
+    Ok(TokenOutcome::Refused(UNUSABLE))
 }
 
-impl Caller {
+impl AuthenticatedClient {
     fn audit(&self, event: AuditEvent, subject: String) -> AuditRecord {
         AuditRecord {
             at: self.now,

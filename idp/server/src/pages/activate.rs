@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::accounts::activation::{self, Link, LinkOutcome, LinkToken};
 use crate::accounts::known_mailbox;
 use crate::accounts::registration::{self, must_be_open};
-use crate::accounts::sign_in::{self, CLOSED_FOR_A_DAY, Outcome};
+use crate::accounts::sign_in::{self, CLOSED_FOR_A_DAY, SignInOutcome};
 use crate::http::browser::Notice;
 use crate::http::context::RequestContext;
 use crate::http::errors::PageError;
@@ -108,7 +108,7 @@ pub(crate) async fn show(
 }
 
 /// Why a link is not taken yet.
-struct Refused {
+struct Correction {
     status: StatusCode,
     error: FieldError,
     retry_after: Option<u64>,
@@ -119,7 +119,7 @@ fn question(
     context: &RequestContext,
     token: &str,
     attempt: &Attempt,
-    refused: Option<Refused>,
+    refused: Option<Correction>,
 ) -> Result<Response, PageError> {
     let page = ActivatePage {
         action: "/activate",
@@ -130,7 +130,7 @@ fn question(
     };
     let mut response = match refused {
         None => context.page(&page)?.into_response(),
-        Some(Refused { status, error, retry_after }) => {
+        Some(Correction { status, error, retry_after }) => {
             let page = context.page_with(&page, vec![error])?;
             page.status(status).retry_after(retry_after).into_response()
         }
@@ -160,10 +160,10 @@ async fn proof(
         return Ok(Ok(false));
     };
     let ask = |refused| question(context, &form.token, &attempt, Some(refused)).map(Err);
-    let refuse = |status, error| ask(Refused { status, error, retry_after: None });
+    let refuse = |status, error| ask(Correction { status, error, retry_after: None });
     let later = |text, seconds| {
         let (status, error) = (StatusCode::TOO_MANY_REQUESTS, FieldError { field: None, text });
-        ask(Refused { status, error, retry_after: Some(seconds) })
+        ask(Correction { status, error, retry_after: Some(seconds) })
     };
     let catalogue = &context.app.renderer.catalogue;
     if form.password.is_empty() {
@@ -173,15 +173,15 @@ async fn proof(
         );
     }
     match sign_in::prove_registration(context, attempt.clone(), Secret::new(form.password.clone())).await? {
-        Outcome::Unactivated(_) => Ok(Ok(true)),
-        Outcome::Throttled { minutes } => {
+        SignInOutcome::Unactivated(_) => Ok(Ok(true)),
+        SignInOutcome::Throttled { minutes } => {
             later(catalogue.text("login-throttled", &[("minutes", minutes.into())]), minutes * 60)
         }
-        Outcome::Closed => {
+        SignInOutcome::Closed => {
             let brand = [("brand", context.app.config.brand.as_str().into())];
             later(catalogue.text("login-closed", &brand), CLOSED_FOR_A_DAY)
         }
-        Outcome::SignedIn(_) | Outcome::Wrong | Outcome::Deactivated => {
+        SignInOutcome::SignedIn(_) | SignInOutcome::Wrong | SignInOutcome::Deactivated => {
             refuse(StatusCode::UNAUTHORIZED, field_error(context, "password", "activate-wrong"))
         }
     }

@@ -10,7 +10,7 @@ use idp_core::user::User;
 use idp_store::{Actor, AuditEvent, AuditRecord, Flow};
 use serde::{Deserialize, Serialize};
 
-use crate::flow::{self, Found, Known, Leaving, Via};
+use crate::flow::{self, ClientAndConsent, FlowAnswer, FlowState, Via};
 use crate::http::context::RequestContext;
 use crate::http::errors::{PageError, Reason};
 use crate::http::form::Form;
@@ -43,7 +43,11 @@ impl Page for ConsentPage {
 const ORDER: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 /// The question.
-pub(crate) fn page(context: &RequestContext, flow: &Flow, known: &Known) -> Result<Html, PageError> {
+pub(crate) fn page(
+    context: &RequestContext,
+    flow: &Flow,
+    known: &ClientAndConsent,
+) -> Result<Html, PageError> {
     let (request, user) = asked(context, flow)?;
     let (app, uri) = app_of(&flow.target, known);
     let mut scopes: Vec<&str> = request.scope.iter().collect();
@@ -68,7 +72,7 @@ fn asked<'a>(
     flow: &'a Flow,
 ) -> Result<(&'a AuthorizationRequest, &'a User), PageError> {
     match (&flow.target, &context.browser.signed_in) {
-        (FlowTarget::Application(request), Some(signed_in)) => Ok((request, &signed_in.user)),
+        (FlowTarget::Client(request), Some(signed_in)) => Ok((request, &signed_in.user)),
         _ => Err(PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-start-again")),
     }
 }
@@ -86,8 +90,8 @@ pub(crate) async fn submit(
     Form(form): Form<ConsentForm>,
 ) -> Result<Response, PageError> {
     let flow = match flow::find(&context, &id).await? {
-        Found::Open(flow) => flow,
-        Found::Over(ended) => return flow::again(&context, &ended, Via::Form(None)).await,
+        FlowState::Open(flow) => flow,
+        FlowState::Over(ended) => return flow::again(&context, &ended, Via::Form(None)).await,
     };
     let known = flow::load(&context, &flow.target).await?;
     match flow::decide(&context, &flow, &known, Some(form.decision)) {
@@ -95,7 +99,7 @@ pub(crate) async fn submit(
         Step::SignIn(_) | Step::Consent(_) => Ok(Redirect::to(&flow::url(flow.id)).into_response()),
         step => {
             let via = Via::Form(Some(record(&context, &flow, form.decision)?));
-            Leaving { context: &context, flow: &flow, known: &known, via }.with(step).await
+            FlowAnswer { context: &context, flow: &flow, known: &known, via }.with(step).await
         }
     }
 }

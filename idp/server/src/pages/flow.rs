@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use idp_core::flow::Step;
 use serde::Deserialize;
 
-use crate::flow::{self, Found, Leaving, Via};
+use crate::flow::{self, FlowAnswer, FlowState, Via};
 use crate::http::context::RequestContext;
 use crate::http::errors::PageError;
 use crate::http::form::{Query, shown_email};
@@ -29,8 +29,8 @@ pub(crate) async fn show(
     Query(query): Query<FlowQuery>,
 ) -> Result<Response, PageError> {
     let flow = match flow::find(&context, &id).await? {
-        Found::Open(flow) => flow,
-        Found::Over(ended) => {
+        FlowState::Open(flow) => flow,
+        FlowState::Over(ended) => {
             let via = if query.go.is_some() { Via::Button } else { Via::Page };
             return flow::again(&context, &ended, via).await;
         }
@@ -41,10 +41,10 @@ pub(crate) async fn show(
             let again = login::asked_again(&context, &flow, &known).filter(|_| query.switch.is_none());
             let typed = query.email.as_deref().map(shown_email);
             let (confirm, email) = (again.is_some(), again.or(typed));
-            let filled = login::Filled { confirm, email, ..login::Filled::default() };
+            let filled = login::FormState { confirm, email, ..login::FormState::default() };
             Ok(login::page(&context, &flow, &known, filled)?.into_response())
         }
         Step::Consent(_) => Ok(consent::page(&context, &flow, &known)?.into_response()),
-        step => Leaving { context: &context, flow: &flow, known: &known, via: Via::Page }.with(step).await,
+        step => FlowAnswer { context: &context, flow: &flow, known: &known, via: Via::Page }.with(step).await,
     }
 }

@@ -11,8 +11,8 @@ use idp_core::user::Email;
 use idp_store::Flow;
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::sign_in::{self, CLOSED_FOR_A_DAY, Outcome};
-use crate::flow::{self, Found, Known, Via};
+use crate::accounts::sign_in::{self, CLOSED_FOR_A_DAY, SignInOutcome};
+use crate::flow::{self, ClientAndConsent, FlowState, Via};
 use crate::http::browser::Notice;
 use crate::http::context::RequestContext;
 use crate::http::cookies::Cookie;
@@ -46,7 +46,7 @@ impl Page for LoginPage {
 
 /// What the form is shown with.
 #[derive(Default)]
-pub(crate) struct Filled {
+pub(crate) struct FormState {
     /// The address to fill in; else the application's hint.
     pub(crate) email: Option<String>,
     /// "Please confirm it's you."
@@ -59,19 +59,19 @@ pub(crate) struct Filled {
 
 /// `GET /signin`: a flow to the person's own page. `email` in the query is filled in.
 pub(crate) async fn begin(context: RequestContext, Protocol(query): Protocol) -> Result<Response, PageError> {
-    flow::begin(&context, FlowTarget::Account, Known::default(), query.get("email")).await
+    flow::begin(&context, FlowTarget::Account, ClientAndConsent::default(), query.get("email")).await
 }
 
 /// The form.
 pub(crate) fn page(
     context: &RequestContext,
     flow: &Flow,
-    known: &Known,
-    filled: Filled,
+    known: &ClientAndConsent,
+    filled: FormState,
 ) -> Result<Html, PageError> {
     let (app, uri) = app_of(&flow.target, known);
     let hint = match &flow.target {
-        FlowTarget::Application(request) => request.login_hint.as_deref(),
+        FlowTarget::Client(request) => request.login_hint.as_deref(),
         FlowTarget::Account => None,
     };
     let open = context.app.config.registration;
@@ -92,7 +92,7 @@ pub(crate) fn page(
 }
 
 /// Somebody is signed in already and is asked once more: the page says so and keeps the address.
-pub(crate) fn asked_again(context: &RequestContext, flow: &Flow, known: &Known) -> Option<String> {
+pub(crate) fn asked_again(context: &RequestContext, flow: &Flow, known: &ClientAndConsent) -> Option<String> {
     let signed_in = context.browser.signed_in.as_ref()?;
     match flow::decide(context, flow, known, None) {
         Step::SignIn(SignInReason::Asked | SignInReason::TooOld) => Some(signed_in.user.email.to_string()),
@@ -116,44 +116,44 @@ pub(crate) async fn submit(
     Form(form): Form<LoginForm>,
 ) -> Result<Response, PageError> {
     let flow = match flow::find(&context, &id).await? {
-        Found::Open(flow) => flow,
-        Found::Over(ended) => return flow::again(&context, &ended, Via::Form(None)).await,
+        FlowState::Open(flow) => flow,
+        FlowState::Over(ended) => return flow::again(&context, &ended, Via::Form(None)).await,
     };
     let errors = missing(&context, &form);
     let Some(email) = Email::parse(&form.email).ok().filter(|_| errors.is_empty()) else {
         return incomplete(&context, &flow, form.email, errors).await;
     };
     match sign_in::sign_in(&context, &email, Secret::new(form.password)).await? {
-        Outcome::SignedIn(session) => Ok(signed_in(&context, &flow, &session)),
-        Outcome::Wrong => refuse(&context, &flow, form.email, Refused::wrong(&context)).await,
-        Outcome::Throttled { minutes } => {
-            refuse(&context, &flow, form.email, Refused::throttled(&context, minutes)).await
+        SignInOutcome::SignedIn(session) => Ok(signed_in(&context, &flow, &session)),
+        SignInOutcome::Wrong => refuse(&context, &flow, form.email, RefusedLogin::wrong(&context)).await,
+        SignInOutcome::Throttled { minutes } => {
+            refuse(&context, &flow, form.email, RefusedLogin::throttled(&context, minutes)).await
         }
-        Outcome::Closed => {
+        SignInOutcome::Closed => {
             refuse(
                 &context,
                 &flow,
                 form.email,
-                Refused {
+                RefusedLogin {
                     retry_after: Some(CLOSED_FOR_A_DAY),
-                    ..Refused::of(&context, "login-closed", StatusCode::TOO_MANY_REQUESTS)
+                    ..RefusedLogin::of(&context, "login-closed", StatusCode::TOO_MANY_REQUESTS)
                 },
             )
             .await
         }
-        Outcome::Deactivated => {
+        SignInOutcome::Deactivated => {
             refuse(
                 &context,
                 &flow,
                 form.email,
-                Refused::of(&context, "login-deactivated", StatusCode::FORBIDDEN),
+                RefusedLogin::of(&context, "login-deactivated", StatusCode::FORBIDDEN),
             )
             .await
         }
-        Outcome::Unactivated(attempt) => {
-            let refused = Refused::of(&context, "login-unactivated", StatusCode::FORBIDDEN);
+        SignInOutcome::Unactivated(attempt) => {
+            let refused = RefusedLogin::of(&context, "login-unactivated", StatusCode::FORBIDDEN);
             let resend = context.app.config.registration.then(|| format!("/register/{attempt}/resend"));
-            refuse(&context, &flow, form.email, Refused { resend, ..refused }).await
+            refuse(&context, &flow, form.email, RefusedLogin { resend, ..refused }).await
         }
     }
 }
@@ -178,7 +178,7 @@ async fn incomplete(
 ) -> Result<Response, PageError> {
     let known = flow::load(context, &flow.target).await?;
     let confirm = asked_again(context, flow, &known).is_some_and(|asked| asked == email);
-    let filled = Filled { email: Some(email), confirm, errors, ..Filled::default() };
+    let filled = FormState { email: Some(email), confirm, errors, ..FormState::default() };
     Ok(page(context, flow, &known, filled)?.status(StatusCode::UNPROCESSABLE_ENTITY).into_response())
 }
 
@@ -188,7 +188,7 @@ fn signed_in(context: &RequestContext, flow: &Flow, session: &Secret) -> Respons
     let url = flow::url(flow.id);
     let mut response = match flow.target {
         FlowTarget::Account => context.redirect_with(Notice::SignedIn, &url),
-        FlowTarget::Application(_) => Redirect::to(&url).into_response(),
+        FlowTarget::Client(_) => Redirect::to(&url).into_response(),
     };
     let headers = response.headers_mut();
     headers.append(header::SET_COOKIE, Cookie::Session.set(session, None, &context.app.config));
@@ -196,7 +196,7 @@ fn signed_in(context: &RequestContext, flow: &Flow, session: &Secret) -> Respons
     response
 }
 
-struct Refused {
+struct RefusedLogin {
     text: String,
     /// What to correct; none when no other entry would help.
     field: Option<&'static str>,
@@ -205,7 +205,7 @@ struct Refused {
     resend: Option<String>,
 }
 
-impl Refused {
+impl RefusedLogin {
     fn of(context: &RequestContext, key: &str, status: StatusCode) -> Self {
         let args = [("brand", context.app.config.brand.as_str().into())];
         let text = context.app.renderer.catalogue.text(key, &args);
@@ -228,12 +228,12 @@ async fn refuse(
     context: &RequestContext,
     flow: &Flow,
     email: String,
-    refused: Refused,
+    refused: RefusedLogin,
 ) -> Result<Response, PageError> {
     let known = flow::load(context, &flow.target).await?;
     let errors = vec![FieldError { field: refused.field, text: refused.text }];
     let confirm = asked_again(context, flow, &known).is_some_and(|asked| asked == email);
-    let filled = Filled { email: Some(email), confirm, resend: refused.resend, errors };
+    let filled = FormState { email: Some(email), confirm, resend: refused.resend, errors };
     let page = page(context, flow, &known, filled)?;
     Ok(page.status(refused.status).retry_after(refused.retry_after).into_response())
 }

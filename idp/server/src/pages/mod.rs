@@ -19,7 +19,7 @@ use axum::response::Redirect;
 use idp_core::flow::FlowTarget;
 use serde::Serialize;
 
-use crate::flow::Known;
+use crate::flow::ClientAndConsent;
 use crate::http::context::RequestContext;
 use crate::http::form;
 use crate::http::html::FieldError;
@@ -40,9 +40,9 @@ pub(crate) struct AppView {
 /// The application of a walk, if it is for one, and where its answer goes.
 pub(crate) fn app_of<'a>(
     target: &'a FlowTarget,
-    known: &Known,
+    known: &ClientAndConsent,
 ) -> (Option<AppView>, Option<&'a RedirectUri>) {
-    let (FlowTarget::Application(request), Some(client)) = (target, &known.client) else {
+    let (FlowTarget::Client(request), Some(client)) = (target, &known.client) else {
         return (None, None);
     };
     let uri = request.target.uri();

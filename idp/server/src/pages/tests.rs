@@ -155,7 +155,7 @@ fn every_word_of_the_catalogue_is_used() {
         .iter()
         .flat_map(|it| [format!("error-{}", it.key), format!("error-{}-title", it.key)])
         .collect();
-    let scopes = idp_core::oauth::scope::KNOWN.map(|scope| scope.replace('_', "-"));
+    let scopes = idp_core::scope::KNOWN.map(|scope| scope.replace('_', "-"));
     let made = |key: &str| match key {
         _ if key.starts_with("password-reason-") => quoted.contains(&key["password-reason-".len()..]),
         _ if key.starts_with("consent-scope-") => scopes.iter().any(|scope| key.ends_with(scope)),

@@ -1,8 +1,8 @@
 //! Applications.
 
 use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
-use idp_core::oauth::scope::Scope;
 use idp_core::redirect_uri::RedirectMatch;
+use idp_core::scope::Scope;
 use idp_core::secret::Digest;
 use idp_core::text::DisplayText;
 use idp_core::time::SECOND;

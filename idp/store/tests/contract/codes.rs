@@ -3,7 +3,7 @@
 use idp_core::client::ClientId;
 use idp_core::ids::{GrantId, SessionId, UserId};
 use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes};
-use idp_core::oauth::scope::Scope;
+use idp_core::scope::Scope;
 use idp_core::time::{HOUR, SECOND, Timestamp};
 use idp_store::ConsumedCode;
 

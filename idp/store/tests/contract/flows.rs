@@ -28,7 +28,7 @@ async fn a_walk_to_the_persons_own_pages_reads_back(db: Db) {
 }
 
 async fn a_walk_for_an_application_keeps_the_whole_request(db: Db) {
-    let target = FlowTarget::Application(Box::new(request()));
+    let target = FlowTarget::Client(Box::new(request()));
     let id = a_walk(&db, target.clone()).await.id;
     assert_eq!(open(&db, id, NOW).await.unwrap().target, target);
 }
@@ -51,7 +51,7 @@ async fn a_walk_is_closed_once(db: Db) {
 }
 
 async fn a_walk_that_is_over_tells_how_it_ended(db: Db) {
-    let target = FlowTarget::Application(Box::new(request()));
+    let target = FlowTarget::Client(Box::new(request()));
     let id = a_walk(&db, target.clone()).await.id;
     assert!(ended(&db, id, after(HOUR - SECOND)).await.is_none(), "it is open");
     let expired = ended(&db, id, after(HOUR)).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_walk_that_is_over_tells_how_it_ended(db: Db) {
 }
 
 async fn fault_01_a_closed_flow_keeps_the_answer_that_closed_it(db: Db) {
-    let id = a_walk(&db, FlowTarget::Application(Box::new(request()))).await.id;
+    let id = a_walk(&db, FlowTarget::Client(Box::new(request()))).await.id;
     assert!(tell!(db, |tx, id| tx.close_flow(*id, Some("kek.nonce.text"), NOW)));
     assert!(!tell!(db, |tx, id| tx.close_flow(*id, Some("another"), NOW)));
     assert_eq!(ended(&db, id, NOW).await.unwrap().sealed_response.as_deref(), Some("kek.nonce.text"));

@@ -4,7 +4,7 @@ use idp_core::account::throttle::ACCOUNT;
 use idp_core::client::ClientId;
 use idp_core::ids::MailId;
 use idp_core::oauth::grant::IssuedCode;
-use idp_core::oauth::scope::Scope;
+use idp_core::scope::Scope;
 use idp_core::single_use::{Activation, SingleUse, SingleUseDigest};
 use idp_core::text::DisplayText;
 use idp_core::time::HOUR;

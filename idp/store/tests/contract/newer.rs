@@ -102,8 +102,7 @@ async fn fault_19_clients_with_an_unknown_policy_are_left_out_and_left_alone(db:
             }
             other => panic!("{column}: {other:?}"),
         }
-        let (added, scope) =
-            (uri("https://app.example/more"), idp_core::oauth::scope::Scope::of(&["openid"]));
+        let (added, scope) = (uri("https://app.example/more"), idp_core::scope::Scope::of(&["openid"]));
         assert!(try_tell!(db, |tx, id, added| tx.add_client_uri(id, UriList::Redirect, added)).is_err());
         assert!(try_tell!(db, |tx, id, scope| tx.set_client_scope(id, scope)).is_err());
         assert!(ask!(db, |r, id| r.has_client(id)));

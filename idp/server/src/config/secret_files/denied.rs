@@ -6,7 +6,7 @@ use std::path::Path;
 use idp_core::file_access::Access;
 use rustix::fs::Access as Right;
 
-use super::{Way, access, us, word};
+use super::{PathToFile, access, us, word};
 
 /// What a file or folder is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ pub(super) fn said(path: &Path, need: Need<'_>, error: &io::Error) -> String {
     match path.metadata() {
         Ok(facts) => format!("it {}", whose(path, access(&facts), need)),
         // A folder on the way is what denies it.
-        Err(_) => Way::of(path).err().unwrap_or_else(|| error.to_string()),
+        Err(_) => PathToFile::of(path).err().unwrap_or_else(|| error.to_string()),
     }
 }
 

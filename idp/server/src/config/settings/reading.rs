@@ -8,18 +8,43 @@ use idp_core::secret::Secret;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::table::{PREFIX, Setting, TABLE, find, names, unknown, variables};
-use super::{Origin, Settings, SettingsError};
 use crate::config::secret_files::{self, Opened};
+use crate::config::settings::resolved::{SettingSource, Settings, SettingsError};
+use crate::config::settings::table::{
+    NEARLY_PREFIX, PREFIX, Setting, TABLE, find, names, unknown, variables,
+};
 
 /// No configuration file is longer, in bytes.
 const LONGEST_FILE: u64 = 1024 * 1024;
 
+/// Reads the settings. Environment and flags are handed in; flags are pairs of `section.key` and value.
+///
+/// # Errors
+/// Everything that is wrong, in the order of reading: unknown names, wrong kinds, values out of bounds,
+/// doubled ones, files that are not there, and secrets where others can read them.
+pub fn load(
+    file: Option<&Path>,
+    env: &[(String, String)],
+    flags: &[(String, String)],
+) -> Result<Settings, Vec<SettingsError>> {
+    let mut reading = Reading::default();
+    if let Some(path) = file {
+        reading.file(path);
+    }
+    for (name, value) in env.iter().filter(|(name, _)| name.starts_with(NEARLY_PREFIX)) {
+        reading.variable(name, value);
+    }
+    for (name, value) in flags {
+        reading.flag(name, value);
+    }
+    if reading.errors.is_empty() { Ok(reading.settings) } else { Err(reading.errors) }
+}
+
 /// What has been read so far.
 #[derive(Default)]
-pub(super) struct Reading {
-    pub(super) settings: Settings,
-    pub(super) errors: Vec<SettingsError>,
+struct Reading {
+    settings: Settings,
+    errors: Vec<SettingsError>,
 }
 
 impl Reading {
@@ -27,7 +52,7 @@ impl Reading {
         self.errors.push(SettingsError { at: at.to_string(), what: what.into() });
     }
 
-    pub(super) fn file(&mut self, path: &Path) {
+    fn file(&mut self, path: &Path) {
         self.settings.file = Some(path.to_owned());
         let opened = match secret_files::open(path, LONGEST_FILE) {
             Ok(opened) => opened,
@@ -41,7 +66,7 @@ impl Reading {
     }
 
     fn tables(&mut self, path: &Path, text: &str, opened: &Opened) {
-        let line = |at: usize| Origin::File(path.to_owned(), line_of(text, at));
+        let line = |at: usize| SettingSource::File(path.to_owned(), line_of(text, at));
         let table = match DeTable::parse(text) {
             Ok(table) => table.into_inner(),
             Err(error) => {
@@ -66,7 +91,13 @@ impl Reading {
         }
     }
 
-    fn file_value(&mut self, name: &str, value: &DeValue<'_>, at: Origin, (path, file): (&Path, &Opened)) {
+    fn file_value(
+        &mut self,
+        name: &str,
+        value: &DeValue<'_>,
+        at: SettingSource,
+        (path, file): (&Path, &Opened),
+    ) {
         let Some(setting) = find(name) else { return self.refuse(at, unknown(name, "setting", names())) };
         let Some(text) = setting.kind.text_of(value) else {
             return self.refuse(at, format!("{name} takes {}", setting.kind));
@@ -85,8 +116,8 @@ impl Reading {
         self.put(setting, text, at);
     }
 
-    pub(super) fn variable(&mut self, name: &str, value: &str) {
-        let at = Origin::Variable(name.to_owned());
+    fn variable(&mut self, name: &str, value: &str) {
+        let at = SettingSource::Variable(name.to_owned());
         let is = |known: Option<String>| known.is_some_and(|known| known == name);
         if let Some(setting) = TABLE.iter().find(|setting| is(Some(setting.variable()))) {
             self.put(setting, value.to_owned(), at);
@@ -104,7 +135,7 @@ impl Reading {
     }
 
     /// Another program's variables are none of ours, unless only an underscore is missing.
-    fn no_variable(&mut self, name: &str, at: Origin) {
+    fn no_variable(&mut self, name: &str, at: SettingSource) {
         let (known, plain) = (variables(), |name: &str| name.replace("__", "_"));
         if name.starts_with(PREFIX) {
             self.refuse(at, unknown(name, "setting", known.iter().map(String::as_str)));
@@ -113,8 +144,8 @@ impl Reading {
         }
     }
 
-    pub(super) fn flag(&mut self, name: &str, value: &str) {
-        let at = Origin::Flag(name.to_owned());
+    fn flag(&mut self, name: &str, value: &str) {
+        let at = SettingSource::Flag(name.to_owned());
         let Some(setting) = find(name) else { return self.refuse(at, unknown(name, "setting", names())) };
         if setting.conceals(value) {
             let variable = setting.file_variable().unwrap_or_default();
@@ -124,18 +155,18 @@ impl Reading {
     }
 
     /// Takes a value over what was read before it. Within one source, no setting is given twice.
-    fn put(&mut self, setting: &'static Setting, text: String, at: Origin) {
+    fn put(&mut self, setting: &'static Setting, text: String, at: SettingSource) {
         if !setting.kind.fits(&text) {
             let given = if setting.secret { String::new() } else { format!(", not `{text}`") };
             return self.refuse(at, format!("{} takes {}{given}", setting.name, setting.kind));
         }
-        let before = self.settings.given.get(setting.name).map(|(_, origin)| origin);
+        let before = self.settings.given.get(setting.name).map(|(_, source)| source);
         match (before, &at) {
-            (Some(Origin::Variable(other)), Origin::Variable(_)) => {
+            (Some(SettingSource::Variable(other)), SettingSource::Variable(_)) => {
                 let what = format!("{other} gives the same setting; keep one of them");
                 self.refuse(at, what);
             }
-            (Some(Origin::Flag(_)), Origin::Flag(_)) => {
+            (Some(SettingSource::Flag(_)), SettingSource::Flag(_)) => {
                 self.refuse(at, "it is given twice; keep one of them");
             }
             _ => drop(self.settings.given.insert(setting.name, (Secret::new(text), at))),

@@ -42,21 +42,89 @@ pub enum Kind {
     Word(&'static [&'static str]),
 }
 
+/// A setting by what it takes: [`super::Settings`] reads each kind with a method of its own, so that a wrong name or kind
+/// does not compile.
+macro_rules! typed {
+    ($($kind:ident)*) => {$(
+        pub(super) struct $kind(pub(super) Setting);
+    )*};
+}
+
+typed! { Text List Number Switch Word }
+
+/// A setting whose value is used as text.
+pub(super) trait TextSetting {
+    fn setting(&self) -> &Setting;
+}
+
+macro_rules! read_as_text {
+    ($($kind:ident)*) => {$(
+        impl TextSetting for $kind {
+            fn setting(&self) -> &Setting {
+                &self.0
+            }
+        }
+    )*};
+}
+
+read_as_text! { Text List Word }
+
 const fn setting(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Setting {
     Setting { name, kind, default, example: default, secret: false, help }
 }
 
-impl Setting {
-    const fn example(mut self, example: &'static str) -> Self {
-        self.example = example;
-        self
-    }
+const fn text(name: &'static str, default: &'static str, help: &'static str) -> Text {
+    Text(setting(name, Kind::Text, default, help))
+}
 
+const fn list(name: &'static str, default: &'static str, help: &'static str) -> List {
+    List(setting(name, Kind::List, default, help))
+}
+
+const fn number(
+    name: &'static str,
+    range: RangeInclusive<u32>,
+    default: &'static str,
+    help: &'static str,
+) -> Number {
+    Number(setting(name, Kind::Number(range), default, help))
+}
+
+const fn switch(name: &'static str, default: &'static str, help: &'static str) -> Switch {
+    Switch(setting(name, Kind::Switch, default, help))
+}
+
+const fn word(
+    name: &'static str,
+    words: &'static [&'static str],
+    default: &'static str,
+    help: &'static str,
+) -> Word {
+    Word(setting(name, Kind::Word(words), default, help))
+}
+
+macro_rules! with_example {
+    ($($kind:ident)*) => {$(
+        impl $kind {
+            /// With an example, where there is no default to show.
+            const fn example(mut self, example: &'static str) -> Self {
+                self.0.example = example;
+                self
+            }
+        }
+    )*};
+}
+
+with_example! { Text List Number }
+
+impl Text {
     const fn secret(mut self) -> Self {
-        self.secret = true;
+        self.0.secret = true;
         self
     }
+}
 
+impl Setting {
     /// The environment variable: `IDP__SECTION__KEY`.
     pub fn variable(&self) -> String {
         format!("{PREFIX}{}", self.name.replace('.', "__").to_uppercase())
@@ -89,35 +157,43 @@ pub const PREFIX: &str = "IDP__";
 pub(super) const NEARLY_PREFIX: &str = "IDP_";
 
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
-const PER_MINUTE: Kind = Kind::Number(1..=1_000_000);
+const PER_MINUTE: RangeInclusive<u32> = 1..=1_000_000;
 
-/// Every setting there is.
+macro_rules! settings {
+    ($($key:ident: $kind:ident = $setting:expr;)*) => {
+        $(pub(super) static $key: $kind = $setting;)*
+
+        /// Every setting there is.
+        pub static TABLE: &[&Setting] = &[$(&$key.0),*];
+    };
+}
+
 #[rustfmt::skip]
-pub const TABLE: &[Setting] = &[
-    setting("server.issuer", Kind::Text, "", "Where people reach this server; every token and link begins with it. Scheme and host only; required.").example("https://id.example.com"),
-    setting("server.listen", Kind::List, "127.0.0.1:8080", "Addresses and ports to listen on, for the proxy that speaks TLS."),
-    setting("server.trusted_proxies", Kind::List, "", "Networks of proxies whose word about the client address is taken. None by default.").example("10.0.0.0/8"),
-    setting("server.name", Kind::Text, "idp", "The name people see on pages and in mails."),
-    setting("server.data_dir", Kind::Text, "data", "Folder of the embedded database `idp.db`."),
-    setting("database.url", Kind::Text, "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`, with TLS unless the host is this machine. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret(),
-    setting("database.connections", Kind::Number(1..=1000), "16", "Connections to the database, for reading and for writing each. With the embedded database one writes, and at most as many read as there are cores, or two."),
-    setting("keys.dir", Kind::Text, "keys", "Folder of the key-encryption keys."),
-    setting("mail.smtp_url", Kind::Text, "", "`smtps://USER:PASSWORD@HOST`, or `smtp://…` with STARTTLS, which only a server on this machine may lack; required.").example("smtps://USER:PASSWORD@mail.example.com").secret(),
-    setting("mail.from", Kind::Text, "", "The sender of every mail; required.").example("Example <id@example.com>"),
-    setting("registration.open", Kind::Switch, "true", "Whether people may register themselves."),
-    setting("password.min_length", Kind::Number(FLOOR as u32..=LONGEST as u32), "15", "The least characters of a new password."),
-    setting("password.scheduling", Kind::Word(Scheduling::WORDS), "nice", "How Linux schedules the threads that hash passwords: `normal`, like all others; `nice`, at niceness 10; `batch`, at niceness 10 and in the class SCHED_BATCH; `idle`, in the class SCHED_IDLE. With `idle` nobody can sign in while anything else keeps the machine busy."),
-    setting("session.idle_minutes", Kind::Number(1..=43_200), "30", "How long a session lives without use."),
-    setting("session.absolute_hours", Kind::Number(1..=720), "12", "How long a session lives however much it is used."),
-    setting("limits.page_per_minute", PER_MINUTE, "600", "Pages for one client address in a minute."),
-    setting("limits.sign_in_per_minute", PER_MINUTE, "60", "Passwords and codes tried from one client address in a minute."),
-    setting("limits.register_per_minute", PER_MINUTE, "20", "Registrations and mails asked for by one client address in a minute."),
-    setting("limits.client_per_minute", PER_MINUTE, "12000", "Calls of applications (token, userinfo) from one client address in a minute."),
-    setting("limits.unrouted_per_minute", PER_MINUTE, "600", "Requests of one client address in a minute that no route answers: unknown paths, wrong methods, other hosts."),
-    setting("limits.connections_per_ip", Kind::Number(1..=10_000), "", "Connections of one client address at once, and its requests under way. By default a quarter of all. It does not hold for the connections of `server.trusted_proxies`: there the requests count for the client that the proxy names.").example("2500"),
-    setting("log.format", Kind::Word(&["auto", "text", "json"]), "auto", "How log lines look: `auto` is `text` on a terminal and `json` elsewhere."),
-    setting("log.level", Kind::Word(LEVELS), "info", "The least grave events that are logged."),
-];
+settings! {
+    SERVER_ISSUER: Text = text("server.issuer", "", "Where people reach this server; every token and link begins with it. Scheme and host only; required.").example("https://id.example.com");
+    SERVER_LISTEN: List = list("server.listen", "127.0.0.1:8080", "Addresses and ports to listen on, for the proxy that speaks TLS.");
+    SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of proxies whose word about the client address is taken. None by default.").example("10.0.0.0/8");
+    SERVER_NAME: Text = text("server.name", "idp", "The name people see on pages and in mails.");
+    SERVER_DATA_DIR: Text = text("server.data_dir", "data", "Folder of the embedded database `idp.db`.");
+    DATABASE_URL: Text = text("database.url", "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`, with TLS unless the host is this machine. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret();
+    DATABASE_CONNECTIONS: Number = number("database.connections", 1..=1000, "16", "Connections to the database, for reading and for writing each. With the embedded database one writes, and at most as many read as there are cores, or two.");
+    KEYS_DIR: Text = text("keys.dir", "keys", "Folder of the key-encryption keys.");
+    MAIL_SMTP_URL: Text = text("mail.smtp_url", "", "`smtps://USER:PASSWORD@HOST`, or `smtp://…` with STARTTLS, which only a server on this machine may lack; required.").example("smtps://USER:PASSWORD@mail.example.com").secret();
+    MAIL_FROM: Text = text("mail.from", "", "The sender of every mail; required.").example("Example <id@example.com>");
+    REGISTRATION_OPEN: Switch = switch("registration.open", "true", "Whether people may register themselves.");
+    PASSWORD_MIN_LENGTH: Number = number("password.min_length", FLOOR as u32..=LONGEST as u32, "15", "The least characters of a new password.");
+    PASSWORD_SCHEDULING: Word = word("password.scheduling", Scheduling::WORDS, "nice", "How Linux schedules the threads that hash passwords: `normal`, like all others; `nice`, at niceness 10; `batch`, at niceness 10 and in the class SCHED_BATCH; `idle`, in the class SCHED_IDLE. With `idle` nobody can sign in while anything else keeps the machine busy.");
+    SESSION_IDLE_MINUTES: Number = number("session.idle_minutes", 1..=43_200, "30", "How long a session lives without use.");
+    SESSION_ABSOLUTE_HOURS: Number = number("session.absolute_hours", 1..=720, "12", "How long a session lives however much it is used.");
+    LIMITS_PAGE: Number = number("limits.page_per_minute", PER_MINUTE, "600", "Pages for one client address in a minute.");
+    LIMITS_SIGN_IN: Number = number("limits.sign_in_per_minute", PER_MINUTE, "60", "Passwords and codes tried from one client address in a minute.");
+    LIMITS_REGISTER: Number = number("limits.register_per_minute", PER_MINUTE, "20", "Registrations and mails asked for by one client address in a minute.");
+    LIMITS_CLIENT: Number = number("limits.client_per_minute", PER_MINUTE, "12000", "Calls of applications (token, userinfo) from one client address in a minute.");
+    LIMITS_UNROUTED: Number = number("limits.unrouted_per_minute", PER_MINUTE, "600", "Requests of one client address in a minute that no route answers: unknown paths, wrong methods, other hosts.");
+    LIMITS_CONNECTIONS: Number = number("limits.connections_per_ip", 1..=10_000, "", "Connections of one client address at once, and its requests under way. By default a quarter of all. It does not hold for the connections of `server.trusted_proxies`: there the requests count for the client that the proxy names.").example("2500");
+    LOG_FORMAT: Word = word("log.format", &["auto", "text", "json"], "auto", "How log lines look: `auto` is `text` on a terminal and `json` elsewhere.");
+    LOG_LEVEL: Word = word("log.level", LEVELS, "info", "The least grave events that are logged.");
+}
 
 impl Kind {
     /// A value of a TOML file as text; `None` when it is of another type.
@@ -166,7 +242,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
 }
 
 pub(super) fn find(name: &str) -> Option<&'static Setting> {
-    TABLE.iter().find(|setting| setting.name == name)
+    TABLE.iter().copied().find(|setting| setting.name == name)
 }
 
 /// Every environment variable.

@@ -1,9 +1,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
+use idp_core::session::SessionLifetime;
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::{Config, MailTransport, RateLimits};
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 

@@ -1,0 +1,13 @@
+//! Consent: what a person allowed a client.
+
+use crate::scope::Scope;
+use crate::time::Timestamp;
+
+/// What a person allowed a client, as remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consent {
+    /// What was allowed.
+    pub scope: Scope,
+    /// When it was last said.
+    pub granted_at: Timestamp,
+}
