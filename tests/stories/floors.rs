@@ -1,11 +1,56 @@
-//! The floors of the house (docs/architecture.md): no two modules import each other, by whatever way round, and what only
-//! one may import, only one does.
+//! The floors of the house (docs/architecture.md): a module imports from its own floor or a lower one, and never in a circle.
+//!
+//! What counts as an import is every path in a file that starts with `crate`, `self`, `super` or a child module, in
+//! code as in `use`, however its braces are nested, inside macros as well. Tests are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The modules of a crate with their text, without comments and tests.
-fn modules(folder: &Path, name: &[String], found: &mut BTreeMap<String, String>) {
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+/// A module's path inside its crate.
+type Module = String;
+
+/// The modules of each crate, from the top floor to the bottom. A name stands for the modules inside it as well, unless
+/// they are listed themselves.
+const FLOORS: &[(&str, &[&[&str]])] =
+    &[("idp/core/src", CORE), ("idp/store/src", STORE), ("idp/server/src", SERVER), ("idp/cli/src", CLI)];
+
+const CORE: &[&[&str]] = &[
+    &["lib"],
+    &["flow"],
+    &["oauth", "account"],
+    &["audit", "client", "consent", "session", "user"],
+    &["redirect_uri", "scope", "single_use", "typed_code", "seal", "ids"],
+    &["secret", "time", "text", "authority", "loopback", "file_access"],
+];
+
+const STORE: &[&[&str]] = &[&["lib"]];
+
+const SERVER: &[&[&str]] = &[
+    &["lib"],
+    &["routes", "tasks"],
+    &["pages", "oauth", "mail::delivery", "http::health"],
+    &["flow", "accounts"],
+    &["mail::quota", "pages::onward"],
+    &["http::middleware", "http::enforcement", "http::context"],
+    &["http"],
+    &["state"],
+    &["accounts::hasher", "accounts::lanes", "mail::transport"],
+    &["http::connections", "http::limits", "http::readiness", "http::errors", "http::form"],
+    &[
+        "http::address", "http::assets", "http::cookies", "http::panics", "http::policy",
+        "http::refusal_log", "http::shares",
+    ],
+    &["keys", "text"],
+    &["config", "mail"],
+    &["start_error", "clock"],
+];
+
+const CLI: &[&[&str]] = &[&["main"]];
+
+/// The modules below a folder with their code.
+fn modules(folder: &Path, name: &[String], found: &mut BTreeMap<Module, TokenStream>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
@@ -16,71 +61,180 @@ fn modules(folder: &Path, name: &[String], found: &mut BTreeMap<String, String>)
         if path.is_dir() {
             modules(&path, &own, found);
         } else if path.extension().is_some_and(|kind| kind == "rs") && !stem.ends_with("tests") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            let code: Vec<&str> = text
-                .split("#[cfg(test)]\nmod ")
-                .next()
-                .unwrap()
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-                .collect();
-            found.insert(own.join("::"), code.join("\n"));
+            let code = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+            found.insert(own.join("::"), code);
         }
     }
 }
 
-/// What stands behind `crate::` and `super::` in a module's text, as names from the crate's root.
-fn named(module: &str, text: &str) -> Vec<String> {
-    let parent = module.rsplit_once("::").map(|(parent, _)| format!("{parent}::")).unwrap_or_default();
-    let mut names = Vec::new();
-    for (start, root) in [("crate::", ""), ("super::", parent.as_str())] {
-        for rest in text.split(start).skip(1) {
-            let several = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
-            for name in several.unwrap_or(rest).split(',').take(if several.is_some() { 99 } else { 1 }) {
-                let name = name.trim_start();
-                let end = name.find(|sign: char| !(sign.is_ascii_alphanumeric() || "_:".contains(sign)));
-                names.push(format!("{root}{}", &name[..end.unwrap_or(name.len())]));
+/// The paths that a piece of code names, as far as they stay in its crate.
+struct Reader<'a> {
+    /// Where the code stands, from the crate's root.
+    module: Vec<String>,
+    is_module: &'a dyn Fn(&str) -> bool,
+    paths: Vec<Vec<String>>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, code: TokenStream) {
+        let tokens: Vec<TokenTree> = code.into_iter().collect();
+        let mut at = 0;
+        while at < tokens.len() {
+            if is_test_attribute(&tokens[at..]) {
+                at = end_of_item(&tokens, at);
+                continue;
+            }
+            if let TokenTree::Group(group) = &tokens[at] {
+                self.read(group.stream());
+            }
+            let follows_path = at > 1 && is_path_separator(&tokens[at - 2..at]);
+            match self.root(&tokens[at..]).filter(|_| !follows_path) {
+                Some(root) => at = self.path(root, &tokens, at + 1),
+                None => at += 1,
             }
         }
     }
-    names
+
+    /// What a path that starts here starts from.
+    fn root(&self, tokens: &[TokenTree]) -> Option<Vec<String>> {
+        let [TokenTree::Ident(word), rest @ ..] = tokens else { return None };
+        if !is_path_separator(rest) {
+            return None;
+        }
+        let inside = |name: &str| [self.module.clone(), vec![name.to_owned()]].concat();
+        match word.to_string().as_str() {
+            "crate" => Some(Vec::new()),
+            "self" => Some(self.module.clone()),
+            "super" => Some(self.module[..self.module.len() - 1].to_vec()),
+            name if (self.is_module)(&inside(name).join("::")) => Some(inside(name)),
+            _ => None,
+        }
+    }
+
+    /// Follows a path behind `so_far`, into every branch of its braces. Answers where the code goes on.
+    fn path(&mut self, mut so_far: Vec<String>, tokens: &[TokenTree], mut at: usize) -> usize {
+        while is_path_separator(&tokens[at.min(tokens.len())..]) {
+            at += 2;
+            match tokens.get(at) {
+                Some(TokenTree::Ident(word)) if word == "super" => drop(so_far.pop()),
+                Some(TokenTree::Ident(word)) => so_far.push(word.to_string()),
+                Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
+                    let branches: Vec<TokenTree> = group.stream().into_iter().collect();
+                    for branch in branches
+                        .split(|token| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ','))
+                    {
+                        self.branch(&so_far, branch);
+                    }
+                    return at + 1;
+                }
+                _ => break,
+            }
+            at += 1;
+        }
+        self.paths.push(so_far);
+        at
+    }
+
+    fn branch(&mut self, so_far: &[String], branch: &[TokenTree]) {
+        match branch.first() {
+            Some(TokenTree::Ident(word)) if word == "self" => self.paths.push(so_far.to_vec()),
+            Some(TokenTree::Ident(word)) => {
+                self.path([so_far, &[word.to_string()]].concat(), branch, 1);
+            }
+            Some(_) => self.paths.push(so_far.to_vec()),
+            None => {}
+        }
+    }
 }
 
-/// Which module of the crate imports which.
-fn imports(source: &str) -> BTreeMap<String, BTreeSet<String>> {
+fn is_path_separator(tokens: &[TokenTree]) -> bool {
+    let colon = |token: &TokenTree| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ':');
+    tokens.len() > 1 && tokens[..2].iter().all(colon)
+}
+
+/// `#[cfg(test)]`.
+fn is_test_attribute(tokens: &[TokenTree]) -> bool {
+    let [TokenTree::Punct(hash), TokenTree::Group(group), ..] = tokens else { return false };
+    hash.as_char() == '#' && group.stream().to_string().replace(' ', "") == "cfg(test)"
+}
+
+fn end_of_item(tokens: &[TokenTree], from: usize) -> usize {
+    let ends = |token: &TokenTree| match token {
+        TokenTree::Punct(sign) => sign.as_char() == ';',
+        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+        _ => false,
+    };
+    let length = tokens[from..].iter().position(ends).unwrap();
+    from + length + 1
+}
+
+/// Which module of a crate imports which.
+fn imports(source: &str) -> BTreeMap<Module, BTreeSet<Module>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(source);
-    let mut texts = BTreeMap::new();
-    modules(&folder, &[], &mut texts);
-    let home = |name: &str| {
-        let mut name = name.to_owned();
-        while !texts.contains_key(&name) {
-            name.truncate(name.rfind("::")?);
+    let mut code = BTreeMap::new();
+    modules(&folder, &[], &mut code);
+    let names: BTreeSet<Module> = code.keys().cloned().collect();
+    let is_module = |name: &str| names.contains(name);
+    let home = |path: &[String]| {
+        let longest = (1..=path.len()).rev().map(|length| path[..length].join("::"));
+        longest.into_iter().find(|name| is_module(name))
+    };
+    let of = |(module, code): (Module, TokenStream)| {
+        let root = ["lib", "main"].contains(&module.as_str());
+        let path = if root { Vec::new() } else { module.split("::").map(str::to_owned).collect() };
+        let mut reader = Reader { module: path, is_module: &is_module, paths: Vec::new() };
+        reader.read(code);
+        let found =
+            reader.paths.iter().filter_map(|path| home(path)).filter(|name| *name != module).collect();
+        (module, found)
+    };
+    code.into_iter().map(of).collect()
+}
+
+/// The floor of a module, counted from the top; the longest name that it starts with decides.
+fn floor(floors: &[&[&str]], module: &str) -> Option<usize> {
+    let names =
+        floors.iter().enumerate().flat_map(|(floor, names)| names.iter().map(move |name| (floor, *name)));
+    let starts = |name: &str| module == name || module.starts_with(&format!("{name}::"));
+    names.filter(|(_, name)| starts(name)).max_by_key(|(_, name)| name.len()).map(|(floor, _)| floor)
+}
+
+/// What is left when everything goes that imports nothing of the rest, or that the rest does not import: the circles.
+fn circles(mut left: BTreeMap<Module, BTreeSet<Module>>) -> BTreeMap<Module, BTreeSet<Module>> {
+    loop {
+        let before = left.len();
+        let imported: BTreeSet<Module> = left.values().flatten().cloned().collect();
+        left.retain(|module, _| imported.contains(module));
+        let standing: BTreeSet<Module> = left.keys().cloned().collect();
+        left.retain(|_, below| {
+            below.retain(|name| standing.contains(name));
+            !below.is_empty()
+        });
+        if left.len() == before {
+            return left;
         }
-        Some(name)
-    };
-    let of = |(module, text): (&String, &String)| {
-        let names = named(module, text);
-        let found = names.iter().filter_map(|name| home(name)).filter(|name| name != module);
-        (module.clone(), found.collect())
-    };
-    texts.iter().map(of).collect()
+    }
 }
 
 #[test]
-fn no_module_of_core_and_server_imports_in_a_circle() {
-    for source in ["idp/core/src", "idp/server/src"] {
-        let mut left = imports(source);
-        let count = left.len();
-        assert!(count > 20 && left.values().map(BTreeSet::len).sum::<usize>() > count, "{left:?}");
-        loop {
-            let standing: BTreeSet<String> = left.keys().cloned().collect();
-            left.retain(|_, below| !below.is_disjoint(&standing));
-            if left.len() == standing.len() {
-                break;
-            }
+fn every_import_leads_down_and_none_in_a_circle() {
+    let mut wrong = Vec::new();
+    for (source, floors) in FLOORS {
+        let left = imports(source);
+        assert!(left.values().map(BTreeSet::len).sum::<usize>() > left.len(), "{source}: {left:?}");
+        for (module, below) in &left {
+            let Some(own) = floor(floors, module) else {
+                wrong.push(format!("{source}: {module} stands on no floor"));
+                continue;
+            };
+            let upward = below.iter().filter(|name| floor(floors, name).is_some_and(|floor| floor < own));
+            wrong.extend(
+                upward.map(|name| format!("{source}: {module} imports {name}, which stands above it")),
+            );
         }
-        assert!(left.is_empty(), "{source}: {left:?}");
+        wrong.extend(circles(left).iter().map(|(module, of)| format!("{source}: a circle: {module} -> {of:?}")));
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -89,4 +243,32 @@ fn the_table_of_routes_is_imported_by_the_server_itself_alone() {
     let importing = imports.iter().filter(|(_, below)| below.contains("routes"));
     let importing: Vec<&str> = importing.map(|(module, _)| module.as_str()).collect();
     assert_eq!(importing, ["lib"]);
+}
+
+/// What [`Reader`] finds in a piece of code that stands in `http::form`, beside the modules given.
+#[test]
+fn an_import_is_seen_however_it_is_written() {
+    for (code, expected) in [
+        (
+            "use crate::http::{cookies::{Cookie, Jar}, errors};",
+            "http::cookies::Cookie http::cookies::Jar http::errors",
+        ),
+        ("use crate::{state::Shared, text::{self, moments}};", "state::Shared text text::moments"),
+        ("use super::errors::{PageError as Error};", "http::errors::PageError"),
+        ("use super::super::state;", "state"),
+        ("fn f() { crate::http::errors::new(self::inner::X) }", "http::errors::new http::form::inner::X"),
+        ("fn f() { inner::g(); other::h(); }", "http::form::inner::g"),
+        ("macro_rules! m { () => { $crate::state::X } }", "state::X"),
+        ("trace!(\"crate::text\", x = crate::text::LANGUAGE);", "text::LANGUAGE"),
+        ("#[cfg(test)] mod tests { use crate::text; } use crate::state;", "state"),
+        ("#[cfg(test)]\n#[path = \"x.rs\"] mod tests; use crate::state;", "state"),
+        ("// use crate::text;\n use crate::http::*;", "http"),
+    ] {
+        let is_module = |name: &str| name == "http::form::inner";
+        let module = vec!["http".to_owned(), "form".to_owned()];
+        let mut reader = Reader { module, is_module: &is_module, paths: Vec::new() };
+        reader.read(code.parse().unwrap());
+        let paths: Vec<String> = reader.paths.iter().map(|path| path.join("::")).collect();
+        assert_eq!(paths.join(" "), expected, "{code}");
+    }
 }

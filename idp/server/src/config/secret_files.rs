@@ -1,33 +1,31 @@
 //! Secrets in files. Every file that is read as a secret, and every folder for keys and data, is judged here; the rules
 //! themselves are [`idp_core::file_access`]'s.
 
-use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::fs::{self, File, Metadata, OpenOptions};
+mod denied;
+mod need;
+mod owner;
+mod path_to_file;
+mod refusal;
+
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
-use idp_core::file_access::{
-    Access, Readers, Unsafe, Us, folder_on_the_way, own_folder, secret_file, trusted_file,
-};
+use idp_core::file_access::{Access, Readers, Unsafe, Us, own_folder, secret_file, trusted_file};
 use idp_core::secret::Secret;
-use idp_core::text::quoted;
 use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs, statvfs};
 use zeroize::Zeroizing;
 
-use self::denied::Need;
-
-mod denied;
+use self::need::Need;
+use self::owner::{access, belongs, us, word};
+use self::path_to_file::{KUBERNETES_LINK, Missing, PathToFile};
+use self::refusal::Refusal;
 
 /// More than any secret has, in bytes.
 const LONGEST_SECRET: u64 = 64 * 1024;
 /// More than any list of authorities has, in bytes.
 const LONGEST_CERTIFICATES: u64 = 4 * 1024 * 1024;
-/// As many links as the system itself follows.
-const MOST_LINKS: usize = 40;
-/// The link by which Kubernetes exchanges all files of a volume at once.
-const KUBERNETES_LINK: &str = "..data";
 
 /// A secret from a file.
 #[derive(Debug)]
@@ -74,64 +72,6 @@ pub(crate) struct Opened {
     trusted: Result<(), Refusal>,
 }
 
-/// Why a file may hold no secret.
-#[derive(Clone, Debug)]
-pub(crate) struct Refusal {
-    why: Unsafe,
-    access: Access,
-    /// The folder on the way to the file that is at fault, if it is not the file itself.
-    folder: Option<PathBuf>,
-    us: Us,
-}
-
-impl Refusal {
-    /// `subject` is what the reader knows the file as.
-    pub(crate) fn sentence(&self, subject: &str, path: &Path) -> String {
-        format!("{}; {}", self.what(subject), self.cure(&word(path)))
-    }
-
-    /// What is wrong.
-    pub(crate) fn what(&self, subject: &str) -> String {
-        let Self { access, folder, us, .. } = self;
-        match (self.why, folder) {
-            (Unsafe::OthersCan(verb), None) => format!("others can {verb} {subject} ({access})"),
-            (Unsafe::Foreign, None) => {
-                format!("{subject} belongs to another user ({access}; idp runs as {us})")
-            }
-            (Unsafe::OthersCan(_), Some(folder)) => {
-                format!(
-                    "others can exchange {subject}, for they can write the folder {} ({access})",
-                    folder.display()
-                )
-            }
-            (Unsafe::Foreign, Some(folder)) => {
-                let folder = folder.display();
-                format!(
-                    "another user can exchange {subject}: the folder {folder} is theirs ({access}; idp runs as {us})"
-                )
-            }
-        }
-    }
-
-    /// What to do; `word` is what a shell calls the file, if that needs saying.
-    pub(crate) fn cure(&self, word: &str) -> String {
-        let command = |verb: &str, what: &str| format!("`{}`", [verb, what].join(" ").trim_end());
-        match (self.why, &self.folder) {
-            (Unsafe::OthersCan("write"), None) if self.access.uid != self.us.uid => {
-                format!("let root run {}", command("chmod go-w", word))
-            }
-            (Unsafe::OthersCan(_), None) => format!("keep them out with {}", command("chmod 600", word)),
-            (Unsafe::OthersCan(_), Some(folder)) => {
-                format!("keep them out with {}", command("chmod go-w", &self::word(folder)))
-            }
-            (Unsafe::Foreign, None) => format!("let root run {}", command("chown root", word)),
-            (Unsafe::Foreign, Some(folder)) => {
-                format!("let root run {}", command("chown root", &self::word(folder)))
-            }
-        }
-    }
-}
-
 /// Opens a file, reads at most `longest` bytes, and judges it.
 ///
 /// # Errors
@@ -168,7 +108,7 @@ fn of_kubernetes(path: &Path, us: Us, error: &io::Error) -> String {
     let Ok(facts) = path.metadata() else { return error.to_string() };
     format!(
         "it {}; give the volume `defaultMode: 0440` and the pod `securityContext: {{ fsGroup: {} }}`",
-        denied::belongs(access(&facts), us.uid),
+        belongs(access(&facts), us.uid),
         rustix::process::getegid().as_raw()
     )
 }
@@ -292,124 +232,6 @@ pub(crate) fn is_mounted(folder: &Path) -> bool {
 
 fn is_read_only(file: &File) -> bool {
     fstatvfs(file).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
-}
-
-fn access(facts: &Metadata) -> Access {
-    Access { uid: facts.uid(), gid: facts.gid(), mode: facts.mode() & 0o7777 }
-}
-
-fn us() -> Us {
-    let all_users = |map: &str| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
-    let outsiders = || fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?.trim().parse().ok();
-    let in_namespace = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !all_users(&map));
-    Us { uid: rustix::process::geteuid().as_raw(), outsiders: in_namespace.then(outsiders).flatten() }
-}
-
-fn word(path: &Path) -> String {
-    quoted(&path.to_string_lossy())
-}
-
-/// The folders that lead to a file, links followed.
-#[derive(Debug, Default)]
-struct PathToFile {
-    steps: Vec<Step>,
-    /// Whether the link of a Kubernetes volume is on it.
-    by_kubernetes: bool,
-}
-
-/// A folder, and who owns the entry that is taken from it.
-#[derive(Debug)]
-struct Step {
-    folder: PathBuf,
-    access: Access,
-    entry: u32,
-}
-
-/// What a name means that is not there.
-#[derive(Clone, Copy, Debug)]
-enum Missing {
-    /// The way leads nowhere.
-    IsWrong,
-    /// It will be made, by us.
-    IsMade(Us),
-}
-
-impl PathToFile {
-    /// The way to what is there.
-    fn of(path: &Path) -> Result<Self, String> {
-        Self::to(path, Missing::IsWrong)
-    }
-
-    /// Whether it may lead to a file with these readers.
-    fn check(&self, us: Us, readers: Readers) -> Result<(), Refusal> {
-        self.steps.iter().try_for_each(|Step { folder, access, entry }| {
-            let judged = folder_on_the_way(*access, *entry, us, readers);
-            judged.map_err(|why| Refusal { why, access: *access, folder: Some(folder.clone()), us })
-        })
-    }
-
-    fn to(path: &Path, missing: Missing) -> Result<Self, String> {
-        let absolute = std::path::absolute(path).map_err(|error| error.to_string())?;
-        let (mut way, mut here, mut links) = (Self::default(), PathBuf::from("/"), Vec::new());
-        let mut ahead = parts(&absolute);
-        while let Some(part) = ahead.pop_front() {
-            if part == ".." {
-                here.pop();
-                continue;
-            }
-            let next = here.join(&part);
-            let lost = |error| told(&here, &next, &links, error);
-            let folder = here.symlink_metadata().map_err(lost)?;
-            let step = |entry| Step { access: access(&folder), folder: here.clone(), entry };
-            let facts = match (next.symlink_metadata(), missing) {
-                (Err(error), Missing::IsMade(us)) if error.kind() == io::ErrorKind::NotFound => {
-                    way.steps.push(step(us.uid));
-                    return Ok(way);
-                }
-                (facts, _) => facts.map_err(lost)?,
-            };
-            way.steps.push(step(facts.uid()));
-            if !facts.is_symlink() {
-                here = next;
-                continue;
-            }
-            let target = fs::read_link(&next).map_err(lost)?;
-            way.by_kubernetes |= part == KUBERNETES_LINK && facts.uid() == 0;
-            if target.is_absolute() {
-                here = PathBuf::from("/");
-            }
-            links.push((next, target.clone()));
-            if links.len() > MOST_LINKS {
-                return Err("it is a link that leads to itself".to_owned());
-            }
-            for part in parts(&target).into_iter().rev() {
-                ahead.push_front(part);
-            }
-        }
-        Ok(way)
-    }
-}
-
-/// The names in a path, from its front.
-fn parts(path: &Path) -> VecDeque<OsString> {
-    let name = |part: Component<'_>| match part {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        _ => None,
-    };
-    path.components().filter_map(name).collect()
-}
-
-fn told(folder: &Path, missing: &Path, links: &[(PathBuf, PathBuf)], error: io::Error) -> String {
-    match links.last() {
-        Some((link, target)) if error.kind() == io::ErrorKind::NotFound => format!(
-            "{} is a link to {}, and {} is not there",
-            link.display(),
-            target.display(),
-            missing.display()
-        ),
-        _ => denied::blocked(folder, error),
-    }
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::fs;
+use std::path::PathBuf;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 

@@ -1,0 +1,94 @@
+//! What a file or folder is needed for, and how to allow it.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use idp_core::file_access::Access;
+use rustix::fs::Access as Right;
+
+use crate::config::secret_files::owner::{access, belongs, us, word};
+
+/// What a file or folder is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need<'a> {
+    /// To read a file that is meant for us.
+    Read,
+    /// To read and write a file of a database; a shell calls all of them this.
+    Change(&'a str),
+    /// To see which files a folder has, and read them.
+    List,
+    /// To make files in a folder.
+    Fill,
+    /// To reach what is in a folder.
+    Pass,
+}
+
+impl Need<'_> {
+    pub(super) fn rights(self) -> Right {
+        match self {
+            Self::Read => Right::READ_OK,
+            Self::Change(_) => Right::READ_OK | Right::WRITE_OK,
+            Self::List => Right::READ_OK | Right::EXEC_OK,
+            Self::Fill => Right::WRITE_OK | Right::EXEC_OK,
+            Self::Pass => Right::EXEC_OK,
+        }
+    }
+
+    /// The permission bits of others that allow it.
+    fn bits(self) -> u32 {
+        match self {
+            Self::Read => 0o4,
+            Self::Change(_) => 0o6,
+            Self::List => 0o5,
+            Self::Fill => 0o3,
+            Self::Pass => 0o1,
+        }
+    }
+
+    /// The command that allows it to the owner.
+    fn for_owner(self, word: &str) -> String {
+        match self {
+            Self::Read => format!("chmod u+r {word}"),
+            Self::Change(all) => format!("chmod 600 {all}"),
+            Self::List => format!("chmod u+rx {word}"),
+            Self::Fill => format!("chmod u+rwx {word}"),
+            Self::Pass => format!("chmod u+x {word}"),
+        }
+    }
+
+    /// The command with which root allows it to `uid`. What a group could read before is private to its new owner.
+    fn for_us(self, uid: u32, word: &str) -> String {
+        match self {
+            Self::Read => format!("chown {uid} {word} && chmod 400 {word}"),
+            Self::Change(all) => format!("chown {uid} {all}"),
+            Self::List | Self::Fill => format!("chown {uid} {word}"),
+            Self::Pass => format!("chmod o+x {word}"),
+        }
+    }
+}
+
+/// Says of a folder on the way that it lets nobody like us through.
+pub(super) fn blocked(folder: &Path, error: io::Error) -> String {
+    match folder.symlink_metadata() {
+        Ok(facts) if error.kind() == ErrorKind::PermissionDenied => {
+            format!("the folder {} {}", folder.display(), whose(folder, access(&facts), Need::Pass))
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// "Belongs to …", and the cure.
+pub(super) fn whose(path: &Path, access: Access, need: Need<'_>) -> String {
+    let (uid, word) = (us().uid, word(path));
+    let is_ours = access.uid == uid;
+    let mode = if is_ours { access.mode >> 6 } else { access.mode };
+    let cure = match access.uid {
+        _ if mode & need.bits() == need.bits() => {
+            "its mode allows it, so something else forbids it, such as SELinux".to_owned()
+        }
+        _ if is_ours => format!("run `{}`", need.for_owner(&word)),
+        0 => format!("let root run `{}`", need.for_us(uid, &word)),
+        _ => format!("start this program as its owner, or let root run `{}`", need.for_us(uid, &word)),
+    };
+    format!("{}; {cure}", belongs(access, uid))
+}

@@ -1,0 +1,122 @@
+//! The folders that lead to a file: whoever can write one of them can exchange the file.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use idp_core::file_access::{Access, Readers, Us, folder_on_the_way};
+
+use crate::config::secret_files::need;
+use crate::config::secret_files::owner::access;
+use crate::config::secret_files::refusal::Refusal;
+
+/// As many links as the system itself follows.
+const MOST_LINKS: usize = 40;
+/// The link by which Kubernetes exchanges all files of a volume at once.
+pub(super) const KUBERNETES_LINK: &str = "..data";
+
+/// The folders that lead to a file, links followed.
+#[derive(Debug, Default)]
+pub(super) struct PathToFile {
+    steps: Vec<Step>,
+    /// Whether the link of a Kubernetes volume is on it.
+    pub(super) by_kubernetes: bool,
+}
+
+/// A folder, and who owns the entry that is taken from it.
+#[derive(Debug)]
+struct Step {
+    folder: PathBuf,
+    access: Access,
+    entry: u32,
+}
+
+/// What a name means that is not there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Missing {
+    /// The way leads nowhere.
+    IsWrong,
+    /// It will be made, by us.
+    IsMade(Us),
+}
+
+impl PathToFile {
+    /// The way to what is there.
+    pub(super) fn of(path: &Path) -> Result<Self, String> {
+        Self::to(path, Missing::IsWrong)
+    }
+
+    /// Whether it may lead to a file with these readers.
+    pub(super) fn check(&self, us: Us, readers: Readers) -> Result<(), Refusal> {
+        self.steps.iter().try_for_each(|Step { folder, access, entry }| {
+            let judged = folder_on_the_way(*access, *entry, us, readers);
+            judged.map_err(|why| Refusal { why, access: *access, folder: Some(folder.clone()), us })
+        })
+    }
+
+    pub(super) fn to(path: &Path, missing: Missing) -> Result<Self, String> {
+        let absolute = std::path::absolute(path).map_err(|error| error.to_string())?;
+        let (mut way, mut here, mut links) = (Self::default(), PathBuf::from("/"), Vec::new());
+        let mut ahead = parts(&absolute);
+        while let Some(part) = ahead.pop_front() {
+            if part == ".." {
+                here.pop();
+                continue;
+            }
+            let next = here.join(&part);
+            let lost = |error| told(&here, &next, &links, error);
+            let folder = here.symlink_metadata().map_err(lost)?;
+            let step = |entry| Step { access: access(&folder), folder: here.clone(), entry };
+            let facts = match (next.symlink_metadata(), missing) {
+                (Err(error), Missing::IsMade(us)) if error.kind() == io::ErrorKind::NotFound => {
+                    way.steps.push(step(us.uid));
+                    return Ok(way);
+                }
+                (facts, _) => facts.map_err(lost)?,
+            };
+            way.steps.push(step(facts.uid()));
+            if !facts.is_symlink() {
+                here = next;
+                continue;
+            }
+            let target = fs::read_link(&next).map_err(lost)?;
+            way.by_kubernetes |= part == KUBERNETES_LINK && facts.uid() == 0;
+            if target.is_absolute() {
+                here = PathBuf::from("/");
+            }
+            links.push((next, target.clone()));
+            if links.len() > MOST_LINKS {
+                return Err("it is a link that leads to itself".to_owned());
+            }
+            for part in parts(&target).into_iter().rev() {
+                ahead.push_front(part);
+            }
+        }
+        Ok(way)
+    }
+}
+
+/// The names in a path, from its front.
+fn parts(path: &Path) -> VecDeque<OsString> {
+    let name = |part: Component<'_>| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    };
+    path.components().filter_map(name).collect()
+}
+
+fn told(folder: &Path, missing: &Path, links: &[(PathBuf, PathBuf)], error: io::Error) -> String {
+    match links.last() {
+        Some((link, target)) if error.kind() == io::ErrorKind::NotFound => format!(
+            "{} is a link to {}, and {} is not there",
+            link.display(),
+            target.display(),
+            missing.display()
+        ),
+        _ => need::blocked(folder, error),
+    }
+}
