@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use idp_core::time::{DAY, HOUR, Timestamp};
 
-use crate::db::{Store, Tx, on};
+use crate::engine::connection::{Tx, on};
+use crate::engine::db::Store;
 use crate::error::StoreError;
 
 /// Rows one batch may delete: one short write, so that requests are not kept waiting.

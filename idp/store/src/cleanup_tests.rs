@@ -1,6 +1,6 @@
 use super::*;
-use crate::db::Reader;
-use crate::scratch::Scratch;
+use crate::engine::connection::Reader;
+use crate::engine::scratch::Scratch;
 
 /// Each statement finds its rows by an index, whatever the size of the table.
 #[tokio::test]

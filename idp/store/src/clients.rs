@@ -9,7 +9,7 @@ use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
 use idp_core::secret::Digest;
 use idp_core::text::DisplayText;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::row::{Origin, moment, unless_newer};
 

@@ -2,7 +2,7 @@
 
 use idp_core::time::Timestamp;
 
-use crate::db::{Connection, Reader};
+use crate::engine::connection::{Connection, Reader};
 use crate::error::StoreError;
 
 impl Reader {

@@ -5,7 +5,7 @@ use idp_core::ids::UserId;
 use idp_core::oauth::scope::Scope;
 use idp_core::time::Timestamp;
 
-use crate::db::{Tx, on};
+use crate::engine::connection::{Tx, on};
 use crate::error::StoreError;
 use crate::row::Origin;
 

@@ -6,7 +6,7 @@ use idp_core::secret::Digest;
 use idp_core::time::Timestamp;
 use serde_json::Value;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::row::{Origin, moment, note_members, unless_newer};
 

@@ -11,7 +11,7 @@ use idp_core::single_use::{AuthorizationCode, SingleUseDigest};
 use idp_core::time::Timestamp;
 use idp_core::user::User;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::row::{Origin, moment};
 use crate::users::UserRow;

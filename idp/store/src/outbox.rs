@@ -8,7 +8,7 @@ use idp_core::time::{DAY, Timestamp};
 use idp_core::user::{Email, FullName};
 use sqlx::{FromRow, Row};
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::row::{Origin, moment};
 

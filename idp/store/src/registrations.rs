@@ -8,7 +8,7 @@ use idp_core::time::Timestamp;
 use idp_core::typed_code;
 use idp_core::user::{Email, FullName, User, UserState};
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::row::{Origin, moment, unless_newer};
 

@@ -2,7 +2,7 @@
 
 use idp_core::ids::UserId;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 
 impl Reader {

@@ -9,7 +9,7 @@ use idp_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::error::StoreError;
-use crate::pool::lock;
+use crate::lock::lock;
 
 /// Where a row comes from, for the error that names it.
 #[derive(Clone, Copy)]

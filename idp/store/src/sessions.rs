@@ -6,7 +6,7 @@ use idp_core::session::{Authentication, Session, SessionLifetime};
 use idp_core::time::{DAY, Timestamp};
 use idp_core::user::User;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::row::{Origin, moment, unless_newer};
 use crate::users::UserRow;

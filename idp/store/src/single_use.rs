@@ -3,7 +3,7 @@
 use idp_core::single_use::{Kind, SingleUseDigest};
 use idp_core::time::Timestamp;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 
 impl Tx {

@@ -6,7 +6,7 @@ use idp_core::secret::Digest;
 use idp_core::time::{DAY, Timestamp};
 use idp_core::user::User;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::row::moment;
 use crate::sessions::KNOWN_FOR;

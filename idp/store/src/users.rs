@@ -5,7 +5,7 @@ use idp_core::ids::UserId;
 use idp_core::time::Timestamp;
 use idp_core::user::{Email, FullName, User, UserState};
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::row::{Origin, moment, unless_newer};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// How long work may go on that nobody waits for. Reads take milliseconds. It is less than others wait for a connection
-/// ([`crate::db::PATIENCE`]), so that they get theirs however many callers hang up on a slow database.
+/// (the pool's `PATIENCE`), so that they get theirs however many callers hang up on a slow database.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// A future that runs where it is awaited. Dropped half-way, the rest of it runs in a task of its own, for a while: a

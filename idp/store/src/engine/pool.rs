@@ -14,10 +14,11 @@ use sqlx::{ConnectOptions, Connection, PgConnection, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::broken_off::EndsAnyway;
-use crate::db::{self, Job, PATIENCE, Reader};
 use crate::error::StoreError;
+use crate::lock::lock;
 
+/// How long a request waits for a connection before it is told to come back.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a read or write starts over on a fresh connection.
 pub(crate) const FRESH_STARTS: u32 = 2;
 /// A connection that rested longer may have been forgotten by what stands between us and a server, and one to a file
@@ -25,9 +26,6 @@ pub(crate) const FRESH_STARTS: u32 = 2;
 const LONGEST_REST: Duration = Duration::from_secs(60);
 /// Now and then a connection is made anew: the server may have moved, and its side of an old one grows.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
-
-/// How often a read that met a write is tried again.
-const READ_TRIES: u32 = 3;
 
 /// A connection of one engine, as the pool wants it.
 pub(crate) trait Pooled: Connection {
@@ -270,14 +268,14 @@ impl<C: Pooled> Pool<C> {
         self.lend(permit).await
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
         let permit = timeout(self.patience(), Arc::clone(&self.0.permits).acquire_owned()).await;
         permit
             .map_err(|_| StoreError::Unavailable("every connection is in use".to_owned()))?
             .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))
     }
 
-    async fn lend(&self, permit: OwnedSemaphorePermit) -> Result<Lent<C>, StoreError> {
+    pub(crate) async fn lend(&self, permit: OwnedSemaphorePermit) -> Result<Lent<C>, StoreError> {
         let (connection, made, fresh) = match self.rested(Instant::now()) {
             Some(resting) => (resting.connection, resting.made, false),
             None => {
@@ -348,65 +346,6 @@ impl<C: Pooled> Pool<C> {
             let _ = timeout(self.patience(), connection.close()).await;
         }
     }
-}
-
-/// A panic elsewhere while the lock was held leaves the value as it was: what we lock is pushed, popped and taken whole.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// Reads; over again on a fresh connection when the one at hand turns out to be of no more use.
-pub(crate) async fn read<C, I, T, F>(pool: &Pool<C>, mut input: I, mut job: F) -> Result<T, StoreError>
-where
-    C: Pooled + 'static,
-    Lent<C>: Into<db::Connection>,
-    I: Send + Sync + 'static,
-    T: Send + 'static,
-    F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
-{
-    let (mut tries, mut fresh_starts) = (0, 0);
-    loop {
-        let permit = pool.permit().await?;
-        let attempt = EndsAnyway::new(attempt(pool.clone(), permit, input, job));
-        let outcome;
-        (outcome, input, job) = attempt.await;
-        match outcome {
-            Err(StoreError::Lost(_)) if fresh_starts < FRESH_STARTS => fresh_starts += 1,
-            Err(StoreError::Again(_)) if tries < READ_TRIES => {
-                tries += 1;
-                tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
-            }
-            outcome => return outcome.map_err(StoreError::given_up),
-        }
-    }
-}
-
-/// One attempt, which owns all it needs, so that it can end when its caller has hung up.
-async fn attempt<C, I, T, F>(
-    pool: Pool<C>,
-    permit: OwnedSemaphorePermit,
-    input: I,
-    job: F,
-) -> (Result<T, StoreError>, I, F)
-where
-    C: Pooled,
-    Lent<C>: Into<db::Connection>,
-    F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T>,
-{
-    let lent = match pool.lend(permit).await {
-        Ok(lent) => lent,
-        Err(error) => return (Err(error), input, job),
-    };
-    let era = lent.era();
-    let mut reader = Reader::new(lent.into());
-    let outcome = pool.within(job(&mut reader, &input)).await.unwrap_or_else(Err);
-    match outcome {
-        Err(StoreError::Lost(_)) => pool.start_over(era),
-        // Whatever went wrong, the connection may be the reason: it is closed.
-        Err(StoreError::Unavailable(_)) => {}
-        _ => reader.give_back(),
-    }
-    (outcome, input, job)
 }
 
 #[cfg(test)]

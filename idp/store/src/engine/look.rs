@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::db::{Connection, Inner, Job, Reader, Store, Tx, on};
+use super::connection::{Connection, Job, Reader, Tx, on};
+use super::db::{Inner, Store};
+use super::migrate::MIGRATIONS;
+use super::pool::Server;
+use super::postgres;
 use crate::error::StoreError;
-use crate::migrate::MIGRATIONS;
-use crate::pool::{Server, lock};
-use crate::postgres;
+use crate::lock::lock;
 
 /// What keeps a node from serving.
 #[derive(Debug, thiserror::Error)]

@@ -1,146 +1,20 @@
 //! Opening a database, reading from it, writing to it.
 
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection as _, PgConnection, Row as _, SqliteConnection};
+use sqlx::{ConnectOptions, Connection as _, PgConnection, SqliteConnection};
 use tokio::time::Instant;
 
-use crate::audit::AuditRecord;
+use super::connection::{Job, Reader, Tx};
+use super::group_commit::Writer;
+use super::pool::{Era, PATIENCE, Pool};
+use super::{postgres, postgres_tls, read};
 use crate::error::{OpenError, StoreError};
-use crate::group_commit::Writer;
-use crate::pool::{self, Era, Lent, Pool};
-use crate::postgres;
-use crate::postgres_tls;
-
-/// Runs one body on whichever engine the connection belongs to: the same text is compiled once for each.
-macro_rules! on {
-    ($db:expr, $connection:ident => $body:expr) => {
-        match $db.connection() {
-            $crate::db::Connection::Sqlite(connection) => {
-                let $connection = &mut **connection;
-                $body
-            }
-            $crate::db::Connection::Postgres(connection) => {
-                let $connection = &mut **connection;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use on;
-
-/// A connection of either engine.
-pub(crate) enum Connection {
-    Sqlite(Lent<SqliteConnection>),
-    Postgres(Lent<PgConnection>),
-}
-
-impl From<Lent<SqliteConnection>> for Connection {
-    fn from(lent: Lent<SqliteConnection>) -> Self {
-        Self::Sqlite(lent)
-    }
-}
-
-impl From<Lent<PgConnection>> for Connection {
-    fn from(lent: Lent<PgConnection>) -> Self {
-        Self::Postgres(lent)
-    }
-}
-
-/// What a closure given to [`Store::read`] reads with. It cannot change anything: on SQLite the connection
-/// is opened read-only, on PostgreSQL its transactions are.
-pub struct Reader(Connection);
-
-/// What a closure given to [`Store::write`] works with: all that a [`Reader`] can, and changes.
-pub struct Tx {
-    reader: Reader,
-    /// Audit records written here; they are logged when, and only when, they are committed.
-    pub(crate) events: Vec<AuditRecord>,
-}
-
-impl Reader {
-    pub(crate) fn new(connection: Connection) -> Self {
-        Self(connection)
-    }
-
-    pub(crate) fn connection(&mut self) -> &mut Connection {
-        &mut self.0
-    }
-
-    /// Gives the connection back, its use having ended properly.
-    pub(crate) fn give_back(self) {
-        match self.0 {
-            Connection::Sqlite(connection) => connection.give_back(),
-            Connection::Postgres(connection) => connection.give_back(),
-        }
-    }
-}
-
-impl Tx {
-    pub(crate) fn new(connection: Connection) -> Self {
-        Self { reader: Reader(connection), events: Vec::new() }
-    }
-
-    /// Runs a statement that steers the transaction.
-    pub(crate) async fn steer(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        on!(self, c => sqlx::query(sql).execute(c).await.map(drop))?;
-        Ok(())
-    }
-
-    /// Commits on PostgreSQL, and answers whether this wrote anything: whoever did has a number. After a failed statement
-    /// its COMMIT undoes everything and calls that a success; the query before it fails then, in the same round trip.
-    pub(crate) async fn commit_postgres(&mut self) -> Result<bool, StoreError> {
-        const SQL: &str = "SELECT txid_current_if_assigned() IS NOT NULL; COMMIT";
-        // All rows: an error of the commit comes after the first.
-        let rows: Vec<bool> = match self.connection() {
-            Connection::Sqlite(_) => Vec::new(),
-            Connection::Postgres(connection) => {
-                let rows = sqlx::raw_sql(SQL).fetch_all(&mut **connection).await?;
-                rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?
-            }
-        };
-        Ok(rows.contains(&true))
-    }
-
-    /// Runs what steers a transaction on SQLite, and answers how many rows this connection has changed so far.
-    pub(crate) async fn steer_sqlite(&mut self, sql: &'static str) -> Result<i64, StoreError> {
-        match self.connection() {
-            Connection::Sqlite(connection) => {
-                let rows = sqlx::raw_sql(sql).fetch_all(&mut **connection).await?;
-                Ok(rows.first().map_or(Ok(0), |row| row.try_get(0))?)
-            }
-            Connection::Postgres(_) => Ok(0),
-        }
-    }
-
-    /// Gives the connection back, its transaction having ended.
-    pub(crate) fn give_back(self) {
-        self.reader.give_back();
-    }
-}
-
-impl std::ops::Deref for Tx {
-    type Target = Reader;
-    fn deref(&self) -> &Reader {
-        &self.reader
-    }
-}
-
-impl std::ops::DerefMut for Tx {
-    fn deref_mut(&mut self) -> &mut Reader {
-        &mut self.reader
-    }
-}
-
-/// The future of a read or a write.
-pub type Job<'t, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 't>>;
 
 /// Which engine a store runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,8 +46,6 @@ pub(crate) enum Inner {
     },
 }
 
-/// How long a request waits for a connection before it is told to come back.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a read, or on PostgreSQL one attempt to write, may take. PostgreSQL's own limit for a statement is shorter:
 /// what takes longer than this has no server at the other end.
 const LIMIT: Duration = Duration::from_secs(12);
@@ -257,8 +129,8 @@ impl Store {
         F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
     {
         match &*self.0 {
-            Inner::Sqlite { readers, .. } => pool::read(readers, input, job).await,
-            Inner::Postgres { readers, .. } => pool::read(readers, input, job).await,
+            Inner::Sqlite { readers, .. } => read::read(readers, input, job).await,
+            Inner::Postgres { readers, .. } => read::read(readers, input, job).await,
         }
     }
 
@@ -273,8 +145,8 @@ impl Store {
         F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
     {
         match &*self.0 {
-            Inner::Sqlite { looks, .. } => pool::read(looks, input, job).await,
-            Inner::Postgres { looks, .. } => pool::read(looks, input, job).await,
+            Inner::Sqlite { looks, .. } => read::read(looks, input, job).await,
+            Inner::Postgres { looks, .. } => read::read(looks, input, job).await,
         }
     }
 

@@ -14,10 +14,10 @@ use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::audit::AuditRecord;
-use crate::db::{Job, Tx};
+use super::connection::{Job, Tx};
+use super::pool::Pool;
 use crate::error::StoreError;
-use crate::pool::{Pool, lock};
+use crate::lock::lock;
 
 /// Writes that may share one commit.
 const GROUP: usize = 100;
@@ -144,13 +144,13 @@ async fn commit_group(
         if wrote {
             pool.note_write();
         }
-        tx.events.iter().for_each(AuditRecord::log);
+        tx.log_events();
     }
     if matches!(end, Err(StoreError::Lost(_))) || group.iter().any(|write| write.lost()) {
         pool.start_over(era);
     }
     // A connection whose transaction does not end is closed, not given back.
-    if end.is_ok() || tx.steer("ROLLBACK").await.is_ok() {
+    if end.is_ok() || tx.control("ROLLBACK").await.is_ok() {
         tx.give_back();
     }
     end.map(drop)
@@ -166,7 +166,7 @@ async fn run_group(
         return Ok(wrote);
     }
     tx.events.clear();
-    tx.steer("ROLLBACK").await?;
+    tx.control("ROLLBACK").await?;
     match group.len() {
         1 => Ok(false),
         _ => run_apart(tx, group).await,
@@ -184,7 +184,7 @@ async fn run_together(
     group: &mut Vec<Box<dyn Waiting>>,
 ) -> Result<Option<bool>, StoreError> {
     // IMMEDIATE: a transaction that begins as a reader cannot become the writer later.
-    let before = tx.steer_sqlite(BEGIN).await?;
+    let before = tx.control_sqlite(BEGIN).await?;
     let mut next = 0;
     while next < group.len() {
         group[next].run(tx).await;
@@ -196,24 +196,24 @@ async fn run_together(
             group.extend(queue.try_recv());
         }
     }
-    Ok(Some(tx.steer_sqlite(COMMIT).await? > before))
+    Ok(Some(tx.control_sqlite(COMMIT).await? > before))
 }
 
 /// Begins, runs each write as a savepoint, which is undone if it fails, and commits.
 /// Changes that were undone count like others, so only an audit record tells that something was written.
 async fn run_apart(tx: &mut Tx, group: &mut [Box<dyn Waiting>]) -> Result<bool, StoreError> {
-    tx.steer("BEGIN IMMEDIATE").await?;
+    tx.control("BEGIN IMMEDIATE").await?;
     for write in group {
-        tx.steer("SAVEPOINT write").await?;
+        tx.control("SAVEPOINT write").await?;
         let events = tx.events.len();
         write.run(tx).await;
         if !write.keeps() {
             tx.events.truncate(events);
-            tx.steer("ROLLBACK TO write").await?;
+            tx.control("ROLLBACK TO write").await?;
         }
-        tx.steer("RELEASE write").await?;
+        tx.control("RELEASE write").await?;
     }
-    tx.steer("COMMIT").await?;
+    tx.control("COMMIT").await?;
     Ok(!tx.events.is_empty())
 }
 

@@ -6,10 +6,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sqlx::PgConnection;
 
-use crate::audit::AuditRecord;
-use crate::db::{Connection, Job, Tx};
+use super::connection::{Connection, Job, Tx};
+use super::pool::{FRESH_STARTS, Pool};
 use crate::error::StoreError;
-use crate::pool::{FRESH_STARTS, Pool};
 
 /// How often a write that met another one is tried again.
 const TRIES: u32 = 8;
@@ -50,20 +49,20 @@ async fn attempt<I, T, F>(pool: &Pool<PgConnection>, mut tx: Tx, input: &I, job:
 where
     F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T>,
 {
-    tx.steer("BEGIN").await?;
+    tx.control("BEGIN").await?;
     let work = AssertUnwindSafe(async { job(&mut tx, input).await }).catch_unwind().await;
     match work.unwrap_or(Err(StoreError::Panicked)) {
         Ok(value) => {
             if tx.commit_postgres().await.map_err(committed_perhaps)? {
                 pool.note_write();
             }
-            tx.events.iter().for_each(AuditRecord::log);
+            tx.log_events();
             tx.give_back();
             Ok(value)
         }
         Err(error) => {
             let lost = matches!(error, StoreError::Lost(_));
-            if !lost && tx.steer("ROLLBACK").await.is_ok() {
+            if !lost && tx.control("ROLLBACK").await.is_ok() {
                 tx.give_back();
             }
             Err(error)

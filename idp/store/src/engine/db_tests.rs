@@ -1,5 +1,7 @@
 use super::*;
-use crate::scratch::Scratch;
+use crate::engine::connection::on;
+use crate::engine::look::Unfit;
+use crate::engine::scratch::Scratch;
 
 /// A [`Reader`] has no method that writes. This is the wall behind that one: the engine refuses as well.
 async fn a_reader_cannot_change_anything(url: &str, refusal: &str) {
@@ -36,6 +38,6 @@ async fn a_store_whose_writer_has_stopped_says_so() {
     assert!(store.look().await.is_ok());
     let Inner::Sqlite { writer, .. } = &*store.0 else { panic!("not SQLite") };
     writer.stop().await;
-    assert!(matches!(store.look().await, Err(crate::look::Unfit::NoWriter)));
+    assert!(matches!(store.look().await, Err(Unfit::NoWriter)));
     store.close().await;
 }

@@ -3,9 +3,9 @@
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use crate::db::{Pools, Store};
+use super::db::{Pools, Store};
+use super::pool::Pool;
 use crate::error::OpenError;
-use crate::pool::Pool;
 
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 

@@ -1,9 +1,9 @@
+use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::time::Timestamp;
 
 use super::*;
-use crate::audit::{Actor, AuditEvent, Origin};
-use crate::db::Pools;
-use crate::scratch::Scratch;
+use crate::engine::db::Pools;
+use crate::engine::scratch::Scratch;
 
 fn waiting<F>(job: F) -> Box<dyn Waiting>
 where
@@ -19,7 +19,7 @@ fn record() -> AuditRecord {
         actor: Actor::System,
         subject: None,
         client_id: None,
-        origin: Origin::default(),
+        origin: AuditSource::default(),
         detail: "",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::db::Store;
+use super::db::Store;
 
 pub(crate) struct Scratch(PathBuf);
 
