@@ -5,19 +5,21 @@
 //! transaction: `Ok` commits it, even when the value says "refused"; `Err` rolls it back.
 //!
 //! `engine` holds connections, transactions and the [`Store`]; every other module is one topic, with its SQL as methods
-//! of [`Reader`] and [`Tx`]. Who may use whom: `cleanup > engine::db`; `throttles > sessions > users`;
-//! `grants > codes`, `users`; all topics `> engine::connection`, `row`; everything `> error`, `lock`.
+//! of [`Reader`] and [`Tx`]. Who may use whom: `cleanup > engine::db`; `throttles > known_browsers`;
+//! `sessions > users`; `grants > codes`, `users`; all topics `> engine::connection`, `row`; everything `> error`, `lock`.
 
 mod audit;
 mod cleanup;
 mod clients;
 mod clock;
+mod codes;
 mod consents;
 mod engine;
 mod error;
 mod flows;
 mod grants;
 mod keys;
+mod known_browsers;
 mod lock;
 mod outbox;
 mod registrations;
@@ -29,6 +31,7 @@ mod throttles;
 mod users;
 
 pub use clients::{ClaimedClient, UriList};
+pub use codes::ConsumedCode;
 pub use engine::connection::{Job, Reader, Tx};
 pub use engine::db::{Engine, Store, database_file};
 pub use engine::look::Unfit;
@@ -36,7 +39,7 @@ pub use engine::migrate::MigrationStatus;
 pub use engine::postgres_tls::{ConnectionFacts, connection_facts};
 pub use error::{OpenError, StoreError};
 pub use flows::{EndedFlow, Flow};
-pub use grants::{ConsumedCode, StoredGrant};
+pub use grants::StoredGrant;
 pub use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource as Origin};
 pub use keys::{KeyListing, KeyState, StoredKey};
 pub use outbox::{ClaimedMail, Mail, MailKind};

@@ -3,7 +3,7 @@
 use idp_core::ids::{SessionId, UserId};
 use idp_core::secret::Digest;
 use idp_core::session::{Authentication, Session, SessionLifetime};
-use idp_core::time::{DAY, Timestamp};
+use idp_core::time::Timestamp;
 use idp_core::user::User;
 
 use crate::engine::connection::{Reader, Tx, on};
@@ -88,27 +88,7 @@ impl Reader {
         let Some(row) = row else { return Ok(None) };
         unless_newer(row.parse())
     }
-
-    /// Whether an account signed in with this browser before.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn knows_browser(
-        &mut self,
-        user: UserId,
-        browser: &Digest,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        const SQL: &str = "SELECT COUNT(*) FROM known_browsers \
-            WHERE user_id = $1 AND browser_digest = $2 AND expires_at > $3";
-        let found: i64 = on!(self, c => sqlx::query_scalar(SQL)
-            .bind(user.to_string()).bind(browser.as_str()).bind(now.millis()).fetch_one(c).await)?;
-        Ok(found == 1)
-    }
 }
-
-/// How long a browser is known without signing in again.
-pub(crate) const KNOWN_FOR: std::time::Duration = DAY.saturating_mul(180);
 
 impl Tx {
     /// Begins a session, if the account is active at this very moment and its epoch still the same; `false` if not.
@@ -190,23 +170,5 @@ impl Tx {
         let ended = on!(self, c => sqlx::query(SQL)
             .bind(id.to_string()).bind(now.millis()).execute(c).await.map(|done| done.rows_affected()))?;
         Ok(ended == 1)
-    }
-
-    /// Remembers that an account signed in with this browser.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn remember_browser(
-        &mut self,
-        user: UserId,
-        browser: &Digest,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO known_browsers (user_id, browser_digest, expires_at) VALUES ($1, $2, $3) \
-            ON CONFLICT (user_id, browser_digest) DO UPDATE SET expires_at = excluded.expires_at";
-        on!(self, c => sqlx::query(SQL)
-            .bind(user.to_string()).bind(browser.as_str()).bind(now.plus(KNOWN_FOR).millis())
-            .execute(c).await.map(drop))?;
-        Ok(())
     }
 }

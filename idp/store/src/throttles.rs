@@ -8,8 +8,8 @@ use idp_core::user::User;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
+use crate::known_browsers::KNOWN_FOR;
 use crate::row::moment;
-use crate::sessions::KNOWN_FOR;
 
 /// What is counted. The stored key never shows an address in clear.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
