@@ -11,7 +11,7 @@ use idp_core::text::DisplayText;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment, unless_newer};
+use crate::row::{RowRef, moment, unless_newer};
 
 /// What people see of an application's name.
 const LONGEST_NAME: usize = 60;
@@ -64,20 +64,20 @@ struct ClientRow {
 
 impl ClientRow {
     fn auth_method(&self) -> Result<AuthMethod, StoreError> {
-        self.origin().word("auth_method", AuthMethod::from_stored(&self.auth_method))
+        self.row_ref().word("auth_method", AuthMethod::from_stored(&self.auth_method))
     }
 
     fn secret(&self) -> Result<Option<Digest>, StoreError> {
-        let digest = |text: &str| self.origin().value("secret_digest", Digest::from_stored(text));
+        let digest = |text: &str| self.row_ref().value("secret_digest", Digest::from_stored(text));
         self.secret_digest.as_deref().map(digest).transpose()
     }
 
-    fn origin(&self) -> Origin<'_> {
-        Origin { table: "clients", id: &self.id }
+    fn row_ref(&self) -> RowRef<'_> {
+        RowRef { table: "clients", id: &self.id }
     }
 
     fn parse(&self) -> Result<Client, StoreError> {
-        let row = self.origin();
+        let row = self.row_ref();
         let uri = |text: &str| row.value("home_uri", RedirectUri::parse(text).ok());
         Ok(Client {
             id: row.value("id", ClientId::parse(&self.id).ok())?,
@@ -121,7 +121,7 @@ impl AllowedRow {
     fn consent(&self, user: UserId) -> Result<Option<Consent>, StoreError> {
         let (Some(scope), Some(granted_at)) = (&self.allowed_scope, self.allowed_at) else { return Ok(None) };
         let user = user.to_string();
-        let row = Origin { table: "consents", id: &user };
+        let row = RowRef { table: "consents", id: &user };
         let scope = row.value("scope", Scope::parse(scope).ok())?;
         Ok(Some(Consent { scope, granted_at: moment(granted_at) }))
     }

@@ -11,7 +11,7 @@ use idp_core::time::Timestamp;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment};
+use crate::row::{RowRef, moment};
 
 /// A code that was just consumed, with the epochs it was issued under.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub(crate) struct FactsRow {
 impl FactsRow {
     /// `id` is the column that holds the grant's id.
     pub(crate) fn parse(&self, table: &'static str, id: &'static str) -> Result<GrantFacts, StoreError> {
-        let row = Origin { table, id: &self.grant_id };
+        let row = RowRef { table, id: &self.grant_id };
         Ok(GrantFacts {
             id: row.parsed::<GrantId>(id, &self.grant_id)?,
             client_id: row.value("client_id", ClientId::parse(&self.client_id).ok())?,
@@ -116,10 +116,10 @@ impl Tx {
         let row: Option<CodeRow> = on!(self, c => sqlx::query_as(SQL)
             .bind(digest.as_str()).bind(client.as_str()).bind(now.millis()).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
-        let origin = Origin { table: "codes", id: &row.facts.grant_id };
+        let row_ref = RowRef { table: "codes", id: &row.facts.grant_id };
         let code = IssuedCode {
             facts: row.facts.parse("codes", "grant_id")?,
-            redirect_uri: origin.value("redirect_uri", RedirectUri::parse(&row.redirect_uri).ok())?,
+            redirect_uri: row_ref.value("redirect_uri", RedirectUri::parse(&row.redirect_uri).ok())?,
             nonce: row.nonce,
             code_challenge: row.code_challenge,
             expires_at: moment(row.expires_at),
@@ -142,7 +142,7 @@ impl Tx {
         let found: Option<String> = on!(self, c => sqlx::query_scalar(SQL)
             .bind(digest.as_str()).bind(client.as_str()).fetch_optional(c).await)?;
         let Some(id) = found else { return Ok(None) };
-        let id: GrantId = Origin { table: "codes", id: &id }.parsed("grant_id", &id)?;
+        let id: GrantId = RowRef { table: "codes", id: &id }.parsed("grant_id", &id)?;
         Ok(self.revoke_grant(id, now).await?.then_some(id))
     }
 }

@@ -7,7 +7,7 @@ use idp_core::time::Timestamp;
 
 use crate::engine::connection::{Tx, on};
 use crate::error::StoreError;
-use crate::row::Origin;
+use crate::row::RowRef;
 
 impl Tx {
     /// Remembers that a person allowed an application this scope, beside what was allowed before.
@@ -29,8 +29,8 @@ impl Tx {
         let id = user.to_string();
         let before: String = on!(self, c => sqlx::query_scalar(LOCK)
             .bind(id.as_str()).bind(client.as_str()).bind(now.millis()).fetch_one(c).await)?;
-        let origin = Origin { table: "consents", id: &id };
-        let before = origin.value("scope", Scope::parse(&before).ok())?;
+        let row_ref = RowRef { table: "consents", id: &id };
+        let before = row_ref.value("scope", Scope::parse(&before).ok())?;
         on!(self, c => sqlx::query(SAVE)
             .bind(id.as_str()).bind(client.as_str()).bind(before.united(scope).to_string()).bind(now.millis())
             .execute(c).await.map(drop))?;

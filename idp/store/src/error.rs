@@ -48,7 +48,7 @@ pub enum StoreError {
 
 /// What a database error calls for. Every one is sorted here and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sort {
+enum ErrorClass {
     /// This connection is of no more use.
     Lost,
     /// The same once more.
@@ -62,11 +62,11 @@ enum Sort {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let text = described(&error);
-        match sort(&error) {
-            Sort::Lost => Self::Lost(text),
-            Sort::Again => Self::Again(text),
-            Sort::Later => Self::Unavailable(text),
-            Sort::Defect => Self::Defect(text),
+        match classify(&error) {
+            ErrorClass::Lost => Self::Lost(text),
+            ErrorClass::Again => Self::Again(text),
+            ErrorClass::Later => Self::Unavailable(text),
+            ErrorClass::Defect => Self::Defect(text),
         }
     }
 }
@@ -86,69 +86,71 @@ impl StoreError {
     }
 }
 
-fn sort(error: &sqlx::Error) -> Sort {
+fn classify(error: &sqlx::Error) -> ErrorClass {
     match error {
         sqlx::Error::Database(error) => {
             if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
-                return of_postgres(error.code(), error.routine());
+                return postgres_class(error.code(), error.routine());
             }
             let sqlite = error.try_downcast_ref::<SqliteError>();
             let code = sqlite.and_then(|_| error.code()?.parse().ok());
-            code.map_or(Sort::Defect, of_sqlite)
+            code.map_or(ErrorClass::Defect, sqlite_class)
         }
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)
         | sqlx::Error::WorkerCrashed
-        | sqlx::Error::BeginFailed => Sort::Lost,
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => Sort::Later,
-        _ => Sort::Defect,
+        | sqlx::Error::BeginFailed => ErrorClass::Lost,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => {
+            ErrorClass::Later
+        }
+        _ => ErrorClass::Defect,
     }
 }
 
 /// PostgreSQL's Appendix A: the first two characters of a code are its class.
-fn of_postgres(code: &str, routine: Option<&str>) -> Sort {
+fn postgres_class(code: &str, routine: Option<&str>) -> ErrorClass {
     match code {
         // "cached plan must not change result type": the message may be translated, the routine's name is not.
-        "0A000" if routine == Some("RevalidateCachedQuery") => Sort::Lost,
+        "0A000" if routine == Some("RevalidateCachedQuery") => ErrorClass::Lost,
         // Prepared statements that this session lost, or has from somebody else: a proxy swapped the session.
-        "26000" | "42P05" => Sort::Lost,
+        "26000" | "42P05" => ErrorClass::Lost,
         // The server is read-only: it was the primary when we connected.
-        "25006" => Sort::Lost,
+        "25006" => ErrorClass::Lost,
         // It ended the session for being idle or slow in a transaction.
-        "25P03" | "25P04" => Sort::Lost,
+        "25P03" | "25P04" => ErrorClass::Lost,
         // Shutting down, crashed, starting up, database dropped, session idle for too long.
-        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Sort::Lost,
+        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => ErrorClass::Lost,
         // Whether it was committed is not known.
-        "40003" => Sort::Later,
+        "40003" => ErrorClass::Later,
         // Our role may not (a grant is missing), or there is no such schema: the operator's to mend.
-        "42501" | "3F000" => Sort::Later,
+        "42501" | "3F000" => ErrorClass::Later,
         // Snapshot too old.
-        "72000" => Sort::Again,
+        "72000" => ErrorClass::Again,
         _ => match code.get(..2) {
-            Some("08") => Sort::Lost,
-            Some("40") => Sort::Again,
+            Some("08") => ErrorClass::Lost,
+            Some("40") => ErrorClass::Again,
             // Not let in (28), no such database (3D), no resources (53), a lock that was waited for (55), cancelled
             // (57), a disk or file that fails (58), the server's configuration (F0), the server's own defects (XX).
-            Some("28" | "3D" | "53" | "55" | "57" | "58" | "F0" | "XX") => Sort::Later,
-            _ => Sort::Defect,
+            Some("28" | "3D" | "53" | "55" | "57" | "58" | "F0" | "XX") => ErrorClass::Later,
+            _ => ErrorClass::Defect,
         },
     }
 }
 
 /// SQLite's extended codes. The last byte is the primary one.
-fn of_sqlite(code: i32) -> Sort {
+fn sqlite_class(code: i32) -> ErrorClass {
     const READONLY_DBMOVED: i32 = 1032;
     match (code, code & 0xff) {
-        (READONLY_DBMOVED, _) => Sort::Lost,
+        (READONLY_DBMOVED, _) => ErrorClass::Lost,
         // CORRUPT, NOTADB: a file that was replaced under this connection may look like it.
-        (_, 11 | 26) => Sort::Lost,
+        (_, 11 | 26) => ErrorClass::Lost,
         // BUSY, LOCKED, PROTOCOL (a lock), SCHEMA
-        (_, 5 | 6 | 15 | 17) => Sort::Again,
+        (_, 5 | 6 | 15 | 17) => ErrorClass::Again,
         // PERM, ABORT, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, AUTH
-        (_, 3 | 4 | 7 | 8 | 9 | 10 | 13 | 14 | 23) => Sort::Later,
+        (_, 3 | 4 | 7 | 8 | 9 | 10 | 13 | 14 | 23) => ErrorClass::Later,
         // ERROR, CONSTRAINT, MISMATCH, MISUSE, RANGE and the like.
-        _ => Sort::Defect,
+        _ => ErrorClass::Defect,
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment, note_members, unless_newer};
+use crate::row::{RowRef, moment, note_members, unless_newer};
 
 /// A flow that is open.
 #[derive(Clone, Debug)]
@@ -46,23 +46,23 @@ struct FlowRow {
 
 impl FlowRow {
     fn parse(self, id: FlowId) -> Result<Flow, StoreError> {
-        let origin = Origin { table: "flows", id: &self.id };
+        let row_ref = RowRef { table: "flows", id: &self.id };
         Ok(Flow {
             id,
-            browser: origin.value("browser_digest", Digest::from_stored(&self.browser_digest))?,
-            target: self.target(origin)?,
+            browser: row_ref.value("browser_digest", Digest::from_stored(&self.browser_digest))?,
+            target: self.target(row_ref)?,
             started_at: moment(self.started_at),
         })
     }
 }
 
 impl FlowRow {
-    fn target(&self, origin: Origin<'_>) -> Result<FlowTarget, StoreError> {
-        let stored: Value = origin.value("target", serde_json::from_str(&self.target).ok())?;
+    fn target(&self, row_ref: RowRef<'_>) -> Result<FlowTarget, StoreError> {
+        let stored: Value = row_ref.value("target", serde_json::from_str(&self.target).ok())?;
         if let Some(kind) = stored.get("for").and_then(Value::as_str) {
-            origin.word("target", FlowTarget::KINDS.contains(&kind).then_some(()))?;
+            row_ref.word("target", FlowTarget::KINDS.contains(&kind).then_some(()))?;
         }
-        let target: FlowTarget = origin.value("target", serde_json::from_value(stored.clone()).ok())?;
+        let target: FlowTarget = row_ref.value("target", serde_json::from_value(stored.clone()).ok())?;
         if let Ok(read) = serde_json::to_value(&target) {
             note_members("flows", "target", &stored, &read);
         }

@@ -5,7 +5,7 @@ use idp_core::time::Timestamp;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment, unless_newer};
+use crate::row::{RowRef, moment, unless_newer};
 
 /// Where a key is in its life. The next one is published before it signs, so that every cache has it in time;
 /// a retiring one stays published until the last token it signed has expired.
@@ -86,10 +86,10 @@ impl Reader {
             activated_at, retired_at FROM keys ORDER BY created_at, id";
         let rows: Vec<KeyRow> = on!(self, c => sqlx::query_as(SQL).fetch_all(c).await)?;
         let parse = |row: KeyRow| {
-            let origin = Origin { table: "keys", id: &row.id };
-            origin.word("purpose", is_known_purpose(&row.purpose).then_some(()))?;
+            let row_ref = RowRef { table: "keys", id: &row.id };
+            row_ref.word("purpose", is_known_purpose(&row.purpose).then_some(()))?;
             Ok(StoredKey {
-                state: origin.word("state", KeyState::from_stored(&row.state))?,
+                state: row_ref.word("state", KeyState::from_stored(&row.state))?,
                 id: row.id,
                 purpose: row.purpose,
                 public_jwk: row.public_jwk,

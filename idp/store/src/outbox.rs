@@ -10,7 +10,7 @@ use sqlx::{FromRow, Row};
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment};
+use crate::row::{RowRef, moment};
 
 /// Which mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,7 +88,7 @@ struct MailRow {
 
 impl MailRow {
     fn parse(self) -> Result<Mail, StoreError> {
-        let row = Origin { table: "outbox", id: &self.id };
+        let row = RowRef { table: "outbox", id: &self.id };
         let kind = MailKind::ALL.into_iter().find(|kind| kind.as_str() == self.kind);
         Ok(Mail {
             id: row.parsed("id", &self.id)?,
@@ -195,7 +195,7 @@ impl Reader {
         const SQL: &str =
             concat!("SELECT id FROM outbox WHERE kind NOT IN ", known_kinds!(), " ORDER BY id LIMIT 100");
         let ids: Vec<String> = on!(self, c => sqlx::query_scalar(SQL).fetch_all(c).await)?;
-        ids.iter().for_each(|id| Origin { table: "outbox", id }.leave("kind"));
+        ids.iter().for_each(|id| RowRef { table: "outbox", id }.leave("kind"));
         Ok(())
     }
 

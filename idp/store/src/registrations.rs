@@ -10,7 +10,7 @@ use idp_core::user::{Email, FullName, User, UserState};
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment, unless_newer};
+use crate::row::{RowRef, moment, unless_newer};
 
 /// An attempt to be written.
 #[derive(Clone, Debug)]
@@ -109,7 +109,7 @@ impl AttemptRow {
     }
 
     fn parse(self) -> Result<Attempt, StoreError> {
-        let row = Origin { table: "registrations", id: &self.id };
+        let row = RowRef { table: "registrations", id: &self.id };
         let flow_id = self.flow_id.map(|id| row.parsed("flow_id", &id));
         Ok(Attempt {
             id: row.parsed("id", &self.id)?,
@@ -157,7 +157,7 @@ impl Reader {
             Some(ACCOUNT) => AttemptState::Activated,
             Some(TOLD) => AttemptState::Ended,
             Some(_) => {
-                Origin { table: "registrations", id: &row.attempt.id }.leave("outcome");
+                RowRef { table: "registrations", id: &row.attempt.id }.leave("outcome");
                 row.attempt.open_or_expired(now)
             }
             None => row.attempt.open_or_expired(now),

@@ -13,12 +13,12 @@ use crate::lock::lock;
 
 /// Where a row comes from, for the error that names it.
 #[derive(Clone, Copy)]
-pub(crate) struct Origin<'a> {
+pub(crate) struct RowRef<'a> {
     pub(crate) table: &'static str,
     pub(crate) id: &'a str,
 }
 
-impl Origin<'_> {
+impl RowRef<'_> {
     /// A value, or the error that its column is corrupt.
     pub(crate) fn value<T>(self, column: &'static str, value: Option<T>) -> Result<T, StoreError> {
         value.ok_or_else(|| StoreError::Corrupt { table: self.table, column, id: self.id.to_owned() })
@@ -58,7 +58,7 @@ impl Origin<'_> {
 pub(crate) fn unless_newer<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match read {
         Err(StoreError::Newer { table, column, id }) => {
-            Origin { table, id: &id }.leave(column);
+            RowRef { table, id: &id }.leave(column);
             Ok(None)
         }
         read => read.map(Some),

@@ -8,7 +8,7 @@ use idp_core::user::User;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment, unless_newer};
+use crate::row::{RowRef, moment, unless_newer};
 use crate::users::UserRow;
 
 /// A session to be written.
@@ -53,7 +53,7 @@ struct SignedInRow {
 impl SignedInRow {
     fn parse(self) -> Result<SignedIn, StoreError> {
         let user = self.user.parse()?;
-        let row = Origin { table: "sessions", id: &self.session_id };
+        let row = RowRef { table: "sessions", id: &self.session_id };
         let session = Session {
             id: row.parsed("id", &self.session_id)?,
             user_id: user.id,

@@ -7,7 +7,7 @@ use idp_core::user::{Email, FullName, User, UserState};
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment, unless_newer};
+use crate::row::{RowRef, moment, unless_newer};
 
 /// An account with what proves its owner.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct UserRow {
 
 impl UserRow {
     pub(crate) fn parse(self) -> Result<User, StoreError> {
-        let row = Origin { table: "users", id: &self.id };
+        let row = RowRef { table: "users", id: &self.id };
         let state = UserState::from_stored(&self.state).unwrap_or_else(|| {
             row.leave("state");
             UserState::Newer
@@ -86,10 +86,10 @@ impl Reader {
         let row: Option<CredentialsRow> =
             on!(self, c => sqlx::query_as(SQL).bind(email.key()).fetch_optional(c).await)?;
         let Some(CredentialsRow { user, password_hash }) = row else { return Ok(None) };
-        let origin = Origin { table: "users", id: &user.id.clone() };
+        let row_ref = RowRef { table: "users", id: &user.id.clone() };
         // What cannot be compared here is as good as none, and looks like it: nobody learns that the account exists.
         let password = match password_hash {
-            Some(hash) => unless_newer(origin.password(&hash))?,
+            Some(hash) => unless_newer(row_ref.password(&hash))?,
             None => None,
         };
         Ok(Some(Credentials { user: user.parse()?, password }))

@@ -27,9 +27,9 @@ pub enum Engine {
 
 /// An open database. Cheap to clone.
 #[derive(Clone)]
-pub struct Store(pub(crate) Arc<Inner>);
+pub struct Store(pub(crate) Arc<StoreInner>);
 
-pub(crate) enum Inner {
+pub(crate) enum StoreInner {
     Sqlite {
         readers: Pool<SqliteConnection>,
         writer: Writer,
@@ -92,7 +92,7 @@ impl Store {
         let looks = Pool::new(options.clone(), 1, limit.min(LOOK_LIMIT), era.clone());
         let readers = Pool::open(options, readers, limit, era).await?;
         let writer = Writer::start(writers.clone());
-        Ok(Self(Arc::new(Inner::Sqlite { readers, writer, writers, looks })))
+        Ok(Self(Arc::new(StoreInner::Sqlite { readers, writer, writers, looks })))
     }
 
     async fn open_postgres(url: &str, connections: u32, limit: Duration) -> Result<Self, OpenError> {
@@ -106,14 +106,14 @@ impl Store {
         let looks = Pool::new(options.clone(), 1, limit.min(LOOK_LIMIT), era.clone());
         let writers = Pool::open(options.clone(), connections, limit, era.clone()).await.map_err(refused)?;
         let readers = Pool::open(read_only, connections, limit, era).await.map_err(refused)?;
-        Ok(Self(Arc::new(Inner::Postgres { readers, writers, looks, fresh_look: Mutex::new(None) })))
+        Ok(Self(Arc::new(StoreInner::Postgres { readers, writers, looks, fresh_look: Mutex::new(None) })))
     }
 
     /// Which engine this is.
     pub fn engine(&self) -> Engine {
         match &*self.0 {
-            Inner::Sqlite { .. } => Engine::Sqlite,
-            Inner::Postgres { .. } => Engine::Postgres,
+            StoreInner::Sqlite { .. } => Engine::Sqlite,
+            StoreInner::Postgres { .. } => Engine::Postgres,
         }
     }
 
@@ -129,8 +129,8 @@ impl Store {
         F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
     {
         match &*self.0 {
-            Inner::Sqlite { readers, .. } => read::read(readers, input, job).await,
-            Inner::Postgres { readers, .. } => read::read(readers, input, job).await,
+            StoreInner::Sqlite { readers, .. } => read::read(readers, input, job).await,
+            StoreInner::Postgres { readers, .. } => read::read(readers, input, job).await,
         }
     }
 
@@ -145,8 +145,8 @@ impl Store {
         F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
     {
         match &*self.0 {
-            Inner::Sqlite { looks, .. } => read::read(looks, input, job).await,
-            Inner::Postgres { looks, .. } => read::read(looks, input, job).await,
+            StoreInner::Sqlite { looks, .. } => read::read(looks, input, job).await,
+            StoreInner::Postgres { looks, .. } => read::read(looks, input, job).await,
         }
     }
 
@@ -163,8 +163,8 @@ impl Store {
         F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T> + Send + Sync + 'static,
     {
         match &*self.0 {
-            Inner::Sqlite { writer, .. } => writer.write(input, job).await,
-            Inner::Postgres { writers, .. } => {
+            StoreInner::Sqlite { writer, .. } => writer.write(input, job).await,
+            StoreInner::Postgres { writers, .. } => {
                 let pool = writers.clone();
                 let write = tokio::spawn(async move { postgres::write(&pool, &input, &job).await });
                 write.await.unwrap_or(Err(StoreError::Panicked))
@@ -175,29 +175,29 @@ impl Store {
     /// The pools that may change the schema.
     pub(crate) fn pools(&self) -> Pools<'_> {
         match &*self.0 {
-            Inner::Sqlite { writers, .. } => Pools::Sqlite(writers),
-            Inner::Postgres { writers, .. } => Pools::Postgres(writers),
+            StoreInner::Sqlite { writers, .. } => Pools::Sqlite(writers),
+            StoreInner::Postgres { writers, .. } => Pools::Postgres(writers),
         }
     }
 
     /// The pools that can change nothing.
     pub(crate) fn readers(&self) -> Pools<'_> {
         match &*self.0 {
-            Inner::Sqlite { readers, .. } => Pools::Sqlite(readers),
-            Inner::Postgres { readers, .. } => Pools::Postgres(readers),
+            StoreInner::Sqlite { readers, .. } => Pools::Sqlite(readers),
+            StoreInner::Postgres { readers, .. } => Pools::Postgres(readers),
         }
     }
 
     /// Finishes the writes that wait and closes every connection.
     pub async fn close(&self) {
         match &*self.0 {
-            Inner::Sqlite { readers, writer, writers, looks } => {
+            StoreInner::Sqlite { readers, writer, writers, looks } => {
                 writer.stop().await;
                 looks.close().await;
                 readers.close().await;
                 writers.close().await;
             }
-            Inner::Postgres { readers, writers, looks, .. } => {
+            StoreInner::Postgres { readers, writers, looks, .. } => {
                 looks.close().await;
                 readers.close().await;
                 writers.close().await;

@@ -36,7 +36,7 @@ async fn a_store_whose_writer_has_stopped_says_so() {
     let store = scratch.store().await;
     store.migrate().await.unwrap();
     assert!(store.look().await.is_ok());
-    let Inner::Sqlite { writer, .. } = &*store.0 else { panic!("not SQLite") };
+    let StoreInner::Sqlite { writer, .. } = &*store.0 else { panic!("not SQLite") };
     writer.stop().await;
     assert!(matches!(store.look().await, Err(Unfit::NoWriter)));
     store.close().await;

@@ -25,12 +25,12 @@ const GROUP: usize = 100;
 const QUEUE: usize = 1024;
 
 pub(crate) struct Writer {
-    queue: Mutex<Option<mpsc::Sender<Box<dyn Waiting>>>>,
+    queue: Mutex<Option<mpsc::Sender<Box<dyn QueuedWrite>>>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// A write in the queue, whatever its types.
-trait Waiting: Send {
+trait QueuedWrite: Send {
     /// Runs it and keeps the outcome.
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> futures_util::future::BoxFuture<'t, ()>;
     /// Whether its changes are to be kept.
@@ -41,14 +41,14 @@ trait Waiting: Send {
     fn answer(self: Box<Self>, commit: Result<(), StoreError>);
 }
 
-struct Pending<I, T, F> {
+struct PendingWrite<I, T, F> {
     input: I,
     job: F,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<I, T, F> Waiting for Pending<I, T, F>
+impl<I, T, F> QueuedWrite for PendingWrite<I, T, F>
 where
     I: Send + Sync,
     T: Send,
@@ -100,7 +100,7 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let sender = lock(&self.queue).clone().ok_or_else(stopped)?;
         sender
-            .try_send(Box::new(Pending { input, job, outcome: None, reply }))
+            .try_send(Box::new(PendingWrite { input, job, outcome: None, reply }))
             .map_err(|_| StoreError::Unavailable("too many writes are waiting".to_owned()))?;
         drop(sender);
         answer.await.unwrap_or_else(|_| Err(stopped()))
@@ -121,7 +121,7 @@ impl Writer {
     }
 }
 
-async fn work(pool: Pool<SqliteConnection>, mut queue: mpsc::Receiver<Box<dyn Waiting>>) {
+async fn work(pool: Pool<SqliteConnection>, mut queue: mpsc::Receiver<Box<dyn QueuedWrite>>) {
     while let Some(first) = queue.recv().await {
         let mut group = vec![first];
         let commit = commit_group(&pool, &mut queue, &mut group).await;
@@ -133,8 +133,8 @@ async fn work(pool: Pool<SqliteConnection>, mut queue: mpsc::Receiver<Box<dyn Wa
 
 async fn commit_group(
     pool: &Pool<SqliteConnection>,
-    queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
-    group: &mut Vec<Box<dyn Waiting>>,
+    queue: &mut mpsc::Receiver<Box<dyn QueuedWrite>>,
+    group: &mut Vec<Box<dyn QueuedWrite>>,
 ) -> Result<(), StoreError> {
     let lent = pool.acquire().await?;
     let era = lent.era();
@@ -159,8 +159,8 @@ async fn commit_group(
 /// Answers whether anything was changed by what was committed.
 async fn run_group(
     tx: &mut Tx,
-    queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
-    group: &mut Vec<Box<dyn Waiting>>,
+    queue: &mut mpsc::Receiver<Box<dyn QueuedWrite>>,
+    group: &mut Vec<Box<dyn QueuedWrite>>,
 ) -> Result<bool, StoreError> {
     if let Some(wrote) = run_together(tx, queue, group).await? {
         return Ok(wrote);
@@ -180,8 +180,8 @@ const COMMIT: &str = "SELECT total_changes(); COMMIT";
 /// Begins, runs the writes and those that come meanwhile, and commits. `None`: one of them failed.
 async fn run_together(
     tx: &mut Tx,
-    queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
-    group: &mut Vec<Box<dyn Waiting>>,
+    queue: &mut mpsc::Receiver<Box<dyn QueuedWrite>>,
+    group: &mut Vec<Box<dyn QueuedWrite>>,
 ) -> Result<Option<bool>, StoreError> {
     // IMMEDIATE: a transaction that begins as a reader cannot become the writer later.
     let before = tx.control_sqlite(BEGIN).await?;
@@ -201,7 +201,7 @@ async fn run_together(
 
 /// Begins, runs each write as a savepoint, which is undone if it fails, and commits.
 /// Changes that were undone count like others, so only an audit record tells that something was written.
-async fn run_apart(tx: &mut Tx, group: &mut [Box<dyn Waiting>]) -> Result<bool, StoreError> {
+async fn run_apart(tx: &mut Tx, group: &mut [Box<dyn QueuedWrite>]) -> Result<bool, StoreError> {
     tx.control("BEGIN IMMEDIATE").await?;
     for write in group {
         tx.control("SAVEPOINT write").await?;

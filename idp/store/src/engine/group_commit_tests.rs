@@ -5,11 +5,11 @@ use super::*;
 use crate::engine::db::Pools;
 use crate::engine::scratch::Scratch;
 
-fn waiting<F>(job: F) -> Box<dyn Waiting>
+fn waiting<F>(job: F) -> Box<dyn QueuedWrite>
 where
     F: for<'t> Fn(&'t mut Tx, &'t ()) -> Job<'t, ()> + Send + Sync + 'static,
 {
-    Box::new(Pending { input: (), job, outcome: None, reply: oneshot::channel().0 })
+    Box::new(PendingWrite { input: (), job, outcome: None, reply: oneshot::channel().0 })
 }
 
 fn record() -> AuditRecord {

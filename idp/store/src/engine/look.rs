@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::connection::{Connection, Job, Reader, Tx, on};
-use super::db::{Inner, Store};
+use super::db::{Store, StoreInner};
 use super::migrate::MIGRATIONS;
-use super::pool::Server;
+use super::pool::ServerIdentity;
 use super::postgres;
 use crate::error::StoreError;
 use crate::lock::lock;
@@ -64,7 +64,7 @@ const FRESH_LIMIT: Duration = Duration::from_secs(1);
 /// What the connection that writes says.
 #[derive(Clone, Debug)]
 struct Writable {
-    server: Option<Server>,
+    server: Option<ServerIdentity>,
     read_only: bool,
 }
 
@@ -119,16 +119,16 @@ impl Store {
     async fn try_write(&self) -> Result<Writable, StoreError> {
         let write = !self.wrote_within(RECENTLY);
         match &*self.0 {
-            Inner::Sqlite { .. } if !write => Ok(Writable { server: None, read_only: false }),
-            Inner::Sqlite { writer, .. } => writer.write(write, write_if).await,
-            Inner::Postgres { looks, .. } => postgres::write(looks, &write, &write_if).await,
+            StoreInner::Sqlite { .. } if !write => Ok(Writable { server: None, read_only: false }),
+            StoreInner::Sqlite { writer, .. } => writer.write(write, write_if).await,
+            StoreInner::Postgres { looks, .. } => postgres::write(looks, &write, &write_if).await,
         }
     }
 
     /// Makes a new connection, if the last one is so long ago: if it leads elsewhere, those of before are given up. That
     /// none can be made is no reason to say that those there are do not work.
     async fn see_where_it_leads(&self, every: Duration) {
-        let Inner::Postgres { writers, fresh_look, .. } = &*self.0 else { return };
+        let StoreInner::Postgres { writers, fresh_look, .. } = &*self.0 else { return };
         {
             let mut last = lock(fresh_look);
             if last.is_some_and(|at| at.elapsed() < every) {
@@ -146,8 +146,8 @@ impl Store {
     /// That the file, and on SQLite the writer, is there at all.
     fn there(&self) -> Result<(), Unfit> {
         match &*self.0 {
-            Inner::Sqlite { writer, .. } if !writer.is_running() => Err(Unfit::NoWriter),
-            Inner::Sqlite { writers, .. } if writers.is_gone() => Err(Unfit::Gone),
+            StoreInner::Sqlite { writer, .. } if !writer.is_running() => Err(Unfit::NoWriter),
+            StoreInner::Sqlite { writers, .. } if writers.is_gone() => Err(Unfit::Gone),
             _ => Ok(()),
         }
     }
@@ -155,19 +155,21 @@ impl Store {
     /// Whether this node committed a change, whoever's it was, not longer ago than this.
     pub fn wrote_within(&self, span: Duration) -> bool {
         match &*self.0 {
-            Inner::Sqlite { writers, .. } => writers.wrote_within(span),
-            Inner::Postgres { writers, looks, .. } => writers.wrote_within(span) || looks.wrote_within(span),
+            StoreInner::Sqlite { writers, .. } => writers.wrote_within(span),
+            StoreInner::Postgres { writers, looks, .. } => {
+                writers.wrote_within(span) || looks.wrote_within(span)
+            }
         }
     }
 
     /// Gives up every connection there is, in both pools.
     fn renew(&self) {
         match &*self.0 {
-            Inner::Sqlite { readers, writers, .. } => {
+            StoreInner::Sqlite { readers, writers, .. } => {
                 writers.renew();
                 readers.renew();
             }
-            Inner::Postgres { readers, writers, .. } => {
+            StoreInner::Postgres { readers, writers, .. } => {
                 writers.renew();
                 readers.renew();
             }
@@ -181,7 +183,7 @@ fn write_if<'t>(tx: &'t mut Tx, write: &'t bool) -> Job<'t, Writable> {
 
 impl Reader {
     /// The server at the other end, and how many migrations of this program it lacks.
-    async fn seen(&mut self) -> Result<(Option<Server>, usize), StoreError> {
+    async fn seen(&mut self) -> Result<(Option<ServerIdentity>, usize), StoreError> {
         const SQL: &str = "SELECT version FROM _sqlx_migrations WHERE success = TRUE";
         let server = self.server().await?;
         let applied: Vec<i64> = on!(self, c => sqlx::query_scalar(SQL).fetch_all(c).await)?;
@@ -189,11 +191,11 @@ impl Reader {
         Ok((server, missing))
     }
 
-    async fn server(&mut self) -> Result<Option<Server>, StoreError> {
+    async fn server(&mut self) -> Result<Option<ServerIdentity>, StoreError> {
         match self.connection() {
             Connection::Sqlite(_) => Ok(None),
             Connection::Postgres(connection) => {
-                Ok(Some(sqlx::query_as(Server::SQL).fetch_one(&mut **connection).await?))
+                Ok(Some(sqlx::query_as(ServerIdentity::SQL).fetch_one(&mut **connection).await?))
             }
         }
     }

@@ -3,7 +3,6 @@
 //! Who may use whom: `look > migrate > db > read, group_commit, postgres > connection > pool`. The topics of this crate,
 //! which hold the SQL, see only `connection`.
 
-mod broken_off;
 pub(crate) mod connection;
 pub(crate) mod db;
 mod group_commit;
@@ -13,5 +12,6 @@ mod pool;
 mod postgres;
 pub(crate) mod postgres_tls;
 mod read;
+mod run_to_end;
 #[cfg(test)]
 pub(crate) mod scratch;

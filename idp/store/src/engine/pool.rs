@@ -33,25 +33,25 @@ pub(crate) trait Pooled: Connection {
     fn passes(error: &sqlx::Error) -> bool;
 
     /// The file that is now under the database's name; `None` where there is no file.
-    fn file(options: &Self::Options) -> Option<File>;
+    fn file(options: &Self::Options) -> Option<FileIdentity>;
 
     /// The server at the other end; `None` where there is no server.
-    fn server(&mut self) -> impl Future<Output = Result<Option<Server>, sqlx::Error>> + Send;
+    fn server(&mut self) -> impl Future<Output = Result<Option<ServerIdentity>, sqlx::Error>> + Send;
 }
 
 /// A file, whatever its name: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct File(u64, u64);
+pub(crate) struct FileIdentity(u64, u64);
 
 /// A server in a role. After a failover, or where an address leads to another machine, it is another one.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub(crate) struct Server {
+pub(crate) struct ServerIdentity {
     /// When it was started: no two servers say the same, and every user of a database may ask.
     pub(crate) started: String,
     pub(crate) standby: bool,
 }
 
-impl Server {
+impl ServerIdentity {
     pub(crate) const SQL: &str =
         "SELECT CAST(pg_postmaster_start_time() AS TEXT) AS started, pg_is_in_recovery() AS standby";
 }
@@ -65,7 +65,7 @@ pub(crate) struct Era(Arc<EraInner>);
 struct EraInner {
     number: AtomicU64,
     /// To which server connections of this era lead.
-    server: Mutex<Option<Server>>,
+    server: Mutex<Option<ServerIdentity>>,
 }
 
 impl Era {
@@ -81,7 +81,7 @@ impl Era {
 
     /// A new connection leads to this server: those to another one are no longer to be used. Answers the era of the new
     /// one.
-    fn meet(&self, server: Option<Server>) -> u64 {
+    fn meet(&self, server: Option<ServerIdentity>) -> u64 {
         let mut known = lock(&self.0.server);
         if known.is_some() && *known != server {
             self.end(self.now());
@@ -100,12 +100,12 @@ impl Pooled for PgConnection {
         }
     }
 
-    fn file(_: &Self::Options) -> Option<File> {
+    fn file(_: &Self::Options) -> Option<FileIdentity> {
         None
     }
 
-    async fn server(&mut self) -> Result<Option<Server>, sqlx::Error> {
-        sqlx::query_as(Server::SQL).fetch_one(self).await.map(Some)
+    async fn server(&mut self) -> Result<Option<ServerIdentity>, sqlx::Error> {
+        sqlx::query_as(ServerIdentity::SQL).fetch_one(self).await.map(Some)
     }
 }
 
@@ -118,18 +118,18 @@ impl Pooled for SqliteConnection {
     }
 
     /// With a write-ahead log SQLite itself does not notice that the file under its name is another one.
-    fn file(options: &Self::Options) -> Option<File> {
+    fn file(options: &Self::Options) -> Option<FileIdentity> {
         let facts = std::fs::metadata(options.get_filename()).ok()?;
-        Some(File(facts.dev(), facts.ino()))
+        Some(FileIdentity(facts.dev(), facts.ino()))
     }
 
-    async fn server(&mut self) -> Result<Option<Server>, sqlx::Error> {
+    async fn server(&mut self) -> Result<Option<ServerIdentity>, sqlx::Error> {
         Ok(None)
     }
 }
 
 /// At most so many connections, those that rest among them.
-pub(crate) struct Pool<C: Pooled>(Arc<Inner<C>>);
+pub(crate) struct Pool<C: Pooled>(Arc<PoolInner<C>>);
 
 impl<C: Pooled> Clone for Pool<C> {
     fn clone(&self) -> Self {
@@ -137,7 +137,7 @@ impl<C: Pooled> Clone for Pool<C> {
     }
 }
 
-struct Inner<C: Pooled> {
+struct PoolInner<C: Pooled> {
     options: C::Options,
     size: u32,
     /// Whether the database is a file with a name.
@@ -162,7 +162,7 @@ struct Resting<C> {
 struct Made {
     at: Instant,
     era: u64,
-    file: Option<File>,
+    file: Option<FileIdentity>,
 }
 
 /// A connection in use. Dropped, it is closed.
@@ -211,7 +211,7 @@ impl<C: Pooled> Pool<C> {
     /// A pool without any connection yet.
     pub(crate) fn new(options: C::Options, size: u32, limit: Duration, era: Era) -> Self {
         let size = size.max(1);
-        Self(Arc::new(Inner {
+        Self(Arc::new(PoolInner {
             has_file: C::file(&options).is_some(),
             options,
             size,

@@ -24,7 +24,7 @@ const PARAMETERS: [(&str, &[&str]); 4] = [
 
 /// `sslmode` as libpq knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+enum SslMode {
     Disable,
     Allow,
     Prefer,
@@ -33,7 +33,7 @@ enum Mode {
     VerifyFull,
 }
 
-impl Mode {
+impl SslMode {
     fn parse(text: &str) -> Option<Self> {
         let modes =
             [Self::Disable, Self::Allow, Self::Prefer, Self::Require, Self::VerifyCa, Self::VerifyFull];
@@ -70,15 +70,15 @@ impl Mode {
     }
 }
 
-impl From<Mode> for PgSslMode {
-    fn from(mode: Mode) -> Self {
+impl From<SslMode> for PgSslMode {
+    fn from(mode: SslMode) -> Self {
         match mode {
-            Mode::Disable => Self::Disable,
-            Mode::Allow => Self::Allow,
-            Mode::Prefer => Self::Prefer,
-            Mode::Require => Self::Require,
-            Mode::VerifyCa => Self::VerifyCa,
-            Mode::VerifyFull => Self::VerifyFull,
+            SslMode::Disable => Self::Disable,
+            SslMode::Allow => Self::Allow,
+            SslMode::Prefer => Self::Prefer,
+            SslMode::Require => Self::Require,
+            SslMode::VerifyCa => Self::VerifyCa,
+            SslMode::VerifyFull => Self::VerifyFull,
         }
     }
 }
@@ -88,12 +88,12 @@ impl From<Mode> for PgSslMode {
 /// # Errors
 /// `allow` and `prefer` are refused. Their protection ends where somebody on the way wants it to, so they are `disable` by
 /// a name that does not look like it.
-fn beyond(written: Option<Mode>, has_root: bool) -> Result<Mode, Mode> {
+fn beyond(written: Option<SslMode>, has_root: bool) -> Result<SslMode, SslMode> {
     match written {
-        None => Ok(Mode::VerifyFull),
-        Some(mode @ (Mode::Allow | Mode::Prefer)) => Err(mode),
+        None => Ok(SslMode::VerifyFull),
+        Some(mode @ (SslMode::Allow | SslMode::Prefer)) => Err(mode),
         // As in libpq: who names an authority wants it checked. The driver would ignore the file.
-        Some(Mode::Require) if has_root => Ok(Mode::VerifyCa),
+        Some(SslMode::Require) if has_root => Ok(SslMode::VerifyCa),
         Some(mode) => Ok(mode),
     }
 }
@@ -134,7 +134,7 @@ fn protected(
 ) -> Result<(PgConnectOptions, ConnectionFacts), OpenError> {
     let malformed = || OpenError::Url("postgres://…".to_owned());
     let url = Url::parse(text).map_err(|_| malformed())?;
-    let written = Written::read(&url, &env)?;
+    let written = TlsParameters::read(&url, &env)?;
     let mut options = PgConnectOptions::from_str(text).map_err(|_| malformed())?;
     let host = options.get_host().to_owned();
     let mut facts = written.facts();
@@ -175,16 +175,16 @@ fn protected(
 }
 
 /// What URL and environment say about TLS.
-struct Written {
+struct TlsParameters {
     /// In the URL; the environment does not count.
-    mode: Option<Mode>,
+    mode: Option<SslMode>,
     root: Option<String>,
     root_is_from_environment: bool,
     certificate: Option<String>,
     key: Option<String>,
 }
 
-impl Written {
+impl TlsParameters {
     fn read(url: &Url, env: &impl Fn(&str) -> Option<String>) -> Result<Self, OpenError> {
         let refuse = |why: String| OpenError::Unprotected { server: "the database server".to_owned(), why };
         for (name, _) in url.query_pairs() {
@@ -201,7 +201,7 @@ impl Written {
             url.query_pairs().filter(|(name, _)| is(name)).last().map(|(_, value)| value.into_owned())
         };
         let mode = last("sslmode").map(|text| {
-            Mode::parse(&text).ok_or_else(|| {
+            SslMode::parse(&text).ok_or_else(|| {
                 refuse(format!(
                     "there is no sslmode={text}; it is one of disable, require, verify-ca and verify-full"
                 ))

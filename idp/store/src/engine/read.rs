@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::broken_off::EndsAnyway;
 use super::connection::{Connection, Job, Reader};
 use super::pool::{FRESH_STARTS, Lent, Pool, Pooled};
+use super::run_to_end::RunsToEnd;
 use crate::error::StoreError;
 
 /// How often a read that met a write is tried again.
@@ -24,7 +24,7 @@ where
     let (mut tries, mut fresh_starts) = (0, 0);
     loop {
         let permit = pool.permit().await?;
-        let attempt = EndsAnyway::new(attempt(pool.clone(), permit, input, job));
+        let attempt = RunsToEnd::new(attempt(pool.clone(), permit, input, job));
         let outcome;
         (outcome, input, job) = attempt.await;
         match outcome {

@@ -36,9 +36,9 @@ async fn an_attempt_becomes_an_active_account_with_the_role_user(db: Db) {
 async fn a_second_activation_is_told_that_the_first_succeeded(db: Db) {
     let attempt = an_attempt(&db, "ada@example.org", NOW).await.id;
     activated(activate(&db, attempt, NOW).await);
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert!(matches!(activate(&db, attempt, NOW).await, Activation::AlreadyUsed));
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn the_first_activation_ends_the_other_attempts_for_the_address(db: Db) {
@@ -58,26 +58,26 @@ async fn an_attempt_for_an_address_that_got_an_account_meanwhile_becomes_nothing
     assert!(matches!(activate(&db, attempt, NOW).await, Activation::AlreadyUsed));
     let (_, state) = ask!(db, |r, attempt| r.attempt_and_state(*attempt, NOW)).unwrap();
     assert_eq!(state, AttemptState::Ended, "its password is nobody's");
-    assert_eq!(db.place.rows("users").await, 1);
+    assert_eq!(db.database.rows("users").await, 1);
     assert!(ask!(db, |r, user| r.roles_of(*user)).is_empty(), "the account is not touched");
     assert!(matches!(activate(&db, attempt, NOW).await, Activation::AlreadyUsed));
 }
 
 async fn rg_10_an_expired_or_foreign_attempt_changes_nothing(db: Db) {
     let attempt = an_attempt(&db, "ada@example.org", NOW).await.id;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert!(matches!(activate(&db, attempt, after(DAY)).await, Activation::Unknown));
     assert!(matches!(activate(&db, RegistrationId::new(NOW), NOW).await, Activation::Unknown));
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn rg_01_an_attempt_without_a_password_changes_nothing(db: Db) {
     let told = NewAttempt { known_address: true, ..new_attempt("ada@example.org") };
     tell!(db, |tx, told| tx.insert_attempt(told, NOW));
     an_attempt(&db, "ada@example.org", NOW).await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert!(matches!(activate(&db, told.id, NOW).await, Activation::Unknown));
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn a_deactivated_account_is_not_opened_by_its_old_attempts(db: Db) {

@@ -20,7 +20,7 @@ async fn a_record_is_kept_whole(db: Db) {
     tell!(db, |tx, record| tx.audit(record));
     let sql =
         "SELECT at, event, actor, subject, client_id, client_address, request_id, detail, id = '' FROM audit";
-    let [row] = db.place.dump(sql).await.try_into().unwrap();
+    let [row] = db.database.dump(sql).await.try_into().unwrap();
     assert!(
         row.starts_with(
             r#"Some(1800000000000) | Some("code_replay") | Some("client:app") | Some("subject") | Some("app") | "#
@@ -42,7 +42,8 @@ async fn a_record_may_know_little(db: Db) {
         let record = AuditRecord { actor, subject: None, client_id: None, origin, ..record(event) };
         tell!(db, |tx, record| tx.audit(record));
     }
-    let rows = db.place.dump("SELECT actor, subject, client_id, request_id FROM audit ORDER BY actor").await;
+    let rows =
+        db.database.dump("SELECT actor, subject, client_id, request_id FROM audit ORDER BY actor").await;
     let mut expected = [format!("user:{user}"), "anonymous".into(), "cli".into(), "system".into()]
         .map(|actor| format!("Some({actor:?}) | None | None | None"));
     expected.sort();
@@ -79,7 +80,7 @@ async fn an_action_that_is_undone_leaves_no_record(db: Db) {
 
 async fn an_action_whose_record_cannot_be_written_does_not_happen(db: Db) {
     let (ada, record) = (a_user(&db, "ada@example.org").await.id, record(AuditEvent::UserDeactivated));
-    db.place.execute("ALTER TABLE audit RENAME TO hidden").await;
+    db.database.execute("ALTER TABLE audit RENAME TO hidden").await;
     let outcome = try_tell!(db, |tx, ada, record| async move {
         tx.set_user_state(*ada, UserState::Deactivated, NOW).await?;
         tx.audit(record).await

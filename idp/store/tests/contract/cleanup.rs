@@ -45,9 +45,9 @@ async fn every_kind_of_row_goes_when_nobody_can_ask_about_it_any_more(db: Db) {
         ("known_browsers", after(DAY * 180)),
     ] {
         assert_eq!(clean(&db, last).await, 0, "{table}");
-        assert_eq!(db.place.rows(table).await, 1, "{table}");
+        assert_eq!(db.database.rows(table).await, 1, "{table}");
         assert_eq!(clean(&db, last.plus(SECOND)).await, 1, "{table}");
-        assert_eq!(db.place.rows(table).await, 0, "{table}");
+        assert_eq!(db.database.rows(table).await, 0, "{table}");
     }
     assert_eq!(clean(&db, after(DAY * 10_000)).await, 0);
 }
@@ -57,14 +57,14 @@ async fn r_29_a_live_grant_keeps_its_session_and_goes_after_it(db: Db) {
     let short = ada.a_grant(&db, ONLINE).await;
     let long = ada.a_grant(&db, OFFLINE).await.facts.id;
     clean(&db, short.expires_at.plus(DAY + SECOND)).await;
-    assert_eq!(db.place.rows("grants").await, 1, "the one without refresh tokens is gone");
+    assert_eq!(db.database.rows("grants").await, 1, "the one without refresh tokens is gone");
     let month = after(DAY * 30);
     clean(&db, month).await;
-    assert_eq!(db.place.rows("sessions").await, 1);
+    assert_eq!(db.database.rows("sessions").await, 1);
     assert!(ask!(db, |r, long| r.grant(*long)).unwrap().live);
     assert!(ask!(db, |r, long| r.subject_of_grant(*long)).is_some());
     clean(&db, month.plus(DAY + SECOND)).await;
-    assert_eq!((db.place.rows("grants").await, db.place.rows("sessions").await), (0, 0));
+    assert_eq!((db.database.rows("grants").await, db.database.rows("sessions").await), (0, 0));
 }
 
 async fn the_count_of_an_account_is_kept_for_ever(db: Db) {
@@ -82,7 +82,7 @@ async fn the_count_of_an_account_is_kept_for_ever(db: Db) {
     // RL-10: whoever waits a month between two tries does not learn which address has an account.
     for (days, left) in [(2, 3), (80, 3), (100, 2), (200, 1), (10_000, 1)] {
         clean(&db, after(DAY * days)).await;
-        assert_eq!(db.place.rows("throttles").await, left, "after {days} days");
+        assert_eq!(db.database.rows("throttles").await, left, "after {days} days");
     }
     let ada = account("ada@example.org", Some(ada.user.id));
     assert_eq!(ask!(db, |r, ada| r.throttle(ada)).unwrap().in_a_row, 1);
@@ -99,16 +99,16 @@ async fn accounts_applications_consents_keys_and_audit_stay(db: Db) {
     tell!(db, |tx, record| tx.audit(record));
     clean(&db, last).await;
     for table in ["users", "clients", "consents", "keys", "audit"] {
-        assert_eq!(db.place.rows(table).await, 1, "{table}");
+        assert_eq!(db.database.rows(table).await, 1, "{table}");
     }
-    assert_eq!(db.place.rows("roles").await, 2);
-    assert_eq!(db.place.rows("sessions").await, 0);
+    assert_eq!(db.database.rows("roles").await, 2);
+    assert_eq!(db.database.rows("sessions").await, 0);
 }
 
 async fn rows_go_in_batches_of_five_hundred_of_a_kind(db: Db) {
     let rows: Vec<String> = (0..1_101).map(|number| format!("('{number}', 'av_', '', 0)")).collect();
     let sql = "INSERT INTO single_use (digest, kind, subject, expires_at) VALUES ";
-    db.place.execute(&format!("{sql}{}", rows.join(", "))).await;
+    db.database.execute(&format!("{sql}{}", rows.join(", "))).await;
     let live = a_link(&db, after(DAY * 30)).await;
     for gone in [500, 500, 101, 0] {
         assert_eq!(clean(&db, after(DAY * 8)).await, gone);
@@ -122,16 +122,16 @@ async fn sessions_that_grants_keep_are_looked_at_once_and_not_at_every_pass(db: 
     let ada = SignedInPerson::new(&db).await;
     ada.a_grant(&db, OFFLINE).await;
     for sql in ["DELETE FROM codes", COPY_SESSION, COPY_GRANT] {
-        db.place.execute(sql).await;
+        db.database.execute(sql).await;
     }
-    let (after_both, kept) = (after(HOUR * 12 + DAY + SECOND), db.place.rows("sessions").await);
+    let (after_both, kept) = (after(HOUR * 12 + DAY + SECOND), db.database.rows("sessions").await);
     assert_eq!(kept, 1_101);
     for visited in [500, 500, 101, 0] {
         assert_eq!(clean(&db, after_both).await, visited, "put off");
     }
-    assert_eq!(db.place.rows("sessions").await, kept, "a grant names each");
+    assert_eq!(db.database.rows("sessions").await, kept, "a grant names each");
     let due = format!("SELECT COUNT(*) FROM sessions WHERE kept_until < {}", after(DAY * 30).millis());
-    assert_eq!(db.place.number(&due).await, 0);
+    assert_eq!(db.database.number(&due).await, 0);
     assert_eq!(clean(&db, after(DAY * 31)).await, 0, "nobody is looked at before the grants have ended");
     for pass in 0.. {
         assert!(pass < 20, "it comes to no end");
@@ -139,7 +139,7 @@ async fn sessions_that_grants_keep_are_looked_at_once_and_not_at_every_pass(db: 
             break;
         }
     }
-    assert_eq!((db.place.rows("grants").await, db.place.rows("sessions").await), (0, 0));
+    assert_eq!((db.database.rows("grants").await, db.database.rows("sessions").await), (0, 0));
 }
 
 /// Who waits for another's row.
@@ -175,14 +175,14 @@ async fn a_row_that_is_renewed_while_cleanup_waits_for_it_stays(db: Db) {
     renewed.wait().await;
     let store = db.store.clone();
     let cleans = tokio::spawn(async move { store.delete_expired(late).await });
-    while db.place.number(WAITING).await == 0 {
+    while db.database.number(WAITING).await == 0 {
         assert!(!cleans.is_finished(), "it waits for nobody");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     open.wait().await;
     renews.await.unwrap();
     cleans.await.unwrap().unwrap();
-    assert_eq!(db.place.rows("known_browsers").await, 1);
+    assert_eq!(db.database.rows("known_browsers").await, 1);
 }
 
 async fn clean(db: &Db, now: Timestamp) -> u64 {

@@ -97,10 +97,10 @@ async fn tk_12_an_application_is_claimed_by_its_own_id_alone(db: Db) {
 
 async fn an_id_that_is_taken_changes_nothing(db: Db) {
     a_client(&db, "app").await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     let second = Client { name: DisplayText::new("Eve", 60), ..new_client("app") };
     assert!(!tell!(db, |tx, second| tx.insert_client(second)));
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
     a_client(&db, "APP").await;
 }
 

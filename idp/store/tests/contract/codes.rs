@@ -70,10 +70,10 @@ async fn tk_03_a_foreign_client_changes_nothing(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let eve = SignedInPerson::named(&db, "eve@example.org", "eves-app").await.client.id;
     let digest = ada.a_code(&db, ONLINE).await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert!(consume(&db, &digest, &eve).await.is_none());
     assert_eq!(replay(&db, &digest, &eve).await, None);
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
     assert!(consume(&db, &digest, &ada.client.id).await.is_some(), "the owner still gets it");
 }
 
@@ -90,10 +90,10 @@ async fn tk_03_a_foreign_client_cannot_revoke_by_replay(db: Db) {
 async fn an_unknown_code_changes_nothing(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     ada.a_code(&db, ONLINE).await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert!(consume(&db, &new_code_digest(), &ada.client.id).await.is_none());
     assert_eq!(replay(&db, &new_code_digest(), &ada.client.id).await, None);
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 /// Whether it came in time is `core::oauth::token::redeem`'s question; a code that failed is burnt.
@@ -119,7 +119,7 @@ async fn a_code_is_issued_only_for_people_applications_and_sessions_that_exist(d
     ] {
         assert!(!insert_code(&db, &new_code_digest(), &code).await);
     }
-    assert_eq!(db.place.rows("codes").await, 0);
+    assert_eq!(db.database.rows("codes").await, 0);
 }
 
 async fn a_code_is_not_issued_in_somebody_elses_session(db: Db) {
@@ -172,9 +172,9 @@ async fn fault_01_a_code_is_usable_until_it_is_redeemed_runs_out_or_what_it_stan
         ("UPDATE sessions SET ended_at = 1", "UPDATE sessions SET ended_at = NULL"),
         ("UPDATE epochs SET value = value + 1", "UPDATE epochs SET value = value - 1"),
     ] {
-        db.place.execute(change).await;
+        db.database.execute(change).await;
         assert!(!usable(&db, here, &waiting, NOW).await, "{change}");
-        db.place.execute(back).await;
+        db.database.execute(back).await;
         assert!(usable(&db, here, &waiting, NOW).await, "{back}");
     }
 }

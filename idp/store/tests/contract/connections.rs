@@ -31,7 +31,7 @@ async fn r_07_connections_that_the_server_closed_are_replaced_and_nobody_notices
     };
     for round in 0..5 {
         all_at_once(round * CALLERS as i64).await;
-        db.place
+        db.database
             .execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
                  WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -43,7 +43,7 @@ async fn r_07_connections_that_the_server_closed_are_replaced_and_nobody_notices
 
 async fn r_10_a_network_that_falls_silent_is_given_up_and_the_store_heals(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    let network = Proxy::start(&db.place).await;
+    let network = Proxy::start(&db.database).await;
     let store = Store::open_within(network.url(), 1, LIMIT).await.unwrap();
     raise(&store, ada).await.unwrap();
     assert_eq!(read(&store, ada).await.unwrap(), 1);
@@ -59,7 +59,7 @@ async fn r_10_a_network_that_falls_silent_is_given_up_and_the_store_heals(db: Db
 
 async fn r_10_a_store_that_cannot_connect_any_more_says_so(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    let network = Proxy::start(&db.place).await;
+    let network = Proxy::start(&db.database).await;
     let store = Store::open_within(network.url(), 2, LIMIT).await.unwrap();
     network.fall_silent(true);
     for _ in 0..3 {
@@ -74,7 +74,7 @@ async fn r_10_a_store_that_cannot_connect_any_more_says_so(db: Db) {
 
 async fn a_connection_whose_use_was_broken_off_is_not_used_again(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    let network = Proxy::start(&db.place).await;
+    let network = Proxy::start(&db.database).await;
     let store = Store::open_within(network.url(), 1, FOR_EVER).await.unwrap();
     assert_eq!(read(&store, ada).await.unwrap(), 0);
     let before = network.connections();

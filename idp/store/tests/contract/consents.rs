@@ -35,7 +35,7 @@ async fn a_later_consent_adds_to_the_earlier_one(db: Db) {
     allow(&db, user, &client, "openid email", NOW).await;
     allow(&db, user, &client, "openid profile", after(HOUR)).await;
     assert_eq!(consent(&db, user, &client).await, Some(("email openid profile".to_owned(), after(HOUR))));
-    assert_eq!(db.place.rows("consents").await, 1);
+    assert_eq!(db.database.rows("consents").await, 1);
 }
 
 async fn consents_given_at_the_same_moment_in_two_tabs_are_both_remembered(db: Db) {
@@ -62,14 +62,14 @@ async fn nothing_is_remembered_for_an_unknown_person_or_application(db: Db) {
     let (nobody, scope) = (UserId::new(NOW), Scope::default());
     let nothing = ClientId::parse("nothing").unwrap();
     let (user, client) = (ada.user.id, ada.client.id);
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert!(
         try_tell!(db, |tx, nobody, client, scope| tx.remember_consent(*nobody, client, scope, NOW)).is_err()
     );
     assert!(
         try_tell!(db, |tx, user, nothing, scope| tx.remember_consent(*user, nothing, scope, NOW)).is_err()
     );
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn allow(store: &Store, user: UserId, client: &ClientId, scope: &str, now: Timestamp) {

@@ -67,7 +67,7 @@ async fn a_spoilt_attempt_is_named(db: Db) {
         spoilt.is_named(try_tell!(db, |tx, id| tx.activate(*id, NOW)), &id);
         spoilt.heal().await;
     }
-    assert_eq!(db.place.rows("users").await, 0);
+    assert_eq!(db.database.rows("users").await, 0);
 }
 
 async fn a_spoilt_session_is_named(db: Db) {
@@ -124,10 +124,10 @@ async fn a_spoilt_walk_is_named(db: Db) {
         ("target", ada_digest().as_str(), r#"{"for":"application"}"#),
     ] {
         let values = format!("('{id}', '{digest}', '{target}', 0, {far}, NULL, NULL)");
-        db.place.execute(&format!("INSERT INTO flows VALUES {values}")).await;
+        db.database.execute(&format!("INSERT INTO flows VALUES {values}")).await;
         let spoilt = Spoilt { db: &db, table: "flows", column };
         spoilt.is_named(try_ask!(db, |r, id| r.flow(*id, NOW)), &id);
-        db.place.execute("DELETE FROM flows").await;
+        db.database.execute("DELETE FROM flows").await;
     }
 }
 
@@ -140,11 +140,11 @@ async fn a_spoilt_consent_is_named_and_not_written_over(db: Db) {
     let (user, client, scope) = (ada.user.id, ada.client.id.clone(), ada.client.scope.clone());
     tell!(db, |tx, user, client, scope| tx.remember_consent(*user, client, scope, NOW));
     let spoilt = Spoilt::new(&db, "consents", "scope", "a\tb").await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     spoilt.is_named(try_ask!(db, |r, user, client| r.client_and_consent(client, *user)), &user);
     let written = try_tell!(db, |tx, user, client, scope| tx.remember_consent(*user, client, scope, NOW));
     spoilt.is_named(written, &user);
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn a_spoilt_code_is_named_and_not_burnt(db: Db) {
@@ -161,7 +161,7 @@ async fn a_spoilt_code_is_named_and_not_burnt(db: Db) {
         ("authentication", "magic"),
     ] {
         let spoilt = Spoilt::new(&db, "codes", column, rubbish).await;
-        let before = db.place.everything().await;
+        let before = db.database.everything().await;
         let consumed = try_tell!(db, |tx, digest, client| tx.consume_code(digest, client, NOW));
         match column {
             "grant_id" => {
@@ -173,7 +173,7 @@ async fn a_spoilt_code_is_named_and_not_burnt(db: Db) {
             }
             _ => spoilt.is_named(consumed, &code.facts.id),
         }
-        assert_eq!(db.place.everything().await, before);
+        assert_eq!(db.database.everything().await, before);
         spoilt.heal().await;
     }
     assert!(tell!(db, |tx, digest, client| tx.consume_code(digest, client, NOW)).is_some());
@@ -231,7 +231,7 @@ async fn a_spoilt_mail_is_named_and_waits_like_any_other(db: Db) {
 async fn a_mail_of_another_type_than_its_columns_keeps_no_other_back(db: Db) {
     let values = "'a', 'locked', X'00', 'Ada', '', 'never', 0, 0, 0, 9";
     let columns = "id, kind, recipient, name, subject, minutes, created_at, due_at, attempts, expires_at";
-    db.place.execute(&format!("INSERT INTO outbox ({columns}) VALUES ({values})")).await;
+    db.database.execute(&format!("INSERT INTO outbox ({columns}) VALUES ({values})")).await;
     let claimed = tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).unwrap();
     assert_eq!((claimed.id.as_str(), claimed.attempts, claimed.mail.is_err()), ("a", 1, true));
     assert!(tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).is_none());
@@ -250,15 +250,15 @@ impl<'a> Spoilt<'a> {
             format!("CREATE TABLE sound AS SELECT {column} AS value FROM {table}"),
             format!("UPDATE {table} SET {column} = '{rubbish}'"),
         ] {
-            db.place.execute(&sql).await;
+            db.database.execute(&sql).await;
         }
         Self { db, table, column }
     }
 
     async fn heal(&self) -> u64 {
         let sql = format!("UPDATE {} SET {} = (SELECT value FROM sound)", self.table, self.column);
-        let healed = self.db.place.execute(&sql).await;
-        self.db.place.execute("DROP TABLE sound").await;
+        let healed = self.db.database.execute(&sql).await;
+        self.db.database.execute("DROP TABLE sound").await;
         healed
     }
 

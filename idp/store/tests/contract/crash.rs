@@ -14,7 +14,7 @@ use idp_store::{Actor, AuditEvent, AuditRecord, Engine, Origin, Store};
 
 use crate::given::{NOW, OFFLINE, SignedInPerson, after, new_session};
 use crate::harness::processes::{Part, Process};
-use crate::harness::{Place, is_proof};
+use crate::harness::{TestDatabase, is_proof};
 
 contract! { r_01_no_acknowledged_write_is_lost_and_none_is_half_done_when_a_node_is_killed }
 
@@ -23,22 +23,24 @@ const KILLS: [usize; 2] = [50, 2_000];
 /// Kills after which the tables have grown enough; the proof goes on in a new database then.
 const KILLS_OF_A_DATABASE: usize = 25;
 
-async fn r_01_no_acknowledged_write_is_lost_and_none_is_half_done_when_a_node_is_killed(place: Place) {
+async fn r_01_no_acknowledged_write_is_lost_and_none_is_half_done_when_a_node_is_killed(
+    database: TestDatabase,
+) {
     let (kills, mut acknowledged) = (KILLS[usize::from(is_proof())], 0);
     for first in (0..kills).step_by(KILLS_OF_A_DATABASE) {
-        empty(&place).await;
+        empty(&database).await;
         for kill in first..kills.min(first + KILLS_OF_A_DATABASE) {
-            acknowledged += kill_and_look(&place, kill).await;
+            acknowledged += kill_and_look(&database, kill).await;
         }
     }
     assert!(acknowledged > kills * 10, "only {acknowledged} writes in {kills} lives: nothing was tried");
-    let engine = place.engine;
+    let engine = database.engine;
     println!("proof: r_01 kill -9 on {engine:?}: {kills} kills, {acknowledged} acknowledged writes, 0 lost");
 }
 
 /// One life and death of a node, and a look at what it left. Answers how many writes it had acknowledged.
-async fn kill_and_look(place: &Place, kill: usize) -> usize {
-    let mut node = Process::spawn(Part::Write, &place.url);
+async fn kill_and_look(database: &TestDatabase, kill: usize) -> usize {
+    let mut node = Process::spawn(Part::Write, &database.url);
     let user: UserId = node.hear("user").parse().unwrap();
     let said = node.listen();
     let moment = 50 + u64::from(u16::from_be_bytes(random_bytes())) % 250;
@@ -48,32 +50,32 @@ async fn kill_and_look(place: &Place, kill: usize) -> usize {
     let said = said.join().unwrap();
     let whole = said.rfind('\n').map_or("", |end| &said[..end]);
     let acknowledged: Vec<&str> = whole.lines().collect();
-    let store = place.open().await;
+    let store = database.open().await;
     store.require_current().await.unwrap();
-    assert_integrity(place).await;
-    let left = Left::by(place, user).await;
+    assert_integrity(database).await;
+    let left = Remains::by(database, user).await;
     for line in &acknowledged {
         assert!(left.has(line), "kill {kill} after {moment} ms: `{line}` was acknowledged and is not there");
     }
-    assert_nothing_by_half(place, user).await;
+    assert_nothing_by_half(database, user).await;
     store.close().await;
     acknowledged.len()
 }
 
 /// What a node had written by the time it died.
-struct Left {
+struct Remains {
     sessions: Vec<String>,
     codes: Vec<String>,
     generations: HashMap<String, i64>,
 }
 
-impl Left {
-    async fn by(place: &Place, user: UserId) -> Self {
+impl Remains {
+    async fn by(database: &TestDatabase, user: UserId) -> Self {
         let mine = format!("WHERE user_id = '{user}'");
-        let grants = place.dump(&format!("SELECT id, generation FROM grants {mine}")).await;
+        let grants = database.dump(&format!("SELECT id, generation FROM grants {mine}")).await;
         Self {
-            sessions: place.dump(&format!("SELECT id FROM sessions {mine}")).await,
-            codes: place.dump(&format!("SELECT grant_id FROM codes {mine}")).await,
+            sessions: database.dump(&format!("SELECT id FROM sessions {mine}")).await,
+            codes: database.dump(&format!("SELECT grant_id FROM codes {mine}")).await,
             generations: grants.iter().map(|row| grant(row)).collect(),
         }
     }
@@ -102,13 +104,13 @@ fn grant(row: &str) -> (String, i64) {
 
 /// Each action wrote two or three rows in one write: there are as many of the one as of the other. One query, since
 /// PostgreSQL may still be finishing what the dead node had sent.
-async fn assert_nothing_by_half(place: &Place, user: UserId) {
+async fn assert_nothing_by_half(database: &TestDatabase, user: UserId) {
     let audited = |event: AuditEvent| {
         let event = event.as_str();
         format!("(SELECT COUNT(*) FROM audit WHERE actor = 'user:{user}' AND event = '{event}')")
     };
     let (signed_in, redeemed) = (audited(AuditEvent::SignedIn), audited(AuditEvent::ConsentGiven));
-    let differences = place
+    let differences = database
         .number(&format!(
             "SELECT ABS((SELECT COUNT(*) FROM sessions WHERE user_id = '{user}') - 1 - {signed_in}) \
              + ABS((SELECT COUNT(*) FROM codes WHERE user_id = '{user}' AND consumed_at IS NOT NULL) - {redeemed}) \
@@ -118,19 +120,19 @@ async fn assert_nothing_by_half(place: &Place, user: UserId) {
     assert_eq!(differences, 0, "something was done by half");
 }
 
-async fn assert_integrity(place: &Place) {
-    if place.engine == Engine::Sqlite {
-        assert_eq!(place.dump("PRAGMA integrity_check").await, [r#"Some("ok")"#]);
-        assert!(place.dump("PRAGMA foreign_key_check").await.is_empty());
+async fn assert_integrity(database: &TestDatabase) {
+    if database.engine == Engine::Sqlite {
+        assert_eq!(database.dump("PRAGMA integrity_check").await, [r#"Some("ok")"#]);
+        assert!(database.dump("PRAGMA foreign_key_check").await.is_empty());
     }
 }
 
 /// An empty, migrated database, whatever was there before.
-async fn empty(place: &Place) {
-    let store = place.open().await;
+async fn empty(database: &TestDatabase) {
+    let store = database.open().await;
     store.migrate().await.unwrap();
     for table in ["audit", "grants", "codes", "sessions", "clients", "users"] {
-        place.execute(&format!("DELETE FROM {table}")).await;
+        database.execute(&format!("DELETE FROM {table}")).await;
     }
     store.close().await;
 }

@@ -68,7 +68,7 @@ async fn tk_21_a_disabled_application_has_no_grants_and_enabling_revives_none(db
 
 async fn tk_21_a_raised_global_epoch_ends_everything(db: Db) {
     let (ada, bob) = both(&db).await;
-    db.place.execute("UPDATE epochs SET value = value + 1 WHERE name = 'global'").await;
+    db.database.execute("UPDATE epochs SET value = value + 1 WHERE name = 'global'").await;
     assert_eq!(ada.alive(&db).await, NOTHING);
     assert_eq!(bob.alive(&db).await, NOTHING);
 }

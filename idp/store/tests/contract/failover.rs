@@ -19,11 +19,11 @@ contract! { sqlite:
 
 /// From now on a new connection finds a server like this. Those there are keep what they have.
 async fn servers_are(db: &Db, settings: &[&str]) {
-    let name = db.place.dump("SELECT CAST(current_database() AS TEXT)").await.remove(0);
+    let name = db.database.dump("SELECT CAST(current_database() AS TEXT)").await.remove(0);
     let name = name.trim_start_matches("Some(\"").trim_end_matches("\")");
     // Whoever says so may have connected to a read-only one.
     let alter = async |change: &str| {
-        db.place.execute(&format!("BEGIN READ WRITE; ALTER DATABASE {name} {change}; COMMIT")).await;
+        db.database.execute(&format!("BEGIN READ WRITE; ALTER DATABASE {name} {change}; COMMIT")).await;
     };
     alter("RESET ALL").await;
     for setting in settings {
@@ -44,7 +44,7 @@ async fn make_standby(db: &Db) {
          AS 'SELECT CAST(''2001-01-01'' AS timestamptz)'",
         "CREATE FUNCTION standby.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT to_timestamp(1)'",
     ] {
-        db.place.execute(sql).await;
+        db.database.execute(sql).await;
     }
 }
 
@@ -58,7 +58,7 @@ async fn raise(store: &Store, user: UserId) -> Result<(), StoreError> {
 
 async fn fault_05_connections_to_what_became_read_only_are_given_up_by_readers_and_writers(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    let network = Proxy::start(&db.place).await;
+    let network = Proxy::start(&db.database).await;
     servers_are(&db, &[READ_ONLY]).await;
     let store = Store::open(network.url(), 4).await.unwrap();
     let refused = raise(&store, ada).await;
@@ -88,7 +88,7 @@ async fn fault_05_connections_to_what_became_read_only_are_given_up_by_readers_a
 async fn fault_05_connections_to_the_server_of_before_are_given_up_also_when_nobody_writes(db: Db) {
     make_standby(&db).await;
     servers_are(&db, &[STANDBY]).await;
-    let store = db.place.open().await;
+    let store = db.database.open().await;
     assert!(is_on_standby(&store).await);
     assert!(matches!(store.look().await, Err(Unfit::Standby)));
     assert!(matches!(store.look().await, Err(Unfit::Standby)));
@@ -100,9 +100,9 @@ async fn fault_05_connections_to_the_server_of_before_are_given_up_also_when_nob
 /// The connections there are go on as if nothing had happened: only a new one tells.
 async fn fault_05_an_address_that_leads_to_another_server_is_noticed(db: Db) {
     make_standby(&db).await;
-    db.place.execute("DROP FUNCTION standby.pg_is_in_recovery()").await;
+    db.database.execute("DROP FUNCTION standby.pg_is_in_recovery()").await;
     servers_are(&db, &[STANDBY]).await;
-    let store = db.place.open().await;
+    let store = db.database.open().await;
     assert!(is_on_standby(&store).await);
     servers_are(&db, &[]).await;
     assert!(is_on_standby(&store).await);
@@ -114,10 +114,10 @@ async fn fault_05_statements_prepared_for_other_columns_are_made_anew(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
     assert!(ask!(db, |r, ada| r.user(*ada)).is_some());
     raise(&db, ada).await.unwrap();
-    db.place.execute("ALTER TABLE users ALTER COLUMN name TYPE VARCHAR(200)").await;
+    db.database.execute("ALTER TABLE users ALTER COLUMN name TYPE VARCHAR(200)").await;
     assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 1);
     // As a proxy does that hands a session to somebody else.
-    db.place.execute("ALTER TABLE users ALTER COLUMN name TYPE TEXT").await;
+    db.database.execute("ALTER TABLE users ALTER COLUMN name TYPE TEXT").await;
     raise(&db, ada).await.unwrap();
     assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 2);
 }
@@ -133,7 +133,8 @@ fn move_all(from: &std::path::Path, to: &std::path::Path) {
 
 async fn fault_05_a_file_that_is_moved_away_is_missed_and_not_made_anew(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    let (file, away) = (sqlite::file(&db.place.url), sqlite::file(&db.place.url).with_extension("away"));
+    let (file, away) =
+        (sqlite::file(&db.database.url), sqlite::file(&db.database.url).with_extension("away"));
     db.look().await.unwrap();
     move_all(file, &away);
     for _ in 0..2 {
@@ -150,8 +151,9 @@ async fn fault_05_a_file_that_is_moved_away_is_missed_and_not_made_anew(db: Db) 
 }
 
 async fn fault_05_a_file_that_is_put_in_the_place_of_another_is_used_at_once(db: Db) {
-    let (file, away) = (sqlite::file(&db.place.url), sqlite::file(&db.place.url).with_extension("away"));
-    let backup = db.place.open().await;
+    let (file, away) =
+        (sqlite::file(&db.database.url), sqlite::file(&db.database.url).with_extension("away"));
+    let backup = db.database.open().await;
     backup.close().await;
     let ada = a_user(&db, "ada@example.org").await.id;
     move_all(file, &away);

@@ -70,7 +70,7 @@ async fn fault_01_a_closed_flow_keeps_the_answer_that_closed_it(db: Db) {
     assert_eq!(ended(&db, id, NOW).await.unwrap().sealed_response.as_deref(), Some("kek.nonce.text"));
     // As a node of before closes it.
     let old = a_walk(&db, FlowTarget::Account).await.id;
-    db.place.execute(&format!("UPDATE flows SET closed_at = 1 WHERE id = '{old}'")).await;
+    db.database.execute(&format!("UPDATE flows SET closed_at = 1 WHERE id = '{old}'")).await;
     let old = ended(&db, old, NOW).await.unwrap();
     assert_eq!((old.answered, old.sealed_response), (true, None));
 }

@@ -54,7 +54,7 @@ async fn lg_05_hostile_text_comes_back_as_it_went_in(db: Db) {
         as_the_subject_of_a_record(&db, text).await;
         as_what_is_counted(&db, text).await;
     }
-    assert_eq!(db.place.rows("users").await, 1 + HOSTILE.len() as i64);
+    assert_eq!(db.database.rows("users").await, 1 + HOSTILE.len() as i64);
 }
 
 async fn as_the_nonce_of_a_code(db: &Db, ada: &SignedInPerson, text: &str) {
@@ -70,7 +70,7 @@ async fn as_the_user_agent_of_a_session(db: &Db, ada: &SignedInPerson, text: &st
     assert!(begin_session(db, &session, NOW).await);
     let sql = format!("SELECT client_address, user_agent FROM sessions WHERE id = '{}'", session.id);
     let text = Some(text);
-    assert_eq!(db.place.dump(&sql).await, [format!("{text:?} | {text:?}")]);
+    assert_eq!(db.database.dump(&sql).await, [format!("{text:?} | {text:?}")]);
 }
 
 async fn as_what_a_link_opens(db: &Db, text: &str) {
@@ -138,7 +138,7 @@ async fn as_what_is_counted(db: &Db, text: &str) {
 
 async fn lg_05_a_hostile_name_finds_nothing_and_nobody_elses_row(db: Db) {
     let user = SignedInPerson::new(&db).await.user.id;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     for text in HOSTILE {
         assert!(!tell!(db, |tx, user, text| tx.grant_role(*user, text)), "{text}");
         assert!(!tell!(db, |tx, user, text| tx.revoke_role(*user, text)), "{text}");
@@ -149,7 +149,7 @@ async fn lg_05_a_hostile_name_finds_nothing_and_nobody_elses_row(db: Db) {
     }
     let wildcard = ClientId::parse("_").unwrap();
     assert!(ask!(db, |r, wildcard| r.client(wildcard)).is_none());
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn lg_05_an_address_with_wildcards_is_its_own_account(db: Db) {

@@ -27,7 +27,7 @@ contract! {
 
 /// The rows of a table that hold a word of tomorrow, to be compared byte for byte.
 async fn of_tomorrow(db: &Db, table: &str) -> Vec<String> {
-    let mut rows = db.place.dump(&format!("SELECT * FROM {table}")).await;
+    let mut rows = db.database.dump(&format!("SELECT * FROM {table}")).await;
     rows.retain(|row| row.contains("tomorrow"));
     rows.sort();
     rows
@@ -43,7 +43,7 @@ async fn fault_19_keys_of_an_unknown_purpose_or_state_are_left_alone(db: Db) {
         ("d", "RS256", "of tomorrow"),
     ] {
         let values = format!("('{id}', '{purpose}', '{state}', '{{}}', 'c2VhbGVk', 0, NULL, NULL)");
-        db.place.execute(&format!("INSERT INTO keys VALUES {values}")).await;
+        db.database.execute(&format!("INSERT INTO keys VALUES {values}")).await;
     }
     let before = of_tomorrow(&db, "keys").await;
     assert_eq!(before.len(), 4);
@@ -64,7 +64,7 @@ async fn fault_19_mail_of_an_unknown_kind_waits_for_a_node_that_knows_it(db: Db)
     for number in 0..3 {
         let values = format!("('tomorrow-{number}', 'of_tomorrow', 'a@b.example', 'Ada', 'x', 0, 0, 0, 1)");
         let columns = "id, kind, recipient, name, subject, created_at, due_at, attempts, expires_at";
-        db.place.execute(&format!("INSERT INTO outbox ({columns}) VALUES {values}")).await;
+        db.database.execute(&format!("INSERT INTO outbox ({columns}) VALUES {values}")).await;
     }
     let before = of_tomorrow(&db, "outbox").await;
     assert_eq!(before.len(), 3);
@@ -94,7 +94,7 @@ async fn fault_19_clients_with_an_unknown_policy_are_left_out_and_left_alone(db:
     for (number, column) in columns.into_iter().enumerate() {
         known.push(a_client(&db, &format!("known-{number}")).await.id);
         let id = a_client(&db, &format!("known-{number}-not")).await.id;
-        db.place.execute(&format!("UPDATE clients SET {column} = 'tomorrow' WHERE id = '{id}'")).await;
+        db.database.execute(&format!("UPDATE clients SET {column} = 'tomorrow' WHERE id = '{id}'")).await;
         let read = try_ask!(db, |r, id| r.client(id));
         match read {
             Err(StoreError::Newer { table: "clients", column: told, id: row }) => {
@@ -132,7 +132,7 @@ async fn fault_19_flows_for_an_unknown_target_are_none_and_unknown_members_stay(
         let id = FlowId::new(NOW);
         let columns = "id, browser_digest, target, started_at, expires_at";
         let values = format!("'{id}', '{}', '{target}', 0, {far}", digest.as_str());
-        db.place.execute(&format!("INSERT INTO flows ({columns}) VALUES ({values})")).await;
+        db.database.execute(&format!("INSERT INTO flows ({columns}) VALUES ({values})")).await;
         id
     };
     let unknown = insert(r#"{"for":"tomorrow","x":1}"#).await;
@@ -147,8 +147,8 @@ async fn fault_19_flows_for_an_unknown_target_are_none_and_unknown_members_stay(
     assert!(tell!(db, |tx, members| tx.close_flow(*members, None, NOW)));
     assert!(ask!(db, |r, members| r.ended_flow(*members, NOW)).unwrap().answered);
     let targets = "SELECT target FROM flows ORDER BY target";
-    assert_eq!(db.place.dump(targets).await.len(), 2);
-    assert!(db.place.dump(targets).await[0].contains(r#"tomorrow\":{\"a\":[1]}"#));
+    assert_eq!(db.database.dump(targets).await.len(), 2);
+    assert!(db.database.dump(targets).await[0].contains(r#"tomorrow\":{\"a\":[1]}"#));
 }
 
 async fn fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_and_not_changed(db: Db) {
@@ -157,17 +157,17 @@ async fn fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_an
     let grant = ada.a_grant(&db, OFFLINE).await.facts.id;
     let code = ada.a_code(&db, OFFLINE).await;
     for table in ["sessions", "grants", "codes"] {
-        db.place.execute(&format!("UPDATE {table} SET authentication = 'tomorrow'")).await;
+        db.database.execute(&format!("UPDATE {table} SET authentication = 'tomorrow'")).await;
     }
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert!(ask!(db, |r, digest| r.signed_in(digest, NOW)).is_none());
     assert!(matches!(try_ask!(db, |r, grant| r.grant(*grant)), Err(StoreError::Newer { .. })));
     let client = ada.client.id.clone();
     let consumed = try_tell!(db, |tx, code, client| tx.consume_code(code, client, NOW));
     assert!(matches!(consumed, Err(StoreError::Newer { .. })), "{consumed:?}");
-    assert_eq!(db.place.everything().await, before, "not burnt");
+    assert_eq!(db.database.everything().await, before, "not burnt");
 
-    db.place.execute("UPDATE users SET password_hash = '$tomorrow$v=1$x'").await;
+    db.database.execute("UPDATE users SET password_hash = '$tomorrow$v=1$x'").await;
     let (before, address) = (of_tomorrow(&db, "users").await, ada.user.email.clone());
     assert!(
         ask!(db, |r, address| r.credentials(address)).unwrap().password.is_none(),
@@ -175,7 +175,7 @@ async fn fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_an
     );
     assert_eq!(of_tomorrow(&db, "users").await, before);
 
-    db.place.execute("UPDATE users SET state = 'tomorrow'").await;
+    db.database.execute("UPDATE users SET state = 'tomorrow'").await;
     let before = of_tomorrow(&db, "users").await;
     assert_eq!(ask!(db, |r, user| r.user(*user)).unwrap().state, UserState::Newer);
     assert_eq!(ask!(db, |r, address| r.credentials(address)).unwrap().user.state, UserState::Newer);
@@ -188,13 +188,13 @@ async fn fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_an
 
 async fn fault_19_a_registration_with_an_unknown_outcome_tells_nothing_and_keeps_it(db: Db) {
     let unknown = an_attempt(&db, "ada@example.org", NOW).await;
-    db.place.execute("UPDATE registrations SET outcome = 'tomorrow'").await;
+    db.database.execute("UPDATE registrations SET outcome = 'tomorrow'").await;
     let id: RegistrationId = unknown.id;
     assert_eq!(ask!(db, |r, id| r.attempt_and_state(*id, NOW)).unwrap().1, AttemptState::Waiting);
     let late = after(DAY * 2);
     assert_eq!(ask!(db, |r, id, late| r.attempt_and_state(*id, *late)).unwrap().1, AttemptState::Expired);
     let hashed = an_attempt(&db, "mia@example.org", NOW).await;
-    db.place
+    db.database
         .execute("UPDATE registrations SET password_hash = '$tomorrow$' WHERE email_key = 'mia@example.org'")
         .await;
     let (mia, mias) = (hashed.email, hashed.id);
@@ -224,7 +224,7 @@ async fn fault_19_what_has_not_expired_survives_the_cleanup_whatever_it_is(db: D
             digest.as_str()
         ),
     ] {
-        db.place.execute(&sql).await;
+        db.database.execute(&sql).await;
     }
     let tables = ["throttles", "epochs", "roles", "audit"];
     let mut before = Vec::new();

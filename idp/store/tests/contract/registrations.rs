@@ -114,10 +114,10 @@ async fn rg_01_what_became_of_an_attempt_is_known_of_itself_only(db: Db) {
         assert_eq!(state(&db, other, later).await, Some(of_others));
     }
     // As a database of before has it, and as it is migrated.
-    db.place.execute("UPDATE registrations SET outcome = NULL").await;
+    db.database.execute("UPDATE registrations SET outcome = NULL").await;
     assert_eq!(state(&db, mine, NOW).await, Some(AttemptState::Waiting));
     let migration = include_str!("../../../../migrations/0004_registration_outcome.sql");
-    db.place.execute(&migration[migration.find("UPDATE").unwrap()..]).await;
+    db.database.execute(&migration[migration.find("UPDATE").unwrap()..]).await;
     assert_eq!(state(&db, mine, NOW).await, Some(AttemptState::Activated));
     assert_eq!(state(&db, other, NOW).await, Some(AttemptState::Waiting));
     set_code(&db, other, "tag").await;

@@ -37,14 +37,14 @@ async fn a_role_is_granted_and_revoked_once_each(db: Db) {
 
 async fn an_unknown_role_or_person_gets_nothing(db: Db) {
     let (ada, nobody) = (a_user(&db, "ada@example.org").await.id, UserId::new(NOW));
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     for role in ["", "Admin", "admin ", "adm%", "_ser"] {
         assert!(!grant(&db, ada, role).await && !revoke(&db, ada, role).await, "{role}");
     }
     assert!(try_tell!(db, |tx, nobody| tx.grant_role(*nobody, "user")).is_err());
     assert!(!revoke(&db, nobody, "user").await);
     assert!(roles_of(&db, nobody).await.is_empty());
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn a_person_has_the_roles_of_their_groups(db: Db) {
@@ -97,7 +97,7 @@ async fn in_groups(db: &Db) -> [UserId; 2] {
         "INSERT INTO group_roles SELECT 'g1', id FROM roles WHERE name = 'user'",
         &format!("INSERT INTO user_groups VALUES ('{ada}', 'g1'), ('{bob}', 'g2')"),
     ] {
-        db.place.execute(sql).await;
+        db.database.execute(sql).await;
     }
     grant(db, ada, "user").await;
     [ada, bob]

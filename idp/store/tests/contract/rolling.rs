@@ -10,12 +10,12 @@ contract! { r_24_columns_that_a_newer_node_adds_do_not_disturb_an_open_store }
 
 async fn r_24_columns_that_a_newer_node_adds_do_not_disturb_an_open_store(db: Db) {
     // One connection each to read and to write, so that the statements it keeps prepared are those used afterwards.
-    let old = db.place.open_with(1).await;
+    let old = db.database.open_with(1).await;
     let (ada, key) = (SignedInPerson::new(&old).await, a_key("kid", KeyState::Active));
     assert!(tell!(old, |tx, key| tx.insert_key(key)));
     look_around(&old, &ada).await;
     for table in TABLES {
-        db.place.execute(&format!("ALTER TABLE {table} ADD COLUMN of_tomorrow TEXT")).await;
+        db.database.execute(&format!("ALTER TABLE {table} ADD COLUMN of_tomorrow TEXT")).await;
     }
     look_around(&old, &ada).await;
 }

@@ -37,7 +37,7 @@ async fn a_session_is_found_by_the_digest_of_its_cookie(db: Db) {
     assert_eq!(moments, (after(SECOND), after(SECOND), after(SECOND)));
     assert_eq!(found.session.authentication, Authentication::Password);
     let stored = "SELECT client_address, user_agent FROM sessions";
-    assert_eq!(db.place.dump(stored).await, [r#"Some("192.0.2.7") | Some("Lynx")"#]);
+    assert_eq!(db.database.dump(stored).await, [r#"Some("192.0.2.7") | Some("Lynx")"#]);
 }
 
 async fn lg_11_a_forged_cookie_finds_nothing(db: Db) {
@@ -61,7 +61,7 @@ async fn a_session_begins_for_an_active_account_only(db: Db) {
             "the password was read before the epoch rose"
         );
     }
-    assert_eq!(db.place.rows("sessions").await, 0);
+    assert_eq!(db.database.rows("sessions").await, 0);
     assert!(is_live(&db, &a_session(&db, user).await.digest, NOW).await);
 }
 
@@ -80,7 +80,7 @@ async fn lg_02_a_renewed_session_has_a_new_cookie_and_its_full_span_and_goes_on(
     assert_eq!((found.id, found.auth_time, found.last_seen_at), (old.id, later, later));
     assert!(is_live(&db, &digest, later.plus(MINUTE * 30 - SECOND)).await);
     assert!(!is_live(&db, &digest, later.plus(MINUTE * 30)).await);
-    assert_eq!(db.place.rows("sessions").await, 1);
+    assert_eq!(db.database.rows("sessions").await, 1);
 }
 
 async fn only_a_live_session_of_the_same_account_is_renewed(db: Db) {
@@ -106,7 +106,7 @@ async fn only_a_live_session_of_the_same_account_is_renewed(db: Db) {
     }
     let bobs = a_session(&db, other).await;
     assert!(renew(&db, (bobs.id, NOW), &new_session(other), NOW).await);
-    db.place.execute("UPDATE epochs SET value = value + 1 WHERE name = 'global'").await;
+    db.database.execute("UPDATE epochs SET value = value + 1 WHERE name = 'global'").await;
     assert!(
         !renew(&db, (bobs.id, NOW), &new_session(other), NOW).await,
         "nor one of before everybody's epoch"
@@ -198,7 +198,7 @@ async fn a_browser_is_known_to_the_account_that_signed_in_with_it_for_180_days(d
     assert!(!knows(&db, other, &browser, NOW).await && !knows(&db, user, &stranger, NOW).await);
     remember(&db, user, &browser, after(DAY)).await;
     assert!(knows(&db, user, &browser, after(DAY * 180)).await, "each sign-in counts anew");
-    assert_eq!(db.place.rows("known_browsers").await, 1);
+    assert_eq!(db.database.rows("known_browsers").await, 1);
 }
 
 async fn is_live(db: &Db, digest: &Digest, now: Timestamp) -> bool {

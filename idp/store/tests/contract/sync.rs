@@ -13,12 +13,12 @@ contract! { sqlite: r_03_the_log_is_synced_before_the_answer_leaves }
 
 async fn r_03_the_log_is_synced_before_the_answer_leaves(db: Db) {
     db.close().await;
-    let file = sqlite::file(&db.place.url);
+    let file = sqlite::file(&db.database.url);
     let trace = file.with_extension("trace");
     let trace_file = trace.display().to_string();
     let calls = "trace=fdatasync,fsync,write,pwrite64";
     let strace = ["strace", "-f", "-y", "-s", "64", "-e", calls, "-o", &trace_file];
-    let traced = command(Part::WriteOnce, &db.place.url, &strace).stdin(Stdio::null()).output();
+    let traced = command(Part::WriteOnce, &db.database.url, &strace).stdin(Stdio::null()).output();
     let traced = traced.expect("strace is installed: run `cargo xtask test`, which does that");
     let complaint = String::from_utf8_lossy(&traced.stderr);
     assert!(traced.status.success(), "strace cannot trace a process on this machine: {complaint}");

@@ -52,9 +52,9 @@ async fn a_refused_try_is_not_counted(db: Db) {
     for _ in 0..10 {
         reserve(&db, &ada, &ACCOUNT, NOW).await;
     }
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     reserve(&db, &ada, &ACCOUNT, NOW).await;
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn a_refund_takes_back_one_try_and_a_lock(db: Db) {
@@ -128,7 +128,7 @@ async fn lg_09_each_network_that_sprays_has_fifty_tries_and_its_victims_stay_ope
             "{network}"
         );
     }
-    let tried = db.place.number("SELECT COUNT(*) FROM throttles WHERE id LIKE 'account:%'").await;
+    let tried = db.database.number("SELECT COUNT(*) FROM throttles WHERE id LIKE 'account:%'").await;
     assert_eq!(tried, 1_000);
     assert_eq!(reserve(&db, &Counted::Network("192.0.2.200".to_owned()), &NETWORK, NOW).await, GRANTED);
     for person in [0, 19, 500, 999] {
@@ -220,7 +220,7 @@ async fn an_owner_who_comes_by_another_door_ends_the_row_but_not_the_lock(db: Db
 async fn what_is_stored_shows_no_address(db: Db) {
     reserve(&db, &account("ada@example.org"), &ACCOUNT, NOW).await;
     reserve(&db, &Counted::Mail("ada@example.org".to_owned()), &ACCOUNT, NOW).await;
-    let rows = db.place.dump("SELECT * FROM throttles").await;
+    let rows = db.database.dump("SELECT * FROM throttles").await;
     assert_eq!(rows.len(), 2);
     assert!(!rows.concat().contains("ada"), "{rows:?}");
 }

@@ -58,10 +58,10 @@ async fn an_unknown_account_is_none(db: Db) {
 
 async fn a_second_account_for_an_address_in_other_letters_changes_nothing(db: Db) {
     a_user(&db, "ada@example.org").await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     let second = new_user("ADA@example.ORG");
     assert!(!tell!(db, |tx, second| tx.insert_user(second, None)));
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn an_account_is_switched_off_and_on_once_each(db: Db) {

@@ -110,7 +110,7 @@ async fn a_caller_that_hangs_up_does_not_stop_its_write(db: Db) {
     gate.release().await;
     waits.await.unwrap();
     db.close().await; // nobody else says when the write of the absent caller has ended
-    let reopened = Db { store: db.place.open().await, place: db.place.clone() };
+    let reopened = Db { store: db.database.open().await, database: db.database.clone() };
     assert_eq!(users_there(&reopened, &users).await, [true, true]);
 }
 
@@ -129,7 +129,7 @@ async fn a_write_whose_failed_statement_was_overlooked_is_not_answered_as_done_u
 }
 
 async fn an_answered_write_is_seen_by_every_other_node_at_once(db: Db) {
-    let other = db.place.open().await;
+    let other = db.database.open().await;
     for number in 0..20 {
         let user = a_user(&db, &format!("u{number}@example.org")).await.id;
         assert!(ask!(other, |r, user| r.user(*user)).is_some());
@@ -171,7 +171,7 @@ async fn a_closed_store_has_finished_its_writes_and_takes_no_more(db: Db) {
     let late = new_user("late@example.org");
     assert!(matches!(insert_then(&db, &late, || Ok(())).await, Err(StoreError::Unavailable(_))));
     assert!(matches!(try_ask!(db, |r, id| r.user(*id)), Err(StoreError::Unavailable(_))));
-    let reopened = db.place.open().await;
+    let reopened = db.database.open().await;
     assert!(ask!(reopened, |r, id| r.user(*id)).is_some());
 }
 

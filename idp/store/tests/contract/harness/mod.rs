@@ -23,12 +23,12 @@ const CONNECTIONS: u32 = 5;
 
 /// Where one test's database is.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct TestDatabase {
     pub(crate) engine: Engine,
     pub(crate) url: String,
 }
 
-impl Place {
+impl TestDatabase {
     /// One more store on the same database, as another node would open it.
     pub(crate) async fn open(&self) -> Store {
         self.open_with(CONNECTIONS).await
@@ -42,7 +42,7 @@ impl Place {
 
 /// A migrated database and an open store on it.
 pub(crate) struct Db {
-    pub(crate) place: Place,
+    pub(crate) database: TestDatabase,
     pub(crate) store: Store,
 }
 
@@ -58,48 +58,48 @@ pub(crate) trait Start: Sized {
     /// Whether the database has a schema.
     const MIGRATED: bool;
     /// Opens what is to be opened.
-    async fn start(place: Place) -> Self;
+    async fn start(database: TestDatabase) -> Self;
 }
 
-impl Start for Place {
+impl Start for TestDatabase {
     const MIGRATED: bool = false;
-    async fn start(place: Place) -> Self {
-        place
+    async fn start(database: TestDatabase) -> Self {
+        database
     }
 }
 
 impl Start for Db {
     const MIGRATED: bool = true;
-    async fn start(place: Place) -> Self {
-        Self { store: place.open().await, place }
+    async fn start(database: TestDatabase) -> Self {
+        Self { store: database.open().await, database }
     }
 }
 
 /// Runs one test on a database of its own and removes that afterwards, whatever came of the test.
 pub(crate) fn run<S: Start>(engine: Engine, story: impl AsyncFnOnce(S)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let place = runtime.block_on(create(engine, S::MIGRATED));
+    let database = runtime.block_on(create(engine, S::MIGRATED));
     let told = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(async { story(S::start(place.clone()).await).await });
+        runtime.block_on(async { story(S::start(database.clone()).await).await });
     }));
-    remove(&place);
+    remove(&database);
     if let Err(panic) = told {
         resume_unwind(panic);
     }
 }
 
-async fn create(engine: Engine, migrated: bool) -> Place {
+async fn create(engine: Engine, migrated: bool) -> TestDatabase {
     let url = match engine {
         Engine::Sqlite => sqlite::create(migrated).await,
         Engine::Postgres => postgres::create(migrated).await,
     };
-    Place { engine, url }
+    TestDatabase { engine, url }
 }
 
-fn remove(place: &Place) {
-    match place.engine {
-        Engine::Sqlite => sqlite::remove(&place.url),
-        Engine::Postgres => postgres::remove(&place.url),
+fn remove(database: &TestDatabase) {
+    match database.engine {
+        Engine::Sqlite => sqlite::remove(&database.url),
+        Engine::Postgres => postgres::remove(&database.url),
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::Place;
+use super::TestDatabase;
 
 /// Passes every byte on, until it is told to be silent. Nothing is ever closed: that is what a broken network is
 /// like.
@@ -18,8 +18,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) async fn start(place: &Place) -> Self {
-        let (before, name) = place.url.rsplit_once('/').unwrap();
+    pub(crate) async fn start(database: &TestDatabase) -> Self {
+        let (before, name) = database.url.rsplit_once('/').unwrap();
         let (before, server) = before.rsplit_once('@').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("{before}@{}/{name}?sslmode=disable", listener.local_addr().unwrap());

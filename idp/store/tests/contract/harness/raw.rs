@@ -5,7 +5,7 @@ use sqlx::{
     AssertSqlSafe, ColumnIndex, Connection, Decode, Executor, PgConnection, Row, SqliteConnection, Type,
 };
 
-use super::Place;
+use super::TestDatabase;
 
 /// Every table of the schema but `heartbeat`, which every look changes.
 pub(crate) const TABLES: [&str; 20] = [
@@ -14,7 +14,7 @@ pub(crate) const TABLES: [&str; 20] = [
     "keys", "outbox", "audit",
 ];
 
-impl Place {
+impl TestDatabase {
     /// Runs a statement and answers how many rows it changed.
     pub(crate) async fn execute(&self, sql: &str) -> u64 {
         let sql = AssertSqlSafe(sql);

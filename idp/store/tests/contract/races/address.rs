@@ -3,7 +3,7 @@
 use idp_core::user::User;
 use idp_store::{Activation, Store};
 
-use super::{CALLERS, Got, line_up, report, rounds, wide, winners};
+use super::{CALLERS, RaceOutcome, line_up, report, rounds, wide, winners};
 use crate::given::{NOW, an_attempt, new_user};
 use crate::harness::Db;
 
@@ -25,7 +25,7 @@ async fn r_05_of_fifty_attempts_for_one_address_registered_and_activated_at_once
         };
         assert_eq!(winners(&line_up(CALLERS, register).go().await), 1, "round {round}");
     }
-    assert_eq!(db.place.rows("users").await, rounds() as i64);
+    assert_eq!(db.database.rows("users").await, rounds() as i64);
     report(&db, "r_05 registration and activation of one address");
 }
 
@@ -39,7 +39,7 @@ async fn r_05_of_fifty_attempts_for_one_address_activated_at_once_one_gets_it(db
         let got = line_up(CALLERS, |caller| activate(store.clone(), attempts[caller])).go().await;
         assert_eq!(winners(&got), 1, "round {round}");
     }
-    assert_eq!(db.place.rows("users").await, rounds() as i64);
+    assert_eq!(db.database.rows("users").await, rounds() as i64);
     report(&db, "r_05 activation of attempts for one address");
 }
 
@@ -50,14 +50,14 @@ async fn r_05_of_fifty_accounts_made_at_once_for_one_address_one_is_made(db: Db)
             let (store, user): (Store, User) = (store.clone(), new_user(&address(round, caller)));
             async move {
                 match tell!(store, |tx, user| tx.insert_user(user, None)) {
-                    true => Got::It,
-                    false => Got::Refused,
+                    true => RaceOutcome::It,
+                    false => RaceOutcome::Refused,
                 }
             }
         };
         assert_eq!(winners(&line_up(CALLERS, make).go().await), 1, "round {round}");
     }
-    assert_eq!(db.place.rows("users").await, rounds() as i64);
+    assert_eq!(db.database.rows("users").await, rounds() as i64);
     report(&db, "r_05 making an account for one address");
 }
 
@@ -70,10 +70,10 @@ fn address(round: usize, caller: usize) -> String {
     format!("{}{round}@example.org", "lovelace".chars().enumerate().map(vary).collect::<String>())
 }
 
-async fn activate(store: Store, attempt: idp_core::ids::RegistrationId) -> Got {
+async fn activate(store: Store, attempt: idp_core::ids::RegistrationId) -> RaceOutcome {
     match tell!(store, |tx, attempt| tx.activate(*attempt, NOW)) {
-        Activation::Activated(..) => Got::It,
-        Activation::AlreadyUsed => Got::Refused,
+        Activation::Activated(..) => RaceOutcome::It,
+        Activation::AlreadyUsed => RaceOutcome::Refused,
         Activation::Unknown => panic!("an attempt that was made is not unknown"),
     }
 }

@@ -4,7 +4,7 @@ use idp_core::single_use::{Activation as Link, SingleUse, SingleUseDigest};
 use idp_core::time::HOUR;
 use idp_store::{Activation, Store};
 
-use super::{CALLERS, Got, line_up, report, rounds, wide, winners};
+use super::{CALLERS, RaceOutcome, line_up, report, rounds, wide, winners};
 use crate::given::{NOW, after, an_attempt};
 use crate::harness::Db;
 
@@ -17,7 +17,7 @@ async fn r_04_of_fifty_parallel_uses_of_one_activation_link_one_makes_the_accoun
         let got = line_up(CALLERS, |_| follow(store.clone(), link.clone())).go().await;
         assert_eq!(winners(&got), 1, "round {round}");
     }
-    assert_eq!(db.place.rows("users").await, rounds() as i64);
+    assert_eq!(db.database.rows("users").await, rounds() as i64);
     report(&db, "r_04 use of an activation link");
 }
 
@@ -31,11 +31,11 @@ pub(crate) async fn a_link(store: &Store, number: usize) -> SingleUse<Link> {
 }
 
 /// As the activation page does it.
-pub(crate) async fn follow(store: Store, link: SingleUseDigest<Link>) -> Got {
+pub(crate) async fn follow(store: Store, link: SingleUseDigest<Link>) -> RaceOutcome {
     tell!(store, |tx, link| async move {
-        let Some(attempt) = tx.consume(link, NOW).await? else { return Ok(Got::Refused) };
+        let Some(attempt) = tx.consume(link, NOW).await? else { return Ok(RaceOutcome::Refused) };
         match tx.activate(attempt.parse().unwrap(), NOW).await? {
-            Activation::Activated(..) => Ok(Got::It),
+            Activation::Activated(..) => Ok(RaceOutcome::It),
             other => panic!("who consumed the link gets the account, not {other:?}"),
         }
     })

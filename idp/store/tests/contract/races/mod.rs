@@ -28,14 +28,14 @@ pub(crate) fn rounds() -> usize {
 
 /// What a caller got: the thing, or a refusal. Anything else is a failure of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Got {
+pub(crate) enum RaceOutcome {
     It,
     Refused,
 }
 
 /// A store with a connection for every caller, so that they meet in the database and not in front of it.
 async fn wide(db: &Db) -> Store {
-    db.place.open_with(CALLERS as u32).await
+    db.database.open_with(CALLERS as u32).await
 }
 
 /// Tasks that wait for the word.
@@ -74,8 +74,8 @@ impl<T> LineUp<T> {
     }
 }
 
-pub(crate) fn winners(got: &[Got]) -> usize {
-    got.iter().filter(|got| **got == Got::It).count()
+pub(crate) fn winners(got: &[RaceOutcome]) -> usize {
+    got.iter().filter(|got| **got == RaceOutcome::It).count()
 }
 
 fn report(db: &Db, what: &str) {

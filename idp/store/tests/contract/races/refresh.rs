@@ -6,7 +6,7 @@ use idp_core::oauth::grant::Lifetimes;
 use idp_core::oauth::token::{self, RefreshDecision};
 use idp_store::Store;
 
-use super::{CALLERS, Got, line_up, report, rounds, wide, winners};
+use super::{CALLERS, RaceOutcome, line_up, report, rounds, wide, winners};
 use crate::given::{NOW, OFFLINE, SignedInPerson};
 use crate::harness::Db;
 
@@ -31,7 +31,7 @@ async fn tk_17_of_fifty_parallel_uses_of_one_refresh_token_one_gets_its_successo
 
 /// As the token endpoint does it with a token of generation 0, in strict mode: who comes second is a thief, or was
 /// robbed, and ends the family.
-pub(crate) async fn refresh(store: Store, id: GrantId, client: ClientId) -> Got {
+pub(crate) async fn refresh(store: Store, id: GrantId, client: ClientId) -> RaceOutcome {
     tell!(store, |tx, id, client| async move {
         let stored = tx.grant(*id).await?.unwrap();
         let until = stored.grant.next_idle_expiry(&Lifetimes::default(), NOW);
@@ -43,6 +43,6 @@ pub(crate) async fn refresh(store: Store, id: GrantId, client: ClientId) -> Got 
         if !rotated {
             tx.revoke_grant(*id, NOW).await?;
         }
-        Ok(if rotated { Got::It } else { Got::Refused })
+        Ok(if rotated { RaceOutcome::It } else { RaceOutcome::Refused })
     })
 }

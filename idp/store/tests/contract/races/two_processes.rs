@@ -4,7 +4,7 @@ use idp_core::client::ClientId;
 use idp_core::single_use::{AuthorizationCode, SingleUse, SingleUseDigest};
 use idp_store::Store;
 
-use super::{CALLERS, Got, LineUp, code, line_up, link, refresh, rounds, winners};
+use super::{CALLERS, LineUp, RaceOutcome, code, line_up, link, refresh, rounds, winners};
 use crate::given::{OFFLINE, SignedInPerson, insert_code};
 use crate::harness::Db;
 use crate::harness::processes::{Part, Process};
@@ -27,7 +27,7 @@ async fn tk_02_of_25_redemptions_of_one_code_on_each_of_two_nodes_one_gets_the_g
         let id = code.facts.id;
         assert!(!ask!(db, |r, id| r.grant(*id)).unwrap().live, "the others replayed it");
     }
-    assert_eq!(db.place.rows("grants").await, rounds() as i64);
+    assert_eq!(db.database.rows("grants").await, rounds() as i64);
     report("tk_02 redemption of a code");
 }
 
@@ -37,7 +37,7 @@ async fn r_04_of_25_uses_of_one_activation_link_on_each_of_two_nodes_one_makes_t
         let link = link::a_link(&db, round).await;
         assert_eq!(nodes.race(&format!("link {}", link.expose())), 1, "round {round}");
     }
-    assert_eq!(db.place.rows("users").await, rounds() as i64);
+    assert_eq!(db.database.rows("users").await, rounds() as i64);
     report("r_04 use of an activation link");
 }
 
@@ -64,7 +64,7 @@ struct Nodes([Process; 2]);
 
 impl Nodes {
     fn new(db: &Db) -> Self {
-        Self([(); 2].map(|()| Process::spawn(Part::Race, &db.place.url)))
+        Self([(); 2].map(|()| Process::spawn(Part::Race, &db.database.url)))
     }
 
     /// One round: both line up, both go, and what they got is counted.
@@ -88,7 +88,7 @@ pub(crate) async fn race(url: &str) {
     }
 }
 
-fn line_up_for(store: &Store, order: &str) -> LineUp<Got> {
+fn line_up_for(store: &Store, order: &str) -> LineUp<RaceOutcome> {
     let words: Vec<&str> = order.split(' ').collect();
     match words[..] {
         ["code", text, client] => {

@@ -13,18 +13,18 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// A future that runs where it is awaited. Dropped half-way, the rest of it runs in a task of its own, for a while: a
 /// read that is cut off costs its connection, and the next one has to connect anew.
-pub(crate) struct EndsAnyway<T: 'static> {
+pub(crate) struct RunsToEnd<T: 'static> {
     work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     begun: bool,
 }
 
-impl<T> EndsAnyway<T> {
+impl<T> RunsToEnd<T> {
     pub(crate) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
         Self { work: Some(Box::pin(work)), begun: false }
     }
 }
 
-impl<T> Future for EndsAnyway<T> {
+impl<T> Future for RunsToEnd<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -39,7 +39,7 @@ impl<T> Future for EndsAnyway<T> {
     }
 }
 
-impl<T> Drop for EndsAnyway<T> {
+impl<T> Drop for RunsToEnd<T> {
     fn drop(&mut self) {
         if let (true, Some(work), Ok(runtime)) = (self.begun, self.work.take(), Handle::try_current()) {
             runtime.spawn(async move { drop(tokio::time::timeout(GRACE, work).await) });

@@ -19,7 +19,7 @@ const READS: usize = 40;
 
 async fn fault_04_reads_that_are_broken_off_cost_no_connection(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    let network = Proxy::start(&db.place).await;
+    let network = Proxy::start(&db.database).await;
     let store = Store::open(network.url(), 3).await.unwrap();
     let all = (0..3).map(|_| async { ask!(store, |r, ada| r.user(*ada)) });
     futures_util::future::join_all(all).await;
@@ -66,7 +66,7 @@ async fn fault_04_a_read_ends_although_its_caller_hung_up(db: Db) {
 
 /// Callers that wait for a connection and hang up leave no task behind that waits in their stead.
 async fn fault_04_a_caller_that_hangs_up_before_its_read_began_costs_nothing(db: Db) {
-    let (store, hold) = (db.place.open_with(1).await, Arc::new(Semaphore::new(0)));
+    let (store, hold) = (db.database.open_with(1).await, Arc::new(Semaphore::new(0)));
     let mut holders = Vec::new();
     let began = Arc::new(Semaphore::new(0));
     for _ in 0..2 {
