@@ -12,7 +12,7 @@ impl Tx {
     /// Writes one record.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; the action must fail with it.
+    /// Any [`StoreError`]; the action must then fail as well.
     pub async fn audit(&mut self, record: &AuditRecord) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO audit (id, at, event, actor, subject, client_id, client_address, \
             request_id, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -29,8 +29,8 @@ impl Tx {
 }
 
 impl Reader {
-    /// How many records of an event there are about a subject (any, when `None`): what tests ask of the trail, which
-    /// the product itself only writes.
+    /// How many records of an event there are about a subject, or about any when `None`. Only tests ask; the product
+    /// only writes the trail.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -16,7 +16,7 @@ use crate::row::{RowRef, moment};
 /// A code that was just consumed, with the epochs it was issued under.
 #[derive(Clone, Debug)]
 pub struct ConsumedCode {
-    /// What it stands for.
+    /// What was issued.
     pub code: IssuedCode,
     pub(crate) epochs: Epochs,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Epochs {
     pub(crate) global_epoch: i64,
 }
 
-/// What a code or a grant stands for, as both tables store it.
+/// What a code and its grant have in common, as both tables store it.
 #[derive(sqlx::FromRow)]
 pub(crate) struct FactsRow {
     grant_id: String,
@@ -69,8 +69,9 @@ struct CodeRow {
 }
 
 impl Tx {
-    /// Stores a code's digest, if at this very moment user, application and session all live, and the application
-    /// has the epoch under which its request was checked; `false` if not. The epochs are taken down with it.
+    /// Stores a code's digest together with the current epochs, provided that the user, the client and the session
+    /// are all live at this moment and the client still has the epoch under which the request was checked. `false`:
+    /// they are not.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -98,8 +99,8 @@ impl Tx {
         Ok(made == 1)
     }
 
-    /// Consumes a code for the client that owns it. Of any number of callers exactly one gets it; a foreign
-    /// client changes nothing.
+    /// Consumes a code for the client it was issued to. Exactly one of any number of callers gets it. Another client
+    /// changes nothing.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -127,8 +128,8 @@ impl Tx {
         Ok(Some(ConsumedCode { code, epochs: row.epochs }))
     }
 
-    /// A code that could not be consumed: if its own client used it before, everything that came of it is
-    /// revoked (RFC 6749 section 4.1.2). Answers the grant, when this replay is the one that revoked it.
+    /// Handles a code that could not be consumed: if its own client used it before, everything issued for it is
+    /// revoked (RFC 6749 section 4.1.2). Returns the grant if this replay is the one that revoked it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -148,8 +149,8 @@ impl Tx {
 }
 
 impl Reader {
-    /// Whether a code that was issued in this session can still be redeemed: it was not, its time has not run out, and
-    /// everything it was issued under lives.
+    /// Whether a code issued in this session can still be redeemed: it has been neither redeemed nor expired, and
+    /// everything it was issued under is live.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,4 +1,4 @@
-//! What people allowed applications.
+//! What people consented to.
 
 use idp_core::client::ClientId;
 use idp_core::ids::UserId;
@@ -10,7 +10,7 @@ use crate::error::StoreError;
 use crate::row::RowRef;
 
 impl Tx {
-    /// Remembers that a person allowed an application this scope, beside what was allowed before.
+    /// Adds a scope to what a person has consented to for a client.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -21,7 +21,7 @@ impl Tx {
         scope: &Scope,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        // Holds the row, so that of two consents at the same moment the second adds to the first.
+        // Locks the row, so that of two simultaneous consents the second adds to the first.
         const LOCK: &str = "INSERT INTO consents (user_id, client_id, scope, granted_at) VALUES ($1, $2, '', $3) \
             ON CONFLICT (user_id, client_id) DO UPDATE SET user_id = excluded.user_id RETURNING scope";
         const SAVE: &str =

@@ -49,7 +49,7 @@ fn fault_05_every_code_of_sqlite_has_its_class() {
 }
 
 #[test]
-fn what_is_no_code_is_classified_too() {
+fn errors_without_a_code_are_classified_too() {
     use std::io::ErrorKind;
     for (error, expected) in [
         (sqlx::Error::Io(ErrorKind::BrokenPipe.into()), ErrorClass::Lost),
@@ -65,7 +65,7 @@ fn what_is_no_code_is_classified_too() {
 }
 
 #[test]
-fn what_an_error_quotes_is_neither_long_nor_several_lines() {
+fn quotes_in_an_error_are_short_and_on_one_line() {
     let error = StoreError::from(sqlx::Error::Protocol(format!("a\nb \"c\" {}", "x".repeat(10_000))));
     let text = error.to_string();
     assert!(text.len() < 300 && text.contains("a b 'c' x"), "{text}");

@@ -1,4 +1,4 @@
-//! Flows: what one browser is on its way through the hosted pages for.
+//! Flows: one browser's way through the hosted pages, and what it is for.
 
 use idp_core::flow::FlowTarget;
 use idp_core::ids::FlowId;
@@ -10,12 +10,12 @@ use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::row::{RowRef, moment, note_members, unless_newer};
 
-/// A flow that is open.
+/// An open flow.
 #[derive(Clone, Debug)]
 pub struct Flow {
     /// Its id, part of its URL.
     pub id: FlowId,
-    /// The browser it is bound to.
+    /// The browser it belongs to.
     pub browser: Digest,
     /// What it is for.
     pub target: FlowTarget,
@@ -23,14 +23,15 @@ pub struct Flow {
     pub started_at: Timestamp,
 }
 
-/// A flow that is over. Its row stays for a while, so that a page that is asked for again can say what became of it.
+/// A flow that has ended. Its row is kept for a while, so that a page that is requested again can say what became of
+/// it.
 #[derive(Clone, Debug)]
 pub struct EndedFlow {
     /// The flow as it was.
     pub flow: Flow,
-    /// Whether it was answered; else its time ran out.
+    /// Whether it was answered; otherwise it expired.
     pub answered: bool,
-    /// The answer, sealed for this row. A flow that an older node closed has none.
+    /// The answer, sealed for this row. `None` if an older node closed the flow.
     pub sealed_response: Option<String>,
 }
 
@@ -71,7 +72,7 @@ impl FlowRow {
 }
 
 impl Reader {
-    /// An open flow that has not expired. One of a newer node, for what this version does not know, is none.
+    /// An open flow that has not expired. A newer node's flow for a target this version does not know counts as none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -84,7 +85,7 @@ impl Reader {
         unless_newer(row.parse(id))
     }
 
-    /// A flow that was answered or has expired, while its row is kept.
+    /// A flow that was answered or has expired, as long as its row is kept.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -117,8 +118,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Closes a flow and keeps its sealed answer with it, in one statement. `false`: it was closed already, somebody else
-    /// answered the client.
+    /// Closes a flow and stores its sealed answer with it, in one statement. `false`: it was already closed, and
+    /// somebody else answered the client.
     ///
     /// # Errors
     /// [`StoreError`].

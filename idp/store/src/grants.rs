@@ -1,5 +1,5 @@
-//! Grants. Whether a grant lives is one question everywhere: user active, client enabled, no epoch raised since, not
-//! revoked, its session not ended unless it is an offline one.
+//! Grants. Whether a grant is live is decided by the same conditions everywhere: user active, client enabled, no
+//! epoch raised since, not revoked, and its session not ended unless it is an offline grant.
 
 use idp_core::ids::GrantId;
 use idp_core::oauth::grant::Grant;
@@ -12,12 +12,12 @@ use crate::error::StoreError;
 use crate::row::moment;
 use crate::users::UserRow;
 
-/// A grant, and whether it lives.
+/// A grant and whether it is live.
 #[derive(Clone, Debug)]
 pub struct StoredGrant {
     /// The grant.
     pub grant: Grant,
-    /// Whether nothing but time could have ended it.
+    /// Whether it is live, apart from its expiry.
     pub live: bool,
 }
 
@@ -38,7 +38,8 @@ struct SubjectRow {
 }
 
 impl Tx {
-    /// Stores the grant of a redeemed code, if everything the code was issued under still lives; `false` if not.
+    /// Stores the grant of a redeemed code, provided that everything the code was issued under is still live.
+    /// `false`: it is not.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -66,8 +67,8 @@ impl Tx {
         Ok(made == 1)
     }
 
-    /// Moves a grant from this generation to the next, if it lives at this very moment; `false` when it does not, or
-    /// is at another generation by now.
+    /// Moves a grant from this generation to the next, provided that it is live at this moment. `false`: it is not,
+    /// or it has another generation by now.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -90,7 +91,7 @@ impl Tx {
         Ok(moved == 1)
     }
 
-    /// Revokes a grant and with it every token of it. `false`: it was revoked before, or is not there.
+    /// Revokes a grant and all its tokens. `false`: it was already revoked, or does not exist.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -103,7 +104,7 @@ impl Tx {
 }
 
 impl Reader {
-    /// A grant and whether it lives.
+    /// A grant and whether it is live.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -127,7 +128,7 @@ impl Reader {
         Ok(Some(StoredGrant { grant, live: row.live }))
     }
 
-    /// The person behind an access token of this grant, if the grant still lives: one read, by primary keys.
+    /// The user of an access token of this grant, if the grant is still live: one read, by primary keys.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -9,11 +9,11 @@ use idp_core::time::{DAY, Timestamp};
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 
-/// How long a browser is known without signing in again.
+/// How long a browser stays known without another sign-in.
 pub(crate) const KNOWN_FOR: Duration = DAY.saturating_mul(180);
 
 impl Reader {
-    /// Whether an account signed in with this browser before.
+    /// Whether this account has signed in with this browser before.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -32,7 +32,7 @@ impl Reader {
 }
 
 impl Tx {
-    /// Remembers that an account signed in with this browser.
+    /// Remembers that this account signed in with this browser.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,4 +1,4 @@
-//! Attempts to register, and the one that becomes an account.
+//! Registrations, and how one becomes an account.
 
 use idp_core::account::password::PasswordHash;
 use idp_core::account::registration::{ACTIVATION_LIFETIME, RESEND_WAIT};
@@ -12,26 +12,26 @@ use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::row::{RowRef, moment, unless_newer};
 
-/// An attempt to be written.
+/// A registration to be stored.
 #[derive(Clone, Debug)]
 pub struct NewAttempt {
     /// Its id.
     pub id: RegistrationId,
-    /// The address, not proven.
+    /// The address, not verified yet.
     pub email: Email,
     /// Full name.
     pub name: FullName,
-    /// What was chosen.
+    /// The hash of the chosen password.
     pub password: PasswordHash,
-    /// The address has an account: this attempt can become nothing, and looks like any other.
+    /// The address already has an account: this registration can become nothing, but looks like any other.
     pub known_address: bool,
-    /// The browser that registers.
+    /// The browser it was made in.
     pub browser: Digest,
-    /// The walk to go on with.
+    /// The flow to continue afterwards.
     pub flow_id: Option<FlowId>,
 }
 
-/// An attempt that is neither over nor expired.
+/// A registration that has neither ended nor expired.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// Its id.
@@ -40,53 +40,53 @@ pub struct Attempt {
     pub email: Email,
     /// Full name.
     pub name: FullName,
-    /// What was chosen.
+    /// The hash of the chosen password.
     pub password: PasswordHash,
-    /// The address has an account: nothing can become of this attempt.
+    /// The address already has an account: this registration can become nothing.
     pub known_address: bool,
-    /// The browser that registered.
+    /// The browser it was made in.
     pub browser: Digest,
-    /// The walk to go on with.
+    /// The flow to continue afterwards.
     pub flow_id: Option<FlowId>,
-    /// When the last mail was asked for.
+    /// When the last mail was requested.
     pub mailed_at: Timestamp,
-    /// When it, its link and its code cease to work.
+    /// When the registration, its link and its code expire.
     pub expires_at: Timestamp,
 }
 
-/// How an attempt stands, as its own browser may know. That the address was proven with somebody else's attempt is not
-/// told: whoever registers an address that is not theirs would learn from it when the owner does.
+/// The state of a registration, as far as its own browser may know it. That somebody else's registration verified the
+/// address is not revealed: whoever registers an address that is not theirs could tell from it when the owner does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptState {
-    /// Its address is not proven yet, or was by another browser.
+    /// Its address has not been verified, or was verified by another browser.
     Waiting,
     /// It became the account.
     Activated,
-    /// Another attempt of the same browser did, or somebody made the account.
+    /// Another registration of the same browser became the account, or the account was made otherwise.
     Ended,
-    /// Its time ran out.
+    /// It expired.
     Expired,
 }
 
-/// What came of a typed code.
+/// The result of entering a typed code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeTry {
-    /// It is the code of the newest mail.
+    /// The code from the newest mail.
     Right,
-    /// It is not; more may be tried.
+    /// A wrong code; there are tries left.
     Wrong,
-    /// It is not, or was not looked at: there are no tries left until the next mail.
+    /// A wrong code, or one that was not checked: no tries are left until the next mail.
     NoneLeft,
 }
 
-/// What came of an activation.
+/// The result of an activation.
 #[derive(Clone, Debug)]
 pub enum Activation {
     /// The account exists now.
     Activated(Box<User>, Option<FlowId>),
     /// The link or code was used before, or the address has an account by now.
     AlreadyUsed,
-    /// Expired, or never made here.
+    /// It has expired, or was never made here.
     Unknown,
 }
 
@@ -134,12 +134,12 @@ struct AttemptStateRow {
 
 /// It became the account.
 const ACCOUNT: &str = "account";
-/// Another attempt of the same browser did, or somebody made the account.
+/// Another registration of the same browser became the account, or the account was made otherwise.
 const TOLD: &str = "told";
 
 impl Reader {
-    /// An attempt by id, however it stands, while its row is kept. The row alone says so: what is looked up beside it
-    /// would take its time where the address has an account, and that time would tell.
+    /// A registration by id, in whatever state, as long as its row is kept. The state is read from this row alone: a
+    /// look-up elsewhere would take longer if the address has an account, and timing would reveal it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -165,7 +165,7 @@ impl Reader {
         Ok(Some((row.attempt.parse()?, state)))
     }
 
-    /// A live attempt by id.
+    /// A live registration by id.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -180,7 +180,7 @@ impl Reader {
         row.map(AttemptRow::parse).transpose()
     }
 
-    /// Whether an attempt is over: it, or another one for its address, became an account.
+    /// Whether a registration has ended: it, or another one for its address, became an account.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -190,8 +190,8 @@ impl Reader {
         Ok(ended == 1)
     }
 
-    /// The newest attempt for an address whose time has not run out: one that can still become an account, or, for a
-    /// `stranger`'s browser, any but those of which that browser was told that they are over.
+    /// The newest unexpired registration for an address that can still become an account; or, for a `stranger`'s
+    /// browser, the newest of all except ended ones whose end this browser has already been shown.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -211,7 +211,7 @@ impl Reader {
 }
 
 impl Tx {
-    /// Writes an attempt.
+    /// Stores a registration.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -229,8 +229,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Notes that a mail was asked for again; the attempt lives its full span from now on. `false`: the last one
-    /// was asked for too short a while ago. Parallel calls queue up at the row.
+    /// Records that another mail was requested, and gives the registration its full lifetime again. `false`: the last
+    /// mail was requested too recently. Parallel calls queue for the row.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -245,8 +245,8 @@ impl Tx {
         Ok(noted == 1)
     }
 
-    /// A new mail is on its way: the code of the one before is worth nothing, and its tries are forgotten. Done
-    /// when the mail is asked for, not when it leaves, so that an address that gets no code answers alike.
+    /// Invalidates the code of the previous mail and resets its tries, because a new mail is on its way. Done when
+    /// the mail is requested, not when it is sent, so that an address that gets no code behaves the same.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -256,8 +256,9 @@ impl Tx {
         Ok(())
     }
 
-    /// Hands an attempt to another browser, whose person proved to have begun it. One that is over goes like any other:
-    /// nothing can come of it, and whether it is over is not told. `false`: there is none.
+    /// Hands a registration to another browser, whose person has proved that it is theirs. One that has ended is
+    /// handed over like any other: nothing can come of it, and whether it has ended is not revealed. `false`: there
+    /// is no such registration.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -268,8 +269,8 @@ impl Tx {
         Ok(adopted == 1)
     }
 
-    /// Sets the typed code of an attempt's newest mail. When the attempt ends stays as it was: that must not tell whether
-    /// its address gets such mails.
+    /// Sets the typed code of a registration's newest mail. The expiry stays the same: it must not reveal whether the
+    /// address gets such mails.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -279,9 +280,9 @@ impl Tx {
         Ok(())
     }
 
-    /// Counts one try of a typed code and tells what came of it. The try is counted in the same statement that
-    /// reads the code, so parallel tries cannot exceed the limit. An attempt for a known address, or one that is over,
-    /// has no code and counts like any other.
+    /// Counts one try of a typed code and returns its result. The statement that reads the code also counts the try,
+    /// so parallel tries cannot exceed the limit. A registration for a known address, or one that has ended, has no
+    /// valid code and counts the same.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -296,7 +297,7 @@ impl Tx {
             RETURNING known_address OR ended_at IS NOT NULL, code_tag, code_tries";
         let found: Option<(bool, Option<String>, i64)> = on!(self, c => sqlx::query_as(SQL)
             .bind(id.to_string()).bind(now.millis()).bind(typed_code::TRIES).fetch_optional(c).await)?;
-        // An HMAC is compared with an HMAC: where they differ says nothing about the code.
+        // Both sides are HMACs: where they differ reveals nothing about the code.
         Ok(match found {
             Some((false, Some(expected), _)) if expected == tag => CodeTry::Right,
             Some((_, _, tries)) if tries < typed_code::TRIES => CodeTry::Wrong,
@@ -304,7 +305,7 @@ impl Tx {
         })
     }
 
-    /// Turns an attempt whose address was just proven into an account, and ends the other attempts for the
+    /// Turns a registration whose address was just verified into an account, and ends the other registrations for the
     /// address. Its row decides the race: exactly one caller gets [`Activation::Activated`].
     ///
     /// # Errors
@@ -333,7 +334,7 @@ impl Tx {
             self.set_outcome(id, TOLD).await?;
             return Ok(Activation::AlreadyUsed);
         }
-        // What strangers tried before there was an account is not its owner's.
+        // Tries that strangers made before the account existed are not held against its owner.
         self.unlock(&user).await?;
         self.grant_role(user.id, "user").await?;
         Ok(Activation::Activated(Box::new(user), attempt.flow_id))
@@ -347,8 +348,9 @@ impl Tx {
         Ok(())
     }
 
-    /// Ends all attempts for an address, this one among them, which becomes the account. `false`: somebody else ended it first. One statement:
-    /// two activations of the same address that took their own row first would wait for each other.
+    /// Ends all registrations for an address, including this one, which becomes the account. `false`: somebody else
+    /// ended it first. One statement, because two activations for the same address that each locked their own row
+    /// first would wait for each other.
     async fn end_attempts(&mut self, attempt: &Attempt, now: Timestamp) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE registrations SET ended_at = $2, \
             outcome = COALESCE(outcome, CASE WHEN id = $3 THEN $4 WHEN browser_digest = $5 THEN $6 END) \

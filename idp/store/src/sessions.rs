@@ -1,4 +1,4 @@
-//! Signed-in browsers.
+//! Sessions of signed-in browsers.
 
 use idp_core::ids::{SessionId, UserId};
 use idp_core::secret::Digest;
@@ -11,22 +11,22 @@ use crate::error::StoreError;
 use crate::row::{RowRef, moment, unless_newer};
 use crate::users::UserRow;
 
-/// A session to be written.
+/// A session to be stored.
 #[derive(Clone, Debug)]
 pub struct NewSession {
     /// Its id.
     pub id: SessionId,
-    /// Of the cookie.
+    /// The digest of its cookie.
     pub digest: Digest,
     /// Whose it is.
     pub user_id: UserId,
-    /// The account's epoch when its password was read: raised since, the password proves nothing.
+    /// The account's epoch when its password was read. If it has been raised since, the password proves nothing.
     pub user_epoch: i64,
     /// How the person signed in.
     pub authentication: Authentication,
-    /// Where from.
+    /// The client address.
     pub client_address: String,
-    /// With what; cleaned and capped.
+    /// The user agent, cleaned and capped.
     pub user_agent: String,
 }
 
@@ -67,8 +67,8 @@ impl SignedInRow {
 }
 
 impl Reader {
-    /// The live session behind a cookie: not ended, not expired, its account active, no epoch raised since. One that
-    /// began on a newer node, in a way this version does not know, is none.
+    /// The live session of a cookie: not ended, not expired, its account active, no epoch raised since. A session
+    /// that began on a newer node in a way this version does not know counts as none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -91,7 +91,8 @@ impl Reader {
 }
 
 impl Tx {
-    /// Begins a session, if the account is active at this very moment and its epoch still the same; `false` if not.
+    /// Begins a session, provided that the account is active at this moment and still has the same epoch. `false`: it
+    /// is not, or has not.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -114,9 +115,9 @@ impl Tx {
         Ok(made == 1)
     }
 
-    /// The person of a live session signs in again: it gets a new cookie, a new `auth_time` and its full span; what
-    /// came of it stays. `false`: it has ended or was renewed since it was read, or the account is not as it was when
-    /// its password was read.
+    /// Renews a session because its person signed in again: it gets a new cookie, a new `auth_time` and its full
+    /// lifetime, and keeps what was issued in it. `false`: it has ended or was renewed since it was read, or the
+    /// account has changed since its password was read.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -143,7 +144,7 @@ impl Tx {
         Ok(renewed == 1)
     }
 
-    /// Writes down that a session was used, and moves its idle end, unless that has come already.
+    /// Records that a session was used, which extends its idle lifetime unless that has already run out.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -161,7 +162,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Ends a session. `false`: it had ended already.
+    /// Ends a session. `false`: it had already ended.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,4 +1,4 @@
-//! Opening a database, reading from it, writing to it.
+//! The store: opening a database, reading from it and writing to it.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -19,9 +19,9 @@ use crate::error::{OpenError, StoreError};
 /// Which engine a store runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// Embedded, one writer, group commit.
+    /// Embedded, with one writer and group commit.
     Sqlite,
-    /// A server, several nodes.
+    /// A server that several nodes share.
     Postgres,
 }
 
@@ -39,22 +39,22 @@ pub(crate) enum StoreInner {
     Postgres {
         readers: Pool<PgConnection>,
         writers: Pool<PgConnection>,
-        /// One connection kept for looks, which wait behind no request; it reads and writes.
+        /// One read-write connection reserved for readiness checks, which then never wait behind a request.
         looks: Pool<PgConnection>,
-        /// When a connection was last made only to see where it leads.
+        /// When a connection was last made just to see where it leads.
         fresh_look: Mutex<Option<Instant>>,
     },
 }
 
-/// How long a read, or on PostgreSQL one attempt to write, may take. PostgreSQL's own limit for a statement is shorter:
-/// what takes longer than this has no server at the other end.
+/// How long a read, or on PostgreSQL one attempt at a write, may take. PostgreSQL's own statement timeout is shorter,
+/// so whatever takes longer than this has no server at the other end.
 const LIMIT: Duration = Duration::from_secs(12);
-/// The same for a look, which is to be told before requests are.
+/// The same for a readiness check, which should notice before requests do.
 const LOOK_LIMIT: Duration = Duration::from_secs(3);
 
 impl Store {
-    /// Opens `sqlite:FILE` or `postgres://…`. An SQLite file is made if it is not there, readable by its owner
-    /// only. Nothing is migrated.
+    /// Opens `sqlite:FILE` or `postgres://…`. A missing SQLite file is created, readable by its owner only. Nothing
+    /// is migrated.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -62,7 +62,7 @@ impl Store {
         Self::open_within(url, connections, LIMIT).await
     }
 
-    /// The same, with another limit for how long a read, or on PostgreSQL one attempt to write, may take.
+    /// The same, with another limit for how long a read, or on PostgreSQL one attempt at a write, may take.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -77,13 +77,13 @@ impl Store {
     async fn open_sqlite(url: &str, connections: u32, limit: Duration) -> Result<Self, OpenError> {
         let options = sqlite_options(url)?
             .journal_mode(SqliteJournalMode::Wal)
-            // FULL: an answer is never sent for a commit that a power cut could take back.
+            // FULL: nothing is acknowledged that a power cut could still undo.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(PATIENCE)
             .pragma("cache_size", "-4000")
             .disable_statement_logging();
-        // The file is made here and only here: one that is moved away later is missed, not made anew and empty.
+        // The file is created only here. If it is moved away later, that is an error; no empty one takes its place.
         private_file(options.get_filename())?;
         let era = Era::default();
         let writers = Pool::open(options.clone(), 1, limit, era.clone()).await?;
@@ -109,7 +109,7 @@ impl Store {
         Ok(Self(Arc::new(StoreInner::Postgres { readers, writers, looks, fresh_look: Mutex::new(None) })))
     }
 
-    /// Which engine this is.
+    /// The engine of this store.
     pub fn engine(&self) -> Engine {
         match &*self.0 {
             StoreInner::Sqlite { .. } => Engine::Sqlite,
@@ -117,11 +117,11 @@ impl Store {
         }
     }
 
-    /// Reads. The closure owns its inputs, borrows them to the job, and may be run again; it ends even if the caller no
-    /// longer waits for it.
+    /// Reads. The closure owns its inputs and lends them to the job. It may be run again, and it runs to its end even
+    /// if the caller stops waiting.
     ///
     /// # Errors
-    /// Whatever the job answers, or [`StoreError::Unavailable`].
+    /// Whatever the job returns, or [`StoreError::Unavailable`].
     pub async fn read<I, T, F>(&self, input: I, job: F) -> Result<T, StoreError>
     where
         I: Send + Sync + 'static,
@@ -134,7 +134,7 @@ impl Store {
         }
     }
 
-    /// Reads on the connection that is kept for looks: it waits behind no request.
+    /// Reads on the connection reserved for readiness checks, which never waits behind a request.
     ///
     /// # Errors
     /// As [`Store::read`].
@@ -150,12 +150,12 @@ impl Store {
         }
     }
 
-    /// Writes in one transaction: `Ok` commits, `Err` undoes. The answer comes after the commit is on disk.
-    /// The closure owns its inputs and may be run again; it ends even if the caller no longer waits for it. It must pass
-    /// on every error of a statement: SQLite may have ended the transaction with it.
+    /// Writes in one transaction: `Ok` commits, `Err` rolls back. Returns after the commit is on disk. The closure
+    /// owns its inputs. It may be run again, and it runs to its end even if the caller stops waiting. It must pass on
+    /// every error of a statement: SQLite may have ended the transaction with it.
     ///
     /// # Errors
-    /// Whatever the job answers; [`StoreError::Unavailable`] when it could not be committed.
+    /// Whatever the job returns; [`StoreError::Unavailable`] if it could not be committed.
     pub async fn write<I, T, F>(&self, input: I, job: F) -> Result<T, StoreError>
     where
         I: Send + Sync + 'static,
@@ -172,7 +172,7 @@ impl Store {
         }
     }
 
-    /// The pools that may change the schema.
+    /// The pools whose connections can write.
     pub(crate) fn pools(&self) -> Pools<'_> {
         match &*self.0 {
             StoreInner::Sqlite { writers, .. } => Pools::Sqlite(writers),
@@ -180,7 +180,7 @@ impl Store {
         }
     }
 
-    /// The pools that can change nothing.
+    /// The pools whose connections can only read.
     pub(crate) fn readers(&self) -> Pools<'_> {
         match &*self.0 {
             StoreInner::Sqlite { readers, .. } => Pools::Sqlite(readers),
@@ -188,7 +188,7 @@ impl Store {
         }
     }
 
-    /// Finishes the writes that wait and closes every connection.
+    /// Finishes waiting writes and closes all connections.
     pub async fn close(&self) {
         match &*self.0 {
             StoreInner::Sqlite { readers, writer, writers, looks } => {
@@ -212,17 +212,18 @@ pub(crate) enum Pools<'a> {
     Postgres(&'a Pool<PgConnection>),
 }
 
-/// The file of a `sqlite:` URL, by the name under which it is opened; `None` for another engine.
+/// The path that a `sqlite:` URL opens; `None` for another engine.
 ///
 /// # Errors
-/// [`OpenError`]: it names no file.
+/// [`OpenError`] if the URL names no file.
 pub fn database_file(url: &str) -> Result<Option<PathBuf>, OpenError> {
     let is_sqlite = url.starts_with("sqlite:");
     is_sqlite.then(|| Ok(sqlite_options(url)?.get_filename().to_owned())).transpose()
 }
 
-/// As many as can run at once: a connection is a thread with a cache of its own, and a core that changes between many of
-/// them does less. Two, where the settings allow it, so that one that waits for the disk does not stop all.
+/// As many as can run at once: each connection is a thread with a cache of its own, and a core that switches between
+/// many of them gets less done. At least two, if the settings allow it, so that one that waits for the disk does not
+/// block all reads.
 fn sqlite_readers() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(cores).unwrap_or(u32::MAX).max(2)
@@ -230,15 +231,15 @@ fn sqlite_readers() -> u32 {
 
 fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, OpenError> {
     let options = SqliteConnectOptions::from_str(url)?;
-    // SQLite itself would read the rest of such a name as a URI, and open another file than the one named here.
+    // SQLite would parse the rest of such a name as a URI and open another file than the one we checked.
     match options.get_filename().as_os_str().as_encoded_bytes().starts_with(b"file:") {
         true => Err(OpenError::Url("sqlite:file:…".to_owned())),
         false => Ok(options),
     }
 }
 
-/// Connects once and hangs up. A pool would try a server that is away again and again, and say in the end that
-/// it waited.
+/// Connects once and disconnects. A pool would retry a server that is down and finally report a timeout instead of
+/// the reason.
 async fn reach(options: &PgConnectOptions) -> Result<(), OpenError> {
     match tokio::time::timeout(PATIENCE, options.connect()).await {
         Ok(Ok(connection)) => connection.close().await.map_err(|error| refusal(options, &error)),
@@ -259,7 +260,7 @@ fn refusal(options: &PgConnectOptions, error: &sqlx::Error) -> OpenError {
     }
 }
 
-/// What the system says, as the end of a sentence and without its number.
+/// The system's message as the end of a sentence, without its number.
 fn plainly(error: &std::io::Error) -> String {
     let said = error.to_string();
     let said = said.split(" (os error").next().unwrap_or_default();
@@ -277,7 +278,8 @@ fn server(options: &PgConnectOptions) -> String {
     }
 }
 
-/// An SQLite file and its companions are made by the first connection: make it ours alone before that.
+/// The first connection creates an SQLite file and its companions with the file's permissions, so create it private
+/// before that.
 fn private_file(path: &std::path::Path) -> Result<(), OpenError> {
     use std::os::unix::fs::OpenOptionsExt;
     if path.as_os_str().is_empty() || path.to_string_lossy().contains(":memory:") {

@@ -3,7 +3,7 @@ use crate::engine::connection::on;
 use crate::engine::look::Unfit;
 use crate::engine::scratch::Scratch;
 
-/// A [`Reader`] has no method that writes. This is the wall behind that one: the engine refuses as well.
+/// A [`Reader`] has no method that writes. This is the second line of defence: the engine refuses as well.
 async fn a_reader_cannot_change_anything(url: &str, refusal: &str) {
     let store = Store::open(url, 1).await.unwrap();
     let made = store.read((), |reader, ()| {

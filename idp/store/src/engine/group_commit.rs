@@ -1,10 +1,10 @@
-//! SQLite's one writer. Writes that wait for it share one transaction and are all answered after its one commit: the
-//! disk's sync is shared, and no answer leaves before it.
+//! SQLite's single writer. Writes that are waiting share one transaction and are all answered after its one commit:
+//! they share the disk sync, and no answer leaves before it.
 //!
-//! A write that fails is undone alone. That takes a savepoint for each, and a savepoint a way to the connection's thread
-//! and back, which costs more than what is done there. Failures are rare, refusals being results: so a group is run
-//! without savepoints first. Once one of its writes fails (the last, since no other is taken on after it), all of it is
-//! undone and run again with them.
+//! A write that fails is rolled back alone. That takes a savepoint per write, and each savepoint is a round trip to
+//! the connection's thread, which costs more than the work there. Failures are rare, because refusals are results. So
+//! a group first runs without savepoints. If one of its writes fails (necessarily the last, because none is started
+//! after it), the whole group is rolled back and run again with savepoints.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
@@ -19,9 +19,9 @@ use super::pool::Pool;
 use crate::error::StoreError;
 use crate::lock::lock;
 
-/// Writes that may share one commit.
+/// How many writes may share one commit.
 const GROUP: usize = 100;
-/// Writes that may wait; more are told to come back.
+/// How many writes may wait. More are told to come back.
 const QUEUE: usize = 1024;
 
 pub(crate) struct Writer {
@@ -29,15 +29,15 @@ pub(crate) struct Writer {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// A write in the queue, whatever its types.
+/// A write in the queue, with its types erased.
 trait QueuedWrite: Send {
-    /// Runs it and keeps the outcome.
+    /// Runs it and stores the outcome.
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> futures_util::future::BoxFuture<'t, ()>;
-    /// Whether its changes are to be kept.
+    /// Whether its changes are to be committed.
     fn keeps(&self) -> bool;
-    /// Whether it found its connection to be of no more use.
+    /// Whether it found its connection broken.
     fn lost(&self) -> bool;
-    /// Tells the caller, once the group's fate is known.
+    /// Answers the caller, once it is known whether the group committed.
     fn answer(self: Box<Self>, commit: Result<(), StoreError>);
 }
 
@@ -78,7 +78,7 @@ where
             (_, Err(error)) => Err(error),
             (None, Ok(())) => never(),
         };
-        // A caller that hung up has no use for the answer; the write stands.
+        // The caller may have stopped waiting; the write stands all the same.
         let _ = self.reply.send(outcome.map_err(StoreError::given_up));
     }
 }
@@ -106,12 +106,12 @@ impl Writer {
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    /// Whether somebody works on the queue.
+    /// Whether the task that serves the queue is running.
     pub(crate) fn is_running(&self) -> bool {
         lock(&self.task).as_ref().is_some_and(|task| !task.is_finished())
     }
 
-    /// Takes no more writes and waits for those in the queue.
+    /// Accepts no more writes and finishes those in the queue.
     pub(crate) async fn stop(&self) {
         drop(lock(&self.queue).take());
         let task = lock(&self.task).take();
@@ -149,14 +149,14 @@ async fn commit_group(
     if matches!(end, Err(StoreError::Lost(_))) || group.iter().any(|write| write.lost()) {
         pool.start_over(era);
     }
-    // A connection whose transaction does not end is closed, not given back.
+    // A connection whose transaction cannot be ended is closed, not returned.
     if end.is_ok() || tx.control("ROLLBACK").await.is_ok() {
         tx.give_back();
     }
     end.map(drop)
 }
 
-/// Answers whether anything was changed by what was committed.
+/// Returns whether the commit changed anything.
 async fn run_group(
     tx: &mut Tx,
     queue: &mut mpsc::Receiver<Box<dyn QueuedWrite>>,
@@ -173,17 +173,17 @@ async fn run_group(
     }
 }
 
-// How many rows were changed comes with the statement, in one way to the connection's thread.
+// The number of changed rows comes with the same statement, in one round trip to the connection's thread.
 const BEGIN: &str = "BEGIN IMMEDIATE; SELECT total_changes()";
 const COMMIT: &str = "SELECT total_changes(); COMMIT";
 
-/// Begins, runs the writes and those that come meanwhile, and commits. `None`: one of them failed.
+/// Begins, runs the writes and those that arrive meanwhile, and commits. `None`: one of them failed.
 async fn run_together(
     tx: &mut Tx,
     queue: &mut mpsc::Receiver<Box<dyn QueuedWrite>>,
     group: &mut Vec<Box<dyn QueuedWrite>>,
 ) -> Result<Option<bool>, StoreError> {
-    // IMMEDIATE: a transaction that begins as a reader cannot become the writer later.
+    // IMMEDIATE: a transaction that begins as a reader may be unable to become the writer later.
     let before = tx.control_sqlite(BEGIN).await?;
     let mut next = 0;
     while next < group.len() {
@@ -199,8 +199,8 @@ async fn run_together(
     Ok(Some(tx.control_sqlite(COMMIT).await? > before))
 }
 
-/// Begins, runs each write as a savepoint, which is undone if it fails, and commits.
-/// Changes that were undone count like others, so only an audit record tells that something was written.
+/// Begins, runs each write in a savepoint, which is rolled back if the write fails, and commits. SQLite counts
+/// rolled-back changes too, so only an audit record proves that something was written.
 async fn run_apart(tx: &mut Tx, group: &mut [Box<dyn QueuedWrite>]) -> Result<bool, StoreError> {
     tx.control("BEGIN IMMEDIATE").await?;
     for write in group {

@@ -24,9 +24,9 @@ fn record() -> AuditRecord {
     }
 }
 
-/// What is logged is what `events` holds at the end: an event of each write that stands, once, however often it was run.
+/// What ends up in `events` is logged: the event of each write that was committed, once, however often it ran.
 #[tokio::test]
-async fn a_group_that_is_run_again_tells_each_event_once_and_none_of_what_failed() {
+async fn a_group_that_runs_again_logs_each_event_once_and_none_of_a_failed_write() {
     let scratch = Scratch::new("group");
     let store = scratch.store().await;
     store.migrate().await.unwrap();

@@ -9,10 +9,10 @@ use super::pool::{FRESH_STARTS, Lent, Pool, Pooled};
 use super::run_to_end::RunsToEnd;
 use crate::error::StoreError;
 
-/// How often a read that met a write is tried again.
+/// How often a read that collided with a write is tried again.
 const TRIES: u32 = 3;
 
-/// Reads; over again on a fresh connection when the one at hand turns out to be of no more use.
+/// Reads. Starts over on a fresh connection if the current one turns out to be broken.
 pub(crate) async fn read<C, I, T, F>(pool: &Pool<C>, mut input: I, mut job: F) -> Result<T, StoreError>
 where
     C: Pooled + 'static,
@@ -38,7 +38,7 @@ where
     }
 }
 
-/// One attempt, which owns all it needs, so that it can end when its caller has hung up.
+/// One attempt. It owns all it needs, so that it can finish after its caller has gone.
 async fn attempt<C, I, T, F>(
     pool: Pool<C>,
     permit: OwnedSemaphorePermit,
@@ -59,7 +59,7 @@ where
     let outcome = pool.within(job(&mut reader, &input)).await.unwrap_or_else(Err);
     match outcome {
         Err(StoreError::Lost(_)) => pool.start_over(era),
-        // Whatever went wrong, the connection may be the reason: it is closed.
+        // Whatever went wrong, the connection may be the cause, so it is closed.
         Err(StoreError::Unavailable(_)) => {}
         _ => reader.give_back(),
     }

@@ -1,4 +1,4 @@
-//! The attempt that becomes an account.
+//! The registration that becomes an account.
 
 use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::time::{DAY, HOUR, Timestamp};
@@ -9,16 +9,16 @@ use crate::given::{NOW, a_hash, a_user, after, an_attempt, email, new_attempt};
 use crate::harness::Db;
 
 contract! {
-    an_attempt_becomes_an_active_account_with_the_role_user,
+    a_registration_becomes_an_active_account_with_the_role_user,
     a_second_activation_is_told_that_the_first_succeeded,
-    the_first_activation_ends_the_other_attempts_for_the_address,
-    an_attempt_for_an_address_that_got_an_account_meanwhile_becomes_nothing,
-    rg_10_an_expired_or_foreign_attempt_changes_nothing,
-    rg_01_an_attempt_without_a_password_changes_nothing,
-    a_deactivated_account_is_not_opened_by_its_old_attempts,
+    the_first_activation_ends_the_other_registrations_for_the_address,
+    a_registration_for_an_address_that_got_an_account_meanwhile_becomes_nothing,
+    rg_10_an_expired_or_unknown_registration_changes_nothing,
+    rg_01_activating_a_registration_for_a_known_address_changes_nothing,
+    a_deactivated_account_is_not_reactivated_by_old_registrations,
 }
 
-async fn an_attempt_becomes_an_active_account_with_the_role_user(db: Db) {
+async fn a_registration_becomes_an_active_account_with_the_role_user(db: Db) {
     let flow_id = Some(FlowId::new(NOW));
     let attempt = NewAttempt { flow_id, ..new_attempt("Ada@Example.org") };
     tell!(db, |tx, attempt| tx.insert_attempt(attempt, NOW));
@@ -41,7 +41,7 @@ async fn a_second_activation_is_told_that_the_first_succeeded(db: Db) {
     assert_eq!(db.database.everything().await, before);
 }
 
-async fn the_first_activation_ends_the_other_attempts_for_the_address(db: Db) {
+async fn the_first_activation_ends_the_other_registrations_for_the_address(db: Db) {
     let stranger = an_attempt(&db, "ADA@example.org", NOW).await.id;
     let owner = an_attempt(&db, "ada@example.org", NOW).await.id;
     let bystander = an_attempt(&db, "bob@example.org", NOW).await.id;
@@ -52,7 +52,7 @@ async fn the_first_activation_ends_the_other_attempts_for_the_address(db: Db) {
     activated(activate(&db, bystander, NOW).await);
 }
 
-async fn an_attempt_for_an_address_that_got_an_account_meanwhile_becomes_nothing(db: Db) {
+async fn a_registration_for_an_address_that_got_an_account_meanwhile_becomes_nothing(db: Db) {
     let attempt = an_attempt(&db, "Ada@example.org", NOW).await.id;
     let user = a_user(&db, "ada@example.org").await.id;
     assert!(matches!(activate(&db, attempt, NOW).await, Activation::AlreadyUsed));
@@ -63,7 +63,7 @@ async fn an_attempt_for_an_address_that_got_an_account_meanwhile_becomes_nothing
     assert!(matches!(activate(&db, attempt, NOW).await, Activation::AlreadyUsed));
 }
 
-async fn rg_10_an_expired_or_foreign_attempt_changes_nothing(db: Db) {
+async fn rg_10_an_expired_or_unknown_registration_changes_nothing(db: Db) {
     let attempt = an_attempt(&db, "ada@example.org", NOW).await.id;
     let before = db.database.everything().await;
     assert!(matches!(activate(&db, attempt, after(DAY)).await, Activation::Unknown));
@@ -71,7 +71,7 @@ async fn rg_10_an_expired_or_foreign_attempt_changes_nothing(db: Db) {
     assert_eq!(db.database.everything().await, before);
 }
 
-async fn rg_01_an_attempt_without_a_password_changes_nothing(db: Db) {
+async fn rg_01_activating_a_registration_for_a_known_address_changes_nothing(db: Db) {
     let told = NewAttempt { known_address: true, ..new_attempt("ada@example.org") };
     tell!(db, |tx, told| tx.insert_attempt(told, NOW));
     an_attempt(&db, "ada@example.org", NOW).await;
@@ -80,7 +80,7 @@ async fn rg_01_an_attempt_without_a_password_changes_nothing(db: Db) {
     assert_eq!(db.database.everything().await, before);
 }
 
-async fn a_deactivated_account_is_not_opened_by_its_old_attempts(db: Db) {
+async fn a_deactivated_account_is_not_reactivated_by_old_registrations(db: Db) {
     let (first, second) =
         (an_attempt(&db, "ada@example.org", NOW).await.id, an_attempt(&db, "ada@example.org", NOW).await.id);
     let user = activated(activate(&db, first, NOW).await).0.id;

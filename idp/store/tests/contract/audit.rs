@@ -8,14 +8,14 @@ use crate::given::{NOW, a_user, client_id};
 use crate::harness::Db;
 
 contract! {
-    a_record_is_kept_whole,
-    a_record_may_know_little,
+    a_record_is_stored_completely,
+    a_record_may_have_few_fields,
     records_are_counted_by_event_and_subject,
-    an_action_that_is_undone_leaves_no_record,
+    an_action_that_is_rolled_back_leaves_no_record,
     an_action_whose_record_cannot_be_written_does_not_happen,
 }
 
-async fn a_record_is_kept_whole(db: Db) {
+async fn a_record_is_stored_completely(db: Db) {
     let record = record(AuditEvent::CodeReplay);
     tell!(db, |tx, record| tx.audit(record));
     let sql =
@@ -33,7 +33,7 @@ async fn a_record_is_kept_whole(db: Db) {
     );
 }
 
-async fn a_record_may_know_little(db: Db) {
+async fn a_record_may_have_few_fields(db: Db) {
     let user = UserId::new(NOW);
     let actors = [Actor::User(user), Actor::Cli, Actor::System, Actor::Anonymous];
     for actor in actors {
@@ -68,7 +68,7 @@ async fn records_are_counted_by_event_and_subject(db: Db) {
     assert_eq!(count(&db, AuditEvent::KeyCreated, None).await, 0);
 }
 
-async fn an_action_that_is_undone_leaves_no_record(db: Db) {
+async fn an_action_that_is_rolled_back_leaves_no_record(db: Db) {
     let record = record(AuditEvent::UserDeactivated);
     let failed = try_tell!(db, |tx, record| async move {
         tx.audit(record).await?;

@@ -1,4 +1,4 @@
-//! What people allowed applications.
+//! What people consented to.
 
 use idp_core::client::ClientId;
 use idp_core::ids::UserId;
@@ -10,13 +10,13 @@ use crate::given::{NOW, SignedInPerson, a_client, a_user, after};
 use crate::harness::Db;
 
 contract! {
-    a_consent_reads_back_for_its_person_and_application_only,
+    a_consent_reads_back_for_its_user_and_client_only,
     a_later_consent_adds_to_the_earlier_one,
-    consents_given_at_the_same_moment_in_two_tabs_are_both_remembered,
-    nothing_is_remembered_for_an_unknown_person_or_application,
+    simultaneous_consents_are_all_remembered,
+    nothing_is_remembered_for_an_unknown_user_or_client,
 }
 
-async fn a_consent_reads_back_for_its_person_and_application_only(db: Db) {
+async fn a_consent_reads_back_for_its_user_and_client_only(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (bob, other) = (a_user(&db, "bob@example.org").await.id, a_client(&db, "other").await.id);
     assert_eq!(consent(&db, ada.user.id, &ada.client.id).await, None);
@@ -38,7 +38,7 @@ async fn a_later_consent_adds_to_the_earlier_one(db: Db) {
     assert_eq!(db.database.rows("consents").await, 1);
 }
 
-async fn consents_given_at_the_same_moment_in_two_tabs_are_both_remembered(db: Db) {
+async fn simultaneous_consents_are_all_remembered(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (user, client) = (ada.user.id, ada.client.id);
     let mut words: Vec<String> = (0..20).map(|number| format!("scope{number:02}")).collect();
@@ -57,7 +57,7 @@ async fn consents_given_at_the_same_moment_in_two_tabs_are_both_remembered(db: D
     assert_eq!(consent(&db, user, &client).await, Some((words.join(" "), NOW)));
 }
 
-async fn nothing_is_remembered_for_an_unknown_person_or_application(db: Db) {
+async fn nothing_is_remembered_for_an_unknown_user_or_client(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (nobody, scope) = (UserId::new(NOW), Scope::default());
     let nothing = ClientId::parse("nothing").unwrap();

@@ -1,5 +1,5 @@
-//! R-01: a node dies at any moment, by kill -9, while it writes. What it had acknowledged is there afterwards, and
-//! nothing is there by half.
+//! R-01: a node is killed with kill -9 at any moment while it writes. Afterwards everything it had acknowledged is
+//! there, and nothing is half done.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,16 +16,14 @@ use crate::given::{NOW, OFFLINE, SignedInPerson, after, new_session};
 use crate::harness::processes::{Part, Process};
 use crate::harness::{TestDatabase, is_proof};
 
-contract! { r_01_no_acknowledged_write_is_lost_and_none_is_half_done_when_a_node_is_killed }
+contract! { r_01_killing_a_node_loses_no_acknowledged_write_and_leaves_none_half_done }
 
-/// Kills on each engine, in the gate and in the proof.
+/// Kills on each engine, in the normal run and in the proof.
 const KILLS: [usize; 2] = [50, 2_000];
-/// Kills after which the tables have grown enough; the proof goes on in a new database then.
+/// After this many kills the tables are large enough; the proof then continues in a new database.
 const KILLS_OF_A_DATABASE: usize = 25;
 
-async fn r_01_no_acknowledged_write_is_lost_and_none_is_half_done_when_a_node_is_killed(
-    database: TestDatabase,
-) {
+async fn r_01_killing_a_node_loses_no_acknowledged_write_and_leaves_none_half_done(database: TestDatabase) {
     let (kills, mut acknowledged) = (KILLS[usize::from(is_proof())], 0);
     for first in (0..kills).step_by(KILLS_OF_A_DATABASE) {
         empty(&database).await;
@@ -38,7 +36,7 @@ async fn r_01_no_acknowledged_write_is_lost_and_none_is_half_done_when_a_node_is
     println!("proof: r_01 kill -9 on {engine:?}: {kills} kills, {acknowledged} acknowledged writes, 0 lost");
 }
 
-/// One life and death of a node, and a look at what it left. Answers how many writes it had acknowledged.
+/// Starts a node, kills it and checks what is left. Returns how many writes it had acknowledged.
 async fn kill_and_look(database: &TestDatabase, kill: usize) -> usize {
     let mut node = Process::spawn(Part::Write, &database.url);
     let user: UserId = node.hear("user").parse().unwrap();
@@ -62,7 +60,7 @@ async fn kill_and_look(database: &TestDatabase, kill: usize) -> usize {
     acknowledged.len()
 }
 
-/// What a node had written by the time it died.
+/// What a node had written when it died.
 struct Remains {
     sessions: Vec<String>,
     codes: Vec<String>,
@@ -80,7 +78,8 @@ impl Remains {
         }
     }
 
-    /// Whether what a line acknowledges is there. A grant may have moved on without an acknowledgement.
+    /// Whether the write acknowledged by a line is there. A grant may have been rotated further without an
+    /// acknowledgement.
     fn has(&self, line: &str) -> bool {
         let words: Vec<&str> = line.split(' ').collect();
         let there = |rows: &[String], id: &str| rows.contains(&format!("Some({id:?})"));
@@ -102,7 +101,7 @@ fn grant(row: &str) -> (String, i64) {
     (inside(id), inside(generation).parse().unwrap())
 }
 
-/// Each action wrote two or three rows in one write: there are as many of the one as of the other. One query, since
+/// Each action wrote two or three rows in one write, so there must be equally many of each. One query, because
 /// PostgreSQL may still be finishing what the dead node had sent.
 async fn assert_nothing_by_half(database: &TestDatabase, user: UserId) {
     let audited = |event: AuditEvent| {
@@ -117,7 +116,7 @@ async fn assert_nothing_by_half(database: &TestDatabase, user: UserId) {
              + ABS((SELECT COUNT(*) FROM grants WHERE user_id = '{user}') - {redeemed})"
         ))
         .await;
-    assert_eq!(differences, 0, "something was done by half");
+    assert_eq!(differences, 0, "something is half done");
 }
 
 async fn assert_integrity(database: &TestDatabase) {
@@ -137,7 +136,7 @@ async fn empty(database: &TestDatabase) {
     store.close().await;
 }
 
-/// What the node does: four requests at a time write as fast as they can, and say what was acknowledged.
+/// What the node does: four tasks write as fast as they can and print what was acknowledged.
 pub(crate) async fn write_until_killed(url: &str) {
     let store = Store::open(url, 4).await.unwrap();
     let number = u64::from_be_bytes(random_bytes());

@@ -1,4 +1,4 @@
-//! Errors of the database, provoked: each is what its caller can act upon.
+//! Database errors, provoked: each becomes one that its caller can act on.
 
 use idp_core::single_use::{Activation, SingleUse};
 use idp_core::time::HOUR;
@@ -8,16 +8,16 @@ use crate::given::{NOW, a_user, after};
 use crate::harness::Db;
 
 contract! {
-    fault_05_a_statement_that_is_wrong_is_a_defect_and_costs_no_connection,
+    fault_05_a_wrong_statement_is_a_defect_and_costs_no_connection,
     fault_05_what_the_schema_forbids_is_a_defect,
 }
-contract! { postgres: fault_05_each_code_of_postgresql_becomes_what_it_calls_for }
+contract! { postgres: fault_05_each_postgresql_code_becomes_the_right_error }
 contract! { sqlite:
-    fault_05_a_column_of_another_type_is_a_defect,
+    fault_05_a_column_of_the_wrong_type_is_a_defect,
     fault_05_a_file_that_is_no_database_is_no_defect_of_ours,
 }
 
-async fn fault_05_a_statement_that_is_wrong_is_a_defect_and_costs_no_connection(db: Db) {
+async fn fault_05_a_wrong_statement_is_a_defect_and_costs_no_connection(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
     db.database.execute("ALTER TABLE users RENAME TO people").await;
     for _ in 0..20 {
@@ -31,7 +31,7 @@ async fn fault_05_a_statement_that_is_wrong_is_a_defect_and_costs_no_connection(
     assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 1);
 }
 
-/// The text for the log names the constraint. What the row holds, PostgreSQL would tell in its DETAIL.
+/// The log text names the constraint. The row's content would be in PostgreSQL's DETAIL.
 async fn fault_05_what_the_schema_forbids_is_a_defect(db: Db) {
     let (link, until) = (SingleUse::<Activation>::generate().digest(), after(HOUR));
     tell!(db, |tx, link, until| tx.insert_single_use(link, "subject", *until));
@@ -40,7 +40,7 @@ async fn fault_05_what_the_schema_forbids_is_a_defect(db: Db) {
     assert!(why.contains("single_use") && !why.contains(link.as_str()), "{why}");
 }
 
-async fn fault_05_each_code_of_postgresql_becomes_what_it_calls_for(db: Db) {
+async fn fault_05_each_postgresql_code_becomes_the_right_error(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
     let raises = async |code: &str| {
         db.database
@@ -84,7 +84,7 @@ async fn fault_05_each_code_of_postgresql_becomes_what_it_calls_for(db: Db) {
     assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 1);
 }
 
-async fn fault_05_a_column_of_another_type_is_a_defect(db: Db) {
+async fn fault_05_a_column_of_the_wrong_type_is_a_defect(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
     db.database.execute("UPDATE users SET epoch = 'often'").await;
     let read = try_ask!(db, |r, ada| r.user(*ada));

@@ -1,4 +1,4 @@
-//! LG-05: every text is taken literally, wherever it stands.
+//! LG-05: every text is taken literally, wherever it appears.
 
 use idp_core::account::throttle::ACCOUNT;
 use idp_core::client::ClientId;
@@ -23,10 +23,11 @@ contract! {
     lg_05_hostile_text_comes_back_as_it_went_in,
     lg_05_a_hostile_name_finds_nothing_and_nobody_elses_row,
     lg_05_an_address_with_wildcards_is_its_own_account,
-    lg_05_a_nul_is_an_error_or_kept_whole_and_never_a_panic,
+    lg_05_a_nul_is_an_error_or_kept_and_never_a_panic,
 }
 
-/// Quotes, comments, wildcards, operators of other databases, four-byte signs, unpaired-looking escapes, line ends.
+/// Quotes, comments, wildcards, other databases' operators, four-byte characters, escapes that look unpaired, line
+/// breaks.
 const HOSTILE: [&str; 12] = [
     "' OR 1=1--",
     "'; DROP TABLE users; --",
@@ -165,8 +166,9 @@ async fn lg_05_an_address_with_wildcards_is_its_own_account(db: Db) {
     }
 }
 
-/// PostgreSQL has no NUL in its texts, SQLite has. The server lets none in; here, nobody panics and none is cut.
-async fn lg_05_a_nul_is_an_error_or_kept_whole_and_never_a_panic(db: Db) {
+/// PostgreSQL's texts cannot contain NUL, SQLite's can. The server accepts none; here nothing panics and no text is
+/// cut.
+async fn lg_05_a_nul_is_an_error_or_kept_and_never_a_panic(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let text = "before\0after";
     let code = IssuedCode { nonce: Some(text.to_owned()), ..ada.new_code(ONLINE) };
@@ -178,7 +180,7 @@ async fn lg_05_a_nul_is_an_error_or_kept_whole_and_never_a_panic(db: Db) {
             assert!(written.unwrap());
             let read = tell!(db, |tx, digest, client| tx.consume_code(digest, client, NOW)).unwrap();
             assert_eq!(read.code.nonce.as_deref(), Some(text));
-            assert!(!role.unwrap(), "it is no name of a role");
+            assert!(!role.unwrap(), "it is not the name of a role");
         }
         Engine::Postgres => {
             assert!(matches!(written, Err(StoreError::Defect(_))), "{written:?}");

@@ -38,7 +38,10 @@ async fn a_purpose_has_one_active_and_one_next_key(db: Db) {
     {
         assert!(insert(&db, &key(id, "RS256", state, NOW)).await, "{id}");
     }
-    assert!(!insert(&db, &key("after next", "RS256", KeyState::Next, NOW)).await, "one next as well");
+    assert!(
+        !insert(&db, &key("after next", "RS256", KeyState::Next, NOW)).await,
+        "only one next key as well"
+    );
     assert!(insert(&db, &key("other next", "ES256", KeyState::Next, NOW)).await);
 }
 

@@ -1,7 +1,7 @@
-//! What the store promises, checked on SQLite and on PostgreSQL alike.
+//! The store's contract, checked on SQLite and on PostgreSQL alike.
 //!
-//! A test is an `async fn` about one behaviour; `contract!` at the head of its file runs it as `…::sqlite` and as
-//! `…::postgres`, each time on a database of its own. `harness` makes those, `given` fills them.
+//! A test is an `async fn` about one behaviour. `contract!` at the top of its file runs it as `…::sqlite` and as
+//! `…::postgres`, each time on a database of its own. `harness` creates the databases, `given` fills them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 #[macro_use]

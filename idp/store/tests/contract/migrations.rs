@@ -9,15 +9,15 @@ contract! {
     a_new_database_lacks_every_migration_until_it_is_migrated,
     migrating_twice_changes_nothing,
     two_nodes_migrate_one_database_at_once,
-    programs_that_migrate_and_ask_about_a_new_database_at_once_all_succeed,
+    programs_that_migrate_a_new_database_or_ask_about_it_at_once_all_succeed,
     asking_about_a_new_database_changes_nothing_in_it,
-    fault_19_a_newer_schema_is_worked_with_and_left_as_it_is,
-    r_26_a_migration_that_was_edited_after_it_ran_is_refused,
-    a_migration_that_failed_leaves_nothing_half_done,
+    fault_19_a_newer_schema_is_used_and_left_as_it_is,
+    r_26_a_migration_edited_after_it_ran_is_refused,
+    a_failed_migration_leaves_nothing_half_done,
     r_26_a_landed_migration_is_never_edited,
 }
 
-/// SHA-384 of every migration that has landed. A new one gets a new line; a line is never changed.
+/// SHA-384 of every migration that has landed. A new migration gets a new line; a line is never changed.
 const LANDED: [(i64, &str, &str); 6] = [
     (
         1,
@@ -82,11 +82,11 @@ async fn two_nodes_migrate_one_database_at_once(database: TestDatabase) {
     assert_eq!(database.rows("roles").await, 2);
 }
 
-async fn programs_that_migrate_and_ask_about_a_new_database_at_once_all_succeed(database: TestDatabase) {
+async fn programs_that_migrate_a_new_database_or_ask_about_it_at_once_all_succeed(database: TestDatabase) {
     let mut programs = Vec::new();
     for number in 0..12 {
         let database = database.clone();
-        // As `db migrate` and `db status` do it: each opens, asks, and every third migrates.
+        // As `db migrate` and `db status` do it: each opens the database and asks, and every third one migrates.
         programs.push(tokio::spawn(async move {
             let store = database.open_with(2).await;
             let before = store.migrations().await?;
@@ -111,8 +111,8 @@ async fn asking_about_a_new_database_changes_nothing_in_it(database: TestDatabas
     assert!(!has_table(&database, "_sqlx_migrations").await);
 }
 
-/// A node of before that is started again beside one of now.
-async fn fault_19_a_newer_schema_is_worked_with_and_left_as_it_is(db: Db) {
+/// An older node restarts beside a newer one.
+async fn fault_19_a_newer_schema_is_used_and_left_as_it_is(db: Db) {
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
         SELECT 4000, 'of tomorrow', TRUE, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
     db.database.execute(newer).await;
@@ -132,7 +132,7 @@ async fn fault_19_a_newer_schema_is_worked_with_and_left_as_it_is(db: Db) {
     assert!(matches!(db.prepare().await, Err(OpenError::Behind(1))));
 }
 
-async fn r_26_a_migration_that_was_edited_after_it_ran_is_refused(db: Db) {
+async fn r_26_a_migration_edited_after_it_ran_is_refused(db: Db) {
     let edited = "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 1) \
         WHERE version = 2";
     db.database.execute(edited).await;
@@ -145,7 +145,7 @@ fn assert_names_the_second(refused: &Result<(), OpenError>) {
     assert!(why.contains('2'), "{why}");
 }
 
-async fn a_migration_that_failed_leaves_nothing_half_done(database: TestDatabase) {
+async fn a_failed_migration_leaves_nothing_half_done(database: TestDatabase) {
     let store = database.open().await;
     database.execute("CREATE TABLE grants (in_the_way TEXT)").await;
     let failed = store.migrate().await;

@@ -1,5 +1,5 @@
-//! Rows of a newer node: what this version does not know is left alone, survives all that this version does, and keeps
-//! nothing else back.
+//! Rows of a newer node: whatever this version does not know is left untouched, survives everything this version
+//! does, and does not hold up anything else.
 
 use idp_core::account::throttle::ACCOUNT;
 use idp_core::client::ClientId;
@@ -21,11 +21,11 @@ contract! {
     fault_19_clients_with_an_unknown_policy_are_left_out_and_left_alone,
     fault_19_flows_for_an_unknown_target_are_none_and_unknown_members_stay,
     fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_and_not_changed,
-    fault_19_a_registration_with_an_unknown_outcome_tells_nothing_and_keeps_it,
-    fault_19_what_has_not_expired_survives_the_cleanup_whatever_it_is,
+    fault_19_a_registration_with_an_unknown_outcome_reveals_nothing_and_keeps_it,
+    fault_19_whatever_has_not_expired_survives_the_cleanup,
 }
 
-/// The rows of a table that hold a word of tomorrow, to be compared byte for byte.
+/// The rows of a table that contain a word of tomorrow, for comparing them byte for byte.
 async fn of_tomorrow(db: &Db, table: &str) -> Vec<String> {
     let mut rows = db.database.dump(&format!("SELECT * FROM {table}")).await;
     rows.retain(|row| row.contains("tomorrow"));
@@ -52,7 +52,7 @@ async fn fault_19_keys_of_an_unknown_purpose_or_state_are_left_alone(db: Db) {
         let listed = ask!(db, |r| r.listed_keys());
         let shown = listed.iter().map(|key| format!("{} {} {}", key.id, key.purpose, key.state));
         let all = ["a tomorrow active", "b tomorrow next", "c mac of tomorrow", "d RS256 of tomorrow"];
-        assert_eq!(shown.collect::<Vec<_>>()[..4], all, "but shown, in the words that are stored");
+        assert_eq!(shown.collect::<Vec<_>>()[..4], all, "but listed, in the stored words");
         assert!(listed.iter().all(|key| key.public_jwk.is_some()), "and published");
     }
     let other = a_key("other", KeyState::Retiring);
@@ -79,7 +79,7 @@ async fn fault_19_mail_of_an_unknown_kind_waits_for_a_node_that_knows_it(db: Db)
         attempts: 0,
     };
     tell!(db, |tx, mail| tx.enqueue_mail(mail));
-    let claimed = tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).expect("it is kept back by none before it");
+    let claimed = tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).expect("no mail before it holds it up");
     assert_eq!(claimed.mail.unwrap().id, mail.id);
     assert!(tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).is_none());
     ask!(db, |r| r.note_newer_mails());
@@ -114,12 +114,12 @@ async fn fault_19_clients_with_an_unknown_policy_are_left_out_and_left_alone(db:
         clients.into_iter().map(|client| client.id).collect()
     };
     assert_eq!(ids(ask!(db, |r| r.clients(None, 100))), known);
-    // Those left out take nobody's place on a page.
+    // Clients that are left out take up no space on a page.
     assert_eq!(ids(ask!(db, |r| r.clients(None, 3))), known[..3]);
     let last = known[2].clone();
     assert_eq!(ids(ask!(db, |r, last| r.clients(Some(last), 3))), known[3..]);
     assert_eq!(of_tomorrow(&db, "clients").await, before);
-    // An operator may switch one off all the same; its words stay.
+    // An operator may still disable one; its words stay.
     let id = ClientId::parse("known-0-not").unwrap();
     assert!(tell!(db, |tx, id| tx.set_client_enabled(id, false)));
     assert_eq!(of_tomorrow(&db, "clients").await.len(), columns.len());
@@ -165,13 +165,13 @@ async fn fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_an
     let client = ada.client.id.clone();
     let consumed = try_tell!(db, |tx, code, client| tx.consume_code(code, client, NOW));
     assert!(matches!(consumed, Err(StoreError::Newer { .. })), "{consumed:?}");
-    assert_eq!(db.database.everything().await, before, "not burnt");
+    assert_eq!(db.database.everything().await, before, "not consumed");
 
     db.database.execute("UPDATE users SET password_hash = '$tomorrow$v=1$x'").await;
     let (before, address) = (of_tomorrow(&db, "users").await, ada.user.email.clone());
     assert!(
         ask!(db, |r, address| r.credentials(address)).unwrap().password.is_none(),
-        "no password proves it"
+        "no password can prove it"
     );
     assert_eq!(of_tomorrow(&db, "users").await, before);
 
@@ -186,7 +186,7 @@ async fn fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_an
     assert_eq!(of_tomorrow(&db, "users").await, before);
 }
 
-async fn fault_19_a_registration_with_an_unknown_outcome_tells_nothing_and_keeps_it(db: Db) {
+async fn fault_19_a_registration_with_an_unknown_outcome_reveals_nothing_and_keeps_it(db: Db) {
     let unknown = an_attempt(&db, "ada@example.org", NOW).await;
     db.database.execute("UPDATE registrations SET outcome = 'tomorrow'").await;
     let id: RegistrationId = unknown.id;
@@ -205,7 +205,7 @@ async fn fault_19_a_registration_with_an_unknown_outcome_tells_nothing_and_keeps
     assert_eq!(of_tomorrow(&db, "registrations").await.len(), 2);
 }
 
-async fn fault_19_what_has_not_expired_survives_the_cleanup_whatever_it_is(db: Db) {
+async fn fault_19_whatever_has_not_expired_survives_the_cleanup(db: Db) {
     let user = a_user(&db, "ada@example.org").await;
     let (soon, far) = (after(HOUR).millis(), after(DAY * 400).millis());
     let digest = Digest::of("tomorrow");
@@ -231,7 +231,7 @@ async fn fault_19_what_has_not_expired_survives_the_cleanup_whatever_it_is(db: D
     for table in tables {
         before.push(of_tomorrow(&db, table).await);
     }
-    // An account that is unlocked, a link that is used, a count that is cleared.
+    // Unlock an account, use a link, clear a counter.
     let counted = Counted::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
     tell!(db, |tx, counted| tx.reserve(counted, &ACCOUNT, NOW));
     assert!(tell!(db, |tx, user| tx.unlock(user)));
@@ -242,5 +242,5 @@ async fn fault_19_what_has_not_expired_survives_the_cleanup_whatever_it_is(db: D
     for (table, before) in tables.into_iter().zip(before) {
         assert_eq!((before.len(), of_tomorrow(&db, table).await), (1, before), "{table}");
     }
-    assert_eq!(of_tomorrow(&db, "single_use").await.len(), 1, "what has expired goes, whatever it is");
+    assert_eq!(of_tomorrow(&db, "single_use").await.len(), 1, "whatever has expired is deleted");
 }

@@ -1,4 +1,4 @@
-//! An old node beside a new one, whose migration adds columns under the old one's open connections.
+//! An old node beside a new one whose migration adds columns while the old one has open connections.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use idp_store::{KeyState, Store};
 contract! { r_24_columns_that_a_newer_node_adds_do_not_disturb_an_open_store }
 
 async fn r_24_columns_that_a_newer_node_adds_do_not_disturb_an_open_store(db: Db) {
-    // One connection each to read and to write, so that the statements it keeps prepared are those used afterwards.
+    // One connection each for reading and writing, so that later reads use the statements prepared before.
     let old = db.database.open_with(1).await;
     let (ada, key) = (SignedInPerson::new(&old).await, a_key("kid", KeyState::Active));
     assert!(tell!(old, |tx, key| tx.insert_key(key)));
@@ -32,7 +32,7 @@ async fn look_around(store: &Store, ada: &SignedInPerson) {
     assert!(ask!(store, |r, grant| r.subject_of_grant(*grant)).is_some());
 }
 
-/// PostgreSQL refuses a prepared statement for ever once its result columns have changed.
+/// Once its result columns have changed, PostgreSQL refuses a prepared statement for ever.
 #[test]
 fn r_24_no_statement_selects_a_star() {
     let mut files = Vec::new();

@@ -1,5 +1,5 @@
-//! a commit is on disk before anybody hears of it. The kernel is asked: strace shows that SQLite's log is
-//! written, then synced, and that only then the answer leaves.
+//! a commit is on disk before anybody hears of it. strace shows that SQLite's log is written, then synced, and
+//! that the answer leaves only after that.
 
 use std::process::Stdio;
 
@@ -26,7 +26,7 @@ async fn r_03_the_log_is_synced_before_the_answer_leaves(db: Db) {
     assert_synced_in_between(&trace, &format!("{}-wal>", file.display()));
 }
 
-/// What the traced process does.
+/// What the traced process runs.
 pub(crate) async fn write_once(url: &str) {
     let store = Store::open(url, 1).await.unwrap();
     println!("before the write");
@@ -51,8 +51,8 @@ fn assert_synced_in_between(trace: &str, log: &str) {
     assert!(has_ended(&between[sync..]), "the answer leaves before the sync has ended:\n{shown}");
 }
 
-/// Whether the sync in the first line has succeeded by the last one. It may be cut in two by another thread's call:
-/// `7 fdatasync(9</…-wal> <unfinished ...>` and, later, `7 <... fdatasync resumed>) = 0`.
+/// Whether the sync in the first line has succeeded by the last line. Another thread's call may split it in two: `7
+/// fdatasync(9</…-wal> <unfinished ...>` and, later, `7 <... fdatasync resumed>) = 0`.
 fn has_ended(lines: &[&str]) -> bool {
     let thread = lines[0].split(' ').next().unwrap();
     let rest = |line: &&&str| line.starts_with(&format!("{thread} ")) && line.contains("sync resumed>");

@@ -1,4 +1,4 @@
-//! Parallel registrations of one address in different letters: it gets one owner, and nobody an error.
+//! Parallel registrations of one address in different letter cases: one gets it, and nobody gets an error.
 
 use idp_core::user::User;
 use idp_store::{Activation, Store};
@@ -8,12 +8,12 @@ use crate::given::{NOW, an_attempt, new_user};
 use crate::harness::Db;
 
 contract! {
-    r_05_of_fifty_attempts_for_one_address_registered_and_activated_at_once_one_gets_it,
-    r_05_of_fifty_attempts_for_one_address_activated_at_once_one_gets_it,
-    r_05_of_fifty_accounts_made_at_once_for_one_address_one_is_made,
+    r_05_one_of_fifty_registrations_made_and_activated_at_once_gets_the_address,
+    r_05_one_of_fifty_registrations_activated_at_once_gets_the_address,
+    r_05_one_of_fifty_accounts_created_at_once_for_an_address_is_created,
 }
 
-async fn r_05_of_fifty_attempts_for_one_address_registered_and_activated_at_once_one_gets_it(db: Db) {
+async fn r_05_one_of_fifty_registrations_made_and_activated_at_once_gets_the_address(db: Db) {
     let store = wide(&db).await;
     for round in 0..rounds() {
         let register = |caller| {
@@ -29,7 +29,7 @@ async fn r_05_of_fifty_attempts_for_one_address_registered_and_activated_at_once
     report(&db, "r_05 registration and activation of one address");
 }
 
-async fn r_05_of_fifty_attempts_for_one_address_activated_at_once_one_gets_it(db: Db) {
+async fn r_05_one_of_fifty_registrations_activated_at_once_gets_the_address(db: Db) {
     let store = wide(&db).await;
     for round in 0..rounds() {
         let mut attempts = Vec::new();
@@ -40,10 +40,10 @@ async fn r_05_of_fifty_attempts_for_one_address_activated_at_once_one_gets_it(db
         assert_eq!(winners(&got), 1, "round {round}");
     }
     assert_eq!(db.database.rows("users").await, rounds() as i64);
-    report(&db, "r_05 activation of attempts for one address");
+    report(&db, "r_05 activation of registrations for one address");
 }
 
-async fn r_05_of_fifty_accounts_made_at_once_for_one_address_one_is_made(db: Db) {
+async fn r_05_one_of_fifty_accounts_created_at_once_for_an_address_is_created(db: Db) {
     let store = wide(&db).await;
     for round in 0..rounds() {
         let make = |caller| {
@@ -61,7 +61,7 @@ async fn r_05_of_fifty_accounts_made_at_once_for_one_address_one_is_made(db: Db)
     report(&db, "r_05 making an account for one address");
 }
 
-/// One address a round, in letters that differ from caller to caller.
+/// One address per round, in letter cases that differ from caller to caller.
 fn address(round: usize, caller: usize) -> String {
     let vary = |(place, sign): (usize, char)| match caller >> place & 1 {
         1 => sign.to_ascii_uppercase(),

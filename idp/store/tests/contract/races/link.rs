@@ -8,9 +8,9 @@ use super::{CALLERS, RaceOutcome, line_up, report, rounds, wide, winners};
 use crate::given::{NOW, after, an_attempt};
 use crate::harness::Db;
 
-contract! { r_04_of_fifty_parallel_uses_of_one_activation_link_one_makes_the_account }
+contract! { r_04_one_of_fifty_parallel_uses_of_an_activation_link_makes_the_account }
 
-async fn r_04_of_fifty_parallel_uses_of_one_activation_link_one_makes_the_account(db: Db) {
+async fn r_04_one_of_fifty_parallel_uses_of_an_activation_link_makes_the_account(db: Db) {
     let store = wide(&db).await;
     for round in 0..rounds() {
         let link = a_link(&store, round).await.digest();
@@ -21,7 +21,7 @@ async fn r_04_of_fifty_parallel_uses_of_one_activation_link_one_makes_the_accoun
     report(&db, "r_04 use of an activation link");
 }
 
-/// A link for the attempt of a new address.
+/// A link for a registration of a new address.
 pub(crate) async fn a_link(store: &Store, number: usize) -> SingleUse<Link> {
     let attempt = an_attempt(store, &format!("ada{number}@example.org"), NOW).await.id.to_string();
     let (link, until) = (SingleUse::generate(), after(HOUR));

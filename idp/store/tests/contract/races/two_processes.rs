@@ -1,4 +1,4 @@
-//! The same races between two processes on one PostgreSQL, as two nodes would have them.
+//! The same races between two processes on one PostgreSQL, like two nodes.
 
 use idp_core::client::ClientId;
 use idp_core::single_use::{AuthorizationCode, SingleUse, SingleUseDigest};
@@ -10,15 +10,15 @@ use crate::harness::Db;
 use crate::harness::processes::{Part, Process};
 
 contract! { postgres:
-    tk_02_of_25_redemptions_of_one_code_on_each_of_two_nodes_one_gets_the_grant,
-    r_04_of_25_uses_of_one_activation_link_on_each_of_two_nodes_one_makes_the_account,
-    tk_17_of_25_uses_of_one_refresh_token_on_each_of_two_nodes_one_gets_its_successor,
+    tk_02_one_of_25_redemptions_of_a_code_on_each_of_two_nodes_gets_the_grant,
+    r_04_one_of_25_uses_of_an_activation_link_on_each_of_two_nodes_makes_the_account,
+    tk_17_one_of_25_uses_of_a_refresh_token_on_each_of_two_nodes_gets_its_successor,
 }
 
-/// How many callers each process has.
+/// Callers per process.
 const EACH: usize = CALLERS / 2;
 
-async fn tk_02_of_25_redemptions_of_one_code_on_each_of_two_nodes_one_gets_the_grant(db: Db) {
+async fn tk_02_one_of_25_redemptions_of_a_code_on_each_of_two_nodes_gets_the_grant(db: Db) {
     let (mut nodes, ada) = (Nodes::new(&db), SignedInPerson::new(&db).await);
     for round in 0..rounds() {
         let (secret, code) = (SingleUse::<AuthorizationCode>::generate(), ada.new_code(OFFLINE));
@@ -31,7 +31,7 @@ async fn tk_02_of_25_redemptions_of_one_code_on_each_of_two_nodes_one_gets_the_g
     report("tk_02 redemption of a code");
 }
 
-async fn r_04_of_25_uses_of_one_activation_link_on_each_of_two_nodes_one_makes_the_account(db: Db) {
+async fn r_04_one_of_25_uses_of_an_activation_link_on_each_of_two_nodes_makes_the_account(db: Db) {
     let mut nodes = Nodes::new(&db);
     for round in 0..rounds() {
         let link = link::a_link(&db, round).await;
@@ -41,7 +41,7 @@ async fn r_04_of_25_uses_of_one_activation_link_on_each_of_two_nodes_one_makes_t
     report("r_04 use of an activation link");
 }
 
-async fn tk_17_of_25_uses_of_one_refresh_token_on_each_of_two_nodes_one_gets_its_successor(db: Db) {
+async fn tk_17_one_of_25_uses_of_a_refresh_token_on_each_of_two_nodes_gets_its_successor(db: Db) {
     let (mut nodes, ada) = (Nodes::new(&db), SignedInPerson::new(&db).await);
     for round in 0..rounds() {
         let id = ada.a_grant(&db, OFFLINE).await.facts.id;
@@ -67,7 +67,7 @@ impl Nodes {
         Self([(); 2].map(|()| Process::spawn(Part::Race, &db.database.url)))
     }
 
-    /// One round: both line up, both go, and what they got is counted.
+    /// One round: both line up, both start, and the winners are counted.
     fn race(&mut self, order: &str) -> usize {
         self.0.iter_mut().for_each(|node| node.order(order));
         self.0.iter_mut().for_each(|node| drop(node.hear("lined up")));
@@ -76,7 +76,7 @@ impl Nodes {
     }
 }
 
-/// What each of the two processes does: it lines up for what an order names, and goes at the next.
+/// What each of the two processes does: it lines up for the race that one line names, and starts at the next line.
 pub(crate) async fn race(url: &str) {
     let store = Store::open(url, EACH as u32).await.unwrap();
     let mut orders = std::io::stdin().lines().map(Result::unwrap);
