@@ -121,7 +121,7 @@ pub struct AuditRecord {
     /// The client through which it was done.
     pub client_id: Option<ClientId>,
     /// Where the request came from.
-    pub origin: AuditSource,
+    pub source: AuditSource,
     /// One more word, such as the reason of a refusal.
     pub detail: &'static str,
 }

@@ -1,14 +1,13 @@
 //! The one credential check.
 
 use idp_core::account::throttle::{self, Reservation, Throttle};
+use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::ids::{MailId, RegistrationId, SessionId, UserId};
 use idp_core::secret::{Digest, Secret};
 use idp_core::session::{Authentication, Session};
 use idp_core::time::Timestamp;
 use idp_core::user::{Email, User, UserState};
-use idp_store::{
-    Actor, Attempt, AuditEvent, AuditRecord, Counted, Credentials, Mail, MailKind, NewSession, StoreError, Tx,
-};
+use idp_store::{Counted, Credentials, Mail, MailKind, NewSession, Registration, StoreError, Tx};
 
 use crate::errors::{PageError, Reason};
 use crate::hasher::HashError;
@@ -37,7 +36,7 @@ pub(crate) enum Outcome {
 /// What is known of an address before a password is verified.
 struct Known {
     credentials: Option<Credentials>,
-    attempt: Option<Attempt>,
+    attempt: Option<Registration>,
     browser_known: bool,
 }
 
@@ -70,7 +69,7 @@ pub(crate) async fn sign_in(visit: &Visit, email: &Email, password: Secret) -> R
                 refused.record(&visit, now).await?;
                 Ok(Outcome::Deactivated)
             }
-            Proof::Attempt(id) => {
+            Proof::Registration(id) => {
                 let refused = Refused { counts, subject: None, adopted: Some(id), why: "not activated" };
                 refused.record(&visit, now).await?;
                 Ok(Outcome::Unactivated(id))
@@ -85,7 +84,7 @@ pub(crate) async fn sign_in(visit: &Visit, email: &Email, password: Secret) -> R
 /// signed in.
 pub(crate) async fn prove_registration(
     visit: &Visit,
-    registration: Attempt,
+    registration: Registration,
     password: Secret,
 ) -> Result<Outcome, PageError> {
     let visit = visit.clone();
@@ -151,7 +150,7 @@ enum Proof {
     /// That of an account, whatever its state.
     Account(User),
     /// That of a registration whose address is not proven.
-    Attempt(RegistrationId),
+    Registration(RegistrationId),
 }
 
 /// A password that is not the account's is compared with that of a registration for the same address as well, and
@@ -165,7 +164,7 @@ async fn prove(visit: &Visit, password: Secret, known: &Known) -> Result<Option<
     let found = visit.app.hasher.find(lane, password, [accounts, attempts]).await?;
     Ok(match (found, &known.credentials, &known.attempt) {
         (Some(0), Some(credentials), _) => Some(Proof::Account(credentials.user.clone())),
-        (Some(1), _, Some(attempt)) => Some(Proof::Attempt(attempt.id)),
+        (Some(1), _, Some(attempt)) => Some(Proof::Registration(attempt.id)),
         _ => None,
     })
 }
@@ -184,7 +183,7 @@ async fn look_up(visit: &Visit, email: &Email, now: Timestamp) -> Result<Known, 
                 // That a registration is over, since another one was the owner's, is for the owner's browsers to know,
                 // and for those that its page told.
                 let stranger = (!browser_known).then_some(browser);
-                let attempt = db.newest_attempt(email, stranger, *now).await?;
+                let attempt = db.newest_registration(email, stranger, *now).await?;
                 Ok(Known { credentials, attempt, browser_known })
             })
         })
@@ -311,7 +310,7 @@ impl Refused {
             Box::pin(async move {
                 refused.counts.give_back(tx, *now).await?;
                 if let Some(id) = refused.adopted {
-                    tx.adopt_attempt(id, browser).await?;
+                    tx.adopt_registration(id, browser).await?;
                 }
                 tx.audit(record).await
             })

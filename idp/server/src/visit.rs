@@ -4,9 +4,10 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::secret::{Digest, MacKey, Secret, base64url, from_base64url, random_bytes};
 use idp_core::text::DisplayText;
-use idp_store::{Actor, AuditEvent, AuditRecord, SignedIn};
+use idp_store::SignedIn;
 
 use crate::address::RequestInfo;
 use crate::cookies::Cookie;
@@ -204,7 +205,7 @@ impl Visit {
             actor,
             subject,
             client_id: None,
-            origin: self.info.origin(),
+            source: self.info.audit_source(),
             detail: "",
         }
     }

@@ -20,8 +20,8 @@ impl Tx {
         let client_id = record.client_id.as_ref().map(ClientId::as_str);
         on!(self, c => sqlx::query(SQL)
             .bind(id).bind(record.at.millis()).bind(record.event.as_str()).bind(actor)
-            .bind(record.subject.as_deref()).bind(client_id).bind(record.origin.address.as_deref())
-            .bind(record.origin.request_id.as_deref()).bind(record.detail)
+            .bind(record.subject.as_deref()).bind(client_id).bind(record.source.address.as_deref())
+            .bind(record.source.request_id.as_deref()).bind(record.detail)
             .execute(c).await.map(drop))?;
         self.events.push(record.clone());
         Ok(())

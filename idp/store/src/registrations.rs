@@ -14,7 +14,7 @@ use crate::row::{RowRef, moment, unless_newer};
 
 /// A registration to be stored.
 #[derive(Clone, Debug)]
-pub struct NewAttempt {
+pub struct NewRegistration {
     /// Its id.
     pub id: RegistrationId,
     /// The address, not verified yet.
@@ -33,7 +33,7 @@ pub struct NewAttempt {
 
 /// A registration that has neither ended nor expired.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub struct Registration {
     /// Its id.
     pub id: RegistrationId,
     /// The address.
@@ -57,7 +57,7 @@ pub struct Attempt {
 /// The state of a registration, as far as its own browser may know it. That somebody else's registration verified the
 /// address is not revealed: whoever registers an address that is not theirs could tell from it when the owner does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttemptState {
+pub enum RegistrationState {
     /// Its address has not been verified, or was verified by another browser.
     Waiting,
     /// It became the account.
@@ -91,7 +91,7 @@ pub enum Activation {
 }
 
 #[derive(sqlx::FromRow)]
-struct AttemptRow {
+struct RegistrationRow {
     id: String,
     email: String,
     name: String,
@@ -103,15 +103,15 @@ struct AttemptRow {
     expires_at: i64,
 }
 
-impl AttemptRow {
-    fn open_or_expired(&self, now: Timestamp) -> AttemptState {
-        if self.expires_at <= now.millis() { AttemptState::Expired } else { AttemptState::Waiting }
+impl RegistrationRow {
+    fn open_or_expired(&self, now: Timestamp) -> RegistrationState {
+        if self.expires_at <= now.millis() { RegistrationState::Expired } else { RegistrationState::Waiting }
     }
 
-    fn parse(self) -> Result<Attempt, StoreError> {
+    fn parse(self) -> Result<Registration, StoreError> {
         let row = RowRef { table: "registrations", id: &self.id };
         let flow_id = self.flow_id.map(|id| row.parsed("flow_id", &id));
-        Ok(Attempt {
+        Ok(Registration {
             id: row.parsed("id", &self.id)?,
             email: row.value("email", Email::parse(&self.email).ok())?,
             name: row.value("name", FullName::from_stored(&self.name).ok())?,
@@ -126,9 +126,9 @@ impl AttemptRow {
 }
 
 #[derive(sqlx::FromRow)]
-struct AttemptStateRow {
+struct RegistrationStateRow {
     #[sqlx(flatten)]
-    attempt: AttemptRow,
+    registration: RegistrationRow,
     outcome: Option<String>,
 }
 
@@ -143,48 +143,48 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn attempt_and_state(
+    pub async fn registration_and_state(
         &mut self,
         id: RegistrationId,
         now: Timestamp,
-    ) -> Result<Option<(Attempt, AttemptState)>, StoreError> {
+    ) -> Result<Option<(Registration, RegistrationState)>, StoreError> {
         const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at, \
             expires_at, outcome FROM registrations WHERE id = $1";
-        let row: Option<AttemptStateRow> =
+        let row: Option<RegistrationStateRow> =
             on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
         let state = match row.outcome.as_deref() {
-            Some(ACCOUNT) => AttemptState::Activated,
-            Some(TOLD) => AttemptState::Ended,
+            Some(ACCOUNT) => RegistrationState::Activated,
+            Some(TOLD) => RegistrationState::Ended,
             Some(_) => {
-                RowRef { table: "registrations", id: &row.attempt.id }.leave("outcome");
-                row.attempt.open_or_expired(now)
+                RowRef { table: "registrations", id: &row.registration.id }.leave("outcome");
+                row.registration.open_or_expired(now)
             }
-            None => row.attempt.open_or_expired(now),
+            None => row.registration.open_or_expired(now),
         };
-        Ok(Some((row.attempt.parse()?, state)))
+        Ok(Some((row.registration.parse()?, state)))
     }
 
     /// A live registration by id.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn attempt(
+    pub async fn registration(
         &mut self,
         id: RegistrationId,
         now: Timestamp,
-    ) -> Result<Option<Attempt>, StoreError> {
+    ) -> Result<Option<Registration>, StoreError> {
         const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at, \
             expires_at FROM registrations WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
-        let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).bind(now.millis()).fetch_optional(c).await)?;
-        row.map(AttemptRow::parse).transpose()
+        let row: Option<RegistrationRow> = on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).bind(now.millis()).fetch_optional(c).await)?;
+        row.map(RegistrationRow::parse).transpose()
     }
 
     /// Whether a registration has ended: it, or another one for its address, became an account.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn attempt_ended(&mut self, id: RegistrationId) -> Result<bool, StoreError> {
+    pub async fn registration_ended(&mut self, id: RegistrationId) -> Result<bool, StoreError> {
         const SQL: &str = "SELECT COUNT(*) FROM registrations WHERE id = $1 AND ended_at IS NOT NULL";
         let ended: i64 = on!(self, c => sqlx::query_scalar(SQL).bind(id.to_string()).fetch_one(c).await)?;
         Ok(ended == 1)
@@ -195,16 +195,16 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn newest_attempt(
+    pub async fn newest_registration(
         &mut self,
         email: &Email,
         stranger: Option<&Digest>,
         now: Timestamp,
-    ) -> Result<Option<Attempt>, StoreError> {
+    ) -> Result<Option<Registration>, StoreError> {
         const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at, \
             expires_at FROM registrations WHERE email_key = $1 AND expires_at > $2 AND (ended_at IS NULL \
             OR browser_digest <> $3 OR (browser_digest = $3 AND COALESCE(outcome, '') <> $4)) ORDER BY created_at DESC, id DESC LIMIT 1";
-        let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).bind(stranger.map(Digest::as_str)).bind(TOLD).fetch_optional(c).await)?;
+        let row: Option<RegistrationRow> = on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).bind(stranger.map(Digest::as_str)).bind(TOLD).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
         unless_newer(row.parse())
     }
@@ -215,15 +215,19 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn insert_attempt(&mut self, attempt: &NewAttempt, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn insert_registration(
+        &mut self,
+        registration: &NewRegistration,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO registrations (id, email, email_key, name, password_hash, known_address, \
             browser_digest, flow_id, code_tries, mailed_at, created_at, expires_at) \
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, $10)";
         let expires_at = now.plus(ACTIVATION_LIFETIME);
         on!(self, c => sqlx::query(SQL)
-            .bind(attempt.id.to_string()).bind(attempt.email.as_str()).bind(attempt.email.key())
-            .bind(attempt.name.as_str()).bind(attempt.password.as_str()).bind(attempt.known_address)
-            .bind(attempt.browser.as_str()).bind(attempt.flow_id.map(|id| id.to_string()))
+            .bind(registration.id.to_string()).bind(registration.email.as_str()).bind(registration.email.key())
+            .bind(registration.name.as_str()).bind(registration.password.as_str()).bind(registration.known_address)
+            .bind(registration.browser.as_str()).bind(registration.flow_id.map(|id| id.to_string()))
             .bind(now.millis()).bind(expires_at.millis())
             .execute(c).await.map(drop))?;
         Ok(())
@@ -234,7 +238,11 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn attempt_mailed(&mut self, id: RegistrationId, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn registration_mailed(
+        &mut self,
+        id: RegistrationId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         const SQL: &str =
             "UPDATE registrations SET mailed_at = $2, expires_at = $3 WHERE id = $1 AND mailed_at <= $4";
         let expires_at = now.plus(ACTIVATION_LIFETIME);
@@ -250,7 +258,7 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn forget_attempt_code(&mut self, id: RegistrationId) -> Result<(), StoreError> {
+    pub async fn forget_registration_code(&mut self, id: RegistrationId) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE registrations SET code_tag = NULL, code_tries = 0 WHERE id = $1";
         on!(self, c => sqlx::query(SQL).bind(id.to_string()).execute(c).await.map(drop))?;
         Ok(())
@@ -262,7 +270,11 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn adopt_attempt(&mut self, id: RegistrationId, browser: &Digest) -> Result<bool, StoreError> {
+    pub async fn adopt_registration(
+        &mut self,
+        id: RegistrationId,
+        browser: &Digest,
+    ) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE registrations SET browser_digest = $2 WHERE id = $1";
         let adopted = on!(self, c => sqlx::query(SQL)
             .bind(id.to_string()).bind(browser.as_str()).execute(c).await.map(|done| done.rows_affected()))?;
@@ -274,7 +286,7 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn set_attempt_code(&mut self, id: RegistrationId, tag: &str) -> Result<(), StoreError> {
+    pub async fn set_registration_code(&mut self, id: RegistrationId, tag: &str) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE registrations SET code_tag = $2 WHERE id = $1";
         on!(self, c => sqlx::query(SQL).bind(id.to_string()).bind(tag).execute(c).await.map(drop))?;
         Ok(())
@@ -286,7 +298,7 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn try_attempt_code(
+    pub async fn try_registration_code(
         &mut self,
         id: RegistrationId,
         tag: &str,
@@ -311,33 +323,33 @@ impl Tx {
     /// # Errors
     /// [`StoreError`].
     pub async fn activate(&mut self, id: RegistrationId, now: Timestamp) -> Result<Activation, StoreError> {
-        let Some(attempt) = self.attempt(id, now).await? else {
-            let ended = self.attempt_ended(id).await?;
+        let Some(registration) = self.registration(id, now).await? else {
+            let ended = self.registration_ended(id).await?;
             return Ok(if ended { Activation::AlreadyUsed } else { Activation::Unknown });
         };
-        if attempt.known_address {
+        if registration.known_address {
             return Ok(Activation::Unknown);
         }
-        if !self.end_attempts(&attempt, now).await? {
+        if !self.end_registrations(&registration, now).await? {
             return Ok(Activation::AlreadyUsed);
         }
         let user = User {
             id: UserId::new(now),
-            email: attempt.email,
-            name: attempt.name,
+            email: registration.email,
+            name: registration.name,
             state: UserState::Active,
             epoch: 0,
             created_at: now,
             updated_at: now,
         };
-        if !self.insert_user(&user, Some(&attempt.password)).await? {
+        if !self.insert_user(&user, Some(&registration.password)).await? {
             self.set_outcome(id, TOLD).await?;
             return Ok(Activation::AlreadyUsed);
         }
         // Tries that strangers made before the account existed are not held against its owner.
         self.unlock(&user).await?;
         self.grant_role(user.id, "user").await?;
-        Ok(Activation::Activated(Box::new(user), attempt.flow_id))
+        Ok(Activation::Activated(Box::new(user), registration.flow_id))
     }
 
     async fn set_outcome(&mut self, id: RegistrationId, outcome: &str) -> Result<(), StoreError> {
@@ -351,14 +363,18 @@ impl Tx {
     /// Ends all registrations for an address, including this one, which becomes the account. `false`: somebody else
     /// ended it first. One statement, because two activations for the same address that each locked their own row
     /// first would wait for each other.
-    async fn end_attempts(&mut self, attempt: &Attempt, now: Timestamp) -> Result<bool, StoreError> {
+    async fn end_registrations(
+        &mut self,
+        registration: &Registration,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE registrations SET ended_at = $2, \
             outcome = COALESCE(outcome, CASE WHEN id = $3 THEN $4 WHEN browser_digest = $5 THEN $6 END) \
             WHERE email_key = $1 AND ended_at IS NULL RETURNING id";
-        let id = attempt.id.to_string();
+        let id = registration.id.to_string();
         let ended: Vec<String> = on!(self, c => sqlx::query_scalar(SQL)
-            .bind(attempt.email.key()).bind(now.millis()).bind(id.as_str()).bind(ACCOUNT)
-            .bind(attempt.browser.as_str()).bind(TOLD).fetch_all(c).await)?;
+            .bind(registration.email.key()).bind(now.millis()).bind(id.as_str()).bind(ACCOUNT)
+            .bind(registration.browser.as_str()).bind(TOLD).fetch_all(c).await)?;
         Ok(ended.contains(&id))
     }
 }

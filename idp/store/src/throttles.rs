@@ -32,7 +32,7 @@ pub enum Counted {
     /// Additional mails to an address, requested in browsers it is known in.
     MailIfKnown(String),
     /// Mails requested by one registration.
-    AttemptMail(RegistrationId),
+    RegistrationMail(RegistrationId),
 }
 
 impl Counted {
@@ -44,7 +44,7 @@ impl Counted {
             Self::Registration(id) => format!("registration:{id}"),
             Self::Mail(email_key) => format!("mail:{}", Digest::of(email_key).as_str()),
             Self::MailIfKnown(email_key) => format!("mail:known:{}", Digest::of(email_key).as_str()),
-            Self::AttemptMail(id) => format!("mail:attempt:{id}"),
+            Self::RegistrationMail(id) => format!("mail:attempt:{id}"),
         }
     }
 
@@ -56,7 +56,7 @@ impl Counted {
             | Self::Registration(_)
             | Self::Mail(_)
             | Self::MailIfKnown(_)
-            | Self::AttemptMail(_) => None,
+            | Self::RegistrationMail(_) => None,
         }
     }
 
@@ -71,7 +71,7 @@ impl Counted {
             | Self::Registration(_)
             | Self::Mail(_)
             | Self::MailIfKnown(_)
-            | Self::AttemptMail(_) => quiet_from.plus(DAY),
+            | Self::RegistrationMail(_) => quiet_from.plus(DAY),
         }
     }
 }

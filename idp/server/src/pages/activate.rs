@@ -3,13 +3,12 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::ids::{MailId, RegistrationId};
 use idp_core::secret::{Digest, Secret};
 use idp_core::single_use::{self, SingleUseDigest};
 use idp_core::time::Timestamp;
-use idp_store::{
-    Activation, Actor, Attempt, AuditEvent, AuditRecord, Mail, MailKind, Reader, StoreError, Tx,
-};
+use idp_store::{Activation, Mail, MailKind, Reader, Registration, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::PageError;
@@ -118,7 +117,7 @@ pub(crate) async fn show(visit: Visit, Query(fields): Query<TokenFields>) -> Res
             Box::pin(async move {
                 let Some((subject, usable)) = db.look_at(digest, *now).await? else { return Ok(None) };
                 let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(None) };
-                Ok(Some((usable, db.attempt(id, *now).await?, db.attempt_ended(id).await?)))
+                Ok(Some((usable, db.registration(id, *now).await?, db.registration_ended(id).await?)))
             })
         })
         .await?;
@@ -141,7 +140,7 @@ struct Refused {
 fn question(
     visit: &Visit,
     token: &str,
-    attempt: &Attempt,
+    attempt: &Registration,
     refused: Option<Refused>,
 ) -> Result<Response, PageError> {
     let page = ActivatePage {
@@ -165,7 +164,7 @@ fn question(
 /// Whoever reads a mailbox need not be the one who registered its address. The account gets the password that was
 /// chosen then, so that a click on a stranger's mail would give the stranger an account in somebody else's name: in
 /// another browser the password is asked for.
-fn is_foreign(visit: &Visit, attempt: &Attempt) -> bool {
+fn is_foreign(visit: &Visit, attempt: &Registration) -> bool {
     attempt.browser != visit.visitor.browser()
 }
 
@@ -214,10 +213,14 @@ async fn proof(
 }
 
 /// The registration whose link this is, while both work.
-async fn waiting(db: &mut Reader, digest: &Token, now: Timestamp) -> Result<Option<Attempt>, StoreError> {
+async fn waiting(
+    db: &mut Reader,
+    digest: &Token,
+    now: Timestamp,
+) -> Result<Option<Registration>, StoreError> {
     let Some((subject, true)) = db.look_at(digest, now).await? else { return Ok(None) };
     match subject.parse::<RegistrationId>() {
-        Ok(id) => db.attempt(id, now).await,
+        Ok(id) => db.registration(id, now).await,
         Err(_) => Ok(None),
     }
 }
@@ -279,7 +282,7 @@ async fn consume(
     }
     let Some((subject, _)) = tx.look_at(digest, now).await? else { return Ok(Consumed::Unknown) };
     let ended = match subject.parse::<RegistrationId>() {
-        Ok(id) => tx.attempt_ended(id).await?,
+        Ok(id) => tx.registration_ended(id).await?,
         Err(_) => false,
     };
     Ok(if ended { Consumed::Used } else { Consumed::Expired })
@@ -324,7 +327,7 @@ async fn done(visit: &Visit, id: RegistrationId) -> Result<Response, PageError> 
     visit.app.mailer.wake();
     let input = (id, visit.app.clock.now());
     let found =
-        visit.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now))).await?;
+        visit.app.store.read(input, |db, (id, now)| Box::pin(db.registration_and_state(*id, *now))).await?;
     match found {
         Some((attempt, _)) if attempt.browser == visit.visitor.browser() => {
             Ok(Redirect::to(&check_mail::url(id)).into_response())
@@ -334,7 +337,7 @@ async fn done(visit: &Visit, id: RegistrationId) -> Result<Response, PageError> 
 }
 
 /// "Your account is active": on with the walk that began before, while it is open.
-pub(crate) async fn activated(visit: &Visit, attempt: &Attempt) -> Result<Response, PageError> {
+pub(crate) async fn activated(visit: &Visit, attempt: &Registration) -> Result<Response, PageError> {
     let id = attempt.flow_id.map(|id| id.to_string());
     let (continue_url, app) = match flow::under_way(visit, id.as_deref()).await {
         Some((flow, known)) => (flow::url(flow.id), super::app_of(&flow.target, &known).0),
@@ -356,8 +359,8 @@ pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Res
             let Some((subject, _)) = db.look_at(digest, *now).await? else { return Ok(None) };
             let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(None) };
             // Whoever reads the mailbox may know what came of it.
-            let ended = db.attempt_ended(id).await?;
-            Ok(db.attempt_and_state(id, *now).await?.map(|(attempt, _)| (attempt, ended)))
+            let ended = db.registration_ended(id).await?;
+            Ok(db.registration_and_state(id, *now).await?.map(|(attempt, _)| (attempt, ended)))
         })
     });
     let attempt = match found.await? {
@@ -374,7 +377,7 @@ pub(crate) async fn resend(visit: Visit, Form(fields): Form<TokenFields>) -> Res
 }
 
 /// Sends a fresh mail for a registration of another browser.
-async fn exchange(visit: &Visit, attempt: &Attempt, token: &str) -> Result<Response, PageError> {
+async fn exchange(visit: &Visit, attempt: &Registration, token: &str) -> Result<Response, PageError> {
     match check_mail::ask_again(visit, attempt, true).await? {
         Ok(()) => Ok(visit.redirect_with(Notice::MailSent, "/signin")),
         Err(TooMany { text, seconds }) => {

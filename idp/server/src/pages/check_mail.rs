@@ -8,7 +8,7 @@ use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::secret::Digest;
 use idp_core::time::{HOUR, Timestamp};
 use idp_core::typed_code::TypedCode;
-use idp_store::{Attempt, AttemptState, CodeTry, StoreError, Tx};
+use idp_store::{CodeTry, Registration, RegistrationState, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
@@ -41,12 +41,12 @@ pub(crate) fn url(id: RegistrationId) -> String {
 }
 
 /// This browser's own registration, however it stands. Another browser learns nothing of it.
-async fn own_attempt(visit: &Visit, id: &str) -> Result<(Attempt, AttemptState), PageError> {
+async fn own_attempt(visit: &Visit, id: &str) -> Result<(Registration, RegistrationState), PageError> {
     must_be_open(visit)?;
     let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
     let id: RegistrationId = id.parse().map_err(|_| gone())?;
     let input = (id, visit.app.clock.now());
-    let found = visit.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now)));
+    let found = visit.app.store.read(input, |db, (id, now)| Box::pin(db.registration_and_state(*id, *now)));
     found.await?.filter(|(attempt, _)| attempt.browser == visit.visitor.browser()).ok_or_else(gone)
 }
 
@@ -54,22 +54,22 @@ async fn own_attempt(visit: &Visit, id: &str) -> Result<(Attempt, AttemptState),
 pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, PageError> {
     let (attempt, state) = own_attempt(&visit, &id).await?;
     match state {
-        AttemptState::Waiting => Ok(page(&visit, &attempt, None)?.into_response()),
-        AttemptState::Activated => activate::activated(&visit, &attempt).await,
-        AttemptState::Ended => {
+        RegistrationState::Waiting => Ok(page(&visit, &attempt, None)?.into_response()),
+        RegistrationState::Activated => activate::activated(&visit, &attempt).await,
+        RegistrationState::Ended => {
             Err(PageError::new(Reason::REGISTRATION_USED).action("/signin", "action-sign-in"))
         }
-        AttemptState::Expired => Err(expired(&attempt)),
+        RegistrationState::Expired => Err(expired(&attempt)),
     }
 }
 
 /// The way to register again, with the address that was typed.
-fn expired(attempt: &Attempt) -> PageError {
+fn expired(attempt: &Registration) -> PageError {
     let again = with_email("/register", attempt.email.as_str());
     PageError::new(Reason::REGISTRATION_EXPIRED).action(again, "action-register")
 }
 
-fn page(visit: &Visit, attempt: &Attempt, error: Option<FieldError>) -> Result<Html, PageError> {
+fn page(visit: &Visit, attempt: &Registration, error: Option<FieldError>) -> Result<Html, PageError> {
     let flow = attempt.flow_id.map(|flow: FlowId| format!("?flow={flow}")).unwrap_or_default();
     let page = CheckMailPage {
         email: attempt.email.to_string(),
@@ -97,7 +97,7 @@ pub(crate) async fn submit_code(
 ) -> Result<Response, PageError> {
     let (attempt, state) = own_attempt(&visit, &id).await?;
     let own_page = || Ok(Redirect::to(&url(attempt.id)).into_response());
-    if state != AttemptState::Waiting {
+    if state != RegistrationState::Waiting {
         return own_page();
     }
     let wrong = |key: &str| {
@@ -128,7 +128,7 @@ async fn try_code(visit: &Visit, id: RegistrationId, code: &TypedCode) -> Result
         .store
         .write(input, |tx, (id, tag, browser, record)| {
             Box::pin(async move {
-                let tried = tx.try_attempt_code(*id, tag, record.at).await?;
+                let tried = tx.try_registration_code(*id, tag, record.at).await?;
                 if tried == CodeTry::Right {
                     activate::activate(tx, *id, browser, record).await?;
                 }
@@ -150,7 +150,7 @@ pub(crate) async fn resend(
     Form(ResendForm {}): Form<ResendForm>,
 ) -> Result<Response, PageError> {
     match own_attempt(&visit, &id).await? {
-        (attempt, AttemptState::Waiting) => {
+        (attempt, RegistrationState::Waiting) => {
             let opened_mail = mailbox::was_opened(&visit, &attempt.email);
             send_again(&visit, &attempt, opened_mail).await
         }
@@ -161,7 +161,7 @@ pub(crate) async fn resend(
 /// Sends the mail again and says so, or says why not. `opened_mail` as in [`ask_again`].
 pub(crate) async fn send_again(
     visit: &Visit,
-    attempt: &Attempt,
+    attempt: &Registration,
     opened_mail: bool,
 ) -> Result<Response, PageError> {
     match ask_again(visit, attempt, opened_mail).await? {
@@ -185,7 +185,7 @@ pub(crate) struct TooMany {
 /// in this browser.
 pub(crate) async fn ask_again(
     visit: &Visit,
-    attempt: &Attempt,
+    attempt: &Registration,
     opened_mail: bool,
 ) -> Result<Result<(), TooMany>, PageError> {
     let now = visit.app.clock.now();
@@ -230,17 +230,22 @@ struct AskedFrom {
     opened_mail: bool,
 }
 
-async fn ask(tx: &mut Tx, attempt: &Attempt, from: &AskedFrom, now: Timestamp) -> Result<Asked, StoreError> {
+async fn ask(
+    tx: &mut Tx,
+    attempt: &Registration,
+    from: &AskedFrom,
+    now: Timestamp,
+) -> Result<Asked, StoreError> {
     if let Some(until) = mail_limit::closed_until(tx, attempt.id, now).await? {
         return Ok(Asked::TooOften { until });
     }
-    if !tx.attempt_mailed(attempt.id, now).await? {
+    if !tx.registration_mailed(attempt.id, now).await? {
         return Ok(Asked::TooSoon);
     }
     // Asked for every address: one that was free when it was registered may have an account by now.
     let owner = tx.credentials(&attempt.email).await?.map(|credentials| credentials.user);
-    tx.forget_attempt_code(attempt.id).await?;
-    let Attempt { id, email, name, .. } = attempt;
+    tx.forget_registration_code(attempt.id).await?;
+    let Registration { id, email, name, .. } = attempt;
     let registrant =
         Registrant { id: *id, email, name, browser: &from.browser, opened_mail: from.opened_mail };
     mail_limit::enqueue(tx, registrant, owner.as_ref(), now).await?;

@@ -4,10 +4,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::account::password::{self, HashMemory, PasswordHash, WeakPassword};
 use idp_core::account::registration::{self, Registration, RegistrationForm, RegistrationRefusal};
+use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::secret::Secret;
 use idp_core::user::{BadName, Email, FullName};
-use idp_store::{Actor, AuditEvent, AuditRecord, NewAttempt, StoreError, Tx};
+use idp_store::{NewRegistration, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::errors::{PageError, Reason};
@@ -181,7 +182,7 @@ async fn register(
     Checked { name, email, password }: Checked,
 ) -> Result<RegistrationId, PageError> {
     let now = visit.app.clock.now();
-    let attempt = NewAttempt {
+    let attempt = NewRegistration {
         id: RegistrationId::new(now),
         email,
         name,
@@ -208,7 +209,7 @@ async fn register(
 /// mail goes to the owner, who learns that somebody tried.
 async fn save(
     tx: &mut Tx,
-    attempt: &NewAttempt,
+    attempt: &NewRegistration,
     opened_mail: bool,
     record: &AuditRecord,
 ) -> Result<(), StoreError> {
@@ -220,8 +221,8 @@ async fn save(
         attempt.known_address = true;
         record.event = AuditEvent::RegisteredKnown;
     }
-    tx.insert_attempt(&attempt, now).await?;
-    let NewAttempt { id, email, name, browser, .. } = &attempt;
+    tx.insert_registration(&attempt, now).await?;
+    let NewRegistration { id, email, name, browser, .. } = &attempt;
     let registrant = Registrant { id: *id, email, name, browser, opened_mail };
     mail_limit::enqueue(tx, registrant, owner.as_ref(), now).await?;
     tx.audit(&record).await

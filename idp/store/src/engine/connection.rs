@@ -120,8 +120,8 @@ impl Tx {
                 actor = record.actor.to_stored(),
                 subject = record.subject.as_deref(),
                 client_id = record.client_id.as_ref().map(ClientId::as_str),
-                client_address = record.origin.address.as_deref(),
-                request_id = record.origin.request_id.as_deref(),
+                client_address = record.source.address.as_deref(),
+                request_id = record.source.request_id.as_deref(),
                 detail = record.detail,
                 "audit"
             );

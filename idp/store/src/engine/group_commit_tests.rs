@@ -19,7 +19,7 @@ fn record() -> AuditRecord {
         actor: Actor::System,
         subject: None,
         client_id: None,
-        origin: AuditSource::default(),
+        source: AuditSource::default(),
         detail: "",
     }
 }

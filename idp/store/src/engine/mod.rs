@@ -1,7 +1,7 @@
 //! The two database engines: connections, transactions, and the [`db::Store`] that hands them out.
 //!
-//! Who may use whom: `look > migrate > db > read, group_commit, postgres > connection > pool`. The topics of this crate,
-//! which hold the SQL, see only `connection`.
+//! Who may use whom: `look > migrate > db > read, group_commit, postgres > connection > pool`; `db > postgres_tls`;
+//! `read > run_to_end`. The topics of this crate, which hold the SQL, see only `connection`.
 
 pub(crate) mod connection;
 pub(crate) mod db;

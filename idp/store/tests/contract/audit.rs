@@ -1,8 +1,9 @@
 //! The audit trail.
 
+use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::ids::UserId;
 use idp_core::user::UserState;
-use idp_store::{Actor, AuditEvent, AuditRecord, Origin, StoreError};
+use idp_store::StoreError;
 
 use crate::given::{NOW, a_user, client_id};
 use crate::harness::Db;
@@ -38,8 +39,8 @@ async fn a_record_may_have_few_fields(db: Db) {
     let actors = [Actor::User(user), Actor::Cli, Actor::System, Actor::Anonymous];
     for actor in actors {
         let event = AuditEvent::SignInFailed;
-        let origin = Origin::default();
-        let record = AuditRecord { actor, subject: None, client_id: None, origin, ..record(event) };
+        let source = AuditSource::default();
+        let record = AuditRecord { actor, subject: None, client_id: None, source, ..record(event) };
         tell!(db, |tx, record| tx.audit(record));
     }
     let rows =
@@ -96,7 +97,7 @@ fn record(event: AuditEvent) -> AuditRecord {
         actor: Actor::Client(client_id("app")),
         subject: Some("subject".to_owned()),
         client_id: Some(client_id("app")),
-        origin: Origin { address: Some("192.0.2.7".to_owned()), request_id: Some("request".to_owned()) },
+        source: AuditSource { address: Some("192.0.2.7".to_owned()), request_id: Some("request".to_owned()) },
         detail: "the code came back",
     }
 }

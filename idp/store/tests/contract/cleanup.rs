@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idp_core::account::throttle::{ACCOUNT, NETWORK};
+use idp_core::audit::AuditEvent;
 use idp_core::flow::FlowTarget;
 use idp_core::ids::FlowId;
 use idp_core::single_use::{Activation, SingleUse};
 use idp_core::time::{DAY, HOUR, SECOND, Timestamp};
-use idp_store::{AuditEvent, Counted, Flow, KeyState};
+use idp_store::{Counted, Flow, KeyState};
 use tokio::sync::Barrier;
 
-use crate::given::{NOW, OFFLINE, ONLINE, SignedInPerson, a_key, a_record, after, an_attempt, new_digest};
+use crate::given::{
+    NOW, OFFLINE, ONLINE, SignedInPerson, a_key, a_record, a_registration, after, new_digest,
+};
 use crate::harness::Db;
 
 contract! {
@@ -31,7 +34,7 @@ async fn every_kind_of_row_is_deleted_when_nobody_can_ask_for_it_any_more(db: Db
     ada.a_code(&db, OFFLINE).await;
     a_throttle(&db, &Counted::Network("192.0.2.7".to_owned())).await;
     a_flow(&db).await;
-    an_attempt(&db, "bob@example.org", NOW).await;
+    a_registration(&db, "bob@example.org", NOW).await;
     a_link(&db, after(HOUR)).await;
     let (user, browser) = (ada.user.id, new_digest());
     tell!(db, |tx, user, browser| tx.remember_browser(*user, browser, NOW));

@@ -6,7 +6,7 @@ use idp_core::time::MINUTE;
 use idp_core::user::FullName;
 use idp_store::{KeyState, Mail, MailKind, StoreError};
 
-use crate::given::{NOW, OFFLINE, SignedInPerson, a_key, an_attempt, email};
+use crate::given::{NOW, OFFLINE, SignedInPerson, a_key, a_registration, email};
 use crate::harness::Db;
 
 contract! {
@@ -55,7 +55,7 @@ async fn a_corrupt_account_is_named_when_read_through_its_session_or_grant(db: D
 }
 
 async fn a_corrupt_registration_is_named(db: Db) {
-    let id = an_attempt(&db, "ada@example.org", NOW).await.id;
+    let id = a_registration(&db, "ada@example.org", NOW).await.id;
     let address = email("ada@example.org");
     for (column, rubbish) in [
         ("email", "ada@"),
@@ -65,8 +65,8 @@ async fn a_corrupt_registration_is_named(db: Db) {
         ("flow_id", "1"),
     ] {
         let corrupted = Corrupted::new(&db, "registrations", column, rubbish).await;
-        corrupted.is_named(try_ask!(db, |r, id| r.attempt(*id, NOW)), &id);
-        corrupted.is_named(try_ask!(db, |r, address| r.newest_attempt(address, None, NOW)), &id);
+        corrupted.is_named(try_ask!(db, |r, id| r.registration(*id, NOW)), &id);
+        corrupted.is_named(try_ask!(db, |r, address| r.newest_registration(address, None, NOW)), &id);
         corrupted.is_named(try_tell!(db, |tx, id| tx.activate(*id, NOW)), &id);
         corrupted.heal().await;
     }

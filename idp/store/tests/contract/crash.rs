@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::ids::{GrantId, SessionId, UserId};
 use idp_core::oauth::grant::{Grant, Lifetimes};
 use idp_core::secret::random_bytes;
 use idp_core::session::SessionLifetime;
 use idp_core::time::DAY;
-use idp_store::{Actor, AuditEvent, AuditRecord, Engine, Origin, Store};
+use idp_store::{Engine, Store};
 
 use crate::given::{NOW, OFFLINE, SignedInPerson, after, new_session};
 use crate::harness::processes::{Part, Process};
@@ -192,6 +193,6 @@ async fn rotate(store: &Store, id: GrantId, generation: i64) {
 
 fn record(event: AuditEvent, user: UserId) -> AuditRecord {
     let actor = Actor::User(user);
-    let origin = Origin::default();
-    AuditRecord { at: NOW, event, actor, subject: None, client_id: None, origin, detail: "" }
+    let source = AuditSource::default();
+    AuditRecord { at: NOW, event, actor, subject: None, client_id: None, source, detail: "" }
 }

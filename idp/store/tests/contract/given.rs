@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use idp_core::account::password::PasswordHash;
+use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
 use idp_core::ids::{GrantId, RegistrationId, SessionId, UserId};
 use idp_core::oauth::grant::{Grant, GrantFacts, IssuedCode, Lifetimes};
@@ -14,9 +15,7 @@ use idp_core::single_use::{AuthorizationCode, SingleUse, SingleUseDigest};
 use idp_core::text::DisplayText;
 use idp_core::time::{SECOND, Timestamp};
 use idp_core::user::{Email, FullName, User, UserState};
-use idp_store::{
-    Actor, AuditEvent, AuditRecord, ConsumedCode, KeyState, NewAttempt, NewSession, Origin, Store, StoredKey,
-};
+use idp_store::{ConsumedCode, KeyState, NewRegistration, NewSession, Store, StoredKey};
 
 /// 2027-01-15 08:00 UTC, when every test starts.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -127,8 +126,8 @@ pub(crate) async fn a_session(store: &Store, user: UserId) -> NewSession {
 }
 
 /// A registration that is not stored yet.
-pub(crate) fn new_attempt(address: &str) -> NewAttempt {
-    NewAttempt {
+pub(crate) fn new_registration(address: &str) -> NewRegistration {
+    NewRegistration {
         id: RegistrationId::new(NOW),
         email: email(address),
         name: FullName::parse("Ada Lovelace").unwrap(),
@@ -140,10 +139,10 @@ pub(crate) fn new_attempt(address: &str) -> NewAttempt {
 }
 
 /// A registration made at `now`.
-pub(crate) async fn an_attempt(store: &Store, address: &str, now: Timestamp) -> NewAttempt {
-    let attempt = NewAttempt { id: RegistrationId::new(now), ..new_attempt(address) };
-    tell!(store, |tx, attempt, now| tx.insert_attempt(attempt, *now));
-    attempt
+pub(crate) async fn a_registration(store: &Store, address: &str, now: Timestamp) -> NewRegistration {
+    let registration = NewRegistration { id: RegistrationId::new(now), ..new_registration(address) };
+    tell!(store, |tx, registration, now| tx.insert_registration(registration, *now));
+    registration
 }
 
 /// A signing key that is not stored yet.
@@ -168,7 +167,7 @@ pub(crate) fn a_record(event: AuditEvent) -> AuditRecord {
         actor: Actor::System,
         subject: None,
         client_id: None,
-        origin: Origin::default(),
+        source: AuditSource::default(),
         detail: "",
     }
 }

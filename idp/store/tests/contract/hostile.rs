@@ -1,6 +1,7 @@
 //! LG-05: every text is taken literally, wherever it appears.
 
 use idp_core::account::throttle::ACCOUNT;
+use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::client::ClientId;
 use idp_core::ids::MailId;
 use idp_core::oauth::grant::IssuedCode;
@@ -9,9 +10,7 @@ use idp_core::single_use::{Activation, SingleUse, SingleUseDigest};
 use idp_core::text::DisplayText;
 use idp_core::time::HOUR;
 use idp_core::user::{Email, FullName, User};
-use idp_store::{
-    Actor, AuditEvent, AuditRecord, Counted, Engine, Mail, MailKind, NewSession, Origin, StoreError,
-};
+use idp_store::{Counted, Engine, Mail, MailKind, NewSession, StoreError};
 
 use crate::given::{
     NOW, ONLINE, SignedInPerson, a_user, after, begin_session, insert_code, new_client, new_code_digest,
@@ -123,7 +122,7 @@ async fn as_the_subject_of_a_record(db: &Db, text: &str) {
         actor: Actor::Anonymous,
         subject: Some(text.to_owned()),
         client_id: None,
-        origin: Origin { address: Some(text.to_owned()), request_id: Some(text.to_owned()) },
+        source: AuditSource { address: Some(text.to_owned()), request_id: Some(text.to_owned()) },
         detail: "",
     };
     tell!(db, |tx, record| tx.audit(record));

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use idp_store::{AuditEvent, Engine, Store, Unfit};
+use idp_core::audit::AuditEvent;
+use idp_store::{Engine, Store, Unfit};
 use tokio::sync::Semaphore;
 
 use crate::given::{NOW, a_record, a_user};

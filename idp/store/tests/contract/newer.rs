@@ -8,10 +8,10 @@ use idp_core::secret::Digest;
 use idp_core::single_use::{Activation, SingleUse};
 use idp_core::time::{DAY, HOUR, MINUTE};
 use idp_core::user::{FullName, UserState};
-use idp_store::{AttemptState, Counted, KeyState, Mail, MailKind, StoreError, UriList};
+use idp_store::{Counted, KeyState, Mail, MailKind, RegistrationState, StoreError, UriList};
 
 use crate::given::{
-    NOW, OFFLINE, SignedInPerson, a_client, a_key, a_user, after, an_attempt, email, new_digest, uri,
+    NOW, OFFLINE, SignedInPerson, a_client, a_key, a_registration, a_user, after, email, new_digest, uri,
 };
 use crate::harness::Db;
 
@@ -187,20 +187,23 @@ async fn fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_an
 }
 
 async fn fault_19_a_registration_with_an_unknown_outcome_reveals_nothing_and_keeps_it(db: Db) {
-    let unknown = an_attempt(&db, "ada@example.org", NOW).await;
+    let unknown = a_registration(&db, "ada@example.org", NOW).await;
     db.database.execute("UPDATE registrations SET outcome = 'tomorrow'").await;
     let id: RegistrationId = unknown.id;
-    assert_eq!(ask!(db, |r, id| r.attempt_and_state(*id, NOW)).unwrap().1, AttemptState::Waiting);
+    assert_eq!(ask!(db, |r, id| r.registration_and_state(*id, NOW)).unwrap().1, RegistrationState::Waiting);
     let late = after(DAY * 2);
-    assert_eq!(ask!(db, |r, id, late| r.attempt_and_state(*id, *late)).unwrap().1, AttemptState::Expired);
-    let hashed = an_attempt(&db, "mia@example.org", NOW).await;
+    assert_eq!(
+        ask!(db, |r, id, late| r.registration_and_state(*id, *late)).unwrap().1,
+        RegistrationState::Expired
+    );
+    let hashed = a_registration(&db, "mia@example.org", NOW).await;
     db.database
         .execute("UPDATE registrations SET password_hash = '$tomorrow$' WHERE email_key = 'mia@example.org'")
         .await;
     let (mia, mias) = (hashed.email, hashed.id);
-    assert!(ask!(db, |r, mia| r.newest_attempt(mia, None, NOW)).is_none());
+    assert!(ask!(db, |r, mia| r.newest_registration(mia, None, NOW)).is_none());
     assert!(matches!(try_tell!(db, |tx, mias| tx.activate(*mias, NOW)), Err(StoreError::Newer { .. })));
-    let other = an_attempt(&db, "ada@example.org", NOW).await.id;
+    let other = a_registration(&db, "ada@example.org", NOW).await.id;
     assert!(matches!(tell!(db, |tx, other| tx.activate(*other, NOW)), idp_store::Activation::Activated(..)));
     assert_eq!(of_tomorrow(&db, "registrations").await.len(), 2);
 }

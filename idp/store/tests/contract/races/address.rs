@@ -4,7 +4,7 @@ use idp_core::user::User;
 use idp_store::{Activation, Store};
 
 use super::{CALLERS, RaceOutcome, line_up, report, rounds, wide, winners};
-use crate::given::{NOW, an_attempt, new_user};
+use crate::given::{NOW, a_registration, new_user};
 use crate::harness::Db;
 
 contract! {
@@ -19,8 +19,8 @@ async fn r_05_one_of_fifty_registrations_made_and_activated_at_once_gets_the_add
         let register = |caller| {
             let (store, address) = (store.clone(), address(round, caller));
             async move {
-                let attempt = an_attempt(&store, &address, NOW).await.id;
-                activate(store, attempt).await
+                let registration = a_registration(&store, &address, NOW).await.id;
+                activate(store, registration).await
             }
         };
         assert_eq!(winners(&line_up(CALLERS, register).go().await), 1, "round {round}");
@@ -32,11 +32,11 @@ async fn r_05_one_of_fifty_registrations_made_and_activated_at_once_gets_the_add
 async fn r_05_one_of_fifty_registrations_activated_at_once_gets_the_address(db: Db) {
     let store = wide(&db).await;
     for round in 0..rounds() {
-        let mut attempts = Vec::new();
+        let mut registrations = Vec::new();
         for caller in 0..CALLERS {
-            attempts.push(an_attempt(&store, &address(round, caller), NOW).await.id);
+            registrations.push(a_registration(&store, &address(round, caller), NOW).await.id);
         }
-        let got = line_up(CALLERS, |caller| activate(store.clone(), attempts[caller])).go().await;
+        let got = line_up(CALLERS, |caller| activate(store.clone(), registrations[caller])).go().await;
         assert_eq!(winners(&got), 1, "round {round}");
     }
     assert_eq!(db.database.rows("users").await, rounds() as i64);
@@ -70,10 +70,10 @@ fn address(round: usize, caller: usize) -> String {
     format!("{}{round}@example.org", "lovelace".chars().enumerate().map(vary).collect::<String>())
 }
 
-async fn activate(store: Store, attempt: idp_core::ids::RegistrationId) -> RaceOutcome {
-    match tell!(store, |tx, attempt| tx.activate(*attempt, NOW)) {
+async fn activate(store: Store, registration: idp_core::ids::RegistrationId) -> RaceOutcome {
+    match tell!(store, |tx, registration| tx.activate(*registration, NOW)) {
         Activation::Activated(..) => RaceOutcome::It,
         Activation::AlreadyUsed => RaceOutcome::Refused,
-        Activation::Unknown => panic!("an attempt that was made is not unknown"),
+        Activation::Unknown => panic!("an registration that was made is not unknown"),
     }
 }

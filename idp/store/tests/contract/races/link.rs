@@ -5,7 +5,7 @@ use idp_core::time::HOUR;
 use idp_store::{Activation, Store};
 
 use super::{CALLERS, RaceOutcome, line_up, report, rounds, wide, winners};
-use crate::given::{NOW, after, an_attempt};
+use crate::given::{NOW, a_registration, after};
 use crate::harness::Db;
 
 contract! { r_04_one_of_fifty_parallel_uses_of_an_activation_link_makes_the_account }
@@ -23,18 +23,18 @@ async fn r_04_one_of_fifty_parallel_uses_of_an_activation_link_makes_the_account
 
 /// A link for a registration of a new address.
 pub(crate) async fn a_link(store: &Store, number: usize) -> SingleUse<Link> {
-    let attempt = an_attempt(store, &format!("ada{number}@example.org"), NOW).await.id.to_string();
+    let registration = a_registration(store, &format!("ada{number}@example.org"), NOW).await.id.to_string();
     let (link, until) = (SingleUse::generate(), after(HOUR));
     let digest = link.digest();
-    tell!(store, |tx, digest, attempt, until| tx.insert_single_use(digest, attempt, *until));
+    tell!(store, |tx, digest, registration, until| tx.insert_single_use(digest, registration, *until));
     link
 }
 
 /// As the activation page does it.
 pub(crate) async fn follow(store: Store, link: SingleUseDigest<Link>) -> RaceOutcome {
     tell!(store, |tx, link| async move {
-        let Some(attempt) = tx.consume(link, NOW).await? else { return Ok(RaceOutcome::Refused) };
-        match tx.activate(attempt.parse().unwrap(), NOW).await? {
+        let Some(registration) = tx.consume(link, NOW).await? else { return Ok(RaceOutcome::Refused) };
+        match tx.activate(registration.parse().unwrap(), NOW).await? {
             Activation::Activated(..) => Ok(RaceOutcome::It),
             other => panic!("who consumed the link gets the account, not {other:?}"),
         }
