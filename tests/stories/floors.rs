@@ -232,7 +232,9 @@ fn every_import_leads_down_and_none_in_a_circle() {
                 upward.map(|name| format!("{source}: {module} imports {name}, which stands above it")),
             );
         }
-        wrong.extend(circles(left).iter().map(|(module, of)| format!("{source}: a circle: {module} -> {of:?}")));
+        wrong.extend(
+            circles(left).iter().map(|(module, of)| format!("{source}: a circle: {module} -> {of:?}")),
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use idp_store::{AuditEvent, StoreError};
+use idp_core::audit::AuditEvent;
+use idp_store::StoreError;
 use reqwest::Method;
 
 use crate::oauth_authorize::{ADA, CB, ready, trusted};

@@ -1,8 +1,8 @@
 //! Signing out: by the person, by an application that proves it may, by nobody else.
 
+use idp_core::audit::AuditEvent;
 use idp_core::client::{Client, SigningAlg};
 use idp_core::redirect_uri::RedirectUri;
-use idp_store::AuditEvent;
 use reqwest::Method;
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use idp_store::AuditEvent;
+use idp_core::audit::AuditEvent;
 use serde_json::Value;
 
 use crate::oauth_authorize::{ADA, CB, ready, trusted};

@@ -1,7 +1,7 @@
 //! Many at once: one code and one refresh token bring one answer; nobody waits for somebody who waits for them.
 
 use futures_util::future::join_all;
-use idp_store::AuditEvent;
+use idp_core::audit::AuditEvent;
 
 use crate::oauth_authorize::{ADA, CB, ready, trusted};
 use crate::oauth_token::{audit_count, offline_code};

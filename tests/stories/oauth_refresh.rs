@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use idp_core::audit::AuditEvent;
 use idp_core::client::{Client, ClientId};
 use idp_core::ids::GrantId;
 use idp_core::scope::Scope;
 use idp_core::user::UserState;
-use idp_store::AuditEvent;
 
 use crate::oauth_authorize::{ADA, ready, trusted};
 use crate::oauth_jwt::claims;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use idp_core::audit::AuditEvent;
 use idp_core::client::{AuthMethod, Client, ConsentPolicy, PkcePolicy};
 use idp_core::redirect_uri::RedirectUri;
 use idp_core::secret::Digest;
-use idp_store::AuditEvent;
 
 use crate::oauth_authorize::{CB, ready, trusted};
 use crate::support::browser::{Answer, Browser};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use idp_core::audit::AuditEvent;
 use idp_core::client::Client;
 use idp_core::redirect_uri::RedirectUri;
-use idp_store::AuditEvent;
 
 use crate::oauth_authorize::{ADA, ready, trusted};
 use crate::oauth_token::audit_count;

@@ -1,8 +1,8 @@
 //! The audit rows of what an operator does.
 
+use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::ids::UserId;
 use idp_core::time::Timestamp;
-use idp_store::{Actor, AuditEvent, AuditRecord, Origin};
 
 /// A row about `subject`, an id; it belongs into the transaction of the action.
 pub(crate) fn row(event: AuditEvent, subject: impl ToString, at: Timestamp) -> AuditRecord {
@@ -12,7 +12,7 @@ pub(crate) fn row(event: AuditEvent, subject: impl ToString, at: Timestamp) -> A
         actor: Actor::Cli,
         subject: Some(subject.to_string()),
         client_id: None,
-        origin: Origin::default(),
+        source: AuditSource::default(),
         detail: "",
     }
 }

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use idp_core::audit::AuditEvent;
 use idp_core::client::{Client, ClientId};
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
 use idp_core::secret::Secret;
-use idp_store::{AuditEvent, UriList};
+use idp_store::UriList;
 use serde_json::{Value, json};
 
 use crate::args::Common;

@@ -6,10 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use axum::Router;
+use idp_core::audit::AuditEvent;
 use idp_core::client::Client;
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
-use idp_store::{AuditEvent, Store, StoreError, UriList};
+use idp_store::{Store, StoreError, UriList};
 
 use crate::audit;
 use crate::failure::Failure;

@@ -1,12 +1,13 @@
 //! An account that an operator makes: the same checks as for one who registers.
 
 use idp_core::account::password::{self, HashMemory, LONGEST, PasswordHash, PasswordPolicy, WeakPassword};
+use idp_core::audit::AuditEvent;
 use idp_core::ids::UserId;
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
 use idp_core::user::{Email, FullName, User, UserState};
 use idp_server::config::settings::unknown;
-use idp_store::{AuditEvent, Store, StoreError, Tx};
+use idp_store::{Store, StoreError, Tx};
 
 use crate::audit;
 use crate::failure::Failure;

@@ -1,5 +1,6 @@
 //! An application to be registered, from the command line or a seed file: the same checks for both.
 
+use idp_core::audit::AuditEvent;
 use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
 use idp_core::scope::{KNOWN, Scope};
@@ -7,7 +8,7 @@ use idp_core::secret::Secret;
 use idp_core::text::{DisplayText, readable};
 use idp_core::time::Timestamp;
 use idp_server::config::settings::unknown;
-use idp_store::{AuditEvent, Store};
+use idp_store::Store;
 
 use crate::audit;
 use crate::failure::Failure;

@@ -1,8 +1,9 @@
 //! What an operator does to an account that exists, each with its audit row in the same write.
 
+use idp_core::audit::AuditEvent;
 use idp_core::time::Timestamp;
 use idp_core::user::{User, UserState};
-use idp_store::{AuditEvent, StoreError, Tx};
+use idp_store::{StoreError, Tx};
 use serde_json::json;
 
 use crate::failure::Failure;

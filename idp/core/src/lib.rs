@@ -4,10 +4,11 @@
 //! values, so every rule can be tested as a table. Time comes in as [`time::Timestamp`]; the one door to
 //! randomness is [`secret::random_bytes`].
 //!
-//! Who may use whom: `flow` > `oauth`, `account` > `user`, `client`, `session` > `ids`, `scope`, `time`, `secret`,
+//! Who may use whom: `flow` > `oauth`, `account`, `audit` > `user`, `client`, `session` > `ids`, `scope`, `time`, `secret`,
 //! `authority`, `text`.
 
 pub mod account;
+pub mod audit;
 pub mod authority;
 pub mod client;
 pub mod consent;

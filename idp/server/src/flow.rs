@@ -1,6 +1,7 @@
 //! The one way forward in a flow: load what the decision depends on, ask [`next_step`], do what it says.
 
 use axum::response::{IntoResponse, Redirect, Response};
+use idp_core::audit::AuditRecord;
 use idp_core::client::{Client, ClientId};
 use idp_core::consent::Consent;
 use idp_core::flow::{Answer, Approval, FlowTarget, Situation, Step, next_step};
@@ -10,7 +11,7 @@ use idp_core::oauth::error::Refusal;
 use idp_core::oauth::response::AuthorizationResponse;
 use idp_core::single_use::SingleUse;
 use idp_core::time::Timestamp;
-use idp_store::{AuditRecord, EndedFlow, Flow, SignedIn, StoreError, Tx};
+use idp_store::{EndedFlow, Flow, SignedIn, StoreError, Tx};
 
 use crate::http::context::RequestContext;
 use crate::http::errors::{About, PageError, Reason};

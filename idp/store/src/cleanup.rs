@@ -1,24 +1,25 @@
-//! Expired rows go in small batches, by expiry index, never in a request.
+//! Expired rows are deleted in small batches, found by an index on their expiry, and never within a request.
 
 use std::time::Duration;
 
 use idp_core::time::{DAY, HOUR, Timestamp};
 
-use crate::db::{Store, Tx, on};
+use crate::engine::connection::{Tx, on};
+use crate::engine::db::Store;
 use crate::error::StoreError;
 
-/// Rows one batch may delete: one short write, so that requests are not kept waiting.
+/// How many rows one batch may delete: few enough for a short write that keeps no request waiting.
 const BATCH: i64 = 500;
 
-/// One kind of row that ends: its statement, and how long a row stays after its end, because somebody may
-/// still ask about it (a replayed code, a used link).
+/// A statement that deletes one kind of expired row, and how long such rows are kept after they expire because they
+/// may still be asked for (a replayed code, a used link).
 struct Expiry {
     sql: &'static str,
     keep: Duration,
 }
 
-/// The condition stands twice: the inner one finds a batch, the outer one is asked again of a row that somebody
-/// renewed while we waited for it.
+/// The condition is there twice: the inner one finds a batch, the outer one checks again for rows that were renewed
+/// while we waited for their lock.
 const EXPIRIES: [Expiry; 9] = [
     Expiry {
         sql: "DELETE FROM codes WHERE digest IN (SELECT digest FROM codes WHERE expires_at < $1 LIMIT $2) \
@@ -35,8 +36,8 @@ const EXPIRIES: [Expiry; 9] = [
             AND idle_expires_at < $1",
         keep: DAY,
     },
-    // A session that a grant still names must stay: it tells whether the grant outlived it. It is put off until the
-    // grant has ended, so that no pass looks at it again before.
+    // A session that a grant still refers to must stay, because it tells whether the grant outlived it. It is
+    // postponed until the grant has ended, so that no pass looks at it before.
     Expiry {
         sql: "UPDATE sessions SET kept_until = \
             (SELECT MAX(g.idle_expires_at) FROM grants g WHERE g.session_id = sessions.id) \
@@ -75,8 +76,8 @@ const EXPIRIES: [Expiry; 9] = [
 ];
 
 impl Store {
-    /// Deletes one batch of each kind of expired row. Answers how many went or were put off; call again until there
-    /// are none.
+    /// Deletes one batch of each kind of expired row. Returns how many rows were deleted or postponed; call it again
+    /// until that is zero.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,10 +1,10 @@
 use super::*;
-use crate::db::Reader;
-use crate::scratch::Scratch;
+use crate::engine::connection::Reader;
+use crate::engine::scratch::Scratch;
 
-/// Each statement finds its rows by an index, whatever the size of the table.
+/// Each statement finds its rows by an index, however large the table is.
 #[tokio::test]
-async fn no_pass_walks_a_table() {
+async fn no_pass_scans_a_table() {
     let scratch = Scratch::new("cleanup");
     let store = scratch.store().await;
     store.migrate().await.unwrap();

@@ -1,4 +1,4 @@
-//! Relying applications.
+//! Clients.
 
 use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
 use idp_core::consent::Consent;
@@ -9,23 +9,23 @@ use idp_core::scope::Scope;
 use idp_core::secret::Digest;
 use idp_core::text::DisplayText;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment, unless_newer};
+use crate::row::{RowRef, moment, unless_newer};
 
-/// What people see of an application's name.
+/// The length of a client's name as people see it, in characters.
 const LONGEST_NAME: usize = 60;
 
-/// Which of an application's addresses.
+/// One of a client's lists of URIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UriList {
-    /// Where answers may go.
+    /// Where authorization responses may be sent.
     Redirect,
-    /// Where a browser may go after signing out.
+    /// Where a browser may be sent after signing out.
     PostLogoutRedirect,
 }
 
-/// The columns of a [`ClientRow`], by name: PostgreSQL refuses a prepared `*` once a newer node added a column.
+/// The columns of a [`ClientRow`], by name: PostgreSQL refuses a prepared `*` once a newer node has added a column.
 macro_rules! select {
     ($rest:literal) => {
         select!("", $rest)
@@ -64,20 +64,20 @@ struct ClientRow {
 
 impl ClientRow {
     fn auth_method(&self) -> Result<AuthMethod, StoreError> {
-        self.origin().word("auth_method", AuthMethod::from_stored(&self.auth_method))
+        self.row_ref().word("auth_method", AuthMethod::from_stored(&self.auth_method))
     }
 
     fn secret(&self) -> Result<Option<Digest>, StoreError> {
-        let digest = |text: &str| self.origin().value("secret_digest", Digest::from_stored(text));
+        let digest = |text: &str| self.row_ref().value("secret_digest", Digest::from_stored(text));
         self.secret_digest.as_deref().map(digest).transpose()
     }
 
-    fn origin(&self) -> Origin<'_> {
-        Origin { table: "clients", id: &self.id }
+    fn row_ref(&self) -> RowRef<'_> {
+        RowRef { table: "clients", id: &self.id }
     }
 
     fn parse(&self) -> Result<Client, StoreError> {
-        let row = self.origin();
+        let row = self.row_ref();
         let uri = |text: &str| row.value("home_uri", RedirectUri::parse(text).ok());
         Ok(Client {
             id: row.value("id", ClientId::parse(&self.id).ok())?,
@@ -108,7 +108,7 @@ impl ClientRow {
     }
 }
 
-/// An application, and what a person allowed it.
+/// A client and what one person consented to.
 #[derive(sqlx::FromRow)]
 struct AllowedRow {
     #[sqlx(flatten)]
@@ -121,14 +121,14 @@ impl AllowedRow {
     fn consent(&self, user: UserId) -> Result<Option<Consent>, StoreError> {
         let (Some(scope), Some(granted_at)) = (&self.allowed_scope, self.allowed_at) else { return Ok(None) };
         let user = user.to_string();
-        let row = Origin { table: "consents", id: &user };
+        let row = RowRef { table: "consents", id: &user };
         let scope = row.value("scope", Scope::parse(scope).ok())?;
         Ok(Some(Consent { scope, granted_at: moment(granted_at) }))
     }
 }
 
-/// An application whose proof is still to be checked. A wrong proof costs nothing of what the application has beside:
-/// with many addresses that would be time enough to tell that it exists.
+/// A client that has not authenticated yet. Only what authentication needs is parsed: with many redirect URIs,
+/// parsing them all would take long enough to reveal that the client exists.
 pub struct ClaimedClient {
     registered: Registered,
     row: ClientRow,
@@ -141,7 +141,7 @@ impl AsRef<Registered> for ClaimedClient {
 }
 
 impl ClaimedClient {
-    /// All of it.
+    /// The whole client.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`].
@@ -151,7 +151,7 @@ impl ClaimedClient {
 }
 
 impl Reader {
-    /// The application of this id, enabled or not.
+    /// The client with this id, enabled or not.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -162,7 +162,7 @@ impl Reader {
         row.as_ref().map(ClientRow::parse).transpose()
     }
 
-    /// The application of this id, enabled or not, and what this person allowed it.
+    /// The client with this id, enabled or not, and what this person consented to.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -181,15 +181,15 @@ impl Reader {
         row.map(|row| Ok((row.client.parse()?, row.consent(user)?))).transpose()
     }
 
-    /// The application that somebody claims to be. An unknown id costs what a known one does, so that the time of the
-    /// answer does not tell which ids exist: the statement answers with a row for either, and of that row only what
-    /// is needed for the proof is parsed.
+    /// The client that a request claims to come from. An unknown id costs as much as a known one, so that timing does
+    /// not reveal which ids exist: the statement returns a row either way, and only what authentication needs of it
+    /// is parsed.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn claimed_client(&mut self, id: &ClientId) -> Result<Option<ClaimedClient>, StoreError> {
-        // The second row is as long as most, for texts are copied before anything is parsed. No application's id is
-        // empty.
+        // The decoy row is about as long as a real one, because texts are copied before anything is parsed. No real
+        // id is empty.
         const SQL: &str = select!(
             "WHERE id = $1 UNION ALL SELECT '', 'Decoy', 'client_secret_basic_or_post', \
             'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', \
@@ -208,7 +208,7 @@ impl Reader {
         Ok(known.then_some(ClaimedClient { registered, row }))
     }
 
-    /// Whether there is an application of this id, also one that only a newer version can use.
+    /// Whether there is a client with this id, even one that only a newer version can use.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -218,7 +218,7 @@ impl Reader {
         Ok(found == 1)
     }
 
-    /// Up to `limit` applications whose id comes after `after`, without those that only a newer version can use.
+    /// Up to `limit` clients whose id comes after `after`, without those that only a newer version can use.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -235,7 +235,7 @@ impl Reader {
             let skipped = known.len() < rows.len();
             clients.extend(known);
             match rows.into_iter().next_back() {
-                // In the place of those that were left out come others.
+                // Others take the places of those that were skipped.
                 Some(last) if skipped => after = last.id,
                 _ => return Ok(clients),
             }
@@ -244,7 +244,7 @@ impl Reader {
 }
 
 impl Tx {
-    /// Registers an application. `false` when the id is taken; nothing is changed then.
+    /// Creates a client. `false`: the id is taken, and nothing was changed.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -266,7 +266,7 @@ impl Tx {
         Ok(made == 1)
     }
 
-    /// Adds a URI to one of the lists. `false`: no such application, or it has the URI already.
+    /// Adds a URI to one of the lists. `false`: no such client, or it already has the URI.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -276,7 +276,7 @@ impl Tx {
         list: UriList,
         uri: &RedirectUri,
     ) -> Result<bool, StoreError> {
-        // Compared with what was read: of two administrators at once the second is told to look again.
+        // Compared with what was read: of two administrators at the same time, the second is told to look again.
         const REDIRECT: &str = "UPDATE clients SET redirect_uris = $3 WHERE id = $1 AND redirect_uris = $2";
         const POST_LOGOUT: &str = "UPDATE clients SET post_logout_redirect_uris = $3 \
             WHERE id = $1 AND post_logout_redirect_uris = $2";
@@ -296,7 +296,7 @@ impl Tx {
         if changed == 1 { Ok(true) } else { Err(StoreError::Conflict("change of this application")) }
     }
 
-    /// Changes where an application's people begin. `false`: no such application, or it has this home already.
+    /// Changes a client's home page. `false`: no such client, or it already has this one.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -308,8 +308,8 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// Changes what an application may ask for. A narrower scope ends its grants, for those were given the
-    /// wider one. `false`: no such application, or it has this scope already.
+    /// Changes the scope a client may ask for. A narrower scope ends its grants, which were given the wider one.
+    /// `false`: no such client, or it already has this scope.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -326,8 +326,7 @@ impl Tx {
         if changed == 1 { Ok(true) } else { Err(StoreError::Conflict("change of this application")) }
     }
 
-    /// Switches an application on or off. Switching off ends its grants. `false`: no such application, or it is
-    /// in that state already.
+    /// Enables or disables a client. Disabling ends its grants. `false`: no such client, or it already is.
     ///
     /// # Errors
     /// [`StoreError`].

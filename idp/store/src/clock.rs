@@ -2,11 +2,11 @@
 
 use idp_core::time::Timestamp;
 
-use crate::db::{Connection, Reader};
+use crate::engine::connection::{Connection, Reader};
 use crate::error::StoreError;
 
 impl Reader {
-    /// What time it is in the database's opinion; `None` on SQLite, which has no clock but this machine's.
+    /// The time by the database's clock; `None` on SQLite, which only has this machine's.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,4 +1,4 @@
-//! What can go wrong in the store, and what is to be done about it. "Not found" is no error but an `Option`.
+//! What can go wrong in the store, and what to do about it. "Not found" is an `Option`, not an error.
 
 use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
@@ -6,73 +6,74 @@ use sqlx::sqlite::SqliteError;
 /// A failed read or write.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// Something of this name exists already.
+    /// Something with this name already exists.
     #[error("there is already such a {0}")]
     Conflict(&'static str),
-    /// A row holds what this program never wrote.
+    /// A row holds something this program never writes.
     #[error("{table}.{column} of row {id} is corrupt")]
     Corrupt {
         /// Table.
         table: &'static str,
         /// Column.
         column: &'static str,
-        /// Primary key, or what is known of it.
+        /// Primary key, or as much of it as is known.
         id: String,
     },
-    /// A row holds a word that this version does not know: a newer node wrote it. The row stays as it is.
+    /// A row holds a word this version does not know: a newer node wrote it. The row is left as it is.
     #[error("{table}.{column} of row {id} holds a value that this version does not know")]
     Newer {
         /// Table.
         table: &'static str,
         /// Column.
         column: &'static str,
-        /// Primary key, or what is known of it.
+        /// Primary key, or as much of it as is known.
         id: String,
     },
-    /// Come back later: the database is away, full, read-only or too busy.
+    /// Come back later: the database is down, full, read-only or overloaded.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// Try again: two transactions met.
+    /// Try again: two transactions collided.
     #[error("the database asked for another try: {0}")]
     Again(String),
-    /// The connection is of no more use; the read or write can be tried again on another one.
-    #[error("the connection to the database is of no more use: {0}")]
+    /// The connection is broken. The read or write can be tried again on another one.
+    #[error("the connection to the database is broken: {0}")]
     Lost(String),
-    /// A defect of ours: the database refuses the statement, or its answer cannot be read. Trying again does not help.
+    /// A bug of ours: the database rejects the statement, or its result cannot be decoded. Trying again does not
+    /// help.
     #[error("a statement failed: {0}")]
     Defect(String),
-    /// The write panicked and was undone.
+    /// The write panicked and was rolled back.
     #[error("a write panicked and was undone")]
     Panicked,
 }
 
-/// What a database error calls for. Every one is sorted here and nowhere else.
+/// What a database error calls for. All of them are classified here and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sort {
-    /// This connection is of no more use.
+enum ErrorClass {
+    /// The connection is broken.
     Lost,
-    /// The same once more.
+    /// Try the same again.
     Again,
-    /// Nothing helps but time, or the operator.
+    /// Only time or the operator can help.
     Later,
-    /// A defect of ours.
+    /// A bug of ours.
     Defect,
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let text = described(&error);
-        match sort(&error) {
-            Sort::Lost => Self::Lost(text),
-            Sort::Again => Self::Again(text),
-            Sort::Later => Self::Unavailable(text),
-            Sort::Defect => Self::Defect(text),
+        match classify(&error) {
+            ErrorClass::Lost => Self::Lost(text),
+            ErrorClass::Again => Self::Again(text),
+            ErrorClass::Later => Self::Unavailable(text),
+            ErrorClass::Defect => Self::Defect(text),
         }
     }
 }
 
 impl StoreError {
-    /// For a caller that can do nothing about "once more": it was tried often enough.
+    /// Turns "try again" into "unavailable" for the caller: it has been tried often enough.
     pub(crate) fn given_up(self) -> Self {
         match self {
             Self::Again(why) | Self::Lost(why) => Self::Unavailable(why),
@@ -80,79 +81,81 @@ impl StoreError {
         }
     }
 
-    /// Whoever cannot even connect has sent no statement that could be wrong.
+    /// A failed attempt to connect is never a bug of ours: no statement has been sent yet.
     pub(crate) fn not_connected(error: sqlx::Error) -> Self {
         Self::Unavailable(described(&error))
     }
 }
 
-fn sort(error: &sqlx::Error) -> Sort {
+fn classify(error: &sqlx::Error) -> ErrorClass {
     match error {
         sqlx::Error::Database(error) => {
             if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
-                return of_postgres(error.code(), error.routine());
+                return postgres_class(error.code(), error.routine());
             }
             let sqlite = error.try_downcast_ref::<SqliteError>();
             let code = sqlite.and_then(|_| error.code()?.parse().ok());
-            code.map_or(Sort::Defect, of_sqlite)
+            code.map_or(ErrorClass::Defect, sqlite_class)
         }
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)
         | sqlx::Error::WorkerCrashed
-        | sqlx::Error::BeginFailed => Sort::Lost,
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => Sort::Later,
-        _ => Sort::Defect,
+        | sqlx::Error::BeginFailed => ErrorClass::Lost,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => {
+            ErrorClass::Later
+        }
+        _ => ErrorClass::Defect,
     }
 }
 
-/// PostgreSQL's Appendix A: the first two characters of a code are its class.
-fn of_postgres(code: &str, routine: Option<&str>) -> Sort {
+/// PostgreSQL's error codes (its Appendix A). The first two characters are the class.
+fn postgres_class(code: &str, routine: Option<&str>) -> ErrorClass {
     match code {
-        // "cached plan must not change result type": the message may be translated, the routine's name is not.
-        "0A000" if routine == Some("RevalidateCachedQuery") => Sort::Lost,
-        // Prepared statements that this session lost, or has from somebody else: a proxy swapped the session.
-        "26000" | "42P05" => Sort::Lost,
-        // The server is read-only: it was the primary when we connected.
-        "25006" => Sort::Lost,
-        // It ended the session for being idle or slow in a transaction.
-        "25P03" | "25P04" => Sort::Lost,
+        // "cached plan must not change result type". The message may be translated; the routine's name is not.
+        "0A000" if routine == Some("RevalidateCachedQuery") => ErrorClass::Lost,
+        // This session lost its prepared statements, or has somebody else's: a proxy switched sessions.
+        "26000" | "42P05" => ErrorClass::Lost,
+        // The server is read-only now. It was the primary when we connected.
+        "25006" => ErrorClass::Lost,
+        // The server ended the session for being idle or slow in a transaction.
+        "25P03" | "25P04" => ErrorClass::Lost,
         // Shutting down, crashed, starting up, database dropped, session idle for too long.
-        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Sort::Lost,
-        // Whether it was committed is not known.
-        "40003" => Sort::Later,
-        // Our role may not (a grant is missing), or there is no such schema: the operator's to mend.
-        "42501" | "3F000" => Sort::Later,
+        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => ErrorClass::Lost,
+        // It is unknown whether the transaction committed.
+        "40003" => ErrorClass::Later,
+        // Our role lacks a grant, or there is no such schema. The operator has to fix it.
+        "42501" | "3F000" => ErrorClass::Later,
         // Snapshot too old.
-        "72000" => Sort::Again,
+        "72000" => ErrorClass::Again,
         _ => match code.get(..2) {
-            Some("08") => Sort::Lost,
-            Some("40") => Sort::Again,
-            // Not let in (28), no such database (3D), no resources (53), a lock that was waited for (55), cancelled
-            // (57), a disk or file that fails (58), the server's configuration (F0), the server's own defects (XX).
-            Some("28" | "3D" | "53" | "55" | "57" | "58" | "F0" | "XX") => Sort::Later,
-            _ => Sort::Defect,
+            Some("08") => ErrorClass::Lost,
+            Some("40") => ErrorClass::Again,
+            // Login refused (28), no such database (3D), out of resources (53), lock timeout (55), cancelled (57), a
+            // failing disk or file (58), the server's configuration (F0), a bug in the server (XX).
+            Some("28" | "3D" | "53" | "55" | "57" | "58" | "F0" | "XX") => ErrorClass::Later,
+            _ => ErrorClass::Defect,
         },
     }
 }
 
-/// SQLite's extended codes. The last byte is the primary one.
-fn of_sqlite(code: i32) -> Sort {
+/// SQLite's extended error codes. The last byte is the primary code.
+fn sqlite_class(code: i32) -> ErrorClass {
     const READONLY_DBMOVED: i32 = 1032;
     match (code, code & 0xff) {
-        (READONLY_DBMOVED, _) => Sort::Lost,
-        // CORRUPT, NOTADB: a file that was replaced under this connection may look like it.
-        (_, 11 | 26) => Sort::Lost,
-        // BUSY, LOCKED, PROTOCOL (a lock), SCHEMA
-        (_, 5 | 6 | 15 | 17) => Sort::Again,
+        (READONLY_DBMOVED, _) => ErrorClass::Lost,
+        // CORRUPT, NOTADB: a file replaced under this connection can look like this.
+        (_, 11 | 26) => ErrorClass::Lost,
+        // BUSY, LOCKED, PROTOCOL (a locking error), SCHEMA
+        (_, 5 | 6 | 15 | 17) => ErrorClass::Again,
         // PERM, ABORT, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, AUTH
-        (_, 3 | 4 | 7 | 8 | 9 | 10 | 13 | 14 | 23) => Sort::Later,
+        (_, 3 | 4 | 7 | 8 | 9 | 10 | 13 | 14 | 23) => ErrorClass::Later,
         // ERROR, CONSTRAINT, MISMATCH, MISUSE, RANGE and the like.
-        _ => Sort::Defect,
+        _ => ErrorClass::Defect,
     }
 }
 
-/// For the log: code and message. Not PostgreSQL's DETAIL, which quotes whole rows.
+/// Code and message for the log. Not PostgreSQL's DETAIL, which quotes whole rows.
 fn described(error: &sqlx::Error) -> String {
     match error.as_database_error() {
         Some(error) => {
@@ -163,8 +166,8 @@ fn described(error: &sqlx::Error) -> String {
     }
 }
 
-/// Messages quote values, which come from outside: not at length, on one line, and with quotation marks that the log
-/// leaves as they are.
+/// Messages quote values from outside, so they are cut to one short line, with quotation marks that the log does not
+/// escape.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 200;
     let plain = |sign: char| match sign {
@@ -182,45 +185,45 @@ fn shortened(text: &str) -> String {
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Not a URL this program knows.
+    /// Not a database URL this program knows.
     #[error("`{0}` is not a database URL; use sqlite:FILE or postgres://USER@HOST/NAME")]
     Url(String),
-    /// Nobody answers where the server should be.
+    /// Nothing answers at the server's address.
     #[error("cannot reach {server}: {why}")]
     Unreachable {
         /// Host and port, or a socket's path.
         server: String,
-        /// In the system's words.
+        /// The operating system's words.
         why: String,
     },
-    /// The server answers, but not for us: wrong password, no such database, too many connections.
+    /// The server answers but refuses us: wrong password, no such database, too many connections.
     #[error("the database server {server} refuses: {why}")]
     Refused {
         /// Host and port, or a socket's path.
         server: String,
-        /// In the server's words, which hold no password.
+        /// The server's words, which contain no password.
         why: String,
     },
-    /// The connection would not be protected as it must be.
+    /// The connection would not be protected as required.
     #[error("no protected connection to {server}: {why}")]
     Unprotected {
         /// Host and port.
         server: String,
-        /// What is wrong, and the cure.
+        /// What is wrong and how to fix it.
         why: String,
     },
-    /// The file does not open.
+    /// The file cannot be opened.
     #[error("the database does not open: {0}")]
     Connect(#[from] sqlx::Error),
-    /// A newer program has been here.
+    /// A newer version has migrated this database.
     #[error(
         "the database has migration {0}, which this program does not know: it was made by a newer version"
     )]
     Newer(i64),
-    /// A migration failed, or was edited after it ran.
+    /// A migration failed, or was edited after it had run.
     #[error("migration failed: {0}")]
     Migrate(String),
-    /// It must be migrated first.
+    /// It has to be migrated first.
     #[error("the database lacks {0} migration(s); run `idp db migrate`")]
     Behind(usize),
 }

@@ -1,4 +1,4 @@
-//! Flows: what one browser is on its way through the hosted pages for.
+//! Flows: one browser's way through the hosted pages, and what it is for.
 
 use idp_core::flow::FlowTarget;
 use idp_core::ids::FlowId;
@@ -6,16 +6,16 @@ use idp_core::secret::Digest;
 use idp_core::time::Timestamp;
 use serde_json::Value;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment, note_members, unless_newer};
+use crate::row::{RowRef, moment, note_members, unless_newer};
 
-/// A flow that is open.
+/// An open flow.
 #[derive(Clone, Debug)]
 pub struct Flow {
     /// Its id, part of its URL.
     pub id: FlowId,
-    /// The browser it is bound to.
+    /// The browser it belongs to.
     pub browser: Digest,
     /// What it is for.
     pub target: FlowTarget,
@@ -23,14 +23,15 @@ pub struct Flow {
     pub started_at: Timestamp,
 }
 
-/// A flow that is over. Its row stays for a while, so that a page that is asked for again can say what became of it.
+/// A flow that has ended. Its row is kept for a while, so that a page that is requested again can say what became of
+/// it.
 #[derive(Clone, Debug)]
 pub struct EndedFlow {
     /// The flow as it was.
     pub flow: Flow,
-    /// Whether it was answered; else its time ran out.
+    /// Whether it was answered; otherwise it expired.
     pub answered: bool,
-    /// The answer, sealed for this row. A flow that an older node closed has none.
+    /// The answer, sealed for this row. `None` if an older node closed the flow.
     pub sealed_response: Option<String>,
 }
 
@@ -46,23 +47,23 @@ struct FlowRow {
 
 impl FlowRow {
     fn parse(self, id: FlowId) -> Result<Flow, StoreError> {
-        let origin = Origin { table: "flows", id: &self.id };
+        let row_ref = RowRef { table: "flows", id: &self.id };
         Ok(Flow {
             id,
-            browser: origin.value("browser_digest", Digest::from_stored(&self.browser_digest))?,
-            target: self.target(origin)?,
+            browser: row_ref.value("browser_digest", Digest::from_stored(&self.browser_digest))?,
+            target: self.target(row_ref)?,
             started_at: moment(self.started_at),
         })
     }
 }
 
 impl FlowRow {
-    fn target(&self, origin: Origin<'_>) -> Result<FlowTarget, StoreError> {
-        let stored: Value = origin.value("target", serde_json::from_str(&self.target).ok())?;
+    fn target(&self, row_ref: RowRef<'_>) -> Result<FlowTarget, StoreError> {
+        let stored: Value = row_ref.value("target", serde_json::from_str(&self.target).ok())?;
         if let Some(kind) = stored.get("for").and_then(Value::as_str) {
-            origin.word("target", FlowTarget::KINDS.contains(&kind).then_some(()))?;
+            row_ref.word("target", FlowTarget::KINDS.contains(&kind).then_some(()))?;
         }
-        let target: FlowTarget = origin.value("target", serde_json::from_value(stored.clone()).ok())?;
+        let target: FlowTarget = row_ref.value("target", serde_json::from_value(stored.clone()).ok())?;
         if let Ok(read) = serde_json::to_value(&target) {
             note_members("flows", "target", &stored, &read);
         }
@@ -71,7 +72,7 @@ impl FlowRow {
 }
 
 impl Reader {
-    /// An open flow that has not expired. One of a newer node, for what this version does not know, is none.
+    /// An open flow that has not expired. A newer node's flow for a target this version does not know counts as none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -84,7 +85,7 @@ impl Reader {
         unless_newer(row.parse(id))
     }
 
-    /// A flow that was answered or has expired, while its row is kept.
+    /// A flow that was answered or has expired, as long as its row is kept.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -117,8 +118,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Closes a flow and keeps its sealed answer with it, in one statement. `false`: it was closed already, somebody else
-    /// answered the client.
+    /// Closes a flow and stores its sealed answer with it, in one statement. `false`: it was already closed, and
+    /// somebody else answered the client.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,21 +1,21 @@
-//! Signing keys and the server's own MAC key: shared by all nodes, private halves sealed.
+//! Signing keys and the server's MAC key. All nodes share them; the private halves are sealed.
 
 use idp_core::client::SigningAlg;
 use idp_core::time::Timestamp;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment, unless_newer};
+use crate::row::{RowRef, moment, unless_newer};
 
-/// Where a key is in its life. The next one is published before it signs, so that every cache has it in time;
-/// a retiring one stays published until the last token it signed has expired.
+/// Where a key is in its life. The next key is published before it signs, so that every cache has it in time. A
+/// retiring key stays published until the last token it signed has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
-    /// Published, does not sign yet.
+    /// Published, not signing yet.
     Next,
     /// Signs.
     Active,
-    /// Published, signs no more.
+    /// Published, no longer signing.
     Retiring,
 }
 
@@ -34,10 +34,10 @@ impl KeyState {
     }
 }
 
-/// A key as stored.
+/// A key as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredKey {
-    /// The `kid`; for a MAC key any unique name.
+    /// The `kid`; any unique name for a MAC key.
     pub id: String,
     /// `RS256`, `ES256` or `mac`.
     pub purpose: String,
@@ -49,9 +49,9 @@ pub struct StoredKey {
     pub sealed_private: String,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it began to sign.
+    /// When it started signing.
     pub activated_at: Option<Timestamp>,
-    /// When it ceased to sign.
+    /// When it stopped signing.
     pub retired_at: Option<Timestamp>,
 }
 
@@ -60,7 +60,7 @@ fn is_known_purpose(purpose: &str) -> bool {
 }
 
 impl StoredKey {
-    /// The purpose of the server's own MAC key.
+    /// The purpose of the server's MAC key.
     pub const MAC: &'static str = "mac";
 }
 
@@ -77,7 +77,7 @@ struct KeyRow {
 }
 
 impl Reader {
-    /// Every key that this version knows how to use, oldest first.
+    /// All keys that this version can use, oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -86,10 +86,10 @@ impl Reader {
             activated_at, retired_at FROM keys ORDER BY created_at, id";
         let rows: Vec<KeyRow> = on!(self, c => sqlx::query_as(SQL).fetch_all(c).await)?;
         let parse = |row: KeyRow| {
-            let origin = Origin { table: "keys", id: &row.id };
-            origin.word("purpose", is_known_purpose(&row.purpose).then_some(()))?;
+            let row_ref = RowRef { table: "keys", id: &row.id };
+            row_ref.word("purpose", is_known_purpose(&row.purpose).then_some(()))?;
             Ok(StoredKey {
-                state: origin.word("state", KeyState::from_stored(&row.state))?,
+                state: row_ref.word("state", KeyState::from_stored(&row.state))?,
                 id: row.id,
                 purpose: row.purpose,
                 public_jwk: row.public_jwk,
@@ -104,14 +104,14 @@ impl Reader {
     }
 }
 
-/// What may be shown of a key, in the words that are stored: also of one that a newer node made.
+/// The public part of a key, in the stored words. Also covers keys made by a newer node.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct KeyListing {
     /// The `kid`, or a MAC key's name.
     pub id: String,
-    /// As [`StoredKey::purpose`], or a word of a newer version.
+    /// As in [`StoredKey::purpose`], or a newer version's word.
     pub purpose: String,
-    /// As [`KeyState::as_str`], or a word of a newer version.
+    /// As in [`KeyState::as_str`], or a newer version's word.
     pub state: String,
     /// The public JWK; a MAC key has none.
     pub public_jwk: Option<String>,
@@ -128,7 +128,7 @@ impl KeyListing {
 }
 
 impl Reader {
-    /// Every key, also those that this version does not know how to use, oldest first: to be shown and published.
+    /// All keys, oldest first, including those this version cannot use: for listing and publishing.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -138,7 +138,7 @@ impl Reader {
         Ok(on!(self, c => sqlx::query_as(SQL).fetch_all(c).await)?)
     }
 
-    /// What there are active keys for.
+    /// The purposes for which there is an active key.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -149,8 +149,7 @@ impl Reader {
 }
 
 impl Tx {
-    /// Stores a key. `false`: there is an active (or next) one for the purpose already, another node was
-    /// first.
+    /// Stores a key. `false`: another node was first, and there already is an active (or next) key for this purpose.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,49 +1,48 @@
 //! What the identity provider remembers, on SQLite and on PostgreSQL.
 //!
-//! Nothing else knows SQL. Every statement is written once and runs on both engines; `read` hands a closure a
-//! [`Reader`], `write` hands it a [`Tx`] that can do all a reader can and also change things. A write is one
-//! transaction: `Ok` commits it, also when the value says "refused"; `Err` undoes it.
+//! Nothing else knows SQL. Every statement is written once and runs on both engines. `read` hands a closure a
+//! [`Reader`]; `write` hands it a [`Tx`], which can do everything a reader can and also make changes. A write is one
+//! transaction: `Ok` commits it, even when the value says "refused"; `Err` rolls it back.
+//!
+//! `engine` holds connections, transactions and the [`Store`]; every other module is one topic, with its SQL as methods
+//! of [`Reader`] and [`Tx`]. Who may use whom: `cleanup > engine::db`; `throttles > known_browsers`;
+//! `sessions > users`; `grants > codes`, `users`; all topics `> engine::connection`, `row`; everything `> error`, `lock`.
 
 mod audit;
-mod broken_off;
 mod cleanup;
 mod clients;
 mod clock;
+mod codes;
 mod consents;
-mod db;
+mod engine;
 mod error;
 mod flows;
 mod grants;
-mod group_commit;
 mod keys;
-mod look;
-mod migrate;
+mod known_browsers;
+mod lock;
 mod outbox;
-mod pool;
-mod postgres;
-mod postgres_tls;
 mod registrations;
 mod roles;
 mod row;
-#[cfg(test)]
-mod scratch;
 mod sessions;
 mod single_use;
 mod throttles;
 mod users;
 
-pub use audit::{Actor, AuditEvent, AuditRecord, Origin};
 pub use clients::{ClaimedClient, UriList};
-pub use db::{Engine, Job, Reader, Store, Tx, database_file};
+pub use codes::ConsumedCode;
+pub use engine::connection::{Job, Reader, Tx};
+pub use engine::db::{Engine, Store, database_file};
+pub use engine::look::Unfit;
+pub use engine::migrate::MigrationStatus;
+pub use engine::postgres_tls::{ConnectionFacts, connection_facts};
 pub use error::{OpenError, StoreError};
 pub use flows::{EndedFlow, Flow};
-pub use grants::{ConsumedCode, StoredGrant};
+pub use grants::StoredGrant;
 pub use keys::{KeyListing, KeyState, StoredKey};
-pub use look::Unfit;
-pub use migrate::MigrationStatus;
 pub use outbox::{ClaimedMail, Mail, MailKind};
-pub use postgres_tls::{ConnectionFacts, connection_facts};
-pub use registrations::{Activation, Attempt, AttemptState, CodeTry, NewAttempt};
+pub use registrations::{Activation, CodeTry, NewRegistration, Registration, RegistrationState};
 pub use sessions::{NewSession, SignedIn};
 pub use throttles::Counted;
 pub use users::Credentials;

@@ -1,5 +1,5 @@
-//! Mail on its way: written with the action that causes it, sent by a task afterwards. A row holds neither
-//! link nor token, so a stolen outbox opens nothing.
+//! Outgoing mail: stored with the action that causes it, and sent by a task afterwards. A row holds neither link nor
+//! token, so a stolen outbox opens nothing.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use idp_core::time::{DAY, Timestamp};
 use idp_core::user::{Email, FullName};
 use sqlx::{FromRow, Row};
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment};
+use crate::row::{RowRef, moment};
 
-/// Which mail.
+/// The kinds of mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MailKind {
-    /// Proves an address: link and code.
+    /// Verifies an address, with a link and a code.
     Activation,
-    /// Somebody registered under the address of an account.
+    /// Somebody registered an address that already has an account.
     AlreadyRegistered,
     /// The account was locked for a while.
     Locked,
@@ -29,7 +29,7 @@ impl MailKind {
     /// Every kind.
     pub const ALL: [Self; 4] = [Self::Activation, Self::AlreadyRegistered, Self::Locked, Self::Welcome];
 
-    /// The stored word, also the name of the mail's templates.
+    /// The stored word, which is also the name of the mail's templates.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Activation => "activation",
@@ -45,30 +45,30 @@ impl MailKind {
 pub struct Mail {
     /// Its id.
     pub id: MailId,
-    /// Which one.
+    /// Its kind.
     pub kind: MailKind,
-    /// To whom.
+    /// The recipient's address.
     pub recipient: Email,
-    /// Their name.
+    /// The recipient's name.
     pub name: FullName,
-    /// What it is about: the registration of an activation, else the user.
+    /// The id of what it is about: of the registration for an activation mail, otherwise of the user.
     pub subject: String,
-    /// A span the text names, in minutes.
+    /// The duration named in the text, in minutes.
     pub minutes: Option<i64>,
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: Timestamp,
-    /// How often it was tried.
+    /// How many delivery attempts there have been.
     pub attempts: i64,
 }
 
-/// A mail that a sender has taken: it is nobody else's until the lease ends.
+/// A mail that a sender has claimed. No other sender gets it until the lease ends.
 #[derive(Clone, Debug)]
 pub struct ClaimedMail {
-    /// The row's id as stored, also of a row that holds rubbish.
+    /// The row's id as stored, even if the rest of the row is garbage.
     pub id: String,
-    /// What it is about.
+    /// The id of what it is about.
     pub subject: String,
-    /// How often it was tried, this time included.
+    /// How many delivery attempts there have been, including this one.
     pub attempts: i64,
     /// The mail, or why the row cannot be read.
     pub mail: Result<Mail, StoreError>,
@@ -88,7 +88,7 @@ struct MailRow {
 
 impl MailRow {
     fn parse(self) -> Result<Mail, StoreError> {
-        let row = Origin { table: "outbox", id: &self.id };
+        let row = RowRef { table: "outbox", id: &self.id };
         let kind = MailKind::ALL.into_iter().find(|kind| kind.as_str() == self.kind);
         Ok(Mail {
             id: row.parsed("id", &self.id)?,
@@ -103,14 +103,14 @@ impl MailRow {
     }
 }
 
-/// The kinds this version knows, as SQL.
+/// The kinds this version knows, in SQL.
 macro_rules! known_kinds {
     () => {
         "('activation', 'already_registered', 'locked', 'welcome')"
     };
 }
 
-/// How long a mail is tried.
+/// How long delivery is attempted.
 const TRIED_FOR: Duration = DAY;
 
 impl Tx {
@@ -129,10 +129,10 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes the mail that has been due longest and keeps other senders off it for `lease`. If the sender dies,
-    /// the mail is due again afterwards. A row that cannot be read is taken as well: it must wait like any mail
-    /// that failed, or it would come first for ever and keep all others back. Not so a kind of mail that this version
-    /// does not know: it waits for a node that does.
+    /// Claims the mail that has been due longest and keeps other senders away from it for `lease`. If the sender
+    /// dies, the mail is due again afterwards. A row that cannot be read is claimed as well: it has to wait like any
+    /// mail that failed, or it would always come first and hold up all others. A kind of mail this version does not
+    /// know is not claimed; it waits for a node that knows it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -154,13 +154,13 @@ impl Tx {
                 id: row.try_get("id").unwrap_or_default(),
                 subject: row.try_get("subject").unwrap_or_default(),
                 attempts: row.try_get("attempts").unwrap_or_default(),
-                // SQLite keeps whatever it is given, so a column may even be of another type.
+                // SQLite stores whatever it is given, so a column may even have another type.
                 mail: MailRow::from_row(&row).map_err(StoreError::from).and_then(MailRow::parse),
             }))
         })
     }
 
-    /// Forgets a mail that was handed over or given up.
+    /// Deletes a mail that was delivered or given up.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -170,8 +170,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Keeps a mail that could not be handed over, to be tried again at `due_at`. `false`: it is too old, and
-    /// is forgotten.
+    /// Reschedules a mail that could not be delivered for `due_at`. `false`: it is too old and was deleted.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -187,7 +186,7 @@ impl Tx {
 }
 
 impl Reader {
-    /// Says once of each mail of a kind that only a newer version knows that it waits for one.
+    /// Logs, once for each mail of a kind only a newer version knows, that it waits for such a node.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -195,11 +194,11 @@ impl Reader {
         const SQL: &str =
             concat!("SELECT id FROM outbox WHERE kind NOT IN ", known_kinds!(), " ORDER BY id LIMIT 100");
         let ids: Vec<String> = on!(self, c => sqlx::query_scalar(SQL).fetch_all(c).await)?;
-        ids.iter().for_each(|id| Origin { table: "outbox", id }.leave("kind"));
+        ids.iter().for_each(|id| RowRef { table: "outbox", id }.leave("kind"));
         Ok(())
     }
 
-    /// How many mails wait: asked by tests, since the product takes them one by one.
+    /// How many mails are waiting. Only tests ask; the product takes mails one by one.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -214,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kinds_in_sql_are_those_of_the_program() {
+    fn the_kinds_in_sql_match_the_enum() {
         let words: Vec<String> = MailKind::ALL.iter().map(|kind| format!("'{}'", kind.as_str())).collect();
         assert_eq!(known_kinds!(), format!("({})", words.join(", ")));
     }

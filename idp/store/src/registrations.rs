@@ -1,4 +1,4 @@
-//! Attempts to register, and the one that becomes an account.
+//! Registrations, and how one becomes an account.
 
 use idp_core::account::password::PasswordHash;
 use idp_core::account::registration::{ACTIVATION_LIFETIME, RESEND_WAIT};
@@ -8,90 +8,90 @@ use idp_core::time::Timestamp;
 use idp_core::typed_code;
 use idp_core::user::{Email, FullName, User, UserState};
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment, unless_newer};
+use crate::row::{RowRef, moment, unless_newer};
 
-/// An attempt to be written.
+/// A registration to be stored.
 #[derive(Clone, Debug)]
-pub struct NewAttempt {
+pub struct NewRegistration {
     /// Its id.
     pub id: RegistrationId,
-    /// The address, not proven.
+    /// The address, not verified yet.
     pub email: Email,
     /// Full name.
     pub name: FullName,
-    /// What was chosen.
+    /// The hash of the chosen password.
     pub password: PasswordHash,
-    /// The address has an account: this attempt can become nothing, and looks like any other.
+    /// The address already has an account: this registration can become nothing, but looks like any other.
     pub known_address: bool,
-    /// The browser that registers.
+    /// The browser it was made in.
     pub browser: Digest,
-    /// The walk to go on with.
+    /// The flow to continue afterwards.
     pub flow_id: Option<FlowId>,
 }
 
-/// An attempt that is neither over nor expired.
+/// A registration that has neither ended nor expired.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub struct Registration {
     /// Its id.
     pub id: RegistrationId,
     /// The address.
     pub email: Email,
     /// Full name.
     pub name: FullName,
-    /// What was chosen.
+    /// The hash of the chosen password.
     pub password: PasswordHash,
-    /// The address has an account: nothing can become of this attempt.
+    /// The address already has an account: this registration can become nothing.
     pub known_address: bool,
-    /// The browser that registered.
+    /// The browser it was made in.
     pub browser: Digest,
-    /// The walk to go on with.
+    /// The flow to continue afterwards.
     pub flow_id: Option<FlowId>,
-    /// When the last mail was asked for.
+    /// When the last mail was requested.
     pub mailed_at: Timestamp,
-    /// When it, its link and its code cease to work.
+    /// When the registration, its link and its code expire.
     pub expires_at: Timestamp,
 }
 
-/// How an attempt stands, as its own browser may know. That the address was proven with somebody else's attempt is not
-/// told: whoever registers an address that is not theirs would learn from it when the owner does.
+/// The state of a registration, as far as its own browser may know it. That somebody else's registration verified the
+/// address is not revealed: whoever registers an address that is not theirs could tell from it when the owner does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttemptState {
-    /// Its address is not proven yet, or was by another browser.
+pub enum RegistrationState {
+    /// Its address has not been verified, or was verified by another browser.
     Waiting,
     /// It became the account.
     Activated,
-    /// Another attempt of the same browser did, or somebody made the account.
+    /// Another registration of the same browser became the account, or the account was made otherwise.
     Ended,
-    /// Its time ran out.
+    /// It expired.
     Expired,
 }
 
-/// What came of a typed code.
+/// The result of entering a typed code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeTry {
-    /// It is the code of the newest mail.
+    /// The code from the newest mail.
     Right,
-    /// It is not; more may be tried.
+    /// A wrong code; there are tries left.
     Wrong,
-    /// It is not, or was not looked at: there are no tries left until the next mail.
+    /// A wrong code, or one that was not checked: no tries are left until the next mail.
     NoneLeft,
 }
 
-/// What came of an activation.
+/// The result of an activation.
 #[derive(Clone, Debug)]
 pub enum Activation {
     /// The account exists now.
     Activated(Box<User>, Option<FlowId>),
     /// The link or code was used before, or the address has an account by now.
     AlreadyUsed,
-    /// Expired, or never made here.
+    /// It has expired, or was never made here.
     Unknown,
 }
 
 #[derive(sqlx::FromRow)]
-struct AttemptRow {
+struct RegistrationRow {
     id: String,
     email: String,
     name: String,
@@ -103,15 +103,15 @@ struct AttemptRow {
     expires_at: i64,
 }
 
-impl AttemptRow {
-    fn open_or_expired(&self, now: Timestamp) -> AttemptState {
-        if self.expires_at <= now.millis() { AttemptState::Expired } else { AttemptState::Waiting }
+impl RegistrationRow {
+    fn open_or_expired(&self, now: Timestamp) -> RegistrationState {
+        if self.expires_at <= now.millis() { RegistrationState::Expired } else { RegistrationState::Waiting }
     }
 
-    fn parse(self) -> Result<Attempt, StoreError> {
-        let row = Origin { table: "registrations", id: &self.id };
+    fn parse(self) -> Result<Registration, StoreError> {
+        let row = RowRef { table: "registrations", id: &self.id };
         let flow_id = self.flow_id.map(|id| row.parsed("flow_id", &id));
-        Ok(Attempt {
+        Ok(Registration {
             id: row.parsed("id", &self.id)?,
             email: row.value("email", Email::parse(&self.email).ok())?,
             name: row.value("name", FullName::from_stored(&self.name).ok())?,
@@ -126,115 +126,123 @@ impl AttemptRow {
 }
 
 #[derive(sqlx::FromRow)]
-struct AttemptStateRow {
+struct RegistrationStateRow {
     #[sqlx(flatten)]
-    attempt: AttemptRow,
+    registration: RegistrationRow,
     outcome: Option<String>,
 }
 
 /// It became the account.
 const ACCOUNT: &str = "account";
-/// Another attempt of the same browser did, or somebody made the account.
+/// Another registration of the same browser became the account, or the account was made otherwise.
 const TOLD: &str = "told";
 
 impl Reader {
-    /// An attempt by id, however it stands, while its row is kept. The row alone says so: what is looked up beside it
-    /// would take its time where the address has an account, and that time would tell.
+    /// A registration by id, in whatever state, as long as its row is kept. The state is read from this row alone: a
+    /// look-up elsewhere would take longer if the address has an account, and timing would reveal it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn attempt_and_state(
+    pub async fn registration_and_state(
         &mut self,
         id: RegistrationId,
         now: Timestamp,
-    ) -> Result<Option<(Attempt, AttemptState)>, StoreError> {
+    ) -> Result<Option<(Registration, RegistrationState)>, StoreError> {
         const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at, \
             expires_at, outcome FROM registrations WHERE id = $1";
-        let row: Option<AttemptStateRow> =
+        let row: Option<RegistrationStateRow> =
             on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
         let state = match row.outcome.as_deref() {
-            Some(ACCOUNT) => AttemptState::Activated,
-            Some(TOLD) => AttemptState::Ended,
+            Some(ACCOUNT) => RegistrationState::Activated,
+            Some(TOLD) => RegistrationState::Ended,
             Some(_) => {
-                Origin { table: "registrations", id: &row.attempt.id }.leave("outcome");
-                row.attempt.open_or_expired(now)
+                RowRef { table: "registrations", id: &row.registration.id }.leave("outcome");
+                row.registration.open_or_expired(now)
             }
-            None => row.attempt.open_or_expired(now),
+            None => row.registration.open_or_expired(now),
         };
-        Ok(Some((row.attempt.parse()?, state)))
+        Ok(Some((row.registration.parse()?, state)))
     }
 
-    /// A live attempt by id.
+    /// A live registration by id.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn attempt(
+    pub async fn registration(
         &mut self,
         id: RegistrationId,
         now: Timestamp,
-    ) -> Result<Option<Attempt>, StoreError> {
+    ) -> Result<Option<Registration>, StoreError> {
         const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at, \
             expires_at FROM registrations WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
-        let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).bind(now.millis()).fetch_optional(c).await)?;
-        row.map(AttemptRow::parse).transpose()
+        let row: Option<RegistrationRow> = on!(self, c => sqlx::query_as(SQL).bind(id.to_string()).bind(now.millis()).fetch_optional(c).await)?;
+        row.map(RegistrationRow::parse).transpose()
     }
 
-    /// Whether an attempt is over: it, or another one for its address, became an account.
+    /// Whether a registration has ended: it, or another one for its address, became an account.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn attempt_ended(&mut self, id: RegistrationId) -> Result<bool, StoreError> {
+    pub async fn registration_ended(&mut self, id: RegistrationId) -> Result<bool, StoreError> {
         const SQL: &str = "SELECT COUNT(*) FROM registrations WHERE id = $1 AND ended_at IS NOT NULL";
         let ended: i64 = on!(self, c => sqlx::query_scalar(SQL).bind(id.to_string()).fetch_one(c).await)?;
         Ok(ended == 1)
     }
 
-    /// The newest attempt for an address whose time has not run out: one that can still become an account, or, for a
-    /// `stranger`'s browser, any but those of which that browser was told that they are over.
+    /// The newest unexpired registration for an address that can still become an account; or, for a `stranger`'s
+    /// browser, the newest of all except ended ones whose end this browser has already been shown.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn newest_attempt(
+    pub async fn newest_registration(
         &mut self,
         email: &Email,
         stranger: Option<&Digest>,
         now: Timestamp,
-    ) -> Result<Option<Attempt>, StoreError> {
+    ) -> Result<Option<Registration>, StoreError> {
         const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at, \
             expires_at FROM registrations WHERE email_key = $1 AND expires_at > $2 AND (ended_at IS NULL \
             OR browser_digest <> $3 OR (browser_digest = $3 AND COALESCE(outcome, '') <> $4)) ORDER BY created_at DESC, id DESC LIMIT 1";
-        let row: Option<AttemptRow> = on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).bind(stranger.map(Digest::as_str)).bind(TOLD).fetch_optional(c).await)?;
+        let row: Option<RegistrationRow> = on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).bind(stranger.map(Digest::as_str)).bind(TOLD).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
         unless_newer(row.parse())
     }
 }
 
 impl Tx {
-    /// Writes an attempt.
+    /// Stores a registration.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn insert_attempt(&mut self, attempt: &NewAttempt, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn insert_registration(
+        &mut self,
+        registration: &NewRegistration,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO registrations (id, email, email_key, name, password_hash, known_address, \
             browser_digest, flow_id, code_tries, mailed_at, created_at, expires_at) \
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, $10)";
         let expires_at = now.plus(ACTIVATION_LIFETIME);
         on!(self, c => sqlx::query(SQL)
-            .bind(attempt.id.to_string()).bind(attempt.email.as_str()).bind(attempt.email.key())
-            .bind(attempt.name.as_str()).bind(attempt.password.as_str()).bind(attempt.known_address)
-            .bind(attempt.browser.as_str()).bind(attempt.flow_id.map(|id| id.to_string()))
+            .bind(registration.id.to_string()).bind(registration.email.as_str()).bind(registration.email.key())
+            .bind(registration.name.as_str()).bind(registration.password.as_str()).bind(registration.known_address)
+            .bind(registration.browser.as_str()).bind(registration.flow_id.map(|id| id.to_string()))
             .bind(now.millis()).bind(expires_at.millis())
             .execute(c).await.map(drop))?;
         Ok(())
     }
 
-    /// Notes that a mail was asked for again; the attempt lives its full span from now on. `false`: the last one
-    /// was asked for too short a while ago. Parallel calls queue up at the row.
+    /// Records that another mail was requested, and gives the registration its full lifetime again. `false`: the last
+    /// mail was requested too recently. Parallel calls queue for the row.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn attempt_mailed(&mut self, id: RegistrationId, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn registration_mailed(
+        &mut self,
+        id: RegistrationId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         const SQL: &str =
             "UPDATE registrations SET mailed_at = $2, expires_at = $3 WHERE id = $1 AND mailed_at <= $4";
         let expires_at = now.plus(ACTIVATION_LIFETIME);
@@ -245,47 +253,52 @@ impl Tx {
         Ok(noted == 1)
     }
 
-    /// A new mail is on its way: the code of the one before is worth nothing, and its tries are forgotten. Done
-    /// when the mail is asked for, not when it leaves, so that an address that gets no code answers alike.
+    /// Invalidates the code of the previous mail and resets its tries, because a new mail is on its way. Done when
+    /// the mail is requested, not when it is sent, so that an address that gets no code behaves the same.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn forget_attempt_code(&mut self, id: RegistrationId) -> Result<(), StoreError> {
+    pub async fn forget_registration_code(&mut self, id: RegistrationId) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE registrations SET code_tag = NULL, code_tries = 0 WHERE id = $1";
         on!(self, c => sqlx::query(SQL).bind(id.to_string()).execute(c).await.map(drop))?;
         Ok(())
     }
 
-    /// Hands an attempt to another browser, whose person proved to have begun it. One that is over goes like any other:
-    /// nothing can come of it, and whether it is over is not told. `false`: there is none.
+    /// Hands a registration to another browser, whose person has proved that it is theirs. One that has ended is
+    /// handed over like any other: nothing can come of it, and whether it has ended is not revealed. `false`: there
+    /// is no such registration.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn adopt_attempt(&mut self, id: RegistrationId, browser: &Digest) -> Result<bool, StoreError> {
+    pub async fn adopt_registration(
+        &mut self,
+        id: RegistrationId,
+        browser: &Digest,
+    ) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE registrations SET browser_digest = $2 WHERE id = $1";
         let adopted = on!(self, c => sqlx::query(SQL)
             .bind(id.to_string()).bind(browser.as_str()).execute(c).await.map(|done| done.rows_affected()))?;
         Ok(adopted == 1)
     }
 
-    /// Sets the typed code of an attempt's newest mail. When the attempt ends stays as it was: that must not tell whether
-    /// its address gets such mails.
+    /// Sets the typed code of a registration's newest mail. The expiry stays the same: it must not reveal whether the
+    /// address gets such mails.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn set_attempt_code(&mut self, id: RegistrationId, tag: &str) -> Result<(), StoreError> {
+    pub async fn set_registration_code(&mut self, id: RegistrationId, tag: &str) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE registrations SET code_tag = $2 WHERE id = $1";
         on!(self, c => sqlx::query(SQL).bind(id.to_string()).bind(tag).execute(c).await.map(drop))?;
         Ok(())
     }
 
-    /// Counts one try of a typed code and tells what came of it. The try is counted in the same statement that
-    /// reads the code, so parallel tries cannot exceed the limit. An attempt for a known address, or one that is over,
-    /// has no code and counts like any other.
+    /// Counts one try of a typed code and returns its result. The statement that reads the code also counts the try,
+    /// so parallel tries cannot exceed the limit. A registration for a known address, or one that has ended, has no
+    /// valid code and counts the same.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn try_attempt_code(
+    pub async fn try_registration_code(
         &mut self,
         id: RegistrationId,
         tag: &str,
@@ -296,7 +309,7 @@ impl Tx {
             RETURNING known_address OR ended_at IS NOT NULL, code_tag, code_tries";
         let found: Option<(bool, Option<String>, i64)> = on!(self, c => sqlx::query_as(SQL)
             .bind(id.to_string()).bind(now.millis()).bind(typed_code::TRIES).fetch_optional(c).await)?;
-        // An HMAC is compared with an HMAC: where they differ says nothing about the code.
+        // Both sides are HMACs: where they differ reveals nothing about the code.
         Ok(match found {
             Some((false, Some(expected), _)) if expected == tag => CodeTry::Right,
             Some((_, _, tries)) if tries < typed_code::TRIES => CodeTry::Wrong,
@@ -304,39 +317,39 @@ impl Tx {
         })
     }
 
-    /// Turns an attempt whose address was just proven into an account, and ends the other attempts for the
+    /// Turns a registration whose address was just verified into an account, and ends the other registrations for the
     /// address. Its row decides the race: exactly one caller gets [`Activation::Activated`].
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn activate(&mut self, id: RegistrationId, now: Timestamp) -> Result<Activation, StoreError> {
-        let Some(attempt) = self.attempt(id, now).await? else {
-            let ended = self.attempt_ended(id).await?;
+        let Some(registration) = self.registration(id, now).await? else {
+            let ended = self.registration_ended(id).await?;
             return Ok(if ended { Activation::AlreadyUsed } else { Activation::Unknown });
         };
-        if attempt.known_address {
+        if registration.known_address {
             return Ok(Activation::Unknown);
         }
-        if !self.end_attempts(&attempt, now).await? {
+        if !self.end_registrations(&registration, now).await? {
             return Ok(Activation::AlreadyUsed);
         }
         let user = User {
             id: UserId::new(now),
-            email: attempt.email,
-            name: attempt.name,
+            email: registration.email,
+            name: registration.name,
             state: UserState::Active,
             epoch: 0,
             created_at: now,
             updated_at: now,
         };
-        if !self.insert_user(&user, Some(&attempt.password)).await? {
+        if !self.insert_user(&user, Some(&registration.password)).await? {
             self.set_outcome(id, TOLD).await?;
             return Ok(Activation::AlreadyUsed);
         }
-        // What strangers tried before there was an account is not its owner's.
+        // Tries that strangers made before the account existed are not held against its owner.
         self.unlock(&user).await?;
         self.grant_role(user.id, "user").await?;
-        Ok(Activation::Activated(Box::new(user), attempt.flow_id))
+        Ok(Activation::Activated(Box::new(user), registration.flow_id))
     }
 
     async fn set_outcome(&mut self, id: RegistrationId, outcome: &str) -> Result<(), StoreError> {
@@ -347,16 +360,21 @@ impl Tx {
         Ok(())
     }
 
-    /// Ends all attempts for an address, this one among them, which becomes the account. `false`: somebody else ended it first. One statement:
-    /// two activations of the same address that took their own row first would wait for each other.
-    async fn end_attempts(&mut self, attempt: &Attempt, now: Timestamp) -> Result<bool, StoreError> {
+    /// Ends all registrations for an address, including this one, which becomes the account. `false`: somebody else
+    /// ended it first. One statement, because two activations for the same address that each locked their own row
+    /// first would wait for each other.
+    async fn end_registrations(
+        &mut self,
+        registration: &Registration,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE registrations SET ended_at = $2, \
             outcome = COALESCE(outcome, CASE WHEN id = $3 THEN $4 WHEN browser_digest = $5 THEN $6 END) \
             WHERE email_key = $1 AND ended_at IS NULL RETURNING id";
-        let id = attempt.id.to_string();
+        let id = registration.id.to_string();
         let ended: Vec<String> = on!(self, c => sqlx::query_scalar(SQL)
-            .bind(attempt.email.key()).bind(now.millis()).bind(id.as_str()).bind(ACCOUNT)
-            .bind(attempt.browser.as_str()).bind(TOLD).fetch_all(c).await)?;
+            .bind(registration.email.key()).bind(now.millis()).bind(id.as_str()).bind(ACCOUNT)
+            .bind(registration.browser.as_str()).bind(TOLD).fetch_all(c).await)?;
         Ok(ended.contains(&id))
     }
 }

@@ -1,8 +1,8 @@
-//! Roles, groups, and who has what.
+//! Roles, groups, and who has which.
 
 use idp_core::ids::UserId;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 
 impl Reader {
@@ -15,7 +15,7 @@ impl Reader {
         Ok(on!(self, c => sqlx::query_scalar(SQL).fetch_all(c).await)?)
     }
 
-    /// The names of a person's roles: their own and their groups'.
+    /// The names of a user's roles, their own and their groups'.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -28,7 +28,7 @@ impl Reader {
 }
 
 impl Tx {
-    /// Gives a person a role. `false`: there is no such role, or the person has it.
+    /// Gives a user a role. `false`: there is no such role, or the user already has it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -40,8 +40,8 @@ impl Tx {
         Ok(made == 1)
     }
 
-    /// Takes a role from a person and ends their sessions and grants, which were made with it. `false`: the
-    /// person did not have it.
+    /// Takes a role from a user and ends their sessions and grants, which were made with it. `false`: the user did
+    /// not have it.
     ///
     /// # Errors
     /// [`StoreError`].

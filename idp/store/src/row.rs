@@ -1,4 +1,4 @@
-//! From columns to values: what does not parse is a corrupt row, or one of a newer node, and named as such.
+//! From columns to values. What does not parse is either corrupt or written by a newer node, and is reported as such.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -9,33 +9,33 @@ use idp_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::error::StoreError;
-use crate::pool::lock;
+use crate::lock::lock;
 
-/// Where a row comes from, for the error that names it.
+/// Which row a column belongs to, for errors that name it.
 #[derive(Clone, Copy)]
-pub(crate) struct Origin<'a> {
+pub(crate) struct RowRef<'a> {
     pub(crate) table: &'static str,
     pub(crate) id: &'a str,
 }
 
-impl Origin<'_> {
-    /// A value, or the error that its column is corrupt.
+impl RowRef<'_> {
+    /// The value, or the error that its column is corrupt.
     pub(crate) fn value<T>(self, column: &'static str, value: Option<T>) -> Result<T, StoreError> {
         value.ok_or_else(|| StoreError::Corrupt { table: self.table, column, id: self.id.to_owned() })
     }
 
-    /// A parsed text.
+    /// The parsed text, or the error that its column is corrupt.
     pub(crate) fn parsed<T: FromStr>(self, column: &'static str, text: &str) -> Result<T, StoreError> {
         self.value(column, text.parse().ok())
     }
 
-    /// One of a set of words that grows from version to version; one that is not known here is a newer node's.
+    /// A word from a set that grows from version to version. An unknown one was written by a newer node.
     pub(crate) fn word<T>(self, column: &'static str, value: Option<T>) -> Result<T, StoreError> {
         value.ok_or_else(|| StoreError::Newer { table: self.table, column, id: self.id.to_owned() })
     }
 
-    /// A password's hash in the PHC format (`$…`): a newer node may make it in another way, or at more cost than is
-    /// borne here.
+    /// A password hash in the PHC format (`$…`). A newer node may use another algorithm, or a higher cost than is
+    /// accepted here.
     pub(crate) fn password(self, text: &str) -> Result<PasswordHash, StoreError> {
         let hash = PasswordHash::parse(text).ok();
         if text.starts_with('$') {
@@ -45,7 +45,7 @@ impl Origin<'_> {
         }
     }
 
-    /// Leaves a row of a newer node alone, and says so once.
+    /// Logs once that a newer node's row is left untouched.
     pub(crate) fn leave(self, column: &'static str) {
         if is_new(&format!("{}.{column} {}", self.table, self.id)) {
             let (table, id) = (self.table, self.id);
@@ -54,18 +54,19 @@ impl Origin<'_> {
     }
 }
 
-/// What was read; of a row of a newer node nothing, and a line in the log.
+/// What was read; `None` and a log line for a row of a newer node.
 pub(crate) fn unless_newer<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match read {
         Err(StoreError::Newer { table, column, id }) => {
-            Origin { table, id: &id }.leave(column);
+            RowRef { table, id: &id }.leave(column);
             Ok(None)
         }
         read => read.map(Some),
     }
 }
 
-/// Says once of each member that a newer node wrote beside those that were `read` that it is left alone.
+/// Logs once for each JSON member that is `stored` but was not `read` that it is left untouched: a newer node wrote
+/// it.
 pub(crate) fn note_members(table: &'static str, column: &'static str, stored: &Value, read: &Value) {
     let (Value::Object(stored), Value::Object(read)) = (stored, read) else { return };
     for (name, value) in stored {
@@ -80,7 +81,7 @@ pub(crate) fn note_members(table: &'static str, column: &'static str, stored: &V
     }
 }
 
-/// What was said already. Bounded: who has filled the log with a thousand such lines has been told.
+/// What has been logged already. Bounded: after a thousand such lines the operator knows.
 fn is_new(what: &str) -> bool {
     const MOST: usize = 1000;
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());

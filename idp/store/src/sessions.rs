@@ -1,32 +1,32 @@
-//! Signed-in browsers.
+//! Sessions of signed-in browsers.
 
 use idp_core::ids::{SessionId, UserId};
 use idp_core::secret::Digest;
 use idp_core::session::{Authentication, Session, SessionLifetime};
-use idp_core::time::{DAY, Timestamp};
+use idp_core::time::Timestamp;
 use idp_core::user::User;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment, unless_newer};
+use crate::row::{RowRef, moment, unless_newer};
 use crate::users::UserRow;
 
-/// A session to be written.
+/// A session to be stored.
 #[derive(Clone, Debug)]
 pub struct NewSession {
     /// Its id.
     pub id: SessionId,
-    /// Of the cookie.
+    /// The digest of its cookie.
     pub digest: Digest,
     /// Whose it is.
     pub user_id: UserId,
-    /// The account's epoch when its password was read: raised since, the password proves nothing.
+    /// The account's epoch when its password was read. If it has been raised since, the password proves nothing.
     pub user_epoch: i64,
     /// How the person signed in.
     pub authentication: Authentication,
-    /// Where from.
+    /// The client address.
     pub client_address: String,
-    /// With what; cleaned and capped.
+    /// The user agent, cleaned and capped.
     pub user_agent: String,
 }
 
@@ -53,7 +53,7 @@ struct SignedInRow {
 impl SignedInRow {
     fn parse(self) -> Result<SignedIn, StoreError> {
         let user = self.user.parse()?;
-        let row = Origin { table: "sessions", id: &self.session_id };
+        let row = RowRef { table: "sessions", id: &self.session_id };
         let session = Session {
             id: row.parsed("id", &self.session_id)?,
             user_id: user.id,
@@ -67,8 +67,8 @@ impl SignedInRow {
 }
 
 impl Reader {
-    /// The live session behind a cookie: not ended, not expired, its account active, no epoch raised since. One that
-    /// began on a newer node, in a way this version does not know, is none.
+    /// The live session of a cookie: not ended, not expired, its account active, no epoch raised since. A session
+    /// that began on a newer node in a way this version does not know counts as none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -88,30 +88,11 @@ impl Reader {
         let Some(row) = row else { return Ok(None) };
         unless_newer(row.parse())
     }
-
-    /// Whether an account signed in with this browser before.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn knows_browser(
-        &mut self,
-        user: UserId,
-        browser: &Digest,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        const SQL: &str = "SELECT COUNT(*) FROM known_browsers \
-            WHERE user_id = $1 AND browser_digest = $2 AND expires_at > $3";
-        let found: i64 = on!(self, c => sqlx::query_scalar(SQL)
-            .bind(user.to_string()).bind(browser.as_str()).bind(now.millis()).fetch_one(c).await)?;
-        Ok(found == 1)
-    }
 }
 
-/// How long a browser is known without signing in again.
-pub(crate) const KNOWN_FOR: std::time::Duration = DAY.saturating_mul(180);
-
 impl Tx {
-    /// Begins a session, if the account is active at this very moment and its epoch still the same; `false` if not.
+    /// Begins a session, provided that the account is active at this moment and still has the same epoch. `false`: it
+    /// is not, or has not.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -134,9 +115,9 @@ impl Tx {
         Ok(made == 1)
     }
 
-    /// The person of a live session signs in again: it gets a new cookie, a new `auth_time` and its full span; what
-    /// came of it stays. `false`: it has ended or was renewed since it was read, or the account is not as it was when
-    /// its password was read.
+    /// Renews a session because its person signed in again: it gets a new cookie, a new `auth_time` and its full
+    /// lifetime, and keeps what was issued in it. `false`: it has ended or was renewed since it was read, or the
+    /// account has changed since its password was read.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -163,7 +144,7 @@ impl Tx {
         Ok(renewed == 1)
     }
 
-    /// Writes down that a session was used, and moves its idle end, unless that has come already.
+    /// Records that a session was used, which extends its idle lifetime unless that has already run out.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -181,7 +162,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Ends a session. `false`: it had ended already.
+    /// Ends a session. `false`: it had already ended.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -190,23 +171,5 @@ impl Tx {
         let ended = on!(self, c => sqlx::query(SQL)
             .bind(id.to_string()).bind(now.millis()).execute(c).await.map(|done| done.rows_affected()))?;
         Ok(ended == 1)
-    }
-
-    /// Remembers that an account signed in with this browser.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn remember_browser(
-        &mut self,
-        user: UserId,
-        browser: &Digest,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO known_browsers (user_id, browser_digest, expires_at) VALUES ($1, $2, $3) \
-            ON CONFLICT (user_id, browser_digest) DO UPDATE SET expires_at = excluded.expires_at";
-        on!(self, c => sqlx::query(SQL)
-            .bind(user.to_string()).bind(browser.as_str()).bind(now.plus(KNOWN_FOR).millis())
-            .execute(c).await.map(drop))?;
-        Ok(())
     }
 }

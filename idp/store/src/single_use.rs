@@ -1,9 +1,9 @@
-//! Values that may be used once, as digests.
+//! Digests of values that can be used once.
 
 use idp_core::single_use::{Kind, SingleUseDigest};
 use idp_core::time::Timestamp;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 
 impl Tx {
@@ -25,8 +25,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Consumes a value and answers what it opens; `None` when it is unknown, used or expired. Of any number
-    /// of callers at once, exactly one gets an answer.
+    /// Consumes a value and returns its subject; `None` if it is unknown, used or expired. Exactly one of any number
+    /// of simultaneous callers gets it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -43,7 +43,7 @@ impl Tx {
 }
 
 impl Reader {
-    /// What a value opens or opened, and whether it can still be consumed.
+    /// A value's subject, and whether the value can still be consumed.
     ///
     /// # Errors
     /// [`StoreError`].

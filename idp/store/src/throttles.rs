@@ -1,4 +1,4 @@
-//! Counted tries.
+//! Counters of tries, which throttle and lock out.
 
 use idp_core::account::throttle::{Limits, Reservation, Throttle};
 use idp_core::ids::{RegistrationId, UserId};
@@ -6,33 +6,33 @@ use idp_core::secret::Digest;
 use idp_core::time::{DAY, Timestamp};
 use idp_core::user::User;
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
+use crate::known_browsers::KNOWN_FOR;
 use crate::row::moment;
-use crate::sessions::KNOWN_FOR;
 
-/// What is counted. The stored key never shows an address in clear.
+/// What is counted. The stored key never contains an address in clear text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Counted {
     /// Sign-ins for an address, whether it has an account or not.
     Account {
         /// The address in lower case.
         email_key: String,
-        /// The account, if there is one: its count is kept until a right password or an administrator clears it.
+        /// The account, if there is one. Its counter is kept until a right password or an administrator clears it.
         user: Option<UserId>,
     },
-    /// Sign-ins for an account from a browser that signed in to it before.
+    /// Sign-ins for an account from a browser that has signed in to it before.
     KnownBrowser(UserId, Digest),
-    /// Sign-ins from a client address (an IPv6 one as its /64 network).
+    /// Sign-ins from a client address (for IPv6, from its /64 network).
     Network(String),
-    /// Passwords tried at one registration, by whoever holds its link.
+    /// Passwords tried for one registration, by whoever has its link.
     Registration(RegistrationId),
-    /// Mails to an address, whoever asks for them.
+    /// Mails to an address, whoever requests them.
     Mail(String),
-    /// Further mails to an address, asked for by browsers in which it is known.
+    /// Additional mails to an address, requested in browsers it is known in.
     MailIfKnown(String),
-    /// Mails that one attempt to register asked for.
-    AttemptMail(RegistrationId),
+    /// Mails requested by one registration.
+    RegistrationMail(RegistrationId),
 }
 
 impl Counted {
@@ -44,7 +44,7 @@ impl Counted {
             Self::Registration(id) => format!("registration:{id}"),
             Self::Mail(email_key) => format!("mail:{}", Digest::of(email_key).as_str()),
             Self::MailIfKnown(email_key) => format!("mail:known:{}", Digest::of(email_key).as_str()),
-            Self::AttemptMail(id) => format!("mail:attempt:{id}"),
+            Self::RegistrationMail(id) => format!("mail:attempt:{id}"),
         }
     }
 
@@ -56,12 +56,12 @@ impl Counted {
             | Self::Registration(_)
             | Self::Mail(_)
             | Self::MailIfKnown(_)
-            | Self::AttemptMail(_) => None,
+            | Self::RegistrationMail(_) => None,
         }
     }
 
-    /// When an idle counter may be deleted. That of an address without an account is kept so long that nobody learns from
-    /// waiting whether there is one; that of a browser as long as the browser is known.
+    /// When an idle counter may be deleted. The counter of an address without an account is kept so long that nobody
+    /// can find out by waiting whether there is one; a browser's, as long as the browser is known.
     fn forgotten_at(&self, quiet_from: Timestamp) -> Timestamp {
         match self {
             Self::Account { user: Some(_), .. } => Timestamp::from_millis(i64::MAX),
@@ -71,7 +71,7 @@ impl Counted {
             | Self::Registration(_)
             | Self::Mail(_)
             | Self::MailIfKnown(_)
-            | Self::AttemptMail(_) => quiet_from.plus(DAY),
+            | Self::RegistrationMail(_) => quiet_from.plus(DAY),
         }
     }
 }
@@ -98,7 +98,7 @@ impl From<ThrottleRow> for Throttle {
 }
 
 impl Tx {
-    /// Counts one try before it is made. Parallel tries queue up at the row.
+    /// Counts one try before it is made. Parallel tries queue for the row.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -117,7 +117,7 @@ impl Tx {
         Ok(reservation)
     }
 
-    /// Takes back one counted try that was right, where others share the count, or that was not made.
+    /// Takes back one counted try that was right, where others share the counter, or that was not made.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -132,7 +132,7 @@ impl Tx {
         self.save_throttle(counted, &throttle, now).await
     }
 
-    /// Forgets every try.
+    /// Clears a counter.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -142,12 +142,12 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets every try at an account, from wherever. `false`: there was none.
+    /// Clears all counters of an account, wherever the tries came from. `false`: there were none.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn unlock(&mut self, user: &User) -> Result<bool, StoreError> {
-        // What a newer version counts beside these is not ours to forget.
+        // Whatever else a newer version counts is not ours to clear.
         const SQL: &str = "DELETE FROM throttles WHERE id = $2 \
             OR (user_id = $1 AND (id LIKE 'account:%' OR id LIKE 'browser:%'))";
         let key = Counted::Account { email_key: user.email.key().to_owned(), user: None }.key();
@@ -156,8 +156,8 @@ impl Tx {
         Ok(gone > 0)
     }
 
-    /// Notes that an account's owner signed in, in a browser with a count of its own: tries at the account are no
-    /// longer in a row, and the owner is told again of the next lock. A lock that is on stays.
+    /// Records that an account's owner signed in, in a browser with a counter of its own: tries at the account are no
+    /// longer in a row, and the owner is told of the next lock again. A lock in force stays.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -167,7 +167,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Whether the owner is to be told about this lock: `true` once, until the count is cleared.
+    /// Whether to tell the owner about this lock: `true` once, until the counter is cleared.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -178,7 +178,8 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// Reads a count and holds its row, making it if needed: the no-op update is the lock both engines have.
+    /// Reads a counter and locks its row, creating it if needed. The no-op update is the row lock that both engines
+    /// have.
     async fn lock_throttle(&mut self, counted: &Counted, now: Timestamp) -> Result<Throttle, StoreError> {
         const SQL: &str = "INSERT INTO throttles \
             (id, user_id, failures, window_start, in_a_row, locks, told, expires_at) \
@@ -210,7 +211,7 @@ impl Tx {
 }
 
 impl Reader {
-    /// The count as it stands.
+    /// The counter's current value.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -222,7 +223,7 @@ impl Reader {
         Ok(row.map(Throttle::from))
     }
 
-    /// Every count of an account: its own, and those of browsers it is known in.
+    /// All counters of an account: its own, and those of browsers it is known in.
     ///
     /// # Errors
     /// [`StoreError`].

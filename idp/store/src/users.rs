@@ -5,16 +5,16 @@ use idp_core::ids::UserId;
 use idp_core::time::Timestamp;
 use idp_core::user::{Email, FullName, User, UserState};
 
-use crate::db::{Reader, Tx, on};
+use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{Origin, moment, unless_newer};
+use crate::row::{RowRef, moment, unless_newer};
 
-/// An account with what proves its owner.
+/// An account and its password hash.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// The account.
     pub user: User,
-    /// Its password, if it has one.
+    /// The hash of its password, if it has one.
     pub password: Option<PasswordHash>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct UserRow {
 
 impl UserRow {
     pub(crate) fn parse(self) -> Result<User, StoreError> {
-        let row = Origin { table: "users", id: &self.id };
+        let row = RowRef { table: "users", id: &self.id };
         let state = UserState::from_stored(&self.state).unwrap_or_else(|| {
             row.leave("state");
             UserState::Newer
@@ -55,7 +55,7 @@ struct CredentialsRow {
     password_hash: Option<String>,
 }
 
-/// An account beside one of its roles.
+/// An account joined with one of its roles.
 #[derive(sqlx::FromRow)]
 struct UserRoleRow {
     #[sqlx(flatten)]
@@ -64,7 +64,7 @@ struct UserRoleRow {
 }
 
 impl Reader {
-    /// The account of this id.
+    /// The account with this id.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -76,7 +76,7 @@ impl Reader {
         row.map(UserRow::parse).transpose()
     }
 
-    /// The account of this address, whatever its letter case, and its password hash.
+    /// The account with this address, in whatever letter case, and its password hash.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -86,17 +86,18 @@ impl Reader {
         let row: Option<CredentialsRow> =
             on!(self, c => sqlx::query_as(SQL).bind(email.key()).fetch_optional(c).await)?;
         let Some(CredentialsRow { user, password_hash }) = row else { return Ok(None) };
-        let origin = Origin { table: "users", id: &user.id.clone() };
-        // What cannot be compared here is as good as none, and looks like it: nobody learns that the account exists.
+        let row_ref = RowRef { table: "users", id: &user.id.clone() };
+        // A hash this version cannot check counts as none and looks the same from outside, so nobody learns that the
+        // account exists.
         let password = match password_hash {
-            Some(hash) => unless_newer(origin.password(&hash))?,
+            Some(hash) => unless_newer(row_ref.password(&hash))?,
             None => None,
         };
         Ok(Some(Credentials { user: user.parse()?, password }))
     }
 
     /// Up to `limit` accounts whose id comes after `after`, in the order they were made, each with the names of its
-    /// roles, its own and its groups', in alphabetical order.
+    /// roles (its own and its groups') in alphabetical order.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -126,7 +127,7 @@ impl Reader {
         Ok(users)
     }
 
-    /// The oldest account that has this role, by itself or by a group.
+    /// The oldest account with this role, its own or a group's.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -141,7 +142,7 @@ impl Reader {
 }
 
 impl Tx {
-    /// Makes an account. `false` when the address has one already; nothing is changed then.
+    /// Creates an account. `false`: the address already has one, and nothing was changed.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -161,8 +162,8 @@ impl Tx {
         Ok(made == 1)
     }
 
-    /// Switches an account on or off. Switching off ends its sessions and grants. `false`: no such account, or
-    /// it is in that state already, or in one that only a newer version knows.
+    /// Activates or deactivates an account. Deactivating ends its sessions and grants. `false`: there is no such
+    /// account, or it is already in that state or in one that only a newer version knows.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -180,7 +181,7 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// Ends every session and grant of an account.
+    /// Ends all sessions and grants of an account.
     ///
     /// # Errors
     /// [`StoreError`].

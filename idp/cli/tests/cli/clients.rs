@@ -1,5 +1,5 @@
+use idp_core::audit::AuditEvent;
 use idp_core::secret::Digest;
-use idp_store::AuditEvent;
 use serde_json::json;
 
 use crate::desk::Desk;

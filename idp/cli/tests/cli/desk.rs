@@ -5,7 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use idp_store::{AuditEvent, Store};
+use idp_core::audit::AuditEvent;
+use idp_store::Store;
 use serde_json::Value;
 use tempfile::TempDir;
 

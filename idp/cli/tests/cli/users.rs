@@ -1,8 +1,9 @@
 use idp_core::account::throttle::ACCOUNT;
+use idp_core::audit::AuditEvent;
 use idp_core::ids::UserId;
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
-use idp_store::{AuditEvent, Counted};
+use idp_store::Counted;
 use serde_json::json;
 
 use crate::desk::Desk;

@@ -30,7 +30,7 @@ pub struct RegistrationForm<'a> {
 }
 
 /// A form that may become an account.
-pub struct Registration {
+pub struct CheckedRegistration {
     /// Full name.
     pub name: FullName,
     /// E-mail address, not proven yet.
@@ -65,14 +65,14 @@ pub enum RegistrationRefusal {
 pub fn check(
     form: &RegistrationForm<'_>,
     policy: &PasswordPolicy,
-) -> Result<Registration, Vec<RegistrationRefusal>> {
+) -> Result<CheckedRegistration, Vec<RegistrationRefusal>> {
     let mut refusals = Vec::new();
     let name = FullName::parse(form.name).map_err(|why| refusals.push(RegistrationRefusal::Name(why))).ok();
     let email = check_email(form.email).map_err(|why| refusals.push(why)).ok();
     refusals.extend(check_passwords(form, policy));
     match (name, email) {
         (Some(name), Some(email)) if refusals.is_empty() => {
-            Ok(Registration { name, email, password: Secret::new(form.password.to_owned()) })
+            Ok(CheckedRegistration { name, email, password: Secret::new(form.password.to_owned()) })
         }
         _ => Err(refusals),
     }

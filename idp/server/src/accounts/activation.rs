@@ -1,13 +1,12 @@
 //! Activation: a registration becomes an account, by the link in the mail or by the typed code.
 
+use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::ids::{MailId, RegistrationId};
 use idp_core::secret::Digest;
 use idp_core::single_use::{self, SingleUseDigest};
 use idp_core::time::Timestamp;
 use idp_core::typed_code::TypedCode;
-use idp_store::{
-    Activation, Actor, Attempt, AuditEvent, AuditRecord, CodeTry, Mail, MailKind, Reader, StoreError, Tx,
-};
+use idp_store::{Activation, CodeTry, Mail, MailKind, Reader, Registration, StoreError, Tx};
 
 use crate::http::context::RequestContext;
 use crate::http::errors::PageError;
@@ -18,7 +17,7 @@ pub(crate) type LinkToken = SingleUseDigest<single_use::Activation>;
 /// What an activation link is good for.
 pub(crate) enum Link {
     /// It leads to this registration.
-    Open(Box<Attempt>),
+    Open(Box<Registration>),
     /// Its registration has ended: it became an account, or another one for the address did.
     Used,
     /// Its day is over.
@@ -46,7 +45,7 @@ pub(crate) async fn look_at(context: &RequestContext, token: LinkToken) -> Resul
         Box::pin(async move {
             let Some((subject, usable)) = db.look_at(token, *now).await? else { return Ok(Link::Unknown) };
             let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Link::Unknown) };
-            let (registration, ended) = (db.attempt(id, *now).await?, db.attempt_ended(id).await?);
+            let (registration, ended) = (db.registration(id, *now).await?, db.registration_ended(id).await?);
             Ok(match registration.filter(|_| usable) {
                 _ if ended => Link::Used,
                 Some(registration) => Link::Open(Box::new(registration)),
@@ -65,8 +64,8 @@ pub(crate) async fn look_at_expired(context: &RequestContext, token: LinkToken) 
         Box::pin(async move {
             let Some((subject, _)) = db.look_at(token, *now).await? else { return Ok(Link::Unknown) };
             let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Link::Unknown) };
-            let ended = db.attempt_ended(id).await?;
-            Ok(match db.attempt_and_state(id, *now).await? {
+            let ended = db.registration_ended(id).await?;
+            Ok(match db.registration_and_state(id, *now).await? {
                 None => Link::Unknown,
                 Some(_) if ended => Link::Used,
                 Some((registration, _)) => Link::Open(Box::new(registration)),
@@ -80,7 +79,7 @@ pub(crate) async fn look_at_expired(context: &RequestContext, token: LinkToken) 
 pub(crate) async fn registration_to_activate(
     context: &RequestContext,
     token: &LinkToken,
-) -> Result<Option<Attempt>, PageError> {
+) -> Result<Option<Registration>, PageError> {
     let input = (token.clone(), context.app.clock.now());
     let read = context.app.store.read(input, |db, (token, now)| Box::pin(registration_of(db, token, *now)));
     Ok(read.await?)
@@ -90,10 +89,10 @@ async fn registration_of(
     db: &mut Reader,
     token: &LinkToken,
     now: Timestamp,
-) -> Result<Option<Attempt>, StoreError> {
+) -> Result<Option<Registration>, StoreError> {
     let Some((subject, true)) = db.look_at(token, now).await? else { return Ok(None) };
     match subject.parse::<RegistrationId>() {
-        Ok(id) => db.attempt(id, now).await,
+        Ok(id) => db.registration(id, now).await,
         Err(_) => Ok(None),
     }
 }
@@ -101,7 +100,7 @@ async fn registration_of(
 /// Whoever reads a mailbox need not be the one who registered its address. The account gets the password that was
 /// chosen then, so that a click on a stranger's mail would give the stranger an account in somebody else's name: in
 /// another browser the password is asked for.
-pub(crate) fn is_foreign(context: &RequestContext, attempt: &Attempt) -> bool {
+pub(crate) fn is_foreign(context: &RequestContext, attempt: &Registration) -> bool {
     attempt.browser != context.browser.digest()
 }
 
@@ -131,7 +130,7 @@ pub(crate) async fn try_code(
         .store
         .write(input, |tx, (id, tag, browser, record)| {
             Box::pin(async move {
-                let tried = tx.try_attempt_code(*id, tag, record.at).await?;
+                let tried = tx.try_registration_code(*id, tag, record.at).await?;
                 if tried == CodeTry::Right {
                     activate(tx, *id, browser, record).await?;
                 }
@@ -169,7 +168,7 @@ async fn consume(
     }
     let Some((subject, _)) = tx.look_at(token, now).await? else { return Ok(LinkOutcome::Unknown) };
     let ended = match subject.parse::<RegistrationId>() {
-        Ok(id) => tx.attempt_ended(id).await?,
+        Ok(id) => tx.registration_ended(id).await?,
         Err(_) => false,
     };
     Ok(if ended { LinkOutcome::Used } else { LinkOutcome::Expired })

@@ -2,13 +2,14 @@
 
 use idp_core::account::password::{self, HashMemory, PasswordHash};
 use idp_core::account::registration::{
-    self as rules, Registration, RegistrationForm, RegistrationRefusal, resend_wait,
+    self as rules, CheckedRegistration, RegistrationForm, RegistrationRefusal, resend_wait,
 };
+use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::secret::{Digest, Secret};
 use idp_core::time::Timestamp;
 use idp_core::user::{Email, FullName};
-use idp_store::{Actor, Attempt, AttemptState, AuditEvent, AuditRecord, NewAttempt, StoreError, Tx};
+use idp_store::{NewRegistration, Registration, RegistrationState, StoreError, Tx};
 
 use crate::accounts::hasher::HashError;
 use crate::accounts::known_mailbox;
@@ -29,9 +30,9 @@ pub(crate) fn must_be_open(context: &RequestContext) -> Result<(), PageError> {
 pub(crate) async fn own(
     context: &RequestContext,
     id: RegistrationId,
-) -> Result<Option<(Attempt, AttemptState)>, PageError> {
+) -> Result<Option<(Registration, RegistrationState)>, PageError> {
     let input = (id, context.app.clock.now());
-    let read = context.app.store.read(input, |db, (id, now)| Box::pin(db.attempt_and_state(*id, *now)));
+    let read = context.app.store.read(input, |db, (id, now)| Box::pin(db.registration_and_state(*id, *now)));
     Ok(read.await?.filter(|(registration, _)| registration.browser == context.browser.digest()))
 }
 
@@ -66,7 +67,7 @@ pub(crate) async fn check(
             password_confirm: password_confirm.expose(),
         };
         let checked = match rules::check(&fields, &policy) {
-            Ok(Registration { name, email, password }) => {
+            Ok(CheckedRegistration { name, email, password }) => {
                 password::hash(&password, memory).map(|password| Ok(Checked { name, email, password }))
             }
             Err(refusals) => Ok(Err(refusals)),
@@ -82,7 +83,7 @@ pub(crate) async fn register(
     Checked { name, email, password }: Checked,
 ) -> Result<RegistrationId, PageError> {
     let now = context.app.clock.now();
-    let attempt = NewAttempt {
+    let attempt = NewRegistration {
         id: RegistrationId::new(now),
         email,
         name,
@@ -109,7 +110,7 @@ pub(crate) async fn register(
 /// mail goes to the owner, who learns that somebody tried.
 async fn save(
     tx: &mut Tx,
-    attempt: &NewAttempt,
+    attempt: &NewRegistration,
     opened_mail: bool,
     record: &AuditRecord,
 ) -> Result<(), StoreError> {
@@ -121,8 +122,8 @@ async fn save(
         attempt.known_address = true;
         record.event = AuditEvent::RegisteredKnown;
     }
-    tx.insert_attempt(&attempt, now).await?;
-    let NewAttempt { id, email, name, browser, .. } = &attempt;
+    tx.insert_registration(&attempt, now).await?;
+    let NewRegistration { id, email, name, browser, .. } = &attempt;
     let registrant = Registrant { id: *id, email, name, browser, opened_mail };
     quota::enqueue(tx, registrant, owner.as_ref(), now).await?;
     tx.audit(&record).await
@@ -146,7 +147,7 @@ pub(crate) enum MailAgain {
 /// in this browser.
 pub(crate) async fn mail_again(
     context: &RequestContext,
-    registration: &Attempt,
+    registration: &Registration,
     opened_mail: bool,
 ) -> Result<MailAgain, PageError> {
     let now = context.app.clock.now();
@@ -171,20 +172,20 @@ struct AskedFrom {
 
 async fn ask(
     tx: &mut Tx,
-    attempt: &Attempt,
+    attempt: &Registration,
     from: &AskedFrom,
     now: Timestamp,
 ) -> Result<MailAgain, StoreError> {
     if let Some(until) = quota::closed_until(tx, attempt.id, now).await? {
         return Ok(MailAgain::TooOften { minutes: now.minutes_until(until) });
     }
-    if !tx.attempt_mailed(attempt.id, now).await? {
+    if !tx.registration_mailed(attempt.id, now).await? {
         return Ok(MailAgain::TooSoon { seconds: resend_wait(attempt.mailed_at, now).max(1) });
     }
     // Asked for every address: one that was free when it was registered may have an account by now.
     let owner = tx.credentials(&attempt.email).await?.map(|credentials| credentials.user);
-    tx.forget_attempt_code(attempt.id).await?;
-    let Attempt { id, email, name, .. } = attempt;
+    tx.forget_registration_code(attempt.id).await?;
+    let Registration { id, email, name, .. } = attempt;
     let registrant =
         Registrant { id: *id, email, name, browser: &from.browser, opened_mail: from.opened_mail };
     quota::enqueue(tx, registrant, owner.as_ref(), now).await?;

@@ -1,14 +1,13 @@
 //! The one credential check.
 
 use idp_core::account::throttle::{self, Reservation, Throttle};
+use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::ids::{MailId, RegistrationId, SessionId, UserId};
 use idp_core::secret::{Digest, Secret};
 use idp_core::session::{Authentication, Session};
 use idp_core::time::Timestamp;
 use idp_core::user::{Email, User, UserState};
-use idp_store::{
-    Actor, Attempt, AuditEvent, AuditRecord, Counted, Credentials, Mail, MailKind, NewSession, StoreError, Tx,
-};
+use idp_store::{Counted, Credentials, Mail, MailKind, NewSession, Registration, StoreError, Tx};
 
 use crate::accounts::hasher::HashError;
 use crate::accounts::lanes::Lane;
@@ -40,7 +39,7 @@ pub(crate) const CLOSED_FOR_A_DAY: u64 = 24 * 60 * 60;
 /// What is known of an address before a password is verified.
 struct AddressFacts {
     credentials: Option<Credentials>,
-    attempt: Option<Attempt>,
+    attempt: Option<Registration>,
     browser_known: bool,
 }
 
@@ -94,7 +93,7 @@ pub(crate) async fn sign_in(
 /// signed in.
 pub(crate) async fn prove_registration(
     context: &RequestContext,
-    registration: Attempt,
+    registration: Registration,
     password: Secret,
 ) -> Result<SignInOutcome, PageError> {
     let context = context.clone();
@@ -197,7 +196,7 @@ async fn look_up(context: &RequestContext, email: &Email, now: Timestamp) -> Res
                 // That a registration is over, since another one was the owner's, is for the owner's browsers to know,
                 // and for those that its page told.
                 let stranger = (!browser_known).then_some(browser);
-                let attempt = db.newest_attempt(email, stranger, *now).await?;
+                let attempt = db.newest_registration(email, stranger, *now).await?;
                 Ok(AddressFacts { credentials, attempt, browser_known })
             })
         })
@@ -326,7 +325,7 @@ impl RefusedSignIn {
             Box::pin(async move {
                 refused.counts.give_back(tx, *now).await?;
                 if let Some(id) = refused.adopted {
-                    tx.adopt_attempt(id, browser).await?;
+                    tx.adopt_registration(id, browser).await?;
                 }
                 tx.audit(record).await
             })

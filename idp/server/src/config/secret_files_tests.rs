@@ -1,7 +1,7 @@
 use std::fs;
-use std::path::PathBuf;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 

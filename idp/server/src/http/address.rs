@@ -23,8 +23,8 @@ impl RequestInfo {
     }
 
     /// For the audit trail.
-    pub(crate) fn origin(&self) -> idp_store::Origin {
-        idp_store::Origin {
+    pub(crate) fn audit_source(&self) -> idp_core::audit::AuditSource {
+        idp_core::audit::AuditSource {
             address: Some(self.address.to_string()),
             request_id: Some(self.request_id.clone()),
         }

@@ -4,9 +4,9 @@ use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
+use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::secret::Secret;
 use idp_core::text::DisplayText;
-use idp_store::{Actor, AuditEvent, AuditRecord};
 
 use crate::http::address::RequestInfo;
 use crate::http::browser::{Browser, Notice};
@@ -67,7 +67,7 @@ impl RequestContext {
             actor,
             subject,
             client_id: None,
-            origin: self.info.origin(),
+            source: self.info.audit_source(),
             detail: "",
         }
     }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::client::SigningAlg;
 use idp_core::oauth::issuer::Issuer;
 use idp_core::oauth::keys::{KeySet, NewKey, SigningKey};
 use idp_core::seal::{Keyring, SealLocation, key_id};
 use idp_core::secret::{MacKey, base64url, random_bytes};
 use idp_core::time::Timestamp;
-use idp_store::{Actor, AuditEvent, AuditRecord, KeyListing, KeyState, OpenError, Origin, Store, StoredKey};
+use idp_store::{KeyListing, KeyState, OpenError, Store, StoredKey};
 
 use crate::config::Config;
 use crate::keys::key_files;
@@ -142,7 +143,7 @@ fn made(key: &StoredKey, at: Timestamp) -> AuditRecord {
         actor: Actor::System,
         subject: Some(key.id.clone()),
         client_id: None,
-        origin: Origin::default(),
+        source: AuditSource::default(),
         detail: "",
     }
 }

@@ -4,12 +4,13 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::FutureExt;
+use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::ids::RegistrationId;
 use idp_core::single_use::{Activation, SingleUse};
 use idp_core::text::Excerpt;
 use idp_core::time::{HOUR, MINUTE};
 use idp_core::typed_code::TypedCode;
-use idp_store::{Actor, AuditEvent, AuditRecord, ClaimedMail, Mail, MailKind, Origin, StoreError};
+use idp_store::{ClaimedMail, Mail, MailKind, StoreError};
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp;
@@ -71,7 +72,7 @@ async fn postpone(app: &Shared, mail: ClaimedMail, kind: &'static str) -> Result
         actor: Actor::System,
         subject: Some(mail.subject),
         client_id: None,
-        origin: Origin::default(),
+        source: AuditSource::default(),
         detail: kind,
     };
     app.store
@@ -205,11 +206,11 @@ async fn mint(app: &AppState, mail: &Mail) -> Result<Option<Minted>, Failure> {
         .store
         .write(input, |tx, (id, digest, tag, now)| {
             Box::pin(async move {
-                let Some(attempt) = tx.attempt(*id, *now).await? else { return Ok(None) };
+                let Some(attempt) = tx.registration(*id, *now).await? else { return Ok(None) };
                 let hours = whole_hours(attempt.expires_at.since(*now));
                 if hours > 0 {
                     tx.insert_single_use(digest, &id.to_string(), attempt.expires_at).await?;
-                    tx.set_attempt_code(*id, tag).await?;
+                    tx.set_registration_code(*id, tag).await?;
                 }
                 Ok(Some(hours))
             })

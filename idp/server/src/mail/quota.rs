@@ -37,7 +37,7 @@ pub(crate) async fn closed_until(
     id: RegistrationId,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let own = tx.throttle(&Counted::AttemptMail(id)).await?;
+    let own = tx.throttle(&Counted::RegistrationMail(id)).await?;
     Ok(own.and_then(|own| own.locked_until).filter(|until| *until > now))
 }
 
@@ -51,7 +51,7 @@ pub(crate) async fn enqueue(
     owner: Option<&User>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    tx.reserve(&Counted::AttemptMail(registrant.id), &LIMITS, now).await?;
+    tx.reserve(&Counted::RegistrationMail(registrant.id), &LIMITS, now).await?;
     let (kind, recipient, name, subject) = match owner {
         None => (MailKind::Activation, registrant.email, registrant.name, registrant.id.to_string()),
         Some(owner) => (MailKind::AlreadyRegistered, &owner.email, &owner.name, owner.id.to_string()),

@@ -3,6 +3,7 @@
 use axum::Extension;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use idp_core::audit::{Actor, AuditEvent};
 use idp_core::client::{Client, ClientId};
 use idp_core::oauth::discovery::path;
 use idp_core::oauth::logout::{
@@ -10,7 +11,6 @@ use idp_core::oauth::logout::{
 };
 use idp_core::oauth::params::Params;
 use idp_core::redirect_uri::RedirectUri;
-use idp_store::{Actor, AuditEvent};
 use serde::{Deserialize, Serialize};
 
 use super::authorize::{hand_over, sent};

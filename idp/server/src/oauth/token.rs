@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::{Extension, response::IntoResponse, response::Response};
+use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::client::Client;
 use idp_core::oauth::client_auth;
 use idp_core::oauth::error::{ErrorCode, Refusal};
@@ -13,7 +14,7 @@ use idp_core::oauth::token::{self, Mint, RefreshDecision, TokenRequest, TokenRes
 use idp_core::scope::Scope;
 use idp_core::single_use::{AuthorizationCode, SingleUseDigest};
 use idp_core::time::Timestamp;
-use idp_store::{Actor, AuditEvent, AuditRecord, StoreError, Tx};
+use idp_store::{StoreError, Tx};
 
 use crate::http::address::RequestInfo;
 use crate::http::errors::{About, OAuthError};
@@ -250,7 +251,7 @@ impl AuthenticatedClient {
             actor: Actor::Client(self.client.id.clone()),
             subject: Some(subject),
             client_id: Some(self.client.id.clone()),
-            origin: self.info.origin(),
+            source: self.info.audit_source(),
             detail: "",
         }
     }

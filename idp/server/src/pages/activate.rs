@@ -5,7 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::ids::RegistrationId;
 use idp_core::secret::Secret;
-use idp_store::Attempt;
+use idp_store::Registration;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::activation::{self, Link, LinkOutcome, LinkToken};
@@ -118,7 +118,7 @@ struct Correction {
 fn question(
     context: &RequestContext,
     token: &str,
-    attempt: &Attempt,
+    attempt: &Registration,
     refused: Option<Correction>,
 ) -> Result<Response, PageError> {
     let page = ActivatePage {
@@ -242,7 +242,11 @@ pub(crate) async fn resend(
 }
 
 /// Sends a fresh mail for a registration of another browser.
-async fn exchange(context: &RequestContext, attempt: &Attempt, token: &str) -> Result<Response, PageError> {
+async fn exchange(
+    context: &RequestContext,
+    attempt: &Registration,
+    token: &str,
+) -> Result<Response, PageError> {
     match check_mail::no_mail(context, &registration::mail_again(context, attempt, true).await?) {
         None => Ok(context.redirect_with(Notice::MailSent, "/signin")),
         Some((text, seconds)) => {

@@ -1,7 +1,7 @@
 //! "Your account is active": where a registration ends.
 
 use axum::response::{IntoResponse, Response};
-use idp_store::Attempt;
+use idp_store::Registration;
 use serde::Serialize;
 
 use crate::flow;
@@ -23,7 +23,7 @@ impl Page for ActivatedPage {
 }
 
 /// The page. Its button goes on with the flow in which the person registered, while that is open.
-pub(crate) async fn show(context: &RequestContext, attempt: &Attempt) -> Result<Response, PageError> {
+pub(crate) async fn show(context: &RequestContext, attempt: &Registration) -> Result<Response, PageError> {
     let id = attempt.flow_id.map(|id| id.to_string());
     let (continue_url, app) = match flow::under_way(context, id.as_deref()).await {
         Some((flow, known)) => (flow::url(flow.id), app_of(&flow.target, &known).0),

@@ -7,7 +7,7 @@ use idp_core::account::registration::{ACTIVATION_LIFETIME, resend_wait};
 use idp_core::ids::{FlowId, RegistrationId};
 use idp_core::time::HOUR;
 use idp_core::typed_code::TypedCode;
-use idp_store::{Attempt, AttemptState, CodeTry};
+use idp_store::{CodeTry, Registration, RegistrationState};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::registration::{self, MailAgain, must_be_open};
@@ -40,7 +40,7 @@ pub(crate) fn url(id: RegistrationId) -> String {
 }
 
 /// This browser's own registration, however it stands.
-async fn own(context: &RequestContext, id: &str) -> Result<(Attempt, AttemptState), PageError> {
+async fn own(context: &RequestContext, id: &str) -> Result<(Registration, RegistrationState), PageError> {
     must_be_open(context)?;
     let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
     let id: RegistrationId = id.parse().map_err(|_| gone())?;
@@ -51,22 +51,26 @@ async fn own(context: &RequestContext, id: &str) -> Result<(Attempt, AttemptStat
 pub(crate) async fn show(context: RequestContext, Path(id): Path<String>) -> Result<Response, PageError> {
     let (attempt, state) = own(&context, &id).await?;
     match state {
-        AttemptState::Waiting => Ok(page(&context, &attempt, None)?.into_response()),
-        AttemptState::Activated => activated::show(&context, &attempt).await,
-        AttemptState::Ended => {
+        RegistrationState::Waiting => Ok(page(&context, &attempt, None)?.into_response()),
+        RegistrationState::Activated => activated::show(&context, &attempt).await,
+        RegistrationState::Ended => {
             Err(PageError::new(Reason::REGISTRATION_USED).action("/signin", "action-sign-in"))
         }
-        AttemptState::Expired => Err(expired(&attempt)),
+        RegistrationState::Expired => Err(expired(&attempt)),
     }
 }
 
 /// The way to register again, with the address that was typed.
-fn expired(attempt: &Attempt) -> PageError {
+fn expired(attempt: &Registration) -> PageError {
     let again = with_email("/register", attempt.email.as_str());
     PageError::new(Reason::REGISTRATION_EXPIRED).action(again, "action-register")
 }
 
-fn page(context: &RequestContext, attempt: &Attempt, error: Option<FieldError>) -> Result<Html, PageError> {
+fn page(
+    context: &RequestContext,
+    attempt: &Registration,
+    error: Option<FieldError>,
+) -> Result<Html, PageError> {
     let flow = attempt.flow_id.map(|flow: FlowId| format!("?flow={flow}")).unwrap_or_default();
     let page = CheckMailPage {
         email: attempt.email.to_string(),
@@ -94,7 +98,7 @@ pub(crate) async fn submit_code(
 ) -> Result<Response, PageError> {
     let (attempt, state) = own(&context, &id).await?;
     let own_page = || Ok(Redirect::to(&url(attempt.id)).into_response());
-    if state != AttemptState::Waiting {
+    if state != RegistrationState::Waiting {
         return own_page();
     }
     let wrong = |key: &str| {
@@ -127,7 +131,7 @@ pub(crate) async fn resend(
     Form(ResendForm {}): Form<ResendForm>,
 ) -> Result<Response, PageError> {
     match own(&context, &id).await? {
-        (attempt, AttemptState::Waiting) => {
+        (attempt, RegistrationState::Waiting) => {
             let opened_mail = known_mailbox::was_opened(&context, &attempt.email);
             send_again(&context, &attempt, opened_mail).await
         }
@@ -138,7 +142,7 @@ pub(crate) async fn resend(
 /// Sends the mail again and says so, or says why not. `opened_mail` as in [`registration::mail_again`].
 pub(crate) async fn send_again(
     context: &RequestContext,
-    attempt: &Attempt,
+    attempt: &Registration,
     opened_mail: bool,
 ) -> Result<Response, PageError> {
     match no_mail(context, &registration::mail_again(context, attempt, opened_mail).await?) {

@@ -2,12 +2,13 @@
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
+use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::flow::{Answer, FlowTarget, Step};
 use idp_core::oauth::authorize::AuthorizationRequest;
 use idp_core::oauth::claims::UserInfo;
 use idp_core::redirect_uri::RedirectUri;
 use idp_core::user::User;
-use idp_store::{Actor, AuditEvent, AuditRecord, Flow};
+use idp_store::Flow;
 use serde::{Deserialize, Serialize};
 
 use crate::flow::{self, ClientAndConsent, FlowAnswer, FlowState, Via};

@@ -1,26 +1,27 @@
 //! The audit trail.
 
+use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::ids::UserId;
 use idp_core::user::UserState;
-use idp_store::{Actor, AuditEvent, AuditRecord, Origin, StoreError};
+use idp_store::StoreError;
 
 use crate::given::{NOW, a_user, client_id};
 use crate::harness::Db;
 
 contract! {
-    a_record_is_kept_whole,
-    a_record_may_know_little,
+    a_record_is_stored_completely,
+    a_record_may_have_few_fields,
     records_are_counted_by_event_and_subject,
-    an_action_that_is_undone_leaves_no_record,
+    an_action_that_is_rolled_back_leaves_no_record,
     an_action_whose_record_cannot_be_written_does_not_happen,
 }
 
-async fn a_record_is_kept_whole(db: Db) {
+async fn a_record_is_stored_completely(db: Db) {
     let record = record(AuditEvent::CodeReplay);
     tell!(db, |tx, record| tx.audit(record));
     let sql =
         "SELECT at, event, actor, subject, client_id, client_address, request_id, detail, id = '' FROM audit";
-    let [row] = db.place.dump(sql).await.try_into().unwrap();
+    let [row] = db.database.dump(sql).await.try_into().unwrap();
     assert!(
         row.starts_with(
             r#"Some(1800000000000) | Some("code_replay") | Some("client:app") | Some("subject") | Some("app") | "#
@@ -33,16 +34,17 @@ async fn a_record_is_kept_whole(db: Db) {
     );
 }
 
-async fn a_record_may_know_little(db: Db) {
+async fn a_record_may_have_few_fields(db: Db) {
     let user = UserId::new(NOW);
     let actors = [Actor::User(user), Actor::Cli, Actor::System, Actor::Anonymous];
     for actor in actors {
         let event = AuditEvent::SignInFailed;
-        let origin = Origin::default();
-        let record = AuditRecord { actor, subject: None, client_id: None, origin, ..record(event) };
+        let source = AuditSource::default();
+        let record = AuditRecord { actor, subject: None, client_id: None, source, ..record(event) };
         tell!(db, |tx, record| tx.audit(record));
     }
-    let rows = db.place.dump("SELECT actor, subject, client_id, request_id FROM audit ORDER BY actor").await;
+    let rows =
+        db.database.dump("SELECT actor, subject, client_id, request_id FROM audit ORDER BY actor").await;
     let mut expected = [format!("user:{user}"), "anonymous".into(), "cli".into(), "system".into()]
         .map(|actor| format!("Some({actor:?}) | None | None | None"));
     expected.sort();
@@ -67,7 +69,7 @@ async fn records_are_counted_by_event_and_subject(db: Db) {
     assert_eq!(count(&db, AuditEvent::KeyCreated, None).await, 0);
 }
 
-async fn an_action_that_is_undone_leaves_no_record(db: Db) {
+async fn an_action_that_is_rolled_back_leaves_no_record(db: Db) {
     let record = record(AuditEvent::UserDeactivated);
     let failed = try_tell!(db, |tx, record| async move {
         tx.audit(record).await?;
@@ -79,7 +81,7 @@ async fn an_action_that_is_undone_leaves_no_record(db: Db) {
 
 async fn an_action_whose_record_cannot_be_written_does_not_happen(db: Db) {
     let (ada, record) = (a_user(&db, "ada@example.org").await.id, record(AuditEvent::UserDeactivated));
-    db.place.execute("ALTER TABLE audit RENAME TO hidden").await;
+    db.database.execute("ALTER TABLE audit RENAME TO hidden").await;
     let outcome = try_tell!(db, |tx, ada, record| async move {
         tx.set_user_state(*ada, UserState::Deactivated, NOW).await?;
         tx.audit(record).await
@@ -95,7 +97,7 @@ fn record(event: AuditEvent) -> AuditRecord {
         actor: Actor::Client(client_id("app")),
         subject: Some("subject".to_owned()),
         client_id: Some(client_id("app")),
-        origin: Origin { address: Some("192.0.2.7".to_owned()), request_id: Some("request".to_owned()) },
+        source: AuditSource { address: Some("192.0.2.7".to_owned()), request_id: Some("request".to_owned()) },
         detail: "the code came back",
     }
 }

@@ -1,4 +1,4 @@
-//! Applications.
+//! Clients.
 
 use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
 use idp_core::redirect_uri::RedirectMatch;
@@ -12,21 +12,21 @@ use crate::given::{NOW, a_client, after, client_id, new_client, new_digest, uri}
 use crate::harness::Db;
 
 contract! {
-    a_confidential_application_reads_back_as_it_was_written,
-    a_native_application_reads_back_as_it_was_written,
-    an_unknown_application_is_none,
-    tk_12_an_application_is_claimed_by_its_own_id_alone,
+    a_confidential_client_reads_back_as_written,
+    a_native_client_reads_back_as_written,
+    an_unknown_client_is_none,
+    tk_12_a_client_is_found_by_exactly_its_own_id,
     an_id_that_is_taken_changes_nothing,
-    an_application_is_switched_off_and_on_once_each,
+    a_client_is_disabled_and_enabled_once_each,
     the_scope_is_changed_and_a_narrower_one_ends_what_was_issued,
     a_redirect_uri_is_added_once,
-    the_home_of_an_application_is_changed_once,
-    redirect_uris_added_at_the_same_moment_are_all_kept_or_told,
-    applications_are_listed_in_pages,
+    the_home_page_of_a_client_is_changed_once,
+    redirect_uris_added_at_the_same_time_are_all_kept_or_refused,
+    clients_are_listed_in_pages,
     ad_09_a_page_of_zero_or_negative_size_is_empty,
 }
 
-async fn a_confidential_application_reads_back_as_it_was_written(db: Db) {
+async fn a_confidential_client_reads_back_as_written(db: Db) {
     let secret = new_digest();
     let written = Client {
         name: DisplayText::new("Müller & Söhne <\"quoted\"> 😀", 60),
@@ -44,7 +44,7 @@ async fn a_confidential_application_reads_back_as_it_was_written(db: Db) {
     assert_eq!(read.secret.as_ref().map(Digest::as_str), Some(secret.as_str()));
 }
 
-async fn a_native_application_reads_back_as_it_was_written(db: Db) {
+async fn a_native_client_reads_back_as_written(db: Db) {
     let written = Client {
         auth_method: AuthMethod::None,
         secret: None,
@@ -60,7 +60,7 @@ async fn a_native_application_reads_back_as_it_was_written(db: Db) {
     assert!(reads_back(&db, &written).await.secret.is_none());
 }
 
-/// Every field shows in `Debug`, except what the secret's digest is.
+/// `Debug` shows every field except the secret's digest.
 async fn reads_back(db: &Db, written: &Client) -> Client {
     assert!(tell!(db, |tx, written| tx.insert_client(written)));
     let id = &written.id;
@@ -69,7 +69,7 @@ async fn reads_back(db: &Db, written: &Client) -> Client {
     read
 }
 
-async fn an_unknown_application_is_none(db: Db) {
+async fn an_unknown_client_is_none(db: Db) {
     a_client(&db, "app").await;
     for id in ["ap", "App", "app.", "0"] {
         let id = client_id(id);
@@ -77,7 +77,7 @@ async fn an_unknown_application_is_none(db: Db) {
     }
 }
 
-async fn tk_12_an_application_is_claimed_by_its_own_id_alone(db: Db) {
+async fn tk_12_a_client_is_found_by_exactly_its_own_id(db: Db) {
     let secret = Some(new_digest());
     let confidential = Client { auth_method: AuthMethod::Post, secret, ..new_client("confidential") };
     let public = Client { auth_method: AuthMethod::None, secret: None, ..new_client("public") };
@@ -97,19 +97,19 @@ async fn tk_12_an_application_is_claimed_by_its_own_id_alone(db: Db) {
 
 async fn an_id_that_is_taken_changes_nothing(db: Db) {
     a_client(&db, "app").await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     let second = Client { name: DisplayText::new("Eve", 60), ..new_client("app") };
     assert!(!tell!(db, |tx, second| tx.insert_client(second)));
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
     a_client(&db, "APP").await;
 }
 
-async fn an_application_is_switched_off_and_on_once_each(db: Db) {
+async fn a_client_is_disabled_and_enabled_once_each(db: Db) {
     let (app, other, nobody) =
         (a_client(&db, "app").await.id, a_client(&db, "other").await.id, client_id("nobody"));
-    assert!(!tell!(db, |tx, app| tx.set_client_enabled(app, true)), "it is on already");
+    assert!(!tell!(db, |tx, app| tx.set_client_enabled(app, true)), "it is already on");
     assert!(tell!(db, |tx, app| tx.set_client_enabled(app, false)));
-    assert!(!tell!(db, |tx, app| tx.set_client_enabled(app, false)), "it is off already");
+    assert!(!tell!(db, |tx, app| tx.set_client_enabled(app, false)), "it is already off");
     let read = ask!(db, |r, app| r.client(app)).unwrap();
     assert_eq!((read.enabled, read.epoch), (false, 1));
     assert!(tell!(db, |tx, app| tx.set_client_enabled(app, true)));
@@ -142,7 +142,7 @@ async fn a_redirect_uri_is_added_once(db: Db) {
     assert!(tell!(db, |tx, app, added| tx.add_client_uri(app, UriList::Redirect, added)));
     assert!(
         !tell!(db, |tx, app, added| tx.add_client_uri(app, UriList::Redirect, added)),
-        "it is there already"
+        "it is already there"
     );
     assert!(!tell!(db, |tx, nobody, added| tx.add_client_uri(nobody, UriList::Redirect, added)));
     let before = uri("https://app.example/cb");
@@ -157,20 +157,20 @@ async fn a_redirect_uri_is_added_once(db: Db) {
     assert_eq!(now.post_logout_redirect_uris, [lists.post_logout_redirect_uris, vec![bye]].concat());
 }
 
-async fn the_home_of_an_application_is_changed_once(db: Db) {
+async fn the_home_page_of_a_client_is_changed_once(db: Db) {
     let (app, other) = (a_client(&db, "app").await.id, a_client(&db, "other").await.id);
     let nobody = client_id("nobody");
     let before = ask!(db, |r, other| r.client(other)).unwrap().home_uri;
     for home in [uri("https://app.example/start"), uri("https://app.example/begin")] {
         assert!(tell!(db, |tx, app, home| tx.set_client_home(app, home)));
-        assert!(!tell!(db, |tx, app, home| tx.set_client_home(app, home)), "it is that already");
+        assert!(!tell!(db, |tx, app, home| tx.set_client_home(app, home)), "it already is");
         assert_eq!(ask!(db, |r, app| r.client(app)).unwrap().home_uri, Some(home.clone()));
         assert!(!tell!(db, |tx, nobody, home| tx.set_client_home(nobody, home)));
     }
     assert_eq!(ask!(db, |r, other| r.client(other)).unwrap().home_uri, before, "no other is touched");
 }
 
-async fn redirect_uris_added_at_the_same_moment_are_all_kept_or_told(db: Db) {
+async fn redirect_uris_added_at_the_same_time_are_all_kept_or_refused(db: Db) {
     let app = a_client(&db, "app").await.id;
     let administrators: Vec<_> = (0..20)
         .map(|number| {
@@ -197,13 +197,13 @@ async fn redirect_uris_added_at_the_same_moment_are_all_kept_or_told(db: Db) {
     assert_eq!(kept, expected);
 }
 
-async fn applications_are_listed_in_pages(db: Db) {
+async fn clients_are_listed_in_pages(db: Db) {
     for id in ["b", "d", "a", "c"] {
         a_client(&db, id).await;
     }
     assert_eq!(page(&db, None, 3).await, ["a", "b", "c"]);
     assert_eq!(page(&db, Some("c"), 3).await, ["d"]);
-    assert_eq!(page(&db, Some("bb"), 3).await, ["c", "d"], "also after an id that is gone");
+    assert_eq!(page(&db, Some("bb"), 3).await, ["c", "d"], "an id that is gone works as well");
     assert!(page(&db, Some("d"), 3).await.is_empty());
 }
 

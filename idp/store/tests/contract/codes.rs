@@ -18,15 +18,15 @@ contract! {
     a_code_may_lack_nonce_and_challenge,
     tk_01_a_code_is_consumed_once,
     tk_01_a_replayed_code_revokes_its_grant,
-    tk_03_a_foreign_client_changes_nothing,
-    tk_03_a_foreign_client_cannot_revoke_by_replay,
+    tk_03_another_client_changes_nothing,
+    tk_03_another_client_cannot_revoke_by_replay,
     an_unknown_code_changes_nothing,
-    a_code_is_consumed_also_when_its_time_is_over,
-    a_code_is_issued_only_for_people_applications_and_sessions_that_exist,
+    an_expired_code_is_consumed_as_well,
+    a_code_is_issued_only_for_users_clients_and_sessions_that_exist,
     a_code_is_not_issued_in_somebody_elses_session,
-    a_code_is_not_issued_for_a_request_that_was_checked_before_the_application_was_narrowed,
+    a_code_is_not_issued_for_a_request_checked_before_the_clients_scope_was_narrowed,
     a_code_is_stored_once,
-    fault_01_a_code_is_usable_until_it_is_redeemed_runs_out_or_what_it_stands_for_ends,
+    fault_01_a_code_is_usable_until_it_is_redeemed_expires_or_loses_what_it_was_issued_under,
 }
 
 async fn a_consumed_code_is_what_was_issued(db: Db) {
@@ -66,18 +66,18 @@ async fn tk_01_a_replayed_code_revokes_its_grant(db: Db) {
     assert_eq!(replay(&db, &digest, &client).await, None, "a further replay revokes nothing");
 }
 
-async fn tk_03_a_foreign_client_changes_nothing(db: Db) {
+async fn tk_03_another_client_changes_nothing(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let eve = SignedInPerson::named(&db, "eve@example.org", "eves-app").await.client.id;
     let digest = ada.a_code(&db, ONLINE).await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert!(consume(&db, &digest, &eve).await.is_none());
     assert_eq!(replay(&db, &digest, &eve).await, None);
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
     assert!(consume(&db, &digest, &ada.client.id).await.is_some(), "the owner still gets it");
 }
 
-async fn tk_03_a_foreign_client_cannot_revoke_by_replay(db: Db) {
+async fn tk_03_another_client_cannot_revoke_by_replay(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let digest = ada.a_code(&db, OFFLINE).await;
     let code = consume(&db, &digest, &ada.client.id).await.unwrap();
@@ -90,21 +90,21 @@ async fn tk_03_a_foreign_client_cannot_revoke_by_replay(db: Db) {
 async fn an_unknown_code_changes_nothing(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     ada.a_code(&db, ONLINE).await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert!(consume(&db, &new_code_digest(), &ada.client.id).await.is_none());
     assert_eq!(replay(&db, &new_code_digest(), &ada.client.id).await, None);
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
-/// Whether it came in time is `core::oauth::token::redeem`'s question; a code that failed is burnt.
-async fn a_code_is_consumed_also_when_its_time_is_over(db: Db) {
+/// Whether the code has expired is for `core::oauth::token::redeem` to decide; a code that fails is used up.
+async fn an_expired_code_is_consumed_as_well(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (digest, client, late) = (ada.a_code(&db, ONLINE).await, ada.client.id.clone(), after(HOUR));
     assert!(tell!(db, |tx, digest, client, late| tx.consume_code(digest, client, *late)).is_some());
     assert!(consume(&db, &digest, &client).await.is_none());
 }
 
-async fn a_code_is_issued_only_for_people_applications_and_sessions_that_exist(db: Db) {
+async fn a_code_is_issued_only_for_users_clients_and_sessions_that_exist(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let good = ada.new_code(ONLINE);
     let with = |change: fn(&mut IssuedCode)| {
@@ -119,7 +119,7 @@ async fn a_code_is_issued_only_for_people_applications_and_sessions_that_exist(d
     ] {
         assert!(!insert_code(&db, &new_code_digest(), &code).await);
     }
-    assert_eq!(db.place.rows("codes").await, 0);
+    assert_eq!(db.database.rows("codes").await, 0);
 }
 
 async fn a_code_is_not_issued_in_somebody_elses_session(db: Db) {
@@ -130,7 +130,7 @@ async fn a_code_is_not_issued_in_somebody_elses_session(db: Db) {
     assert!(!insert_code(&db, &new_code_digest(), &code).await);
 }
 
-async fn a_code_is_not_issued_for_a_request_that_was_checked_before_the_application_was_narrowed(db: Db) {
+async fn a_code_is_not_issued_for_a_request_checked_before_the_clients_scope_was_narrowed(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let code = ada.new_code(ONLINE);
     let (id, narrow) = (code.facts.client_id.clone(), Scope::parse("openid").unwrap());
@@ -150,7 +150,7 @@ async fn a_code_is_stored_once(db: Db) {
     assert_eq!(code.facts.scope.to_string(), ONLINE);
 }
 
-async fn fault_01_a_code_is_usable_until_it_is_redeemed_runs_out_or_what_it_stands_for_ends(db: Db) {
+async fn fault_01_a_code_is_usable_until_it_is_redeemed_expires_or_loses_what_it_was_issued_under(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let here = ada.session.id;
     let (redeemed, waiting) = (ada.a_code(&db, ONLINE).await, ada.a_code(&db, ONLINE).await);
@@ -172,9 +172,9 @@ async fn fault_01_a_code_is_usable_until_it_is_redeemed_runs_out_or_what_it_stan
         ("UPDATE sessions SET ended_at = 1", "UPDATE sessions SET ended_at = NULL"),
         ("UPDATE epochs SET value = value + 1", "UPDATE epochs SET value = value - 1"),
     ] {
-        db.place.execute(change).await;
+        db.database.execute(change).await;
         assert!(!usable(&db, here, &waiting, NOW).await, "{change}");
-        db.place.execute(back).await;
+        db.database.execute(back).await;
         assert!(usable(&db, here, &waiting, NOW).await, "{back}");
     }
 }

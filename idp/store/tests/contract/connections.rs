@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL that die, or fall silent.
+//! Connections to PostgreSQL that break or fall silent.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::harness::{Db, Proxy};
 
 contract! { postgres:
     r_07_connections_that_the_server_closed_are_replaced_and_nobody_notices,
-    r_10_a_network_that_falls_silent_is_given_up_and_the_store_heals,
+    r_10_a_network_that_falls_silent_is_given_up_and_the_store_recovers,
     r_10_a_store_that_cannot_connect_any_more_says_so,
-    a_connection_whose_use_was_broken_off_is_not_used_again,
+    a_connection_whose_read_was_cut_off_is_not_used_again,
 }
 
 const CALLERS: usize = 5;
-/// What the store is given to wait here; and what a test waits before it says that a call hangs.
+/// How long the store may wait here, and how long a test waits before it decides that a call hangs.
 const LIMIT: Duration = Duration::from_millis(400);
 const FOR_EVER: Duration = Duration::from_secs(60);
 
@@ -31,7 +31,7 @@ async fn r_07_connections_that_the_server_closed_are_replaced_and_nobody_notices
     };
     for round in 0..5 {
         all_at_once(round * CALLERS as i64).await;
-        db.place
+        db.database
             .execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
                  WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -41,9 +41,9 @@ async fn r_07_connections_that_the_server_closed_are_replaced_and_nobody_notices
     assert_eq!(read(&db, ada).await.unwrap(), 5 * CALLERS as i64, "every write counts once");
 }
 
-async fn r_10_a_network_that_falls_silent_is_given_up_and_the_store_heals(db: Db) {
+async fn r_10_a_network_that_falls_silent_is_given_up_and_the_store_recovers(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    let network = Proxy::start(&db.place).await;
+    let network = Proxy::start(&db.database).await;
     let store = Store::open_within(network.url(), 1, LIMIT).await.unwrap();
     raise(&store, ada).await.unwrap();
     assert_eq!(read(&store, ada).await.unwrap(), 1);
@@ -59,7 +59,7 @@ async fn r_10_a_network_that_falls_silent_is_given_up_and_the_store_heals(db: Db
 
 async fn r_10_a_store_that_cannot_connect_any_more_says_so(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    let network = Proxy::start(&db.place).await;
+    let network = Proxy::start(&db.database).await;
     let store = Store::open_within(network.url(), 2, LIMIT).await.unwrap();
     network.fall_silent(true);
     for _ in 0..3 {
@@ -72,9 +72,9 @@ async fn r_10_a_store_that_cannot_connect_any_more_says_so(db: Db) {
     in_time(store.close()).await;
 }
 
-async fn a_connection_whose_use_was_broken_off_is_not_used_again(db: Db) {
+async fn a_connection_whose_read_was_cut_off_is_not_used_again(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    let network = Proxy::start(&db.place).await;
+    let network = Proxy::start(&db.database).await;
     let store = Store::open_within(network.url(), 1, FOR_EVER).await.unwrap();
     assert_eq!(read(&store, ada).await.unwrap(), 0);
     let before = network.connections();
@@ -82,7 +82,7 @@ async fn a_connection_whose_use_was_broken_off_is_not_used_again(db: Db) {
         assert_eq!(read(&store, ada).await.unwrap(), 0);
     }
     assert_eq!(network.connections(), before, "it is kept");
-    // What nobody waits for goes on for a while, and is then cut off: before others have waited too long.
+    // An abandoned read goes on for a while and is then cut off, before others have waited too long.
     let hangs_up = store.read((), |_, ()| Box::pin(std::future::pending::<Result<(), StoreError>>()));
     assert!(tokio::time::timeout(Duration::from_millis(50), hangs_up).await.is_err());
     assert_eq!(in_time(read(&store, ada)).await.unwrap(), 0);
@@ -97,7 +97,7 @@ async fn raise(store: &Store, user: UserId) -> Result<(), StoreError> {
     try_tell!(store, |tx, user| tx.raise_user_epoch(*user))
 }
 
-/// A call that ends. How long it takes is not asked, as long as it is not for ever.
+/// Waits for a call that must return, however long it takes.
 async fn in_time<T>(call: impl Future<Output = T>) -> T {
     tokio::time::timeout(FOR_EVER, call).await.expect("the call hangs")
 }

@@ -1,4 +1,4 @@
-//! What people allowed applications.
+//! What people consented to.
 
 use idp_core::client::ClientId;
 use idp_core::ids::UserId;
@@ -10,13 +10,13 @@ use crate::given::{NOW, SignedInPerson, a_client, a_user, after};
 use crate::harness::Db;
 
 contract! {
-    a_consent_reads_back_for_its_person_and_application_only,
+    a_consent_reads_back_for_its_user_and_client_only,
     a_later_consent_adds_to_the_earlier_one,
-    consents_given_at_the_same_moment_in_two_tabs_are_both_remembered,
-    nothing_is_remembered_for_an_unknown_person_or_application,
+    simultaneous_consents_are_all_remembered,
+    nothing_is_remembered_for_an_unknown_user_or_client,
 }
 
-async fn a_consent_reads_back_for_its_person_and_application_only(db: Db) {
+async fn a_consent_reads_back_for_its_user_and_client_only(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (bob, other) = (a_user(&db, "bob@example.org").await.id, a_client(&db, "other").await.id);
     assert_eq!(consent(&db, ada.user.id, &ada.client.id).await, None);
@@ -35,10 +35,10 @@ async fn a_later_consent_adds_to_the_earlier_one(db: Db) {
     allow(&db, user, &client, "openid email", NOW).await;
     allow(&db, user, &client, "openid profile", after(HOUR)).await;
     assert_eq!(consent(&db, user, &client).await, Some(("email openid profile".to_owned(), after(HOUR))));
-    assert_eq!(db.place.rows("consents").await, 1);
+    assert_eq!(db.database.rows("consents").await, 1);
 }
 
-async fn consents_given_at_the_same_moment_in_two_tabs_are_both_remembered(db: Db) {
+async fn simultaneous_consents_are_all_remembered(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (user, client) = (ada.user.id, ada.client.id);
     let mut words: Vec<String> = (0..20).map(|number| format!("scope{number:02}")).collect();
@@ -57,19 +57,19 @@ async fn consents_given_at_the_same_moment_in_two_tabs_are_both_remembered(db: D
     assert_eq!(consent(&db, user, &client).await, Some((words.join(" "), NOW)));
 }
 
-async fn nothing_is_remembered_for_an_unknown_person_or_application(db: Db) {
+async fn nothing_is_remembered_for_an_unknown_user_or_client(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (nobody, scope) = (UserId::new(NOW), Scope::default());
     let nothing = ClientId::parse("nothing").unwrap();
     let (user, client) = (ada.user.id, ada.client.id);
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert!(
         try_tell!(db, |tx, nobody, client, scope| tx.remember_consent(*nobody, client, scope, NOW)).is_err()
     );
     assert!(
         try_tell!(db, |tx, user, nothing, scope| tx.remember_consent(*user, nothing, scope, NOW)).is_err()
     );
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn allow(store: &Store, user: UserId, client: &ClientId, scope: &str, now: Timestamp) {

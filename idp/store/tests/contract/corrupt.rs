@@ -1,58 +1,61 @@
-//! A row that holds what this program never wrote is an error that names table, column and row; never a panic, and
-//! never a value that was guessed.
+//! A row that holds something this program never writes is an error that names table, column and row. It is never a
+//! panic, and a value is never guessed.
 
 use idp_core::ids::MailId;
 use idp_core::time::MINUTE;
 use idp_core::user::FullName;
 use idp_store::{KeyState, Mail, MailKind, StoreError};
 
-use crate::given::{NOW, OFFLINE, SignedInPerson, a_key, an_attempt, email};
+use crate::given::{NOW, OFFLINE, SignedInPerson, a_key, a_registration, email};
 use crate::harness::Db;
 
 contract! {
-    a_spoilt_account_is_named,
-    a_spoilt_account_is_named_also_behind_its_session_and_its_grant,
-    a_spoilt_attempt_is_named,
-    a_spoilt_session_is_named,
-    a_spoilt_application_is_named,
-    a_spoilt_walk_is_named,
-    a_spoilt_consent_is_named_and_not_written_over,
-    a_spoilt_code_is_named_and_not_burnt,
-    a_spoilt_grant_is_named,
-    a_spoilt_key_is_named,
-    a_spoilt_mail_is_named_and_waits_like_any_other,
+    a_corrupt_account_is_named,
+    a_corrupt_account_is_named_when_read_through_its_session_or_grant,
+    a_corrupt_registration_is_named,
+    a_corrupt_session_signs_nobody_in,
+    a_corrupt_client_is_named,
+    a_corrupt_flow_is_named,
+    a_corrupt_consent_is_named_and_not_overwritten,
+    a_corrupt_code_is_named_and_not_consumed,
+    a_corrupt_grant_is_named,
+    a_corrupt_key_is_not_used,
+    a_corrupt_mail_is_named_and_waits_like_any_other,
 }
 
-contract! { sqlite: a_mail_of_another_type_than_its_columns_keeps_no_other_back }
+contract! { sqlite: a_mail_row_of_the_wrong_column_types_holds_up_no_other_mail }
 
-async fn a_spoilt_account_is_named(db: Db) {
+async fn a_corrupt_account_is_named(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (id, address) = (ada.user.id, ada.user.email);
     for (column, rubbish) in
         [("email", "ada"), ("name", ""), ("password_hash", "argon2i$"), ("password_hash", "")]
     {
-        let spoilt = Spoilt::new(&db, "users", column, rubbish).await;
-        spoilt.is_named(try_ask!(db, |r, address| r.credentials(address)), &id);
+        let corrupted = Corrupted::new(&db, "users", column, rubbish).await;
+        corrupted.is_named(try_ask!(db, |r, address| r.credentials(address)), &id);
         if column != "password_hash" {
-            spoilt.is_named(try_ask!(db, |r, id| r.user(*id)), &id);
-            spoilt.is_named(try_ask!(db, |r| r.users(None, 10)), &id);
+            corrupted.is_named(try_ask!(db, |r, id| r.user(*id)), &id);
+            corrupted.is_named(try_ask!(db, |r| r.users(None, 10)), &id);
         }
-        spoilt.heal().await;
+        corrupted.heal().await;
     }
-    let spoilt = Spoilt::new(&db, "users", "email", "ada").await;
-    assert!(spoilt.heal().await == 1 && try_ask!(db, |r, id| r.user(*id)).is_ok(), "healed, it reads again");
+    let corrupted = Corrupted::new(&db, "users", "email", "ada").await;
+    assert!(
+        corrupted.heal().await == 1 && try_ask!(db, |r, id| r.user(*id)).is_ok(),
+        "repaired, it can be read again"
+    );
 }
 
-async fn a_spoilt_account_is_named_also_behind_its_session_and_its_grant(db: Db) {
+async fn a_corrupt_account_is_named_when_read_through_its_session_or_grant(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (grant, digest) = (ada.a_grant(&db, OFFLINE).await.facts.id, ada.session.digest.clone());
-    let spoilt = Spoilt::new(&db, "users", "name", "").await;
-    spoilt.is_named(try_ask!(db, |r, digest| r.signed_in(digest, NOW)), &ada.user.id);
-    spoilt.is_named(try_ask!(db, |r, grant| r.subject_of_grant(*grant)), &ada.user.id);
+    let corrupted = Corrupted::new(&db, "users", "name", "").await;
+    corrupted.is_named(try_ask!(db, |r, digest| r.signed_in(digest, NOW)), &ada.user.id);
+    corrupted.is_named(try_ask!(db, |r, grant| r.subject_of_grant(*grant)), &ada.user.id);
 }
 
-async fn a_spoilt_attempt_is_named(db: Db) {
-    let id = an_attempt(&db, "ada@example.org", NOW).await.id;
+async fn a_corrupt_registration_is_named(db: Db) {
+    let id = a_registration(&db, "ada@example.org", NOW).await.id;
     let address = email("ada@example.org");
     for (column, rubbish) in [
         ("email", "ada@"),
@@ -61,28 +64,28 @@ async fn a_spoilt_attempt_is_named(db: Db) {
         ("browser_digest", "AAAA"),
         ("flow_id", "1"),
     ] {
-        let spoilt = Spoilt::new(&db, "registrations", column, rubbish).await;
-        spoilt.is_named(try_ask!(db, |r, id| r.attempt(*id, NOW)), &id);
-        spoilt.is_named(try_ask!(db, |r, address| r.newest_attempt(address, None, NOW)), &id);
-        spoilt.is_named(try_tell!(db, |tx, id| tx.activate(*id, NOW)), &id);
-        spoilt.heal().await;
+        let corrupted = Corrupted::new(&db, "registrations", column, rubbish).await;
+        corrupted.is_named(try_ask!(db, |r, id| r.registration(*id, NOW)), &id);
+        corrupted.is_named(try_ask!(db, |r, address| r.newest_registration(address, None, NOW)), &id);
+        corrupted.is_named(try_tell!(db, |tx, id| tx.activate(*id, NOW)), &id);
+        corrupted.heal().await;
     }
-    assert_eq!(db.place.rows("users").await, 0);
+    assert_eq!(db.database.rows("users").await, 0);
 }
 
-async fn a_spoilt_session_is_named(db: Db) {
+async fn a_corrupt_session_signs_nobody_in(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let digest = ada.session.digest;
-    let spoilt = Spoilt::new(&db, "sessions", "authentication", "none").await;
+    let corrupted = Corrupted::new(&db, "sessions", "authentication", "none").await;
     assert!(
         ask!(db, |r, digest| r.signed_in(digest, NOW)).is_none(),
-        "nobody is signed in by what is not known"
+        "an unknown way of signing in signs nobody in"
     );
-    spoilt.heal().await;
+    corrupted.heal().await;
     assert_eq!(ask!(db, |r, digest| r.signed_in(digest, NOW)).unwrap().session.id, ada.session.id);
 }
 
-async fn a_spoilt_application_is_named(db: Db) {
+async fn a_corrupt_client_is_named(db: Db) {
     let id = SignedInPerson::new(&db).await.client.id;
     for (column, rubbish) in [
         ("auth_method", "private_key_jwt"),
@@ -98,23 +101,24 @@ async fn a_spoilt_application_is_named(db: Db) {
         ("id_token_alg", "none"),
         ("access_token_alg", "HS256"),
     ] {
-        let spoilt = Spoilt::new(&db, "clients", column, rubbish).await;
-        spoilt.is_named(try_ask!(db, |r, id| r.client(id)), &id);
+        let corrupted = Corrupted::new(&db, "clients", column, rubbish).await;
+        corrupted.is_named(try_ask!(db, |r, id| r.client(id)), &id);
         let list = try_ask!(db, |r| r.clients(None, 10));
         match matches!(column, "auth_method" | "pkce" | "consent" | "id_token_alg" | "access_token_alg") {
-            // A word that is not known may be a newer node's.
+            // An unknown word may be a newer node's.
             true => assert!(list.unwrap().is_empty(), "{column}"),
-            false => spoilt.is_named(list, &id),
+            false => corrupted.is_named(list, &id),
         }
-        // TK-12: a wrong proof must cost nothing of what an application has beside, so no more is parsed before it.
+        // TK-12: the cost of a wrong secret must not depend on what else the client has, so nothing else is parsed
+        // before it is checked.
         let claimed = try_ask!(db, |r, id| r.claimed_client(id));
         assert_eq!(claimed.is_err(), matches!(column, "auth_method" | "secret_digest"), "{column}");
-        spoilt.is_named(claimed.and_then(|found| found.unwrap().client()), &id);
-        spoilt.heal().await;
+        corrupted.is_named(claimed.and_then(|found| found.unwrap().client()), &id);
+        corrupted.heal().await;
     }
 }
 
-async fn a_spoilt_walk_is_named(db: Db) {
+async fn a_corrupt_flow_is_named(db: Db) {
     let id = idp_core::ids::FlowId::new(NOW);
     let far = i64::MAX;
     for (column, digest, target) in [
@@ -124,10 +128,10 @@ async fn a_spoilt_walk_is_named(db: Db) {
         ("target", ada_digest().as_str(), r#"{"for":"application"}"#),
     ] {
         let values = format!("('{id}', '{digest}', '{target}', 0, {far}, NULL, NULL)");
-        db.place.execute(&format!("INSERT INTO flows VALUES {values}")).await;
-        let spoilt = Spoilt { db: &db, table: "flows", column };
-        spoilt.is_named(try_ask!(db, |r, id| r.flow(*id, NOW)), &id);
-        db.place.execute("DELETE FROM flows").await;
+        db.database.execute(&format!("INSERT INTO flows VALUES {values}")).await;
+        let corrupted = Corrupted { db: &db, table: "flows", column };
+        corrupted.is_named(try_ask!(db, |r, id| r.flow(*id, NOW)), &id);
+        db.database.execute("DELETE FROM flows").await;
     }
 }
 
@@ -135,19 +139,19 @@ fn ada_digest() -> String {
     "A".repeat(43)
 }
 
-async fn a_spoilt_consent_is_named_and_not_written_over(db: Db) {
+async fn a_corrupt_consent_is_named_and_not_overwritten(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (user, client, scope) = (ada.user.id, ada.client.id.clone(), ada.client.scope.clone());
     tell!(db, |tx, user, client, scope| tx.remember_consent(*user, client, scope, NOW));
-    let spoilt = Spoilt::new(&db, "consents", "scope", "a\tb").await;
-    let before = db.place.everything().await;
-    spoilt.is_named(try_ask!(db, |r, user, client| r.client_and_consent(client, *user)), &user);
+    let corrupted = Corrupted::new(&db, "consents", "scope", "a\tb").await;
+    let before = db.database.everything().await;
+    corrupted.is_named(try_ask!(db, |r, user, client| r.client_and_consent(client, *user)), &user);
     let written = try_tell!(db, |tx, user, client, scope| tx.remember_consent(*user, client, scope, NOW));
-    spoilt.is_named(written, &user);
-    assert_eq!(db.place.everything().await, before);
+    corrupted.is_named(written, &user);
+    assert_eq!(db.database.everything().await, before);
 }
 
-async fn a_spoilt_code_is_named_and_not_burnt(db: Db) {
+async fn a_corrupt_code_is_named_and_not_consumed(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (digest, code, client) =
         (crate::given::new_code_digest(), ada.new_code(OFFLINE), ada.client.id.clone());
@@ -160,45 +164,45 @@ async fn a_spoilt_code_is_named_and_not_burnt(db: Db) {
         ("redirect_uri", "data:text/html,"),
         ("authentication", "magic"),
     ] {
-        let spoilt = Spoilt::new(&db, "codes", column, rubbish).await;
-        let before = db.place.everything().await;
+        let corrupted = Corrupted::new(&db, "codes", column, rubbish).await;
+        let before = db.database.everything().await;
         let consumed = try_tell!(db, |tx, digest, client| tx.consume_code(digest, client, NOW));
         match column {
             "grant_id" => {
-                spoilt.is_named(consumed, &"1");
-                spoilt.is_named(
+                corrupted.is_named(consumed, &"1");
+                corrupted.is_named(
                     try_tell!(db, |tx, digest, client| tx.revoke_replayed(digest, client, NOW)),
                     &"1",
                 );
             }
-            _ => spoilt.is_named(consumed, &code.facts.id),
+            _ => corrupted.is_named(consumed, &code.facts.id),
         }
-        assert_eq!(db.place.everything().await, before);
-        spoilt.heal().await;
+        assert_eq!(db.database.everything().await, before);
+        corrupted.heal().await;
     }
     assert!(tell!(db, |tx, digest, client| tx.consume_code(digest, client, NOW)).is_some());
 }
 
-async fn a_spoilt_grant_is_named(db: Db) {
+async fn a_corrupt_grant_is_named(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let id = ada.a_grant(&db, OFFLINE).await.facts.id;
     for (column, rubbish) in [("scope", " "), ("authentication", "")] {
-        let spoilt = Spoilt::new(&db, "grants", column, rubbish).await;
-        spoilt.is_named(try_ask!(db, |r, id| r.grant(*id)), &id);
-        spoilt.heal().await;
+        let corrupted = Corrupted::new(&db, "grants", column, rubbish).await;
+        corrupted.is_named(try_ask!(db, |r, id| r.grant(*id)), &id);
+        corrupted.heal().await;
     }
 }
 
-async fn a_spoilt_key_is_named(db: Db) {
+async fn a_corrupt_key_is_not_used(db: Db) {
     let key = a_key("kid", KeyState::Active);
     assert!(tell!(db, |tx, key| tx.insert_key(key)));
-    let spoilt = Spoilt::new(&db, "keys", "state", "retired").await;
-    assert!(ask!(db, |r| r.keys()).is_empty(), "a key in a state that is not known is not used");
-    spoilt.heal().await;
+    let corrupted = Corrupted::new(&db, "keys", "state", "retired").await;
+    assert!(ask!(db, |r| r.keys()).is_empty(), "a key in an unknown state is not used");
+    corrupted.heal().await;
     assert_eq!(ask!(db, |r| r.keys()), [key]);
 }
 
-async fn a_spoilt_mail_is_named_and_waits_like_any_other(db: Db) {
+async fn a_corrupt_mail_is_named_and_waits_like_any_other(db: Db) {
     let mail = Mail {
         id: MailId::new(NOW),
         kind: MailKind::Locked,
@@ -214,51 +218,51 @@ async fn a_spoilt_mail_is_named_and_waits_like_any_other(db: Db) {
     for (tries, (column, rubbish)) in
         (1..).zip([("recipient", ""), ("recipient", "a@b.c, d@e.f"), ("name", "")])
     {
-        let spoilt = Spoilt::new(&db, "outbox", column, rubbish).await;
+        let corrupted = Corrupted::new(&db, "outbox", column, rubbish).await;
         let claimed = tell!(db, |tx, now| tx.claim_mail(MINUTE, *now)).unwrap();
         assert_eq!((claimed.subject.as_str(), claimed.attempts), ("whoever", tries));
-        spoilt.is_named(claimed.mail, &mail.id);
+        corrupted.is_named(claimed.mail, &mail.id);
         assert!(tell!(db, |tx, now| tx.claim_mail(MINUTE, *now)).is_none(), "its lease is kept");
         let (id, later) = (claimed.id, now.plus(MINUTE * 5));
         assert!(tell!(db, |tx, id, later| tx.postpone_mail(id, *later)));
-        spoilt.heal().await;
+        corrupted.heal().await;
         now = later;
     }
     assert_eq!(tell!(db, |tx, now| tx.claim_mail(MINUTE, *now)).unwrap().mail.unwrap().attempts, 4);
 }
 
-/// SQLite keeps whatever it is given, also where it is of another type than its column.
-async fn a_mail_of_another_type_than_its_columns_keeps_no_other_back(db: Db) {
+/// SQLite stores whatever it is given, even if it does not have the column's type.
+async fn a_mail_row_of_the_wrong_column_types_holds_up_no_other_mail(db: Db) {
     let values = "'a', 'locked', X'00', 'Ada', '', 'never', 0, 0, 0, 9";
     let columns = "id, kind, recipient, name, subject, minutes, created_at, due_at, attempts, expires_at";
-    db.place.execute(&format!("INSERT INTO outbox ({columns}) VALUES ({values})")).await;
+    db.database.execute(&format!("INSERT INTO outbox ({columns}) VALUES ({values})")).await;
     let claimed = tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).unwrap();
     assert_eq!((claimed.id.as_str(), claimed.attempts, claimed.mail.is_err()), ("a", 1, true));
     assert!(tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).is_none());
 }
 
-/// A column that holds rubbish in every row of its table.
-struct Spoilt<'a> {
+/// A column that holds garbage in every row of its table.
+struct Corrupted<'a> {
     db: &'a Db,
     table: &'static str,
     column: &'a str,
 }
 
-impl<'a> Spoilt<'a> {
+impl<'a> Corrupted<'a> {
     async fn new(db: &'a Db, table: &'static str, column: &'a str, rubbish: &str) -> Self {
         for sql in [
             format!("CREATE TABLE sound AS SELECT {column} AS value FROM {table}"),
             format!("UPDATE {table} SET {column} = '{rubbish}'"),
         ] {
-            db.place.execute(&sql).await;
+            db.database.execute(&sql).await;
         }
         Self { db, table, column }
     }
 
     async fn heal(&self) -> u64 {
         let sql = format!("UPDATE {} SET {} = (SELECT value FROM sound)", self.table, self.column);
-        let healed = self.db.place.execute(&sql).await;
-        self.db.place.execute("DROP TABLE sound").await;
+        let healed = self.db.database.execute(&sql).await;
+        self.db.database.execute("DROP TABLE sound").await;
         healed
     }
 

@@ -1,4 +1,4 @@
-//! Dead is dead: what ends an account, an application, a session or everything ends all that came of it, at the
+//! Dead is dead: what ends an account, a client, a session or everything ends all that was issued under it, at the
 //! next read and for good.
 
 use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes};
@@ -9,22 +9,22 @@ use crate::given::{CodeDigest, NOW, OFFLINE, ONLINE, SignedInPerson, a_session, 
 use crate::harness::Db;
 
 contract! {
-    as_long_as_nothing_ends_everything_lives,
-    tk_21_a_deactivated_account_has_nothing_alive_and_activation_revives_nothing,
-    tk_21_a_lost_role_ends_what_was_made_with_it,
+    everything_lives_until_something_ends_it,
+    tk_21_deactivation_ends_everything_and_activation_revives_nothing,
+    tk_21_losing_a_role_ends_what_was_issued_with_it,
     tk_21_a_raised_epoch_ends_sessions_and_grants,
-    tk_21_a_disabled_application_has_no_grants_and_enabling_revives_none,
+    tk_21_a_disabled_client_has_no_grants_and_enabling_revives_none,
     tk_21_a_raised_global_epoch_ends_everything,
-    an_ended_session_ends_its_codes_and_grants_but_no_offline_ones,
+    an_ended_session_ends_its_codes_and_grants_except_offline_ones,
 }
 
-async fn as_long_as_nothing_ends_everything_lives(db: Db) {
+async fn everything_lives_until_something_ends_it(db: Db) {
     let (ada, bob) = both(&db).await;
     assert_eq!(ada.alive(&db).await, ALL_ALIVE);
     assert_eq!(bob.alive(&db).await, ALL_ALIVE);
 }
 
-async fn tk_21_a_deactivated_account_has_nothing_alive_and_activation_revives_nothing(db: Db) {
+async fn tk_21_deactivation_ends_everything_and_activation_revives_nothing(db: Db) {
     let (ada, bob) = both(&db).await;
     let user = ada.person.user.id;
     for state in [UserState::Deactivated, UserState::Active] {
@@ -34,12 +34,16 @@ async fn tk_21_a_deactivated_account_has_nothing_alive_and_activation_revives_no
     assert_eq!(bob.alive(&db).await, ALL_ALIVE);
 }
 
-async fn tk_21_a_lost_role_ends_what_was_made_with_it(db: Db) {
+async fn tk_21_losing_a_role_ends_what_was_issued_with_it(db: Db) {
     let (ada, bob) = both(&db).await;
     let user = ada.person.user.id;
     assert!(!tell!(db, |tx, user| tx.revoke_role(*user, "admin")));
     assert!(tell!(db, |tx, user| tx.grant_role(*user, "admin")));
-    assert_eq!(ada.alive(&db).await, ALL_ALIVE, "a role that was not there, and a new one, end nothing");
+    assert_eq!(
+        ada.alive(&db).await,
+        ALL_ALIVE,
+        "losing a role that was not there ends nothing, nor does a new role"
+    );
     let (ada, user) = (Everything::of(ada.person, &db).await, user);
     assert!(tell!(db, |tx, user| tx.revoke_role(*user, "admin")));
     assert_eq!(ada.alive(&db).await, NOTHING);
@@ -53,10 +57,14 @@ async fn tk_21_a_raised_epoch_ends_sessions_and_grants(db: Db) {
     assert_eq!(ada.alive(&db).await, NOTHING);
     assert_eq!(bob.alive(&db).await, ALL_ALIVE);
     let again = SignedInPerson { session: a_session(&db, user).await, ..ada.person };
-    assert_eq!(Everything::of(again, &db).await.alive(&db).await, ALL_ALIVE, "who signs in again goes on");
+    assert_eq!(
+        Everything::of(again, &db).await.alive(&db).await,
+        ALL_ALIVE,
+        "after a new sign-in everything works again"
+    );
 }
 
-async fn tk_21_a_disabled_application_has_no_grants_and_enabling_revives_none(db: Db) {
+async fn tk_21_a_disabled_client_has_no_grants_and_enabling_revives_none(db: Db) {
     let (ada, bob) = both(&db).await;
     let client = ada.person.client.id.clone();
     tell!(db, |tx, client| tx.set_client_enabled(client, false));
@@ -68,12 +76,12 @@ async fn tk_21_a_disabled_application_has_no_grants_and_enabling_revives_none(db
 
 async fn tk_21_a_raised_global_epoch_ends_everything(db: Db) {
     let (ada, bob) = both(&db).await;
-    db.place.execute("UPDATE epochs SET value = value + 1 WHERE name = 'global'").await;
+    db.database.execute("UPDATE epochs SET value = value + 1 WHERE name = 'global'").await;
     assert_eq!(ada.alive(&db).await, NOTHING);
     assert_eq!(bob.alive(&db).await, NOTHING);
 }
 
-async fn an_ended_session_ends_its_codes_and_grants_but_no_offline_ones(db: Db) {
+async fn an_ended_session_ends_its_codes_and_grants_except_offline_ones(db: Db) {
     let (ada, bob) = both(&db).await;
     let session = ada.person.session.id;
     tell!(db, |tx, session| tx.end_session(*session, NOW));
@@ -87,7 +95,7 @@ async fn both(db: &Db) -> (Everything, Everything) {
     (Everything::of(ada, db).await, Everything::of(bob, db).await)
 }
 
-/// All that a signed-in person can have.
+/// Everything a signed-in person can have.
 struct Everything {
     person: SignedInPerson,
     consumed: ConsumedCode,
@@ -135,7 +143,7 @@ impl Everything {
         }
     }
 
-    /// Tries everything, in writes that are undone, so that it can be tried again.
+    /// Tries everything, in writes that are rolled back, so that it can be tried again.
     async fn alive(&self, db: &Db) -> Alive {
         let digest = &self.person.session.digest;
         Alive {
@@ -171,13 +179,13 @@ async fn becomes_a_grant(db: &Db, code: &ConsumedCode) -> bool {
     undone!(db, |tx, grant, code| tx.insert_grant(grant, code, NOW))
 }
 
-/// The questions that are asked about a grant have one answer.
+/// All questions about a grant have the same answer.
 async fn grant_lives(db: &Db, grant: &Grant) -> bool {
     let id = grant.facts.id;
     let live = ask!(db, |r, id| r.grant(*id)).unwrap().live;
     assert_eq!(ask!(db, |r, id| r.subject_of_grant(*id)).is_some(), live);
     let (generation, until) = (grant.generation, grant.idle_expires_at);
     let rotates = undone!(db, |tx, id, generation, until| tx.rotate_grant(*id, *generation, *until));
-    assert_eq!(rotates, live, "what the rotation itself sees");
+    assert_eq!(rotates, live, "the rotation decides the same");
     live
 }

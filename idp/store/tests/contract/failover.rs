@@ -1,4 +1,4 @@
-//! A database that changed its role, or moved: connections of before are not used again.
+//! A database that moved or changed its role: old connections are not used again.
 
 use idp_core::ids::UserId;
 use idp_store::{Store, StoreError, Unfit};
@@ -7,23 +7,23 @@ use crate::given::a_user;
 use crate::harness::{Db, Proxy, sqlite};
 
 contract! { postgres:
-    fault_05_connections_to_what_became_read_only_are_given_up_by_readers_and_writers,
-    fault_05_connections_to_the_server_of_before_are_given_up_also_when_nobody_writes,
+    fault_05_readers_and_writers_give_up_connections_to_a_server_that_became_read_only,
+    fault_05_connections_to_a_former_server_are_given_up_even_if_nobody_writes,
     fault_05_an_address_that_leads_to_another_server_is_noticed,
-    fault_05_statements_prepared_for_other_columns_are_made_anew,
+    fault_05_statements_prepared_for_other_columns_are_prepared_again,
 }
 contract! { sqlite:
-    fault_05_a_file_that_is_moved_away_is_missed_and_not_made_anew,
-    fault_05_a_file_that_is_put_in_the_place_of_another_is_used_at_once,
+    fault_05_a_file_that_is_moved_away_is_missed_and_not_recreated,
+    fault_05_a_file_that_replaces_another_is_used_at_once,
 }
 
-/// From now on a new connection finds a server like this. Those there are keep what they have.
+/// From now on new connections find a server with these settings. Existing ones keep theirs.
 async fn servers_are(db: &Db, settings: &[&str]) {
-    let name = db.place.dump("SELECT CAST(current_database() AS TEXT)").await.remove(0);
+    let name = db.database.dump("SELECT CAST(current_database() AS TEXT)").await.remove(0);
     let name = name.trim_start_matches("Some(\"").trim_end_matches("\")");
-    // Whoever says so may have connected to a read-only one.
+    // This connection may itself be read-only by default.
     let alter = async |change: &str| {
-        db.place.execute(&format!("BEGIN READ WRITE; ALTER DATABASE {name} {change}; COMMIT")).await;
+        db.database.execute(&format!("BEGIN READ WRITE; ALTER DATABASE {name} {change}; COMMIT")).await;
     };
     alter("RESET ALL").await;
     for setting in settings {
@@ -33,7 +33,7 @@ async fn servers_are(db: &Db, settings: &[&str]) {
 
 const READ_ONLY: &str = "default_transaction_read_only = on";
 
-/// A server that is another one and a standby; its clock stands still at a moment nobody has elsewhere.
+/// Looks like another server that is a standby. Its clock stands still at a moment that is found nowhere else.
 const STANDBY: &str = "search_path = standby, public, pg_catalog";
 
 async fn make_standby(db: &Db) {
@@ -44,7 +44,7 @@ async fn make_standby(db: &Db) {
          AS 'SELECT CAST(''2001-01-01'' AS timestamptz)'",
         "CREATE FUNCTION standby.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT to_timestamp(1)'",
     ] {
-        db.place.execute(sql).await;
+        db.database.execute(sql).await;
     }
 }
 
@@ -56,22 +56,25 @@ async fn raise(store: &Store, user: UserId) -> Result<(), StoreError> {
     try_tell!(store, |tx, user| tx.raise_user_epoch(*user))
 }
 
-async fn fault_05_connections_to_what_became_read_only_are_given_up_by_readers_and_writers(db: Db) {
+async fn fault_05_readers_and_writers_give_up_connections_to_a_server_that_became_read_only(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    let network = Proxy::start(&db.place).await;
+    let network = Proxy::start(&db.database).await;
     servers_are(&db, &[READ_ONLY]).await;
     let store = Store::open(network.url(), 4).await.unwrap();
     let refused = raise(&store, ada).await;
     assert!(matches!(&refused, Err(StoreError::Unavailable(why)) if why.starts_with("25006")), "{refused:?}");
     assert!(matches!(store.look().await, Err(Unfit::ReadOnly)));
     assert_eq!(ask!(store, |r, ada| r.user(*ada)).unwrap().epoch, 0, "it can be read");
-    assert!(tell!(store, |tx, ada| tx.user(*ada)).is_some(), "also by a writer, whose connection rests then");
+    assert!(
+        tell!(store, |tx, ada| tx.user(*ada)).is_some(),
+        "a writer can read too, and its connection becomes idle"
+    );
 
     servers_are(&db, &[]).await;
     raise(&store, ada).await.expect("on a new connection");
     let connections = network.connections();
     assert_eq!(ask!(store, |r, ada| r.user(*ada)).unwrap().epoch, 1);
-    assert_eq!(network.connections(), connections + 1, "readers connect anew as well");
+    assert_eq!(network.connections(), connections + 1, "readers reconnect as well");
     store.look().await.unwrap();
     for _ in 0..5 {
         raise(&store, ada).await.unwrap();
@@ -81,14 +84,14 @@ async fn fault_05_connections_to_what_became_read_only_are_given_up_by_readers_a
     assert_eq!(
         network.connections(),
         connections + 2,
-        "what is good stays: the readers' and that of the looks"
+        "good connections stay: the readers' and the one for readiness checks"
     );
 }
 
-async fn fault_05_connections_to_the_server_of_before_are_given_up_also_when_nobody_writes(db: Db) {
+async fn fault_05_connections_to_a_former_server_are_given_up_even_if_nobody_writes(db: Db) {
     make_standby(&db).await;
     servers_are(&db, &[STANDBY]).await;
-    let store = db.place.open().await;
+    let store = db.database.open().await;
     assert!(is_on_standby(&store).await);
     assert!(matches!(store.look().await, Err(Unfit::Standby)));
     assert!(matches!(store.look().await, Err(Unfit::Standby)));
@@ -97,12 +100,12 @@ async fn fault_05_connections_to_the_server_of_before_are_given_up_also_when_nob
     assert!(!is_on_standby(&store).await);
 }
 
-/// The connections there are go on as if nothing had happened: only a new one tells.
+/// Existing connections go on as if nothing had happened; only a new one can tell.
 async fn fault_05_an_address_that_leads_to_another_server_is_noticed(db: Db) {
     make_standby(&db).await;
-    db.place.execute("DROP FUNCTION standby.pg_is_in_recovery()").await;
+    db.database.execute("DROP FUNCTION standby.pg_is_in_recovery()").await;
     servers_are(&db, &[STANDBY]).await;
-    let store = db.place.open().await;
+    let store = db.database.open().await;
     assert!(is_on_standby(&store).await);
     servers_are(&db, &[]).await;
     assert!(is_on_standby(&store).await);
@@ -110,14 +113,14 @@ async fn fault_05_an_address_that_leads_to_another_server_is_noticed(db: Db) {
     assert!(!is_on_standby(&store).await);
 }
 
-async fn fault_05_statements_prepared_for_other_columns_are_made_anew(db: Db) {
+async fn fault_05_statements_prepared_for_other_columns_are_prepared_again(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
     assert!(ask!(db, |r, ada| r.user(*ada)).is_some());
     raise(&db, ada).await.unwrap();
-    db.place.execute("ALTER TABLE users ALTER COLUMN name TYPE VARCHAR(200)").await;
+    db.database.execute("ALTER TABLE users ALTER COLUMN name TYPE VARCHAR(200)").await;
     assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 1);
-    // As a proxy does that hands a session to somebody else.
-    db.place.execute("ALTER TABLE users ALTER COLUMN name TYPE TEXT").await;
+    // As when a proxy hands a session to somebody else.
+    db.database.execute("ALTER TABLE users ALTER COLUMN name TYPE TEXT").await;
     raise(&db, ada).await.unwrap();
     assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 2);
 }
@@ -131,9 +134,10 @@ fn move_all(from: &std::path::Path, to: &std::path::Path) {
     }
 }
 
-async fn fault_05_a_file_that_is_moved_away_is_missed_and_not_made_anew(db: Db) {
+async fn fault_05_a_file_that_is_moved_away_is_missed_and_not_recreated(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    let (file, away) = (sqlite::file(&db.place.url), sqlite::file(&db.place.url).with_extension("away"));
+    let (file, away) =
+        (sqlite::file(&db.database.url), sqlite::file(&db.database.url).with_extension("away"));
     db.look().await.unwrap();
     move_all(file, &away);
     for _ in 0..2 {
@@ -142,22 +146,23 @@ async fn fault_05_a_file_that_is_moved_away_is_missed_and_not_made_anew(db: Db) 
         assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
         assert!(matches!(db.look().await, Err(Unfit::Gone)));
     }
-    assert!(!file.exists(), "made anew, and empty");
+    assert!(!file.exists(), "recreated, and empty");
     move_all(&away, file);
     db.look().await.unwrap();
     raise(&db, ada).await.unwrap();
     assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 1);
 }
 
-async fn fault_05_a_file_that_is_put_in_the_place_of_another_is_used_at_once(db: Db) {
-    let (file, away) = (sqlite::file(&db.place.url), sqlite::file(&db.place.url).with_extension("away"));
-    let backup = db.place.open().await;
+async fn fault_05_a_file_that_replaces_another_is_used_at_once(db: Db) {
+    let (file, away) =
+        (sqlite::file(&db.database.url), sqlite::file(&db.database.url).with_extension("away"));
+    let backup = db.database.open().await;
     backup.close().await;
     let ada = a_user(&db, "ada@example.org").await.id;
     move_all(file, &away);
     std::fs::write(file, sqlite::migrated().await).unwrap();
-    assert!(ask!(db, |r, ada| r.user(*ada)).is_none(), "read from the file of before");
+    assert!(ask!(db, |r, ada| r.user(*ada)).is_none(), "read from the old file");
     let mia = a_user(&db, "mia@example.org").await.id;
-    assert!(ask!(db, |r, mia| r.user(*mia)).is_some(), "written to the file of before");
+    assert!(ask!(db, |r, mia| r.user(*mia)).is_some(), "written to the old file");
     db.look().await.unwrap();
 }

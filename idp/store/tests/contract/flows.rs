@@ -12,36 +12,36 @@ use crate::given::{NOW, after, new_client, new_digest};
 use crate::harness::Db;
 
 contract! {
-    a_walk_to_the_persons_own_pages_reads_back,
-    a_walk_for_an_application_keeps_the_whole_request,
-    a_walk_ends_with_its_time,
-    a_walk_is_closed_once,
-    a_walk_that_is_over_tells_how_it_ended,
+    a_flow_to_the_account_pages_reads_back,
+    a_flow_for_a_client_keeps_the_whole_request,
+    a_flow_expires,
+    a_flow_is_closed_once,
+    an_ended_flow_tells_how_it_ended,
     fault_01_a_closed_flow_keeps_the_answer_that_closed_it,
 }
 
-async fn a_walk_to_the_persons_own_pages_reads_back(db: Db) {
-    let written = a_walk(&db, FlowTarget::Account).await;
+async fn a_flow_to_the_account_pages_reads_back(db: Db) {
+    let written = a_flow(&db, FlowTarget::Account).await;
     let read = open(&db, written.id, NOW).await.unwrap();
     assert_eq!((read.id, read.target, read.started_at), (written.id, FlowTarget::Account, NOW));
     assert_eq!(read.browser.as_str(), written.browser.as_str());
 }
 
-async fn a_walk_for_an_application_keeps_the_whole_request(db: Db) {
+async fn a_flow_for_a_client_keeps_the_whole_request(db: Db) {
     let target = FlowTarget::Client(Box::new(request()));
-    let id = a_walk(&db, target.clone()).await.id;
+    let id = a_flow(&db, target.clone()).await.id;
     assert_eq!(open(&db, id, NOW).await.unwrap().target, target);
 }
 
-async fn a_walk_ends_with_its_time(db: Db) {
-    let id = a_walk(&db, FlowTarget::Account).await.id;
+async fn a_flow_expires(db: Db) {
+    let id = a_flow(&db, FlowTarget::Account).await.id;
     assert!(open(&db, id, after(HOUR - SECOND)).await.is_some());
     assert!(open(&db, id, after(HOUR)).await.is_none());
-    assert!(open(&db, FlowId::new(NOW), NOW).await.is_none(), "one that was never begun");
+    assert!(open(&db, FlowId::new(NOW), NOW).await.is_none(), "one that never began");
 }
 
-async fn a_walk_is_closed_once(db: Db) {
-    let (id, other) = (a_walk(&db, FlowTarget::Account).await.id, a_walk(&db, FlowTarget::Account).await.id);
+async fn a_flow_is_closed_once(db: Db) {
+    let (id, other) = (a_flow(&db, FlowTarget::Account).await.id, a_flow(&db, FlowTarget::Account).await.id);
     let nobody = FlowId::new(NOW);
     assert!(tell!(db, |tx, id| tx.close_flow(*id, None, NOW)));
     assert!(!tell!(db, |tx, id| tx.close_flow(*id, None, NOW)));
@@ -50,9 +50,9 @@ async fn a_walk_is_closed_once(db: Db) {
     assert!(open(&db, other, NOW).await.is_some());
 }
 
-async fn a_walk_that_is_over_tells_how_it_ended(db: Db) {
+async fn an_ended_flow_tells_how_it_ended(db: Db) {
     let target = FlowTarget::Client(Box::new(request()));
-    let id = a_walk(&db, target.clone()).await.id;
+    let id = a_flow(&db, target.clone()).await.id;
     assert!(ended(&db, id, after(HOUR - SECOND)).await.is_none(), "it is open");
     let expired = ended(&db, id, after(HOUR)).await.unwrap();
     assert_eq!((expired.answered, expired.flow.target), (false, target));
@@ -60,17 +60,17 @@ async fn a_walk_that_is_over_tells_how_it_ended(db: Db) {
     for now in [NOW, after(HOUR)] {
         assert!(ended(&db, id, now).await.unwrap().answered);
     }
-    assert!(ended(&db, FlowId::new(NOW), NOW).await.is_none(), "one that was never begun");
+    assert!(ended(&db, FlowId::new(NOW), NOW).await.is_none(), "one that never began");
 }
 
 async fn fault_01_a_closed_flow_keeps_the_answer_that_closed_it(db: Db) {
-    let id = a_walk(&db, FlowTarget::Client(Box::new(request()))).await.id;
+    let id = a_flow(&db, FlowTarget::Client(Box::new(request()))).await.id;
     assert!(tell!(db, |tx, id| tx.close_flow(*id, Some("kek.nonce.text"), NOW)));
     assert!(!tell!(db, |tx, id| tx.close_flow(*id, Some("another"), NOW)));
     assert_eq!(ended(&db, id, NOW).await.unwrap().sealed_response.as_deref(), Some("kek.nonce.text"));
-    // As a node of before closes it.
-    let old = a_walk(&db, FlowTarget::Account).await.id;
-    db.place.execute(&format!("UPDATE flows SET closed_at = 1 WHERE id = '{old}'")).await;
+    // As an older node closes it.
+    let old = a_flow(&db, FlowTarget::Account).await.id;
+    db.database.execute(&format!("UPDATE flows SET closed_at = 1 WHERE id = '{old}'")).await;
     let old = ended(&db, old, NOW).await.unwrap();
     assert_eq!((old.answered, old.sealed_response), (true, None));
 }
@@ -79,7 +79,7 @@ async fn ended(db: &Db, id: FlowId, now: Timestamp) -> Option<EndedFlow> {
     ask!(db, |r, id, now| r.ended_flow(*id, *now))
 }
 
-async fn a_walk(db: &Db, target: FlowTarget) -> Flow {
+async fn a_flow(db: &Db, target: FlowTarget) -> Flow {
     let flow = Flow { id: FlowId::new(NOW), browser: new_digest(), target, started_at: NOW };
     let until = after(HOUR);
     tell!(db, |tx, flow, until| tx.insert_flow(flow, *until));
@@ -90,7 +90,7 @@ async fn open(db: &Db, id: FlowId, now: Timestamp) -> Option<Flow> {
     ask!(db, |r, id, now| r.flow(*id, *now))
 }
 
-/// A request with every field filled, some with what a hostile client would send.
+/// A request with every field set, some to what a hostile client would send.
 fn request() -> AuthorizationRequest {
     struct AnyHint;
     impl HintVerifier for AnyHint {

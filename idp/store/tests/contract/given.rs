@@ -1,8 +1,9 @@
-//! People, applications and sessions that tests begin with. Every moment is counted from [`NOW`].
+//! People, clients and sessions that tests start with. All times are relative to [`NOW`].
 
 use std::time::Duration;
 
 use idp_core::account::password::PasswordHash;
+use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
 use idp_core::ids::{GrantId, RegistrationId, SessionId, UserId};
 use idp_core::oauth::grant::{Grant, GrantFacts, IssuedCode, Lifetimes};
@@ -14,11 +15,9 @@ use idp_core::single_use::{AuthorizationCode, SingleUse, SingleUseDigest};
 use idp_core::text::DisplayText;
 use idp_core::time::{SECOND, Timestamp};
 use idp_core::user::{Email, FullName, User, UserState};
-use idp_store::{
-    Actor, AuditEvent, AuditRecord, ConsumedCode, KeyState, NewAttempt, NewSession, Origin, Store, StoredKey,
-};
+use idp_store::{ConsumedCode, KeyState, NewRegistration, NewSession, Store, StoredKey};
 
-/// 2027-01-15 08:00 UTC, the moment at which every test begins.
+/// 2027-01-15 08:00 UTC, when every test starts.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 pub(crate) const OFFLINE: &str = "openid offline_access";
@@ -40,12 +39,12 @@ pub(crate) fn client_id(text: &str) -> ClientId {
     ClientId::parse(text).unwrap()
 }
 
-/// A digest of something nobody else has.
+/// The digest of a new random secret.
 pub(crate) fn new_digest() -> Digest {
     Secret::random().digest()
 }
 
-/// A well-formed hash; nobody knows a password for it.
+/// A well-formed hash for which nobody knows a password.
 pub(crate) fn a_hash() -> PasswordHash {
     let (salt, hash) = ("c2FsdHNhbHRzYWx0c2FsdA", "A".repeat(43));
     PasswordHash::parse(&format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${hash}")).unwrap()
@@ -71,7 +70,7 @@ pub(crate) async fn a_user(store: &Store, address: &str) -> User {
     user
 }
 
-/// A confidential application that is not stored yet.
+/// A confidential client that is not stored yet.
 pub(crate) fn new_client(id: &str) -> Client {
     Client {
         id: client_id(id),
@@ -93,7 +92,7 @@ pub(crate) fn new_client(id: &str) -> Client {
     }
 }
 
-/// A registered application.
+/// A stored client.
 pub(crate) async fn a_client(store: &Store, id: &str) -> Client {
     let client = new_client(id);
     assert!(tell!(store, |tx, client| tx.insert_client(client)));
@@ -126,9 +125,9 @@ pub(crate) async fn a_session(store: &Store, user: UserId) -> NewSession {
     session
 }
 
-/// An attempt to register that is not stored yet.
-pub(crate) fn new_attempt(address: &str) -> NewAttempt {
-    NewAttempt {
+/// A registration that is not stored yet.
+pub(crate) fn new_registration(address: &str) -> NewRegistration {
+    NewRegistration {
         id: RegistrationId::new(NOW),
         email: email(address),
         name: FullName::parse("Ada Lovelace").unwrap(),
@@ -139,11 +138,11 @@ pub(crate) fn new_attempt(address: &str) -> NewAttempt {
     }
 }
 
-/// An attempt to register that was begun at `now`.
-pub(crate) async fn an_attempt(store: &Store, address: &str, now: Timestamp) -> NewAttempt {
-    let attempt = NewAttempt { id: RegistrationId::new(now), ..new_attempt(address) };
-    tell!(store, |tx, attempt, now| tx.insert_attempt(attempt, *now));
-    attempt
+/// A registration made at `now`.
+pub(crate) async fn a_registration(store: &Store, address: &str, now: Timestamp) -> NewRegistration {
+    let registration = NewRegistration { id: RegistrationId::new(now), ..new_registration(address) };
+    tell!(store, |tx, registration, now| tx.insert_registration(registration, *now));
+    registration
 }
 
 /// A signing key that is not stored yet.
@@ -168,12 +167,12 @@ pub(crate) fn a_record(event: AuditEvent) -> AuditRecord {
         actor: Actor::System,
         subject: None,
         client_id: None,
-        origin: Origin::default(),
+        source: AuditSource::default(),
         detail: "",
     }
 }
 
-/// A person who signed in, and an application.
+/// A signed-in person and a client.
 pub(crate) struct SignedInPerson {
     pub(crate) user: User,
     pub(crate) session: NewSession,

@@ -8,35 +8,35 @@ use crate::given::{NOW, OFFLINE, ONLINE, SignedInPerson, after};
 use crate::harness::Db;
 
 contract! {
-    a_grant_reads_back_as_it_was_written,
+    a_grant_reads_back_as_written,
     an_unknown_grant_is_none,
     a_code_becomes_one_grant,
-    tk_16_a_rotation_moves_the_grant_on_by_one_and_needs_its_present_generation,
+    tk_16_a_rotation_needs_the_current_generation_and_raises_it_by_one,
     a_revoked_grant_is_dead_and_is_revoked_once,
     ui_01_the_subject_is_there_as_long_as_the_grant_lives,
 }
 
-async fn a_grant_reads_back_as_it_was_written(db: Db) {
+async fn a_grant_reads_back_as_written(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     for scope in [OFFLINE, ONLINE] {
         let written = ada.a_grant(&db, scope).await;
         let read = read(&db, written.facts.id).await.unwrap();
         assert_eq!(read, (written, true));
     }
-    assert_eq!(db.place.dump("SELECT offline FROM grants ORDER BY offline").await.len(), 2);
-    assert_eq!(db.place.number("SELECT COUNT(*) FROM grants WHERE offline = TRUE").await, 1);
+    assert_eq!(db.database.dump("SELECT offline FROM grants ORDER BY offline").await.len(), 2);
+    assert_eq!(db.database.number("SELECT COUNT(*) FROM grants WHERE offline = TRUE").await, 1);
 }
 
 async fn an_unknown_grant_is_none(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     ada.a_grant(&db, OFFLINE).await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     let nothing = GrantId::new(NOW);
     assert!(read(&db, nothing).await.is_none());
     assert!(subject(&db, nothing).await.is_none());
     assert!(!rotate(&db, nothing, 0, after(DAY)).await);
     assert!(!revoke(&db, nothing).await);
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn a_code_becomes_one_grant(db: Db) {
@@ -45,10 +45,10 @@ async fn a_code_becomes_one_grant(db: Db) {
     let grant = Grant::of_code(&code.code, &Lifetimes::default(), NOW);
     assert!(tell!(db, |tx, grant, code| tx.insert_grant(grant, code, NOW)));
     assert!(try_tell!(db, |tx, grant, code| tx.insert_grant(grant, code, NOW)).is_err());
-    assert_eq!(db.place.rows("grants").await, 1);
+    assert_eq!(db.database.rows("grants").await, 1);
 }
 
-async fn tk_16_a_rotation_moves_the_grant_on_by_one_and_needs_its_present_generation(db: Db) {
+async fn tk_16_a_rotation_needs_the_current_generation_and_raises_it_by_one(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let (grant, other) = (ada.a_grant(&db, OFFLINE).await, ada.a_grant(&db, OFFLINE).await);
     let (id, until) = (grant.facts.id, after(DAY * 31));

@@ -1,6 +1,7 @@
-//! LG-05: every text is taken literally, wherever it stands.
+//! LG-05: every text is taken literally, wherever it appears.
 
 use idp_core::account::throttle::ACCOUNT;
+use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::client::ClientId;
 use idp_core::ids::MailId;
 use idp_core::oauth::grant::IssuedCode;
@@ -9,9 +10,7 @@ use idp_core::single_use::{Activation, SingleUse, SingleUseDigest};
 use idp_core::text::DisplayText;
 use idp_core::time::HOUR;
 use idp_core::user::{Email, FullName, User};
-use idp_store::{
-    Actor, AuditEvent, AuditRecord, Counted, Engine, Mail, MailKind, NewSession, Origin, StoreError,
-};
+use idp_store::{Counted, Engine, Mail, MailKind, NewSession, StoreError};
 
 use crate::given::{
     NOW, ONLINE, SignedInPerson, a_user, after, begin_session, insert_code, new_client, new_code_digest,
@@ -23,10 +22,11 @@ contract! {
     lg_05_hostile_text_comes_back_as_it_went_in,
     lg_05_a_hostile_name_finds_nothing_and_nobody_elses_row,
     lg_05_an_address_with_wildcards_is_its_own_account,
-    lg_05_a_nul_is_an_error_or_kept_whole_and_never_a_panic,
+    lg_05_a_nul_is_an_error_or_kept_and_never_a_panic,
 }
 
-/// Quotes, comments, wildcards, operators of other databases, four-byte signs, unpaired-looking escapes, line ends.
+/// Quotes, comments, wildcards, other databases' operators, four-byte characters, escapes that look unpaired, line
+/// breaks.
 const HOSTILE: [&str; 12] = [
     "' OR 1=1--",
     "'; DROP TABLE users; --",
@@ -54,7 +54,7 @@ async fn lg_05_hostile_text_comes_back_as_it_went_in(db: Db) {
         as_the_subject_of_a_record(&db, text).await;
         as_what_is_counted(&db, text).await;
     }
-    assert_eq!(db.place.rows("users").await, 1 + HOSTILE.len() as i64);
+    assert_eq!(db.database.rows("users").await, 1 + HOSTILE.len() as i64);
 }
 
 async fn as_the_nonce_of_a_code(db: &Db, ada: &SignedInPerson, text: &str) {
@@ -70,7 +70,7 @@ async fn as_the_user_agent_of_a_session(db: &Db, ada: &SignedInPerson, text: &st
     assert!(begin_session(db, &session, NOW).await);
     let sql = format!("SELECT client_address, user_agent FROM sessions WHERE id = '{}'", session.id);
     let text = Some(text);
-    assert_eq!(db.place.dump(&sql).await, [format!("{text:?} | {text:?}")]);
+    assert_eq!(db.database.dump(&sql).await, [format!("{text:?} | {text:?}")]);
 }
 
 async fn as_what_a_link_opens(db: &Db, text: &str) {
@@ -122,7 +122,7 @@ async fn as_the_subject_of_a_record(db: &Db, text: &str) {
         actor: Actor::Anonymous,
         subject: Some(text.to_owned()),
         client_id: None,
-        origin: Origin { address: Some(text.to_owned()), request_id: Some(text.to_owned()) },
+        source: AuditSource { address: Some(text.to_owned()), request_id: Some(text.to_owned()) },
         detail: "",
     };
     tell!(db, |tx, record| tx.audit(record));
@@ -138,7 +138,7 @@ async fn as_what_is_counted(db: &Db, text: &str) {
 
 async fn lg_05_a_hostile_name_finds_nothing_and_nobody_elses_row(db: Db) {
     let user = SignedInPerson::new(&db).await.user.id;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     for text in HOSTILE {
         assert!(!tell!(db, |tx, user, text| tx.grant_role(*user, text)), "{text}");
         assert!(!tell!(db, |tx, user, text| tx.revoke_role(*user, text)), "{text}");
@@ -149,7 +149,7 @@ async fn lg_05_a_hostile_name_finds_nothing_and_nobody_elses_row(db: Db) {
     }
     let wildcard = ClientId::parse("_").unwrap();
     assert!(ask!(db, |r, wildcard| r.client(wildcard)).is_none());
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn lg_05_an_address_with_wildcards_is_its_own_account(db: Db) {
@@ -165,8 +165,9 @@ async fn lg_05_an_address_with_wildcards_is_its_own_account(db: Db) {
     }
 }
 
-/// PostgreSQL has no NUL in its texts, SQLite has. The server lets none in; here, nobody panics and none is cut.
-async fn lg_05_a_nul_is_an_error_or_kept_whole_and_never_a_panic(db: Db) {
+/// PostgreSQL's texts cannot contain NUL, SQLite's can. The server accepts none; here nothing panics and no text is
+/// cut.
+async fn lg_05_a_nul_is_an_error_or_kept_and_never_a_panic(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     let text = "before\0after";
     let code = IssuedCode { nonce: Some(text.to_owned()), ..ada.new_code(ONLINE) };
@@ -178,7 +179,7 @@ async fn lg_05_a_nul_is_an_error_or_kept_whole_and_never_a_panic(db: Db) {
             assert!(written.unwrap());
             let read = tell!(db, |tx, digest, client| tx.consume_code(digest, client, NOW)).unwrap();
             assert_eq!(read.code.nonce.as_deref(), Some(text));
-            assert!(!role.unwrap(), "it is no name of a role");
+            assert!(!role.unwrap(), "it is not the name of a role");
         }
         Engine::Postgres => {
             assert!(matches!(written, Err(StoreError::Defect(_))), "{written:?}");

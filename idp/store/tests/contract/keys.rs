@@ -29,16 +29,19 @@ async fn keys_read_back_oldest_first(db: Db) {
 
 async fn a_purpose_has_one_active_and_one_next_key(db: Db) {
     assert!(insert(&db, &key("first", "RS256", KeyState::Active, NOW)).await);
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert!(!insert(&db, &key("second", "RS256", KeyState::Active, NOW)).await);
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
     assert!(insert(&db, &key("other", "ES256", KeyState::Active, NOW)).await);
     for (id, state) in
         [("next", KeyState::Next), ("gone", KeyState::Retiring), ("long gone", KeyState::Retiring)]
     {
         assert!(insert(&db, &key(id, "RS256", state, NOW)).await, "{id}");
     }
-    assert!(!insert(&db, &key("after next", "RS256", KeyState::Next, NOW)).await, "one next as well");
+    assert!(
+        !insert(&db, &key("after next", "RS256", KeyState::Next, NOW)).await,
+        "only one next key as well"
+    );
     assert!(insert(&db, &key("other next", "ES256", KeyState::Next, NOW)).await);
 }
 
@@ -61,7 +64,7 @@ async fn fifty_nodes_that_start_at_once_agree_on_one_key(db: Db) {
     for node in nodes {
         made += i32::from(node.await.unwrap());
     }
-    assert_eq!((made, db.place.rows("keys").await), (1, 1));
+    assert_eq!((made, db.database.rows("keys").await), (1, 1));
 }
 
 fn key(id: &str, purpose: &str, state: KeyState, created_at: Timestamp) -> StoredKey {

@@ -1,54 +1,55 @@
-//! The look at whether a database can be worked with.
+//! The check of whether a database can be used.
 
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use idp_store::{AuditEvent, Engine, Store, Unfit};
+use idp_core::audit::AuditEvent;
+use idp_store::{Engine, Store, Unfit};
 use tokio::sync::Semaphore;
 
 use crate::given::{NOW, a_record, a_user};
-use crate::harness::{Db, Place, sqlite};
+use crate::harness::{Db, TestDatabase, sqlite};
 
 contract! { sqlite:
     fault_05_a_look_reaches_the_log_of_the_file,
     fault_05_a_look_at_a_full_disk_says_so,
 }
 contract! {
-    fault_05_only_a_write_that_changed_something_tells_as_much_as_a_look,
+    fault_05_only_a_write_that_changed_something_replaces_a_look,
     fault_05_a_look_waits_behind_no_request,
     fault_05_a_look_writes_once_unless_something_was_just_written,
     fault_05_a_look_says_what_is_wrong_and_recovers_by_itself,
     fault_05_a_look_at_a_database_without_this_programs_schema_says_so,
 }
 
-/// How many looks have written.
+/// How many checks have written.
 async fn beats(db: &Db) -> i64 {
-    db.place.number("SELECT CAST(COALESCE(SUM(beats), 0) AS BIGINT) FROM heartbeat").await
+    db.database.number("SELECT CAST(COALESCE(SUM(beats), 0) AS BIGINT) FROM heartbeat").await
 }
 
-/// Longer than something written tells anything.
+/// Waits until an earlier write no longer counts as recent.
 async fn later() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
 }
 
 async fn fault_05_a_look_writes_once_unless_something_was_just_written(db: Db) {
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     db.look().await.unwrap();
-    assert_eq!(beats(&db).await, 1, "a write that is really made");
-    assert_eq!(db.place.everything().await, before, "and changes nothing else");
+    assert_eq!(beats(&db).await, 1, "the write is really made");
+    assert_eq!(db.database.everything().await, before, "and changes nothing else");
     let record = a_record(AuditEvent::SignedIn);
     for _ in 0..3 {
         tell!(db, |tx, record| tx.audit(record));
         db.look().await.unwrap();
     }
-    assert_eq!(beats(&db).await, 1, "what was written just now tells as much");
+    assert_eq!(beats(&db).await, 1, "the recent write counts instead");
     later().await;
     db.look().await.unwrap();
     assert_eq!(beats(&db).await, 2);
 }
 
-async fn fault_05_only_a_write_that_changed_something_tells_as_much_as_a_look(db: Db) {
+async fn fault_05_only_a_write_that_changed_something_replaces_a_look(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
     later().await;
     tell!(db, |tx, ada| tx.raise_user_epoch(*ada));
@@ -57,12 +58,12 @@ async fn fault_05_only_a_write_that_changed_something_tells_as_much_as_a_look(db
     later().await;
     assert_eq!(db.delete_expired(NOW).await.unwrap(), 0);
     db.look().await.unwrap();
-    assert_eq!(beats(&db).await, 1, "commits of nothing reach no disk");
+    assert_eq!(beats(&db).await, 1, "empty commits do not reach the disk");
 }
 
-/// Requests that hold what they have for as long as they like.
+/// Requests that hold their connections indefinitely.
 async fn fault_05_a_look_waits_behind_no_request(db: Db) {
-    let store = db.place.open_with(1).await;
+    let store = db.database.open_with(1).await;
     let (open, held) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let mut requests = Vec::new();
     for _ in 0..32 {
@@ -104,19 +105,20 @@ async fn fault_05_a_look_waits_behind_no_request(db: Db) {
     }
 }
 
-/// SQLite leaves alone a page on which nothing changes.
+/// SQLite does not write a page on which nothing changes.
 async fn fault_05_a_look_reaches_the_log_of_the_file(db: Db) {
     db.look().await.unwrap();
     later().await;
-    let log = sqlite::file(&db.place.url).with_extension("db-wal");
+    let log = sqlite::file(&db.database.url).with_extension("db-wal");
     let before = std::fs::read(&log).unwrap();
     db.look().await.unwrap();
     assert!(std::fs::read(&log).unwrap() != before, "nothing was written");
 }
 
-/// A disk of its own that is really full. Where none can be mounted (it takes root), it says so and tests nothing.
+/// A disk of its own that is really full. Mounting one takes root; where that is not possible, this says so and tests
+/// nothing.
 async fn fault_05_a_look_at_a_full_disk_says_so(db: Db) {
-    let disk = sqlite::file(&db.place.url).with_file_name("disk");
+    let disk = sqlite::file(&db.database.url).with_file_name("disk");
     std::fs::create_dir(&disk).unwrap();
     let run = |program: &str, args: &[&str]| {
         std::process::Command::new(program)
@@ -153,24 +155,24 @@ async fn fault_05_a_look_at_a_full_disk_says_so(db: Db) {
 
 async fn fault_05_a_look_says_what_is_wrong_and_recovers_by_itself(db: Db) {
     db.look().await.unwrap();
-    db.place.execute("ALTER TABLE heartbeat RENAME TO gone").await;
+    db.database.execute("ALTER TABLE heartbeat RENAME TO gone").await;
     later().await;
     let found = db.look().await;
     assert!(matches!(found, Err(Unfit::NoWrites(_))), "{found:?}");
-    db.place.execute("ALTER TABLE gone RENAME TO heartbeat").await;
+    db.database.execute("ALTER TABLE gone RENAME TO heartbeat").await;
     db.look().await.unwrap();
-    db.place.execute("UPDATE _sqlx_migrations SET version = 4000 WHERE version = 4").await;
+    db.database.execute("UPDATE _sqlx_migrations SET version = 4000 WHERE version = 4").await;
     let found = db.look().await;
     assert!(matches!(found, Err(Unfit::Behind)), "{found:?}");
-    db.place.execute("UPDATE _sqlx_migrations SET version = 4 WHERE version = 4000").await;
+    db.database.execute("UPDATE _sqlx_migrations SET version = 4 WHERE version = 4000").await;
     db.look().await.unwrap();
     db.close().await;
     let found = db.look().await;
     assert!(matches!(found, Err(Unfit::Silent(_) | Unfit::NoWriter)), "{found:?}");
 }
 
-async fn fault_05_a_look_at_a_database_without_this_programs_schema_says_so(place: Place) {
-    let store = place.open().await;
+async fn fault_05_a_look_at_a_database_without_this_programs_schema_says_so(database: TestDatabase) {
+    let store = database.open().await;
     let found = store.look().await;
     assert!(matches!(found, Err(Unfit::Strange(_))), "{found:?}");
     store.migrate().await.unwrap();

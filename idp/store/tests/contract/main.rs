@@ -1,7 +1,7 @@
-//! What the store promises, checked on SQLite and on PostgreSQL alike.
+//! The store's contract, checked on SQLite and on PostgreSQL alike.
 //!
-//! A test is an `async fn` about one behaviour; `contract!` at the head of its file runs it as `…::sqlite` and as
-//! `…::postgres`, each time on a database of its own. `harness` makes those, `given` fills them.
+//! A test is an `async fn` about one behaviour. `contract!` at the top of its file runs it as `…::sqlite` and as
+//! `…::postgres`, each time on a database of its own. `harness` creates the databases, `given` fills them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 #[macro_use]
@@ -10,7 +10,6 @@ mod given;
 
 mod activation;
 mod audit;
-mod broken_off;
 mod cleanup;
 mod clients;
 mod codes;
@@ -18,11 +17,13 @@ mod connections;
 mod consents;
 mod corrupt;
 mod crash;
+mod dropped_reads;
 mod epochs;
+mod errors;
 mod failover;
 mod flows;
 mod grants;
-mod grouping;
+mod group_commit;
 mod hostile;
 mod keys;
 mod look;
@@ -36,7 +37,6 @@ mod roles;
 mod rolling;
 mod sessions;
 mod single_use;
-mod sorting;
 mod sync;
 mod throttles;
 mod users;

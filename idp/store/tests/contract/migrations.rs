@@ -3,21 +3,21 @@
 use idp_store::{MigrationStatus, OpenError};
 
 use crate::given::a_user;
-use crate::harness::{Db, Place};
+use crate::harness::{Db, TestDatabase};
 
 contract! {
     a_new_database_lacks_every_migration_until_it_is_migrated,
     migrating_twice_changes_nothing,
     two_nodes_migrate_one_database_at_once,
-    programs_that_migrate_and_ask_about_a_new_database_at_once_all_succeed,
+    programs_that_migrate_a_new_database_or_ask_about_it_at_once_all_succeed,
     asking_about_a_new_database_changes_nothing_in_it,
-    fault_19_a_newer_schema_is_worked_with_and_left_as_it_is,
-    r_26_a_migration_that_was_edited_after_it_ran_is_refused,
-    a_migration_that_failed_leaves_nothing_half_done,
+    fault_19_a_newer_schema_is_used_and_left_as_it_is,
+    r_26_a_migration_edited_after_it_ran_is_refused,
+    a_failed_migration_leaves_nothing_half_done,
     r_26_a_landed_migration_is_never_edited,
 }
 
-/// SHA-384 of every migration that has landed. A new one gets a new line; a line is never changed.
+/// SHA-384 of every migration that has landed. A new migration gets a new line; a line is never changed.
 const LANDED: [(i64, &str, &str); 6] = [
     (
         1,
@@ -51,8 +51,8 @@ const LANDED: [(i64, &str, &str); 6] = [
     ),
 ];
 
-async fn a_new_database_lacks_every_migration_until_it_is_migrated(place: Place) {
-    let store = place.open().await;
+async fn a_new_database_lacks_every_migration_until_it_is_migrated(database: TestDatabase) {
+    let store = database.open().await;
     assert_eq!(store.migrations().await.unwrap(), status(false));
     assert!(matches!(store.require_current().await, Err(OpenError::Behind(6))));
     store.migrate().await.unwrap();
@@ -62,33 +62,33 @@ async fn a_new_database_lacks_every_migration_until_it_is_migrated(place: Place)
 
 async fn migrating_twice_changes_nothing(db: Db) {
     a_user(&db, "ada@example.org").await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     db.migrate().await.unwrap();
-    assert_eq!(db.place.everything().await, before);
-    assert_eq!(db.place.rows("_sqlx_migrations").await, 6);
+    assert_eq!(db.database.everything().await, before);
+    assert_eq!(db.database.rows("_sqlx_migrations").await, 6);
 }
 
-async fn two_nodes_migrate_one_database_at_once(place: Place) {
+async fn two_nodes_migrate_one_database_at_once(database: TestDatabase) {
     let mut nodes = Vec::new();
     for _ in 0..4 {
-        let store = place.open().await;
+        let store = database.open().await;
         nodes.push(tokio::spawn(async move { store.migrate().await }));
     }
     for node in nodes {
         node.await.unwrap().unwrap();
     }
-    place.open().await.require_current().await.unwrap();
-    assert_eq!(place.rows("_sqlx_migrations").await, 6);
-    assert_eq!(place.rows("roles").await, 2);
+    database.open().await.require_current().await.unwrap();
+    assert_eq!(database.rows("_sqlx_migrations").await, 6);
+    assert_eq!(database.rows("roles").await, 2);
 }
 
-async fn programs_that_migrate_and_ask_about_a_new_database_at_once_all_succeed(place: Place) {
+async fn programs_that_migrate_a_new_database_or_ask_about_it_at_once_all_succeed(database: TestDatabase) {
     let mut programs = Vec::new();
     for number in 0..12 {
-        let place = place.clone();
-        // As `db migrate` and `db status` do it: each opens, asks, and every third migrates.
+        let database = database.clone();
+        // As `db migrate` and `db status` do it: each opens the database and asks, and every third one migrates.
         programs.push(tokio::spawn(async move {
-            let store = place.open_with(2).await;
+            let store = database.open_with(2).await;
             let before = store.migrations().await?;
             if number % 3 == 0 {
                 store.migrate().await?;
@@ -101,41 +101,41 @@ async fn programs_that_migrate_and_ask_about_a_new_database_at_once_all_succeed(
     for program in programs {
         assert_eq!(program.await.unwrap().unwrap(), LANDED.len());
     }
-    assert_eq!(place.rows("_sqlx_migrations").await, 6);
+    assert_eq!(database.rows("_sqlx_migrations").await, 6);
 }
 
-async fn asking_about_a_new_database_changes_nothing_in_it(place: Place) {
-    let store = place.open().await;
+async fn asking_about_a_new_database_changes_nothing_in_it(database: TestDatabase) {
+    let store = database.open().await;
     assert_eq!(store.migrations().await.unwrap(), status(false));
     assert!(matches!(store.require_current().await, Err(OpenError::Behind(6))));
-    assert!(!has_table(&place, "_sqlx_migrations").await);
+    assert!(!has_table(&database, "_sqlx_migrations").await);
 }
 
-/// A node of before that is started again beside one of now.
-async fn fault_19_a_newer_schema_is_worked_with_and_left_as_it_is(db: Db) {
+/// An older node restarts beside a newer one.
+async fn fault_19_a_newer_schema_is_used_and_left_as_it_is(db: Db) {
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
         SELECT 4000, 'of tomorrow', TRUE, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
-    db.place.execute(newer).await;
-    let before = db.place.everything().await;
+    db.database.execute(newer).await;
+    let before = db.database.everything().await;
     for refused in
-        [db.migrate().await, db.migrations().await.map(drop), db.place.open().await.migrate().await]
+        [db.migrate().await, db.migrations().await.map(drop), db.database.open().await.migrate().await]
     {
         assert!(matches!(refused, Err(OpenError::Newer(4000))), "{refused:?}");
     }
-    for store in [&db.store, &db.place.open().await] {
+    for store in [&db.store, &db.database.open().await] {
         store.require_current().await.unwrap();
         store.prepare().await.unwrap();
         store.look().await.unwrap();
     }
-    assert_eq!(db.place.everything().await, before);
-    db.place.execute("DELETE FROM _sqlx_migrations WHERE version = 3").await;
+    assert_eq!(db.database.everything().await, before);
+    db.database.execute("DELETE FROM _sqlx_migrations WHERE version = 3").await;
     assert!(matches!(db.prepare().await, Err(OpenError::Behind(1))));
 }
 
-async fn r_26_a_migration_that_was_edited_after_it_ran_is_refused(db: Db) {
+async fn r_26_a_migration_edited_after_it_ran_is_refused(db: Db) {
     let edited = "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 1) \
         WHERE version = 2";
-    db.place.execute(edited).await;
+    db.database.execute(edited).await;
     assert_names_the_second(&db.migrate().await);
     assert_names_the_second(&db.require_current().await);
 }
@@ -145,24 +145,24 @@ fn assert_names_the_second(refused: &Result<(), OpenError>) {
     assert!(why.contains('2'), "{why}");
 }
 
-async fn a_migration_that_failed_leaves_nothing_half_done(place: Place) {
-    let store = place.open().await;
-    place.execute("CREATE TABLE grants (in_the_way TEXT)").await;
+async fn a_failed_migration_leaves_nothing_half_done(database: TestDatabase) {
+    let store = database.open().await;
+    database.execute("CREATE TABLE grants (in_the_way TEXT)").await;
     let failed = store.migrate().await;
     assert!(matches!(failed, Err(OpenError::Migrate(_))), "{failed:?}");
-    assert!(!has_table(&place, "codes").await, "made by the same migration, before it failed");
-    place.execute("DROP TABLE grants").await;
+    assert!(!has_table(&database, "codes").await, "made by the same migration, before it failed");
+    database.execute("DROP TABLE grants").await;
     store.migrate().await.unwrap();
     store.require_current().await.unwrap();
 }
 
 async fn r_26_a_landed_migration_is_never_edited(db: Db) {
-    let sql = match db.place.url.starts_with("sqlite:") {
+    let sql = match db.database.url.starts_with("sqlite:") {
         true => "SELECT version, lower(hex(checksum)) FROM _sqlx_migrations ORDER BY version",
         false => "SELECT version, encode(checksum, 'hex') FROM _sqlx_migrations ORDER BY version",
     };
     let landed = LANDED.map(|(version, _, checksum)| format!("Some({version}) | Some({checksum:?})"));
-    assert_eq!(db.place.dump(sql).await, landed);
+    assert_eq!(db.database.dump(sql).await, landed);
 }
 
 fn status(applied: bool) -> Vec<MigrationStatus> {
@@ -171,10 +171,10 @@ fn status(applied: bool) -> Vec<MigrationStatus> {
     LANDED.map(one).to_vec()
 }
 
-async fn has_table(place: &Place, table: &str) -> bool {
-    let sql = match place.url.starts_with("sqlite:") {
+async fn has_table(database: &TestDatabase, table: &str) -> bool {
+    let sql = match database.url.starts_with("sqlite:") {
         true => format!("SELECT COUNT(*) FROM sqlite_master WHERE name = '{table}'"),
         false => format!("SELECT COUNT(*) FROM pg_class WHERE relname = '{table}'"),
     };
-    place.number(&sql).await > 0
+    database.number(&sql).await > 0
 }

@@ -1,5 +1,5 @@
-//! Rows of a newer node: what this version does not know is left alone, survives all that this version does, and keeps
-//! nothing else back.
+//! Rows of a newer node: whatever this version does not know is left untouched, survives everything this version
+//! does, and does not hold up anything else.
 
 use idp_core::account::throttle::ACCOUNT;
 use idp_core::client::ClientId;
@@ -8,10 +8,10 @@ use idp_core::secret::Digest;
 use idp_core::single_use::{Activation, SingleUse};
 use idp_core::time::{DAY, HOUR, MINUTE};
 use idp_core::user::{FullName, UserState};
-use idp_store::{AttemptState, Counted, KeyState, Mail, MailKind, StoreError, UriList};
+use idp_store::{Counted, KeyState, Mail, MailKind, RegistrationState, StoreError, UriList};
 
 use crate::given::{
-    NOW, OFFLINE, SignedInPerson, a_client, a_key, a_user, after, an_attempt, email, new_digest, uri,
+    NOW, OFFLINE, SignedInPerson, a_client, a_key, a_registration, a_user, after, email, new_digest, uri,
 };
 use crate::harness::Db;
 
@@ -21,13 +21,13 @@ contract! {
     fault_19_clients_with_an_unknown_policy_are_left_out_and_left_alone,
     fault_19_flows_for_an_unknown_target_are_none_and_unknown_members_stay,
     fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_and_not_changed,
-    fault_19_a_registration_with_an_unknown_outcome_tells_nothing_and_keeps_it,
-    fault_19_what_has_not_expired_survives_the_cleanup_whatever_it_is,
+    fault_19_a_registration_with_an_unknown_outcome_reveals_nothing_and_keeps_it,
+    fault_19_whatever_has_not_expired_survives_the_cleanup,
 }
 
-/// The rows of a table that hold a word of tomorrow, to be compared byte for byte.
+/// The rows of a table that contain a word of tomorrow, for comparing them byte for byte.
 async fn of_tomorrow(db: &Db, table: &str) -> Vec<String> {
-    let mut rows = db.place.dump(&format!("SELECT * FROM {table}")).await;
+    let mut rows = db.database.dump(&format!("SELECT * FROM {table}")).await;
     rows.retain(|row| row.contains("tomorrow"));
     rows.sort();
     rows
@@ -43,7 +43,7 @@ async fn fault_19_keys_of_an_unknown_purpose_or_state_are_left_alone(db: Db) {
         ("d", "RS256", "of tomorrow"),
     ] {
         let values = format!("('{id}', '{purpose}', '{state}', '{{}}', 'c2VhbGVk', 0, NULL, NULL)");
-        db.place.execute(&format!("INSERT INTO keys VALUES {values}")).await;
+        db.database.execute(&format!("INSERT INTO keys VALUES {values}")).await;
     }
     let before = of_tomorrow(&db, "keys").await;
     assert_eq!(before.len(), 4);
@@ -52,7 +52,7 @@ async fn fault_19_keys_of_an_unknown_purpose_or_state_are_left_alone(db: Db) {
         let listed = ask!(db, |r| r.listed_keys());
         let shown = listed.iter().map(|key| format!("{} {} {}", key.id, key.purpose, key.state));
         let all = ["a tomorrow active", "b tomorrow next", "c mac of tomorrow", "d RS256 of tomorrow"];
-        assert_eq!(shown.collect::<Vec<_>>()[..4], all, "but shown, in the words that are stored");
+        assert_eq!(shown.collect::<Vec<_>>()[..4], all, "but listed, in the stored words");
         assert!(listed.iter().all(|key| key.public_jwk.is_some()), "and published");
     }
     let other = a_key("other", KeyState::Retiring);
@@ -64,7 +64,7 @@ async fn fault_19_mail_of_an_unknown_kind_waits_for_a_node_that_knows_it(db: Db)
     for number in 0..3 {
         let values = format!("('tomorrow-{number}', 'of_tomorrow', 'a@b.example', 'Ada', 'x', 0, 0, 0, 1)");
         let columns = "id, kind, recipient, name, subject, created_at, due_at, attempts, expires_at";
-        db.place.execute(&format!("INSERT INTO outbox ({columns}) VALUES {values}")).await;
+        db.database.execute(&format!("INSERT INTO outbox ({columns}) VALUES {values}")).await;
     }
     let before = of_tomorrow(&db, "outbox").await;
     assert_eq!(before.len(), 3);
@@ -79,7 +79,7 @@ async fn fault_19_mail_of_an_unknown_kind_waits_for_a_node_that_knows_it(db: Db)
         attempts: 0,
     };
     tell!(db, |tx, mail| tx.enqueue_mail(mail));
-    let claimed = tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).expect("it is kept back by none before it");
+    let claimed = tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).expect("no mail before it holds it up");
     assert_eq!(claimed.mail.unwrap().id, mail.id);
     assert!(tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).is_none());
     ask!(db, |r| r.note_newer_mails());
@@ -94,7 +94,7 @@ async fn fault_19_clients_with_an_unknown_policy_are_left_out_and_left_alone(db:
     for (number, column) in columns.into_iter().enumerate() {
         known.push(a_client(&db, &format!("known-{number}")).await.id);
         let id = a_client(&db, &format!("known-{number}-not")).await.id;
-        db.place.execute(&format!("UPDATE clients SET {column} = 'tomorrow' WHERE id = '{id}'")).await;
+        db.database.execute(&format!("UPDATE clients SET {column} = 'tomorrow' WHERE id = '{id}'")).await;
         let read = try_ask!(db, |r, id| r.client(id));
         match read {
             Err(StoreError::Newer { table: "clients", column: told, id: row }) => {
@@ -113,12 +113,12 @@ async fn fault_19_clients_with_an_unknown_policy_are_left_out_and_left_alone(db:
         clients.into_iter().map(|client| client.id).collect()
     };
     assert_eq!(ids(ask!(db, |r| r.clients(None, 100))), known);
-    // Those left out take nobody's place on a page.
+    // Clients that are left out take up no space on a page.
     assert_eq!(ids(ask!(db, |r| r.clients(None, 3))), known[..3]);
     let last = known[2].clone();
     assert_eq!(ids(ask!(db, |r, last| r.clients(Some(last), 3))), known[3..]);
     assert_eq!(of_tomorrow(&db, "clients").await, before);
-    // An operator may switch one off all the same; its words stay.
+    // An operator may still disable one; its words stay.
     let id = ClientId::parse("known-0-not").unwrap();
     assert!(tell!(db, |tx, id| tx.set_client_enabled(id, false)));
     assert_eq!(of_tomorrow(&db, "clients").await.len(), columns.len());
@@ -131,7 +131,7 @@ async fn fault_19_flows_for_an_unknown_target_are_none_and_unknown_members_stay(
         let id = FlowId::new(NOW);
         let columns = "id, browser_digest, target, started_at, expires_at";
         let values = format!("'{id}', '{}', '{target}', 0, {far}", digest.as_str());
-        db.place.execute(&format!("INSERT INTO flows ({columns}) VALUES ({values})")).await;
+        db.database.execute(&format!("INSERT INTO flows ({columns}) VALUES ({values})")).await;
         id
     };
     let unknown = insert(r#"{"for":"tomorrow","x":1}"#).await;
@@ -146,8 +146,8 @@ async fn fault_19_flows_for_an_unknown_target_are_none_and_unknown_members_stay(
     assert!(tell!(db, |tx, members| tx.close_flow(*members, None, NOW)));
     assert!(ask!(db, |r, members| r.ended_flow(*members, NOW)).unwrap().answered);
     let targets = "SELECT target FROM flows ORDER BY target";
-    assert_eq!(db.place.dump(targets).await.len(), 2);
-    assert!(db.place.dump(targets).await[0].contains(r#"tomorrow\":{\"a\":[1]}"#));
+    assert_eq!(db.database.dump(targets).await.len(), 2);
+    assert!(db.database.dump(targets).await[0].contains(r#"tomorrow\":{\"a\":[1]}"#));
 }
 
 async fn fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_and_not_changed(db: Db) {
@@ -156,25 +156,25 @@ async fn fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_an
     let grant = ada.a_grant(&db, OFFLINE).await.facts.id;
     let code = ada.a_code(&db, OFFLINE).await;
     for table in ["sessions", "grants", "codes"] {
-        db.place.execute(&format!("UPDATE {table} SET authentication = 'tomorrow'")).await;
+        db.database.execute(&format!("UPDATE {table} SET authentication = 'tomorrow'")).await;
     }
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert!(ask!(db, |r, digest| r.signed_in(digest, NOW)).is_none());
     assert!(matches!(try_ask!(db, |r, grant| r.grant(*grant)), Err(StoreError::Newer { .. })));
     let client = ada.client.id.clone();
     let consumed = try_tell!(db, |tx, code, client| tx.consume_code(code, client, NOW));
     assert!(matches!(consumed, Err(StoreError::Newer { .. })), "{consumed:?}");
-    assert_eq!(db.place.everything().await, before, "not burnt");
+    assert_eq!(db.database.everything().await, before, "not consumed");
 
-    db.place.execute("UPDATE users SET password_hash = '$tomorrow$v=1$x'").await;
+    db.database.execute("UPDATE users SET password_hash = '$tomorrow$v=1$x'").await;
     let (before, address) = (of_tomorrow(&db, "users").await, ada.user.email.clone());
     assert!(
         ask!(db, |r, address| r.credentials(address)).unwrap().password.is_none(),
-        "no password proves it"
+        "no password can prove it"
     );
     assert_eq!(of_tomorrow(&db, "users").await, before);
 
-    db.place.execute("UPDATE users SET state = 'tomorrow'").await;
+    db.database.execute("UPDATE users SET state = 'tomorrow'").await;
     let before = of_tomorrow(&db, "users").await;
     assert_eq!(ask!(db, |r, user| r.user(*user)).unwrap().state, UserState::Newer);
     assert_eq!(ask!(db, |r, address| r.credentials(address)).unwrap().user.state, UserState::Newer);
@@ -185,26 +185,29 @@ async fn fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_an
     assert_eq!(of_tomorrow(&db, "users").await, before);
 }
 
-async fn fault_19_a_registration_with_an_unknown_outcome_tells_nothing_and_keeps_it(db: Db) {
-    let unknown = an_attempt(&db, "ada@example.org", NOW).await;
-    db.place.execute("UPDATE registrations SET outcome = 'tomorrow'").await;
+async fn fault_19_a_registration_with_an_unknown_outcome_reveals_nothing_and_keeps_it(db: Db) {
+    let unknown = a_registration(&db, "ada@example.org", NOW).await;
+    db.database.execute("UPDATE registrations SET outcome = 'tomorrow'").await;
     let id: RegistrationId = unknown.id;
-    assert_eq!(ask!(db, |r, id| r.attempt_and_state(*id, NOW)).unwrap().1, AttemptState::Waiting);
+    assert_eq!(ask!(db, |r, id| r.registration_and_state(*id, NOW)).unwrap().1, RegistrationState::Waiting);
     let late = after(DAY * 2);
-    assert_eq!(ask!(db, |r, id, late| r.attempt_and_state(*id, *late)).unwrap().1, AttemptState::Expired);
-    let hashed = an_attempt(&db, "mia@example.org", NOW).await;
-    db.place
+    assert_eq!(
+        ask!(db, |r, id, late| r.registration_and_state(*id, *late)).unwrap().1,
+        RegistrationState::Expired
+    );
+    let hashed = a_registration(&db, "mia@example.org", NOW).await;
+    db.database
         .execute("UPDATE registrations SET password_hash = '$tomorrow$' WHERE email_key = 'mia@example.org'")
         .await;
     let (mia, mias) = (hashed.email, hashed.id);
-    assert!(ask!(db, |r, mia| r.newest_attempt(mia, None, NOW)).is_none());
+    assert!(ask!(db, |r, mia| r.newest_registration(mia, None, NOW)).is_none());
     assert!(matches!(try_tell!(db, |tx, mias| tx.activate(*mias, NOW)), Err(StoreError::Newer { .. })));
-    let other = an_attempt(&db, "ada@example.org", NOW).await.id;
+    let other = a_registration(&db, "ada@example.org", NOW).await.id;
     assert!(matches!(tell!(db, |tx, other| tx.activate(*other, NOW)), idp_store::Activation::Activated(..)));
     assert_eq!(of_tomorrow(&db, "registrations").await.len(), 2);
 }
 
-async fn fault_19_what_has_not_expired_survives_the_cleanup_whatever_it_is(db: Db) {
+async fn fault_19_whatever_has_not_expired_survives_the_cleanup(db: Db) {
     let user = a_user(&db, "ada@example.org").await;
     let (soon, far) = (after(HOUR).millis(), after(DAY * 400).millis());
     let digest = Digest::of("tomorrow");
@@ -223,14 +226,14 @@ async fn fault_19_what_has_not_expired_survives_the_cleanup_whatever_it_is(db: D
             digest.as_str()
         ),
     ] {
-        db.place.execute(&sql).await;
+        db.database.execute(&sql).await;
     }
     let tables = ["throttles", "epochs", "roles", "audit"];
     let mut before = Vec::new();
     for table in tables {
         before.push(of_tomorrow(&db, table).await);
     }
-    // An account that is unlocked, a link that is used, a count that is cleared.
+    // Unlock an account, use a link, clear a counter.
     let counted = Counted::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
     tell!(db, |tx, counted| tx.reserve(counted, &ACCOUNT, NOW));
     assert!(tell!(db, |tx, user| tx.unlock(user)));
@@ -241,5 +244,5 @@ async fn fault_19_what_has_not_expired_survives_the_cleanup_whatever_it_is(db: D
     for (table, before) in tables.into_iter().zip(before) {
         assert_eq!((before.len(), of_tomorrow(&db, table).await), (1, before), "{table}");
     }
-    assert_eq!(of_tomorrow(&db, "single_use").await.len(), 1, "what has expired goes, whatever it is");
+    assert_eq!(of_tomorrow(&db, "single_use").await.len(), 1, "whatever has expired is deleted");
 }

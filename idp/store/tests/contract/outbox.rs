@@ -1,4 +1,4 @@
-//! Mail on its way.
+//! Outgoing mail.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::given::{NOW, after, email};
 use crate::harness::Db;
 
 contract! {
-    every_kind_of_mail_reads_back_as_it_was_written,
+    every_kind_of_mail_reads_back_as_written,
     the_mail_that_is_due_longest_comes_first_and_none_before_its_time,
-    a_claimed_mail_is_nobody_elses_until_the_lease_ends,
-    a_mail_handed_over_is_forgotten,
+    a_claimed_mail_is_given_to_no_other_sender_until_the_lease_ends,
+    a_delivered_mail_is_deleted,
     a_postponed_mail_comes_again_later,
     a_mail_is_given_up_after_a_day,
     r_13_parallel_senders_never_get_the_same_mail,
@@ -22,7 +22,7 @@ contract! {
 
 const LEASE: Duration = MINUTE;
 
-async fn every_kind_of_mail_reads_back_as_it_was_written(db: Db) {
+async fn every_kind_of_mail_reads_back_as_written(db: Db) {
     for (kind, minutes) in MailKind::ALL.into_iter().zip([None, Some(15), Some(i64::MAX), Some(0)]) {
         let written = Mail { kind, minutes, ..mail(NOW) };
         tell!(db, |tx, written| tx.enqueue_mail(written));
@@ -46,7 +46,7 @@ async fn the_mail_that_is_due_longest_comes_first_and_none_before_its_time(db: D
     assert_eq!(claim(&db, after(SECOND * 3)).await.unwrap().id, third);
 }
 
-async fn a_claimed_mail_is_nobody_elses_until_the_lease_ends(db: Db) {
+async fn a_claimed_mail_is_given_to_no_other_sender_until_the_lease_ends(db: Db) {
     let id = enqueue(&db, NOW).await;
     assert_eq!(claim(&db, NOW).await.unwrap().attempts, 1);
     assert_eq!(claim(&db, after(LEASE - SECOND)).await, None);
@@ -54,7 +54,7 @@ async fn a_claimed_mail_is_nobody_elses_until_the_lease_ends(db: Db) {
     assert_eq!((again.id, again.attempts), (id, 2), "its sender died");
 }
 
-async fn a_mail_handed_over_is_forgotten(db: Db) {
+async fn a_delivered_mail_is_deleted(db: Db) {
     let (id, other) = (enqueue(&db, NOW).await, enqueue(&db, NOW).await);
     let row = id.to_string();
     tell!(db, |tx, row| tx.delete_mail(row));
@@ -91,7 +91,7 @@ async fn r_13_parallel_senders_never_get_the_same_mail(db: Db) {
     for sender in senders {
         sent.extend(sender.await.unwrap());
     }
-    // Senders that met got nothing at that moment: what they left over is still there.
+    // Senders that collided got nothing at that moment; the mails they missed are still there.
     while let Some(mail) = claim(&db, NOW).await {
         sent.push(mail.id);
     }
@@ -108,7 +108,7 @@ async fn send_some(store: Store) -> Vec<MailId> {
     sent
 }
 
-/// Its id sorts against its time, so that no order is right by chance.
+/// Ids sort in the opposite order of times, so that no order is right by chance.
 fn mail(created_at: Timestamp) -> Mail {
     Mail {
         id: MailId::new(after(DAY.saturating_sub(created_at.since(NOW)))),

@@ -10,10 +10,10 @@ use crate::harness::Db;
 contract! {
     the_built_in_roles_are_admin_and_user,
     a_role_is_granted_and_revoked_once_each,
-    an_unknown_role_or_person_gets_nothing,
-    a_person_has_the_roles_of_their_groups,
-    a_list_of_accounts_tells_the_roles_of_each,
-    the_oldest_account_with_a_role_is_found_also_by_its_group,
+    an_unknown_role_or_user_gets_nothing,
+    a_user_has_the_roles_of_their_groups,
+    a_list_of_accounts_includes_the_roles_of_each,
+    the_oldest_account_with_a_role_is_found_by_its_group_as_well,
 }
 
 async fn the_built_in_roles_are_admin_and_user(db: Db) {
@@ -35,26 +35,26 @@ async fn a_role_is_granted_and_revoked_once_each(db: Db) {
     assert_eq!(roles_of(&db, bob).await, ["admin"], "nobody else is touched");
 }
 
-async fn an_unknown_role_or_person_gets_nothing(db: Db) {
+async fn an_unknown_role_or_user_gets_nothing(db: Db) {
     let (ada, nobody) = (a_user(&db, "ada@example.org").await.id, UserId::new(NOW));
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     for role in ["", "Admin", "admin ", "adm%", "_ser"] {
         assert!(!grant(&db, ada, role).await && !revoke(&db, ada, role).await, "{role}");
     }
     assert!(try_tell!(db, |tx, nobody| tx.grant_role(*nobody, "user")).is_err());
     assert!(!revoke(&db, nobody, "user").await);
     assert!(roles_of(&db, nobody).await.is_empty());
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
-async fn a_person_has_the_roles_of_their_groups(db: Db) {
+async fn a_user_has_the_roles_of_their_groups(db: Db) {
     let [ada, bob] = in_groups(&db).await;
     assert_eq!(roles_of(&db, ada).await, ["auditor", "user"], "each role once, wherever it comes from");
     assert_eq!(roles_of(&db, bob).await, ["printer"]);
     assert!(!revoke(&db, ada, "auditor").await, "it is the group's, not hers");
 }
 
-async fn a_list_of_accounts_tells_the_roles_of_each(db: Db) {
+async fn a_list_of_accounts_includes_the_roles_of_each(db: Db) {
     let [ada, bob] = in_groups(&db).await;
     let cleo = made(&db, "cleo@example.org", 3).await;
     for (after, limit) in [(None, 10), (None, 2), (Some(ada), 2), (Some(bob), 1)] {
@@ -71,7 +71,7 @@ async fn a_list_of_accounts_tells_the_roles_of_each(db: Db) {
     }
 }
 
-async fn the_oldest_account_with_a_role_is_found_also_by_its_group(db: Db) {
+async fn the_oldest_account_with_a_role_is_found_by_its_group_as_well(db: Db) {
     let [ada, bob] = in_groups(&db).await;
     assert!(grant(&db, bob, "user").await && grant(&db, bob, "admin").await);
     for (role, expected) in [
@@ -97,13 +97,13 @@ async fn in_groups(db: &Db) -> [UserId; 2] {
         "INSERT INTO group_roles SELECT 'g1', id FROM roles WHERE name = 'user'",
         &format!("INSERT INTO user_groups VALUES ('{ada}', 'g1'), ('{bob}', 'g2')"),
     ] {
-        db.place.execute(sql).await;
+        db.database.execute(sql).await;
     }
     grant(db, ada, "user").await;
     [ada, bob]
 }
 
-/// An account that was made in this second.
+/// An account made in this second.
 async fn made(db: &Db, email: &str, second: u32) -> UserId {
     let user = User { id: UserId::new(after(SECOND * second)), ..new_user(email) };
     assert!(tell!(db, |tx, user| tx.insert_user(user, None)));

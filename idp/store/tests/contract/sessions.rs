@@ -13,12 +13,12 @@ use crate::harness::Db;
 contract! {
     a_session_is_found_by_the_digest_of_its_cookie,
     lg_11_a_forged_cookie_finds_nothing,
-    a_session_begins_for_an_active_account_only,
-    lg_12_a_session_that_is_not_used_ends_after_half_an_hour,
+    a_session_begins_only_for_an_active_account,
+    lg_12_an_idle_session_ends_after_half_an_hour,
     lg_12_constant_use_does_not_carry_a_session_past_twelve_hours,
-    lg_12_a_use_that_comes_too_late_does_not_revive_a_session,
-    a_late_message_about_an_earlier_use_changes_nothing,
-    lg_02_a_renewed_session_has_a_new_cookie_and_its_full_span_and_goes_on,
+    lg_12_a_late_use_does_not_revive_a_session,
+    a_late_report_of_an_earlier_use_changes_nothing,
+    lg_02_a_renewed_session_goes_on_with_a_new_cookie_and_its_full_lifetime,
     only_a_live_session_of_the_same_account_is_renewed,
     lo_05_an_ended_session_is_dead_and_ends_once,
     ending_one_session_leaves_the_others,
@@ -37,7 +37,7 @@ async fn a_session_is_found_by_the_digest_of_its_cookie(db: Db) {
     assert_eq!(moments, (after(SECOND), after(SECOND), after(SECOND)));
     assert_eq!(found.session.authentication, Authentication::Password);
     let stored = "SELECT client_address, user_agent FROM sessions";
-    assert_eq!(db.place.dump(stored).await, [r#"Some("192.0.2.7") | Some("Lynx")"#]);
+    assert_eq!(db.database.dump(stored).await, [r#"Some("192.0.2.7") | Some("Lynx")"#]);
 }
 
 async fn lg_11_a_forged_cookie_finds_nothing(db: Db) {
@@ -48,7 +48,7 @@ async fn lg_11_a_forged_cookie_finds_nothing(db: Db) {
     assert!(is_live(&db, &session.digest, NOW).await);
 }
 
-async fn a_session_begins_for_an_active_account_only(db: Db) {
+async fn a_session_begins_only_for_an_active_account(db: Db) {
     let user = a_user(&db, "ada@example.org").await.id;
     assert!(!begin_session(&db, &new_session(new_user("bob@example.org").id), NOW).await);
     tell!(db, |tx, user| tx.set_user_state(*user, UserState::Deactivated, NOW));
@@ -61,18 +61,18 @@ async fn a_session_begins_for_an_active_account_only(db: Db) {
             "the password was read before the epoch rose"
         );
     }
-    assert_eq!(db.place.rows("sessions").await, 0);
+    assert_eq!(db.database.rows("sessions").await, 0);
     assert!(is_live(&db, &a_session(&db, user).await.digest, NOW).await);
 }
 
-async fn lg_02_a_renewed_session_has_a_new_cookie_and_its_full_span_and_goes_on(db: Db) {
+async fn lg_02_a_renewed_session_goes_on_with_a_new_cookie_and_its_full_lifetime(db: Db) {
     let user = a_user(&db, "ada@example.org").await.id;
     let old = a_session(&db, user).await;
     let (new, later) = (new_session(user), after(MINUTE * 20));
     assert!(renew(&db, (old.id, NOW), &new, later).await);
     assert!(
         !renew(&db, (old.id, NOW), &new_session(user), later).await,
-        "of two at once the second is too late"
+        "the second of two at once is too late"
     );
     assert!(!is_live(&db, &old.digest, later).await);
     let digest = new.digest;
@@ -80,7 +80,7 @@ async fn lg_02_a_renewed_session_has_a_new_cookie_and_its_full_span_and_goes_on(
     assert_eq!((found.id, found.auth_time, found.last_seen_at), (old.id, later, later));
     assert!(is_live(&db, &digest, later.plus(MINUTE * 30 - SECOND)).await);
     assert!(!is_live(&db, &digest, later.plus(MINUTE * 30)).await);
-    assert_eq!(db.place.rows("sessions").await, 1);
+    assert_eq!(db.database.rows("sessions").await, 1);
 }
 
 async fn only_a_live_session_of_the_same_account_is_renewed(db: Db) {
@@ -102,18 +102,21 @@ async fn only_a_live_session_of_the_same_account_is_renewed(db: Db) {
     assert!(is_live(&db, &live.digest, NOW).await);
     tell!(db, |tx, user| tx.raise_user_epoch(*user));
     for user_epoch in [0, 1] {
-        assert!(!renew(&db, (live.id, NOW), &of_epoch(user_epoch), NOW).await, "a session of before is dead");
+        assert!(
+            !renew(&db, (live.id, NOW), &of_epoch(user_epoch), NOW).await,
+            "a session from before the epoch rose is dead"
+        );
     }
     let bobs = a_session(&db, other).await;
     assert!(renew(&db, (bobs.id, NOW), &new_session(other), NOW).await);
-    db.place.execute("UPDATE epochs SET value = value + 1 WHERE name = 'global'").await;
+    db.database.execute("UPDATE epochs SET value = value + 1 WHERE name = 'global'").await;
     assert!(
         !renew(&db, (bobs.id, NOW), &new_session(other), NOW).await,
-        "nor one of before everybody's epoch"
+        "so is one from before the global epoch rose"
     );
 }
 
-/// Renews a session that was read with this `auth_time`.
+/// Renews a session that was read when it had this `auth_time`.
 async fn renew(db: &Db, read: (SessionId, Timestamp), session: &NewSession, now: Timestamp) -> bool {
     let old = Session {
         id: read.0,
@@ -127,7 +130,7 @@ async fn renew(db: &Db, read: (SessionId, Timestamp), session: &NewSession, now:
     tell!(db, |tx, old, session, lifetime, now| tx.renew_session(old, session, lifetime, *now))
 }
 
-async fn lg_12_a_session_that_is_not_used_ends_after_half_an_hour(db: Db) {
+async fn lg_12_an_idle_session_ends_after_half_an_hour(db: Db) {
     let user = a_user(&db, "ada@example.org").await.id;
     let session = a_session(&db, user).await;
     assert!(is_live(&db, &session.digest, after(MINUTE * 30 - SECOND)).await);
@@ -150,7 +153,7 @@ async fn lg_12_constant_use_does_not_carry_a_session_past_twelve_hours(db: Db) {
     assert!(!is_live(&db, &session.digest, end).await);
 }
 
-async fn lg_12_a_use_that_comes_too_late_does_not_revive_a_session(db: Db) {
+async fn lg_12_a_late_use_does_not_revive_a_session(db: Db) {
     let user = a_user(&db, "ada@example.org").await.id;
     let session = a_session(&db, user).await;
     let late = after(MINUTE * 30);
@@ -158,7 +161,7 @@ async fn lg_12_a_use_that_comes_too_late_does_not_revive_a_session(db: Db) {
     assert!(!is_live(&db, &session.digest, late).await);
 }
 
-async fn a_late_message_about_an_earlier_use_changes_nothing(db: Db) {
+async fn a_late_report_of_an_earlier_use_changes_nothing(db: Db) {
     let user = a_user(&db, "ada@example.org").await.id;
     let session = a_session(&db, user).await;
     touch(&db, session.id, after(MINUTE * 20)).await;
@@ -197,8 +200,8 @@ async fn a_browser_is_known_to_the_account_that_signed_in_with_it_for_180_days(d
     assert!(!knows(&db, user, &browser, after(DAY * 180)).await);
     assert!(!knows(&db, other, &browser, NOW).await && !knows(&db, user, &stranger, NOW).await);
     remember(&db, user, &browser, after(DAY)).await;
-    assert!(knows(&db, user, &browser, after(DAY * 180)).await, "each sign-in counts anew");
-    assert_eq!(db.place.rows("known_browsers").await, 1);
+    assert!(knows(&db, user, &browser, after(DAY * 180)).await, "each sign-in starts the time over");
+    assert_eq!(db.database.rows("known_browsers").await, 1);
 }
 
 async fn is_live(db: &Db, digest: &Digest, now: Timestamp) -> bool {

@@ -1,4 +1,4 @@
-//! Values that may be used once.
+//! Values that can be used once.
 
 use idp_core::single_use::{Activation, SingleUse, SingleUseDigest};
 use idp_core::time::{HOUR, SECOND, Timestamp};
@@ -7,7 +7,7 @@ use crate::given::{NOW, after};
 use crate::harness::Db;
 
 contract! {
-    a_value_is_consumed_once_and_looked_at_as_often_as_one_likes,
+    a_value_is_consumed_once_and_can_be_looked_at_any_number_of_times,
     rg_10_an_expired_value_opens_nothing,
     rg_10_an_unknown_value_opens_nothing,
     a_value_of_another_kind_opens_nothing,
@@ -16,7 +16,7 @@ contract! {
 
 type Link = SingleUseDigest<Activation>;
 
-async fn a_value_is_consumed_once_and_looked_at_as_often_as_one_likes(db: Db) {
+async fn a_value_is_consumed_once_and_can_be_looked_at_any_number_of_times(db: Db) {
     let (link, other) = (a_link(&db, "ada").await, a_link(&db, "bob").await);
     assert_eq!(look_at(&db, &link, NOW).await, Some(("ada".to_owned(), true)));
     assert_eq!(look_at(&db, &link, NOW).await, Some(("ada".to_owned(), true)), "a look consumes nothing");
@@ -28,25 +28,25 @@ async fn a_value_is_consumed_once_and_looked_at_as_often_as_one_likes(db: Db) {
 
 async fn rg_10_an_expired_value_opens_nothing(db: Db) {
     let link = a_link(&db, "ada").await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     assert_eq!(look_at(&db, &link, after(HOUR)).await, Some(("ada".to_owned(), false)));
     assert_eq!(consume(&db, &link, after(HOUR)).await, None);
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
     assert_eq!(consume(&db, &link, after(HOUR - SECOND)).await.as_deref(), Some("ada"));
 }
 
 async fn rg_10_an_unknown_value_opens_nothing(db: Db) {
     a_link(&db, "ada").await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     let link = SingleUse::generate().digest();
     assert_eq!(look_at(&db, &link, NOW).await, None);
     assert_eq!(consume(&db, &link, NOW).await, None);
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn a_value_of_another_kind_opens_nothing(db: Db) {
     let link = a_link(&db, "ada").await;
-    assert_eq!(db.place.execute("UPDATE single_use SET kind = 'ac_'").await, 1);
+    assert_eq!(db.database.execute("UPDATE single_use SET kind = 'ac_'").await, 1);
     assert_eq!(look_at(&db, &link, NOW).await, None);
     assert_eq!(consume(&db, &link, NOW).await, None);
 }

@@ -1,5 +1,5 @@
-//! a commit is on disk before anybody hears of it. The kernel is asked: strace shows that SQLite's log is
-//! written, then synced, and that only then the answer leaves.
+//! a commit is on disk before anybody hears of it. strace shows that SQLite's log is written, then synced, and
+//! that the answer leaves only after that.
 
 use std::process::Stdio;
 
@@ -13,12 +13,12 @@ contract! { sqlite: r_03_the_log_is_synced_before_the_answer_leaves }
 
 async fn r_03_the_log_is_synced_before_the_answer_leaves(db: Db) {
     db.close().await;
-    let file = sqlite::file(&db.place.url);
+    let file = sqlite::file(&db.database.url);
     let trace = file.with_extension("trace");
     let trace_file = trace.display().to_string();
     let calls = "trace=fdatasync,fsync,write,pwrite64";
     let strace = ["strace", "-f", "-y", "-s", "64", "-e", calls, "-o", &trace_file];
-    let traced = command(Part::WriteOnce, &db.place.url, &strace).stdin(Stdio::null()).output();
+    let traced = command(Part::WriteOnce, &db.database.url, &strace).stdin(Stdio::null()).output();
     let traced = traced.expect("strace is installed: run `cargo xtask test`, which does that");
     let complaint = String::from_utf8_lossy(&traced.stderr);
     assert!(traced.status.success(), "strace cannot trace a process on this machine: {complaint}");
@@ -26,7 +26,7 @@ async fn r_03_the_log_is_synced_before_the_answer_leaves(db: Db) {
     assert_synced_in_between(&trace, &format!("{}-wal>", file.display()));
 }
 
-/// What the traced process does.
+/// What the traced process runs.
 pub(crate) async fn write_once(url: &str) {
     let store = Store::open(url, 1).await.unwrap();
     println!("before the write");
@@ -51,8 +51,8 @@ fn assert_synced_in_between(trace: &str, log: &str) {
     assert!(has_ended(&between[sync..]), "the answer leaves before the sync has ended:\n{shown}");
 }
 
-/// Whether the sync in the first line has succeeded by the last one. It may be cut in two by another thread's call:
-/// `7 fdatasync(9</…-wal> <unfinished ...>` and, later, `7 <... fdatasync resumed>) = 0`.
+/// Whether the sync in the first line has succeeded by the last line. Another thread's call may split it in two: `7
+/// fdatasync(9</…-wal> <unfinished ...>` and, later, `7 <... fdatasync resumed>) = 0`.
 fn has_ended(lines: &[&str]) -> bool {
     let thread = lines[0].split(' ').next().unwrap();
     let rest = |line: &&&str| line.starts_with(&format!("{thread} ")) && line.contains("sync resumed>");

@@ -11,17 +11,17 @@ use crate::harness::Db;
 
 contract! {
     lg_06_the_tenth_wrong_try_locks_for_a_quarter_of_an_hour,
-    lg_06_after_a_hundred_tries_in_a_row_no_time_helps,
+    lg_06_after_a_hundred_tries_in_a_row_waiting_does_not_help,
     a_refused_try_is_not_counted,
     a_refund_takes_back_one_try_and_a_lock,
-    an_administrator_clears_a_count,
-    lg_09_a_network_has_its_own_limits_and_its_own_count,
+    an_administrator_clears_a_counter,
+    lg_09_a_network_has_its_own_limits_and_its_own_counter,
     lg_09_each_network_that_sprays_has_fifty_tries_and_its_victims_stay_open,
-    every_thing_counted_has_its_own_count,
+    everything_counted_has_its_own_counter,
     the_owner_is_told_once_about_a_lock,
-    what_is_stored_shows_no_address,
+    stored_counters_show_no_address,
     an_administrator_unlocks_an_account_wherever_it_is_locked,
-    an_owner_who_comes_by_another_door_ends_the_row_but_not_the_lock,
+    a_sign_in_in_a_known_browser_ends_the_row_but_not_the_lock,
 }
 
 async fn lg_06_the_tenth_wrong_try_locks_for_a_quarter_of_an_hour(db: Db) {
@@ -37,7 +37,7 @@ async fn lg_06_the_tenth_wrong_try_locks_for_a_quarter_of_an_hour(db: Db) {
     assert_eq!(reserve(&db, &ada, &ACCOUNT, until).await, GRANTED);
 }
 
-async fn lg_06_after_a_hundred_tries_in_a_row_no_time_helps(db: Db) {
+async fn lg_06_after_a_hundred_tries_in_a_row_waiting_does_not_help(db: Db) {
     let (ada, mut now) = (account("ada@example.org"), NOW);
     for _ in 0..100 {
         if let Reservation::Granted { locks_until: Some(until) } = reserve(&db, &ada, &ACCOUNT, now).await {
@@ -52,9 +52,9 @@ async fn a_refused_try_is_not_counted(db: Db) {
     for _ in 0..10 {
         reserve(&db, &ada, &ACCOUNT, NOW).await;
     }
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     reserve(&db, &ada, &ACCOUNT, NOW).await;
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
 async fn a_refund_takes_back_one_try_and_a_lock(db: Db) {
@@ -72,11 +72,11 @@ async fn a_refund_takes_back_one_try_and_a_lock(db: Db) {
     assert_eq!(
         reserve(&db, &network, &few, NOW).await,
         locking,
-        "the try that locked was right, the others were not"
+        "the try that locked was right; the others were not"
     );
 }
 
-async fn an_administrator_clears_a_count(db: Db) {
+async fn an_administrator_clears_a_counter(db: Db) {
     let (ada, bob) = (account("ada@example.org"), account("bob@example.org"));
     for counted in [&ada, &bob] {
         for _ in 0..10 {
@@ -89,7 +89,7 @@ async fn an_administrator_clears_a_count(db: Db) {
     assert!(matches!(reserve(&db, &bob, &ACCOUNT, NOW).await, Reservation::Locked { .. }));
 }
 
-async fn lg_09_a_network_has_its_own_limits_and_its_own_count(db: Db) {
+async fn lg_09_a_network_has_its_own_limits_and_its_own_counter(db: Db) {
     let network = Counted::Network("2001:db8::/64".to_owned());
     for _ in 0..49 {
         assert_eq!(reserve(&db, &network, &NETWORK, NOW).await, GRANTED);
@@ -102,7 +102,7 @@ async fn lg_09_a_network_has_its_own_limits_and_its_own_count(db: Db) {
     assert_eq!(reserve(&db, &account("ada@example.org"), &ACCOUNT, NOW).await, GRANTED);
 }
 
-/// One password against 1,000 people, from one network and then from fifty, each with other people to begin with.
+/// One password against 1,000 people, from one network and then from fifty more, each starting with other people.
 async fn lg_09_each_network_that_sprays_has_fifty_tries_and_its_victims_stay_open(db: Db) {
     for network in 0..51_usize {
         let people = if network == 0 { 1_000 } else { 60 };
@@ -128,7 +128,7 @@ async fn lg_09_each_network_that_sprays_has_fifty_tries_and_its_victims_stay_ope
             "{network}"
         );
     }
-    let tried = db.place.number("SELECT COUNT(*) FROM throttles WHERE id LIKE 'account:%'").await;
+    let tried = db.database.number("SELECT COUNT(*) FROM throttles WHERE id LIKE 'account:%'").await;
     assert_eq!(tried, 1_000);
     assert_eq!(reserve(&db, &Counted::Network("192.0.2.200".to_owned()), &NETWORK, NOW).await, GRANTED);
     for person in [0, 19, 500, 999] {
@@ -137,7 +137,7 @@ async fn lg_09_each_network_that_sprays_has_fifty_tries_and_its_victims_stay_ope
     }
 }
 
-async fn every_thing_counted_has_its_own_count(db: Db) {
+async fn everything_counted_has_its_own_counter(db: Db) {
     let (ada, bob) = (a_user(&db, "ada@example.org").await.id, UserId::new(NOW));
     let (here, there, text) = (new_digest(), new_digest(), "ada@example.org".to_owned());
     let all = [
@@ -170,11 +170,11 @@ async fn the_owner_is_told_once_about_a_lock(db: Db) {
     assert!(tell_once(&db, &ada).await);
     assert!(!tell_once(&db, &ada).await);
     reserve(&db, &ada, &ACCOUNT, NOW).await;
-    assert!(!tell_once(&db, &ada).await, "further tries tell nothing new");
+    assert!(!tell_once(&db, &ada).await, "further tries are no news");
     assert!(tell_once(&db, &bob).await);
     tell!(db, |tx, ada| tx.clear_throttle(ada));
     reserve(&db, &ada, &ACCOUNT, NOW).await;
-    assert!(tell_once(&db, &ada).await, "a cleared count begins anew");
+    assert!(tell_once(&db, &ada).await, "a cleared counter starts over");
 }
 
 async fn an_administrator_unlocks_an_account_wherever_it_is_locked(db: Db) {
@@ -196,7 +196,7 @@ async fn an_administrator_unlocks_an_account_wherever_it_is_locked(db: Db) {
     assert_eq!(
         ask!(db, |r, id| r.throttles_of(*id)).len(),
         1,
-        "what was counted before there was an account is not its own"
+        "tries from before the account existed are not counted as its own"
     );
     assert!(tell!(db, |tx, ada| tx.unlock(ada)));
     assert!(!tell!(db, |tx, ada| tx.unlock(ada)));
@@ -205,7 +205,7 @@ async fn an_administrator_unlocks_an_account_wherever_it_is_locked(db: Db) {
     assert_eq!(ask!(db, |r, id| r.throttles_of(*id)).len(), 2);
 }
 
-async fn an_owner_who_comes_by_another_door_ends_the_row_but_not_the_lock(db: Db) {
+async fn a_sign_in_in_a_known_browser_ends_the_row_but_not_the_lock(db: Db) {
     let ada = account("ada@example.org");
     for _ in 0..10 {
         reserve(&db, &ada, &ACCOUNT, NOW).await;
@@ -214,13 +214,13 @@ async fn an_owner_who_comes_by_another_door_ends_the_row_but_not_the_lock(db: Db
     tell!(db, |tx, ada| tx.owner_was_here(ada));
     let count = ask!(db, |r, ada| r.throttle(ada)).unwrap();
     assert_eq!((count.in_a_row, count.locked_until), (0, Some(after(MINUTE * 15))));
-    assert!(tell_once(&db, &ada).await, "of the next lock the owner is told again");
+    assert!(tell_once(&db, &ada).await, "the owner is told about the next lock again");
 }
 
-async fn what_is_stored_shows_no_address(db: Db) {
+async fn stored_counters_show_no_address(db: Db) {
     reserve(&db, &account("ada@example.org"), &ACCOUNT, NOW).await;
     reserve(&db, &Counted::Mail("ada@example.org".to_owned()), &ACCOUNT, NOW).await;
-    let rows = db.place.dump("SELECT * FROM throttles").await;
+    let rows = db.database.dump("SELECT * FROM throttles").await;
     assert_eq!(rows.len(), 2);
     assert!(!rows.concat().contains("ada"), "{rows:?}");
 }

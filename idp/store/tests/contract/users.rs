@@ -8,18 +8,18 @@ use crate::given::{NOW, a_hash, a_user, after, email, new_user};
 use crate::harness::Db;
 
 contract! {
-    an_account_reads_back_as_it_was_written,
-    an_account_is_found_by_its_address_whatever_the_letter_case,
+    an_account_reads_back_as_written,
+    an_account_is_found_by_its_address_in_any_letter_case,
     an_account_may_have_no_password,
     an_unknown_account_is_none,
-    a_second_account_for_an_address_in_other_letters_changes_nothing,
-    an_account_is_switched_off_and_on_once_each,
-    a_raised_epoch_stays_with_its_account,
+    a_second_account_for_an_address_in_another_letter_case_changes_nothing,
+    an_account_is_deactivated_and_activated_once_each,
+    a_raised_epoch_affects_its_account_only,
     accounts_are_listed_in_pages_in_the_order_they_were_made,
     ad_09_a_page_of_zero_or_negative_size_is_empty,
 }
 
-async fn an_account_reads_back_as_it_was_written(db: Db) {
+async fn an_account_reads_back_as_written(db: Db) {
     let id = UserId::new(NOW);
     let user = User { id, epoch: 7, updated_at: after(SECOND), ..new_user("Ada.L+x@Example.org") };
     assert!(tell!(db, |tx, user| tx.insert_user(user, None)));
@@ -32,7 +32,7 @@ async fn an_account_reads_back_as_it_was_written(db: Db) {
     assert_eq!((read.created_at, read.updated_at), (NOW, after(SECOND)));
 }
 
-async fn an_account_is_found_by_its_address_whatever_the_letter_case(db: Db) {
+async fn an_account_is_found_by_its_address_in_any_letter_case(db: Db) {
     let user = a_user(&db, "Ada@Example.org").await;
     for address in ["Ada@Example.org", "ada@example.org", "ADA@EXAMPLE.ORG"] {
         let address = email(address);
@@ -56,21 +56,21 @@ async fn an_unknown_account_is_none(db: Db) {
     assert!(ask!(db, |r, address| r.credentials(address)).is_none());
 }
 
-async fn a_second_account_for_an_address_in_other_letters_changes_nothing(db: Db) {
+async fn a_second_account_for_an_address_in_another_letter_case_changes_nothing(db: Db) {
     a_user(&db, "ada@example.org").await;
-    let before = db.place.everything().await;
+    let before = db.database.everything().await;
     let second = new_user("ADA@example.ORG");
     assert!(!tell!(db, |tx, second| tx.insert_user(second, None)));
-    assert_eq!(db.place.everything().await, before);
+    assert_eq!(db.database.everything().await, before);
 }
 
-async fn an_account_is_switched_off_and_on_once_each(db: Db) {
+async fn an_account_is_deactivated_and_activated_once_each(db: Db) {
     let (user, nobody) = (a_user(&db, "ada@example.org").await.id, UserId::new(NOW));
     let bystander = a_user(&db, "bob@example.org").await.id;
     let (off, on, then) = (UserState::Deactivated, UserState::Active, after(HOUR));
-    assert!(!tell!(db, |tx, user, on| tx.set_user_state(*user, *on, NOW)), "it is on already");
+    assert!(!tell!(db, |tx, user, on| tx.set_user_state(*user, *on, NOW)), "it is already on");
     assert!(tell!(db, |tx, user, off, then| tx.set_user_state(*user, *off, *then)));
-    assert!(!tell!(db, |tx, user, off, then| tx.set_user_state(*user, *off, *then)), "it is off already");
+    assert!(!tell!(db, |tx, user, off, then| tx.set_user_state(*user, *off, *then)), "it is already off");
     let read = ask!(db, |r, user| r.user(*user)).unwrap();
     assert_eq!((read.state, read.epoch, read.updated_at), (off, 1, then));
     assert!(tell!(db, |tx, user, on, then| tx.set_user_state(*user, *on, *then)));
@@ -79,7 +79,7 @@ async fn an_account_is_switched_off_and_on_once_each(db: Db) {
     assert_eq!((other.state, other.epoch), (on, 0), "nobody else is touched");
 }
 
-async fn a_raised_epoch_stays_with_its_account(db: Db) {
+async fn a_raised_epoch_affects_its_account_only(db: Db) {
     let (user, other) = (a_user(&db, "a@example.org").await.id, a_user(&db, "b@example.org").await.id);
     tell!(db, |tx, user| async move {
         tx.raise_user_epoch(*user).await?;

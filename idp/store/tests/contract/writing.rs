@@ -11,28 +11,28 @@ use idp_store::StoreError;
 use tokio::sync::Barrier;
 
 use crate::given::{a_user, email, new_user};
-use crate::harness::{Db, Gate, poll_once};
+use crate::harness::{Db, HeldWrite, poll_once};
 
 contract! {
-    what_ends_well_is_kept_also_when_it_means_no_and_what_fails_is_undone_alone,
+    a_refusal_is_committed_and_a_failure_is_rolled_back_alone,
     r_32_a_panicking_write_changes_nothing_and_the_store_goes_on,
     r_32_a_panicking_read_leaves_the_store_as_it_was,
-    r_07_reads_that_fail_or_are_broken_off_leave_the_next_ones_whole,
-    a_caller_that_hangs_up_does_not_stop_its_write,
-    a_write_whose_failed_statement_was_overlooked_is_not_answered_as_done_unless_it_is,
-    an_answered_write_is_seen_by_every_other_node_at_once,
-    a_read_waits_for_no_write_and_sees_nothing_unfinished,
+    r_07_reads_that_fail_or_are_abandoned_do_not_harm_the_next_ones,
+    a_caller_that_goes_away_does_not_stop_its_write,
+    a_write_that_ignores_a_failed_statement_reports_success_only_if_it_committed,
+    every_other_node_sees_an_acknowledged_write_at_once,
+    a_read_waits_for_no_write_and_sees_nothing_uncommitted,
     a_closed_store_has_finished_its_writes_and_takes_no_more,
 }
 contract! { postgres:
-    two_writes_that_lock_each_other_are_tried_again,
-    a_write_that_always_meets_another_is_given_up,
+    two_writes_in_a_deadlock_are_tried_again,
+    a_write_that_always_collides_is_given_up,
 }
 
-async fn what_ends_well_is_kept_also_when_it_means_no_and_what_fails_is_undone_alone(db: Db) {
+async fn a_refusal_is_committed_and_a_failure_is_rolled_back_alone(db: Db) {
     let users = ["refused@example.org", "failed@example.org", "good@example.org"].map(new_user);
     let [refused, failed, good] = &users;
-    let gate = Gate::hold(&db).await;
+    let held_write = HeldWrite::hold(&db).await;
     let mut refusal = std::pin::pin!(insert_then(&db, refused, || Ok("refused")));
     let mut failure =
         std::pin::pin!(insert_then(&db, failed, || Err::<(), _>(StoreError::Conflict("thing"))));
@@ -40,7 +40,7 @@ async fn what_ends_well_is_kept_also_when_it_means_no_and_what_fails_is_undone_a
     assert!(poll_once(refusal.as_mut()).await.is_pending());
     assert!(poll_once(failure.as_mut()).await.is_pending());
     assert!(poll_once(success.as_mut()).await.is_pending());
-    gate.release().await;
+    held_write.release().await;
     assert_eq!(refusal.await.unwrap(), "refused");
     assert!(matches!(failure.await, Err(StoreError::Conflict("thing"))));
     assert_eq!(success.await.unwrap(), "done");
@@ -49,7 +49,7 @@ async fn what_ends_well_is_kept_also_when_it_means_no_and_what_fails_is_undone_a
 
 async fn r_32_a_panicking_write_changes_nothing_and_the_store_goes_on(db: Db) {
     let users = ["before@example.org", "panics@example.org", "after@example.org"].map(new_user);
-    let gate = Gate::hold(&db).await;
+    let held_write = HeldWrite::hold(&db).await;
     let [before, panics, after] = &users;
     let mut first = std::pin::pin!(insert_then(&db, before, || Ok(())));
     let mut second = std::pin::pin!(insert_then::<()>(&db, panics, || panic!("on purpose")));
@@ -57,7 +57,7 @@ async fn r_32_a_panicking_write_changes_nothing_and_the_store_goes_on(db: Db) {
     let _ = poll_once(first.as_mut()).await;
     let _ = poll_once(second.as_mut()).await;
     let _ = poll_once(third.as_mut()).await;
-    gate.release().await;
+    held_write.release().await;
     first.await.unwrap();
     assert!(matches!(second.await, Err(StoreError::Panicked)));
     third.await.unwrap();
@@ -77,7 +77,7 @@ async fn r_32_a_panicking_read_leaves_the_store_as_it_was(db: Db) {
     assert!(ask!(db, |r| r.users(None, 1)).is_empty());
 }
 
-async fn r_07_reads_that_fail_or_are_broken_off_leave_the_next_ones_whole(db: Db) {
+async fn r_07_reads_that_fail_or_are_abandoned_do_not_harm_the_next_ones(db: Db) {
     a_user(&db, "ada@example.org").await;
     for _ in 0..20 {
         let fails = db.store.read((), |r, ()| {
@@ -98,29 +98,30 @@ async fn r_07_reads_that_fail_or_are_broken_off_leave_the_next_ones_whole(db: Db
     }
 }
 
-async fn a_caller_that_hangs_up_does_not_stop_its_write(db: Db) {
+async fn a_caller_that_goes_away_does_not_stop_its_write(db: Db) {
     let users = ["gone@example.org", "stays@example.org"].map(new_user);
-    let gate = Gate::hold(&db).await;
+    let held_write = HeldWrite::hold(&db).await;
     {
         let mut hangs_up = std::pin::pin!(insert_then(&db, &users[0], || Ok(())));
         assert!(poll_once(hangs_up.as_mut()).await.is_pending());
     }
     let mut waits = std::pin::pin!(insert_then(&db, &users[1], || Ok(())));
     assert!(poll_once(waits.as_mut()).await.is_pending());
-    gate.release().await;
+    held_write.release().await;
     waits.await.unwrap();
-    db.close().await; // nobody else says when the write of the absent caller has ended
-    let reopened = Db { store: db.place.open().await, place: db.place.clone() };
+    db.close().await; // nothing else tells when the absent caller's write has ended
+    let reopened = Db { store: db.database.open().await, database: db.database.clone() };
     assert_eq!(users_there(&reopened, &users).await, [true, true]);
 }
 
-/// The engines differ in what they keep after a failed statement. Neither may say "done" about what is not there.
-async fn a_write_whose_failed_statement_was_overlooked_is_not_answered_as_done_unless_it_is(db: Db) {
+/// The engines differ in what survives a failed statement. Neither may report success for something that is not
+/// there.
+async fn a_write_that_ignores_a_failed_statement_reports_success_only_if_it_committed(db: Db) {
     let user = new_user("ada@example.org");
     let overlooks = try_tell!(db, |tx, user| async move {
         tx.insert_user(user, None).await?;
         let failed = tx.grant_role(UserId::new(user.created_at), "user").await;
-        assert!(failed.is_err(), "there is no such person");
+        assert!(failed.is_err(), "there is no such user");
         Ok(())
     });
     let (users, done) = ([user], overlooks.is_ok());
@@ -128,8 +129,8 @@ async fn a_write_whose_failed_statement_was_overlooked_is_not_answered_as_done_u
     a_user(&db, "later@example.org").await;
 }
 
-async fn an_answered_write_is_seen_by_every_other_node_at_once(db: Db) {
-    let other = db.place.open().await;
+async fn every_other_node_sees_an_acknowledged_write_at_once(db: Db) {
+    let other = db.database.open().await;
     for number in 0..20 {
         let user = a_user(&db, &format!("u{number}@example.org")).await.id;
         assert!(ask!(other, |r, user| r.user(*user)).is_some());
@@ -138,7 +139,7 @@ async fn an_answered_write_is_seen_by_every_other_node_at_once(db: Db) {
     }
 }
 
-async fn a_read_waits_for_no_write_and_sees_nothing_unfinished(db: Db) {
+async fn a_read_waits_for_no_write_and_sees_nothing_uncommitted(db: Db) {
     let (user, entered, open) =
         (new_user("ada@example.org"), Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
     let signals = (entered.clone(), open.clone());
@@ -160,22 +161,22 @@ async fn a_read_waits_for_no_write_and_sees_nothing_unfinished(db: Db) {
 
 async fn a_closed_store_has_finished_its_writes_and_takes_no_more(db: Db) {
     let user = new_user("ada@example.org");
-    let gate = Gate::hold(&db).await;
+    let held_write = HeldWrite::hold(&db).await;
     let mut write = std::pin::pin!(insert_then(&db, &user, || Ok(())));
     assert!(poll_once(write.as_mut()).await.is_pending());
     let (store, id) = (db.store.clone(), user.id);
     let closes = tokio::spawn(async move { store.close().await });
-    gate.release().await;
+    held_write.release().await;
     write.await.unwrap();
     closes.await.unwrap();
     let late = new_user("late@example.org");
     assert!(matches!(insert_then(&db, &late, || Ok(())).await, Err(StoreError::Unavailable(_))));
     assert!(matches!(try_ask!(db, |r, id| r.user(*id)), Err(StoreError::Unavailable(_))));
-    let reopened = db.place.open().await;
+    let reopened = db.database.open().await;
     assert!(ask!(reopened, |r, id| r.user(*id)).is_some());
 }
 
-async fn two_writes_that_lock_each_other_are_tried_again(db: Db) {
+async fn two_writes_in_a_deadlock_are_tried_again(db: Db) {
     let (ada, bob) = (a_user(&db, "ada@example.org").await.id, a_user(&db, "bob@example.org").await.id);
     let (met, runs) = (Arc::new(Barrier::new(2)), Arc::new(AtomicU32::new(0)));
     let raise_both = |first: UserId, second: UserId| {
@@ -199,7 +200,7 @@ async fn two_writes_that_lock_each_other_are_tried_again(db: Db) {
     }
 }
 
-async fn a_write_that_always_meets_another_is_given_up(db: Db) {
+async fn a_write_that_always_collides_is_given_up(db: Db) {
     let runs = Arc::new(AtomicU32::new(0));
     let outcome = try_tell!(db, |_tx, runs| async move {
         runs.fetch_add(1, Ordering::Relaxed);
@@ -209,7 +210,7 @@ async fn a_write_that_always_meets_another_is_given_up(db: Db) {
     assert_eq!(runs.load(Ordering::Relaxed), 8);
 }
 
-/// Writes a user, and ends as it is told.
+/// Inserts a user and ends as told.
 fn insert_then<T: Send + 'static>(
     db: &Db,
     user: &User,

@@ -1,5 +1,5 @@
-//! How connections to PostgreSQL are protected, over real sockets: with a server that refuses TLS, and with a real one that
-//! speaks it.
+//! How connections to PostgreSQL are protected, over real sockets: with a server that refuses TLS and with a real one
+//! that offers it.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,8 @@ use std::time::Duration;
 use idp_store::Store;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-/// `0.0.0.0` leads to this machine and, by the rule, not to it: what holds beyond this machine can be tried on it.
+/// `0.0.0.0` leads to this machine, but the rule treats it as remote, so the rule for remote servers can be tested
+/// here.
 const BEYOND: &str = "0.0.0.0";
 
 async fn open(url: &str) -> Result<(), String> {
@@ -28,7 +29,7 @@ async fn open(url: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A server that refuses TLS and asks for a password in clear. It serves one connection.
+/// A server that refuses TLS and asks for a clear-text password. It serves one connection.
 struct Listener {
     port: u16,
     heard: JoinHandle<Vec<u8>>,
@@ -41,9 +42,9 @@ impl Listener {
         Self { port, heard: std::thread::spawn(move || hear(listener.accept().unwrap().0)) }
     }
 
-    /// All that came in clear.
+    /// Everything it received in clear text.
     fn heard(self) -> String {
-        // Where nobody came, this does.
+        // If nobody has connected, this does.
         drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
         String::from_utf8_lossy(&self.heard.join().unwrap()).into_owned()
     }
@@ -91,7 +92,7 @@ async fn fault_18_a_server_that_refuses_tls_gets_no_password() {
 }
 
 #[tokio::test]
-async fn fault_18_on_this_machine_or_when_it_is_written_a_password_goes_without_tls() {
+async fn fault_18_a_password_is_sent_without_tls_only_on_this_machine_or_if_the_url_says_so() {
     for (host, query) in [
         ("127.0.0.1", ""),
         ("LOCALHOST", ""),
@@ -105,7 +106,7 @@ async fn fault_18_on_this_machine_or_when_it_is_written_a_password_goes_without_
     }
 }
 
-/// A real server with a certificate for `localhost`; gone with its test.
+/// A real server with a certificate for `localhost`, removed with its test.
 struct Server {
     port: u16,
     folder: PathBuf,
@@ -136,7 +137,7 @@ impl Server {
         Self { port, folder: PathBuf::from(said.trim_end()), keeper }
     }
 
-    /// Lets the server show another certificate.
+    /// Makes the server present another certificate.
     async fn show(&self, name: &str) {
         let url = format!("postgres://ada:hunter2@localhost:{}/postgres?sslmode=require", self.port);
         let mut connection = PgConnection::connect(&url).await.unwrap();
@@ -161,7 +162,7 @@ impl Drop for Server {
     }
 }
 
-/// The folder of the newest server that is installed.
+/// The program folder of the newest installed server.
 fn programs() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).max();
@@ -176,7 +177,7 @@ fn programs() -> PathBuf {
 }
 
 #[tokio::test]
-async fn fault_18_a_real_server_is_checked_as_the_url_says() {
+async fn fault_18_a_real_server_is_verified_as_the_url_says() {
     let server = Server::start();
     let authority = "sslrootcert=FOLDER/ca.pem";
     for (host, query) in [
@@ -196,7 +197,7 @@ async fn fault_18_a_real_server_is_checked_as_the_url_says() {
         ("localhost", "sslmode=verify-full", unknown),
         ("localhost", "sslmode=verify-full&sslrootcert=FOLDER/other.pem", unknown),
         (BEYOND, "", unknown),
-        // As in libpq: an authority that is named is asked, whatever the driver makes of it.
+        // As in libpq: a named authority is checked, whatever the driver makes of it.
         (BEYOND, "sslmode=require&sslrootcert=FOLDER/other.pem", unknown),
         (BEYOND, authority, "name the host in database.url as the certificate does"),
         (
@@ -209,13 +210,13 @@ async fn fault_18_a_real_server_is_checked_as_the_url_says() {
         let begin = format!("no protected connection to {host}:{}: ", server.port);
         assert!(refusal.starts_with(&begin) && refusal.contains(why), "{host} {query}: {refusal}");
     }
-    // A server that signed its own certificate, and one that shows an authority's.
+    // A server with a self-signed certificate, and one that presents an authority's.
     for (name, works) in [("self", true), ("ca", false)] {
         server.show(name).await;
         let query = format!("sslmode=verify-full&sslrootcert=FOLDER/{name}.pem");
         let mut outcome = server.open("localhost", &query).await;
         for _ in 0..200 {
-            // The server reads its settings a moment later.
+            // The server reloads its settings a moment later.
             match &outcome {
                 Err(why) if why.contains(unknown) => tokio::time::sleep(Duration::from_millis(50)).await,
                 _ => break,

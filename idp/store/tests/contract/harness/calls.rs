@@ -1,7 +1,7 @@
-//! Short forms of what every test says.
+//! Short forms of what every test does.
 
-/// Runs each of these `async fn(Db)` (or `async fn(Place)`, on an empty database) on both engines, or on the one
-/// that is named: `contract! { a_story, another }`, `contract! { sqlite: a_story }`.
+/// Runs each `async fn(Db)` (or `async fn(TestDatabase)`, on an empty database) on both engines or on the named one:
+/// `contract! { a_story, another }`, `contract! { sqlite: a_story }`.
 macro_rules! contract {
     (sqlite: $($story:ident),* $(,)?) => {$(
         mod $story {
@@ -33,36 +33,36 @@ macro_rules! contract {
     )*};
 }
 
-/// One write, its outcome as it is: `try_tell!(store, |tx, user| tx.insert_user(user, None))`. What stands beside
-/// `tx` is cloned for the write and comes as a reference.
+/// One write and its result as it is: `try_tell!(store, |tx, user| tx.insert_user(user, None))`. The names after `tx`
+/// are cloned for the write and passed as references.
 macro_rules! try_tell {
     ($store:expr, |$tx:ident $(, $input:ident)*| $job:expr) => {
         $store.write(($($input.clone(),)*), |$tx, ($($input,)*)| Box::pin($job)).await
     };
 }
 
-/// One write that has to succeed.
+/// One write that must succeed.
 macro_rules! tell {
     ($store:expr, |$tx:ident $(, $input:ident)*| $job:expr) => {
         try_tell!($store, |$tx $(, $input)*| $job).unwrap()
     };
 }
 
-/// One read, its outcome as it is.
+/// One read and its result as it is.
 macro_rules! try_ask {
     ($store:expr, |$reader:ident $(, $input:ident)*| $job:expr) => {
         $store.read(($($input.clone(),)*), |$reader, ($($input,)*)| Box::pin($job)).await
     };
 }
 
-/// One read that has to succeed.
+/// One read that must succeed.
 macro_rules! ask {
     ($store:expr, |$reader:ident $(, $input:ident)*| $job:expr) => {
         try_ask!($store, |$reader $(, $input)*| $job).unwrap()
     };
 }
 
-/// One write that has to succeed and is then undone; answers what it would have answered.
+/// One write that must succeed and is then rolled back. Returns what it would have returned.
 macro_rules! undone {
     ($store:expr, |$tx:ident $(, $input:ident)*| $job:expr) => {{
         let answer = std::sync::Arc::new(std::sync::OnceLock::new());

@@ -1,8 +1,8 @@
-//! Databases for tests, on either engine, and short ways to speak to them.
+//! Databases for tests on either engine, and short ways to use them.
 
 #[macro_use]
 mod calls;
-mod gate;
+mod held_write;
 mod postgres;
 pub(crate) mod processes;
 mod proxy;
@@ -14,27 +14,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use idp_store::{Engine, Store};
 
-pub(crate) use gate::{Gate, poll_once};
+pub(crate) use held_write::{HeldWrite, poll_once};
 pub(crate) use proxy::Proxy;
 pub(crate) use raw::TABLES;
 
-/// Connections a test's store may have per pool.
+/// How many connections per pool a test's store may have.
 const CONNECTIONS: u32 = 5;
 
-/// Where one test's database is.
+/// One test's database.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct TestDatabase {
     pub(crate) engine: Engine,
     pub(crate) url: String,
 }
 
-impl Place {
-    /// One more store on the same database, as another node would open it.
+impl TestDatabase {
+    /// Opens another store on the same database, as another node would.
     pub(crate) async fn open(&self) -> Store {
         self.open_with(CONNECTIONS).await
     }
 
-    /// The same with its own number of connections.
+    /// The same with another number of connections.
     pub(crate) async fn open_with(&self, connections: u32) -> Store {
         Store::open(&self.url, connections).await.unwrap()
     }
@@ -42,7 +42,7 @@ impl Place {
 
 /// A migrated database and an open store on it.
 pub(crate) struct Db {
-    pub(crate) place: Place,
+    pub(crate) database: TestDatabase,
     pub(crate) store: Store,
 }
 
@@ -53,62 +53,62 @@ impl Deref for Db {
     }
 }
 
-/// What a test begins with.
+/// What a test starts with.
 pub(crate) trait Start: Sized {
     /// Whether the database has a schema.
     const MIGRATED: bool;
-    /// Opens what is to be opened.
-    async fn start(place: Place) -> Self;
+    /// Opens what the test needs.
+    async fn start(database: TestDatabase) -> Self;
 }
 
-impl Start for Place {
+impl Start for TestDatabase {
     const MIGRATED: bool = false;
-    async fn start(place: Place) -> Self {
-        place
+    async fn start(database: TestDatabase) -> Self {
+        database
     }
 }
 
 impl Start for Db {
     const MIGRATED: bool = true;
-    async fn start(place: Place) -> Self {
-        Self { store: place.open().await, place }
+    async fn start(database: TestDatabase) -> Self {
+        Self { store: database.open().await, database }
     }
 }
 
-/// Runs one test on a database of its own and removes that afterwards, whatever came of the test.
+/// Runs one test on a database of its own and removes the database afterwards, whatever the result.
 pub(crate) fn run<S: Start>(engine: Engine, story: impl AsyncFnOnce(S)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let place = runtime.block_on(create(engine, S::MIGRATED));
+    let database = runtime.block_on(create(engine, S::MIGRATED));
     let told = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(async { story(S::start(place.clone()).await).await });
+        runtime.block_on(async { story(S::start(database.clone()).await).await });
     }));
-    remove(&place);
+    remove(&database);
     if let Err(panic) = told {
         resume_unwind(panic);
     }
 }
 
-async fn create(engine: Engine, migrated: bool) -> Place {
+async fn create(engine: Engine, migrated: bool) -> TestDatabase {
     let url = match engine {
         Engine::Sqlite => sqlite::create(migrated).await,
         Engine::Postgres => postgres::create(migrated).await,
     };
-    Place { engine, url }
+    TestDatabase { engine, url }
 }
 
-fn remove(place: &Place) {
-    match place.engine {
-        Engine::Sqlite => sqlite::remove(&place.url),
-        Engine::Postgres => postgres::remove(&place.url),
+fn remove(database: &TestDatabase) {
+    match database.engine {
+        Engine::Sqlite => sqlite::remove(&database.url),
+        Engine::Postgres => postgres::remove(&database.url),
     }
 }
 
-/// Whether the long versions were asked for: `cargo xtask proof`.
+/// Whether `cargo xtask proof` asked for the long versions.
 pub(crate) fn is_proof() -> bool {
     std::env::var_os("IDP_PROOF").is_some_and(|asked| asked == "1")
 }
 
-/// A number no other database of this process has.
+/// A number that no other database of this process has.
 fn next_number() -> u32 {
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! A database for each test, copied from one that was migrated once.
+//! One database per test, copied from one that was migrated once.
 
 use std::path::Path;
 
@@ -24,8 +24,8 @@ pub(crate) async fn create(migrated: bool) -> String {
     url_of(&name)
 }
 
-/// Drops a database, in a thread of its own: the server makes a checkpoint of each drop, and several that wait
-/// share one. What is left when the tests end is a left-over for the next run.
+/// Drops a database, in a thread of its own: the server makes a checkpoint for each drop, and several that wait share
+/// one. Whatever is left when the tests end is cleaned up by the next run.
 pub(crate) fn remove(url: &str) {
     let (_, name) = url.rsplit_once('/').unwrap();
     let drop = format!("DROP DATABASE {name} WITH (FORCE)");
@@ -45,8 +45,8 @@ async fn template() -> String {
     name
 }
 
-/// The template of a run stays, as nothing runs after the last test; so does what a killed run had. It goes when
-/// the next run finds that its process is gone.
+/// A run's template stays, because nothing runs after the last test, and so does everything of a killed run. The next
+/// run removes it when it finds that the process is gone.
 async fn remove_left_overs() {
     let mut admin = connect().await;
     let sql = "SELECT datname FROM pg_database WHERE datname LIKE 'idp\\_contract\\_%'";
@@ -55,7 +55,7 @@ async fn remove_left_overs() {
         let process = name.trim_start_matches(PREFIX).split('_').next().unwrap_or_default();
         if !Path::new("/proc").join(process).exists() {
             let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-            // Another run may be tidying up at this moment.
+            // Another run may be cleaning up at the same time.
             let _ = admin.execute(AssertSqlSafe(sql)).await;
         }
     }

@@ -1,19 +1,19 @@
-//! Other processes of this very test program: `spawn` starts one that plays a part, and speaks with it by lines.
+//! Child processes running this test program: `spawn` starts one in a given role and talks to it in lines.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 
-/// Names the part that a child process is to play, and where the database is.
+/// The environment variables for the child's role and the database's URL.
 const PART: &str = "IDP_CONTRACT_PART";
 const URL: &str = "IDP_CONTRACT_URL";
-/// The test below, as the test program knows it.
+/// The name of the test below.
 const ENTRY: &str = "harness::processes::a_child_process_plays_its_part";
 
-/// What a child process can do; it ends when the part ends.
+/// The roles of a child process. It exits when the role is finished.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part {
-    /// Races for what its parent names.
+    /// Joins the race its parent names.
     Race,
     /// Writes until it is killed.
     Write,
@@ -23,7 +23,7 @@ pub(crate) enum Part {
 
 const PARTS: [Part; 3] = [Part::Race, Part::Write, Part::WriteOnce];
 
-/// Where every child process begins. In the test run itself there is no part to play.
+/// The entry point of every child process. In the test run itself it has no role and does nothing.
 #[test]
 fn a_child_process_plays_its_part() {
     let (Ok(part), Ok(url)) = (std::env::var(PART), std::env::var(URL)) else { return };
@@ -39,7 +39,7 @@ fn a_child_process_plays_its_part() {
     });
 }
 
-/// The command that starts this program in a part; `through` is a program to start it with, such as a tracer.
+/// The command that starts this program in a role, `through` another program such as a tracer.
 pub(crate) fn command(part: Part, url: &str, through: &[&str]) -> Command {
     let this = std::env::current_exe().unwrap().display().to_string();
     let words = ["--exact", ENTRY, "--nocapture", "--test-threads=1"];
@@ -50,7 +50,7 @@ pub(crate) fn command(part: Part, url: &str, through: &[&str]) -> Command {
     command
 }
 
-/// A running child process. It is killed when this value goes.
+/// A running child process. It is killed when this value is dropped.
 pub(crate) struct Process {
     child: Child,
     orders: ChildStdin,
@@ -64,12 +64,12 @@ impl Process {
         Self { child, orders, says: Some(says) }
     }
 
-    /// Says one line to it.
+    /// Sends it one line.
     pub(crate) fn order(&mut self, line: &str) {
         writeln!(self.orders, "{line}").unwrap();
     }
 
-    /// The rest of its next line that begins with `word`.
+    /// Waits for its next line that begins with `word` and returns the rest.
     pub(crate) fn hear(&mut self, word: &str) -> String {
         let mut line = String::new();
         loop {
@@ -82,7 +82,7 @@ impl Process {
         }
     }
 
-    /// Gathers all that it says from now on until it ends.
+    /// Collects everything it prints from now on until it exits.
     pub(crate) fn listen(&mut self) -> JoinHandle<String> {
         let mut says = self.says.take().unwrap();
         std::thread::spawn(move || {

@@ -6,20 +6,19 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::Place;
+use super::TestDatabase;
 
-/// Passes every byte on, until it is told to be silent. Nothing is ever closed: that is what a broken network is
-/// like.
+/// Forwards every byte until it is told to be silent. It never closes anything, just like a broken network.
 pub(crate) struct Proxy {
     url: String,
-    /// Connections up to this one are silent.
+    /// Connections up to this number are silent.
     silent: Arc<watch::Sender<usize>>,
     made: watch::Receiver<usize>,
 }
 
 impl Proxy {
-    pub(crate) async fn start(place: &Place) -> Self {
-        let (before, name) = place.url.rsplit_once('/').unwrap();
+    pub(crate) async fn start(database: &TestDatabase) -> Self {
+        let (before, name) = database.url.rsplit_once('/').unwrap();
         let (before, server) = before.rsplit_once('@').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("{before}@{}/{name}?sslmode=disable", listener.local_addr().unwrap());
@@ -29,18 +28,18 @@ impl Proxy {
         Self { url, silent: Arc::new(silent), made }
     }
 
-    /// The database's URL through here.
+    /// The database's URL through this proxy.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// From now on nothing comes through the connections there are, and new ones are good or not.
+    /// From now on nothing gets through the existing connections. New ones work, unless `new_ones_too`.
     pub(crate) fn fall_silent(&self, new_ones_too: bool) {
         let until = if new_ones_too { usize::MAX } else { *self.made.borrow() };
         self.silent.send_replace(until);
     }
 
-    /// How many connections were made.
+    /// How many connections have been made.
     pub(crate) fn connections(&self) -> usize {
         *self.made.borrow()
     }

@@ -1,21 +1,21 @@
-//! A look into the tables past the store: to spoil rows, and to see that nothing changed.
+//! Direct access to the tables: to corrupt rows, and to check that nothing changed.
 
 use idp_store::Engine;
 use sqlx::{
     AssertSqlSafe, ColumnIndex, Connection, Decode, Executor, PgConnection, Row, SqliteConnection, Type,
 };
 
-use super::Place;
+use super::TestDatabase;
 
-/// Every table of the schema but `heartbeat`, which every look changes.
+/// Every table except `heartbeat`, which every readiness check changes.
 pub(crate) const TABLES: [&str; 20] = [
     "users", "registrations", "single_use", "throttles", "sessions", "known_browsers", "roles", "groups",
     "user_roles", "user_groups", "group_roles", "clients", "epochs", "flows", "consents", "codes", "grants",
     "keys", "outbox", "audit",
 ];
 
-impl Place {
-    /// Runs a statement and answers how many rows it changed.
+impl TestDatabase {
+    /// Runs a statement and returns how many rows it changed.
     pub(crate) async fn execute(&self, sql: &str) -> u64 {
         let sql = AssertSqlSafe(sql);
         match self.engine {
@@ -24,7 +24,7 @@ impl Place {
         }
     }
 
-    /// The one number a query answers.
+    /// The single number a query returns.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         let sql = AssertSqlSafe(sql);
         match self.engine {
@@ -38,7 +38,7 @@ impl Place {
         self.number(&format!("SELECT COUNT(*) FROM {table}")).await
     }
 
-    /// What a query answers, a text for each row.
+    /// A query's result, one string per row.
     pub(crate) async fn dump(&self, sql: &str) -> Vec<String> {
         let sql = AssertSqlSafe(sql);
         match self.engine {
@@ -53,7 +53,7 @@ impl Place {
         }
     }
 
-    /// The whole database, for "this changed nothing".
+    /// The whole database, for checking that nothing changed.
     pub(crate) async fn everything(&self) -> Vec<String> {
         let mut all = Vec::new();
         for table in TABLES {

@@ -1,4 +1,4 @@
-//! A file for each test, in a folder of its own.
+//! One file per test, in a folder of its own.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::next_number;
 
-/// The bytes of a migrated database: copying them is quicker than migrating each time.
+/// The bytes of a migrated database. Copying them is faster than migrating each time.
 static TEMPLATE: OnceCell<Vec<u8>> = OnceCell::const_new();
 
 pub(crate) async fn create(migrated: bool) -> String {

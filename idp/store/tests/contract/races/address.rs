@@ -1,67 +1,67 @@
-//! Parallel registrations of one address in different letters: it gets one owner, and nobody an error.
+//! Parallel registrations of one address in different letter cases: one gets it, and nobody gets an error.
 
 use idp_core::user::User;
 use idp_store::{Activation, Store};
 
-use super::{CALLERS, Got, line_up, report, rounds, wide, winners};
-use crate::given::{NOW, an_attempt, new_user};
+use super::{CALLERS, RaceOutcome, line_up, report, rounds, wide, winners};
+use crate::given::{NOW, a_registration, new_user};
 use crate::harness::Db;
 
 contract! {
-    r_05_of_fifty_attempts_for_one_address_registered_and_activated_at_once_one_gets_it,
-    r_05_of_fifty_attempts_for_one_address_activated_at_once_one_gets_it,
-    r_05_of_fifty_accounts_made_at_once_for_one_address_one_is_made,
+    r_05_one_of_fifty_registrations_made_and_activated_at_once_gets_the_address,
+    r_05_one_of_fifty_registrations_activated_at_once_gets_the_address,
+    r_05_one_of_fifty_accounts_created_at_once_for_an_address_is_created,
 }
 
-async fn r_05_of_fifty_attempts_for_one_address_registered_and_activated_at_once_one_gets_it(db: Db) {
+async fn r_05_one_of_fifty_registrations_made_and_activated_at_once_gets_the_address(db: Db) {
     let store = wide(&db).await;
     for round in 0..rounds() {
         let register = |caller| {
             let (store, address) = (store.clone(), address(round, caller));
             async move {
-                let attempt = an_attempt(&store, &address, NOW).await.id;
-                activate(store, attempt).await
+                let registration = a_registration(&store, &address, NOW).await.id;
+                activate(store, registration).await
             }
         };
         assert_eq!(winners(&line_up(CALLERS, register).go().await), 1, "round {round}");
     }
-    assert_eq!(db.place.rows("users").await, rounds() as i64);
+    assert_eq!(db.database.rows("users").await, rounds() as i64);
     report(&db, "r_05 registration and activation of one address");
 }
 
-async fn r_05_of_fifty_attempts_for_one_address_activated_at_once_one_gets_it(db: Db) {
+async fn r_05_one_of_fifty_registrations_activated_at_once_gets_the_address(db: Db) {
     let store = wide(&db).await;
     for round in 0..rounds() {
-        let mut attempts = Vec::new();
+        let mut registrations = Vec::new();
         for caller in 0..CALLERS {
-            attempts.push(an_attempt(&store, &address(round, caller), NOW).await.id);
+            registrations.push(a_registration(&store, &address(round, caller), NOW).await.id);
         }
-        let got = line_up(CALLERS, |caller| activate(store.clone(), attempts[caller])).go().await;
+        let got = line_up(CALLERS, |caller| activate(store.clone(), registrations[caller])).go().await;
         assert_eq!(winners(&got), 1, "round {round}");
     }
-    assert_eq!(db.place.rows("users").await, rounds() as i64);
-    report(&db, "r_05 activation of attempts for one address");
+    assert_eq!(db.database.rows("users").await, rounds() as i64);
+    report(&db, "r_05 activation of registrations for one address");
 }
 
-async fn r_05_of_fifty_accounts_made_at_once_for_one_address_one_is_made(db: Db) {
+async fn r_05_one_of_fifty_accounts_created_at_once_for_an_address_is_created(db: Db) {
     let store = wide(&db).await;
     for round in 0..rounds() {
         let make = |caller| {
             let (store, user): (Store, User) = (store.clone(), new_user(&address(round, caller)));
             async move {
                 match tell!(store, |tx, user| tx.insert_user(user, None)) {
-                    true => Got::It,
-                    false => Got::Refused,
+                    true => RaceOutcome::It,
+                    false => RaceOutcome::Refused,
                 }
             }
         };
         assert_eq!(winners(&line_up(CALLERS, make).go().await), 1, "round {round}");
     }
-    assert_eq!(db.place.rows("users").await, rounds() as i64);
+    assert_eq!(db.database.rows("users").await, rounds() as i64);
     report(&db, "r_05 making an account for one address");
 }
 
-/// One address a round, in letters that differ from caller to caller.
+/// One address per round, in letter cases that differ from caller to caller.
 fn address(round: usize, caller: usize) -> String {
     let vary = |(place, sign): (usize, char)| match caller >> place & 1 {
         1 => sign.to_ascii_uppercase(),
@@ -70,10 +70,10 @@ fn address(round: usize, caller: usize) -> String {
     format!("{}{round}@example.org", "lovelace".chars().enumerate().map(vary).collect::<String>())
 }
 
-async fn activate(store: Store, attempt: idp_core::ids::RegistrationId) -> Got {
-    match tell!(store, |tx, attempt| tx.activate(*attempt, NOW)) {
-        Activation::Activated(..) => Got::It,
-        Activation::AlreadyUsed => Got::Refused,
-        Activation::Unknown => panic!("an attempt that was made is not unknown"),
+async fn activate(store: Store, registration: idp_core::ids::RegistrationId) -> RaceOutcome {
+    match tell!(store, |tx, registration| tx.activate(*registration, NOW)) {
+        Activation::Activated(..) => RaceOutcome::It,
+        Activation::AlreadyUsed => RaceOutcome::Refused,
+        Activation::Unknown => panic!("an registration that was made is not unknown"),
     }
 }

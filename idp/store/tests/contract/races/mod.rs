@@ -1,6 +1,6 @@
-//! Many at once: of what may happen once, exactly one caller gets it, in every round.
+//! Many at once: of what may happen only once, exactly one caller gets it, in every round.
 //!
-//! The server does each of these in one write; so do the tests.
+//! The server does each of these in one write, and so do the tests.
 
 mod address;
 mod code;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::harness::Db;
 
-/// How many run at once.
+/// How many callers run at once.
 pub(crate) const CALLERS: usize = 50;
 
 /// Rounds of each race: 20, or 1,000 for the proof.
@@ -26,25 +26,25 @@ pub(crate) fn rounds() -> usize {
     if crate::harness::is_proof() { 1_000 } else { 20 }
 }
 
-/// What a caller got: the thing, or a refusal. Anything else is a failure of the test.
+/// What a caller got: the thing or a refusal. Anything else fails the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Got {
+pub(crate) enum RaceOutcome {
     It,
     Refused,
 }
 
-/// A store with a connection for every caller, so that they meet in the database and not in front of it.
+/// A store with one connection per caller, so that they collide in the database and not in front of it.
 async fn wide(db: &Db) -> Store {
-    db.place.open_with(CALLERS as u32).await
+    db.database.open_with(CALLERS as u32).await
 }
 
-/// Tasks that wait for the word.
+/// Tasks waiting for the start signal.
 pub(crate) struct LineUp<T> {
     word: Arc<Barrier>,
     tasks: Vec<JoinHandle<T>>,
 }
 
-/// Lines up `callers` tasks.
+/// Starts `callers` tasks that wait for the signal.
 pub(crate) fn line_up<F, T>(callers: usize, caller: impl Fn(usize) -> F) -> LineUp<T>
 where
     F: Future<Output = T> + Send + 'static,
@@ -63,7 +63,7 @@ where
 }
 
 impl<T> LineUp<T> {
-    /// Lets them all go at the same moment, and answers what they got.
+    /// Starts them all at the same moment and returns their results.
     pub(crate) async fn go(self) -> Vec<T> {
         self.word.wait().await;
         let mut got = Vec::with_capacity(self.tasks.len());
@@ -74,8 +74,8 @@ impl<T> LineUp<T> {
     }
 }
 
-pub(crate) fn winners(got: &[Got]) -> usize {
-    got.iter().filter(|got| **got == Got::It).count()
+pub(crate) fn winners(got: &[RaceOutcome]) -> usize {
+    got.iter().filter(|got| **got == RaceOutcome::It).count()
 }
 
 fn report(db: &Db, what: &str) {

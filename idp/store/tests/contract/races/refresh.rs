@@ -6,13 +6,13 @@ use idp_core::oauth::grant::Lifetimes;
 use idp_core::oauth::token::{self, RefreshDecision};
 use idp_store::Store;
 
-use super::{CALLERS, Got, line_up, report, rounds, wide, winners};
+use super::{CALLERS, RaceOutcome, line_up, report, rounds, wide, winners};
 use crate::given::{NOW, OFFLINE, SignedInPerson};
 use crate::harness::Db;
 
-contract! { tk_17_of_fifty_parallel_uses_of_one_refresh_token_one_gets_its_successor }
+contract! { tk_17_one_of_fifty_parallel_uses_of_a_refresh_token_gets_its_successor }
 
-async fn tk_17_of_fifty_parallel_uses_of_one_refresh_token_one_gets_its_successor(db: Db) {
+async fn tk_17_one_of_fifty_parallel_uses_of_a_refresh_token_gets_its_successor(db: Db) {
     let store = wide(&db).await;
     let ada = SignedInPerson::new(&store).await;
     for round in 0..rounds() {
@@ -20,18 +20,14 @@ async fn tk_17_of_fifty_parallel_uses_of_one_refresh_token_one_gets_its_successo
         let got = line_up(CALLERS, |_| refresh(store.clone(), id, ada.client.id.clone())).go().await;
         assert_eq!(winners(&got), 1, "round {round}");
         let stored = ask!(store, |r, id| r.grant(*id)).unwrap();
-        assert_eq!(
-            (stored.grant.generation, stored.live),
-            (1, false),
-            "one successor, in a family that is dead"
-        );
+        assert_eq!((stored.grant.generation, stored.live), (1, false), "one successor, in a revoked family");
     }
     report(&db, "tk_17 use of a refresh token");
 }
 
-/// As the token endpoint does it with a token of generation 0, in strict mode: who comes second is a thief, or was
-/// robbed, and ends the family.
-pub(crate) async fn refresh(store: Store, id: GrantId, client: ClientId) -> Got {
+/// As the token endpoint does it with a token of generation 0, in strict mode: the second use is a theft, by one side
+/// or the other, and ends the family.
+pub(crate) async fn refresh(store: Store, id: GrantId, client: ClientId) -> RaceOutcome {
     tell!(store, |tx, id, client| async move {
         let stored = tx.grant(*id).await?.unwrap();
         let until = stored.grant.next_idle_expiry(&Lifetimes::default(), NOW);
@@ -43,6 +39,6 @@ pub(crate) async fn refresh(store: Store, id: GrantId, client: ClientId) -> Got 
         if !rotated {
             tx.revoke_grant(*id, NOW).await?;
         }
-        Ok(if rotated { Got::It } else { Got::Refused })
+        Ok(if rotated { RaceOutcome::It } else { RaceOutcome::Refused })
     })
 }

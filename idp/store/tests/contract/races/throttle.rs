@@ -1,4 +1,4 @@
-//! Parallel tries of a password: they are counted before they are made.
+//! Parallel tries of a password are counted before they are made.
 
 use idp_core::account::throttle::{ACCOUNT, Reservation};
 use idp_store::Counted;
@@ -7,9 +7,9 @@ use super::{line_up, rounds, wide};
 use crate::given::NOW;
 use crate::harness::Db;
 
-contract! { lg_06_of_a_hundred_parallel_tries_ten_may_be_made }
+contract! { lg_06_ten_of_a_hundred_parallel_tries_may_be_made }
 
-async fn lg_06_of_a_hundred_parallel_tries_ten_may_be_made(db: Db) {
+async fn lg_06_ten_of_a_hundred_parallel_tries_may_be_made(db: Db) {
     let store = wide(&db).await;
     for round in 0..rounds() {
         let counted = Counted::Account { email_key: format!("ada{round}@example.org"), user: None };

@@ -1,24 +1,24 @@
-//! The same races between two processes on one PostgreSQL, as two nodes would have them.
+//! The same races between two processes on one PostgreSQL, like two nodes.
 
 use idp_core::client::ClientId;
 use idp_core::single_use::{AuthorizationCode, SingleUse, SingleUseDigest};
 use idp_store::Store;
 
-use super::{CALLERS, Got, LineUp, code, line_up, link, refresh, rounds, winners};
+use super::{CALLERS, LineUp, RaceOutcome, code, line_up, link, refresh, rounds, winners};
 use crate::given::{OFFLINE, SignedInPerson, insert_code};
 use crate::harness::Db;
 use crate::harness::processes::{Part, Process};
 
 contract! { postgres:
-    tk_02_of_25_redemptions_of_one_code_on_each_of_two_nodes_one_gets_the_grant,
-    r_04_of_25_uses_of_one_activation_link_on_each_of_two_nodes_one_makes_the_account,
-    tk_17_of_25_uses_of_one_refresh_token_on_each_of_two_nodes_one_gets_its_successor,
+    tk_02_one_of_25_redemptions_of_a_code_on_each_of_two_nodes_gets_the_grant,
+    r_04_one_of_25_uses_of_an_activation_link_on_each_of_two_nodes_makes_the_account,
+    tk_17_one_of_25_uses_of_a_refresh_token_on_each_of_two_nodes_gets_its_successor,
 }
 
-/// How many callers each process has.
+/// Callers per process.
 const EACH: usize = CALLERS / 2;
 
-async fn tk_02_of_25_redemptions_of_one_code_on_each_of_two_nodes_one_gets_the_grant(db: Db) {
+async fn tk_02_one_of_25_redemptions_of_a_code_on_each_of_two_nodes_gets_the_grant(db: Db) {
     let (mut nodes, ada) = (Nodes::new(&db), SignedInPerson::new(&db).await);
     for round in 0..rounds() {
         let (secret, code) = (SingleUse::<AuthorizationCode>::generate(), ada.new_code(OFFLINE));
@@ -27,21 +27,21 @@ async fn tk_02_of_25_redemptions_of_one_code_on_each_of_two_nodes_one_gets_the_g
         let id = code.facts.id;
         assert!(!ask!(db, |r, id| r.grant(*id)).unwrap().live, "the others replayed it");
     }
-    assert_eq!(db.place.rows("grants").await, rounds() as i64);
+    assert_eq!(db.database.rows("grants").await, rounds() as i64);
     report("tk_02 redemption of a code");
 }
 
-async fn r_04_of_25_uses_of_one_activation_link_on_each_of_two_nodes_one_makes_the_account(db: Db) {
+async fn r_04_one_of_25_uses_of_an_activation_link_on_each_of_two_nodes_makes_the_account(db: Db) {
     let mut nodes = Nodes::new(&db);
     for round in 0..rounds() {
         let link = link::a_link(&db, round).await;
         assert_eq!(nodes.race(&format!("link {}", link.expose())), 1, "round {round}");
     }
-    assert_eq!(db.place.rows("users").await, rounds() as i64);
+    assert_eq!(db.database.rows("users").await, rounds() as i64);
     report("r_04 use of an activation link");
 }
 
-async fn tk_17_of_25_uses_of_one_refresh_token_on_each_of_two_nodes_one_gets_its_successor(db: Db) {
+async fn tk_17_one_of_25_uses_of_a_refresh_token_on_each_of_two_nodes_gets_its_successor(db: Db) {
     let (mut nodes, ada) = (Nodes::new(&db), SignedInPerson::new(&db).await);
     for round in 0..rounds() {
         let id = ada.a_grant(&db, OFFLINE).await.facts.id;
@@ -64,10 +64,10 @@ struct Nodes([Process; 2]);
 
 impl Nodes {
     fn new(db: &Db) -> Self {
-        Self([(); 2].map(|()| Process::spawn(Part::Race, &db.place.url)))
+        Self([(); 2].map(|()| Process::spawn(Part::Race, &db.database.url)))
     }
 
-    /// One round: both line up, both go, and what they got is counted.
+    /// One round: both line up, both start, and the winners are counted.
     fn race(&mut self, order: &str) -> usize {
         self.0.iter_mut().for_each(|node| node.order(order));
         self.0.iter_mut().for_each(|node| drop(node.hear("lined up")));
@@ -76,7 +76,7 @@ impl Nodes {
     }
 }
 
-/// What each of the two processes does: it lines up for what an order names, and goes at the next.
+/// What each of the two processes does: it lines up for the race that one line names, and starts at the next line.
 pub(crate) async fn race(url: &str) {
     let store = Store::open(url, EACH as u32).await.unwrap();
     let mut orders = std::io::stdin().lines().map(Result::unwrap);
@@ -88,7 +88,7 @@ pub(crate) async fn race(url: &str) {
     }
 }
 
-fn line_up_for(store: &Store, order: &str) -> LineUp<Got> {
+fn line_up_for(store: &Store, order: &str) -> LineUp<RaceOutcome> {
     let words: Vec<&str> = order.split(' ').collect();
     match words[..] {
         ["code", text, client] => {

@@ -13,7 +13,7 @@ fn facts_with<'a>(
     protected(url, env).map_err(|error| error.to_string())
 }
 
-/// The mode that is used, the host that is asked, and the warnings.
+/// The resulting mode, host and warnings.
 fn way(url: &str) -> (String, String, Vec<String>) {
     let (options, facts) = facts_with(url, &NOTHING).unwrap_or_else(|error| panic!("{url}: {error}"));
     (format!("{:?}", options.get_ssl_mode()), options.get_host().to_owned(), facts.warnings)
@@ -24,7 +24,7 @@ fn refusal(url: &str) -> String {
 }
 
 #[test]
-fn fault_18_beyond_this_machine_the_server_is_checked_in_full() {
+fn fault_18_a_server_beyond_this_machine_is_fully_verified() {
     for (url, host) in [
         ("postgres://idp:hunter2@db.example.com/idp", "db.example.com"),
         ("postgresql://idp:hunter2@db.example.com:6432/idp", "db.example.com"),
@@ -36,7 +36,7 @@ fn fault_18_beyond_this_machine_the_server_is_checked_in_full() {
         ("postgres://idp@localhost.example.com/idp", "localhost.example.com"),
         ("postgres://idp@ip6-localhost/idp", "ip6-localhost"),
         ("postgres://idp@%6cocalhost/idp", "%6cocalhost"),
-        // The driver asks the host of the query, and so does the rule.
+        // The driver connects to the host in the query, and the rule looks at the same.
         ("postgres://idp@localhost/idp?host=db.example.com", "db.example.com"),
         ("postgres:///idp?host=db.example.com", "db.example.com"),
         ("postgres://idp@localhost/idp?hostaddr=10.0.0.5", "10.0.0.5"),
@@ -66,19 +66,19 @@ fn fault_18_this_machine_and_sockets_need_no_tls() {
         let (options, facts) = facts_with(url, &NOTHING).unwrap();
         assert!(options.get_socket().is_some() && facts == ConnectionFacts::default(), "{url}");
     }
-    // What is written holds here as well.
+    // A mode written in the URL is obeyed here as well.
     let (mode, _, warnings) = way("postgres://idp@127.0.0.1/idp?sslmode=verify-full");
     assert_eq!((mode.as_str(), warnings), ("VerifyFull", Vec::new()));
 }
 
 #[test]
-fn fault_18_less_is_done_when_it_is_written_and_said() {
+fn fault_18_a_weaker_mode_in_the_url_is_obeyed_with_a_warning() {
     for (said, mode, risk) in [
         ("sslmode=disable", "Disable", "travel in clear"),
         ("ssl-mode=Disable", "Disable", "travel in clear"),
         ("sslmode=require", "Require", "certificate is not checked"),
         ("sslmode=verify-ca", "VerifyCa", "the name in the server's certificate is not checked"),
-        // Who names an authority wants it checked, as with libpq. The driver would not.
+        // Whoever names an authority wants it checked, as with libpq. The driver would not.
         (
             "sslmode=require&sslrootcert=/ca.pem",
             "VerifyCa",
@@ -95,7 +95,7 @@ fn fault_18_less_is_done_when_it_is_written_and_said() {
 }
 
 #[test]
-fn fault_18_what_looks_like_tls_but_is_none_is_refused() {
+fn fault_18_modes_that_look_like_tls_but_are_not_are_refused() {
     for (query, why) in [
         (
             "sslmode=prefer",
@@ -123,7 +123,7 @@ fn fault_18_what_looks_like_tls_but_is_none_is_refused() {
 }
 
 #[test]
-fn fault_18_the_environment_never_makes_it_less() {
+fn fault_18_the_environment_never_weakens_the_protection() {
     let url = "postgres://idp@db.example.com/idp";
     let (options, facts) = facts_with(url, &[("PGSSLMODE", "disable")]).unwrap();
     assert_eq!(format!("{:?}", options.get_ssl_mode()), "VerifyFull");
@@ -149,7 +149,7 @@ fn fault_18_the_environment_never_makes_it_less() {
 }
 
 #[test]
-fn fault_18_files_that_a_url_names_are_told() {
+fn fault_18_the_files_a_url_names_are_reported() {
     let url = "postgres://idp@db.example.com/idp?ssl-ca=/a.pem&sslrootcert=/ca.pem&sslcert=/idp.pem&ssl-key=/idp.key";
     let (_, facts) = facts_with(url, &NOTHING).unwrap();
     assert_eq!(facts.certificates, [PathBuf::from("/ca.pem"), PathBuf::from("/idp.pem")]);
@@ -160,9 +160,9 @@ fn fault_18_files_that_a_url_names_are_told() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a URL looks like, a password goes in clear only to this machine, or where the URL says `disable`.
+    /// Whatever the URL, a password is sent in clear text only to this machine, or if the URL says `disable`.
     #[test]
-    fn fault_18_no_url_gives_a_password_in_clear_by_accident(
+    fn fault_18_no_url_sends_a_password_in_clear_by_accident(
         host in prop_oneof![
             select(vec!["localhost", "LOCALHOST", "127.0.0.1", "[::1]", "0.0.0.0", "db.example.com", "%2frun", "%6cocalhost", "127.1", ""]).prop_map(str::to_owned),
             "[a-zA-Z0-9.%:-]{0,10}",

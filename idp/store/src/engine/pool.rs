@@ -1,8 +1,8 @@
-//! Connections that are kept open between uses, and reads over them.
+//! A pool of connections that are kept open between uses.
 //!
-//! A pool that asks before and after each use whether the other side is still there makes three round trips of one, or
-//! on SQLite, whose connections are threads, three changes of thread. Here nobody asks. Whoever meets a connection of no
-//! more use starts over on a fresh one, and none of its age is used again.
+//! A pool that checks before and after each use whether the other side is still there turns one round trip into
+//! three, or on SQLite, whose connections are threads, one thread switch into three. This pool does not check.
+//! Whoever meets a broken connection starts over on a fresh one, and no other of the same age is used again.
 
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::MetadataExt;
@@ -14,60 +14,58 @@ use sqlx::{ConnectOptions, Connection, PgConnection, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::broken_off::EndsAnyway;
-use crate::db::{self, Job, PATIENCE, Reader};
 use crate::error::StoreError;
+use crate::lock::lock;
 
+/// How long a request waits for a connection before it is told to come back.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a read or write starts over on a fresh connection.
 pub(crate) const FRESH_STARTS: u32 = 2;
-/// A connection that rested longer may have been forgotten by what stands between us and a server, and one to a file
-/// holds memory for nothing.
+/// How long a connection may stay idle. After that, a device between us and the server may have forgotten it, and one
+/// to a file holds memory for nothing.
 const LONGEST_REST: Duration = Duration::from_secs(60);
-/// Now and then a connection is made anew: the server may have moved, and its side of an old one grows.
+/// How long a connection may live at all: the server may have moved, and its side of an old connection grows.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 
-/// How often a read that met a write is tried again.
-const READ_TRIES: u32 = 3;
-
-/// A connection of one engine, as the pool wants it.
+/// What the pool needs from a connection of either engine.
 pub(crate) trait Pooled: Connection {
-    /// Whether an attempt to connect failed for a reason that passes by itself within moments.
+    /// Whether connecting failed for a reason that goes away within moments.
     fn passes(error: &sqlx::Error) -> bool;
 
-    /// The file that is now under the database's name; `None` where there is no file.
-    fn file(options: &Self::Options) -> Option<File>;
+    /// The file currently at the database's path; `None` if there is no file.
+    fn file(options: &Self::Options) -> Option<FileIdentity>;
 
-    /// The server at the other end; `None` where there is no server.
-    fn server(&mut self) -> impl Future<Output = Result<Option<Server>, sqlx::Error>> + Send;
+    /// The server this connection leads to; `None` if there is no server.
+    fn server(&mut self) -> impl Future<Output = Result<Option<ServerIdentity>, sqlx::Error>> + Send;
 }
 
-/// A file, whatever its name: device and inode.
+/// A file regardless of its name: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct File(u64, u64);
+pub(crate) struct FileIdentity(u64, u64);
 
-/// A server in a role. After a failover, or where an address leads to another machine, it is another one.
+/// A server in its role. After a failover, or where the address leads to another machine, it is another one.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub(crate) struct Server {
-    /// When it was started: no two servers say the same, and every user of a database may ask.
+pub(crate) struct ServerIdentity {
+    /// Its start time: no two servers report the same, and every role may ask for it.
     pub(crate) started: String,
     pub(crate) standby: bool,
 }
 
-impl Server {
+impl ServerIdentity {
     pub(crate) const SQL: &str =
         "SELECT CAST(pg_postmaster_start_time() AS TEXT) AS started, pg_is_in_recovery() AS standby";
 }
 
-/// Connections made before a certain moment are not used again: counts those moments. A store's pools share one, since
-/// what ends one connection (a failover, a restart, a file that was replaced) ends all.
+/// Counts the moments after which older connections are not used again. A store's pools share one era, because what
+/// breaks one connection (a failover, a restart, a replaced file) breaks all.
 #[derive(Clone, Default)]
 pub(crate) struct Era(Arc<EraInner>);
 
 #[derive(Default)]
 struct EraInner {
     number: AtomicU64,
-    /// To which server connections of this era lead.
-    server: Mutex<Option<Server>>,
+    /// The server that this era's connections lead to.
+    server: Mutex<Option<ServerIdentity>>,
 }
 
 impl Era {
@@ -75,15 +73,15 @@ impl Era {
         self.0.number.load(Ordering::SeqCst)
     }
 
-    /// Ends this era, unless somebody else has done so: of many who meet dead connections of one age, only the first
-    /// ends it, and what was made since stays.
+    /// Ends this era, unless somebody else already has: of the many who meet dead connections of one age, only the
+    /// first ends it, and connections made since stay.
     fn end(&self, era: u64) {
         let _ = self.0.number.compare_exchange(era, era + 1, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    /// A new connection leads to this server: those to another one are no longer to be used. Answers the era of the new
-    /// one.
-    fn meet(&self, server: Option<Server>) -> u64 {
+    /// Records where a new connection leads. Connections to another server are not used again. Returns the new
+    /// connection's era.
+    fn meet(&self, server: Option<ServerIdentity>) -> u64 {
         let mut known = lock(&self.0.server);
         if known.is_some() && *known != server {
             self.end(self.now());
@@ -94,7 +92,7 @@ impl Era {
 }
 
 impl Pooled for PgConnection {
-    /// Nobody listens yet, or the server says that it is starting.
+    /// Nothing is listening yet, or the server says it is starting.
     fn passes(error: &sqlx::Error) -> bool {
         match error {
             sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
@@ -102,36 +100,36 @@ impl Pooled for PgConnection {
         }
     }
 
-    fn file(_: &Self::Options) -> Option<File> {
+    fn file(_: &Self::Options) -> Option<FileIdentity> {
         None
     }
 
-    async fn server(&mut self) -> Result<Option<Server>, sqlx::Error> {
-        sqlx::query_as(Server::SQL).fetch_one(self).await.map(Some)
+    async fn server(&mut self) -> Result<Option<ServerIdentity>, sqlx::Error> {
+        sqlx::query_as(ServerIdentity::SQL).fetch_one(self).await.map(Some)
     }
 }
 
 impl Pooled for SqliteConnection {
-    /// Another program has the file to itself: for the change of a new file to a write-ahead log, SQLite does not
-    /// wait by itself. SQLITE_BUSY of whatever kind: the last byte of the code.
+    /// Another program has locked the file: SQLite does not wait by itself when it switches a new file to a
+    /// write-ahead log. SQLITE_BUSY of any kind: the last byte of the code.
     fn passes(error: &sqlx::Error) -> bool {
         let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
         code.is_some_and(|code| code & 0xff == 5)
     }
 
-    /// With a write-ahead log SQLite itself does not notice that the file under its name is another one.
-    fn file(options: &Self::Options) -> Option<File> {
+    /// With a write-ahead log, SQLite itself does not notice that the file at its path has been replaced.
+    fn file(options: &Self::Options) -> Option<FileIdentity> {
         let facts = std::fs::metadata(options.get_filename()).ok()?;
-        Some(File(facts.dev(), facts.ino()))
+        Some(FileIdentity(facts.dev(), facts.ino()))
     }
 
-    async fn server(&mut self) -> Result<Option<Server>, sqlx::Error> {
+    async fn server(&mut self) -> Result<Option<ServerIdentity>, sqlx::Error> {
         Ok(None)
     }
 }
 
-/// At most so many connections, those that rest among them.
-pub(crate) struct Pool<C: Pooled>(Arc<Inner<C>>);
+/// At most `size` connections, in use or idle.
+pub(crate) struct Pool<C: Pooled>(Arc<PoolInner<C>>);
 
 impl<C: Pooled> Clone for Pool<C> {
     fn clone(&self) -> Self {
@@ -139,17 +137,17 @@ impl<C: Pooled> Clone for Pool<C> {
     }
 }
 
-struct Inner<C: Pooled> {
+struct PoolInner<C: Pooled> {
     options: C::Options,
     size: u32,
-    /// Whether the database is a file with a name.
+    /// Whether the database is a named file.
     has_file: bool,
-    /// How long a read or an attempt to write may take.
+    /// How long a read or an attempt at a write may take.
     limit: Duration,
     era: Era,
     permits: Arc<Semaphore>,
     resting: Mutex<Vec<Resting<C>>>,
-    /// When something was last written for certain.
+    /// When a change was last known to be committed.
     wrote: Mutex<Option<Instant>>,
 }
 
@@ -164,10 +162,10 @@ struct Resting<C> {
 struct Made {
     at: Instant,
     era: u64,
-    file: Option<File>,
+    file: Option<FileIdentity>,
 }
 
-/// A connection in use. Dropped, it is closed.
+/// A connection in use. It is closed when dropped.
 pub(crate) struct Lent<C: Pooled> {
     connection: C,
     made: Made,
@@ -190,7 +188,7 @@ impl<C: Pooled> DerefMut for Lent<C> {
 }
 
 impl<C: Pooled> Lent<C> {
-    /// Lets the connection rest until the next use, unless its era has ended meanwhile.
+    /// Returns the connection to the pool, unless its era has ended meanwhile.
     pub(crate) fn give_back(self) {
         let Self { connection, made, pool, .. } = self;
         if made.era == pool.0.era.now() {
@@ -198,7 +196,7 @@ impl<C: Pooled> Lent<C> {
         }
     }
 
-    /// The era in which it was made.
+    /// The era it was made in.
     pub(crate) fn era(&self) -> u64 {
         self.made.era
     }
@@ -210,10 +208,10 @@ impl<C: Pooled> Lent<C> {
 }
 
 impl<C: Pooled> Pool<C> {
-    /// A pool without any connection yet.
+    /// A pool with no connections yet.
     pub(crate) fn new(options: C::Options, size: u32, limit: Duration, era: Era) -> Self {
         let size = size.max(1);
-        Self(Arc::new(Inner {
+        Self(Arc::new(PoolInner {
             has_file: C::file(&options).is_some(),
             options,
             size,
@@ -225,7 +223,7 @@ impl<C: Pooled> Pool<C> {
         }))
     }
 
-    /// Makes the pool and its first connection.
+    /// Creates the pool and its first connection.
     pub(crate) async fn open(
         options: C::Options,
         size: u32,
@@ -238,7 +236,7 @@ impl<C: Pooled> Pool<C> {
         Ok(pool)
     }
 
-    /// A connection beside the pool's own, for what takes longer than a request.
+    /// A connection outside the pool, for work that takes longer than a request.
     pub(crate) async fn connect(&self) -> Result<C, sqlx::Error> {
         let connects = async {
             loop {
@@ -251,7 +249,7 @@ impl<C: Pooled> Pool<C> {
         timeout(self.patience(), connects).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    /// Which file it is is looked at before: should it change meanwhile, the connection passes for an old one.
+    /// The file is looked up before connecting: if it is replaced in between, the connection counts as outdated.
     async fn make(&self) -> Result<(C, Made), sqlx::Error> {
         let file = C::file(&self.0.options);
         let mut connection = self.connect().await?;
@@ -259,7 +257,7 @@ impl<C: Pooled> Pool<C> {
         Ok((connection, Made { at: Instant::now(), era, file }))
     }
 
-    /// Makes a connection only to see where it leads, and closes it.
+    /// Makes a connection just to see where it leads, and closes it.
     pub(crate) async fn see_where_it_leads(&self) -> Result<(), sqlx::Error> {
         let (connection, _) = self.make().await?;
         connection.close().await
@@ -270,14 +268,14 @@ impl<C: Pooled> Pool<C> {
         self.lend(permit).await
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
         let permit = timeout(self.patience(), Arc::clone(&self.0.permits).acquire_owned()).await;
         permit
             .map_err(|_| StoreError::Unavailable("every connection is in use".to_owned()))?
             .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))
     }
 
-    async fn lend(&self, permit: OwnedSemaphorePermit) -> Result<Lent<C>, StoreError> {
+    pub(crate) async fn lend(&self, permit: OwnedSemaphorePermit) -> Result<Lent<C>, StoreError> {
         let (connection, made, fresh) = match self.rested(Instant::now()) {
             Some(resting) => (resting.connection, resting.made, false),
             None => {
@@ -289,8 +287,8 @@ impl<C: Pooled> Pool<C> {
         Ok(Lent { connection, made, fresh, pool: self.clone(), _permit: permit })
     }
 
-    /// The connection that was used last. Those that rested too long, or lead to what is no longer the database, are
-    /// closed, also while others are in use.
+    /// The most recently used idle connection. Those that have been idle too long, or lead to what is no longer the
+    /// database, are closed, even while others are in use.
     fn rested(&self, now: Instant) -> Option<Resting<C>> {
         let (era, file) = (self.0.era.now(), C::file(&self.0.options));
         let mut resting = lock(&self.0.resting);
@@ -301,30 +299,30 @@ impl<C: Pooled> Pool<C> {
         resting.pop()
     }
 
-    /// Ends the era of a connection that is of no more use: the others of its age most likely are as well, those that
-    /// rest and those that are in use, in this pool and in the other one.
+    /// Ends the era of a broken connection: the others of its age are most likely broken too, idle or in use, in this
+    /// pool and in the other one.
     pub(crate) fn start_over(&self, era: u64) {
         self.0.era.end(era);
         let now = self.0.era.now();
         lock(&self.0.resting).retain(|one| one.made.era == now);
     }
 
-    /// Makes every connection there is one of no more use.
+    /// Makes sure that no existing connection is used again.
     pub(crate) fn renew(&self) {
         self.start_over(self.0.era.now());
     }
 
-    /// Whether there was a file, and is none now.
+    /// Whether there was a file and is none now.
     pub(crate) fn is_gone(&self) -> bool {
         self.0.has_file && C::file(&self.0.options).is_none()
     }
 
-    /// Notes that a commit was made that changed something.
+    /// Records that a commit changed something.
     pub(crate) fn note_write(&self) {
         *lock(&self.0.wrote) = Some(Instant::now());
     }
 
-    /// Whether that was not longer ago than this.
+    /// Whether a commit changed something within this span.
     pub(crate) fn wrote_within(&self, span: Duration) -> bool {
         lock(&self.0.wrote).is_some_and(|at| at.elapsed() < span)
     }
@@ -333,13 +331,13 @@ impl<C: Pooled> Pool<C> {
         PATIENCE.min(self.0.limit)
     }
 
-    /// What takes longer than the limit is given up, and its connection with it.
+    /// Gives up work that takes longer than the limit, and its connection with it.
     pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
         let silent = |_| StoreError::Unavailable("the database does not answer".to_owned());
         timeout(self.0.limit, work).await.map_err(silent)
     }
 
-    /// Waits for the uses there are and closes every connection.
+    /// Waits until no connection is in use and closes them all.
     pub(crate) async fn close(&self) {
         let _all = self.0.permits.acquire_many(self.0.size).await;
         self.0.permits.close();
@@ -348,65 +346,6 @@ impl<C: Pooled> Pool<C> {
             let _ = timeout(self.patience(), connection.close()).await;
         }
     }
-}
-
-/// A panic elsewhere while the lock was held leaves the value as it was: what we lock is pushed, popped and taken whole.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// Reads; over again on a fresh connection when the one at hand turns out to be of no more use.
-pub(crate) async fn read<C, I, T, F>(pool: &Pool<C>, mut input: I, mut job: F) -> Result<T, StoreError>
-where
-    C: Pooled + 'static,
-    Lent<C>: Into<db::Connection>,
-    I: Send + Sync + 'static,
-    T: Send + 'static,
-    F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
-{
-    let (mut tries, mut fresh_starts) = (0, 0);
-    loop {
-        let permit = pool.permit().await?;
-        let attempt = EndsAnyway::new(attempt(pool.clone(), permit, input, job));
-        let outcome;
-        (outcome, input, job) = attempt.await;
-        match outcome {
-            Err(StoreError::Lost(_)) if fresh_starts < FRESH_STARTS => fresh_starts += 1,
-            Err(StoreError::Again(_)) if tries < READ_TRIES => {
-                tries += 1;
-                tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
-            }
-            outcome => return outcome.map_err(StoreError::given_up),
-        }
-    }
-}
-
-/// One attempt, which owns all it needs, so that it can end when its caller has hung up.
-async fn attempt<C, I, T, F>(
-    pool: Pool<C>,
-    permit: OwnedSemaphorePermit,
-    input: I,
-    job: F,
-) -> (Result<T, StoreError>, I, F)
-where
-    C: Pooled,
-    Lent<C>: Into<db::Connection>,
-    F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T>,
-{
-    let lent = match pool.lend(permit).await {
-        Ok(lent) => lent,
-        Err(error) => return (Err(error), input, job),
-    };
-    let era = lent.era();
-    let mut reader = Reader::new(lent.into());
-    let outcome = pool.within(job(&mut reader, &input)).await.unwrap_or_else(Err);
-    match outcome {
-        Err(StoreError::Lost(_)) => pool.start_over(era),
-        // Whatever went wrong, the connection may be the reason: it is closed.
-        Err(StoreError::Unavailable(_)) => {}
-        _ => reader.give_back(),
-    }
-    (outcome, input, job)
 }
 
 #[cfg(test)]

@@ -1,31 +1,31 @@
-//! Migrations: one set for both engines, compiled in.
+//! Migrations: one set for both engines, embedded in the binary.
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use crate::db::{Pools, Store};
+use super::db::{Pools, Store};
+use super::pool::Pool;
 use crate::error::OpenError;
-use crate::pool::Pool;
 
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
-/// One migration and whether the database has it.
+/// A migration and whether the database has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationStatus {
     /// Its number.
     pub version: i64,
     /// Its name.
     pub name: String,
-    /// Whether it was applied.
+    /// Whether it has been applied.
     pub applied: bool,
 }
 
 impl Store {
-    /// Brings the schema up to this program's, or leaves that of a newer program as it is: migrations only add, so
-    /// a node of before runs beside one of now, and can be started again.
+    /// Migrates the schema to this program's, or leaves a newer program's schema as it is: migrations only add, so an
+    /// older node can run, and restart, beside a newer one.
     ///
     /// # Errors
-    /// [`OpenError::Migrate`] when a migration fails, [`OpenError::Behind`] when one of ours is missing beside newer
+    /// [`OpenError::Migrate`] if a migration fails, [`OpenError::Behind`] if one of ours is missing beside newer
     /// ones.
     pub async fn prepare(&self) -> Result<(), OpenError> {
         match self.migrate().await {
@@ -41,10 +41,10 @@ impl Store {
         }
     }
 
-    /// Brings the schema up to this program's. Several nodes may do so at once.
+    /// Migrates the schema to this program's. Several nodes may do so at once.
     ///
     /// # Errors
-    /// [`OpenError::Newer`] when a newer program was here, [`OpenError::Migrate`] when a migration fails.
+    /// [`OpenError::Newer`] if a newer program has migrated it, [`OpenError::Migrate`] if a migration fails.
     pub async fn migrate(&self) -> Result<(), OpenError> {
         let outcome = match self.pools() {
             Pools::Sqlite(pool) => migrate_sqlite(pool).await,
@@ -56,10 +56,11 @@ impl Store {
         })
     }
 
-    /// Which migrations the database has. Nothing is written: a database without any has no table of them.
+    /// Which migrations the database has. Writes nothing: a database that was never migrated has no table for them.
     ///
     /// # Errors
-    /// [`OpenError`]: [`OpenError::Newer`] also here, and [`OpenError::Migrate`] when one was edited after it ran.
+    /// [`OpenError`], including [`OpenError::Newer`], and [`OpenError::Migrate`] if a migration was edited after it
+    /// had run.
     pub async fn migrations(&self) -> Result<Vec<MigrationStatus>, OpenError> {
         let applied = self.applied().await?;
         let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
@@ -74,10 +75,10 @@ impl Store {
         Ok(status.collect())
     }
 
-    /// Refuses a database that lacks a migration of this program. Those of a newer program may be there beside.
+    /// Refuses a database that lacks a migration of this program. It may have newer ones as well.
     ///
     /// # Errors
-    /// [`OpenError::Behind`], and [`OpenError::Migrate`] when a migration was edited after it ran.
+    /// [`OpenError::Behind`], and [`OpenError::Migrate`] if a migration was edited after it had run.
     pub async fn require_current(&self) -> Result<(), OpenError> {
         let applied = self.applied().await?;
         let missing = MIGRATIONS.iter().filter(|known| !applied.contains(&known.version)).count();
@@ -121,8 +122,9 @@ async fn applied<C: Migrate>(connection: &mut C) -> Result<Vec<i64>, MigrateErro
     Ok(applied.into_iter().map(|migration| migration.version).collect())
 }
 
-/// In one transaction that is the writer from its begin: sqlx has no lock between two programs on one file. On the
-/// writer's own connection: SQLite moves its log into the file when the last connection that used it is closed.
+/// Runs in one transaction that is the writer from the start, because sqlx has no lock between two programs on one
+/// file. Uses the writer's own connection, because SQLite moves its log into the file when the last connection that
+/// used it closes.
 async fn migrate_sqlite(pool: &Pool<SqliteConnection>) -> Result<(), MigrateError> {
     let mut connection = pool.acquire().await.map_err(|error| MigrateError::Source(error.into()))?;
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -132,8 +134,8 @@ async fn migrate_sqlite(pool: &Pool<SqliteConnection>) -> Result<(), MigrateErro
     Ok(())
 }
 
-/// On a connection that is closed afterwards: it may take longer than a request, and sqlx leaves its lock between
-/// nodes behind when a migration fails.
+/// Uses a connection that is closed afterwards: migrating may take longer than a request, and sqlx leaves its lock
+/// between nodes behind when a migration fails.
 async fn migrate_postgres(pool: &Pool<PgConnection>) -> Result<(), MigrateError> {
     let mut connection = pool.connect().await?;
     sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut connection).await?;

@@ -1,4 +1,4 @@
-//! Errors of the database, provoked: each is what its caller can act upon.
+//! Database errors, provoked: each becomes one that its caller can act on.
 
 use idp_core::single_use::{Activation, SingleUse};
 use idp_core::time::HOUR;
@@ -8,30 +8,30 @@ use crate::given::{NOW, a_user, after};
 use crate::harness::Db;
 
 contract! {
-    fault_05_a_statement_that_is_wrong_is_a_defect_and_costs_no_connection,
+    fault_05_a_wrong_statement_is_a_defect_and_costs_no_connection,
     fault_05_what_the_schema_forbids_is_a_defect,
 }
-contract! { postgres: fault_05_each_code_of_postgresql_becomes_what_it_calls_for }
+contract! { postgres: fault_05_each_postgresql_code_becomes_the_right_error }
 contract! { sqlite:
-    fault_05_a_column_of_another_type_is_a_defect,
+    fault_05_a_column_of_the_wrong_type_is_a_defect,
     fault_05_a_file_that_is_no_database_is_no_defect_of_ours,
 }
 
-async fn fault_05_a_statement_that_is_wrong_is_a_defect_and_costs_no_connection(db: Db) {
+async fn fault_05_a_wrong_statement_is_a_defect_and_costs_no_connection(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    db.place.execute("ALTER TABLE users RENAME TO people").await;
+    db.database.execute("ALTER TABLE users RENAME TO people").await;
     for _ in 0..20 {
         let read = try_ask!(db, |r, ada| r.user(*ada));
         assert!(matches!(&read, Err(StoreError::Defect(why)) if why.contains("users")), "{read:?}");
         let written = try_tell!(db, |tx, ada| tx.raise_user_epoch(*ada));
         assert!(matches!(&written, Err(StoreError::Defect(why)) if why.contains("users")), "{written:?}");
     }
-    db.place.execute("ALTER TABLE people RENAME TO users").await;
+    db.database.execute("ALTER TABLE people RENAME TO users").await;
     tell!(db, |tx, ada| tx.raise_user_epoch(*ada));
     assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 1);
 }
 
-/// The text for the log names the constraint. What the row holds, PostgreSQL would tell in its DETAIL.
+/// The log text names the constraint. The row's content would be in PostgreSQL's DETAIL.
 async fn fault_05_what_the_schema_forbids_is_a_defect(db: Db) {
     let (link, until) = (SingleUse::<Activation>::generate().digest(), after(HOUR));
     tell!(db, |tx, link, until| tx.insert_single_use(link, "subject", *until));
@@ -40,10 +40,10 @@ async fn fault_05_what_the_schema_forbids_is_a_defect(db: Db) {
     assert!(why.contains("single_use") && !why.contains(link.as_str()), "{why}");
 }
 
-async fn fault_05_each_code_of_postgresql_becomes_what_it_calls_for(db: Db) {
+async fn fault_05_each_postgresql_code_becomes_the_right_error(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
     let raises = async |code: &str| {
-        db.place
+        db.database
             .execute(&format!(
                 "CREATE OR REPLACE FUNCTION raises() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
                  RAISE EXCEPTION 'a value: %', repeat('x', 1000) USING ERRCODE = '{code}', DETAIL = 'detail'; \
@@ -52,7 +52,7 @@ async fn fault_05_each_code_of_postgresql_becomes_what_it_calls_for(db: Db) {
             .await;
     };
     raises("53100").await;
-    db.place
+    db.database
         .execute("CREATE TRIGGER raises BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION raises()")
         .await;
     for (code, defect) in [
@@ -79,17 +79,17 @@ async fn fault_05_each_code_of_postgresql_becomes_what_it_calls_for(db: Db) {
         };
         assert!(why.starts_with(code) && why.len() < 300 && !why.contains("detail"), "{why}");
     }
-    db.place.execute("DROP TRIGGER raises ON users").await;
+    db.database.execute("DROP TRIGGER raises ON users").await;
     tell!(db, |tx, ada| tx.raise_user_epoch(*ada));
     assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 1);
 }
 
-async fn fault_05_a_column_of_another_type_is_a_defect(db: Db) {
+async fn fault_05_a_column_of_the_wrong_type_is_a_defect(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    db.place.execute("UPDATE users SET epoch = 'often'").await;
+    db.database.execute("UPDATE users SET epoch = 'often'").await;
     let read = try_ask!(db, |r, ada| r.user(*ada));
     assert!(matches!(read, Err(StoreError::Defect(_))), "{read:?}");
-    db.place.execute("UPDATE users SET epoch = 0").await;
+    db.database.execute("UPDATE users SET epoch = 0").await;
     assert!(ask!(db, |r, ada| r.user(*ada)).is_some());
     assert!(ask!(db, |r| r.users(None, NOW.millis())).len() == 1);
 }
@@ -97,9 +97,9 @@ async fn fault_05_a_column_of_another_type_is_a_defect(db: Db) {
 async fn fault_05_a_file_that_is_no_database_is_no_defect_of_ours(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
     db.close().await;
-    let file = crate::harness::sqlite::file(&db.place.url);
+    let file = crate::harness::sqlite::file(&db.database.url);
     let sound = std::fs::read(file).unwrap();
-    let store = db.place.open().await;
+    let store = db.database.open().await;
     std::fs::write(file, "no database. ".repeat(1000)).unwrap();
     let read = try_ask!(store, |r, ada| r.user(*ada));
     assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");

@@ -1,10 +1,10 @@
-//! SQLite's one writer. Writes that wait for it share one transaction and are all answered after its one commit: the
-//! disk's sync is shared, and no answer leaves before it.
+//! SQLite's single writer. Writes that are waiting share one transaction and are all answered after its one commit:
+//! they share the disk sync, and no answer leaves before it.
 //!
-//! A write that fails is undone alone. That takes a savepoint for each, and a savepoint a way to the connection's thread
-//! and back, which costs more than what is done there. Failures are rare, refusals being results: so a group is run
-//! without savepoints first. Once one of its writes fails (the last, since no other is taken on after it), all of it is
-//! undone and run again with them.
+//! A write that fails is rolled back alone. That takes a savepoint per write, and each savepoint is a round trip to
+//! the connection's thread, which costs more than the work there. Failures are rare, because refusals are results. So
+//! a group first runs without savepoints. If one of its writes fails (necessarily the last, because none is started
+//! after it), the whole group is rolled back and run again with savepoints.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
@@ -14,41 +14,41 @@ use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::audit::AuditRecord;
-use crate::db::{Job, Tx};
+use super::connection::{Job, Tx};
+use super::pool::Pool;
 use crate::error::StoreError;
-use crate::pool::{Pool, lock};
+use crate::lock::lock;
 
-/// Writes that may share one commit.
+/// How many writes may share one commit.
 const GROUP: usize = 100;
-/// Writes that may wait; more are told to come back.
+/// How many writes may wait. More are told to come back.
 const QUEUE: usize = 1024;
 
 pub(crate) struct Writer {
-    queue: Mutex<Option<mpsc::Sender<Box<dyn Waiting>>>>,
+    queue: Mutex<Option<mpsc::Sender<Box<dyn QueuedWrite>>>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// A write in the queue, whatever its types.
-trait Waiting: Send {
-    /// Runs it and keeps the outcome.
+/// A write in the queue, with its types erased.
+trait QueuedWrite: Send {
+    /// Runs it and stores the outcome.
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> futures_util::future::BoxFuture<'t, ()>;
-    /// Whether its changes are to be kept.
+    /// Whether its changes are to be committed.
     fn keeps(&self) -> bool;
-    /// Whether it found its connection to be of no more use.
+    /// Whether it found its connection broken.
     fn lost(&self) -> bool;
-    /// Tells the caller, once the group's fate is known.
+    /// Answers the caller, once it is known whether the group committed.
     fn answer(self: Box<Self>, commit: Result<(), StoreError>);
 }
 
-struct Pending<I, T, F> {
+struct PendingWrite<I, T, F> {
     input: I,
     job: F,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<I, T, F> Waiting for Pending<I, T, F>
+impl<I, T, F> QueuedWrite for PendingWrite<I, T, F>
 where
     I: Send + Sync,
     T: Send,
@@ -78,7 +78,7 @@ where
             (_, Err(error)) => Err(error),
             (None, Ok(())) => never(),
         };
-        // A caller that hung up has no use for the answer; the write stands.
+        // The caller may have stopped waiting; the write stands all the same.
         let _ = self.reply.send(outcome.map_err(StoreError::given_up));
     }
 }
@@ -100,18 +100,18 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let sender = lock(&self.queue).clone().ok_or_else(stopped)?;
         sender
-            .try_send(Box::new(Pending { input, job, outcome: None, reply }))
+            .try_send(Box::new(PendingWrite { input, job, outcome: None, reply }))
             .map_err(|_| StoreError::Unavailable("too many writes are waiting".to_owned()))?;
         drop(sender);
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    /// Whether somebody works on the queue.
+    /// Whether the task that serves the queue is running.
     pub(crate) fn is_running(&self) -> bool {
         lock(&self.task).as_ref().is_some_and(|task| !task.is_finished())
     }
 
-    /// Takes no more writes and waits for those in the queue.
+    /// Accepts no more writes and finishes those in the queue.
     pub(crate) async fn stop(&self) {
         drop(lock(&self.queue).take());
         let task = lock(&self.task).take();
@@ -121,7 +121,7 @@ impl Writer {
     }
 }
 
-async fn work(pool: Pool<SqliteConnection>, mut queue: mpsc::Receiver<Box<dyn Waiting>>) {
+async fn work(pool: Pool<SqliteConnection>, mut queue: mpsc::Receiver<Box<dyn QueuedWrite>>) {
     while let Some(first) = queue.recv().await {
         let mut group = vec![first];
         let commit = commit_group(&pool, &mut queue, &mut group).await;
@@ -133,8 +133,8 @@ async fn work(pool: Pool<SqliteConnection>, mut queue: mpsc::Receiver<Box<dyn Wa
 
 async fn commit_group(
     pool: &Pool<SqliteConnection>,
-    queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
-    group: &mut Vec<Box<dyn Waiting>>,
+    queue: &mut mpsc::Receiver<Box<dyn QueuedWrite>>,
+    group: &mut Vec<Box<dyn QueuedWrite>>,
 ) -> Result<(), StoreError> {
     let lent = pool.acquire().await?;
     let era = lent.era();
@@ -144,47 +144,47 @@ async fn commit_group(
         if wrote {
             pool.note_write();
         }
-        tx.events.iter().for_each(AuditRecord::log);
+        tx.log_events();
     }
     if matches!(end, Err(StoreError::Lost(_))) || group.iter().any(|write| write.lost()) {
         pool.start_over(era);
     }
-    // A connection whose transaction does not end is closed, not given back.
-    if end.is_ok() || tx.steer("ROLLBACK").await.is_ok() {
+    // A connection whose transaction cannot be ended is closed, not returned.
+    if end.is_ok() || tx.control("ROLLBACK").await.is_ok() {
         tx.give_back();
     }
     end.map(drop)
 }
 
-/// Answers whether anything was changed by what was committed.
+/// Returns whether the commit changed anything.
 async fn run_group(
     tx: &mut Tx,
-    queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
-    group: &mut Vec<Box<dyn Waiting>>,
+    queue: &mut mpsc::Receiver<Box<dyn QueuedWrite>>,
+    group: &mut Vec<Box<dyn QueuedWrite>>,
 ) -> Result<bool, StoreError> {
     if let Some(wrote) = run_together(tx, queue, group).await? {
         return Ok(wrote);
     }
     tx.events.clear();
-    tx.steer("ROLLBACK").await?;
+    tx.control("ROLLBACK").await?;
     match group.len() {
         1 => Ok(false),
         _ => run_apart(tx, group).await,
     }
 }
 
-// How many rows were changed comes with the statement, in one way to the connection's thread.
+// The number of changed rows comes with the same statement, in one round trip to the connection's thread.
 const BEGIN: &str = "BEGIN IMMEDIATE; SELECT total_changes()";
 const COMMIT: &str = "SELECT total_changes(); COMMIT";
 
-/// Begins, runs the writes and those that come meanwhile, and commits. `None`: one of them failed.
+/// Begins, runs the writes and those that arrive meanwhile, and commits. `None`: one of them failed.
 async fn run_together(
     tx: &mut Tx,
-    queue: &mut mpsc::Receiver<Box<dyn Waiting>>,
-    group: &mut Vec<Box<dyn Waiting>>,
+    queue: &mut mpsc::Receiver<Box<dyn QueuedWrite>>,
+    group: &mut Vec<Box<dyn QueuedWrite>>,
 ) -> Result<Option<bool>, StoreError> {
-    // IMMEDIATE: a transaction that begins as a reader cannot become the writer later.
-    let before = tx.steer_sqlite(BEGIN).await?;
+    // IMMEDIATE: a transaction that begins as a reader may be unable to become the writer later.
+    let before = tx.control_sqlite(BEGIN).await?;
     let mut next = 0;
     while next < group.len() {
         group[next].run(tx).await;
@@ -196,24 +196,24 @@ async fn run_together(
             group.extend(queue.try_recv());
         }
     }
-    Ok(Some(tx.steer_sqlite(COMMIT).await? > before))
+    Ok(Some(tx.control_sqlite(COMMIT).await? > before))
 }
 
-/// Begins, runs each write as a savepoint, which is undone if it fails, and commits.
-/// Changes that were undone count like others, so only an audit record tells that something was written.
-async fn run_apart(tx: &mut Tx, group: &mut [Box<dyn Waiting>]) -> Result<bool, StoreError> {
-    tx.steer("BEGIN IMMEDIATE").await?;
+/// Begins, runs each write in a savepoint, which is rolled back if the write fails, and commits. SQLite counts
+/// rolled-back changes too, so only an audit record proves that something was written.
+async fn run_apart(tx: &mut Tx, group: &mut [Box<dyn QueuedWrite>]) -> Result<bool, StoreError> {
+    tx.control("BEGIN IMMEDIATE").await?;
     for write in group {
-        tx.steer("SAVEPOINT write").await?;
+        tx.control("SAVEPOINT write").await?;
         let events = tx.events.len();
         write.run(tx).await;
         if !write.keeps() {
             tx.events.truncate(events);
-            tx.steer("ROLLBACK TO write").await?;
+            tx.control("ROLLBACK TO write").await?;
         }
-        tx.steer("RELEASE write").await?;
+        tx.control("RELEASE write").await?;
     }
-    tx.steer("COMMIT").await?;
+    tx.control("COMMIT").await?;
     Ok(!tx.events.is_empty())
 }
 

@@ -1,15 +1,15 @@
+use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::time::Timestamp;
 
 use super::*;
-use crate::audit::{Actor, AuditEvent, Origin};
-use crate::db::Pools;
-use crate::scratch::Scratch;
+use crate::engine::db::Pools;
+use crate::engine::scratch::Scratch;
 
-fn waiting<F>(job: F) -> Box<dyn Waiting>
+fn waiting<F>(job: F) -> Box<dyn QueuedWrite>
 where
     F: for<'t> Fn(&'t mut Tx, &'t ()) -> Job<'t, ()> + Send + Sync + 'static,
 {
-    Box::new(Pending { input: (), job, outcome: None, reply: oneshot::channel().0 })
+    Box::new(PendingWrite { input: (), job, outcome: None, reply: oneshot::channel().0 })
 }
 
 fn record() -> AuditRecord {
@@ -19,14 +19,14 @@ fn record() -> AuditRecord {
         actor: Actor::System,
         subject: None,
         client_id: None,
-        origin: Origin::default(),
+        source: AuditSource::default(),
         detail: "",
     }
 }
 
-/// What is logged is what `events` holds at the end: an event of each write that stands, once, however often it was run.
+/// What ends up in `events` is logged: the event of each write that was committed, once, however often it ran.
 #[tokio::test]
-async fn a_group_that_is_run_again_tells_each_event_once_and_none_of_what_failed() {
+async fn a_group_that_runs_again_logs_each_event_once_and_none_of_a_failed_write() {
     let scratch = Scratch::new("group");
     let store = scratch.store().await;
     store.migrate().await.unwrap();

@@ -1,7 +1,9 @@
 use super::*;
-use crate::scratch::Scratch;
+use crate::engine::connection::on;
+use crate::engine::look::Unfit;
+use crate::engine::scratch::Scratch;
 
-/// A [`Reader`] has no method that writes. This is the wall behind that one: the engine refuses as well.
+/// A [`Reader`] has no method that writes. This is the second line of defence: the engine refuses as well.
 async fn a_reader_cannot_change_anything(url: &str, refusal: &str) {
     let store = Store::open(url, 1).await.unwrap();
     let made = store.read((), |reader, ()| {
@@ -34,8 +36,8 @@ async fn a_store_whose_writer_has_stopped_says_so() {
     let store = scratch.store().await;
     store.migrate().await.unwrap();
     assert!(store.look().await.is_ok());
-    let Inner::Sqlite { writer, .. } = &*store.0 else { panic!("not SQLite") };
+    let StoreInner::Sqlite { writer, .. } = &*store.0 else { panic!("not SQLite") };
     writer.stop().await;
-    assert!(matches!(store.look().await, Err(crate::look::Unfit::NoWriter)));
+    assert!(matches!(store.look().await, Err(Unfit::NoWriter)));
     store.close().await;
 }

@@ -1,4 +1,4 @@
-//! Making things happen at the same time, or in a known order.
+//! Makes things happen at the same time, or in a known order.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use idp_store::{Store, StoreError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-/// Polls a future once: a write is in the queue afterwards, but its caller is not waiting.
+/// Polls a future once: afterwards a write is in the queue, but its caller is not waiting.
 pub(crate) async fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     let mut future = Some(future);
     std::future::poll_fn(move |context| {
@@ -19,15 +19,15 @@ pub(crate) async fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output>
     .await
 }
 
-/// A write that holds its connection until it is told to go on. On SQLite everybody else queues behind it, and
-/// what has queued shares its commit.
-pub(crate) struct Gate {
+/// A write that holds its connection until it is released. On SQLite all others queue behind it, and those in the
+/// queue share its commit.
+pub(crate) struct HeldWrite {
     open: Arc<Semaphore>,
     write: JoinHandle<Result<(), StoreError>>,
 }
 
-impl Gate {
-    /// Answers when the write holds its connection.
+impl HeldWrite {
+    /// Returns when the write holds its connection.
     pub(crate) async fn hold(store: &Store) -> Self {
         let (entered, open) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let (signals, store) = ((entered.clone(), open.clone()), store.clone());
@@ -36,7 +36,7 @@ impl Gate {
                 .write(signals, |_tx, (entered, open)| {
                     Box::pin(async move {
                         entered.add_permits(1);
-                        // Once open it stays open: a write may be run again.
+                        // It stays open, because a write may be run again.
                         drop(open.acquire().await.unwrap());
                         Ok(())
                     })
@@ -47,7 +47,7 @@ impl Gate {
         Self { open, write }
     }
 
-    /// Lets the write end, and answers when it has been told so.
+    /// Lets the write finish, and returns when it has.
     pub(crate) async fn release(self) {
         self.open.add_permits(1);
         self.write.await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! PostgreSQL's writes: each on a connection and in a transaction of its own.
+//! PostgreSQL's writes, each on a connection and in a transaction of its own.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sqlx::PgConnection;
 
-use crate::audit::AuditRecord;
-use crate::db::{Connection, Job, Tx};
+use super::connection::{Connection, Job, Tx};
+use super::pool::{FRESH_STARTS, Pool};
 use crate::error::StoreError;
-use crate::pool::{FRESH_STARTS, Pool};
 
-/// How often a write that met another one is tried again.
+/// How often a write that collided with another one is tried again.
 const TRIES: u32 = 8;
 
-/// Writes; over again when it met another write, or its connection turned out to be of no more use before the commit.
+/// Writes. Tries again if it collides with another write, or if its connection turns out to be broken before the
+/// commit.
 pub(crate) async fn write<I, T, F>(pool: &Pool<PgConnection>, input: &I, job: &F) -> Result<T, StoreError>
 where
     F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T>,
@@ -30,8 +30,8 @@ where
                 tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
             }
             Err(StoreError::Lost(why)) => {
-                // What a fresh connection says is true of the server: that it has become read-only, for instance.
-                // Nobody else's connection is worse for it.
+                // What a fresh connection reports is true of the server, for instance that it has become read-only.
+                // Other connections are no worse for it.
                 if !fresh {
                     pool.start_over(era);
                 }
@@ -45,25 +45,25 @@ where
     }
 }
 
-/// [`StoreError::Lost`] only when nothing can have been committed.
+/// Returns [`StoreError::Lost`] only if nothing can have been committed.
 async fn attempt<I, T, F>(pool: &Pool<PgConnection>, mut tx: Tx, input: &I, job: &F) -> Result<T, StoreError>
 where
     F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T>,
 {
-    tx.steer("BEGIN").await?;
+    tx.control("BEGIN").await?;
     let work = AssertUnwindSafe(async { job(&mut tx, input).await }).catch_unwind().await;
     match work.unwrap_or(Err(StoreError::Panicked)) {
         Ok(value) => {
             if tx.commit_postgres().await.map_err(committed_perhaps)? {
                 pool.note_write();
             }
-            tx.events.iter().for_each(AuditRecord::log);
+            tx.log_events();
             tx.give_back();
             Ok(value)
         }
         Err(error) => {
             let lost = matches!(error, StoreError::Lost(_));
-            if !lost && tx.steer("ROLLBACK").await.is_ok() {
+            if !lost && tx.control("ROLLBACK").await.is_ok() {
                 tx.give_back();
             }
             Err(error)
@@ -71,7 +71,8 @@ where
     }
 }
 
-/// A connection that breaks while it commits leaves open whether it did: this write must not be tried again.
+/// If a connection breaks during the commit, it is unknown whether it committed. Such a write must not be tried
+/// again.
 fn committed_perhaps(error: StoreError) -> StoreError {
     match error {
         StoreError::Lost(why) => StoreError::Unavailable(why),

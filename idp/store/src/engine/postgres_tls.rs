@@ -1,7 +1,9 @@
-//! How a connection to a PostgreSQL server is protected: with TLS, checked in full, unless the server is on this machine.
+//! How connections to a PostgreSQL server are protected: with TLS and full verification, unless the server is on this
+//! machine.
 //!
-//! The driver's own default, `prefer`, gives the password in clear to whoever answers that there is no TLS. What a URL says
-//! instead holds, with a warning. The variables of libpq (`PGSSLMODE` and others) never make it less.
+//! The driver's own default, `prefer`, sends the password in clear text to anyone who claims to have no TLS. A mode
+//! written in the URL is obeyed, with a warning if it is weaker. libpq's variables (`PGSSLMODE` and others) never
+//! weaken the protection.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,7 +16,7 @@ use url::Url;
 
 use crate::error::OpenError;
 
-/// The parameters that are read of a URL, each with its other spellings.
+/// The URL parameters that are read, each with its alternative spellings.
 const PARAMETERS: [(&str, &[&str]); 4] = [
     ("sslmode", &["ssl-mode"]),
     ("sslrootcert", &["ssl-root-cert", "ssl-ca"]),
@@ -24,7 +26,7 @@ const PARAMETERS: [(&str, &[&str]); 4] = [
 
 /// `sslmode` as libpq knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+enum SslMode {
     Disable,
     Allow,
     Prefer,
@@ -33,7 +35,7 @@ enum Mode {
     VerifyFull,
 }
 
-impl Mode {
+impl SslMode {
     fn parse(text: &str) -> Option<Self> {
         let modes =
             [Self::Disable, Self::Allow, Self::Prefer, Self::Require, Self::VerifyCa, Self::VerifyFull];
@@ -51,7 +53,7 @@ impl Mode {
         }
     }
 
-    /// What a URL that says this risks, beyond this machine.
+    /// The risk of writing this in a URL, for a server beyond this machine.
     fn risk(self) -> Option<&'static str> {
         match self {
             Self::Disable => {
@@ -70,49 +72,49 @@ impl Mode {
     }
 }
 
-impl From<Mode> for PgSslMode {
-    fn from(mode: Mode) -> Self {
+impl From<SslMode> for PgSslMode {
+    fn from(mode: SslMode) -> Self {
         match mode {
-            Mode::Disable => Self::Disable,
-            Mode::Allow => Self::Allow,
-            Mode::Prefer => Self::Prefer,
-            Mode::Require => Self::Require,
-            Mode::VerifyCa => Self::VerifyCa,
-            Mode::VerifyFull => Self::VerifyFull,
+            SslMode::Disable => Self::Disable,
+            SslMode::Allow => Self::Allow,
+            SslMode::Prefer => Self::Prefer,
+            SslMode::Require => Self::Require,
+            SslMode::VerifyCa => Self::VerifyCa,
+            SslMode::VerifyFull => Self::VerifyFull,
         }
     }
 }
 
-/// The rule for a server beyond this machine, from what its URL says.
+/// The mode for a server beyond this machine, given what its URL says.
 ///
 /// # Errors
-/// `allow` and `prefer` are refused. Their protection ends where somebody on the way wants it to, so they are `disable` by
-/// a name that does not look like it.
-fn beyond(written: Option<Mode>, has_root: bool) -> Result<Mode, Mode> {
+/// `allow` and `prefer` are refused. Anybody on the way can switch their protection off, so they are `disable` under
+/// a misleading name.
+fn beyond(written: Option<SslMode>, has_root: bool) -> Result<SslMode, SslMode> {
     match written {
-        None => Ok(Mode::VerifyFull),
-        Some(mode @ (Mode::Allow | Mode::Prefer)) => Err(mode),
-        // As in libpq: who names an authority wants it checked. The driver would ignore the file.
-        Some(Mode::Require) if has_root => Ok(Mode::VerifyCa),
+        None => Ok(SslMode::VerifyFull),
+        Some(mode @ (SslMode::Allow | SslMode::Prefer)) => Err(mode),
+        // As in libpq: whoever names an authority wants it checked. The driver would ignore the file.
+        Some(SslMode::Require) if has_root => Ok(SslMode::VerifyCa),
         Some(mode) => Ok(mode),
     }
 }
 
-/// What is to be known of a database URL before it is used.
+/// What needs to be known about a database URL before it is used.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ConnectionFacts {
-    /// Sentences for the operator about what the connection risks.
+    /// Sentences that tell the operator what the connection risks.
     pub warnings: Vec<String>,
-    /// Files with certificates that are relied on.
+    /// Files with certificates that the connection relies on.
     pub certificates: Vec<PathBuf>,
-    /// The file with the private key by which we are known to the server.
+    /// The file with the private key of our client certificate.
     pub client_key: Option<PathBuf>,
 }
 
-/// Reads them from a URL and the environment. There are none for SQLite.
+/// Reads them from a URL and the environment. For SQLite there are none.
 ///
 /// # Errors
-/// [`OpenError`]: it is no URL, or asks for a connection that is refused.
+/// [`OpenError`] if it is not a URL, or asks for a connection that is refused.
 pub fn connection_facts(url: &str) -> Result<ConnectionFacts, OpenError> {
     match url.starts_with("postgres") {
         true => protected(url, |name| std::env::var(name).ok()).map(|(_, facts)| facts),
@@ -120,7 +122,7 @@ pub fn connection_facts(url: &str) -> Result<ConnectionFacts, OpenError> {
     }
 }
 
-/// The options of a URL.
+/// The connection options of a URL.
 ///
 /// # Errors
 /// As [`connection_facts`].
@@ -134,7 +136,7 @@ fn protected(
 ) -> Result<(PgConnectOptions, ConnectionFacts), OpenError> {
     let malformed = || OpenError::Url("postgres://…".to_owned());
     let url = Url::parse(text).map_err(|_| malformed())?;
-    let written = Written::read(&url, &env)?;
+    let written = TlsParameters::read(&url, &env)?;
     let mut options = PgConnectOptions::from_str(text).map_err(|_| malformed())?;
     let host = options.get_host().to_owned();
     let mut facts = written.facts();
@@ -174,17 +176,17 @@ fn protected(
     Ok((options.ssl_mode(mode.into()), facts))
 }
 
-/// What URL and environment say about TLS.
-struct Written {
-    /// In the URL; the environment does not count.
-    mode: Option<Mode>,
+/// What the URL and the environment say about TLS.
+struct TlsParameters {
+    /// As the URL says; the environment is ignored.
+    mode: Option<SslMode>,
     root: Option<String>,
     root_is_from_environment: bool,
     certificate: Option<String>,
     key: Option<String>,
 }
 
-impl Written {
+impl TlsParameters {
     fn read(url: &Url, env: &impl Fn(&str) -> Option<String>) -> Result<Self, OpenError> {
         let refuse = |why: String| OpenError::Unprotected { server: "the database server".to_owned(), why };
         for (name, _) in url.query_pairs() {
@@ -194,14 +196,14 @@ impl Written {
                 )));
             }
         }
-        // The last one counts, as it does for the driver.
+        // The last occurrence wins, as it does for the driver.
         let last = |wanted: &str| {
             let (_, others) = PARAMETERS.into_iter().find(|(name, _)| *name == wanted)?;
             let is = |name: &str| name == wanted || others.contains(&name);
             url.query_pairs().filter(|(name, _)| is(name)).last().map(|(_, value)| value.into_owned())
         };
         let mode = last("sslmode").map(|text| {
-            Mode::parse(&text).ok_or_else(|| {
+            SslMode::parse(&text).ok_or_else(|| {
                 refuse(format!(
                     "there is no sslmode={text}; it is one of disable, require, verify-ca and verify-full"
                 ))
@@ -226,7 +228,7 @@ impl Written {
 
     fn facts(&self) -> ConnectionFacts {
         let file = |value: &Option<String>| {
-            // The driver takes certificates themselves from the environment.
+            // The driver also accepts the certificate itself in the environment.
             let value = value.as_deref().filter(|value| !value.trim_start().starts_with("-----BEGIN"));
             value.map(PathBuf::from)
         };
@@ -238,7 +240,7 @@ impl Written {
     }
 }
 
-/// The parameter that was meant by one that the driver would ignore.
+/// The parameter meant by a misspelling that the driver would ignore.
 fn misspelt(name: &str) -> Option<&'static str> {
     let plain = |name: &str| name.to_ascii_lowercase().replace(['-', '_'], "");
     let known =
@@ -247,7 +249,7 @@ fn misspelt(name: &str) -> Option<&'static str> {
     meant.filter(|_| !known.clone().any(|(other, _)| other == name))
 }
 
-/// What keeps a protected connection from being made, and the cure; `None` for every other error.
+/// Why a protected connection could not be made and how to fix it; `None` for any other error.
 pub(crate) fn explain(error: &sqlx::Error) -> Option<String> {
     match error {
         sqlx::Error::Tls(error) if error.to_string() == "server does not support TLS" => Some(

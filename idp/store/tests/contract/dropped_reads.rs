@@ -1,4 +1,4 @@
-//! Reads whose caller hangs up: they end, and their connection is used again.
+//! Reads whose caller goes away: they finish, and their connection is used again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use crate::given::a_user;
 use crate::harness::{Db, Proxy, poll_once};
 
 contract! {
-    fault_04_a_read_ends_although_its_caller_hung_up,
-    fault_04_a_caller_that_hangs_up_before_its_read_began_costs_nothing,
+    fault_04_a_read_finishes_although_its_caller_went_away,
+    fault_04_a_caller_that_goes_away_before_its_read_began_costs_nothing,
 }
-contract! { postgres: fault_04_reads_that_are_broken_off_cost_no_connection }
+contract! { postgres: fault_04_abandoned_reads_cost_no_connection }
 
 const READS: usize = 40;
 
-async fn fault_04_reads_that_are_broken_off_cost_no_connection(db: Db) {
+async fn fault_04_abandoned_reads_cost_no_connection(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
-    let network = Proxy::start(&db.place).await;
+    let network = Proxy::start(&db.database).await;
     let store = Store::open(network.url(), 3).await.unwrap();
     let all = (0..3).map(|_| async { ask!(store, |r, ada| r.user(*ada)) });
     futures_util::future::join_all(all).await;
@@ -28,14 +28,14 @@ async fn fault_04_reads_that_are_broken_off_cost_no_connection(db: Db) {
         let mut read = std::pin::pin!(async { try_ask!(store, |r, ada| r.user(*ada)) });
         assert!(poll_once(read.as_mut()).await.is_pending(), "its answer cannot be there yet");
     }
-    // Whoever waits for a connection gets it from a read that nobody waits for.
+    // Callers that wait for a connection get it from an abandoned read.
     for _ in 0..READS {
         assert!(ask!(store, |r, ada| r.user(*ada)).is_some());
     }
     assert_eq!(network.connections(), before);
 }
 
-async fn fault_04_a_read_ends_although_its_caller_hung_up(db: Db) {
+async fn fault_04_a_read_finishes_although_its_caller_went_away(db: Db) {
     let (began, go_on, ended) =
         (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     for _ in 0..10 {
@@ -64,13 +64,13 @@ async fn fault_04_a_read_ends_although_its_caller_hung_up(db: Db) {
     }
 }
 
-/// Callers that wait for a connection and hang up leave no task behind that waits in their stead.
-async fn fault_04_a_caller_that_hangs_up_before_its_read_began_costs_nothing(db: Db) {
-    let (store, hold) = (db.place.open_with(1).await, Arc::new(Semaphore::new(0)));
+/// Callers that go away while waiting for a connection leave no task behind that waits in their place.
+async fn fault_04_a_caller_that_goes_away_before_its_read_began_costs_nothing(db: Db) {
+    let (store, hold) = (db.database.open_with(1).await, Arc::new(Semaphore::new(0)));
     let mut holders = Vec::new();
     let began = Arc::new(Semaphore::new(0));
     for _ in 0..2 {
-        // On SQLite there are two readers at least... or fewer, if the settings allow no more.
+        // On SQLite there are at least two readers, or fewer if the settings allow no more.
         let (store, signals) = (store.clone(), (hold.clone(), began.clone()));
         holders.push(tokio::spawn(async move {
             store

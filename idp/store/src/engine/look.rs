@@ -1,42 +1,44 @@
-//! A look at the database for whoever asks whether this node can serve: which server the connections lead to, whether
-//! it takes a write, and whether it has the schema of this program.
+//! The readiness check of the database: which server the connections lead to, whether it accepts a write, and whether
+//! it has this program's schema.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::db::{Connection, Inner, Job, Reader, Store, Tx, on};
+use super::connection::{Connection, Job, Reader, Tx, on};
+use super::db::{Store, StoreInner};
+use super::migrate::MIGRATIONS;
+use super::pool::ServerIdentity;
+use super::postgres;
 use crate::error::StoreError;
-use crate::migrate::MIGRATIONS;
-use crate::pool::{Server, lock};
-use crate::postgres;
+use crate::lock::lock;
 
-/// What keeps a node from serving.
+/// Why a node cannot serve.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.reason())]
 pub enum Unfit {
     /// Nothing can be read.
     Silent(#[source] StoreError),
-    /// SQLite's file is not where it was.
+    /// SQLite's file is missing.
     Gone,
-    /// The database answers, but not as one of this program does.
+    /// The database answers, but its schema is not this program's.
     Strange(#[source] StoreError),
-    /// Migrations of this program are missing.
+    /// It lacks migrations of this program.
     Behind,
-    /// A replica, which cannot be written to.
+    /// A replica, which accepts no writes.
     Standby,
-    /// The server, or this session, is set to read only.
+    /// The server or this session is read-only.
     ReadOnly,
     /// A write failed.
     NoWrites(#[source] StoreError),
-    /// SQLite's writer has ended.
+    /// SQLite's writer task has ended.
     NoWriter,
-    /// Connections to the one address lead to different servers.
+    /// Connections to the same address lead to different servers.
     Several,
 }
 
 impl Unfit {
-    /// In few words, for the operator. Nothing in them comes from the database.
+    /// A few words for the operator. None of them come from the database.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Silent(_) => "the database does not answer",
@@ -52,32 +54,32 @@ impl Unfit {
     }
 }
 
-/// A real write need not be repeated within this span.
+/// After any real write, a check need not write for this long.
 const RECENTLY: Duration = Duration::from_secs(1);
-/// How often a new connection is made to see whether the address still leads to the same server, and how long that may
-/// take.
+/// How often a new connection is made to see whether the address still leads to the same server, and how long that
+/// may take.
 const FRESH_LOOK: Duration = Duration::from_secs(5);
 const FRESH_LIMIT: Duration = Duration::from_secs(1);
 
-/// What the connection that writes says.
+/// What the writing connection reports.
 #[derive(Clone, Debug)]
 struct Writable {
-    server: Option<Server>,
+    server: Option<ServerIdentity>,
     read_only: bool,
 }
 
 impl Store {
-    /// Looks whether this database can be worked with. Connections that lead to a server of before, or to one that has
-    /// changed its role, are given up. Commits one small write, or none where another commit has just changed something.
-    /// It has a connection of its own, so that many requests, or locks they wait for, are not taken for a database that
-    /// is away; on SQLite, which has one writer, its write waits with the others.
+    /// Checks whether this database can be used. Connections to a former server, or to one whose role has changed,
+    /// are given up. Commits one small write, unless another commit changed something just now. The check has a
+    /// connection of its own, so that many requests, or the locks they wait for, are not mistaken for a database that
+    /// is down. On SQLite, which has one writer, its write queues with the others.
     ///
     /// # Errors
-    /// [`Unfit`]: the first thing that is wrong.
+    /// [`Unfit`]: the first problem found.
     pub async fn look(&self) -> Result<(), Unfit> {
         let began = Instant::now();
         match self.look_and_renew().await {
-            // Slow, or without a connection to spare; but it works.
+            // It is slow or out of connections, but it works.
             Err(Unfit::Silent(_) | Unfit::NoWrites(_)) if self.wrote_within(began.elapsed()) => Ok(()),
             outcome => outcome,
         }
@@ -86,7 +88,7 @@ impl Store {
     async fn look_and_renew(&self) -> Result<(), Unfit> {
         self.there()?;
         self.see_where_it_leads(FRESH_LOOK).await;
-        // What the connections at hand say may be true of the server of before.
+        // The existing connections may be reporting on a former server.
         match self.look_once().await {
             Err(Unfit::Standby) => self.see_where_it_leads(Duration::ZERO).await,
             Err(Unfit::ReadOnly | Unfit::Several) => self.renew(),
@@ -117,16 +119,16 @@ impl Store {
     async fn try_write(&self) -> Result<Writable, StoreError> {
         let write = !self.wrote_within(RECENTLY);
         match &*self.0 {
-            Inner::Sqlite { .. } if !write => Ok(Writable { server: None, read_only: false }),
-            Inner::Sqlite { writer, .. } => writer.write(write, write_if).await,
-            Inner::Postgres { looks, .. } => postgres::write(looks, &write, &write_if).await,
+            StoreInner::Sqlite { .. } if !write => Ok(Writable { server: None, read_only: false }),
+            StoreInner::Sqlite { writer, .. } => writer.write(write, write_if).await,
+            StoreInner::Postgres { looks, .. } => postgres::write(looks, &write, &write_if).await,
         }
     }
 
-    /// Makes a new connection, if the last one is so long ago: if it leads elsewhere, those of before are given up. That
-    /// none can be made is no reason to say that those there are do not work.
+    /// Makes a new connection if the last one was made at least `every` ago. If it leads elsewhere, the older ones
+    /// are given up. If it fails, that does not mean that the existing ones do not work.
     async fn see_where_it_leads(&self, every: Duration) {
-        let Inner::Postgres { writers, fresh_look, .. } = &*self.0 else { return };
+        let StoreInner::Postgres { writers, fresh_look, .. } = &*self.0 else { return };
         {
             let mut last = lock(fresh_look);
             if last.is_some_and(|at| at.elapsed() < every) {
@@ -141,31 +143,33 @@ impl Store {
         }
     }
 
-    /// That the file, and on SQLite the writer, is there at all.
+    /// Checks that the file, and on SQLite the writer, is there at all.
     fn there(&self) -> Result<(), Unfit> {
         match &*self.0 {
-            Inner::Sqlite { writer, .. } if !writer.is_running() => Err(Unfit::NoWriter),
-            Inner::Sqlite { writers, .. } if writers.is_gone() => Err(Unfit::Gone),
+            StoreInner::Sqlite { writer, .. } if !writer.is_running() => Err(Unfit::NoWriter),
+            StoreInner::Sqlite { writers, .. } if writers.is_gone() => Err(Unfit::Gone),
             _ => Ok(()),
         }
     }
 
-    /// Whether this node committed a change, whoever's it was, not longer ago than this.
+    /// Whether this node committed a change within this span, whoever made it.
     pub fn wrote_within(&self, span: Duration) -> bool {
         match &*self.0 {
-            Inner::Sqlite { writers, .. } => writers.wrote_within(span),
-            Inner::Postgres { writers, looks, .. } => writers.wrote_within(span) || looks.wrote_within(span),
+            StoreInner::Sqlite { writers, .. } => writers.wrote_within(span),
+            StoreInner::Postgres { writers, looks, .. } => {
+                writers.wrote_within(span) || looks.wrote_within(span)
+            }
         }
     }
 
-    /// Gives up every connection there is, in both pools.
+    /// Gives up all connections, in both pools.
     fn renew(&self) {
         match &*self.0 {
-            Inner::Sqlite { readers, writers, .. } => {
+            StoreInner::Sqlite { readers, writers, .. } => {
                 writers.renew();
                 readers.renew();
             }
-            Inner::Postgres { readers, writers, .. } => {
+            StoreInner::Postgres { readers, writers, .. } => {
                 writers.renew();
                 readers.renew();
             }
@@ -178,8 +182,8 @@ fn write_if<'t>(tx: &'t mut Tx, write: &'t bool) -> Job<'t, Writable> {
 }
 
 impl Reader {
-    /// The server at the other end, and how many migrations of this program it lacks.
-    async fn seen(&mut self) -> Result<(Option<Server>, usize), StoreError> {
+    /// The server this connection leads to, and how many of this program's migrations it lacks.
+    async fn seen(&mut self) -> Result<(Option<ServerIdentity>, usize), StoreError> {
         const SQL: &str = "SELECT version FROM _sqlx_migrations WHERE success = TRUE";
         let server = self.server().await?;
         let applied: Vec<i64> = on!(self, c => sqlx::query_scalar(SQL).fetch_all(c).await)?;
@@ -187,21 +191,21 @@ impl Reader {
         Ok((server, missing))
     }
 
-    async fn server(&mut self) -> Result<Option<Server>, StoreError> {
+    async fn server(&mut self) -> Result<Option<ServerIdentity>, StoreError> {
         match self.connection() {
             Connection::Sqlite(_) => Ok(None),
             Connection::Postgres(connection) => {
-                Ok(Some(sqlx::query_as(Server::SQL).fetch_one(&mut **connection).await?))
+                Ok(Some(sqlx::query_as(ServerIdentity::SQL).fetch_one(&mut **connection).await?))
             }
         }
     }
 }
 
 impl Tx {
-    /// Writes, where that is worth while, what takes the same way to the disk as any write.
+    /// Writes, if asked to, along the same path to the disk as any write.
     async fn try_write(&mut self, write: bool) -> Result<Writable, StoreError> {
         const READ_ONLY: &str = "SELECT current_setting('transaction_read_only') = 'on'";
-        // A value that changes: SQLite leaves alone a page on which nothing does.
+        // The value changes, because SQLite does not write a page on which nothing changes.
         const SQL: &str = "INSERT INTO heartbeat (name, beats) VALUES ('look', 1) \
             ON CONFLICT (name) DO UPDATE SET beats = heartbeat.beats + 1";
         let server = self.server().await?;

@@ -14,7 +14,7 @@ fn resting(pool: &Pool<SqliteConnection>) -> usize {
 }
 
 #[tokio::test]
-async fn connections_that_nobody_needs_are_closed_while_another_is_in_use_all_the_time() {
+async fn unneeded_connections_are_closed_while_another_is_in_constant_use() {
     let (pool, begun) = (pool_of_three().await, Instant::now());
     for seconds in [30, 59, 88] {
         let now = begun + seconds * SECOND;
@@ -26,7 +26,7 @@ async fn connections_that_nobody_needs_are_closed_while_another_is_in_use_all_th
 }
 
 #[tokio::test]
-async fn a_connection_in_use_all_the_time_is_made_anew_in_the_end() {
+async fn a_connection_in_constant_use_is_replaced_in_the_end() {
     let (pool, begun) = (pool_of_three().await, Instant::now());
     let mut lived = Duration::ZERO;
     while let Some(busy) = pool.rested(begun + lived) {

@@ -1,13 +1,13 @@
-//! An SQLite file for a test of this crate, gone with the test however it ends.
+//! An SQLite file for a test of this crate, removed however the test ends.
 
 use std::path::PathBuf;
 
-use crate::db::Store;
+use super::db::Store;
 
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// `name` is the test's own: tests run at once.
+    /// `name` must be unique to the test, because tests run in parallel.
     pub(crate) fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("idp-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
