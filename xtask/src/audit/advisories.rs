@@ -25,7 +25,7 @@ impl fmt::Display for Advisories {
 }
 
 /// Looks for advisories except the `ignored` ones; an error when there are any.
-pub(crate) fn check(ignored: &[String]) -> anyhow::Result<Advisories> {
+pub(crate) fn check<'a>(ignored: impl Iterator<Item = &'a str>) -> anyhow::Result<Advisories> {
     let Some(checker) = ["deny", "audit"].into_iter().find(|name| is_installed(name)) else {
         return Ok(Advisories::NotChecked("neither cargo-deny nor cargo-audit is installed".to_owned()));
     };
@@ -39,7 +39,7 @@ pub(crate) fn check(ignored: &[String]) -> anyhow::Result<Advisories> {
         }
         _ => {
             // cargo-audit has a file of its own for this; ours stays the only list.
-            let ignore = ignored.iter().flat_map(|id| ["--ignore", id]);
+            let ignore = ignored.flat_map(|id| ["--ignore", id]);
             tools::run(tools::cargo().arg("audit").args(ignore))?;
             Ok(Advisories::Checked("cargo-audit"))
         }

@@ -3,8 +3,6 @@
 mod advisories;
 mod crates;
 mod policy;
-mod section;
-mod spdx;
 
 use crate::tools;
 use advisories::Advisories;
