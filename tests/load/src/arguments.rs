@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bare::Bare;
-use crate::drive::Timing;
-use crate::scenarios::Kind;
+use crate::drive::Schedule;
+use crate::scenarios::ScenarioKind;
 use crate::timing::PairKind;
 
 /// Load against our own server, on loopback.
@@ -27,8 +27,8 @@ pub(crate) enum Verb {
     One(OneArguments),
     /// What a request costs two programs, such as the version before and this one, in interleaved pairs
     Compare(CompareArguments),
-    /// Whether the time of an answer tells who exists: pairs of requests that nobody may tell apart (UNI)
-    Timing(PairArguments),
+    /// Whether the time of a response tells who exists: pairs of requests that nobody may tell apart (UNI)
+    Timing(TimingArguments),
     /// A bare server or loop; the report starts these by itself
     #[command(subcommand, hide = true)]
     Bare(Bare),
@@ -41,7 +41,7 @@ pub(crate) struct ReportArguments {
     #[arg(long, value_delimiter = ',', default_value = "16,64", value_parser = connections)]
     pub(crate) connections: Vec<usize>,
     #[command(flatten)]
-    pub(crate) timing: TimingArguments,
+    pub(crate) schedule: ScheduleArguments,
     #[command(flatten)]
     pub(crate) server: ServerArguments,
 }
@@ -51,7 +51,7 @@ pub(crate) struct ReportArguments {
 pub(crate) struct OneArguments {
     /// What each connection repeats
     #[arg(value_enum)]
-    pub(crate) scenario: Kind,
+    pub(crate) scenario: ScenarioKind,
     /// How many connections
     #[arg(long, default_value = "16", value_parser = connections)]
     pub(crate) connections: usize,
@@ -59,7 +59,7 @@ pub(crate) struct OneArguments {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200_000))]
     pub(crate) rate: Option<u32>,
     #[command(flatten)]
-    pub(crate) timing: TimingArguments,
+    pub(crate) schedule: ScheduleArguments,
     #[command(flatten)]
     pub(crate) server: ServerArguments,
 }
@@ -82,7 +82,7 @@ pub(crate) struct CompareArguments {
 
 /// `load timing`.
 #[derive(Debug, Args)]
-pub(crate) struct PairArguments {
+pub(crate) struct TimingArguments {
     /// Which pairs; all of them without this
     #[arg(value_enum)]
     pub(crate) pairs: Vec<PairKind>,
@@ -95,7 +95,7 @@ pub(crate) struct PairArguments {
 
 /// How long to measure.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct TimingArguments {
+pub(crate) struct ScheduleArguments {
     /// Seconds of a round
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
@@ -107,8 +107,8 @@ pub(crate) struct TimingArguments {
     warm_up: u64,
 }
 
-impl From<&TimingArguments> for Timing {
-    fn from(given: &TimingArguments) -> Self {
+impl From<&ScheduleArguments> for Schedule {
+    fn from(given: &ScheduleArguments) -> Self {
         Self {
             warm_up: Duration::from_secs(given.warm_up),
             round: Duration::from_secs(given.seconds),

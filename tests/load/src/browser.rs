@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::http::{Answer, Connection, Failure, Target, get, post};
+use crate::http::{Connection, Failure, Response, Target, get, post};
 
 /// The cookie that holds a session, on http.
 const SESSION: &str = "idp-session";
@@ -12,9 +12,9 @@ const SESSION: &str = "idp-session";
 pub(crate) struct Cookies(Vec<(String, String)>);
 
 impl Cookies {
-    /// Keeps what an answer sets.
-    pub(crate) fn keep(&mut self, answer: &Answer<'_>) {
-        let set = answer.headers().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+    /// Keeps what a response sets.
+    pub(crate) fn keep(&mut self, response: &Response<'_>) {
+        let set = response.headers().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
         for (name, value) in set.filter_map(|(_, cookie)| cookie.split(';').next()?.split_once('=')) {
             self.0.retain(|(kept, _)| kept != name);
             self.0.push((name.to_owned(), value.to_owned()));
@@ -71,9 +71,9 @@ pub(crate) async fn sign_in_form(
     target: &Target,
 ) -> Result<(Cookies, Form), Failure> {
     let mut cookies = Cookies::default();
-    let answer = connection.send(&get(target, "/signin", &[])).await?.expect(303)?;
-    cookies.keep(&answer);
-    let path = answer.location()?.to_owned();
+    let response = connection.send(&get(target, "/signin", &[])).await?.expect(303)?;
+    cookies.keep(&response);
+    let path = response.location()?.to_owned();
     let form = open_form(connection, target, &mut cookies, (&path, "/login")).await?;
     Ok((cookies, form))
 }
@@ -86,9 +86,9 @@ pub(crate) async fn open_form(
     (path, end): (&str, &str),
 ) -> Result<Form, Failure> {
     let request = get(target, path, &[("cookie", &cookies.header())]);
-    let answer = connection.send(&request).await?.expect(200)?;
-    cookies.keep(&answer);
-    form(answer.text()?, end)
+    let response = connection.send(&request).await?.expect(200)?;
+    cookies.keep(&response);
+    form(response.text()?, end)
 }
 
 /// One sign-in as a new browser makes it: the way in, the page, the form. Ends with the session's cookie.
@@ -100,12 +100,12 @@ pub(crate) async fn sign_in(
     let (mut cookies, form) = sign_in_form(connection, target).await?;
     let fields = [("csrf", form.csrf.as_str()), ("email", email), ("password", password)];
     let request = post(target, &form.action, &[("cookie", &cookies.header())], &fields);
-    let answer = connection.send(&request).await?.expect(303)?;
-    cookies.keep(&answer);
+    let response = connection.send(&request).await?.expect(303)?;
+    cookies.keep(&response);
     if cookies.has_session() { Ok(cookies) } else { Err(Failure::Unexpected("a sign-in without a session")) }
 }
 
-/// Walks from an authorization request through the question of consent, and says yes. An application that has
+/// Walks from an authorization request through the question of consent, and says yes. An client that has
 /// been allowed before is answered at once; that is as good.
 pub(crate) async fn allow(
     connection: &mut Connection,
@@ -113,14 +113,14 @@ pub(crate) async fn allow(
     cookies: &Cookies,
     authorize: &[u8],
 ) -> Result<(), Failure> {
-    let answer = connection.send(authorize).await?.expect(303)?;
-    let path = answer.location()?.to_owned();
+    let response = connection.send(authorize).await?.expect(303)?;
+    let path = response.location()?.to_owned();
     if !path.starts_with("/flow/") {
         return Ok(());
     }
     let header = cookies.header();
-    let answer = connection.send(&get(target, &path, &[("cookie", &header)])).await?.expect(200)?;
-    let form = form(answer.text()?, "/consent")?;
+    let response = connection.send(&get(target, &path, &[("cookie", &header)])).await?.expect(200)?;
+    let form = form(response.text()?, "/consent")?;
     let fields = [("csrf", form.csrf.as_str()), ("decision", "allow")];
     connection.send(&post(target, &form.action, &[("cookie", &header)], &fields)).await?.expect(303)?;
     Ok(())

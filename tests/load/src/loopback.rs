@@ -1,4 +1,4 @@
-//! The guard: connections are opened to a [`Loopback`] only, and nothing else becomes one.
+//! The guard: connections are opened to a [`LoopbackAddress`] only, and nothing else becomes one.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -7,9 +7,9 @@ use url::{Host, Url};
 
 /// An address of this machine's loopback interface. Load on anything else would be an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Loopback(SocketAddr);
+pub(crate) struct LoopbackAddress(SocketAddr);
 
-impl Loopback {
+impl LoopbackAddress {
     /// Checks an address.
     pub(crate) fn new(address: SocketAddr) -> anyhow::Result<Self> {
         ensure!(address.ip().to_canonical().is_loopback(), "{address} is not on loopback");
@@ -41,7 +41,7 @@ pub(crate) fn check_database(text: &str) -> anyhow::Result<Url> {
         Some(Host::Ipv6(ip)) => vec![SocketAddr::from((ip, port))],
     };
     for address in addresses {
-        Loopback::new(address)?;
+        LoopbackAddress::new(address)?;
     }
     Ok(url)
 }
@@ -53,12 +53,12 @@ mod tests {
     #[test]
     fn only_loopback_addresses_are_taken() {
         for good in ["127.0.0.1:80", "127.8.9.1:8080", "[::1]:443", "[::ffff:127.0.0.1]:80"] {
-            assert!(Loopback::new(good.parse().unwrap()).is_ok(), "{good}");
+            assert!(LoopbackAddress::new(good.parse().unwrap()).is_ok(), "{good}");
         }
         for bad in
             ["0.0.0.0:80", "[::]:80", "10.0.0.1:80", "192.0.2.7:80", "128.0.0.1:80", "[::ffff:10.0.0.1]:80"]
         {
-            assert!(Loopback::new(bad.parse().unwrap()).is_err(), "{bad}");
+            assert!(LoopbackAddress::new(bad.parse().unwrap()).is_err(), "{bad}");
         }
     }
 

@@ -1,11 +1,11 @@
 //! Load against our own server, on loopback only: rates, latencies, CPU and memory, beside what the machine
 //! could do at best.
 //!
-//! `arguments` and `place` say what to run and where; `product`, `people` and `database` bring a server up;
+//! `arguments` and `environment` say what to run and where; `server`, `people` and `database` bring a server up;
 //! `http`, `browser`, `oauth` talk to it; `scenarios` are what one connection repeats; `drive` repeats it in a
 //! closed loop or at a fixed rate and `stats` counts; `bare` holds the servers and loops that do as little as
 //! possible, `limits` measures them; `aims` compares, `plan` orders the whole report, `report` prints it. `compare`
-//! holds two programs against each other. `timing` is another question: whether the time of an answer tells what the answer itself does not.
+//! holds two programs against each other. `timing` is another question: whether the time of a response tells what the response itself does not.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -19,17 +19,17 @@ mod browser;
 mod compare;
 mod database;
 mod drive;
+mod environment;
 mod http;
 mod limits;
 mod loopback;
 mod oauth;
 mod people;
-mod place;
 mod plan;
 mod process;
-mod product;
 mod report;
 mod scenarios;
+mod server;
 mod stats;
 mod timing;
 
@@ -59,7 +59,7 @@ fn run() -> anyhow::Result<()> {
     if let Verb::Bare(bare) = arguments.verb {
         return bare::run(bare);
     }
-    place::pin_generator()?;
+    environment::pin_generator()?;
     // One thread: the generator has one core, and tasks on one thread need no hand-over.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! The application's side of OpenID Connect: requests, made by hand so that they cost little.
+//! The client's side of OpenID Connect: requests, made by hand so that they cost little.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -6,16 +6,16 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::arguments::Algorithm;
-use crate::http::{Answer, Connection, Failure, Target, get, post};
+use crate::http::{Connection, Failure, Response, Target, get, post};
 
 /// One verifier for all: a fresh one would cost the generator, and costs the server the same.
 const VERIFIER: &str = "the-verifier-of-the-load-tool-which-is-long-enough-0123456789";
 /// Every scope, so that ID token, userinfo and refresh are at their fullest.
 pub(crate) const SCOPE: &str = "openid profile email offline_access";
 
-/// An application as registered.
+/// An client as registered.
 #[derive(Clone, Debug)]
-pub(crate) struct Application {
+pub(crate) struct Client {
     /// `client_id`.
     pub(crate) id: String,
     /// Where codes go. Nothing listens there: the redirect is read, not followed.
@@ -32,8 +32,8 @@ pub(crate) struct Tokens {
     id_token: String,
 }
 
-impl Application {
-    /// An application with a secret of unreserved characters, which Basic transports unchanged.
+impl Client {
+    /// An client with a secret of unreserved characters, which Basic transports unchanged.
     pub(crate) fn new(id: &str, redirect_uri: &str, secret: &str) -> Self {
         Self { id: id.to_owned(), redirect_uri: redirect_uri.to_owned(), basic: basic(id, secret) }
     }
@@ -75,23 +75,23 @@ impl Application {
     }
 }
 
-/// The Authorization header of an application: both parts of unreserved characters.
+/// The Authorization header of an client: both parts of unreserved characters.
 pub(crate) fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
 }
 
 /// The code of a successful authorization: 43 characters of base64url, never escaped.
-pub(crate) fn code<'a>(answer: &Answer<'a>) -> Result<&'a str, Failure> {
-    let query = answer.location()?.split_once('?').map_or("", |(_, query)| query);
+pub(crate) fn code<'a>(response: &Response<'a>) -> Result<&'a str, Failure> {
+    let query = response.location()?.split_once('?').map_or("", |(_, query)| query);
     let code = query.split('&').find_map(|pair| pair.strip_prefix("code="));
     code.ok_or(Failure::Unexpected("a redirect without a code"))
 }
 
-/// The tokens of a successful answer.
-pub(crate) fn tokens(answer: &Answer<'_>) -> Result<Tokens, Failure> {
-    let body = answer.body();
+/// The tokens of a successful response.
+pub(crate) fn tokens(response: &Response<'_>) -> Result<Tokens, Failure> {
+    let body = response.body();
     let tokens: Tokens =
-        serde_json::from_slice(body).map_err(|_| Failure::Unexpected("an answer without tokens"))?;
+        serde_json::from_slice(body).map_err(|_| Failure::Unexpected("a response without tokens"))?;
     if tokens.id_token.is_empty() { Err(Failure::Unexpected("an empty ID token")) } else { Ok(tokens) }
 }
 
@@ -99,11 +99,11 @@ pub(crate) fn tokens(answer: &Answer<'_>) -> Result<Tokens, Failure> {
 pub(crate) async fn code_flow(
     connection: &mut Connection,
     target: &Target,
-    application: &Application,
+    client: &Client,
     authorize: &[u8],
 ) -> Result<Tokens, Failure> {
-    let answer = connection.send(authorize).await?.expect(303)?;
-    let redeem = application.redeem(target, code(&answer)?);
+    let response = connection.send(authorize).await?.expect(303)?;
+    let redeem = client.redeem(target, code(&response)?);
     tokens(&connection.send(&redeem).await?.expect(200)?)
 }
 

@@ -8,10 +8,10 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::aims::Verdict;
-use crate::drive::{Round, Timing};
-use crate::limits::{BareLoops, BareServers};
-use crate::place;
-use crate::scenarios::Kind;
+use crate::drive::{Round, Schedule};
+use crate::environment;
+use crate::limits::{BareLoopFigures, BareServerFigures};
+use crate::scenarios::ScenarioKind;
 use crate::stats::{median, ratio};
 
 /// Medians over the rounds; errors are the sum.
@@ -31,23 +31,23 @@ pub(crate) struct Figures {
 
 /// A rate beside the bare one.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Compared {
+pub(crate) struct BareComparison {
     pub(crate) name: &'static str,
     pub(crate) rate: f64,
     pub(crate) ratio: Option<f64>,
 }
 
-/// One measurement of the product.
+/// One measurement of the server.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Line {
-    pub(crate) scenario: Kind,
+pub(crate) struct Measurement {
+    pub(crate) scenario: ScenarioKind,
     pub(crate) connections: usize,
     /// Operations a second at a fixed rate; a closed loop has none.
     pub(crate) rate: Option<u32>,
     /// What ran at the same time.
     pub(crate) beside: Option<&'static str>,
     pub(crate) figures: Figures,
-    pub(crate) bare: Vec<Compared>,
+    pub(crate) bare: Vec<BareComparison>,
 }
 
 /// Everything.
@@ -67,15 +67,15 @@ pub(crate) struct Report {
     /// Proportional set size: after the start, and after everything.
     pub(crate) memory_idle_mb: f64,
     pub(crate) memory_after_mb: f64,
-    pub(crate) bare_loops: Option<BareLoops>,
-    pub(crate) bare_servers: Vec<BareServers>,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) bare_loops: Option<BareLoopFigures>,
+    pub(crate) bare_servers: Vec<BareServerFigures>,
+    pub(crate) lines: Vec<Measurement>,
     pub(crate) verdicts: Vec<Verdict>,
 }
 
 /// The figures of some rounds.
-pub(crate) fn summary(rounds: &[Round], timing: Timing) -> Figures {
-    let rate = |round: &Round| round.latencies.count() as f64 / timing.round.as_secs_f64();
+pub(crate) fn summary(rounds: &[Round], schedule: Schedule) -> Figures {
+    let rate = |round: &Round| round.latencies.count() as f64 / schedule.round.as_secs_f64();
     let percentile =
         |share| median(rounds.iter().filter_map(|round| round.latencies.percentile(share)).map(millis));
     let cpu = |round: &Round| ratio(round.server_busy * 1e6, rate(round));
@@ -128,7 +128,7 @@ pub(crate) fn print(report: &Report) {
     }
 }
 
-fn bare_rows(bare: &BareServers) -> [[String; 10]; 3] {
+fn bare_rows(bare: &BareServerFigures) -> [[String; 10]; 3] {
     [
         ("bare hello", &bare.hello),
         ("bare hello + headers", &bare.hello_with_headers),
@@ -137,7 +137,7 @@ fn bare_rows(bare: &BareServers) -> [[String; 10]; 3] {
     .map(|(name, figures)| cells(name.to_owned(), bare.connections, &[], figures))
 }
 
-fn row(line: &Line) -> [String; 10] {
+fn row(line: &Measurement) -> [String; 10] {
     let mut name = line.scenario.as_str().to_owned();
     if let Some(rate) = line.rate {
         name.push_str(&format!(" at {rate}/s"));
@@ -148,7 +148,7 @@ fn row(line: &Line) -> [String; 10] {
     cells(name, line.connections, &line.bare, &line.figures)
 }
 
-fn cells(name: String, connections: usize, bare: &[Compared], figures: &Figures) -> [String; 10] {
+fn cells(name: String, connections: usize, bare: &[BareComparison], figures: &Figures) -> [String; 10] {
     let number =
         |value: Option<f64>, digits| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
     let shares: Vec<String> =
@@ -189,7 +189,7 @@ pub(crate) fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String
 pub(crate) fn write(report: &impl Serialize, name: &str) -> anyhow::Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     anyhow::ensure!(!name.is_empty() && name.chars().all(plain), "a name has letters, digits, - and _ only");
-    let path = place::output()?.join(format!("{name}.json"));
+    let path = environment::output_folder()?.join(format!("{name}.json"));
     let text = serde_json::to_string_pretty(report)?;
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     println!("written: {}", path.display());
@@ -208,11 +208,11 @@ mod tests {
 
     #[test]
     fn a_summary_is_the_median_round_and_the_sum_of_errors() {
-        let timing = Timing { warm_up: Duration::ZERO, round: Duration::from_secs(2), rounds: 3 };
+        let schedule = Schedule { warm_up: Duration::ZERO, round: Duration::from_secs(2), rounds: 3 };
         let mut rounds = [round(200, 0.5), round(100, 0.5), round(2_000, 0.5)];
         rounds[0].errors.insert("503".to_owned(), 2);
         rounds[2].errors.insert("503".to_owned(), 3);
-        let figures = summary(&rounds, timing);
+        let figures = summary(&rounds, schedule);
         assert_eq!(figures.rate, 100.0);
         assert_eq!(
             figures.cpu_us.map(f64::round),
@@ -225,8 +225,8 @@ mod tests {
 
     #[test]
     fn rounds_without_an_operation_have_no_latency_and_no_cost() {
-        let timing = Timing { warm_up: Duration::ZERO, round: Duration::from_secs(1), rounds: 1 };
-        let figures = summary(&[round(0, 0.5)], timing);
+        let schedule = Schedule { warm_up: Duration::ZERO, round: Duration::from_secs(1), rounds: 1 };
+        let figures = summary(&[round(0, 0.5)], schedule);
         assert_eq!((figures.rate, figures.p99_ms, figures.cpu_us), (0.0, None, None));
     }
 }

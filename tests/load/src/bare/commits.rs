@@ -1,5 +1,5 @@
 //! What the disk gives: one row per commit, synced, through the same driver and with the same pragmas as the
-//! product's store.
+//! server's store.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

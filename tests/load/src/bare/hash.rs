@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
-/// The product's cost: 19 MiB, two passes, one lane (OWASP's minimum).
+/// The server's cost: 19 MiB, two passes, one lane (OWASP's minimum).
 const COST: (u32, u32, u32) = (19_456, 2, 1);
 
 /// Hashes a second.

@@ -19,7 +19,7 @@ pub(crate) enum Bare {
     Headers,
     /// A server that parses a form and signs one ES256 JWT, its signer kept
     Sign,
-    /// Argon2id as the product configures it, its memory reused
+    /// Argon2id as the server configures it, its memory reused
     Hash {
         #[arg(long)]
         seconds: u64,
@@ -51,7 +51,7 @@ impl Bare {
 
 /// Runs one. A server prints its address and serves until standard input ends; a loop prints its rate.
 pub(crate) fn run(bare: Bare) -> anyhow::Result<()> {
-    // The same runtime as the product's: as many workers as cores it may use, which is one.
+    // The same runtime as the server's: as many workers as cores it may use, which is one.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match bare {
         Bare::Hello => runtime.block_on(servers::hello()),

@@ -37,7 +37,7 @@ pub(super) async fn hello() -> anyhow::Result<()> {
     serve(Router::new().route("/", get(say_hello))).await
 }
 
-/// The same with the headers the product was seen to send, set the way the product sets them.
+/// The same with the headers the server was seen to send, set the way the server sets them.
 pub(super) async fn hello_with_headers() -> anyhow::Result<()> {
     let mut line = String::new();
     // Not to the end: that is when the server is to stop.

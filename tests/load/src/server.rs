@@ -14,17 +14,17 @@ use tempfile::TempDir;
 
 use crate::arguments::ServerArguments;
 use crate::database::Database;
+use crate::environment;
 use crate::http::{Connection, Target, get};
-use crate::loopback::Loopback;
-use crate::place;
+use crate::loopback::LoopbackAddress;
 
 /// How long the server may take to become ready, or to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_STOP_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most requests a minute and address that the server's settings allow.
 const UNLIMITED: u32 = 1_000_000;
 
 /// A place for servers to run in: binary, configuration, folder, database.
-pub(crate) struct Site {
+pub(crate) struct Installation {
     idp: CommandLine,
     target: Target,
     folder: TempDir,
@@ -37,14 +37,14 @@ pub(crate) struct CommandLine {
     config: PathBuf,
 }
 
-impl Site {
+impl Installation {
     /// Makes a throw-away folder with a configuration and an empty database.
     pub(crate) async fn prepare(arguments: &ServerArguments) -> anyhow::Result<Self> {
         let binary = match &arguments.debug_binary {
             Some(path) => path.canonicalize().with_context(|| format!("{} is not there", path.display()))?,
-            None => place::release_binary()?,
+            None => environment::release_binary()?,
         };
-        let folder = place::throw_away()?;
+        let folder = environment::temporary_folder()?;
         let database = match &arguments.postgres {
             Some(server) => Some(Database::create(server).await?),
             None => None,
@@ -53,9 +53,9 @@ impl Site {
         let config = folder.path().join("idp.toml");
         let text = configuration(&target, folder.path(), database.as_ref());
         private(&config)?.write_all(text.as_bytes())?;
-        let site = Self { idp: CommandLine { binary, config }, target, folder, database };
-        site.idp.run(&["db", "migrate"], "")?;
-        Ok(site)
+        let installation = Self { idp: CommandLine { binary, config }, target, folder, database };
+        installation.idp.run(&["db", "migrate"], "")?;
+        Ok(installation)
     }
 
     /// The server's command line.
@@ -69,23 +69,23 @@ impl Site {
     }
 
     /// Starts the server and waits until it is ready.
-    pub(crate) async fn start(&self) -> anyhow::Result<Product> {
+    pub(crate) async fn start(&self) -> anyhow::Result<Server> {
         let log = self.folder.path().join("server.log");
         let started = Instant::now();
-        let mut command = place::on_server_core(&self.idp.binary);
+        let mut command = environment::on_server_core(&self.idp.binary);
         command.args(["serve", "--config"]).arg(&self.idp.config);
         let child =
             without_settings(&mut command).stdin(Stdio::null()).stdout(private(&log)?).stderr(private(&log)?);
         let child = child.spawn().context("the server cannot be started")?;
-        let mut product = Product { child: Bounded(child), ready: Duration::ZERO };
-        if let Err(error) = product.wait_until_ready(&self.target, started).await {
+        let mut server = Server { child: KillOnDrop(child), ready: Duration::ZERO };
+        if let Err(error) = server.wait_until_ready(&self.target, started).await {
             let log = std::fs::read_to_string(&log).unwrap_or_default();
             bail!(
                 "{error:#}; its log ends with:\n{}",
                 log.lines().rev().take(5).collect::<Vec<_>>().join("\n")
             );
         }
-        Ok(product)
+        Ok(server)
     }
 
     /// Where the server answers.
@@ -94,7 +94,7 @@ impl Site {
     }
 
     /// Removes what a `Drop` cannot remove.
-    pub(crate) async fn clear(self) -> anyhow::Result<()> {
+    pub(crate) async fn remove(self) -> anyhow::Result<()> {
         match self.database {
             Some(database) => database.drop().await,
             None => Ok(()),
@@ -138,9 +138,9 @@ fn without_settings(command: &mut Command) -> &mut Command {
 }
 
 /// A port that is free now; nobody else is expected to take one in the next second.
-fn free_address() -> anyhow::Result<Loopback> {
+fn free_address() -> anyhow::Result<LoopbackAddress> {
     let listener = TcpListener::bind("127.0.0.1:0").context("there is no free port on loopback")?;
-    Loopback::new(listener.local_addr()?)
+    LoopbackAddress::new(listener.local_addr()?)
 }
 
 fn private(path: &Path) -> anyhow::Result<File> {
@@ -174,13 +174,13 @@ fn toml_string(text: &str) -> String {
 }
 
 /// A running server.
-pub(crate) struct Product {
-    child: Bounded,
+pub(crate) struct Server {
+    child: KillOnDrop,
     /// From the start of the process to the first 200 of `/readyz`.
     pub(crate) ready: Duration,
 }
 
-impl Product {
+impl Server {
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.0.id()
@@ -188,7 +188,7 @@ impl Product {
 
     async fn wait_until_ready(&mut self, target: &Target, started: Instant) -> anyhow::Result<()> {
         let request = get(target, "/readyz", &[]);
-        while started.elapsed() < PATIENCE {
+        while started.elapsed() < START_STOP_TIMEOUT {
             if let Some(status) = self.child.0.try_wait()? {
                 bail!("the server ended ({status})");
             }
@@ -198,40 +198,40 @@ impl Product {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        bail!("the server was not ready after {PATIENCE:?}")
+        bail!("the server was not ready after {START_STOP_TIMEOUT:?}")
     }
 
     /// Stops it as an operator does.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.child.terminate()?;
         let told = Instant::now();
-        while told.elapsed() < PATIENCE {
+        while told.elapsed() < START_STOP_TIMEOUT {
             if let Some(status) = self.child.0.try_wait()? {
                 ensure!(status.success(), "the server ended with {status} after SIGTERM");
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        bail!("the server did not stop within {PATIENCE:?} after SIGTERM")
+        bail!("the server did not stop within {START_STOP_TIMEOUT:?} after SIGTERM")
     }
 }
 
 async fn is_ready(target: &Target, request: &[u8]) -> bool {
     let Ok(mut connection) = Connection::open(target).await else { return false };
-    connection.send(request).await.is_ok_and(|answer| answer.status() == 200)
+    connection.send(request).await.is_ok_and(|response| response.status() == 200)
 }
 
 /// A child that does not outlive this value.
-pub(crate) struct Bounded(pub(crate) Child);
+pub(crate) struct KillOnDrop(pub(crate) Child);
 
-impl Bounded {
+impl KillOnDrop {
     fn terminate(&self) -> anyhow::Result<()> {
         use rustix::process::{Pid, Signal, kill_process};
         kill_process(Pid::from_child(&self.0), Signal::TERM).context("the server cannot be told to stop")
     }
 }
 
-impl Drop for Bounded {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         // Both fail for a child that has ended, which is as it should be.
         let _ = self.0.kill();

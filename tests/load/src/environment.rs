@@ -41,15 +41,18 @@ pub(crate) fn workspace() -> PathBuf {
 }
 
 /// `build/load`: where reports go, and where a run's throw-away folder lies, on the disk that is measured.
-pub(crate) fn output() -> anyhow::Result<PathBuf> {
+pub(crate) fn output_folder() -> anyhow::Result<PathBuf> {
     let folder = workspace().join("build/load");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     folder.canonicalize().context("build/load")
 }
 
 /// A folder that is removed when its value is dropped.
-pub(crate) fn throw_away() -> anyhow::Result<tempfile::TempDir> {
-    tempfile::Builder::new().prefix("run-").tempdir_in(output()?).context("cannot make a throw-away folder")
+pub(crate) fn temporary_folder() -> anyhow::Result<tempfile::TempDir> {
+    tempfile::Builder::new()
+        .prefix("run-")
+        .tempdir_in(output_folder()?)
+        .context("cannot make a throw-away folder")
 }
 
 /// The server's release binary; built if it is not there.
