@@ -19,7 +19,7 @@ const SCENARIOS: [(ScenarioKind, usize); 4] = [
     (ScenarioKind::Userinfo, 16),
     (ScenarioKind::Login, LOGINS),
 ];
-/// How much more a request may cost than before.
+/// The highest acceptable ratio of the cost now to the cost before.
 const MAX_RATIO: f64 = 1.05;
 
 /// One scenario's medians.

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// When a bare server ends even if standard input does not.
+/// How long a bare server runs at most, even if standard input does not end.
 const LONGEST_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
 
 const HELLO: &str = r#"{"message":"hello"}"#;
