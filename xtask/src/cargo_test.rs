@@ -1,4 +1,4 @@
-//! One run of `cargo test`: shown as it happens, and counted.
+//! One run of `cargo test`: its output is passed on and its tests are counted.
 
 use crate::tally::Tally;
 use crate::testbed::Testbed;
@@ -7,25 +7,25 @@ use anyhow::{Context, bail};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Default)]
 pub(crate) struct TestRun {
     /// How many tests ran.
     pub(crate) tally: Tally,
-    /// What tests had to report: the lines that start with `proof:`.
+    /// The tests' reports: lines that start with `proof:`.
     pub(crate) proof: Vec<String>,
     succeeded: bool,
 }
 
-/// `cargo test` over the workspace, able to find the testbed.
+/// `cargo test` for the workspace, in the testbed's environment.
 pub(crate) fn command(testbed: &Testbed) -> Command {
     let mut command = tools::cargo();
     command.args(["test", "--workspace", "--locked"]);
-    testbed.show_to(&mut command);
+    testbed.set_environment(&mut command);
     command
 }
 
-/// Runs `command`; an error means that it could not be run, not that tests failed.
+/// Runs `command`. An error means that it could not be run, not that tests failed.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<TestRun> {
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start `cargo test`")?;
     let mut run = TestRun::default();
@@ -37,19 +37,19 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<TestRun> {
 }
 
 impl TestRun {
-    /// Passes `output` on, line by line, and keeps what counts.
+    /// Prints `output` line by line, and keeps counts and reports.
     fn follow(&mut self, output: impl Read) -> anyhow::Result<()> {
         let mut output = BufReader::new(output);
         let mut line = Vec::new();
         while output.read_until(b'\n', &mut line)? > 0 {
             std::io::stdout().write_all(&line)?;
-            self.take_in(String::from_utf8_lossy(&line).trim_end());
+            self.read_line(String::from_utf8_lossy(&line).trim_end());
             line.clear();
         }
         Ok(())
     }
 
-    fn take_in(&mut self, line: &str) {
+    fn read_line(&mut self, line: &str) {
         if let Some(tally) = Tally::from_line(line) {
             self.tally += tally;
         }
@@ -68,7 +68,7 @@ impl TestRun {
     }
 }
 
-/// The report in a line of test output. With one test thread the name of the test stands before it.
+/// The report in a line of test output. With one test thread, the name of the test precedes it.
 fn proof_line(line: &str) -> Option<&str> {
     let start = match line.strip_prefix("test ").and_then(|_| line.find(" ... ")) {
         Some(end_of_name) => end_of_name + " ... ".len(),
@@ -83,7 +83,7 @@ mod tests {
 
     fn run_of(output: &str, succeeded: bool) -> TestRun {
         let mut run = TestRun { succeeded, ..TestRun::default() };
-        output.lines().for_each(|line| run.take_in(line));
+        output.lines().for_each(|line| run.read_line(line));
         run
     }
 
@@ -92,12 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_good_when_tests_ran_and_passed() {
+    fn a_run_passes_when_tests_ran_and_passed() {
         assert_eq!(verdict("test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured", true), Ok(()));
     }
 
     #[test]
-    fn a_run_without_a_test_is_not_good() {
+    fn a_run_without_a_test_fails() {
         assert_eq!(verdict("", true), Err("no test ran".into()));
         assert_eq!(
             verdict("test result: ok. 0 passed; 0 failed; 7 ignored; 0 measured", true),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_dies_without_a_result_is_not_good() {
+    fn a_program_that_dies_without_a_result_fails() {
         let before = "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured";
         assert!(verdict(before, false).is_err());
     }

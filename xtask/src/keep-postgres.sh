@@ -1,27 +1,27 @@
 #!/bin/sh
 # usage: keep-postgres.sh BIN_FOLDER PORT
 #
-# Keeps a throwaway PostgreSQL cluster on 127.0.0.1:PORT for as long as standard input stays open, then removes it.
-# The end of input is the one message that arrives however the other side ends: return, panic, Ctrl-C or kill -9.
-# Says "ready" once connections are accepted.
+# Runs a throw-away PostgreSQL cluster on 127.0.0.1:PORT until standard input ends, then removes it. End of input
+# arrives however the parent process ends: return, panic, Ctrl-C or kill -9.
+# Prints "ready" once connections are accepted.
 set -eu
 bin=$1
 port=$2
 
-# On a disk even where /tmp is memory: a cluster that is used to prove durability has to sync something.
+# /var/tmp is on disk even where /tmp is in memory: tests of durability need syncs that mean something.
 home=$(mktemp -d /var/tmp/idp-postgres.XXXXXX)
 
 remove() {
-    # Nobody reads the data again, so it needs no checkpoint.
+    # The data is not needed again, so no checkpoint either.
     "$bin/pg_ctl" stop --pgdata "$home/data" --mode immediate --silent >/dev/null 2>&1 || true
     rm -rf "$home"
 }
 trap remove EXIT
 trap 'exit 1' HUP INT TERM
-# Otherwise "ready", said to nobody, ends this shell before it has cleaned up.
+# Without this, printing "ready" to a closed pipe would end this shell before it has cleaned up.
 trap '' PIPE
 
-# Runs a command quietly; when it fails, shows what it and the server had to say.
+# Runs a command quietly. If it fails, shows its output and the server's.
 quietly() {
     "$@" >>"$home/log" 2>&1 || {
         cat "$home/log" >&2

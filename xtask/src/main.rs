@@ -1,14 +1,15 @@
-//! `cargo xtask <verb>`: what is done to this repository rather than by it.
+//! `cargo xtask <verb>`: the chores of this repository.
 //!
-//! One topic per file. The verbs are `gate` (called `test`), `postgres`, `proof` and `audit`; beside them stand
-//! `setup` (what has to be installed), `testbed` (what the tests find around them), `cargo_test` (one run of
-//! `cargo test`, counted) and `steps` (named, timed steps).
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a build tool talks to the person who runs it")]
+//! One topic per file. The verbs are `test`, `postgres`, `proof` and `audit`. They share `setup` (installs what is
+//! missing), `testbed` (the environment of the tests), `cargo_test` (one counted run of `cargo test`) and `steps`
+//! (named, timed steps).
+//!
+//! This crate is built on bare machines, before anything is installed, so its dependencies are few and pure Rust.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
 mod apt;
 mod audit;
 mod cargo_test;
-mod gate;
 mod node;
 mod npm;
 mod postgres;
@@ -17,6 +18,7 @@ mod rustup;
 mod setup;
 mod steps;
 mod tally;
+mod test;
 mod testbed;
 mod tools;
 
@@ -32,22 +34,22 @@ struct Verb {
 const VERBS: &[Verb] = &[
     Verb {
         name: "test",
-        about: "install what is missing, then format, clippy, tests, docs and audit; `test <filter>…` runs matching tests",
-        run: gate::run,
+        about: "install what is missing, then run format, clippy, tests, docs and audit; `test <filter>…` runs matching tests only",
+        run: test::run,
     },
     Verb {
         name: "postgres",
-        about: "keep a throwaway PostgreSQL running for `cargo test` by hand, until Ctrl-C or the end of input",
+        about: "run a throw-away PostgreSQL for `cargo test` by hand, until Ctrl-C or end of input",
         run: postgres::run,
     },
     Verb {
         name: "proof",
-        about: "the tests in their long versions, with a report; `proof <filter>…` runs matching tests",
+        about: "run the long versions of the tests and print their report; `proof <filter>…` runs matching tests only",
         run: proof::run,
     },
     Verb {
         name: "audit",
-        about: "check licences, banned crates, sources, and advisories where they can be reached",
+        about: "check licences, banned crates and sources, and advisories if they can be reached",
         run: audit::run,
     },
 ];

@@ -1,16 +1,16 @@
-//! A Node.js that is new enough for the browser tests.
+//! Makes sure that there is a Node.js new enough for the browser tests.
 
 use crate::{npm, tools};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The oldest major version that the packages in `tests/browser` run on.
+/// The oldest major version that the packages in `tests/browser` support.
 const OLDEST: u32 = 20;
 
-/// The folder to put in front of `PATH`, or `None` when the `node` found there is new enough.
+/// The folder to put in front of `PATH`, or `None` if the `node` found there is new enough.
 ///
-/// Debian 12 has Node.js 18. The npm registry carries newer ones as packages, and `xtask/node` names one of them.
+/// Debian 12 has Node.js 18. Newer ones are packages on the npm registry; `xtask/node` depends on one.
 pub(crate) fn install_missing() -> anyhow::Result<Option<PathBuf>> {
     let version = tools::output_of(Command::new("node").arg("--version"));
     if version.as_deref().and_then(major).is_some_and(|major| major >= OLDEST) {
@@ -23,10 +23,10 @@ pub(crate) fn install_missing() -> anyhow::Result<Option<PathBuf>> {
     let folder = bin.canonicalize();
     folder
         .map(Some)
-        .with_context(|| format!("Node.js {OLDEST} or newer is needed, and {package} did not bring it"))
+        .with_context(|| format!("Node.js {OLDEST} or newer is needed, and {package} does not contain it"))
 }
 
-/// What Node.js calls the processor of this machine.
+/// Node.js's name for this machine's processor architecture.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "x64",

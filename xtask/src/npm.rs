@@ -1,4 +1,4 @@
-//! npm packages, installed exactly as a lock file says.
+//! Installs npm packages, exactly those of a lock file.
 
 use crate::tools;
 use anyhow::Context;
@@ -6,11 +6,10 @@ use serde_json::{Map, Value};
 use std::path::Path;
 use std::process::Command;
 
-/// Brings `folder/node_modules` to what `folder/package-lock.json` says; does nothing when it is there already.
+/// Makes `folder/node_modules` match `folder/package-lock.json`. Does nothing if it already does.
 pub(crate) fn install(folder: &Path) -> anyhow::Result<()> {
     let wanted = read_lock(&folder.join("package-lock.json"))?;
-    // npm writes down what it has installed, in the format of the lock file. A file that cannot be read is one more
-    // reason to install.
+    // npm records what it has installed in the format of the lock file. If that record cannot be read, install.
     let installed = read_lock(&folder.join("node_modules/.package-lock.json")).unwrap_or_default();
     if is_installed(&wanted, &installed) {
         return Ok(());
@@ -24,7 +23,7 @@ fn read_lock(file: &Path) -> anyhow::Result<Value> {
     serde_json::from_str(&text).with_context(|| format!("{} is not JSON", file.display()))
 }
 
-/// Whether exactly the packages of the lock file `wanted` stand in `installed`, with the same content.
+/// Whether `installed` has exactly the packages of the lock file `wanted`, with the same content.
 fn is_installed(wanted: &Value, installed: &Value) -> bool {
     let (Some(wanted), Some(installed)) = (packages(wanted), packages(installed)) else {
         return false;
@@ -34,7 +33,7 @@ fn is_installed(wanted: &Value, installed: &Value) -> bool {
         .filter(|(path, _)| !path.is_empty()) // the entry of the project itself
         .all(|(path, package)| match installed.get(path) {
             Some(found) => identity(found) == identity(package),
-            // npm leaves optional packages out where they do not fit the machine.
+            // npm skips optional packages that are for other machines.
             None => package["optional"] == Value::Bool(true),
         });
     all_there && installed.keys().all(|path| wanted.contains_key(path))
@@ -66,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_lock_file_names_counts_as_installed() {
+    fn the_packages_of_the_lock_file_count_as_installed() {
         assert!(is_installed(&lock(), &installed()));
     }
 
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_installed_where_npm_never_ran() {
+    fn nothing_is_installed_if_npm_never_ran() {
         assert!(!is_installed(&lock(), &Value::Null));
     }
 }

@@ -1,4 +1,4 @@
-//! A throwaway PostgreSQL cluster: its own folder, its own port, gone when nobody holds it any more.
+//! A throw-away PostgreSQL cluster with its own folder and port, removed when it is no longer used.
 
 use crate::{apt, tools};
 use anyhow::{Context, bail};
@@ -8,14 +8,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 
-/// The variable by which the tests find the cluster.
+/// The variable that tells the tests the cluster's URL.
 pub(crate) const URL_VARIABLE: &str = "IDP_TEST_POSTGRES_URL";
 
 const KEEPER: &str = include_str!("keep-postgres.sh");
 
-/// `cargo xtask postgres`: starts a cluster, says how to reach it, and keeps it until the end of input.
+/// `cargo xtask postgres`: starts a cluster, prints how to reach it, and keeps it running until end of input.
 ///
-/// Ctrl-C and SIGTERM need no handler: they end this process, and that is what the cluster's keeper waits for.
+/// Ctrl-C and SIGTERM need no handler: they end this process, and the cluster's keeper notices.
 pub(crate) fn run(_arguments: &[String]) -> anyhow::Result<ExitCode> {
     if binaries().is_none() {
         apt::install(&[apt::POSTGRESQL])?;
@@ -23,13 +23,13 @@ pub(crate) fn run(_arguments: &[String]) -> anyhow::Result<ExitCode> {
     let cluster = Cluster::start()?;
     println!("{}", cluster.url());
     println!("export {URL_VARIABLE}={}", cluster.url());
-    println!("(runs until Ctrl-C or the end of input)");
+    println!("(runs until Ctrl-C or end of input)");
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A running cluster. It is stopped and its folder removed when this value is dropped or this process ends, in
-/// whatever way: a separate process keeps it, and cleans up when the pipe to it closes.
+/// A running cluster. It is stopped and its folder removed when this value is dropped or this process ends, however it
+/// ends: a separate process, the keeper, cleans up when the pipe to it closes.
 pub(crate) struct Cluster {
     port: u16,
     keeper: Child,
@@ -37,7 +37,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Creates and starts a cluster, and returns when it accepts connections.
+    /// Creates and starts a cluster. Returns once it accepts connections.
     pub(crate) fn start() -> anyhow::Result<Self> {
         let binaries = binaries().context("the PostgreSQL server is not installed")?;
         let port = free_port()?;
@@ -47,15 +47,15 @@ impl Cluster {
         let stdout = keeper.stdout.take();
         let cluster = Self { port, keeper, lifeline };
 
-        let mut said = String::new();
-        BufReader::new(stdout.context("the keeper has no output")?).read_line(&mut said)?;
-        if said.trim_end() != "ready" {
-            bail!("PostgreSQL did not start; what it said stands above");
+        let mut first_line = String::new();
+        BufReader::new(stdout.context("the keeper has no output")?).read_line(&mut first_line)?;
+        if first_line.trim_end() != "ready" {
+            bail!("PostgreSQL did not start; its output is above");
         }
         Ok(cluster)
     }
 
-    /// Where the cluster answers, as its superuser.
+    /// The cluster's URL, for its superuser.
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
@@ -65,12 +65,12 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         drop(self.lifeline.take());
         if let Err(error) = self.keeper.wait() {
-            eprintln!("the keeper of PostgreSQL was lost: {error}");
+            eprintln!("lost the keeper of PostgreSQL: {error}");
         }
     }
 }
 
-/// The shell that keeps the cluster; as user `postgres` when we are root, which the server refuses to run as.
+/// The shell that runs the keeper. PostgreSQL refuses to run as root, so if we are root it runs as user `postgres`.
 fn keeper_command(binaries: &Path, port: u16) -> Command {
     let mut command = if tools::is_root() {
         let mut runuser = Command::new("runuser");
@@ -80,10 +80,10 @@ fn keeper_command(binaries: &Path, port: u16) -> Command {
         Command::new("sh")
     };
     command.args(["-c", KEEPER, "keep-postgres"]).arg(binaries).arg(port.to_string());
-    // A process group of its own, so that Ctrl-C ends us and not the one that has to clean up after us.
+    // A process group of its own, so that Ctrl-C ends us but not the keeper, which has to clean up.
     command.process_group(0).current_dir("/").env("LC_ALL", "C");
     for (name, _) in std::env::vars_os() {
-        // PGDATA, PGPORT and the like are about some other cluster.
+        // PGDATA, PGPORT and so on belong to some other cluster.
         if name.to_string_lossy().starts_with("PG") {
             command.env_remove(name);
         }
@@ -92,12 +92,12 @@ fn keeper_command(binaries: &Path, port: u16) -> Command {
     command
 }
 
-/// A port nobody listens on at this moment.
+/// A port that is free at this moment.
 fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// The folder of the PostgreSQL server's programs: the newest that Debian installed, or the one `PATH` leads to.
+/// The folder with the PostgreSQL server's programs: Debian's newest version, or the one on `PATH`.
 pub(crate) fn binaries() -> Option<PathBuf> {
     let on_path = tools::find_on_path("initdb").and_then(|file| file.canonicalize().ok());
     let candidates =
@@ -108,7 +108,7 @@ pub(crate) fn binaries() -> Option<PathBuf> {
     })
 }
 
-/// The `bin` folders below `/usr/lib/postgresql`, newest version first.
+/// The `bin` folders under `/usr/lib/postgresql`, newest version first.
 fn debian_folders() -> Vec<PathBuf> {
     let home = Path::new("/usr/lib/postgresql");
     let entries = std::fs::read_dir(home).into_iter().flatten().flatten();

@@ -1,20 +1,20 @@
-//! `cargo xtask proof`: the tests in their long versions, and what they have to report.
+//! `cargo xtask proof`: runs the long versions of the tests and collects their reports.
 
 use crate::cargo_test::{self, TestRun};
 use crate::steps::Steps;
 use crate::testbed::Testbed;
 use std::process::ExitCode;
 
-/// Tells the tests to run their long versions: thousands of rounds where the gate runs tens.
+/// Tells the tests to run their long versions: thousands of rounds instead of tens.
 const PROOF_VARIABLE: &str = "IDP_PROOF";
 
-/// Runs the tests, or those that match the filters, and prints the lines they began with `proof:`.
+/// Runs the tests, or those that match the filters, and prints their `proof:` lines.
 pub(crate) fn run(filters: &[String]) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::default();
-    let testbed = steps.take("set-up", Testbed::prepare)?;
-    let run = steps.take("tests", || {
+    let testbed = steps.run("set-up", Testbed::prepare)?;
+    let run = steps.run("tests", || {
         let mut command = cargo_test::command(&testbed);
-        // The reports are printed, and a passing test's output is only shown on request.
+        // Reports go to standard output, which a passing test hides without this option.
         command.env(PROOF_VARIABLE, "1").args(["--", "--nocapture"]).args(filters);
         cargo_test::run(&mut command)
     })?;

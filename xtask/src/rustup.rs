@@ -1,9 +1,9 @@
-//! The parts of the Rust toolchain that a minimal installation leaves out.
+//! Components that a minimal Rust toolchain lacks.
 
 use crate::tools;
 use std::process::Command;
 
-/// Adds rustfmt and clippy to the toolchain where they are missing.
+/// Adds rustfmt and clippy to the toolchain if they are missing.
 pub(crate) fn install_missing() -> anyhow::Result<()> {
     for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
         if !tools::succeeds(tools::cargo().args([subcommand, "--version"])) {

@@ -1,19 +1,19 @@
-//! What a bare machine lacks: installed when it is missing, left alone when it is not.
+//! Installs what a bare machine lacks, and leaves alone what is there.
 
 use crate::{apt, node, npm, rustup, tools};
 use anyhow::Context;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Where the tests find the programs they start.
+/// Where the programs are that the tests start.
 pub(crate) struct Programs {
     /// The browser.
     pub(crate) chromium: PathBuf,
-    /// `PATH`, with a `node` in it that is new enough.
+    /// A `PATH` whose `node` is new enough.
     pub(crate) path: OsString,
 }
 
-/// Installs what is missing and says where it is.
+/// Installs what is missing and returns where it is.
 pub(crate) fn install_missing() -> anyhow::Result<Programs> {
     rustup::install_missing()?;
     apt::install_missing()?;

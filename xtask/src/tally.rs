@@ -1,16 +1,16 @@
-//! How many tests ran, read off what `cargo test` prints.
+//! How many tests ran, read from the output of `cargo test`.
 
 use std::fmt;
 use std::ops::AddAssign;
 
-/// The sum of the `test result:` lines of any number of test programs.
+/// Test counts: of one `test result:` line, or the sum of several.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// Tests that passed.
     pub(crate) passed: usize,
     /// Tests that failed.
     pub(crate) failed: usize,
-    /// Tests that are marked to be left out.
+    /// Tests that are marked `#[ignore]`.
     pub(crate) ignored: usize,
 }
 
@@ -25,13 +25,13 @@ impl Tally {
         })
     }
 
-    /// Tests that ran, whatever came of them.
+    /// Tests that ran, passed or not.
     pub(crate) fn ran(&self) -> usize {
         self.passed + self.failed
     }
 }
 
-/// The number in front of `word` in a list separated by semicolons.
+/// The number in front of `word` in a list that is separated by semicolons.
 fn count(counts: &str, word: &str) -> Option<usize> {
     counts.split(';').find_map(|part| part.trim().strip_suffix(word)?.trim_end().parse().ok())
 }
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_result_is_not_counted() {
+    fn a_line_that_only_resembles_a_result_is_not_counted() {
         for line in [
             "",
             "running 5 tests",

@@ -1,10 +1,10 @@
-//! Everything the tests find around them: installed programs, a running PostgreSQL, and the variables that name them.
+//! The environment of the tests: installed programs, a running PostgreSQL, and the variables that point to them.
 
 use crate::postgres::{self, Cluster};
 use crate::setup::{self, Programs};
 use std::process::Command;
 
-/// Lives as long as the tests run; the PostgreSQL cluster goes with it.
+/// Lives as long as the tests run. The PostgreSQL cluster ends with it.
 pub(crate) struct Testbed {
     programs: Programs,
     cluster: Cluster,
@@ -16,8 +16,8 @@ impl Testbed {
         Ok(Self { programs: setup::install_missing()?, cluster: Cluster::start()? })
     }
 
-    /// Lets `command`, and the tests it starts, find all of it.
-    pub(crate) fn show_to<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    /// Sets the variables for `command` and the tests it starts.
+    pub(crate) fn set_environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("PATH", &self.programs.path)
             .env("IDP_TEST_CHROMIUM", &self.programs.chromium)

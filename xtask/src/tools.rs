@@ -1,4 +1,4 @@
-//! Finding and running other programs.
+//! Finds and runs other programs.
 
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ pub(crate) fn root() -> &'static Path {
 
 /// `cargo`, started in the root of the workspace.
 ///
-/// The variables that `cargo xtask` itself was given about its own package are taken away again: build scripts watch
-/// some of them, and would run once more for every change between `cargo test` by hand and by this tool.
+/// Cargo has set variables about the xtask package; they are removed here. Build scripts watch some of them, and
+/// would run again after each switch between `cargo test` by hand and by this tool.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(root());
@@ -26,7 +26,7 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Runs `command` with its output going where ours goes; an error names the command line.
+/// Runs `command` with our standard output and error. An error names the command line.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let line = command_line(command);
     let status = command.status().with_context(|| format!("cannot start `{line}`"))?;
@@ -36,20 +36,20 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether `command` can be started and succeeds; its output is thrown away.
+/// Whether `command` can be started and succeeds. Its output is discarded.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
 
-/// What `command` prints on standard output, trimmed; `None` when it cannot be started or fails.
+/// The trimmed standard output of `command`, or `None` if it cannot be started or fails.
 pub(crate) fn output_of(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// The first file called `program` in the folders of `PATH`.
+/// The first file named `program` in the folders of `PATH`.
 pub(crate) fn find_on_path(program: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|file| file.is_file())
@@ -60,7 +60,7 @@ pub(crate) fn is_root() -> bool {
     output_of(Command::new("id").arg("-u")).as_deref() == Some("0")
 }
 
-/// The program and arguments of `command`, as a person would type them.
+/// The program and arguments of `command`, as one would type them.
 pub(crate) fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")

@@ -1,79 +1,84 @@
-//! Two programs held against each other: the CPU time of a request, in interleaved pairs of rounds, so that a machine whose
-//! speed drifts slows both.
+//! Compares two programs by CPU time per request, in interleaved pairs of rounds. If the machine's speed drifts, it
+//! affects both alike.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::arguments::{CompareArguments, ServerArguments};
-use crate::drive::{Pace, Timing};
-use crate::plan::{LOGINS, Stage};
-use crate::scenarios::Kind;
+use crate::drive::{Pace, Schedule};
+use crate::plan::{LOGINS, LoadTest};
+use crate::scenarios::ScenarioKind;
 use crate::stats::{median, ratio};
 use crate::{process, report};
 
-/// What is compared, and with how many connections.
-const COMPARED: [(Kind, usize); 4] =
-    [(Kind::Code, 16), (Kind::Refresh, 16), (Kind::Userinfo, 16), (Kind::Login, LOGINS)];
-/// The most that a request may cost more than before.
-const MOST: f64 = 1.05;
+/// The scenarios to compare, and their numbers of connections.
+const SCENARIOS: [(ScenarioKind, usize); 4] = [
+    (ScenarioKind::Code, 16),
+    (ScenarioKind::Refresh, 16),
+    (ScenarioKind::Userinfo, 16),
+    (ScenarioKind::Login, LOGINS),
+];
+/// The highest acceptable ratio of the cost now to the cost before.
+const MAX_RATIO: f64 = 1.05;
 
 /// One scenario's medians.
 #[derive(Debug, Serialize)]
-struct Finding {
-    scenario: Kind,
+struct Comparison {
+    scenario: ScenarioKind,
     pairs: usize,
-    /// CPU time of an operation, before and now.
+    /// CPU time per operation, before and now.
     before_us: f64,
     now_us: f64,
-    /// The median of the pairs' own ratios.
+    /// The median of the ratios of the pairs.
     ratio: f64,
     errors: u64,
     met: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Findings {
-    /// Processes that wanted a core when the run began: more than a few tenths, and the figures are doubtful.
+struct ComparisonReport {
+    /// The load average before the run. With more than a few tenths, the figures are doubtful.
     load_before: f64,
     round_seconds: u64,
     most: f64,
-    findings: Vec<Finding>,
+    findings: Vec<Comparison>,
 }
 
 /// `load compare`.
 pub(crate) async fn run(arguments: CompareArguments) -> anyhow::Result<()> {
     let load_before = process::load_average()?;
     let round = Duration::from_secs(arguments.seconds);
-    let timing = Timing { warm_up: Duration::from_millis(300), round, rounds: 1 };
+    let schedule = Schedule { warm_up: Duration::from_millis(300), round, rounds: 1 };
     let before = ServerArguments { debug_binary: Some(arguments.before), ..arguments.server.clone() };
-    let stages = [Stage::set(&before, timing).await?, Stage::set(&arguments.server, timing).await?];
+    let tests =
+        [LoadTest::start(&before, schedule).await?, LoadTest::start(&arguments.server, schedule).await?];
     let mut findings = Vec::new();
-    for (scenario, connections) in COMPARED {
+    for (scenario, connections) in SCENARIOS {
         eprintln!("comparing {}", scenario.as_str());
-        findings.push(compare(&stages, scenario, connections, usize::from(arguments.pairs)).await?);
+        findings.push(compare(&tests, scenario, connections, usize::from(arguments.pairs)).await?);
     }
-    for stage in stages {
-        stage.strike().await?;
+    for test in tests {
+        test.stop().await?;
     }
-    let all = Findings { load_before, round_seconds: arguments.seconds, most: MOST, findings };
+    let all = ComparisonReport { load_before, round_seconds: arguments.seconds, most: MAX_RATIO, findings };
     print(&all);
     report::write(&all, arguments.server.name.as_deref().unwrap_or("compare"))
 }
 
-/// Who goes first takes turns.
+/// Runs the pairs. The two programs take turns at going first.
 async fn compare(
-    stages: &[Stage; 2],
-    scenario: Kind,
+    tests: &[LoadTest; 2],
+    scenario: ScenarioKind,
     connections: usize,
     pairs: usize,
-) -> anyhow::Result<Finding> {
+) -> anyhow::Result<Comparison> {
     let mut costs = Vec::new();
     let mut errors = 0;
     for number in 0..pairs {
         let mut pair = [f64::NAN; 2];
         for side in [number % 2, 1 - number % 2] {
-            let figures = stages[side].figures(scenario, connections, Pace::Closed).await?;
+            let figures = tests[side].figures(scenario, connections, Pace::Closed).await?;
             errors += figures.errors.values().sum::<u64>();
             pair[side] = figures.cpu_us.unwrap_or(f64::NAN);
         }
@@ -83,16 +88,24 @@ async fn compare(
     let ratios = costs.iter().filter_map(|[before, now]| ratio(*now, *before));
     let ratio = median(ratios).unwrap_or(f64::NAN);
     let (before_us, now_us) = (middle(0), middle(1));
-    Ok(Finding { scenario, pairs, before_us, now_us, ratio, errors, met: ratio <= MOST && errors == 0 })
+    Ok(Comparison {
+        scenario,
+        pairs,
+        before_us,
+        now_us,
+        ratio,
+        errors,
+        met: ratio <= MAX_RATIO && errors == 0,
+    })
 }
 
-fn print(all: &Findings) {
-    println!("\nload before {:.2}; rounds of {} s in turns", all.load_before, all.round_seconds);
+fn print(all: &ComparisonReport) {
+    println!("\nload average before: {:.2}; rounds of {} s, alternating", all.load_before, all.round_seconds);
     let rows: Vec<[String; 6]> = all.findings.iter().map(row).collect();
     report::table(["what", "before us", "now us", "now/before", "errors", ""], &rows);
 }
 
-fn row(finding: &Finding) -> [String; 6] {
+fn row(finding: &Comparison) -> [String; 6] {
     [
         finding.scenario.as_str().to_owned(),
         format!("{:.1}", finding.before_us),

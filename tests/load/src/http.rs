@@ -1,5 +1,5 @@
-//! HTTP/1.1 over one kept-alive connection, as little as a measurement needs: requests are ready-made bytes,
-//! answers are looked at where they arrived. A general client would cost more than the servers it measures.
+//! HTTP/1.1 over one persistent connection, and no more of it than measuring needs: requests are prepared as bytes, and
+//! responses are parsed in the receive buffer. A general HTTP client would cost more than the servers it measures.
 
 use std::fmt::Write;
 use std::io;
@@ -7,19 +7,19 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::loopback::Loopback;
+use crate::loopback::LoopbackAddress;
 
-/// No answer of ours is longer.
-const LONGEST_ANSWER: usize = 1 << 20;
+/// The longest response accepted, in bytes.
+const MAX_RESPONSE: usize = 1 << 20;
 
 /// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The server answered, with another status than the operation wants.
+    /// The response has another status than the operation expects.
     Status(u16),
     /// The connection broke.
     Io(io::ErrorKind),
-    /// The answer is not what it should be.
+    /// The response is not what the operation expects.
     Unexpected(&'static str),
 }
 
@@ -44,14 +44,14 @@ impl std::error::Error for Failure {}
 /// A server to talk to.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    address: Loopback,
+    address: LoopbackAddress,
     /// `host:port`, for the Host header.
     pub(crate) authority: String,
 }
 
 impl Target {
     /// The server at a loopback address.
-    pub(crate) fn new(address: Loopback) -> Self {
+    pub(crate) fn new(address: LoopbackAddress) -> Self {
         Self { address, authority: address.address().to_string() }
     }
 }
@@ -70,27 +70,27 @@ impl Connection {
         Ok(Self { target: target.clone(), stream, received: Vec::with_capacity(16 * 1024) })
     }
 
-    /// Connects anew, whatever became of the connection before.
+    /// Replaces the connection with a new one.
     pub(crate) async fn reopen(&mut self) -> Result<(), Failure> {
         self.stream = connect(&self.target).await?;
         self.received.clear();
         Ok(())
     }
 
-    /// Sends a request and reads the whole answer.
-    pub(crate) async fn send(&mut self, request: &[u8]) -> Result<Answer<'_>, Failure> {
+    /// Sends a request and reads the whole response.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> Result<Response<'_>, Failure> {
         self.received.clear();
         self.stream.write_all(request).await?;
         loop {
             if self.stream.read_buf(&mut self.received).await? == 0 {
                 return Err(Failure::Io(io::ErrorKind::UnexpectedEof));
             }
-            match Shape::of(&self.received)? {
-                Some(shape) if self.received.len() >= shape.head + shape.body => {
-                    return Ok(Answer { bytes: &self.received, shape });
+            match ResponseLayout::of(&self.received)? {
+                Some(layout) if self.received.len() >= layout.head + layout.body => {
+                    return Ok(Response { bytes: &self.received, layout });
                 }
-                _ if self.received.len() > LONGEST_ANSWER => {
-                    return Err(Failure::Unexpected("an endless answer"));
+                _ if self.received.len() > MAX_RESPONSE => {
+                    return Err(Failure::Unexpected("a response that is too long"));
                 }
                 _ => {}
             }
@@ -104,16 +104,16 @@ async fn connect(target: &Target) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-/// Where an answer's parts are.
+/// Where the parts of a response are: the status, and the lengths of head and body in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
+struct ResponseLayout {
     status: u16,
     head: usize,
     body: usize,
 }
 
-impl Shape {
-    /// Nothing while the head is not complete.
+impl ResponseLayout {
+    /// `None` until the head is complete.
     fn of(bytes: &[u8]) -> Result<Option<Self>, Failure> {
         let mut headers = [httparse::EMPTY_HEADER; 40];
         let mut response = httparse::Response::new(&mut headers);
@@ -129,32 +129,32 @@ impl Shape {
             None if matches!(status, 204 | 304) => Some(0),
             None => None,
         };
-        let body = body.ok_or(Failure::Unexpected("an answer without a length"))?;
+        let body = body.ok_or(Failure::Unexpected("a response without a length"))?;
         Ok(Some(Self { status, head, body }))
     }
 }
 
-/// An answer, in the connection's buffer.
+/// A response, in the connection's buffer.
 #[derive(Debug)]
-pub(crate) struct Answer<'a> {
+pub(crate) struct Response<'a> {
     bytes: &'a [u8],
-    shape: Shape,
+    layout: ResponseLayout,
 }
 
-impl<'a> Answer<'a> {
-    /// This answer, if it has the wanted status.
+impl<'a> Response<'a> {
+    /// This response, if it has the expected status.
     pub(crate) fn expect(self, status: u16) -> Result<Self, Failure> {
-        if self.shape.status == status { Ok(self) } else { Err(Failure::Status(self.shape.status)) }
+        if self.layout.status == status { Ok(self) } else { Err(Failure::Status(self.layout.status)) }
     }
 
     /// The status.
     pub(crate) fn status(&self) -> u16 {
-        self.shape.status
+        self.layout.status
     }
 
     /// The body.
     pub(crate) fn body(&self) -> &'a [u8] {
-        &self.bytes[self.shape.head..self.shape.head + self.shape.body]
+        &self.bytes[self.layout.head..self.layout.head + self.layout.body]
     }
 
     /// The body as text.
@@ -162,27 +162,27 @@ impl<'a> Answer<'a> {
         std::str::from_utf8(self.body()).map_err(|_| Failure::Unexpected("a body that is not UTF-8"))
     }
 
-    /// All headers, in the order they came.
+    /// All headers, in order.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let head = std::str::from_utf8(&self.bytes[..self.shape.head]).unwrap_or_default();
+        let head = std::str::from_utf8(&self.bytes[..self.layout.head]).unwrap_or_default();
         head.split("\r\n")
             .skip(1)
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name, value.trim()))
     }
 
-    /// The first header of a name.
+    /// The first header with this name.
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Where a redirect leads.
+    /// The target of a redirect.
     pub(crate) fn location(&self) -> Result<&'a str, Failure> {
-        self.header("location").ok_or(Failure::Unexpected("a redirect that leads nowhere"))
+        self.header("location").ok_or(Failure::Unexpected("a redirect without a location"))
     }
 }
 
-/// Headers of a request, as names and values.
+/// Request headers, as names and values.
 pub(crate) type Headers<'a> = &'a [(&'a str, &'a str)];
 
 /// A GET request.
@@ -218,25 +218,28 @@ mod tests {
     fn an_answer_is_complete_only_with_its_last_byte() {
         let whole = b"HTTP/1.1 303 See Other\r\nLocation: /a\r\ncontent-length: 2\r\n\r\nok";
         for cut in 0..whole.len() - 2 {
-            assert_eq!(Shape::of(&whole[..cut]), Ok(None), "{cut}");
+            assert_eq!(ResponseLayout::of(&whole[..cut]), Ok(None), "{cut}");
         }
-        let shape = Shape::of(whole).unwrap().unwrap();
-        assert_eq!((shape.status, shape.head + shape.body), (303, whole.len()));
-        let answer = Answer { bytes: whole, shape };
-        assert_eq!((answer.location(), answer.body()), (Ok("/a"), &b"ok"[..]));
-        assert_eq!(answer.expect(200).unwrap_err(), Failure::Status(303));
+        let layout = ResponseLayout::of(whole).unwrap().unwrap();
+        assert_eq!((layout.status, layout.head + layout.body), (303, whole.len()));
+        let response = Response { bytes: whole, layout };
+        assert_eq!((response.location(), response.body()), (Ok("/a"), &b"ok"[..]));
+        assert_eq!(response.expect(200).unwrap_err(), Failure::Status(303));
     }
 
     #[test]
     fn an_answer_without_a_length_is_refused() {
-        assert!(Shape::of(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
-        assert!(Shape::of(b"SSH-2.0-x\r\n").is_err());
-        assert_eq!(Shape::of(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().map(|shape| shape.body), Some(0));
+        assert!(ResponseLayout::of(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+        assert!(ResponseLayout::of(b"SSH-2.0-x\r\n").is_err());
+        assert_eq!(
+            ResponseLayout::of(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().map(|layout| layout.body),
+            Some(0)
+        );
     }
 
     #[test]
-    fn a_form_announces_its_encoded_length() {
-        let target = Target::new(Loopback::new("127.0.0.1:8080".parse().unwrap()).unwrap());
+    fn a_form_has_the_length_of_its_encoding() {
+        let target = Target::new(LoopbackAddress::new("127.0.0.1:8080".parse().unwrap()).unwrap());
         let request = String::from_utf8(post(&target, "/token", &[("a", "b")], &[("x", "ä &")])).unwrap();
         assert!(request.starts_with("POST /token HTTP/1.1\r\nhost: 127.0.0.1:8080\r\na: b\r\n"), "{request}");
         assert!(request.ends_with("content-length: 12\r\n\r\nx=%C3%A4+%26"), "{request}");

@@ -1,4 +1,4 @@
-//! The application's side of OpenID Connect: requests, made by hand so that they cost little.
+//! The client's side of OpenID Connect. Requests are built by hand so that they cost little.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -6,25 +6,25 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::arguments::Algorithm;
-use crate::http::{Answer, Connection, Failure, Target, get, post};
+use crate::http::{Connection, Failure, Response, Target, get, post};
 
-/// One verifier for all: a fresh one would cost the generator, and costs the server the same.
+/// One PKCE verifier for all: fresh ones would cost the generator more, and the server the same.
 const VERIFIER: &str = "the-verifier-of-the-load-tool-which-is-long-enough-0123456789";
-/// Every scope, so that ID token, userinfo and refresh are at their fullest.
+/// Every scope, so that ID token, userinfo and refresh are as large as they get.
 pub(crate) const SCOPE: &str = "openid profile email offline_access";
 
-/// An application as registered.
+/// A registered client.
 #[derive(Clone, Debug)]
-pub(crate) struct Application {
+pub(crate) struct Client {
     /// `client_id`.
     pub(crate) id: String,
-    /// Where codes go. Nothing listens there: the redirect is read, not followed.
+    /// Nothing listens there: the redirect is read, not followed.
     pub(crate) redirect_uri: String,
-    /// The Authorization header that proves it.
+    /// The Authorization header that authenticates it.
     basic: String,
 }
 
-/// What the token endpoint answers, as far as it is looked at.
+/// A token response, as far as we read it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Tokens {
     pub(crate) access_token: String,
@@ -32,13 +32,13 @@ pub(crate) struct Tokens {
     id_token: String,
 }
 
-impl Application {
-    /// An application with a secret of unreserved characters, which Basic transports unchanged.
+impl Client {
+    /// A client whose secret has unreserved characters only, which Basic does not escape.
     pub(crate) fn new(id: &str, redirect_uri: &str, secret: &str) -> Self {
         Self { id: id.to_owned(), redirect_uri: redirect_uri.to_owned(), basic: basic(id, secret) }
     }
 
-    /// An authorization request of a browser with these cookies.
+    /// An authorization request from a browser with these cookies.
     pub(crate) fn authorize(&self, target: &Target, cookies: &str) -> Vec<u8> {
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
         let query = form_urlencoded::Serializer::new(String::new())
@@ -65,7 +65,7 @@ impl Application {
         self.token(target, &fields)
     }
 
-    /// Turns a refresh token into the next.
+    /// Exchanges a refresh token for the next.
     pub(crate) fn refresh(&self, target: &Target, token: &str) -> Vec<u8> {
         self.token(target, &[("grant_type", "refresh_token"), ("refresh_token", token)])
     }
@@ -75,39 +75,39 @@ impl Application {
     }
 }
 
-/// The Authorization header of an application: both parts of unreserved characters.
+/// The Authorization header of a client. Both parts must have unreserved characters only.
 pub(crate) fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
 }
 
-/// The code of a successful authorization: 43 characters of base64url, never escaped.
-pub(crate) fn code<'a>(answer: &Answer<'a>) -> Result<&'a str, Failure> {
-    let query = answer.location()?.split_once('?').map_or("", |(_, query)| query);
+/// The code in a successful authorization response: 43 characters of base64url, never escaped.
+pub(crate) fn code<'a>(response: &Response<'a>) -> Result<&'a str, Failure> {
+    let query = response.location()?.split_once('?').map_or("", |(_, query)| query);
     let code = query.split('&').find_map(|pair| pair.strip_prefix("code="));
     code.ok_or(Failure::Unexpected("a redirect without a code"))
 }
 
-/// The tokens of a successful answer.
-pub(crate) fn tokens(answer: &Answer<'_>) -> Result<Tokens, Failure> {
-    let body = answer.body();
+/// The tokens in a successful response.
+pub(crate) fn tokens(response: &Response<'_>) -> Result<Tokens, Failure> {
+    let body = response.body();
     let tokens: Tokens =
-        serde_json::from_slice(body).map_err(|_| Failure::Unexpected("an answer without tokens"))?;
+        serde_json::from_slice(body).map_err(|_| Failure::Unexpected("a response without tokens"))?;
     if tokens.id_token.is_empty() { Err(Failure::Unexpected("an empty ID token")) } else { Ok(tokens) }
 }
 
-/// The whole code flow of a signed-in person who has been asked before.
+/// The whole code flow of somebody who is signed in and has given consent before.
 pub(crate) async fn code_flow(
     connection: &mut Connection,
     target: &Target,
-    application: &Application,
+    client: &Client,
     authorize: &[u8],
 ) -> Result<Tokens, Failure> {
-    let answer = connection.send(authorize).await?.expect(303)?;
-    let redeem = application.redeem(target, code(&answer)?);
+    let response = connection.send(authorize).await?.expect(303)?;
+    let redeem = client.redeem(target, code(&response)?);
     tokens(&connection.send(&redeem).await?.expect(200)?)
 }
 
-/// Whether an ID token is signed as the report says. Seen once, before anything is measured.
+/// Checks that an ID token is signed as the report claims. Done once, before measuring.
 pub(crate) fn check_algorithm(tokens: &Tokens, wanted: Algorithm) -> anyhow::Result<()> {
     #[derive(Deserialize)]
     struct Header {

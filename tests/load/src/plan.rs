@@ -5,56 +5,63 @@ use std::time::Duration;
 
 use crate::aims;
 use crate::arguments::{OneArguments, ReportArguments, ServerArguments};
-use crate::drive::{Pace, Timing, Worker, drive};
-use crate::limits::{BareLoops, BareServers, product_headers};
-use crate::people::{Members, World};
+use crate::drive::{Pace, Schedule, Worker, drive};
+use crate::limits::{BareLoopFigures, BareServerFigures, server_headers};
+use crate::people::{Accounts, Fixture};
 use crate::process;
-use crate::product::{Product, Site};
-use crate::report::{self, Compared, Figures, Line, Report, summary};
-use crate::scenarios::Kind;
+use crate::report::{self, BareComparison, Figures, Measurement, Report, summary};
+use crate::scenarios::ScenarioKind;
+use crate::server::{Installation, Server};
 use crate::stats::ratio;
 
-/// What the closed loops repeat. Sign-ins come after them, with connections of their own number.
-const CLOSED: [Kind; 6] =
-    [Kind::Discovery, Kind::Jwks, Kind::Userinfo, Kind::Refresh, Kind::Code, Kind::Mixed];
-/// More at once would only wait for each other, and the server counts tries that are not answered yet.
+/// The scenarios for closed loops. Sign-ins come after them, with a number of connections of their own.
+const CLOSED: [ScenarioKind; 6] = [
+    ScenarioKind::Discovery,
+    ScenarioKind::Jwks,
+    ScenarioKind::Userinfo,
+    ScenarioKind::Refresh,
+    ScenarioKind::Code,
+    ScenarioKind::Mixed,
+];
+/// Connections that sign in. More would only wait for each other, and the server also counts tries under way.
 pub(crate) const LOGINS: usize = 8;
-/// The fixed rate of jwks, a second, and its connections.
-const STEADY: (u32, usize) = (2_000, 16);
-/// How long a server rests before its idle memory is read.
+/// For jwks at a fixed rate: operations per second, and connections.
+const FIXED_RATE: (u32, usize) = (2_000, 16);
+/// How long the server is idle before its memory is read.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// A started server with people in it.
-pub(crate) struct Stage {
-    site: Site,
-    product: Product,
-    world: Arc<World>,
-    timing: Timing,
+/// A running server with people and a client, and what has been measured so far.
+pub(crate) struct LoadTest {
+    installation: Installation,
+    server: Server,
+    fixture: Arc<Fixture>,
+    schedule: Schedule,
     report: Report,
 }
 
-impl Stage {
-    pub(crate) async fn set(arguments: &ServerArguments, timing: Timing) -> anyhow::Result<Self> {
+impl LoadTest {
+    pub(crate) async fn start(arguments: &ServerArguments, schedule: Schedule) -> anyhow::Result<Self> {
         let load_before = process::load_average()?;
-        let site = Site::prepare(arguments).await?;
-        let members = Members::register(site.command_line(), arguments.id_token)?;
-        let first = site.start().await?;
+        let installation = Installation::prepare(arguments).await?;
+        let accounts = Accounts::create(installation.command_line(), arguments.id_token)?;
+        let first = installation.start().await?;
         let first_ready_seconds = first.ready.as_secs_f64();
         first.stop().await?;
-        let product = site.start().await?;
+        let server = installation.start().await?;
         tokio::time::sleep(SETTLE).await;
-        let memory_idle_mb = process::memory_mb(product.pid())?;
-        let world = World::enter(site.target().clone(), members, arguments.id_token).await?;
+        let memory_idle_mb = process::memory_mb(server.pid())?;
+        let fixture =
+            Fixture::sign_in_everybody(installation.target().clone(), accounts, arguments.id_token).await?;
         let report = Report {
             engine: if arguments.postgres.is_some() { "PostgreSQL" } else { "SQLite" },
             id_token: arguments.id_token.as_str(),
-            binary: site.command_line().binary().to_owned(),
+            binary: installation.command_line().binary().to_owned(),
             load_before,
-            warm_up_seconds: timing.warm_up.as_secs(),
-            round_seconds: timing.round.as_secs(),
-            rounds: timing.rounds,
+            warm_up_seconds: schedule.warm_up.as_secs(),
+            round_seconds: schedule.round.as_secs(),
+            rounds: schedule.rounds,
             first_ready_seconds,
-            ready_seconds: product.ready.as_secs_f64(),
+            ready_seconds: server.ready.as_secs_f64(),
             memory_idle_mb,
             memory_after_mb: memory_idle_mb,
             bare_loops: None,
@@ -62,29 +69,34 @@ impl Stage {
             lines: Vec::new(),
             verdicts: Vec::new(),
         };
-        Ok(Self { site, product, world: Arc::new(world), timing, report })
+        Ok(Self { installation, server, fixture: Arc::new(fixture), schedule, report })
     }
 
     async fn measure_bare(&mut self, connections: &[usize]) -> anyhow::Result<()> {
-        say("bare loops");
-        self.report.bare_loops = Some(BareLoops::measure(self.timing, self.site.folder())?);
-        let headers = product_headers(&self.world.target).await?;
+        progress("bare loops");
+        self.report.bare_loops = Some(BareLoopFigures::measure(self.schedule, self.installation.folder())?);
+        let headers = server_headers(&self.fixture.target).await?;
         for &count in connections {
-            say(&format!("bare servers, {count} connections"));
-            self.report.bare_servers.push(BareServers::measure(count, self.timing, &headers).await?);
+            progress(&format!("bare servers, {count} connections"));
+            self.report.bare_servers.push(BareServerFigures::measure(count, self.schedule, &headers).await?);
         }
         Ok(())
     }
 
-    /// One scenario alone.
-    async fn measure(&mut self, scenario: Kind, connections: usize, pace: Pace) -> anyhow::Result<()> {
-        say(&format!("{}, {connections} connections", scenario.as_str()));
+    /// Measures one scenario alone.
+    async fn measure(
+        &mut self,
+        scenario: ScenarioKind,
+        connections: usize,
+        pace: Pace,
+    ) -> anyhow::Result<()> {
+        progress(&format!("{}, {connections} connections", scenario.as_str()));
         let figures = self.figures(scenario, connections, pace).await?;
         let bare = match pace {
             Pace::Closed => self.compare(scenario, connections, figures.rate),
             Pace::Fixed(_) => Vec::new(),
         };
-        self.report.lines.push(Line {
+        self.report.lines.push(Measurement {
             scenario,
             connections,
             rate: rate_of(pace),
@@ -98,39 +110,39 @@ impl Stage {
     /// The figures of one scenario alone.
     pub(crate) async fn figures(
         &self,
-        scenario: Kind,
+        scenario: ScenarioKind,
         connections: usize,
         pace: Pace,
     ) -> anyhow::Result<Figures> {
-        let workers = Worker::seats(&self.world, scenario, connections).await?;
-        let rounds = drive(workers, pace, self.timing, self.product.pid()).await?;
-        Ok(summary(&rounds, self.timing))
+        let workers = Worker::for_server(&self.fixture, scenario, connections).await?;
+        let rounds = drive(workers, pace, self.schedule, self.server.pid()).await?;
+        Ok(summary(&rounds, self.schedule))
     }
 
-    /// Stops the server and removes what it left.
-    pub(crate) async fn strike(self) -> anyhow::Result<()> {
-        self.product.stop().await?;
-        self.site.clear().await
+    /// Stops the server and removes its database.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.server.stop().await?;
+        self.installation.remove().await
     }
 
-    /// jwks at a fixed rate while people sign in.
+    /// Measures jwks at a fixed rate while people sign in.
     async fn measure_beside_logins(&mut self) -> anyhow::Result<()> {
-        say("jwks at a fixed rate beside logins");
-        let (rate, connections) = STEADY;
-        let steady = Worker::seats(&self.world, Kind::Jwks, connections).await?;
-        let logins = Worker::seats(&self.world, Kind::Login, LOGINS).await?;
-        let (timing, pid) = (self.timing, self.product.pid());
+        progress("jwks at a fixed rate beside logins");
+        let (rate, connections) = FIXED_RATE;
+        let steady = Worker::for_server(&self.fixture, ScenarioKind::Jwks, connections).await?;
+        let logins = Worker::for_server(&self.fixture, ScenarioKind::Login, LOGINS).await?;
+        let (schedule, pid) = (self.schedule, self.server.pid());
         let (steady, logins) = tokio::try_join!(
-            drive(steady, Pace::Fixed(rate), timing, pid),
-            drive(logins, Pace::Closed, timing, pid),
+            drive(steady, Pace::Fixed(rate), schedule, pid),
+            drive(logins, Pace::Closed, schedule, pid),
         )?;
         for (scenario, connections, rate, beside, rounds) in [
-            (Kind::Jwks, connections, Some(rate), "8 logins", steady),
-            (Kind::Login, LOGINS, None, "jwks at 2000/s", logins),
+            (ScenarioKind::Jwks, connections, Some(rate), "8 logins", steady),
+            (ScenarioKind::Login, LOGINS, None, "jwks at 2000/s", logins),
         ] {
-            let mut figures = summary(&rounds, timing);
+            let mut figures = summary(&rounds, schedule);
             figures.cpu_us = None;
-            self.report.lines.push(Line {
+            self.report.lines.push(Measurement {
                 scenario,
                 connections,
                 rate,
@@ -142,31 +154,33 @@ impl Stage {
         Ok(())
     }
 
-    /// The bare figures a scenario is held against. The aim of documents, "of a bare hello with all security headers
-    /// on", can be read as either of two.
-    fn compare(&self, scenario: Kind, connections: usize, rate: f64) -> Vec<Compared> {
+    /// The bare figures to compare a scenario with. The aim for documents, "of a bare hello with all security headers
+    /// on", can be read in two ways, so they have two.
+    fn compare(&self, scenario: ScenarioKind, connections: usize, rate: f64) -> Vec<BareComparison> {
         let servers = self.report.bare_servers.iter().find(|bare| bare.connections == connections);
-        let of = |name, figures: fn(&BareServers) -> &Figures| Some((name, figures(servers?).rate));
+        let of = |name, figures: fn(&BareServerFigures) -> &Figures| Some((name, figures(servers?).rate));
         let found = match scenario {
-            Kind::Login => [self.report.bare_loops.map(|loops| ("bare argon2id", loops.hashes)), None],
-            Kind::Discovery | Kind::Jwks => [
+            ScenarioKind::Login => {
+                [self.report.bare_loops.map(|loops| ("bare argon2id", loops.hashes)), None]
+            }
+            ScenarioKind::Discovery | ScenarioKind::Jwks => [
                 of("bare hello + headers", |bare| &bare.hello_with_headers),
                 of("bare hello", |bare| &bare.hello),
             ],
-            Kind::Userinfo | Kind::Refresh | Kind::Code => {
+            ScenarioKind::Userinfo | ScenarioKind::Refresh | ScenarioKind::Code => {
                 [of("bare form + sign", |bare| &bare.form_and_sign), None]
             }
-            Kind::Mixed => [None, None],
+            ScenarioKind::Mixed => [None, None],
         };
-        let compared = |(name, bare)| Compared { name, rate: bare, ratio: ratio(rate, bare) };
+        let compared = |(name, bare)| BareComparison { name, rate: bare, ratio: ratio(rate, bare) };
         found.into_iter().flatten().map(compared).collect()
     }
 
-    async fn end(mut self, name: &str) -> anyhow::Result<()> {
+    async fn finish(mut self, name: &str) -> anyhow::Result<()> {
         tokio::time::sleep(SETTLE).await;
-        self.report.memory_after_mb = process::memory_mb(self.product.pid())?;
-        self.product.stop().await?;
-        self.site.clear().await?;
+        self.report.memory_after_mb = process::memory_mb(self.server.pid())?;
+        self.server.stop().await?;
+        self.installation.remove().await?;
         report::print(&self.report);
         report::write(&self.report, name)
     }
@@ -179,31 +193,31 @@ fn rate_of(pace: Pace) -> Option<u32> {
     }
 }
 
-/// Progress goes to standard error, so that the report alone can be kept.
-fn say(what: &str) {
+/// Progress goes to standard error, so that standard output is the report alone.
+fn progress(what: &str) {
     eprintln!("measuring {what}");
 }
 
 /// `load report`.
 pub(crate) async fn report(arguments: ReportArguments) -> anyhow::Result<()> {
-    let mut stage = Stage::set(&arguments.server, Timing::from(&arguments.timing)).await?;
-    stage.measure_bare(&arguments.connections).await?;
+    let mut test = LoadTest::start(&arguments.server, Schedule::from(&arguments.schedule)).await?;
+    test.measure_bare(&arguments.connections).await?;
     for &connections in &arguments.connections {
         for scenario in CLOSED {
-            stage.measure(scenario, connections, Pace::Closed).await?;
+            test.measure(scenario, connections, Pace::Closed).await?;
         }
     }
-    stage.measure(Kind::Login, LOGINS, Pace::Closed).await?;
-    stage.measure(Kind::Jwks, STEADY.1, Pace::Fixed(STEADY.0)).await?;
-    stage.measure_beside_logins().await?;
-    stage.report.verdicts = aims::verdicts(&stage.report);
-    stage.end(arguments.server.name.as_deref().unwrap_or("report")).await
+    test.measure(ScenarioKind::Login, LOGINS, Pace::Closed).await?;
+    test.measure(ScenarioKind::Jwks, FIXED_RATE.1, Pace::Fixed(FIXED_RATE.0)).await?;
+    test.measure_beside_logins().await?;
+    test.report.verdicts = aims::verdicts(&test.report);
+    test.finish(arguments.server.name.as_deref().unwrap_or("report")).await
 }
 
 /// `load one`.
 pub(crate) async fn one(arguments: OneArguments) -> anyhow::Result<()> {
-    let mut stage = Stage::set(&arguments.server, Timing::from(&arguments.timing)).await?;
+    let mut test = LoadTest::start(&arguments.server, Schedule::from(&arguments.schedule)).await?;
     let pace = arguments.rate.map_or(Pace::Closed, Pace::Fixed);
-    stage.measure(arguments.scenario, arguments.connections, pace).await?;
-    stage.end(arguments.server.name.as_deref().unwrap_or(arguments.scenario.as_str())).await
+    test.measure(arguments.scenario, arguments.connections, pace).await?;
+    test.finish(arguments.server.name.as_deref().unwrap_or(arguments.scenario.as_str())).await
 }

@@ -1,8 +1,8 @@
-//! Sign-in by a browser that was never there: three requests, one password hash.
+//! Sign-in in a new browser: three requests, one password hash.
 
 use crate::browser::sign_in;
 use crate::http::{Connection, Failure, Target};
-use crate::scenarios::Seat;
+use crate::scenarios::VirtualUser;
 
 pub(crate) struct Login {
     target: Target,
@@ -11,9 +11,9 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    pub(super) fn prepare(seat: &Seat<'_>) -> Self {
-        let person = seat.world.person(seat.number);
-        Self { target: seat.world.target.clone(), email: person.email.clone(), password: person.password() }
+    pub(super) fn prepare(user: &VirtualUser<'_>) -> Self {
+        let person = user.fixture.person(user.number);
+        Self { target: user.fixture.target.clone(), email: person.email.clone(), password: person.password() }
     }
 
     pub(super) async fn step(&mut self, connection: &mut Connection) -> Result<(), Failure> {

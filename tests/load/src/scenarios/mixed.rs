@@ -1,14 +1,14 @@
-//! What an evening looks like: tokens are used more often than renewed, and renewed more often than first
-//! issued. Sign-ins are left out, for one of them costs as much as all the rest of a round.
+//! A typical mix: tokens are used more often than refreshed, and refreshed more often than issued by a code flow.
+//! Sign-ins are left out, because one costs as much as the rest of a round.
 
 use crate::http::{Connection, Failure};
-use crate::scenarios::Seat;
+use crate::scenarios::VirtualUser;
 use crate::scenarios::code::CodeFlow;
-use crate::scenarios::fixed::Fixed;
+use crate::scenarios::fixed_request::FixedRequest;
 use crate::scenarios::refresh::Refresh;
 
 #[derive(Clone, Copy)]
-enum Turn {
+enum Operation {
     Code,
     Refresh,
     Userinfo,
@@ -16,35 +16,38 @@ enum Turn {
     Discovery,
 }
 
-use Turn::{Code, Discovery, Jwks, Refresh as Renew, Userinfo};
+use Operation::{Code, Discovery, Jwks, Refresh as Renew, Userinfo};
 
-/// Twenty operations, spread so that no two costly ones follow each other.
-const ROUND: [Turn; 20] = [
+/// Twenty operations, in an order in which no two costly ones follow each other.
+const ROUND: [Operation; 20] = [
     Code, Userinfo, Jwks, Userinfo, Renew, Userinfo, Discovery, Userinfo, Renew, Userinfo, //
     Jwks, Userinfo, Renew, Userinfo, Discovery, Userinfo, Renew, Userinfo, Jwks, Userinfo,
 ];
 
 pub(crate) struct Mixed {
-    turns: std::iter::Cycle<std::slice::Iter<'static, Turn>>,
+    turns: std::iter::Cycle<std::slice::Iter<'static, Operation>>,
     code: CodeFlow,
     refresh: Refresh,
-    userinfo: Fixed,
-    jwks: Fixed,
-    discovery: Fixed,
+    userinfo: FixedRequest,
+    jwks: FixedRequest,
+    discovery: FixedRequest,
 }
 
 impl Mixed {
-    pub(super) async fn prepare(seat: &Seat<'_>, connection: &mut Connection) -> Result<Self, Failure> {
+    pub(super) async fn prepare(
+        user: &VirtualUser<'_>,
+        connection: &mut Connection,
+    ) -> Result<Self, Failure> {
         let mut turns = ROUND.iter().cycle();
-        // Each connection starts elsewhere in the round, or all would ask the same at once.
-        turns.by_ref().take(seat.number % ROUND.len()).for_each(drop);
+        // Each connection starts at another point of the round, or all would send the same at once.
+        turns.by_ref().take(user.number % ROUND.len()).for_each(drop);
         Ok(Self {
             turns,
-            code: CodeFlow::prepare(seat),
-            refresh: Refresh::prepare(seat, connection).await?,
-            userinfo: Fixed::userinfo(seat, connection).await?,
-            jwks: Fixed::jwks(seat),
-            discovery: Fixed::discovery(seat),
+            code: CodeFlow::prepare(user),
+            refresh: Refresh::prepare(user, connection).await?,
+            userinfo: FixedRequest::userinfo(user, connection).await?,
+            jwks: FixedRequest::jwks(user),
+            discovery: FixedRequest::discovery(user),
         })
     }
 

@@ -1,7 +1,7 @@
-//! What one connection repeats. A scenario knows what to send and what must come back; `drive` decides when.
+//! What one connection repeats. A scenario knows what to send and what to expect; `drive` decides when.
 
 mod code;
-mod fixed;
+mod fixed_request;
 mod login;
 mod mixed;
 mod refresh;
@@ -10,36 +10,36 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use self::code::CodeFlow;
-use self::fixed::Fixed;
+use self::fixed_request::FixedRequest;
 use self::login::Login;
 use self::mixed::Mixed;
 use self::refresh::Refresh;
 use crate::http::{Connection, Failure, Target};
-use crate::people::World;
+use crate::people::Fixture;
 
-pub(crate) use self::fixed::Request;
+pub(crate) use self::fixed_request::BareRequest;
 
-/// Which scenario.
+/// The scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum ScenarioKind {
     /// The discovery document
     Discovery,
     /// The public keys
     Jwks,
     /// Claims for an access token
     Userinfo,
-    /// A refresh token for the next, each connection on its own chain
+    /// Refresh with rotation, each connection with its own chain
     Refresh,
-    /// Authorization request with a live session and remembered consent, code, tokens
+    /// The code flow, with a live session and consent given before
     Code,
-    /// Sign-in by a new browser: the way in, the page, the form
+    /// Sign-in in a new browser
     Login,
-    /// One code flow to four refreshes, ten userinfos, three jwks and two discoveries
+    /// A mix: one code flow, four refreshes, ten userinfos, three jwks, two discoveries
     Mixed,
 }
 
-impl Kind {
+impl ScenarioKind {
     /// Its name in tables.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl Kind {
 
 /// A scenario as one connection runs it.
 pub(crate) enum Scenario {
-    Fixed(Fixed),
+    Fixed(FixedRequest),
     Code(CodeFlow),
     Refresh(Refresh),
     Login(Login),
@@ -64,26 +64,26 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    /// Brings a scenario to where it can be repeated.
+    /// Does what has to precede the first repetition.
     pub(crate) async fn prepare(
-        kind: Kind,
-        seat: &Seat<'_>,
+        kind: ScenarioKind,
+        user: &VirtualUser<'_>,
         connection: &mut Connection,
     ) -> Result<Self, Failure> {
         Ok(match kind {
-            Kind::Discovery => Self::Fixed(Fixed::discovery(seat)),
-            Kind::Jwks => Self::Fixed(Fixed::jwks(seat)),
-            Kind::Userinfo => Self::Fixed(Fixed::userinfo(seat, connection).await?),
-            Kind::Refresh => Self::Refresh(Refresh::prepare(seat, connection).await?),
-            Kind::Code => Self::Code(CodeFlow::prepare(seat)),
-            Kind::Login => Self::Login(Login::prepare(seat)),
-            Kind::Mixed => Self::Mixed(Box::new(Mixed::prepare(seat, connection).await?)),
+            ScenarioKind::Discovery => Self::Fixed(FixedRequest::discovery(user)),
+            ScenarioKind::Jwks => Self::Fixed(FixedRequest::jwks(user)),
+            ScenarioKind::Userinfo => Self::Fixed(FixedRequest::userinfo(user, connection).await?),
+            ScenarioKind::Refresh => Self::Refresh(Refresh::prepare(user, connection).await?),
+            ScenarioKind::Code => Self::Code(CodeFlow::prepare(user)),
+            ScenarioKind::Login => Self::Login(Login::prepare(user)),
+            ScenarioKind::Mixed => Self::Mixed(Box::new(Mixed::prepare(user, connection).await?)),
         })
     }
 
-    /// A bare server's scenario: one request, again and again.
-    pub(crate) fn bare(target: &Target, request: Request) -> Self {
-        Self::Fixed(Fixed::bare(target, request))
+    /// The scenario for a bare server: always the same request.
+    pub(crate) fn bare(target: &Target, request: BareRequest) -> Self {
+        Self::Fixed(FixedRequest::bare(target, request))
     }
 
     /// One operation.
@@ -98,17 +98,17 @@ impl Scenario {
     }
 }
 
-/// A connection's place: the world, and which of its people it plays.
+/// The user that a connection simulates, by number.
 #[derive(Clone, Copy)]
-pub(crate) struct Seat<'a> {
-    pub(crate) world: &'a World,
+pub(crate) struct VirtualUser<'a> {
+    pub(crate) fixture: &'a Fixture,
     pub(crate) number: usize,
 }
 
-impl Seat<'_> {
-    /// The authorization request of this seat's person.
+impl VirtualUser<'_> {
+    /// This user's authorization request.
     fn authorize(&self) -> Vec<u8> {
-        let person = self.world.person(self.number);
-        self.world.application.authorize(&self.world.target, &person.cookies)
+        let person = self.fixture.person(self.number);
+        self.fixture.client.authorize(&self.fixture.target, &person.cookies)
     }
 }

@@ -1,4 +1,4 @@
-//! The pairs: what each side sends, and who has to be there for it.
+//! The pairs: what each side sends, and which accounts it needs.
 
 use std::net::Ipv4Addr;
 
@@ -9,16 +9,16 @@ use crate::arguments::Algorithm;
 use crate::browser::{Cookies, Form, open_form, sign_in_form};
 use crate::http::{Connection, Failure, Target, get, post};
 use crate::oauth::basic;
-use crate::people::{CLIENT_ID, PASSWORD, SECRET, create_application, create_person};
-use crate::product::CommandLine;
+use crate::people::{CLIENT_ID, PASSWORD, SECRET, create_client, create_person};
+use crate::server::CommandLine;
 
-/// As long as the known one's id.
+/// As long as the known client's id.
 const UNKNOWN_CLIENT: &str = "lead";
-/// The networks set apart for measuring (RFC 2544): room for 131 072 client addresses.
+/// The network reserved for benchmarks (RFC 2544), with 131 072 client addresses.
 const FIRST_NETWORK: u32 = Ipv4Addr::new(198, 18, 0, 0).to_bits();
 
-/// Whatever is done for a known application alone is done once for each address, and is seen more easily.
-const MANY_ADDRESSES: [&str; 14] = [
+/// Work that the server does for known clients only is done for each redirect URI, so with many it is easier to see.
+const MANY_REDIRECT_URIS: [&str; 14] = [
     "--redirect-uri",
     "https://load.example/cb2",
     "--redirect-uri",
@@ -35,34 +35,34 @@ const MANY_ADDRESSES: [&str; 14] = [
     "https://test.load.example/signed-out",
 ];
 
-/// Which pair, in the order they are timed: registering comes last, for sign-in looks at registrations too.
+/// The pairs, in the order of timing. Registration comes last, because sign-in looks at registrations, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 pub(crate) enum PairKind {
-    /// TK-12: an unknown application, and a known one with a wrong secret
+    /// TK-12: an unknown client; a known one with a wrong secret
     #[value(name = "tk-12a")]
     #[serde(rename = "TK-12a")]
     UnknownClient,
-    /// TK-12: wrong secrets that share nothing, and 30 leading characters, with the right one
+    /// TK-12: a wrong secret that shares no characters with the right one; one that shares the first 30
     #[value(name = "tk-12b")]
     #[serde(rename = "TK-12b")]
-    NearSecret,
-    /// LG-01: a wrong password at an unknown address, and at an account
+    SimilarSecret,
+    /// LG-01: a wrong password for an unknown address; for an account
     #[value(name = "lg-01a")]
     #[serde(rename = "LG-01a")]
     Account,
-    /// LG-01: a wrong password at an unknown address, and at an account that is switched off
+    /// LG-01: a wrong password for an unknown address; for a deactivated account
     #[value(name = "lg-01b")]
     #[serde(rename = "LG-01b")]
     Deactivated,
-    /// RG-01: registering a new address, and one that has an account
+    /// RG-01: registering a new address; one that has an account
     #[value(name = "rg-01a")]
     #[serde(rename = "RG-01a")]
     KnownAddress,
-    /// RG-01: the page that waits for the mail of a new address, and of one that has an account
+    /// RG-01: the page that asks for the mailed code, for a new address; for one that has an account
     #[value(name = "rg-01b")]
     #[serde(rename = "RG-01b")]
     WaitingPage,
-    /// RG-01: a wrong code typed there
+    /// RG-01: a wrong code on that page
     #[value(name = "rg-01c")]
     #[serde(rename = "RG-01c")]
     WrongCode,
@@ -73,7 +73,7 @@ impl PairKind {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::UnknownClient => "TK-12a",
-            Self::NearSecret => "TK-12b",
+            Self::SimilarSecret => "TK-12b",
             Self::Account => "LG-01a",
             Self::Deactivated => "LG-01b",
             Self::KnownAddress => "RG-01a",
@@ -85,75 +85,77 @@ impl PairKind {
     fn sides(self) -> [&'static str; 2] {
         match self {
             Self::UnknownClient => ["unknown client", "wrong secret"],
-            Self::NearSecret => ["0 equal characters", "30 equal characters"],
+            Self::SimilarSecret => ["0 equal characters", "30 equal characters"],
             Self::Account => ["unknown address", "account"],
             Self::Deactivated => ["unknown address", "deactivated account"],
             Self::KnownAddress | Self::WaitingPage | Self::WrongCode => ["new address", "known address"],
         }
     }
 
-    /// The status of either answer.
+    /// The expected status, the same for both.
     fn status(self) -> u16 {
         match self {
             Self::KnownAddress => 303,
             Self::WaitingPage => 200,
             Self::WrongCode => 422,
-            Self::UnknownClient | Self::NearSecret | Self::Account | Self::Deactivated => 401,
+            Self::UnknownClient | Self::SimilarSecret | Self::Account | Self::Deactivated => 401,
         }
     }
 
-    /// Its place among the pairs about registrations, each of which has new addresses of its own.
-    fn registrations(self) -> Option<usize> {
+    /// Its index among the pairs about registration, each of which uses addresses of its own.
+    fn registration_index(self) -> Option<usize> {
         [Self::KnownAddress, Self::WaitingPage, Self::WrongCode].iter().position(|kind| *kind == self)
     }
 }
 
-/// An address that has an account, as long as a stranger's.
-fn resident(number: usize) -> String {
+/// An address that has an account. All three kinds of address have the same length.
+fn existing_address(number: usize) -> String {
     format!("resident{number:05}@load.example")
 }
 
 /// An address without an account.
-fn stranger(number: usize) -> String {
+fn new_address(number: usize) -> String {
     format!("stranger{number:05}@load.example")
 }
 
-/// An address whose account is switched off.
-fn leaver(number: usize) -> String {
+/// An address whose account is deactivated.
+fn deactivated_address(number: usize) -> String {
     format!("deserter{number:05}@load.example")
 }
 
-/// Makes the application, and an account for each round of the pairs that need one: tries are counted per account,
+/// Creates the client, and an account for each round of the pairs that need one. Tries are counted per account and
 /// mails per address, so none is used twice.
-pub(crate) fn settle(
+pub(crate) fn create_accounts(
     idp: &CommandLine,
     algorithm: Algorithm,
     kinds: &[PairKind],
     rounds: usize,
 ) -> anyhow::Result<()> {
-    create_application(idp, algorithm, &MANY_ADDRESSES)?;
-    let residents = kinds.iter().any(|kind| *kind == PairKind::Account || kind.registrations().is_some());
-    let leavers = kinds.contains(&PairKind::Deactivated);
+    create_client(idp, algorithm, &MANY_REDIRECT_URIS)?;
+    let needs_existing =
+        kinds.iter().any(|kind| *kind == PairKind::Account || kind.registration_index().is_some());
+    let needs_deactivated = kinds.contains(&PairKind::Deactivated);
     for number in 0..rounds {
-        if residents {
-            create_person(idp, &resident(number))?;
+        if needs_existing {
+            create_person(idp, &existing_address(number))?;
         }
-        if leavers {
-            create_person(idp, &leaver(number))?;
-            idp.run(&["user", "deactivate", &leaver(number)], "")?;
+        if needs_deactivated {
+            create_person(idp, &deactivated_address(number))?;
+            idp.run(&["user", "deactivate", &deactivated_address(number)], "")?;
         }
     }
     Ok(())
 }
 
-/// What a stranger's browser has open: the forms to register and to sign in, each good for many tries.
-struct Door {
+/// Builds requests. It holds the forms to register and to sign in that a new browser has open; each is good for many
+/// tries.
+struct RequestBuilder {
     target: Target,
     register: (Cookies, Form),
     sign_in: (Cookies, Form),
 }
 
-impl Door {
+impl RequestBuilder {
     async fn open(connection: &mut Connection, target: &Target) -> Result<Self, Failure> {
         let sign_in = sign_in_form(connection, target).await?;
         let mut cookies = Cookies::default();
@@ -175,13 +177,17 @@ impl Door {
         self.fill(&self.register, email, &fields, None)
     }
 
-    /// Registers, and comes to the page that waits for the mail.
-    async fn registered(&self, connection: &mut Connection, email: &str) -> Result<String, Failure> {
-        let answer = connection.send(&self.register(email)).await?.expect(303)?;
-        Ok(answer.location()?.to_owned())
+    /// Registers, and returns the path of the page that asks for the mailed code.
+    async fn complete_registration(
+        &self,
+        connection: &mut Connection,
+        email: &str,
+    ) -> Result<String, Failure> {
+        let response = connection.send(&self.register(email)).await?.expect(303)?;
+        Ok(response.location()?.to_owned())
     }
 
-    fn waiting(&self, page: &str) -> Vec<u8> {
+    fn waiting_page(&self, page: &str) -> Vec<u8> {
         get(&self.target, page, &[("cookie", &self.register.0.header())])
     }
 
@@ -211,33 +217,34 @@ impl Door {
     }
 }
 
-/// Two requests that nobody may tell apart.
+/// Two requests that must be indistinguishable.
 pub(crate) struct Pair {
     pub(crate) kind: PairKind,
     pub(crate) sides: [&'static str; 2],
-    /// Of either answer.
+    /// The expected status of both responses.
     pub(crate) status: u16,
     rounds: usize,
-    door: Door,
-    /// Where the registrations of each round wait, if that is what the pair is about.
+    requests: RequestBuilder,
+    /// Paths of the pages that ask for the mailed code, for each round, if the pair needs them.
     pages: Vec<[String; 2]>,
 }
 
 impl Pair {
-    /// Opens what the pair of a kind needs.
+    /// Opens the forms and pages that the pair needs.
     pub(crate) async fn open(
         kind: PairKind,
         rounds: usize,
         connection: &mut Connection,
         target: &Target,
     ) -> Result<Self, Failure> {
-        let door = Door::open(connection, target).await?;
+        let requests = RequestBuilder::open(connection, target).await?;
         let (sides, status) = (kind.sides(), kind.status());
-        let mut pair = Self { kind, sides, status, rounds, door, pages: Vec::new() };
+        let mut pair = Self { kind, sides, status, rounds, requests, pages: Vec::new() };
         if matches!(kind, PairKind::WaitingPage | PairKind::WrongCode) {
             for round in 0..rounds {
-                let new = pair.door.registered(connection, &pair.newcomer(round)).await?;
-                let known = pair.door.registered(connection, &resident(round)).await?;
+                let new =
+                    pair.requests.complete_registration(connection, &pair.unused_address(round)).await?;
+                let known = pair.requests.complete_registration(connection, &existing_address(round)).await?;
                 pair.pages.push([new, known]);
             }
         }
@@ -245,33 +252,35 @@ impl Pair {
     }
 
     /// A new address that no other pair uses.
-    fn newcomer(&self, round: usize) -> String {
-        stranger((2 + self.kind.registrations().unwrap_or_default()) * self.rounds + round)
+    fn unused_address(&self, round: usize) -> String {
+        new_address((2 + self.kind.registration_index().unwrap_or_default()) * self.rounds + round)
     }
 
-    /// What one side sends in a round.
+    /// The request of one side in a round.
     pub(crate) fn request(&self, side: usize, round: usize) -> Vec<u8> {
         let far = "x".repeat(SECRET.len());
         let near = format!("{}{}", &SECRET[..30], &far[30..]);
         match (self.kind, side) {
-            (PairKind::UnknownClient, 0) => self.door.token(UNKNOWN_CLIENT, &far),
-            (PairKind::UnknownClient, _) | (PairKind::NearSecret, 0) => self.door.token(CLIENT_ID, &far),
-            (PairKind::NearSecret, _) => self.door.token(CLIENT_ID, &near),
-            (PairKind::Account, 0) => self.sign_in(&stranger(round), side, round),
-            (PairKind::Account, _) => self.sign_in(&resident(round), side, round),
-            (PairKind::Deactivated, 0) => self.sign_in(&stranger(self.rounds + round), side, round),
-            (PairKind::Deactivated, _) => self.sign_in(&leaver(round), side, round),
-            (PairKind::KnownAddress, 0) => self.door.register(&self.newcomer(round)),
-            (PairKind::KnownAddress, _) => self.door.register(&resident(round)),
-            (PairKind::WaitingPage, side) => self.door.waiting(&self.pages[round][side]),
-            (PairKind::WrongCode, side) => self.door.wrong_code(&self.pages[round][side]),
+            (PairKind::UnknownClient, 0) => self.requests.token(UNKNOWN_CLIENT, &far),
+            (PairKind::UnknownClient, _) | (PairKind::SimilarSecret, 0) => {
+                self.requests.token(CLIENT_ID, &far)
+            }
+            (PairKind::SimilarSecret, _) => self.requests.token(CLIENT_ID, &near),
+            (PairKind::Account, 0) => self.sign_in(&new_address(round), side, round),
+            (PairKind::Account, _) => self.sign_in(&existing_address(round), side, round),
+            (PairKind::Deactivated, 0) => self.sign_in(&new_address(self.rounds + round), side, round),
+            (PairKind::Deactivated, _) => self.sign_in(&deactivated_address(round), side, round),
+            (PairKind::KnownAddress, 0) => self.requests.register(&self.unused_address(round)),
+            (PairKind::KnownAddress, _) => self.requests.register(&existing_address(round)),
+            (PairKind::WaitingPage, side) => self.requests.waiting_page(&self.pages[round][side]),
+            (PairKind::WrongCode, side) => self.requests.wrong_code(&self.pages[round][side]),
         }
     }
 
-    /// Wrong passwords are counted per client address as well, so each comes from one of its own.
+    /// Wrong passwords are also counted per client address, so each comes from an address of its own.
     fn sign_in(&self, email: &str, side: usize, round: usize) -> Vec<u8> {
         let block = if self.kind == PairKind::Account { 0 } else { self.rounds };
         let number = (block + round) * 2 + side;
-        self.door.sign_in(email, FIRST_NETWORK.saturating_add(u32::try_from(number).unwrap_or(u32::MAX)))
+        self.requests.sign_in(email, FIRST_NETWORK.saturating_add(u32::try_from(number).unwrap_or(u32::MAX)))
     }
 }

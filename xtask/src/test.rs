@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the one command that says whether this tree is good.
+//! `cargo xtask test`: the one command that says whether this tree passes.
 
 use crate::steps::Steps;
 use crate::tally::Tally;
@@ -6,41 +6,41 @@ use crate::testbed::Testbed;
 use crate::{audit, cargo_test, tools};
 use std::process::ExitCode;
 
-/// Takes every step, or only the tests when there are filters; the last line is `N passed, N failed`.
+/// Runs every step, or with filters the matching tests only. The last line is `N passed, N failed`.
 pub(crate) fn run(filters: &[String]) -> anyhow::Result<ExitCode> {
-    let mut gate = Gate::default();
-    let outcome = if filters.is_empty() { gate.every_step() } else { gate.tests_only(filters) };
-    gate.report(&outcome);
+    let mut checks = Checks::default();
+    let outcome = if filters.is_empty() { checks.every_step() } else { checks.tests_only(filters) };
+    checks.report(&outcome);
     Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[derive(Default)]
-struct Gate {
+struct Checks {
     steps: Steps,
     tally: Tally,
     advisories: Option<String>,
 }
 
-impl Gate {
-    /// All steps in order, up to the first that fails. The testbed goes away at the end of this function.
+impl Checks {
+    /// All steps in order, up to the first that fails. The testbed lives until this function returns.
     fn every_step(&mut self) -> anyhow::Result<()> {
-        let testbed = self.steps.take("set-up", Testbed::prepare)?;
-        self.steps.take("format", || tools::run(tools::cargo().args(["fmt", "--all", "--check"])))?;
-        self.steps.take("clippy", clippy)?;
+        let testbed = self.steps.run("set-up", Testbed::prepare)?;
+        self.steps.run("format", || tools::run(tools::cargo().args(["fmt", "--all", "--check"])))?;
+        self.steps.run("clippy", clippy)?;
         self.tests(&testbed, &[])?;
-        self.steps.take("docs", docs)?;
-        self.advisories = Some(self.steps.take("audit", audit::check)?.to_string());
+        self.steps.run("docs", docs)?;
+        self.advisories = Some(self.steps.run("audit", audit::check)?.to_string());
         Ok(())
     }
 
     fn tests_only(&mut self, filters: &[String]) -> anyhow::Result<()> {
-        let testbed = self.steps.take("set-up", Testbed::prepare)?;
+        let testbed = self.steps.run("set-up", Testbed::prepare)?;
         self.tests(&testbed, filters)
     }
 
     fn tests(&mut self, testbed: &Testbed, filters: &[String]) -> anyhow::Result<()> {
         let tally = &mut self.tally;
-        self.steps.take("tests", || {
+        self.steps.run("tests", || {
             let run = cargo_test::run(cargo_test::command(testbed).arg("--").args(filters))?;
             *tally = run.tally;
             run.verdict()

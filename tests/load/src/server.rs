@@ -1,5 +1,5 @@
-//! The server under load: its configuration made on the fly, a child process on its own core, stopped by
-//! SIGTERM, its folder removed.
+//! The server under load: a child process on its own core, with a generated configuration. It is stopped by SIGTERM
+//! and its folder removed.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -14,17 +14,17 @@ use tempfile::TempDir;
 
 use crate::arguments::ServerArguments;
 use crate::database::Database;
+use crate::environment;
 use crate::http::{Connection, Target, get};
-use crate::loopback::Loopback;
-use crate::place;
+use crate::loopback::LoopbackAddress;
 
-/// How long the server may take to become ready, or to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// The most requests a minute and address that the server's settings allow.
+/// How long the server may take to become ready or to stop.
+const START_STOP_TIMEOUT: Duration = Duration::from_secs(60);
+/// The highest limit of requests per minute and address that the server's settings allow.
 const UNLIMITED: u32 = 1_000_000;
 
-/// A place for servers to run in: binary, configuration, folder, database.
-pub(crate) struct Site {
+/// What a server runs from: binary, configuration, folder, database.
+pub(crate) struct Installation {
     idp: CommandLine,
     target: Target,
     folder: TempDir,
@@ -37,14 +37,16 @@ pub(crate) struct CommandLine {
     config: PathBuf,
 }
 
-impl Site {
-    /// Makes a throw-away folder with a configuration and an empty database.
+impl Installation {
+    /// Creates a throw-away folder with a configuration, and a migrated database.
     pub(crate) async fn prepare(arguments: &ServerArguments) -> anyhow::Result<Self> {
         let binary = match &arguments.debug_binary {
-            Some(path) => path.canonicalize().with_context(|| format!("{} is not there", path.display()))?,
-            None => place::release_binary()?,
+            Some(path) => {
+                path.canonicalize().with_context(|| format!("{} does not exist", path.display()))?
+            }
+            None => environment::release_binary()?,
         };
-        let folder = place::throw_away()?;
+        let folder = environment::temporary_folder()?;
         let database = match &arguments.postgres {
             Some(server) => Some(Database::create(server).await?),
             None => None,
@@ -53,9 +55,9 @@ impl Site {
         let config = folder.path().join("idp.toml");
         let text = configuration(&target, folder.path(), database.as_ref());
         private(&config)?.write_all(text.as_bytes())?;
-        let site = Self { idp: CommandLine { binary, config }, target, folder, database };
-        site.idp.run(&["db", "migrate"], "")?;
-        Ok(site)
+        let installation = Self { idp: CommandLine { binary, config }, target, folder, database };
+        installation.idp.run(&["db", "migrate"], "")?;
+        Ok(installation)
     }
 
     /// The server's command line.
@@ -63,38 +65,38 @@ impl Site {
         &self.idp
     }
 
-    /// The folder: on the disk whose commits count.
+    /// The folder, on the disk to be measured.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// Starts the server and waits until it is ready.
-    pub(crate) async fn start(&self) -> anyhow::Result<Product> {
+    pub(crate) async fn start(&self) -> anyhow::Result<Server> {
         let log = self.folder.path().join("server.log");
         let started = Instant::now();
-        let mut command = place::on_server_core(&self.idp.binary);
+        let mut command = environment::on_server_core(&self.idp.binary);
         command.args(["serve", "--config"]).arg(&self.idp.config);
         let child =
             without_settings(&mut command).stdin(Stdio::null()).stdout(private(&log)?).stderr(private(&log)?);
-        let child = child.spawn().context("the server cannot be started")?;
-        let mut product = Product { child: Bounded(child), ready: Duration::ZERO };
-        if let Err(error) = product.wait_until_ready(&self.target, started).await {
+        let child = child.spawn().context("cannot start the server")?;
+        let mut server = Server { child: KillOnDrop(child), ready: Duration::ZERO };
+        if let Err(error) = server.wait_until_ready(&self.target, started).await {
             let log = std::fs::read_to_string(&log).unwrap_or_default();
             bail!(
                 "{error:#}; its log ends with:\n{}",
                 log.lines().rev().take(5).collect::<Vec<_>>().join("\n")
             );
         }
-        Ok(product)
+        Ok(server)
     }
 
-    /// Where the server answers.
+    /// The server's address.
     pub(crate) fn target(&self) -> &Target {
         &self.target
     }
 
-    /// Removes what a `Drop` cannot remove.
-    pub(crate) async fn clear(self) -> anyhow::Result<()> {
+    /// Removes the database, which `Drop` cannot do.
+    pub(crate) async fn remove(self) -> anyhow::Result<()> {
         match self.database {
             Some(database) => database.drop().await,
             None => Ok(()),
@@ -108,16 +110,15 @@ impl CommandLine {
         &self.binary
     }
 
-    /// Runs one operator's command, with `input` on standard input.
+    /// Runs a command of an operator, with `input` on standard input.
     pub(crate) fn run(&self, arguments: &[&str], input: &str) -> anyhow::Result<()> {
         let mut command = Command::new(&self.binary);
         command.args(arguments).arg("--config").arg(&self.config);
         let streams =
             without_settings(&mut command).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child =
-            streams.spawn().with_context(|| format!("{} cannot be run", self.binary.display()))?;
+        let mut child = streams.spawn().with_context(|| format!("cannot run {}", self.binary.display()))?;
         if let Some(mut stdin) = child.stdin.take() {
-            // A command that reads nothing may have closed it.
+            // This fails if the command does not read it and has already ended.
             let _ = writeln!(stdin, "{input}");
         }
         let output = child.wait_with_output()?;
@@ -127,7 +128,7 @@ impl CommandLine {
     }
 }
 
-/// Settings of the surrounding environment would win over the file.
+/// Removes settings from the environment, which would override the file.
 fn without_settings(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("IDP__") {
@@ -137,10 +138,10 @@ fn without_settings(command: &mut Command) -> &mut Command {
     command
 }
 
-/// A port that is free now; nobody else is expected to take one in the next second.
-fn free_address() -> anyhow::Result<Loopback> {
+/// An address with a port that is free now. Nothing else is expected to take it within the next second.
+fn free_address() -> anyhow::Result<LoopbackAddress> {
     let listener = TcpListener::bind("127.0.0.1:0").context("there is no free port on loopback")?;
-    Loopback::new(listener.local_addr()?)
+    LoopbackAddress::new(listener.local_addr()?)
 }
 
 fn private(path: &Path) -> anyhow::Result<File> {
@@ -149,15 +150,15 @@ fn private(path: &Path) -> anyhow::Result<File> {
     opened.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The defaults of production, but for the limits per client address: all load comes from one. Where it must seem to
-/// come from many, it says so as a proxy would.
+/// The defaults of production, except for the limits per client address, because all load comes from one. Where it must
+/// appear to come from many, the requests say so as a proxy would.
 fn configuration(target: &Target, folder: &Path, database: Option<&Database>) -> String {
     let authority = &target.authority;
     let quoted = |path: PathBuf| toml_string(&path.to_string_lossy());
     let (data, keys) = (quoted(folder.join("data")), quoted(folder.join("keys")));
     let database =
         database.map(|it| format!("[database]\nurl = {}\n", toml_string(it.url()))).unwrap_or_default();
-    // Registering sends mail: nobody listens at the discard port of this machine, so it stays in the outbox.
+    // Registering sends mail. Nothing listens on the discard port of this machine, so it stays in the outbox.
     format!(
         "[server]\nissuer = \"http://{authority}\"\nlisten = [\"{authority}\"]\ndata_dir = {data}\n\
          trusted_proxies = \"127.0.0.1\"\n{database}\
@@ -168,27 +169,27 @@ fn configuration(target: &Target, folder: &Path, database: Option<&Database>) ->
     )
 }
 
-/// A basic string: JSON's escapes are TOML's.
+/// A TOML basic string. JSON's escapes are valid there, too.
 fn toml_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
 /// A running server.
-pub(crate) struct Product {
-    child: Bounded,
+pub(crate) struct Server {
+    child: KillOnDrop,
     /// From the start of the process to the first 200 of `/readyz`.
     pub(crate) ready: Duration,
 }
 
-impl Product {
-    /// Its process.
+impl Server {
+    /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.0.id()
     }
 
     async fn wait_until_ready(&mut self, target: &Target, started: Instant) -> anyhow::Result<()> {
         let request = get(target, "/readyz", &[]);
-        while started.elapsed() < PATIENCE {
+        while started.elapsed() < START_STOP_TIMEOUT {
             if let Some(status) = self.child.0.try_wait()? {
                 bail!("the server ended ({status})");
             }
@@ -198,42 +199,42 @@ impl Product {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        bail!("the server was not ready after {PATIENCE:?}")
+        bail!("the server was not ready after {START_STOP_TIMEOUT:?}")
     }
 
-    /// Stops it as an operator does.
+    /// Stops it as an operator would.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.child.terminate()?;
         let told = Instant::now();
-        while told.elapsed() < PATIENCE {
+        while told.elapsed() < START_STOP_TIMEOUT {
             if let Some(status) = self.child.0.try_wait()? {
                 ensure!(status.success(), "the server ended with {status} after SIGTERM");
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        bail!("the server did not stop within {PATIENCE:?} after SIGTERM")
+        bail!("the server did not stop within {START_STOP_TIMEOUT:?} after SIGTERM")
     }
 }
 
 async fn is_ready(target: &Target, request: &[u8]) -> bool {
     let Ok(mut connection) = Connection::open(target).await else { return false };
-    connection.send(request).await.is_ok_and(|answer| answer.status() == 200)
+    connection.send(request).await.is_ok_and(|response| response.status() == 200)
 }
 
-/// A child that does not outlive this value.
-pub(crate) struct Bounded(pub(crate) Child);
+/// A child process that is killed when this value is dropped.
+pub(crate) struct KillOnDrop(pub(crate) Child);
 
-impl Bounded {
+impl KillOnDrop {
     fn terminate(&self) -> anyhow::Result<()> {
         use rustix::process::{Pid, Signal, kill_process};
-        kill_process(Pid::from_child(&self.0), Signal::TERM).context("the server cannot be told to stop")
+        kill_process(Pid::from_child(&self.0), Signal::TERM).context("cannot send SIGTERM to the server")
     }
 }
 
-impl Drop for Bounded {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
-        // Both fail for a child that has ended, which is as it should be.
+        // Both fail for a child that has already ended, and that is fine.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,42 +1,45 @@
-//! One request that never changes, and must be answered with 200.
+//! One request that never changes and must succeed with 200.
 
 use crate::http::{Connection, Failure, Target, get, post};
 use crate::oauth::code_flow;
-use crate::scenarios::Seat;
+use crate::scenarios::VirtualUser;
 
-/// What a bare server is asked.
+/// A request to a bare server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub(crate) enum BareRequest {
     /// `GET /`
     Hello,
-    /// A form as a token request has it.
+    /// A form like that of a token request.
     Form,
 }
 
 /// The request, ready to send.
-pub(crate) struct Fixed(Vec<u8>);
+pub(crate) struct FixedRequest(Vec<u8>);
 
-impl Fixed {
-    pub(super) fn discovery(seat: &Seat<'_>) -> Self {
-        Self(get(&seat.world.target, "/.well-known/openid-configuration", &[]))
+impl FixedRequest {
+    pub(super) fn discovery(user: &VirtualUser<'_>) -> Self {
+        Self(get(&user.fixture.target, "/.well-known/openid-configuration", &[]))
     }
 
-    pub(super) fn jwks(seat: &Seat<'_>) -> Self {
-        Self(get(&seat.world.target, "/jwks.json", &[]))
+    pub(super) fn jwks(user: &VirtualUser<'_>) -> Self {
+        Self(get(&user.fixture.target, "/jwks.json", &[]))
     }
 
     /// The access token lives ten minutes, longer than any measurement.
-    pub(super) async fn userinfo(seat: &Seat<'_>, connection: &mut Connection) -> Result<Self, Failure> {
-        let (target, application) = (&seat.world.target, &seat.world.application);
-        let tokens = code_flow(connection, target, application, &seat.authorize()).await?;
+    pub(super) async fn userinfo(
+        user: &VirtualUser<'_>,
+        connection: &mut Connection,
+    ) -> Result<Self, Failure> {
+        let (target, client) = (&user.fixture.target, &user.fixture.client);
+        let tokens = code_flow(connection, target, client, &user.authorize()).await?;
         let bearer = format!("Bearer {}", tokens.access_token);
         Ok(Self(get(target, "/userinfo", &[("authorization", &bearer)])))
     }
 
-    pub(super) fn bare(target: &Target, request: Request) -> Self {
+    pub(super) fn bare(target: &Target, request: BareRequest) -> Self {
         Self(match request {
-            Request::Hello => get(target, "/", &[]),
-            Request::Form => {
+            BareRequest::Hello => get(target, "/", &[]),
+            BareRequest::Form => {
                 let refresh_token =
                     "a-token-as-long-as-a-refresh-token-is-which-is-some-ninety-characters-of-base64url";
                 let fields = [
