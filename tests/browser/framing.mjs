@@ -2,7 +2,7 @@
 // own site (same host, another port), so that cookies come along and nothing but the headers protects us.
 import { createServer } from "node:http";
 import { once } from "node:events";
-import { check, desk, heading, story, tell, visitor } from "./lib.mjs";
+import { check, testControl, heading, story, tell, visitor } from "./lib.mjs";
 import { mailTo, open, register, signIn } from "./people.mjs";
 
 /// A page that frames what its query names, and hears what it is told.
@@ -45,7 +45,7 @@ await tell(async (browser) => {
   const { link } = await mailTo("eve@example.org");
   await open(page, "/signin");
   const login = page.url();
-  await desk("/user/ada@example.org");
+  await testControl("/user/ada@example.org");
   await open(page, story.tides);
   await signIn(page, "ada@example.org");
   await heading(page, "Allow access?");

@@ -9,7 +9,7 @@ export const story = JSON.parse(process.env.STORY);
 export const complaints = [];
 
 // A script that hangs is stopped before its reader loses patience.
-setTimeout(() => { console.error("the story takes too long"); process.exit(2); }, 280_000).unref();
+setTimeout(() => { console.error("the story takes too long"); process.exit(2); }, 560_000).unref();
 
 const SHOTS = new URL("../../build/screenshots/", import.meta.url).pathname;
 mkdirSync(SHOTS, { recursive: true });
@@ -44,7 +44,8 @@ export async function tell(tale, ...moreArgs) {
 export async function visitor(browser, options = {}) {
   const defaults = { viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", locale: "en-GB" };
   const context = await browser.newContext({ ...defaults, ...options });
-  context.setDefaultTimeout(15_000);
+  // Long, for a machine that is busy with other stories.
+  context.setDefaultTimeout(45_000);
   await context.exposeBinding("complain", (_, text) => complaints.push(text));
   await context.addInitScript(() => document.addEventListener("securitypolicyviolation", (event) =>
     window.complain(`${location.href}: ${event.violatedDirective} stops ${event.blockedURI}`)));
@@ -67,10 +68,10 @@ function listen(page) {
   });
 }
 
-/// Asks the desk of the Rust side.
-export async function desk(path, method = "POST") {
-  const answer = await fetch(story.desk + path, { method });
-  check(answer.ok, `desk ${path}: ${answer.status}`);
+/// Asks the control server of the Rust side.
+export async function testControl(path, method = "POST") {
+  const answer = await fetch(story.testControl + path, { method });
+  check(answer.ok, `control server ${path}: ${answer.status}`);
   return method === "GET" ? answer.json() : null;
 }
 

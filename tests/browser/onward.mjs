@@ -2,12 +2,12 @@
 // origin. No policy of ours may stop that, and the person must arrive without JavaScript as well.
 import { createServer } from "node:https";
 import { once } from "node:events";
-import { check, complaints, desk, heading, story, tell, visitor } from "./lib.mjs";
+import { check, complaints, testControl, heading, story, tell, visitor } from "./lib.mjs";
 import { fill, open, press, signIn } from "./people.mjs";
 
 const email = "ada@example.org";
-await desk(`/user/${email}`);
-await desk("/user/grace@example.org");
+await testControl(`/user/${email}`);
+await testControl("/user/grace@example.org");
 
 /// What was asked of the applications, host and path.
 const asked = [];

@@ -1,5 +1,5 @@
 // What people do on the pages, for stories that have many of them.
-import { control, desk, heading, story } from "./lib.mjs";
+import { control, testControl, heading, story } from "./lib.mjs";
 
 export const open = (page, path) => page.goto(path.startsWith("/") ? story.issuer + path : path);
 
@@ -25,4 +25,4 @@ export async function register(page, name, email) {
   await heading(page, "Check your mail");
 }
 
-export const mailTo = (email, number = 1) => desk(`/mail/${email}/${number}`, "GET");
+export const mailTo = (email, number = 1) => testControl(`/mail/${email}/${number}`, "GET");

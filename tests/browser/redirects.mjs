@@ -2,11 +2,11 @@
 import { createServer as serveHttp } from "node:http";
 import { createServer as listenTcp } from "node:net";
 import { once } from "node:events";
-import { check, desk, heading, story, tell, until, visitor } from "./lib.mjs";
+import { check, testControl, heading, story, tell, until, visitor } from "./lib.mjs";
 import { open, press, signIn } from "./people.mjs";
 
 const email = "ada@example.org";
-await desk(`/user/${email}`);
+await testControl(`/user/${email}`);
 
 /// A server on a free port, and the port.
 async function listen(server, address = "127.0.0.1") {

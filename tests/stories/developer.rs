@@ -1,8 +1,8 @@
 //! What a developer is told: on error pages and in the mailbox of `dev`, and in the log.
 
+use crate::browser_test::{BrowserTest, in_dev};
 use crate::headers::check_headers;
 use crate::registration::{ADA, register};
-use crate::stage::{Stage, in_dev};
 use crate::support::browser::{Answer, Browser};
 use crate::support::client::{authorize, basic_of, changed, request};
 use crate::support::{Engine, PASSWORD, SECRET, TestApp, confidential, is_logged, on_both_engines};
@@ -45,8 +45,8 @@ on_both_engines! {
     }
 
     async fn a_refused_request_is_laid_beside_what_is_registered(engine: Engine) {
-        let stage = Stage::set(engine, in_dev).await;
-        let app = &stage.app;
+        let test = BrowserTest::start(engine, in_dev).await;
+        let app = &test.app;
         app.register(&confidential("tides")).await;
         let browser = app.browser();
         let answer = browser.get(&authorize(&changed("tides", &[("redirect_uri", Some("http://example.com/cb"))]))).await;
@@ -109,8 +109,8 @@ on_both_engines! {
     }
 
     async fn hd_03_hd_05_the_mailbox_shows_the_html_of_a_mail_in_a_cage_of_its_own(engine: Engine) {
-        let stage = Stage::set(engine, in_dev).await;
-        let browser = stage.app.browser();
+        let test = BrowserTest::start(engine, in_dev).await;
+        let browser = test.app.browser();
         register(&browser, ADA, PASSWORD).await;
         let mail = first_mail(&browser).await;
         let at = mail.body.split('"').find(|text| text.ends_with("/html")).expect("a link to the HTML").to_owned();
@@ -132,8 +132,8 @@ on_both_engines! {
     }
 
     async fn the_clock_goes_back_only_when_it_was_moved(engine: Engine) {
-        let stage = Stage::set(engine, in_dev).await;
-        let browser = stage.app.browser();
+        let test = BrowserTest::start(engine, in_dev).await;
+        let browser = test.app.browser();
         let clock = browser.open("/dev/clock").await;
         assert!(!clock.text().contains("Back to real time"), "{}", clock.text());
         let moved = browser.submit(&clock, "/dev/clock", &[("advance", "3600")]).await;

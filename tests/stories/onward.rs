@@ -6,9 +6,9 @@ use idp_core::audit::AuditEvent;
 use idp_core::client::Client;
 use idp_core::redirect_uri::RedirectUri;
 
+use crate::browser_test::{mobile, native};
 use crate::oauth_authorize::{ADA, ready, trusted};
 use crate::oauth_token::audit_count;
-use crate::stage::{mobile, native};
 use crate::support::browser::{Answer, Browser};
 use crate::support::client::{authorize, changed, request};
 use crate::support::{Engine, PASSWORD, TestApp, confidential, is_logged, on_both_engines};

@@ -100,8 +100,8 @@ async fn registration_of(
 /// Whoever reads a mailbox need not be the one who registered its address. The account gets the password that was
 /// chosen then, so that a click on a stranger's mail would give the stranger an account in somebody else's name: in
 /// another browser the password is asked for.
-pub(crate) fn is_foreign(context: &RequestContext, attempt: &Registration) -> bool {
-    attempt.browser != context.browser.digest()
+pub(crate) fn is_foreign(context: &RequestContext, registration: &Registration) -> bool {
+    registration.browser != context.browser.digest()
 }
 
 /// Consumes a link and makes the account, in one write. `proven`: the password was shown.
@@ -155,7 +155,9 @@ async fn consume(
     record: &AuditRecord,
 ) -> Result<LinkOutcome, StoreError> {
     let now = record.at;
-    if !proven && registration_of(tx, token, now).await?.is_some_and(|attempt| attempt.browser != *browser) {
+    if !proven
+        && registration_of(tx, token, now).await?.is_some_and(|registration| registration.browser != *browser)
+    {
         return Ok(LinkOutcome::Unknown);
     }
     if let Some(subject) = tx.consume(token, now).await? {

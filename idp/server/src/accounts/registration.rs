@@ -83,7 +83,7 @@ pub(crate) async fn register(
     Checked { name, email, password }: Checked,
 ) -> Result<RegistrationId, PageError> {
     let now = context.app.clock.now();
-    let attempt = NewRegistration {
+    let registration = NewRegistration {
         id: RegistrationId::new(now),
         email,
         name,
@@ -92,14 +92,14 @@ pub(crate) async fn register(
         browser: context.browser.digest(),
         flow_id: flow.and_then(|id| id.parse::<FlowId>().ok()),
     };
-    let id = attempt.id;
-    let opened_mail = known_mailbox::was_opened(context, &attempt.email);
+    let id = registration.id;
+    let opened_mail = known_mailbox::was_opened(context, &registration.email);
     let record = context.audit(AuditEvent::Registered, Actor::Anonymous, Some(id.to_string()));
     context
         .app
         .store
-        .write((attempt, opened_mail, record), |tx, (attempt, opened_mail, record)| {
-            Box::pin(save(tx, attempt, *opened_mail, record))
+        .write((registration, opened_mail, record), |tx, (registration, opened_mail, record)| {
+            Box::pin(save(tx, registration, *opened_mail, record))
         })
         .await?;
     context.app.mailer.wake();
@@ -110,20 +110,20 @@ pub(crate) async fn register(
 /// mail goes to the owner, who learns that somebody tried.
 async fn save(
     tx: &mut Tx,
-    attempt: &NewRegistration,
+    registration: &NewRegistration,
     opened_mail: bool,
     record: &AuditRecord,
 ) -> Result<(), StoreError> {
     let now = record.at;
-    let owner = tx.credentials(&attempt.email).await?.map(|credentials| credentials.user);
-    let mut attempt = attempt.clone();
+    let owner = tx.credentials(&registration.email).await?.map(|credentials| credentials.user);
+    let mut registration = registration.clone();
     let mut record = record.clone();
     if owner.is_some() {
-        attempt.known_address = true;
+        registration.known_address = true;
         record.event = AuditEvent::RegisteredKnown;
     }
-    tx.insert_registration(&attempt, now).await?;
-    let NewRegistration { id, email, name, browser, .. } = &attempt;
+    tx.insert_registration(&registration, now).await?;
+    let NewRegistration { id, email, name, browser, .. } = &registration;
     let registrant = Registrant { id: *id, email, name, browser, opened_mail };
     quota::enqueue(tx, registrant, owner.as_ref(), now).await?;
     tx.audit(&record).await
@@ -172,20 +172,20 @@ struct AskedFrom {
 
 async fn ask(
     tx: &mut Tx,
-    attempt: &Registration,
+    registration: &Registration,
     from: &AskedFrom,
     now: Timestamp,
 ) -> Result<MailAgain, StoreError> {
-    if let Some(until) = quota::closed_until(tx, attempt.id, now).await? {
+    if let Some(until) = quota::closed_until(tx, registration.id, now).await? {
         return Ok(MailAgain::TooOften { minutes: now.minutes_until(until) });
     }
-    if !tx.registration_mailed(attempt.id, now).await? {
-        return Ok(MailAgain::TooSoon { seconds: resend_wait(attempt.mailed_at, now).max(1) });
+    if !tx.registration_mailed(registration.id, now).await? {
+        return Ok(MailAgain::TooSoon { seconds: resend_wait(registration.mailed_at, now).max(1) });
     }
     // Asked for every address: one that was free when it was registered may have an account by now.
-    let owner = tx.credentials(&attempt.email).await?.map(|credentials| credentials.user);
-    tx.forget_registration_code(attempt.id).await?;
-    let Registration { id, email, name, .. } = attempt;
+    let owner = tx.credentials(&registration.email).await?.map(|credentials| credentials.user);
+    tx.forget_registration_code(registration.id).await?;
+    let Registration { id, email, name, .. } = registration;
     let registrant =
         Registrant { id: *id, email, name, browser: &from.browser, opened_mail: from.opened_mail };
     quota::enqueue(tx, registrant, owner.as_ref(), now).await?;

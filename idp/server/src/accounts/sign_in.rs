@@ -39,7 +39,7 @@ pub(crate) const CLOSED_FOR_A_DAY: u64 = 24 * 60 * 60;
 /// What is known of an address before a password is verified.
 struct AddressFacts {
     credentials: Option<Credentials>,
-    attempt: Option<Registration>,
+    registration: Option<Registration>,
     browser_known: bool,
 }
 
@@ -99,7 +99,8 @@ pub(crate) async fn prove_registration(
     let context = context.clone();
     to_its_end(async move {
         let (id, now) = (registration.id, context.app.clock.now());
-        let known = AddressFacts { credentials: None, attempt: Some(registration), browser_known: false };
+        let known =
+            AddressFacts { credentials: None, registration: Some(registration), browser_known: false };
         // A count of its own, which nobody without the link can fill.
         let network = Some(Counted::Network(context.info.network().to_string()));
         let counts = Counts { account: Counted::Registration(id), network, owners: None };
@@ -172,12 +173,12 @@ async fn prove(
     known: &AddressFacts,
 ) -> Result<Option<Proof>, HashError> {
     let accounts = known.credentials.as_ref().and_then(|credentials| credentials.password.clone());
-    let attempts = known.attempt.as_ref().map(|attempt| attempt.password.clone());
+    let registrations = known.registration.as_ref().map(|registration| registration.password.clone());
     let lane = if known.browser_known { Lane::KnownBrowser } else { Lane::SignIn };
-    let found = context.app.hasher.find(lane, password, [accounts, attempts]).await?;
-    Ok(match (found, &known.credentials, &known.attempt) {
+    let found = context.app.hasher.find(lane, password, [accounts, registrations]).await?;
+    Ok(match (found, &known.credentials, &known.registration) {
         (Some(0), Some(credentials), _) => Some(Proof::Account(credentials.user.clone())),
-        (Some(1), _, Some(attempt)) => Some(Proof::Registration(attempt.id)),
+        (Some(1), _, Some(registration)) => Some(Proof::Registration(registration.id)),
         _ => None,
     })
 }
@@ -196,8 +197,8 @@ async fn look_up(context: &RequestContext, email: &Email, now: Timestamp) -> Res
                 // That a registration is over, since another one was the owner's, is for the owner's browsers to know,
                 // and for those that its page told.
                 let stranger = (!browser_known).then_some(browser);
-                let attempt = db.newest_registration(email, stranger, *now).await?;
-                Ok(AddressFacts { credentials, attempt, browser_known })
+                let registration = db.newest_registration(email, stranger, *now).await?;
+                Ok(AddressFacts { credentials, registration, browser_known })
             })
         })
         .await?;

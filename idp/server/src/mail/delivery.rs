@@ -206,10 +206,10 @@ async fn mint(app: &AppState, mail: &Mail) -> Result<Option<Minted>, Failure> {
         .store
         .write(input, |tx, (id, digest, tag, now)| {
             Box::pin(async move {
-                let Some(attempt) = tx.registration(*id, *now).await? else { return Ok(None) };
-                let hours = whole_hours(attempt.expires_at.since(*now));
+                let Some(registration) = tx.registration(*id, *now).await? else { return Ok(None) };
+                let hours = whole_hours(registration.expires_at.since(*now));
                 if hours > 0 {
-                    tx.insert_single_use(digest, &id.to_string(), attempt.expires_at).await?;
+                    tx.insert_single_use(digest, &id.to_string(), registration.expires_at).await?;
                     tx.set_registration_code(*id, tag).await?;
                 }
                 Ok(Some(hours))

@@ -118,15 +118,15 @@ struct Correction {
 fn question(
     context: &RequestContext,
     token: &str,
-    attempt: &Registration,
+    registration: &Registration,
     refused: Option<Correction>,
 ) -> Result<Response, PageError> {
     let page = ActivatePage {
         action: "/activate",
         token,
-        email: attempt.email.to_string(),
-        foreign: activation::is_foreign(context, attempt),
-        register_url: with_email("/register", attempt.email.as_str()),
+        email: registration.email.to_string(),
+        foreign: activation::is_foreign(context, registration),
+        register_url: with_email("/register", registration.email.as_str()),
     };
     let mut response = match refused {
         None => context.page(&page)?.into_response(),
@@ -135,7 +135,7 @@ fn question(
             page.status(status).retry_after(retry_after).into_response()
         }
     };
-    response.headers_mut().append(header::SET_COOKIE, known_mailbox::opened(context, &attempt.email));
+    response.headers_mut().append(header::SET_COOKIE, known_mailbox::opened(context, &registration.email));
     Ok(response)
 }
 
@@ -156,10 +156,11 @@ async fn proof(
     form: &ActivateForm,
 ) -> Result<Result<bool, Response>, PageError> {
     let found = activation::registration_to_activate(context, token).await?;
-    let Some(attempt) = found.filter(|attempt| activation::is_foreign(context, attempt)) else {
+    let Some(registration) = found.filter(|registration| activation::is_foreign(context, registration))
+    else {
         return Ok(Ok(false));
     };
-    let ask = |refused| question(context, &form.token, &attempt, Some(refused)).map(Err);
+    let ask = |refused| question(context, &form.token, &registration, Some(refused)).map(Err);
     let refuse = |status, error| ask(Correction { status, error, retry_after: None });
     let later = |text, seconds| {
         let (status, error) = (StatusCode::TOO_MANY_REQUESTS, FieldError { field: None, text });
@@ -172,7 +173,9 @@ async fn proof(
             field_error(context, "password", "password-missing"),
         );
     }
-    match sign_in::prove_registration(context, attempt.clone(), Secret::new(form.password.clone())).await? {
+    match sign_in::prove_registration(context, registration.clone(), Secret::new(form.password.clone()))
+        .await?
+    {
         SignInOutcome::Unactivated(_) => Ok(Ok(true)),
         SignInOutcome::Throttled { minutes } => {
             later(catalogue.text("login-throttled", &[("minutes", minutes.into())]), minutes * 60)
@@ -244,10 +247,10 @@ pub(crate) async fn resend(
 /// Sends a fresh mail for a registration of another browser.
 async fn exchange(
     context: &RequestContext,
-    attempt: &Registration,
+    registration: &Registration,
     token: &str,
 ) -> Result<Response, PageError> {
-    match check_mail::no_mail(context, &registration::mail_again(context, attempt, true).await?) {
+    match check_mail::no_mail(context, &registration::mail_again(context, registration, true).await?) {
         None => Ok(context.redirect_with(Notice::MailSent, "/signin")),
         Some((text, seconds)) => {
             let error = FieldError { field: None, text };

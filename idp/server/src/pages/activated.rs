@@ -23,12 +23,15 @@ impl Page for ActivatedPage {
 }
 
 /// The page. Its button goes on with the flow in which the person registered, while that is open.
-pub(crate) async fn show(context: &RequestContext, attempt: &Registration) -> Result<Response, PageError> {
-    let id = attempt.flow_id.map(|id| id.to_string());
+pub(crate) async fn show(
+    context: &RequestContext,
+    registration: &Registration,
+) -> Result<Response, PageError> {
+    let id = registration.flow_id.map(|id| id.to_string());
     let (continue_url, app) = match flow::under_way(context, id.as_deref()).await {
         Some((flow, known)) => (flow::url(flow.id), app_of(&flow.target, &known).0),
         None => ("/signin".to_owned(), None),
     };
-    let page = ActivatedPage { continue_url: with_email(&continue_url, attempt.email.as_str()), app };
+    let page = ActivatedPage { continue_url: with_email(&continue_url, registration.email.as_str()), app };
     Ok(context.page(&page)?.into_response())
 }

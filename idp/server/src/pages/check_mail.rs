@@ -49,35 +49,35 @@ async fn own(context: &RequestContext, id: &str) -> Result<(Registration, Regist
 
 /// `GET /register/ID`.
 pub(crate) async fn show(context: RequestContext, Path(id): Path<String>) -> Result<Response, PageError> {
-    let (attempt, state) = own(&context, &id).await?;
+    let (registration, state) = own(&context, &id).await?;
     match state {
-        RegistrationState::Waiting => Ok(page(&context, &attempt, None)?.into_response()),
-        RegistrationState::Activated => activated::show(&context, &attempt).await,
+        RegistrationState::Waiting => Ok(page(&context, &registration, None)?.into_response()),
+        RegistrationState::Activated => activated::show(&context, &registration).await,
         RegistrationState::Ended => {
             Err(PageError::new(Reason::REGISTRATION_USED).action("/signin", "action-sign-in"))
         }
-        RegistrationState::Expired => Err(expired(&attempt)),
+        RegistrationState::Expired => Err(expired(&registration)),
     }
 }
 
 /// The way to register again, with the address that was typed.
-fn expired(attempt: &Registration) -> PageError {
-    let again = with_email("/register", attempt.email.as_str());
+fn expired(registration: &Registration) -> PageError {
+    let again = with_email("/register", registration.email.as_str());
     PageError::new(Reason::REGISTRATION_EXPIRED).action(again, "action-register")
 }
 
 fn page(
     context: &RequestContext,
-    attempt: &Registration,
+    registration: &Registration,
     error: Option<FieldError>,
 ) -> Result<Html, PageError> {
-    let flow = attempt.flow_id.map(|flow: FlowId| format!("?flow={flow}")).unwrap_or_default();
+    let flow = registration.flow_id.map(|flow: FlowId| format!("?flow={flow}")).unwrap_or_default();
     let page = CheckMailPage {
-        email: attempt.email.to_string(),
-        code_action: format!("{}/code", url(attempt.id)),
-        resend_action: format!("{}/resend", url(attempt.id)),
-        resend_wait: resend_wait(attempt.mailed_at, context.app.clock.now()),
-        change_url: with_email(&format!("/register{flow}"), attempt.email.as_str()),
+        email: registration.email.to_string(),
+        code_action: format!("{}/code", url(registration.id)),
+        resend_action: format!("{}/resend", url(registration.id)),
+        resend_wait: resend_wait(registration.mailed_at, context.app.clock.now()),
+        change_url: with_email(&format!("/register{flow}"), registration.email.as_str()),
         expires_hours: ACTIVATION_LIFETIME.as_secs() / HOUR.as_secs(),
     };
     context.page_with(&page, error.into_iter().collect())
@@ -96,21 +96,21 @@ pub(crate) async fn submit_code(
     Path(id): Path<String>,
     Form(form): Form<CodeForm>,
 ) -> Result<Response, PageError> {
-    let (attempt, state) = own(&context, &id).await?;
-    let own_page = || Ok(Redirect::to(&url(attempt.id)).into_response());
+    let (registration, state) = own(&context, &id).await?;
+    let own_page = || Ok(Redirect::to(&url(registration.id)).into_response());
     if state != RegistrationState::Waiting {
         return own_page();
     }
     let wrong = |key: &str| {
         let error = field_error(&context, "code", key);
-        let page = page(&context, &attempt, Some(error))?;
+        let page = page(&context, &registration, Some(error))?;
         Ok(page.status(StatusCode::UNPROCESSABLE_ENTITY).into_response())
     };
     if form.code.trim().is_empty() {
         return wrong("code-missing");
     }
     let Some(code) = TypedCode::of_typed(&form.code) else { return wrong("code-wrong") };
-    match activation::try_code(&context, attempt.id, &code).await? {
+    match activation::try_code(&context, registration.id, &code).await? {
         CodeTry::Right => {
             context.app.mailer.wake();
             own_page()
@@ -131,25 +131,25 @@ pub(crate) async fn resend(
     Form(ResendForm {}): Form<ResendForm>,
 ) -> Result<Response, PageError> {
     match own(&context, &id).await? {
-        (attempt, RegistrationState::Waiting) => {
-            let opened_mail = known_mailbox::was_opened(&context, &attempt.email);
-            send_again(&context, &attempt, opened_mail).await
+        (registration, RegistrationState::Waiting) => {
+            let opened_mail = known_mailbox::was_opened(&context, &registration.email);
+            send_again(&context, &registration, opened_mail).await
         }
-        (attempt, _) => Ok(Redirect::to(&url(attempt.id)).into_response()),
+        (registration, _) => Ok(Redirect::to(&url(registration.id)).into_response()),
     }
 }
 
 /// Sends the mail again and says so, or says why not. `opened_mail` as in [`registration::mail_again`].
 pub(crate) async fn send_again(
     context: &RequestContext,
-    attempt: &Registration,
+    registration: &Registration,
     opened_mail: bool,
 ) -> Result<Response, PageError> {
-    match no_mail(context, &registration::mail_again(context, attempt, opened_mail).await?) {
-        None => Ok(context.redirect_with(Notice::MailSent, &url(attempt.id))),
+    match no_mail(context, &registration::mail_again(context, registration, opened_mail).await?) {
+        None => Ok(context.redirect_with(Notice::MailSent, &url(registration.id))),
         Some((text, seconds)) => {
             let error = FieldError { field: None, text };
-            let page = page(context, attempt, Some(error))?.status(StatusCode::TOO_MANY_REQUESTS);
+            let page = page(context, registration, Some(error))?.status(StatusCode::TOO_MANY_REQUESTS);
             Ok(page.retry_after(Some(seconds)).into_response())
         }
     }

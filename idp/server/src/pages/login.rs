@@ -150,9 +150,9 @@ pub(crate) async fn submit(
             )
             .await
         }
-        SignInOutcome::Unactivated(attempt) => {
+        SignInOutcome::Unactivated(registration) => {
             let refused = RefusedLogin::of(&context, "login-unactivated", StatusCode::FORBIDDEN);
-            let resend = context.app.config.registration.then(|| format!("/register/{attempt}/resend"));
+            let resend = context.app.config.registration.then(|| format!("/register/{registration}/resend"));
             refuse(&context, &flow, form.email, RefusedLogin { resend, ..refused }).await
         }
     }

@@ -1,4 +1,4 @@
-//! What a browser story stands on: the product, the example client, and a desk where the script in
+//! What a browser story stands on: the product, the example client, and a control server where the script in
 //! `tests/browser` asks for what no browser can see (mails, the clock, accounts that are there already).
 
 use std::process::Command;
@@ -20,10 +20,10 @@ use crate::support::client::{authorize, changed};
 use crate::support::{Engine, PASSWORD, SECRET, TestApp, confidential};
 
 /// The product and what stands around it.
-pub(crate) struct Stage {
+pub(crate) struct BrowserTest {
     pub(crate) app: Arc<TestApp>,
     example: String,
-    desk: String,
+    test_control: String,
 }
 
 /// As `idp dev` runs it: mails stay in the mailbox, and the clock has a page.
@@ -35,20 +35,20 @@ pub(crate) fn in_dev(config: &mut Config) {
 /// As `idp serve` runs it.
 pub(crate) fn in_production(_: &mut Config) {}
 
-impl Stage {
-    pub(crate) async fn set(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
+impl BrowserTest {
+    pub(crate) async fn start(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
         let app = Arc::new(TestApp::start_with(engine, change).await);
         let example = serve_example(&app).await;
-        let desk = serve(desk(Arc::clone(&app))).await;
-        Self { app, example, desk }
+        let test_control = serve(test_control(Arc::clone(&app))).await;
+        Self { app, example, test_control }
     }
 
     /// Runs `tests/browser/SCRIPT.mjs`. It fails when the script does.
-    pub(crate) async fn play(&self, script: &'static str, more: Value) {
+    pub(crate) async fn run(&self, script: &'static str, more: Value) {
         let mut facts = json!({
             "issuer": self.app.issuer,
             "example": self.example,
-            "desk": self.desk,
+            "testControl": self.test_control,
             "password": PASSWORD,
         });
         facts.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
@@ -127,7 +127,7 @@ pub(crate) fn mobile(id: &str) -> Client {
     }
 }
 
-fn desk(app: Arc<TestApp>) -> Router {
+fn test_control(app: Arc<TestApp>) -> Router {
     Router::new()
         .route("/mail/{to}/{number}", get(mail))
         .route("/wait/{seconds}", post(wait))
