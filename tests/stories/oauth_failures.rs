@@ -27,7 +27,7 @@ const STORELESS: [&str; 8] = [
 ];
 
 /// Everybody and everything that a request to any route needs to get as far as the database.
-struct BrowserTest {
+struct Requests {
     /// In the addresses that are registered: each is new once.
     name: String,
     /// Ada, asked for her consent.
@@ -56,8 +56,8 @@ fn last(url: &str) -> String {
     url.rsplit('/').next().unwrap().split('?').next().unwrap().to_owned()
 }
 
-impl BrowserTest {
-    async fn start(app: &TestApp, name: &str) -> Self {
+impl Requests {
+    async fn prepare(app: &TestApp, name: &str) -> Self {
         let ada = app.signed_in(ADA).await;
         let tokens = app.redeem("tides", &offline_code(app, &ada).await).await.tokens();
         let question = ada.open(&authorize(&changed("asking", &[("prompt", Some("consent"))]))).await;
@@ -178,19 +178,19 @@ fn assert_defect(answer: &Answer, json: bool, what: &str) {
 on_both_engines! {
     async fn with_the_store_gone_every_route_that_needs_it_says_503(engine: Engine) {
         let app = still(engine).await;
-        let test = BrowserTest::start(&app, "once").await;
+        let requests = Requests::prepare(&app, "once").await;
         let before = app.whole_state().await;
         app.store().close().await;
         for route in idp_server::route_facts(false) {
             let what = format!("{} {}", route.method, route.path);
-            let answer = test.send(&route.method, route.path, true).await;
+            let answer = requests.send(&route.method, route.path, true).await;
             // Who is signed in is in the store: even a page that shows nothing of it must know.
             if STORELESS.contains(&what.as_str()) && what != "GET /register" {
                 assert!(answer.status.as_u16() < 500, "{what} {}", answer.status);
             } else {
                 assert_unavailable(&answer, route.json, &what);
             }
-            let answer = test.send(&route.method, route.path, false).await;
+            let answer = requests.send(&route.method, route.path, false).await;
             let needs_session_only = route.method == Method::GET && answer.status.as_u16() < 500;
             if !STORELESS.contains(&what.as_str()) && !needs_session_only && what != "POST /logout/confirm" {
                 assert_unavailable(&answer, route.json, &what);
@@ -207,14 +207,14 @@ on_both_engines! {
             "users", "sessions", "clients", "flows", "consents", "codes", "grants", "audit", "throttles", "registrations",
             "single_use", "outbox", "known_browsers", "epochs", "roles", "user_roles",
         ] {
-            let test = BrowserTest::start(&app, &table.replace('_', "-")).await;
+            let requests = Requests::prepare(&app, &table.replace('_', "-")).await;
             app.sql(&format!("ALTER TABLE {table} RENAME TO {table}_gone")).await;
             let mut watch = app.watch().await;
             let mut before = watch.look().await;
             for route in routes_that_end_nothing_first() {
                 for as_ada in [true, false] {
                     let what = format!("{} {} without {table}", route.method, route.path);
-                    let answer = test.send(&route.method, route.path, as_ada).await;
+                    let answer = requests.send(&route.method, route.path, as_ada).await;
                     let after = watch.look().await;
                     assert!(answer.status != 503 || route.path == "/readyz", "{what} {}", answer.text());
                     if answer.status == 500 {
