@@ -3,7 +3,6 @@
 use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
 use idp_core::consent::Consent;
 use idp_core::ids::UserId;
-use idp_core::oauth::client_auth::Registered;
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
 use idp_core::scope::Scope;
 use idp_core::secret::Digest;
@@ -127,29 +126,6 @@ impl AllowedRow {
     }
 }
 
-/// A client that has not authenticated yet. Only what authentication needs is parsed: with many redirect URIs,
-/// parsing them all would take long enough to reveal that the client exists.
-pub struct ClaimedClient {
-    registered: Registered,
-    row: ClientRow,
-}
-
-impl AsRef<Registered> for ClaimedClient {
-    fn as_ref(&self) -> &Registered {
-        &self.registered
-    }
-}
-
-impl ClaimedClient {
-    /// The whole client.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`].
-    pub fn client(&self) -> Result<Client, StoreError> {
-        self.row.parse()
-    }
-}
-
 impl Reader {
     /// The client with this id, enabled or not.
     ///
@@ -179,33 +155,6 @@ impl Reader {
         let row: Option<AllowedRow> = on!(self, c => sqlx::query_as(SQL)
             .bind(id.as_str()).bind(user.to_string()).fetch_optional(c).await)?;
         row.map(|row| Ok((row.client.parse()?, row.consent(user)?))).transpose()
-    }
-
-    /// The client that a request claims to come from. An unknown id costs as much as a known one, so that timing does
-    /// not reveal which ids exist: the statement returns a row either way, and only what authentication needs of it
-    /// is parsed.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn claimed_client(&mut self, id: &ClientId) -> Result<Option<ClaimedClient>, StoreError> {
-        // The decoy row is about as long as a real one, because texts are copied before anything is parsed. No real
-        // id is empty.
-        const SQL: &str = select!(
-            "WHERE id = $1 UNION ALL SELECT '', 'Decoy', 'client_secret_basic_or_post', \
-            'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', \
-            '[\"https://decoy.example/callback\",\"https://stage.decoy.example/callback\"]', false, \
-            '[\"https://decoy.example/signed-out\"]', NULL, 'openid profile email offline_access', 'or_nonce', 'ask', \
-            'RS256', 'ES256', false, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM clients WHERE id = $1)"
-        );
-        let row: ClientRow = on!(self, c => sqlx::query_as(SQL).bind(id.as_str()).fetch_one(c).await)?;
-        let registered = Registered {
-            id: id.clone(),
-            auth_method: row.auth_method()?,
-            secret: row.secret()?,
-            enabled: row.enabled,
-        };
-        let known = row.id == id.as_str();
-        Ok(known.then_some(ClaimedClient { registered, row }))
     }
 
     /// Whether there is a client with this id, even one that only a newer version can use.

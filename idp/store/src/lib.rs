@@ -30,7 +30,7 @@ mod single_use;
 mod throttles;
 mod users;
 
-pub use clients::{ClaimedClient, UriList};
+pub use clients::UriList;
 pub use codes::ConsumedCode;
 pub use engine::connection::{Job, Reader, Tx};
 pub use engine::db::{Engine, Store, database_file};

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::error::{ErrorCode, Refusal};
 use super::params::Params;
-use crate::client::{AuthMethod, ClientId};
-use crate::secret::{Digest, Secret};
+use crate::client::{AuthMethod, Client, ClientId};
+use crate::secret::Secret;
 
 /// What a request presents to prove which client it is.
 #[derive(Debug)]
@@ -14,25 +14,6 @@ pub struct Credentials {
     /// The client it claims to be.
     pub client_id: ClientId,
     secret: Presented,
-}
-
-/// What is registered of a client for its proof.
-#[derive(Clone, Debug)]
-pub struct Registered {
-    /// The client.
-    pub id: ClientId,
-    /// How it proves itself.
-    pub auth_method: AuthMethod,
-    /// Digest of its secret; a public client has none.
-    pub secret: Option<Digest>,
-    /// A disabled client never passes.
-    pub enabled: bool,
-}
-
-impl AsRef<Self> for Registered {
-    fn as_ref(&self) -> &Self {
-        self
-    }
 }
 
 #[derive(Debug)]
@@ -44,7 +25,8 @@ enum Presented {
 
 const TWO_METHODS: Refusal =
     Refusal::new(ErrorCode::InvalidRequest, "authenticate either by header or in the body, not both");
-const FAILED: Refusal = Refusal::new(ErrorCode::InvalidClient, "client authentication failed");
+/// The one answer to a client that fails to authenticate.
+pub const FAILED: Refusal = Refusal::new(ErrorCode::InvalidClient, "client authentication failed");
 
 /// Reads the credentials of a request.
 ///
@@ -96,58 +78,57 @@ fn parse_id(text: &str) -> Result<ClientId, Refusal> {
     ClientId::parse(text).map_err(|_| FAILED)
 }
 
-/// Checks the credentials against what is registered under their client id. An unknown client costs the same
-/// comparison as a known one and gets the same answer.
-///
-/// # Errors
-/// `invalid_client`.
-pub fn check<'a, C: AsRef<Registered>>(
-    credentials: &Credentials,
-    client: Option<&'a C>,
-) -> Result<&'a C, Refusal> {
-    let known = client.map(AsRef::as_ref);
-    let known = known.filter(|client| client.enabled && client.id == credentials.client_id);
-    let method = known.map_or(AuthMethod::BasicOrPost, |client| client.auth_method);
-    let (presented, allowed) = match &credentials.secret {
-        Presented::Nothing => (None, method == AuthMethod::None),
-        Presented::Basic(secret) => {
-            (Some(secret), matches!(method, AuthMethod::Basic | AuthMethod::BasicOrPost))
-        }
-        Presented::Post(secret) => {
-            (Some(secret), matches!(method, AuthMethod::Post | AuthMethod::BasicOrPost))
-        }
-    };
-    let right = match presented {
-        None => known.is_some_and(|client| client.secret.is_none()),
-        Some(secret) => secret_matches(secret, known.and_then(|client| client.secret.as_ref())),
-    };
-    client.filter(|_| known.is_some() && allowed && right).ok_or(FAILED)
+/// Why a client failed to authenticate, for the log only: the client gets one answer, [`FAILED`], for every reason.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The registered client, if the ID is one.
+    pub client_id: Option<ClientId>,
+    /// The reason.
+    pub why: &'static str,
 }
 
-/// Why [`check`] refused, for the log alone: the client gets one answer for all.
-pub fn failure<C: AsRef<Registered>>(credentials: &Credentials, client: Option<&C>) -> &'static str {
-    let Some(client) = client.map(AsRef::as_ref) else { return "unknown client" };
-    let registered = match &credentials.secret {
-        Presented::Nothing => client.auth_method == AuthMethod::None,
-        Presented::Basic(_) => matches!(client.auth_method, AuthMethod::Basic | AuthMethod::BasicOrPost),
-        Presented::Post(_) => matches!(client.auth_method, AuthMethod::Post | AuthMethod::BasicOrPost),
+/// Checks the credentials against the client that is registered under their client ID, and returns that client.
+///
+/// # Errors
+/// [`Failure`]; the client is answered [`FAILED`].
+pub fn authenticate(credentials: &Credentials, registered: Option<Client>) -> Result<Client, Failure> {
+    let registered = registered.filter(|client| client.id == credentials.client_id);
+    let Some(client) = registered else { return Err(Failure { client_id: None, why: "unknown client" }) };
+    let why = if !client.enabled {
+        "this client is disabled"
+    } else if !uses_registered_method(credentials, &client) {
+        "its authentication method is not the registered one"
+    } else if !secret_matches(credentials, &client) {
+        "wrong secret"
+    } else {
+        return Ok(client);
     };
-    match (client.enabled, registered) {
-        (false, _) => "this client is disabled",
-        (true, false) => "its authentication method is not the registered one",
-        (true, true) => "wrong secret",
+    Err(Failure { client_id: Some(client.id), why })
+}
+
+fn secret_matches(credentials: &Credentials, client: &Client) -> bool {
+    match (&credentials.secret, &client.secret) {
+        (Presented::Nothing, registered) => registered.is_none(),
+        (Presented::Basic(secret) | Presented::Post(secret), Some(registered)) => {
+            registered.matches(secret.expose())
+        }
+        (Presented::Basic(_) | Presented::Post(_), None) => false,
     }
 }
 
-fn secret_matches(presented: &Secret, registered: Option<&Digest>) -> bool {
-    let nobodys = Digest::of("");
-    let right = registered.unwrap_or(&nobodys).matches(presented.expose());
-    right && registered.is_some()
+fn uses_registered_method(credentials: &Credentials, client: &Client) -> bool {
+    match credentials.secret {
+        Presented::Nothing => client.auth_method == AuthMethod::None,
+        Presented::Basic(_) => matches!(client.auth_method, AuthMethod::Basic | AuthMethod::BasicOrPost),
+        Presented::Post(_) => matches!(client.auth_method, AuthMethod::Post | AuthMethod::BasicOrPost),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::authorize::tests::client;
+    use crate::secret::Digest;
 
     fn params(pairs: &[(&str, &str)]) -> Params {
         Params::new(pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
@@ -157,17 +138,14 @@ mod tests {
         format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
     }
 
-    const NOBODY: Option<&Registered> = None;
-
-    fn registered(auth_method: AuthMethod) -> Registered {
+    fn registered(auth_method: AuthMethod) -> Client {
         let secret = (auth_method != AuthMethod::None).then(|| Digest::of("p+w %2B"));
-        Registered { id: ClientId::parse("app").unwrap(), auth_method, secret, enabled: true }
+        Client { id: ClientId::parse("app").unwrap(), auth_method, secret, enabled: true, ..client() }
     }
 
     fn outcome(header: Option<&str>, body: &[(&str, &str)], method: AuthMethod) -> Result<(), ErrorCode> {
-        let client = registered(method);
         let credentials = read(header, &params(body)).map_err(|refusal| refusal.code)?;
-        check(&credentials, Some(&client)).map(|_| ()).map_err(|refusal| refusal.code)
+        authenticate(&credentials, Some(registered(method))).map(drop).map_err(|_| FAILED.code)
     }
 
     #[test]
@@ -223,24 +201,32 @@ mod tests {
     #[test]
     fn the_log_is_told_which_of_the_reasons_it_was() {
         let body = |pairs: &[(&str, &str)]| read(None, &params(pairs)).unwrap();
+        let failure = |credentials: &Credentials, client: Option<Client>| {
+            let Failure { client_id, why } = authenticate(credentials, client).unwrap_err();
+            (client_id.map(|id| id.to_string()), why)
+        };
         let wrong = body(&[("client_id", "app"), ("client_secret", "wrong")]);
         let post = registered(AuthMethod::Post);
-        let disabled = Registered { enabled: false, ..post.clone() };
-        assert_eq!(failure(&wrong, NOBODY), "unknown client");
-        assert_eq!(failure(&wrong, Some(&disabled)), "this client is disabled");
-        assert_eq!(failure(&wrong, Some(&post)), "wrong secret");
-        let other = "its authentication method is not the registered one";
-        assert_eq!(failure(&wrong, Some(&registered(AuthMethod::Basic))), other);
-        assert_eq!(failure(&body(&[("client_id", "app")]), Some(&post)), other);
+        let disabled = Client { enabled: false, ..post.clone() };
+        let app = || Some("app".to_owned());
+        assert_eq!(failure(&wrong, None), (None, "unknown client"));
+        assert_eq!(failure(&wrong, Some(disabled)), (app(), "this client is disabled"));
+        assert_eq!(failure(&wrong, Some(post.clone())), (app(), "wrong secret"));
+        let other = (app(), "its authentication method is not the registered one");
+        assert_eq!(failure(&wrong, Some(registered(AuthMethod::Basic))), other);
+        assert_eq!(failure(&body(&[("client_id", "app")]), Some(post)), other);
     }
 
     #[test]
     fn an_unknown_or_disabled_client_never_passes() {
         let credentials = read(None, &params(&[("client_id", "app")])).unwrap();
-        assert!(check(&credentials, NOBODY).is_err());
-        let disabled = Registered { enabled: false, ..registered(AuthMethod::None) };
-        assert!(check(&credentials, Some(&disabled)).is_err());
+        assert!(authenticate(&credentials, None).is_err());
+        let disabled = Client { enabled: false, ..registered(AuthMethod::None) };
+        assert!(authenticate(&credentials, Some(disabled)).is_err());
+        let another = Client { id: ClientId::parse("other").unwrap(), ..registered(AuthMethod::None) };
+        assert!(authenticate(&credentials, Some(another)).is_err());
         let secretless = read(None, &params(&[("client_id", "app"), ("client_secret", "")])).unwrap();
-        assert!(check(&secretless, NOBODY).is_err(), "the digest nobody has opens nothing");
+        let public = registered(AuthMethod::None);
+        assert!(authenticate(&secretless, Some(public)).is_err(), "an empty secret opens nothing");
     }
 }

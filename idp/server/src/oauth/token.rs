@@ -39,16 +39,15 @@ pub(crate) async fn post(
     let header = authorization(&headers)?;
     let credentials = client_auth::read(header, &params).map_err(|refusal| unreadable(refusal, &params))?;
     let id = credentials.client_id.clone();
-    let found = app.store.read(id, |db, id| Box::pin(db.claimed_client(id))).await?;
-    let claimed = client_auth::check(&credentials, found.as_ref()).map_err(|refusal| {
-        let why = client_auth::failure(&credentials, found.as_ref());
-        // What is nobody's id may be somebody's secret, put into the wrong place.
-        let known = found.as_ref().map(|client| &client.as_ref().id);
-        let about = known.map(About::client).unwrap_or_default();
-        let detail = Some(format!("{}: {why}", known.map_or("client_id", |id| id.as_str())).into());
-        OAuthError { detail, ..refusal.into() }.about(about)
+    let found = app.store.read(id, |db, id| Box::pin(db.client(id))).await?;
+    let client = client_auth::authenticate(&credentials, found).map_err(|refusal| {
+        // An ID that is not registered may be a secret in the wrong place: it is not logged.
+        let about = refusal.client_id.as_ref().map(About::client).unwrap_or_default();
+        let named = refusal.client_id.as_ref().map_or("client_id", |id| id.as_str());
+        let detail = Some(format!("{named}: {}", refusal.why).into());
+        OAuthError { detail, ..client_auth::FAILED.into() }.about(about)
     })?;
-    let caller = AuthenticatedClient { client: claimed.client()?, info, now: app.clock.now() };
+    let caller = AuthenticatedClient { client, info, now: app.clock.now() };
     let client_id = caller.client.id.clone();
     // Who asked is proven now: whatever is refused from here on is told with the client.
     answer(&app, caller, &params).await.map_err(|error| {

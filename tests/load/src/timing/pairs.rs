@@ -12,39 +12,15 @@ use crate::oauth::basic;
 use crate::people::{CLIENT_ID, PASSWORD, SECRET, create_client, create_person};
 use crate::server::CommandLine;
 
-/// As long as the known client's id.
-const UNKNOWN_CLIENT: &str = "lead";
 /// The network reserved for benchmarks (RFC 2544), with 131 072 client addresses.
 const FIRST_NETWORK: u32 = Ipv4Addr::new(198, 18, 0, 0).to_bits();
-
-/// Work that the server does for known clients only is done for each redirect URI, so with many it is easier to see.
-const MANY_REDIRECT_URIS: [&str; 14] = [
-    "--redirect-uri",
-    "https://load.example/cb2",
-    "--redirect-uri",
-    "https://stage.load.example/callback",
-    "--redirect-uri",
-    "https://test.load.example/callback",
-    "--redirect-uri",
-    "http://127.0.0.1:8000/callback",
-    "--post-logout-redirect-uri",
-    "https://load.example/signed-out",
-    "--post-logout-redirect-uri",
-    "https://stage.load.example/signed-out",
-    "--post-logout-redirect-uri",
-    "https://test.load.example/signed-out",
-];
 
 /// The pairs, in the order of timing. Registration comes last, because sign-in looks at registrations, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 pub(crate) enum PairKind {
-    /// TK-12: an unknown client; a known one with a wrong secret
-    #[value(name = "tk-12a")]
-    #[serde(rename = "TK-12a")]
-    UnknownClient,
     /// TK-12: a wrong secret that shares no characters with the right one; one that shares the first 30
-    #[value(name = "tk-12b")]
-    #[serde(rename = "TK-12b")]
+    #[value(name = "tk-12")]
+    #[serde(rename = "TK-12")]
     SimilarSecret,
     /// LG-01: a wrong password for an unknown address; for an account
     #[value(name = "lg-01a")]
@@ -72,8 +48,7 @@ impl PairKind {
     /// Its name in tables.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::UnknownClient => "TK-12a",
-            Self::SimilarSecret => "TK-12b",
+            Self::SimilarSecret => "TK-12",
             Self::Account => "LG-01a",
             Self::Deactivated => "LG-01b",
             Self::KnownAddress => "RG-01a",
@@ -84,7 +59,6 @@ impl PairKind {
 
     fn sides(self) -> [&'static str; 2] {
         match self {
-            Self::UnknownClient => ["unknown client", "wrong secret"],
             Self::SimilarSecret => ["0 equal characters", "30 equal characters"],
             Self::Account => ["unknown address", "account"],
             Self::Deactivated => ["unknown address", "deactivated account"],
@@ -98,7 +72,7 @@ impl PairKind {
             Self::KnownAddress => 303,
             Self::WaitingPage => 200,
             Self::WrongCode => 422,
-            Self::UnknownClient | Self::SimilarSecret | Self::Account | Self::Deactivated => 401,
+            Self::SimilarSecret | Self::Account | Self::Deactivated => 401,
         }
     }
 
@@ -131,7 +105,7 @@ pub(crate) fn create_accounts(
     kinds: &[PairKind],
     rounds: usize,
 ) -> anyhow::Result<()> {
-    create_client(idp, algorithm, &MANY_REDIRECT_URIS)?;
+    create_client(idp, algorithm, &[])?;
     let needs_existing =
         kinds.iter().any(|kind| *kind == PairKind::Account || kind.registration_index().is_some());
     let needs_deactivated = kinds.contains(&PairKind::Deactivated);
@@ -261,10 +235,7 @@ impl Pair {
         let far = "x".repeat(SECRET.len());
         let near = format!("{}{}", &SECRET[..30], &far[30..]);
         match (self.kind, side) {
-            (PairKind::UnknownClient, 0) => self.requests.token(UNKNOWN_CLIENT, &far),
-            (PairKind::UnknownClient, _) | (PairKind::SimilarSecret, 0) => {
-                self.requests.token(CLIENT_ID, &far)
-            }
+            (PairKind::SimilarSecret, 0) => self.requests.token(CLIENT_ID, &far),
             (PairKind::SimilarSecret, _) => self.requests.token(CLIENT_ID, &near),
             (PairKind::Account, 0) => self.sign_in(&new_address(round), side, round),
             (PairKind::Account, _) => self.sign_in(&existing_address(round), side, round),
