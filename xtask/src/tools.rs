@@ -12,8 +12,8 @@ pub(crate) fn root() -> &'static Path {
 
 /// `cargo`, started in the root of the workspace.
 ///
-/// Cargo has set variables about the xtask package; they are removed here. Build scripts watch some of them, and would run
-/// again after each switch between `cargo test` by hand and by this tool.
+/// Cargo has set variables about the xtask package; they are removed here. Build scripts watch some of them, and
+/// would run again after each switch between `cargo test` by hand and by this tool.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(root());

@@ -10,7 +10,7 @@ use crate::drive::Schedule;
 use crate::scenarios::ScenarioKind;
 use crate::timing::PairKind;
 
-/// Load against our own server, on loopback.
+/// Load tests of our own server, on loopback
 #[derive(Debug, Parser)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -20,16 +20,16 @@ pub(crate) struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Everything: the limits, every scenario with 16 and 64 connections, sign-ins beside a fixed rate,
-    /// memory, and whether the aims are met
+    /// Measure everything: the machine's limits, every scenario with 16 and 64 connections, sign-ins beside a fixed
+    /// rate, memory; and check the aims
     Report(ReportArguments),
-    /// One scenario
+    /// Measure one scenario
     One(OneArguments),
-    /// What a request costs two programs, such as the version before and this one, in interleaved pairs
+    /// Compare the CPU time per request of two programs, such as the last version and this one, in interleaved pairs
     Compare(CompareArguments),
-    /// Whether the time of a response tells who exists: pairs of requests that nobody may tell apart (UNI)
+    /// Check that response times do not tell who exists, with pairs of requests that must be indistinguishable (UNI)
     Timing(TimingArguments),
-    /// A bare server or loop; the report starts these by itself
+    /// Run a bare server or loop; `report` starts these itself
     #[command(subcommand, hide = true)]
     Bare(Bare),
 }
@@ -37,7 +37,7 @@ pub(crate) enum Verb {
 /// `load report`.
 #[derive(Debug, Args)]
 pub(crate) struct ReportArguments {
-    /// Connections of the closed loops
+    /// Numbers of connections for the closed loops
     #[arg(long, value_delimiter = ',', default_value = "16,64", value_parser = connections)]
     pub(crate) connections: Vec<usize>,
     #[command(flatten)]
@@ -52,10 +52,10 @@ pub(crate) struct OneArguments {
     /// What each connection repeats
     #[arg(value_enum)]
     pub(crate) scenario: ScenarioKind,
-    /// How many connections
+    /// Number of connections
     #[arg(long, default_value = "16", value_parser = connections)]
     pub(crate) connections: usize,
-    /// Operations a second at a fixed rate, instead of a closed loop
+    /// Operations per second at a fixed rate, instead of a closed loop
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200_000))]
     pub(crate) rate: Option<u32>,
     #[command(flatten)]
@@ -67,13 +67,13 @@ pub(crate) struct OneArguments {
 /// `load compare`.
 #[derive(Debug, Args)]
 pub(crate) struct CompareArguments {
-    /// The other program, the one before
+    /// The program to compare with: the earlier one
     #[arg(value_name = "PATH")]
     pub(crate) before: PathBuf,
-    /// Rounds of each program
+    /// Rounds per program
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u8).range(1..=50))]
     pub(crate) pairs: u8,
-    /// Seconds of a round
+    /// Seconds per round
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u64).range(1..=60))]
     pub(crate) seconds: u64,
     #[command(flatten)]
@@ -83,10 +83,10 @@ pub(crate) struct CompareArguments {
 /// `load timing`.
 #[derive(Debug, Args)]
 pub(crate) struct TimingArguments {
-    /// Which pairs; all of them without this
+    /// Which pairs; all if omitted
     #[arg(value_enum)]
     pub(crate) pairs: Vec<PairKind>,
-    /// Answers timed of each side of a pair
+    /// Responses to time for each side of a pair
     #[arg(long, default_value = "500", value_parser = clap::value_parser!(u32).range(10..=20_000))]
     pub(crate) samples: u32,
     #[command(flatten)]
@@ -96,13 +96,13 @@ pub(crate) struct TimingArguments {
 /// How long to measure.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ScheduleArguments {
-    /// Seconds of a round
+    /// Seconds per round
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Rounds; the median of them is reported
+    /// Number of rounds; the median is reported
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u8).range(1..=20))]
     rounds: u8,
-    /// Seconds before the first round
+    /// Seconds of warm-up before the first round
     #[arg(long, default_value = "2", value_parser = clap::value_parser!(u64).range(0..=60))]
     warm_up: u64,
 }
@@ -120,16 +120,16 @@ impl From<&ScheduleArguments> for Schedule {
 /// Which server.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServerArguments {
-    /// The PostgreSQL server on loopback to make a throw-away database on; without it, SQLite
+    /// PostgreSQL server on loopback on which to create a throw-away database; SQLite if omitted
     #[arg(long, value_name = "URL")]
     pub(crate) postgres: Option<String>,
-    /// The algorithm of ID tokens
+    /// Signature algorithm of ID tokens
     #[arg(long, value_enum, default_value = "es256")]
     pub(crate) id_token: Algorithm,
-    /// Another server binary than `target/release/idp`, to try this tool; its figures say nothing
+    /// Server binary to use instead of `target/release/idp`, to try this tool; the figures mean nothing
     #[arg(long, value_name = "PATH")]
     pub(crate) debug_binary: Option<PathBuf>,
-    /// The name of the JSON file in `build/load`
+    /// Name of the JSON file in `build/load`
     #[arg(long)]
     pub(crate) name: Option<String>,
 }
@@ -139,12 +139,12 @@ pub(crate) struct ServerArguments {
 pub(crate) enum Algorithm {
     /// ECDSA on P-256
     Es256,
-    /// RSA of 2048 bits, what OpenID Connect makes the default
+    /// RSA with 2048 bits, the default of OpenID Connect
     Rs256,
 }
 
 impl Algorithm {
-    /// Its name in JOSE and on the server's command line.
+    /// Its name in JOSE, and on the server's command line.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
@@ -154,6 +154,6 @@ impl Algorithm {
 }
 
 fn connections(text: &str) -> Result<usize, String> {
-    let count = text.parse().map_err(|_| "a whole number".to_owned())?;
-    if (1..=1_000).contains(&count) { Ok(count) } else { Err("between 1 and 1000".to_owned()) }
+    let count = text.parse().map_err(|_| "must be a whole number".to_owned())?;
+    if (1..=1_000).contains(&count) { Ok(count) } else { Err("must be between 1 and 1000".to_owned()) }
 }

@@ -1,10 +1,10 @@
-//! A browser without JavaScript: cookies and forms. What it costs the server is what a person costs.
+//! A browser without JavaScript: cookies and forms. It costs the server as much as a person does.
 
 use std::fmt::Write;
 
 use crate::http::{Connection, Failure, Response, Target, get, post};
 
-/// The cookie that holds a session, on http.
+/// The session cookie's name on http.
 const SESSION: &str = "idp-session";
 
 /// Cookies by name.
@@ -12,7 +12,7 @@ const SESSION: &str = "idp-session";
 pub(crate) struct Cookies(Vec<(String, String)>);
 
 impl Cookies {
-    /// Keeps what a response sets.
+    /// Stores the cookies that a response sets.
     pub(crate) fn keep(&mut self, response: &Response<'_>) {
         let set = response.headers().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
         for (name, value) in set.filter_map(|(_, cookie)| cookie.split(';').next()?.split_once('=')) {
@@ -36,14 +36,14 @@ impl Cookies {
     }
 }
 
-/// A form of a page: where it goes, and its hidden token.
+/// A form on a page: its action and its hidden CSRF token.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Form {
     pub(crate) action: String,
     pub(crate) csrf: String,
 }
 
-/// The form of a page whose action ends with `end`.
+/// The form on `page` whose action ends with `end`.
 fn form(page: &str, end: &str) -> Result<Form, Failure> {
     let forms = page.split("<form").skip(1).filter_map(|form| form.split("</form>").next());
     for form in forms {
@@ -51,21 +51,21 @@ fn form(page: &str, end: &str) -> Result<Form, Failure> {
         if action.ends_with(end) {
             let hidden = form.split("<input").find(|input| attribute(input, "name") == Some("csrf"));
             let csrf = hidden.and_then(|input| attribute(input, "value"));
-            let csrf = csrf.ok_or(Failure::Unexpected("a form without a token"))?;
+            let csrf = csrf.ok_or(Failure::Unexpected("a form without a CSRF token"))?;
             return Ok(Form { action: action.to_owned(), csrf: csrf.to_owned() });
         }
     }
-    Err(Failure::Unexpected("a page without the form"))
+    Err(Failure::Unexpected("a page without the expected form"))
 }
 
-/// The values looked for are base64url, ids and paths: nothing in them is written as an entity.
+/// The value of an attribute. Those we need are base64url, ids and paths, so there are no entities to decode.
 fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     let tag = tag.split('>').next()?;
     let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
     rest.split('"').next()
 }
 
-/// The way to sign-in of a new browser, up to the form.
+/// Opens the sign-in form in a new browser.
 pub(crate) async fn sign_in_form(
     connection: &mut Connection,
     target: &Target,
@@ -78,7 +78,7 @@ pub(crate) async fn sign_in_form(
     Ok((cookies, form))
 }
 
-/// The form of a page whose action ends with `end`.
+/// Loads a page and returns the form whose action ends with `end`.
 pub(crate) async fn open_form(
     connection: &mut Connection,
     target: &Target,
@@ -91,7 +91,7 @@ pub(crate) async fn open_form(
     form(response.text()?, end)
 }
 
-/// One sign-in as a new browser makes it: the way in, the page, the form. Ends with the session's cookie.
+/// One sign-in in a new browser: start, page, form. Returns cookies with a session.
 pub(crate) async fn sign_in(
     connection: &mut Connection,
     target: &Target,
@@ -105,8 +105,8 @@ pub(crate) async fn sign_in(
     if cookies.has_session() { Ok(cookies) } else { Err(Failure::Unexpected("a sign-in without a session")) }
 }
 
-/// Walks from an authorization request through the question of consent, and says yes. An client that has
-/// been allowed before is answered at once; that is as good.
+/// Sends an authorization request and gives consent. If the client already has consent, the server does not ask; that
+/// is fine, too.
 pub(crate) async fn allow(
     connection: &mut Connection,
     target: &Target,
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_is_found_by_where_it_goes() {
+    fn a_form_is_found_by_its_action() {
         let page = r#"<form method="post" action="/other"><input type="hidden" name="csrf" value="x"></form>
             <form method="post" action="/flow/7/login" novalidate><input id="e" name="email" value="">
             <input type="hidden" name="csrf" value="a-b_c"></form>"#;

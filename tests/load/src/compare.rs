@@ -1,5 +1,5 @@
-//! Two programs held against each other: the CPU time of a request, in interleaved pairs of rounds, so that a machine whose
-//! speed drifts slows both.
+//! Compares two programs by CPU time per request, in interleaved pairs of rounds. If the machine's speed drifts, it
+//! affects both alike.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::scenarios::ScenarioKind;
 use crate::stats::{median, ratio};
 use crate::{process, report};
 
-/// What is compared, and with how many connections.
+/// The scenarios to compare, and their numbers of connections.
 const SCENARIOS: [(ScenarioKind, usize); 4] = [
     (ScenarioKind::Code, 16),
     (ScenarioKind::Refresh, 16),
     (ScenarioKind::Userinfo, 16),
     (ScenarioKind::Login, LOGINS),
 ];
-/// The most that a request may cost more than before.
+/// The highest acceptable ratio of the cost now to the cost before.
 const MAX_RATIO: f64 = 1.05;
 
 /// One scenario's medians.
@@ -27,10 +27,10 @@ const MAX_RATIO: f64 = 1.05;
 struct Comparison {
     scenario: ScenarioKind,
     pairs: usize,
-    /// CPU time of an operation, before and now.
+    /// CPU time per operation, before and now.
     before_us: f64,
     now_us: f64,
-    /// The median of the pairs' own ratios.
+    /// The median of the ratios of the pairs.
     ratio: f64,
     errors: u64,
     met: bool,
@@ -38,7 +38,7 @@ struct Comparison {
 
 #[derive(Debug, Serialize)]
 struct ComparisonReport {
-    /// Processes that wanted a core when the run began: more than a few tenths, and the figures are doubtful.
+    /// The load average before the run. With more than a few tenths, the figures are doubtful.
     load_before: f64,
     round_seconds: u64,
     most: f64,
@@ -66,7 +66,7 @@ pub(crate) async fn run(arguments: CompareArguments) -> anyhow::Result<()> {
     report::write(&all, arguments.server.name.as_deref().unwrap_or("compare"))
 }
 
-/// Who goes first takes turns.
+/// Runs the pairs. The two programs take turns at going first.
 async fn compare(
     tests: &[LoadTest; 2],
     scenario: ScenarioKind,
@@ -100,7 +100,7 @@ async fn compare(
 }
 
 fn print(all: &ComparisonReport) {
-    println!("\nload before {:.2}; rounds of {} s in turns", all.load_before, all.round_seconds);
+    println!("\nload average before: {:.2}; rounds of {} s, alternating", all.load_before, all.round_seconds);
     let rows: Vec<[String; 6]> = all.findings.iter().map(row).collect();
     report::table(["what", "before us", "now us", "now/before", "errors", ""], &rows);
 }

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::loopback::check_database;
 
-/// A database of this run.
+/// The database of this run.
 pub(crate) struct Database {
     server: Url,
     name: String,
@@ -14,7 +14,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Makes an empty one. The server must be on this machine.
+    /// Creates an empty database. The server must be on this machine.
     pub(crate) async fn create(server: &str) -> anyhow::Result<Self> {
         let server = check_database(server)?;
         let name = format!("idp_load_{}", std::process::id());
@@ -25,12 +25,12 @@ impl Database {
         Ok(database)
     }
 
-    /// Its URL; may hold a password.
+    /// Its URL, which may contain a password.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Removes it.
+    /// Drops the database.
     pub(crate) async fn drop(self) -> anyhow::Result<()> {
         self.administer("DROP DATABASE IF EXISTS").await
     }
@@ -38,7 +38,7 @@ impl Database {
     async fn administer(&self, statement: &str) -> anyhow::Result<()> {
         let connected = PgConnection::connect(self.server.as_str()).await;
         let mut connection = connected.context("the PostgreSQL server cannot be reached")?;
-        // The name is made of our own letters and a process id.
+        // The name consists of a constant and a process id.
         let sql = format!("{statement} {}", self.name);
         connection.execute(AssertSqlSafe(sql)).await.with_context(|| statement.to_owned())?;
         connection.close().await.context("closing the connection")

@@ -1,7 +1,7 @@
 //! Repeats scenarios on many connections, in a closed loop or at a fixed rate, and counts.
 //!
-//! Everything runs on one thread without a pause between warm-up and rounds: an operation belongs to the round
-//! it ends in (closed loop) or was meant to start in (fixed rate), so nothing is lost at the borders.
+//! Everything runs on one thread, without a pause between warm-up and rounds. An operation belongs to the round in
+//! which it ends (closed loop) or was due to start (fixed rate), so none is lost between rounds.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,11 +17,11 @@ use crate::process;
 use crate::scenarios::{BareRequest, Scenario, ScenarioKind, VirtualUser};
 use crate::stats::Histogram;
 
-/// How long an operation may outlast the last round before the run is given up.
+/// How long operations may outlast the last round before the run is aborted.
 const GRACE: Duration = Duration::from_secs(30);
-/// A connection that fails so often has nothing more to say.
+/// A connection stops after this many failures.
 const MAX_FAILURES: u32 = 1_000;
-/// The runtime's timer is a millisecond coarse; closer than this the generator waits awake, on its own core.
+/// The runtime's timer has a resolution of a millisecond. For less than this the generator busy-waits, on its own core.
 const BUSY_WAIT: Duration = Duration::from_millis(2);
 
 /// How long to measure.
@@ -37,7 +37,7 @@ impl Schedule {
         self.warm_up + self.round * u32::try_from(self.rounds).unwrap_or(u32::MAX)
     }
 
-    /// The round of a moment; nothing before the first and after the last.
+    /// The round at a moment; `None` before the first and after the last.
     fn round_at(&self, since_start: Duration) -> Option<usize> {
         let within = since_start.checked_sub(self.warm_up)?;
         let round = usize::try_from(within.as_nanos() / self.round.as_nanos().max(1)).ok()?;
@@ -48,33 +48,33 @@ impl Schedule {
 /// When the next operation starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// When the connection's last one has ended.
+    /// When the connection's previous one has ended.
     Closed,
-    /// So many a second over all connections, whatever became of the ones before. Latency counts from the
-    /// moment an operation was due, so a slow response is charged to all that had to wait for it.
+    /// So many per second over all connections, whether or not earlier ones have ended. Latency counts from when an
+    /// operation was due, so a slow response also adds to the latency of all that waited for it.
     Fixed(u32),
 }
 
-/// One round, over all connections.
+/// The results of one round, over all connections.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Round {
     pub(crate) latencies: Histogram,
     pub(crate) errors: BTreeMap<String, u64>,
-    /// CPU seconds of the server and of this generator per second.
+    /// CPU seconds per second, of the server and of this generator.
     pub(crate) server_busy: f64,
     pub(crate) generator_busy: f64,
 }
 
-/// One connection at work.
+/// One connection and the scenario it repeats.
 pub(crate) struct Worker {
     connection: Connection,
     scenario: Scenario,
-    /// How to begin anew after a failure; a bare server's worker needs only its connection.
+    /// What it takes to start over after a failure; for a bare server, the connection is enough.
     user: Option<(ScenarioKind, Arc<Fixture>, usize)>,
 }
 
 impl Worker {
-    /// Workers on the server.
+    /// Workers for the server under load.
     pub(crate) async fn for_server(
         fixture: &Arc<Fixture>,
         kind: ScenarioKind,
@@ -91,8 +91,8 @@ impl Worker {
         Ok(workers)
     }
 
-    /// Workers on a bare server.
-    pub(crate) async fn bare(
+    /// Workers for a bare server.
+    pub(crate) async fn for_bare_server(
         target: &Target,
         request: BareRequest,
         count: usize,
@@ -125,7 +125,7 @@ impl Worker {
                 if let Err(failure) = self.restart().await {
                     state.count(Instant::now(), Some(&failure));
                     failures += 1;
-                    // Whatever is wrong is not cured by asking faster.
+                    // Trying faster would not help.
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             }
@@ -133,7 +133,7 @@ impl Worker {
     }
 }
 
-/// What the workers of one run have in common.
+/// What the workers of one run share.
 struct RunState {
     start: Instant,
     schedule: Schedule,
@@ -143,7 +143,7 @@ struct RunState {
 }
 
 impl RunState {
-    /// Waits for the next operation's moment and returns it; nothing when the time is over.
+    /// Waits until the next operation is due, and returns when that was; `None` once time is up.
     async fn next_due(&self) -> Option<Instant> {
         let due = match self.pace {
             Pace::Closed => Instant::now(),
@@ -181,14 +181,17 @@ async fn wait_until(due: Instant) {
     }
 }
 
-/// Runs the workers and returns what each round saw. `pid` is the server's process.
+/// Runs the workers and returns the results of each round. `pid` is the server's process.
 pub(crate) async fn drive(
     workers: Vec<Worker>,
     pace: Pace,
     schedule: Schedule,
     pid: u32,
 ) -> anyhow::Result<Vec<Round>> {
-    ensure!(schedule.rounds > 0 && !schedule.round.is_zero(), "there is nothing to measure in no time");
+    ensure!(
+        schedule.rounds > 0 && !schedule.round.is_zero(),
+        "a run needs at least one round, and rounds a duration"
+    );
     let state = Arc::new(RunState {
         start: Instant::now(),
         schedule,
@@ -210,17 +213,17 @@ pub(crate) async fn drive(
     Ok(rounds)
 }
 
-/// CPU seconds per second of server and generator, round by round.
+/// CPU seconds per second of server and generator, for each round.
 async fn watch_cpu(state: &RunState, pid: u32) -> anyhow::Result<Vec<(f64, f64)>> {
-    let look = || anyhow::Ok((Instant::now(), process::cpu(pid)?, process::cpu(std::process::id())?));
+    let sample = || anyhow::Ok((Instant::now(), process::cpu(pid)?, process::cpu(std::process::id())?));
     let mut boundary = state.start + state.schedule.warm_up;
     tokio::time::sleep_until(boundary.into()).await;
-    let mut before = look()?;
+    let mut before = sample()?;
     let mut busy = Vec::with_capacity(state.schedule.rounds);
     for _ in 0..state.schedule.rounds {
         boundary += state.schedule.round;
         tokio::time::sleep_until(boundary.into()).await;
-        let now = look()?;
+        let now = sample()?;
         let seconds = (now.0 - before.0).as_secs_f64();
         busy.push(((now.1 - before.1).as_secs_f64() / seconds, (now.2 - before.2).as_secs_f64() / seconds));
         before = now;
@@ -236,7 +239,7 @@ mod tests {
         Schedule { warm_up: Duration::from_secs(2), round: Duration::from_secs(10), rounds: 3 };
 
     #[test]
-    fn warm_up_and_what_ends_late_belong_to_no_round() {
+    fn warm_up_and_late_operations_belong_to_no_round() {
         let round_at = |millis| SCHEDULE.round_at(Duration::from_millis(millis));
         assert_eq!(
             [0, 1_999, 2_000, 11_999, 12_000, 31_999, 32_000].map(round_at),
@@ -245,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn at_a_fixed_rate_lateness_is_charged_from_when_an_operation_was_due() {
+    async fn at_a_fixed_rate_latency_counts_from_when_an_operation_was_due() {
         let schedule = Schedule { warm_up: Duration::ZERO, round: Duration::from_secs(1), rounds: 1 };
         let start = Instant::now();
         let rounds = Mutex::new(vec![Round::default()]);
@@ -254,7 +257,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(60)).await;
         state.count(first, None);
         let second = state.next_due().await.unwrap();
-        assert_eq!(second - start, Duration::from_millis(10), "due while the first one stalled");
+        assert_eq!(second - start, Duration::from_millis(10), "it was due while the first one stalled");
         state.count(second, None);
         let slowest = state.rounds.lock().unwrap()[0].latencies.percentile(0.5).unwrap();
         assert!(slowest >= Duration::from_millis(50), "{slowest:?}");

@@ -1,4 +1,4 @@
-//! Where things run and lie: cores, folders, child processes.
+//! Cores, folders, child processes.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// Server, bare servers and bare loops have this core for themselves.
+/// The core that server, bare servers and bare loops have to themselves.
 const SERVER_CORE: &str = "0";
-/// The generator has this one.
+/// The core of the generator.
 const GENERATOR_CORE: &str = "1";
-/// Set in the process that is pinned already.
+/// Set in the process that is already pinned.
 const PINNED: &str = "IDP_LOAD_PINNED";
 
-/// Starts this program again on its own core. Returns in the program that is there already.
+/// Restarts this program on the generator's core. Returns if it already runs there.
 pub(crate) fn pin_generator() -> anyhow::Result<()> {
     if std::env::var_os(PINNED).is_some() {
         return Ok(());
@@ -25,10 +25,10 @@ pub(crate) fn pin_generator() -> anyhow::Result<()> {
         .args(std::env::args_os().skip(1))
         .env(PINNED, "1")
         .exec();
-    bail!("taskset, which keeps server and generator on cores of their own, cannot be run: {failed}");
+    bail!("cannot run taskset, which keeps server and generator on separate cores: {failed}");
 }
 
-/// A command on the server's core. `taskset` becomes the program, so the child's id is the program's.
+/// A command on the server's core. `taskset` becomes the program, so the child's process id is the program's.
 pub(crate) fn on_server_core(program: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", SERVER_CORE]).arg(program);
@@ -40,10 +40,10 @@ pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// `build/load`: where reports go, and where a run's throw-away folder lies, on the disk that is measured.
+/// `build/load`, for reports and throw-away folders. It must be on the disk to be measured.
 pub(crate) fn output_folder() -> anyhow::Result<PathBuf> {
     let folder = workspace().join("build/load");
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     folder.canonicalize().context("build/load")
 }
 
@@ -52,10 +52,10 @@ pub(crate) fn temporary_folder() -> anyhow::Result<tempfile::TempDir> {
     tempfile::Builder::new()
         .prefix("run-")
         .tempdir_in(output_folder()?)
-        .context("cannot make a throw-away folder")
+        .context("cannot create a throw-away folder")
 }
 
-/// The server's release binary; built if it is not there.
+/// The server's release binary, built if it does not exist.
 pub(crate) fn release_binary() -> anyhow::Result<PathBuf> {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
@@ -67,10 +67,10 @@ pub(crate) fn release_binary() -> anyhow::Result<PathBuf> {
             .args(["build", "--release", "--locked", "-p", "idp"])
             .current_dir(workspace())
             .status()
-            .context("cargo cannot be run")?;
+            .context("cannot run cargo")?;
         if !built.success() {
             bail!("the server's release build failed");
         }
     }
-    binary.canonicalize().with_context(|| format!("{} is not there", binary.display()))
+    binary.canonicalize().with_context(|| format!("{} does not exist", binary.display()))
 }

@@ -1,5 +1,5 @@
-//! HTTP/1.1 over one kept-alive connection, as little as a measurement needs: requests are ready-made bytes,
-//! answers are looked at where they arrived. A general client would cost more than the servers it measures.
+//! HTTP/1.1 over one persistent connection, and no more of it than measuring needs: requests are prepared as bytes, and
+//! responses are parsed in the receive buffer. A general HTTP client would cost more than the servers it measures.
 
 use std::fmt::Write;
 use std::io;
@@ -9,17 +9,17 @@ use tokio::net::TcpStream;
 
 use crate::loopback::LoopbackAddress;
 
-/// No response of ours is longer.
+/// The longest response accepted, in bytes.
 const MAX_RESPONSE: usize = 1 << 20;
 
 /// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The server answered, with another status than the operation wants.
+    /// The response has another status than the operation expects.
     Status(u16),
     /// The connection broke.
     Io(io::ErrorKind),
-    /// The response is not what it should be.
+    /// The response is not what the operation expects.
     Unexpected(&'static str),
 }
 
@@ -70,7 +70,7 @@ impl Connection {
         Ok(Self { target: target.clone(), stream, received: Vec::with_capacity(16 * 1024) })
     }
 
-    /// Connects anew, whatever became of the connection before.
+    /// Replaces the connection with a new one.
     pub(crate) async fn reopen(&mut self) -> Result<(), Failure> {
         self.stream = connect(&self.target).await?;
         self.received.clear();
@@ -90,7 +90,7 @@ impl Connection {
                     return Ok(Response { bytes: &self.received, layout });
                 }
                 _ if self.received.len() > MAX_RESPONSE => {
-                    return Err(Failure::Unexpected("an endless response"));
+                    return Err(Failure::Unexpected("a response that is too long"));
                 }
                 _ => {}
             }
@@ -104,7 +104,7 @@ async fn connect(target: &Target) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-/// Where a response's parts are.
+/// Where the parts of a response are: the status, and the lengths of head and body in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ResponseLayout {
     status: u16,
@@ -113,7 +113,7 @@ struct ResponseLayout {
 }
 
 impl ResponseLayout {
-    /// Nothing while the head is not complete.
+    /// `None` until the head is complete.
     fn of(bytes: &[u8]) -> Result<Option<Self>, Failure> {
         let mut headers = [httparse::EMPTY_HEADER; 40];
         let mut response = httparse::Response::new(&mut headers);
@@ -134,7 +134,7 @@ impl ResponseLayout {
     }
 }
 
-/// An response, in the connection's buffer.
+/// A response, in the connection's buffer.
 #[derive(Debug)]
 pub(crate) struct Response<'a> {
     bytes: &'a [u8],
@@ -142,7 +142,7 @@ pub(crate) struct Response<'a> {
 }
 
 impl<'a> Response<'a> {
-    /// This response, if it has the wanted status.
+    /// This response, if it has the expected status.
     pub(crate) fn expect(self, status: u16) -> Result<Self, Failure> {
         if self.layout.status == status { Ok(self) } else { Err(Failure::Status(self.layout.status)) }
     }
@@ -162,7 +162,7 @@ impl<'a> Response<'a> {
         std::str::from_utf8(self.body()).map_err(|_| Failure::Unexpected("a body that is not UTF-8"))
     }
 
-    /// All headers, in the order they came.
+    /// All headers, in order.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let head = std::str::from_utf8(&self.bytes[..self.layout.head]).unwrap_or_default();
         head.split("\r\n")
@@ -171,18 +171,18 @@ impl<'a> Response<'a> {
             .map(|(name, value)| (name, value.trim()))
     }
 
-    /// The first header of a name.
+    /// The first header with this name.
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Where a redirect leads.
+    /// The target of a redirect.
     pub(crate) fn location(&self) -> Result<&'a str, Failure> {
-        self.header("location").ok_or(Failure::Unexpected("a redirect that leads nowhere"))
+        self.header("location").ok_or(Failure::Unexpected("a redirect without a location"))
     }
 }
 
-/// Headers of a request, as names and values.
+/// Request headers, as names and values.
 pub(crate) type Headers<'a> = &'a [(&'a str, &'a str)];
 
 /// A GET request.
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_announces_its_encoded_length() {
+    fn a_form_has_the_length_of_its_encoding() {
         let target = Target::new(LoopbackAddress::new("127.0.0.1:8080".parse().unwrap()).unwrap());
         let request = String::from_utf8(post(&target, "/token", &[("a", "b")], &[("x", "ä &")])).unwrap();
         assert!(request.starts_with("POST /token HTTP/1.1\r\nhost: 127.0.0.1:8080\r\na: b\r\n"), "{request}");

@@ -1,16 +1,17 @@
-//! The guard: connections are opened to a [`LoopbackAddress`] only, and nothing else becomes one.
+//! Guards against load on other machines: connections need a [`LoopbackAddress`], and only a loopback address becomes
+//! one.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use anyhow::{Context, bail, ensure};
 use url::{Host, Url};
 
-/// An address of this machine's loopback interface. Load on anything else would be an attack.
+/// An address of this machine's loopback interface. Load on any other would be an attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LoopbackAddress(SocketAddr);
 
 impl LoopbackAddress {
-    /// Checks an address.
+    /// Checks that the address is a loopback address.
     pub(crate) fn new(address: SocketAddr) -> anyhow::Result<Self> {
         ensure!(address.ip().to_canonical().is_loopback(), "{address} is not on loopback");
         Ok(Self(address))
@@ -22,15 +23,15 @@ impl LoopbackAddress {
     }
 }
 
-/// Checks that a database is on this machine: over loopback, every address of its host, or over a Unix socket.
+/// Checks that a database is on this machine: either every address of its host is loopback, or it has a Unix socket.
 pub(crate) fn check_database(text: &str) -> anyhow::Result<Url> {
-    // A parse error of the URL would show its password: it is not passed on.
-    let Ok(url) = Url::parse(text) else { bail!("the database's URL is none") };
+    // The parse error might show the password, so it is not passed on.
+    let Ok(url) = Url::parse(text) else { bail!("the database's URL is not a URL") };
     ensure!(matches!(url.scheme(), "postgres" | "postgresql"), "the database's URL is not postgres://…");
-    // A parameter wins over the host before the path.
+    // A parameter overrides the host before the path.
     let hosts = url.query_pairs().filter(|(name, _)| matches!(name.as_ref(), "host" | "hostaddr"));
     for (_, host) in hosts {
-        ensure!(host.starts_with('/'), "name the database's host before the path, not in a parameter");
+        ensure!(host.starts_with('/'), "put the database's host before the path, not in a parameter");
     }
     let port = url.port().unwrap_or(5432);
     let addresses = match url.host() {
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_addresses_are_taken() {
+    fn only_loopback_addresses_are_accepted() {
         for good in ["127.0.0.1:80", "127.8.9.1:8080", "[::1]:443", "[::ffff:127.0.0.1]:80"] {
             assert!(LoopbackAddress::new(good.parse().unwrap()).is_ok(), "{good}");
         }
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn only_databases_of_this_machine_are_taken() {
+    fn only_databases_on_this_machine_are_accepted() {
         for good in [
             "postgres://idp@127.0.0.1/idp",
             "postgresql://idp:secret@[::1]:5433/idp",

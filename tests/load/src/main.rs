@@ -1,16 +1,15 @@
-//! Load against our own server, on loopback only: rates, latencies, CPU and memory, beside what the machine
-//! could do at best.
+//! Load tests of our own server, on loopback only: rates, latencies, CPU and memory, compared with the best this
+//! machine can do.
 //!
-//! `arguments` and `environment` say what to run and where; `server`, `people` and `database` bring a server up;
-//! `http`, `browser`, `oauth` talk to it; `scenarios` are what one connection repeats; `drive` repeats it in a
-//! closed loop or at a fixed rate and `stats` counts; `bare` holds the servers and loops that do as little as
-//! possible, `limits` measures them; `aims` compares, `plan` orders the whole report, `report` prints it. `compare`
-//! holds two programs against each other. `timing` is another question: whether the time of a response tells what the response itself does not.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a measuring tool talks to the person who runs it"
-)]
+//! * what to run, and where: `arguments`, `environment`
+//! * starting and filling a server: `server`, `database`, `people`
+//! * talking to it: `http`, `browser`, `oauth`
+//! * generating load: `scenarios` (what one connection repeats), `drive` (in a closed loop or at a fixed rate), `stats`
+//! * the machine's limits: `bare` (servers and loops that do as little as possible), `limits` (measures them)
+//! * the report: `plan` (what is measured, in which order), `aims`, `report`
+//! * two versions of the program: `compare`
+//! * whether response times tell what responses do not: `timing`
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
 mod aims;
 mod arguments;
@@ -60,7 +59,7 @@ fn run() -> anyhow::Result<()> {
         return bare::run(bare);
     }
     environment::pin_generator()?;
-    // One thread: the generator has one core, and tasks on one thread need no hand-over.
+    // One thread: the generator has one core, and tasks on one thread are not handed over.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let work = async {
@@ -72,7 +71,7 @@ fn run() -> anyhow::Result<()> {
                 Verb::Bare(_) => Ok(()),
             }
         };
-        // Whoever stops this program leaves by the same door: the server is ended, its folder removed.
+        // A signal ends the program in the normal way, so that the server is stopped and its folder removed.
         let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
             done = work => done,

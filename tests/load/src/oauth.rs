@@ -1,4 +1,4 @@
-//! The client's side of OpenID Connect: requests, made by hand so that they cost little.
+//! The client's side of OpenID Connect. Requests are built by hand so that they cost little.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -8,23 +8,23 @@ use sha2::{Digest, Sha256};
 use crate::arguments::Algorithm;
 use crate::http::{Connection, Failure, Response, Target, get, post};
 
-/// One verifier for all: a fresh one would cost the generator, and costs the server the same.
+/// One PKCE verifier for all: fresh ones would cost the generator more, and the server the same.
 const VERIFIER: &str = "the-verifier-of-the-load-tool-which-is-long-enough-0123456789";
-/// Every scope, so that ID token, userinfo and refresh are at their fullest.
+/// Every scope, so that ID token, userinfo and refresh are as large as they get.
 pub(crate) const SCOPE: &str = "openid profile email offline_access";
 
-/// An client as registered.
+/// A registered client.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     /// `client_id`.
     pub(crate) id: String,
-    /// Where codes go. Nothing listens there: the redirect is read, not followed.
+    /// Nothing listens there: the redirect is read, not followed.
     pub(crate) redirect_uri: String,
-    /// The Authorization header that proves it.
+    /// The Authorization header that authenticates it.
     basic: String,
 }
 
-/// What the token endpoint answers, as far as it is looked at.
+/// A token response, as far as we read it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Tokens {
     pub(crate) access_token: String,
@@ -33,12 +33,12 @@ pub(crate) struct Tokens {
 }
 
 impl Client {
-    /// An client with a secret of unreserved characters, which Basic transports unchanged.
+    /// A client whose secret has unreserved characters only, which Basic does not escape.
     pub(crate) fn new(id: &str, redirect_uri: &str, secret: &str) -> Self {
         Self { id: id.to_owned(), redirect_uri: redirect_uri.to_owned(), basic: basic(id, secret) }
     }
 
-    /// An authorization request of a browser with these cookies.
+    /// An authorization request from a browser with these cookies.
     pub(crate) fn authorize(&self, target: &Target, cookies: &str) -> Vec<u8> {
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
         let query = form_urlencoded::Serializer::new(String::new())
@@ -65,7 +65,7 @@ impl Client {
         self.token(target, &fields)
     }
 
-    /// Turns a refresh token into the next.
+    /// Exchanges a refresh token for the next.
     pub(crate) fn refresh(&self, target: &Target, token: &str) -> Vec<u8> {
         self.token(target, &[("grant_type", "refresh_token"), ("refresh_token", token)])
     }
@@ -75,19 +75,19 @@ impl Client {
     }
 }
 
-/// The Authorization header of an client: both parts of unreserved characters.
+/// The Authorization header of a client. Both parts must have unreserved characters only.
 pub(crate) fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
 }
 
-/// The code of a successful authorization: 43 characters of base64url, never escaped.
+/// The code in a successful authorization response: 43 characters of base64url, never escaped.
 pub(crate) fn code<'a>(response: &Response<'a>) -> Result<&'a str, Failure> {
     let query = response.location()?.split_once('?').map_or("", |(_, query)| query);
     let code = query.split('&').find_map(|pair| pair.strip_prefix("code="));
     code.ok_or(Failure::Unexpected("a redirect without a code"))
 }
 
-/// The tokens of a successful response.
+/// The tokens in a successful response.
 pub(crate) fn tokens(response: &Response<'_>) -> Result<Tokens, Failure> {
     let body = response.body();
     let tokens: Tokens =
@@ -95,7 +95,7 @@ pub(crate) fn tokens(response: &Response<'_>) -> Result<Tokens, Failure> {
     if tokens.id_token.is_empty() { Err(Failure::Unexpected("an empty ID token")) } else { Ok(tokens) }
 }
 
-/// The whole code flow of a signed-in person who has been asked before.
+/// The whole code flow of somebody who is signed in and has given consent before.
 pub(crate) async fn code_flow(
     connection: &mut Connection,
     target: &Target,
@@ -107,7 +107,7 @@ pub(crate) async fn code_flow(
     tokens(&connection.send(&redeem).await?.expect(200)?)
 }
 
-/// Whether an ID token is signed as the report says. Seen once, before anything is measured.
+/// Checks that an ID token is signed as the report claims. Done once, before measuring.
 pub(crate) fn check_algorithm(tokens: &Tokens, wanted: Algorithm) -> anyhow::Result<()> {
     #[derive(Deserialize)]
     struct Header {

@@ -1,5 +1,4 @@
-//! Who is there during a run: people and applications, made through the server's command line as an operator
-//! makes them.
+//! The people and the client of a run. They are created through the server's command line, as an operator would.
 
 use anyhow::Context;
 
@@ -9,33 +8,33 @@ use crate::http::{Connection, Target};
 use crate::oauth::{Client, SCOPE, check_algorithm, code_flow};
 use crate::server::CommandLine;
 
-/// Connections share them round robin: enough that no two of 16 work on one account's rows.
+/// Connections use them round robin. 16 connections never share the rows of an account.
 const PEOPLE: usize = 16;
-/// Strong by the server's own rules.
+/// Strong enough for the server's rules.
 pub(crate) const PASSWORD: &str = "tinker brass umbrella orbit";
-/// The client's id.
+/// The client's `client_id`.
 pub(crate) const CLIENT_ID: &str = "load";
-/// The client's secret, of a run that is thrown away: its length is what matters.
+/// The client's secret in a throw-away run; only its length matters.
 pub(crate) const SECRET: &str = "a-secret-of-the-load-tool-43-characters-long";
 /// Nothing listens there.
 const REDIRECT_URI: &str = "https://load.example/cb";
 
-/// A person with a live session.
+/// Somebody with a live session.
 pub(crate) struct Person {
-    /// The address to sign in with.
+    /// The email address to sign in with.
     pub(crate) email: String,
-    /// The Cookie header of a browser that is signed in.
+    /// The Cookie header of their signed-in browser.
     pub(crate) cookies: String,
 }
 
 impl Person {
-    /// The password of everybody here.
+    /// The password, which is everybody's.
     pub(crate) fn password(&self) -> &'static str {
         PASSWORD
     }
 }
 
-/// Everything a scenario needs to know.
+/// What scenarios run against: a server, its client and signed-in people.
 pub(crate) struct Fixture {
     pub(crate) target: Target,
     pub(crate) client: Client,
@@ -43,12 +42,12 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// The person of the connection with this number.
+    /// The person that the connection with this number uses.
     pub(crate) fn person(&self, number: usize) -> &Person {
         &self.people[number % self.people.len()]
     }
 
-    /// Signs everybody in and lets them allow the client: from here on a code costs no question.
+    /// Signs everybody in and has them allow the client, so that later code flows need no consent page.
     pub(crate) async fn sign_in_everybody(
         target: Target,
         accounts: Accounts,
@@ -65,7 +64,7 @@ impl Fixture {
             allowed.with_context(|| format!("{email} cannot allow the client"))?;
             people.push(person(email, &cookies));
         }
-        let first = people.first().context("nobody is there")?;
+        let first = people.first().context("there are no people")?;
         let authorize = client.authorize(&target, &first.cookies);
         let tokens = code_flow(&mut connection, &target, &client, &authorize).await;
         check_algorithm(&tokens.context("the first code flow")?, wanted)?;
@@ -77,14 +76,14 @@ fn person(email: String, cookies: &Cookies) -> Person {
     Person { email, cookies: cookies.header() }
 }
 
-/// Who has been registered.
+/// What has been created before the server starts.
 pub(crate) struct Accounts {
     client: Client,
     emails: Vec<String>,
 }
 
 impl Accounts {
-    /// Registers people and one client whose ID tokens are signed with `algorithm`.
+    /// Creates people, and one client whose ID tokens are signed with `algorithm`.
     pub(crate) fn create(idp: &CommandLine, algorithm: Algorithm) -> anyhow::Result<Self> {
         let emails: Vec<String> = (0..PEOPLE).map(|number| format!("person{number}@load.example")).collect();
         for email in &emails {
@@ -95,13 +94,13 @@ impl Accounts {
     }
 }
 
-/// Makes an account with everybody's password.
+/// Creates an account with everybody's password.
 pub(crate) fn create_person(idp: &CommandLine, email: &str) -> anyhow::Result<()> {
     let words = ["user", "create", "--email", email, "--name", "Load Person", "--password-stdin"];
     idp.run(&words, PASSWORD)
 }
 
-/// Makes the client; `more` are further options of the command.
+/// Creates the client; `more` are further options of the command.
 pub(crate) fn create_client(idp: &CommandLine, algorithm: Algorithm, more: &[&str]) -> anyhow::Result<()> {
     let client = ["client", "create", CLIENT_ID, "--name", "Load", "--redirect-uri", REDIRECT_URI];
     let options = ["--secret-stdin", "--scope", SCOPE, "--id-token-alg", algorithm.as_str()];

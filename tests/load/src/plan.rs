@@ -14,7 +14,7 @@ use crate::scenarios::ScenarioKind;
 use crate::server::{Installation, Server};
 use crate::stats::ratio;
 
-/// What the closed loops repeat. Sign-ins come after them, with connections of their own number.
+/// The scenarios for closed loops. Sign-ins come after them, with a number of connections of their own.
 const CLOSED: [ScenarioKind; 6] = [
     ScenarioKind::Discovery,
     ScenarioKind::Jwks,
@@ -23,14 +23,14 @@ const CLOSED: [ScenarioKind; 6] = [
     ScenarioKind::Code,
     ScenarioKind::Mixed,
 ];
-/// More at once would only wait for each other, and the server counts tries that are not answered yet.
+/// Connections that sign in. More would only wait for each other, and the server also counts tries under way.
 pub(crate) const LOGINS: usize = 8;
-/// The fixed rate of jwks, a second, and its connections.
+/// For jwks at a fixed rate: operations per second, and connections.
 const FIXED_RATE: (u32, usize) = (2_000, 16);
-/// How long a server rests before its idle memory is read.
+/// How long the server is idle before its memory is read.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// A started server with people in it.
+/// A running server with people and a client, and what has been measured so far.
 pub(crate) struct LoadTest {
     installation: Installation,
     server: Server,
@@ -73,24 +73,24 @@ impl LoadTest {
     }
 
     async fn measure_bare(&mut self, connections: &[usize]) -> anyhow::Result<()> {
-        say("bare loops");
+        progress("bare loops");
         self.report.bare_loops = Some(BareLoopFigures::measure(self.schedule, self.installation.folder())?);
         let headers = server_headers(&self.fixture.target).await?;
         for &count in connections {
-            say(&format!("bare servers, {count} connections"));
+            progress(&format!("bare servers, {count} connections"));
             self.report.bare_servers.push(BareServerFigures::measure(count, self.schedule, &headers).await?);
         }
         Ok(())
     }
 
-    /// One scenario alone.
+    /// Measures one scenario alone.
     async fn measure(
         &mut self,
         scenario: ScenarioKind,
         connections: usize,
         pace: Pace,
     ) -> anyhow::Result<()> {
-        say(&format!("{}, {connections} connections", scenario.as_str()));
+        progress(&format!("{}, {connections} connections", scenario.as_str()));
         let figures = self.figures(scenario, connections, pace).await?;
         let bare = match pace {
             Pace::Closed => self.compare(scenario, connections, figures.rate),
@@ -119,15 +119,15 @@ impl LoadTest {
         Ok(summary(&rounds, self.schedule))
     }
 
-    /// Stops the server and removes what it left.
+    /// Stops the server and removes its database.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.server.stop().await?;
         self.installation.remove().await
     }
 
-    /// jwks at a fixed rate while people sign in.
+    /// Measures jwks at a fixed rate while people sign in.
     async fn measure_beside_logins(&mut self) -> anyhow::Result<()> {
-        say("jwks at a fixed rate beside logins");
+        progress("jwks at a fixed rate beside logins");
         let (rate, connections) = FIXED_RATE;
         let steady = Worker::for_server(&self.fixture, ScenarioKind::Jwks, connections).await?;
         let logins = Worker::for_server(&self.fixture, ScenarioKind::Login, LOGINS).await?;
@@ -154,8 +154,8 @@ impl LoadTest {
         Ok(())
     }
 
-    /// The bare figures a scenario is held against. The aim of documents, "of a bare hello with all security headers
-    /// on", can be read as either of two.
+    /// The bare figures to compare a scenario with. The aim for documents, "of a bare hello with all security headers
+    /// on", can be read in two ways, so they have two.
     fn compare(&self, scenario: ScenarioKind, connections: usize, rate: f64) -> Vec<BareComparison> {
         let servers = self.report.bare_servers.iter().find(|bare| bare.connections == connections);
         let of = |name, figures: fn(&BareServerFigures) -> &Figures| Some((name, figures(servers?).rate));
@@ -193,8 +193,8 @@ fn rate_of(pace: Pace) -> Option<u32> {
     }
 }
 
-/// Progress goes to standard error, so that the report alone can be kept.
-fn say(what: &str) {
+/// Progress goes to standard error, so that standard output is the report alone.
+fn progress(what: &str) {
     eprintln!("measuring {what}");
 }
 

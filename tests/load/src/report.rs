@@ -1,4 +1,4 @@
-//! What was measured, as a table and as JSON.
+//! The results, as a table and as JSON.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,22 +14,22 @@ use crate::limits::{BareLoopFigures, BareServerFigures};
 use crate::scenarios::ScenarioKind;
 use crate::stats::{median, ratio};
 
-/// Medians over the rounds; errors are the sum.
+/// Medians over the rounds; errors are summed.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Figures {
-    /// Operations a second.
+    /// Operations per second.
     pub(crate) rate: f64,
     pub(crate) p50_ms: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
-    /// The server's CPU time per operation. It is nobody's while two scenarios run at once.
+    /// The server's CPU time per operation. `None` while two scenarios run at once, as it cannot be divided among them.
     pub(crate) cpu_us: Option<f64>,
-    /// CPU seconds a second: near 1, the core is full.
+    /// CPU seconds per second; near 1 the core is saturated.
     pub(crate) server_busy: f64,
     pub(crate) generator_busy: f64,
     pub(crate) errors: BTreeMap<String, u64>,
 }
 
-/// A rate beside the bare one.
+/// A bare rate, and the measured rate as a share of it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct BareComparison {
     pub(crate) name: &'static str,
@@ -37,12 +37,12 @@ pub(crate) struct BareComparison {
     pub(crate) ratio: Option<f64>,
 }
 
-/// One measurement of the server.
+/// One measurement of the server under load.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Measurement {
     pub(crate) scenario: ScenarioKind,
     pub(crate) connections: usize,
-    /// Operations a second at a fixed rate; a closed loop has none.
+    /// Operations per second at a fixed rate; `None` for a closed loop.
     pub(crate) rate: Option<u32>,
     /// What ran at the same time.
     pub(crate) beside: Option<&'static str>,
@@ -50,21 +50,21 @@ pub(crate) struct Measurement {
     pub(crate) bare: Vec<BareComparison>,
 }
 
-/// Everything.
+/// The whole report.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) engine: &'static str,
     pub(crate) id_token: &'static str,
     pub(crate) binary: PathBuf,
-    /// Processes that wanted a core when the run began: more than a few tenths, and every figure is doubtful.
+    /// The load average before the run. With more than a few tenths, all figures are doubtful.
     pub(crate) load_before: f64,
     pub(crate) warm_up_seconds: u64,
     pub(crate) round_seconds: u64,
     pub(crate) rounds: usize,
-    /// The first start of all, which makes the keys, and a start after that.
+    /// The very first start, which creates the keys, and a later one.
     pub(crate) first_ready_seconds: f64,
     pub(crate) ready_seconds: f64,
-    /// Proportional set size: after the start, and after everything.
+    /// Proportional set size, after the start and after all measurements.
     pub(crate) memory_idle_mb: f64,
     pub(crate) memory_after_mb: f64,
     pub(crate) bare_loops: Option<BareLoopFigures>,
@@ -73,7 +73,7 @@ pub(crate) struct Report {
     pub(crate) verdicts: Vec<Verdict>,
 }
 
-/// The figures of some rounds.
+/// Sums up the rounds.
 pub(crate) fn summary(rounds: &[Round], schedule: Schedule) -> Figures {
     let rate = |round: &Round| round.latencies.count() as f64 / schedule.round.as_secs_f64();
     let percentile =
@@ -101,7 +101,7 @@ fn millis(latency: Duration) -> f64 {
 const HEAD: [&str; 10] =
     ["what", "conns", "rate/s", "of bare", "p50 ms", "p99 ms", "CPU us", "server %", "generator %", "errors"];
 
-/// Prints everything for people.
+/// Prints the report for people.
 pub(crate) fn print(report: &Report) {
     println!("\n{} | ID token {} | {}", report.engine, report.id_token, report.binary.display());
     println!(
@@ -109,7 +109,7 @@ pub(crate) fn print(report: &Report) {
         report.warm_up_seconds, report.rounds, report.round_seconds
     );
     println!(
-        "ready: {:.3} s; first start, which makes the keys: {:.3} s",
+        "ready: {:.3} s; first start, which creates the keys: {:.3} s",
         report.ready_seconds, report.first_ready_seconds
     );
     println!("memory (PSS): idle {:.1} MB, after {:.1} MB", report.memory_idle_mb, report.memory_after_mb);
@@ -118,7 +118,9 @@ pub(crate) fn print(report: &Report) {
     }
     let bare = report.bare_servers.iter().flat_map(bare_rows);
     table(HEAD, &bare.chain(report.lines.iter().map(row)).collect::<Vec<_>>());
-    println!("of bare: of the bare argon2id, form + sign, or hello + headers / hello without\n");
+    println!(
+        "of bare: share of bare argon2id, of bare form + sign, or of bare hello + headers / bare hello\n"
+    );
     for verdict in &report.verdicts {
         let word = if verdict.met { "met   " } else { "MISSED" };
         println!("{word}  {}: {} (aim {})", verdict.what, verdict.found, verdict.aim);
@@ -168,7 +170,7 @@ fn cells(name: String, connections: usize, bare: &[BareComparison], figures: &Fi
     ]
 }
 
-/// Columns as wide as their widest cell; all but the first and the last are numbers.
+/// Prints a table. Columns are as wide as their widest cell; all but the first and the last are aligned right.
 pub(crate) fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; COLUMNS]]) {
     let head = head.map(str::to_owned);
     let all = || std::iter::once(&head).chain(rows);
@@ -185,10 +187,13 @@ pub(crate) fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String
     println!();
 }
 
-/// Writes everything for programs.
+/// Writes the report as JSON.
 pub(crate) fn write(report: &impl Serialize, name: &str) -> anyhow::Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    anyhow::ensure!(!name.is_empty() && name.chars().all(plain), "a name has letters, digits, - and _ only");
+    anyhow::ensure!(
+        !name.is_empty() && name.chars().all(plain),
+        "a name may only have letters, digits, - and _"
+    );
     let path = environment::output_folder()?.join(format!("{name}.json"));
     let text = serde_json::to_string_pretty(report)?;
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

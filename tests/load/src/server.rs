@@ -1,5 +1,5 @@
-//! The server under load: its configuration made on the fly, a child process on its own core, stopped by
-//! SIGTERM, its folder removed.
+//! The server under load: a child process on its own core, with a generated configuration. It is stopped by SIGTERM
+//! and its folder removed.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -18,12 +18,12 @@ use crate::environment;
 use crate::http::{Connection, Target, get};
 use crate::loopback::LoopbackAddress;
 
-/// How long the server may take to become ready, or to stop.
+/// How long the server may take to become ready or to stop.
 const START_STOP_TIMEOUT: Duration = Duration::from_secs(60);
-/// The most requests a minute and address that the server's settings allow.
+/// The highest limit of requests per minute and address that the server's settings allow.
 const UNLIMITED: u32 = 1_000_000;
 
-/// A place for servers to run in: binary, configuration, folder, database.
+/// What a server runs from: binary, configuration, folder, database.
 pub(crate) struct Installation {
     idp: CommandLine,
     target: Target,
@@ -38,10 +38,12 @@ pub(crate) struct CommandLine {
 }
 
 impl Installation {
-    /// Makes a throw-away folder with a configuration and an empty database.
+    /// Creates a throw-away folder with a configuration, and a migrated database.
     pub(crate) async fn prepare(arguments: &ServerArguments) -> anyhow::Result<Self> {
         let binary = match &arguments.debug_binary {
-            Some(path) => path.canonicalize().with_context(|| format!("{} is not there", path.display()))?,
+            Some(path) => {
+                path.canonicalize().with_context(|| format!("{} does not exist", path.display()))?
+            }
             None => environment::release_binary()?,
         };
         let folder = environment::temporary_folder()?;
@@ -63,7 +65,7 @@ impl Installation {
         &self.idp
     }
 
-    /// The folder: on the disk whose commits count.
+    /// The folder, on the disk to be measured.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -76,7 +78,7 @@ impl Installation {
         command.args(["serve", "--config"]).arg(&self.idp.config);
         let child =
             without_settings(&mut command).stdin(Stdio::null()).stdout(private(&log)?).stderr(private(&log)?);
-        let child = child.spawn().context("the server cannot be started")?;
+        let child = child.spawn().context("cannot start the server")?;
         let mut server = Server { child: KillOnDrop(child), ready: Duration::ZERO };
         if let Err(error) = server.wait_until_ready(&self.target, started).await {
             let log = std::fs::read_to_string(&log).unwrap_or_default();
@@ -88,12 +90,12 @@ impl Installation {
         Ok(server)
     }
 
-    /// Where the server answers.
+    /// The server's address.
     pub(crate) fn target(&self) -> &Target {
         &self.target
     }
 
-    /// Removes what a `Drop` cannot remove.
+    /// Removes the database, which `Drop` cannot do.
     pub(crate) async fn remove(self) -> anyhow::Result<()> {
         match self.database {
             Some(database) => database.drop().await,
@@ -108,16 +110,15 @@ impl CommandLine {
         &self.binary
     }
 
-    /// Runs one operator's command, with `input` on standard input.
+    /// Runs a command of an operator, with `input` on standard input.
     pub(crate) fn run(&self, arguments: &[&str], input: &str) -> anyhow::Result<()> {
         let mut command = Command::new(&self.binary);
         command.args(arguments).arg("--config").arg(&self.config);
         let streams =
             without_settings(&mut command).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child =
-            streams.spawn().with_context(|| format!("{} cannot be run", self.binary.display()))?;
+        let mut child = streams.spawn().with_context(|| format!("cannot run {}", self.binary.display()))?;
         if let Some(mut stdin) = child.stdin.take() {
-            // A command that reads nothing may have closed it.
+            // This fails if the command does not read it and has already ended.
             let _ = writeln!(stdin, "{input}");
         }
         let output = child.wait_with_output()?;
@@ -127,7 +128,7 @@ impl CommandLine {
     }
 }
 
-/// Settings of the surrounding environment would win over the file.
+/// Removes settings from the environment, which would override the file.
 fn without_settings(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("IDP__") {
@@ -137,7 +138,7 @@ fn without_settings(command: &mut Command) -> &mut Command {
     command
 }
 
-/// A port that is free now; nobody else is expected to take one in the next second.
+/// An address with a port that is free now. Nothing else is expected to take it within the next second.
 fn free_address() -> anyhow::Result<LoopbackAddress> {
     let listener = TcpListener::bind("127.0.0.1:0").context("there is no free port on loopback")?;
     LoopbackAddress::new(listener.local_addr()?)
@@ -149,15 +150,15 @@ fn private(path: &Path) -> anyhow::Result<File> {
     opened.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The defaults of production, but for the limits per client address: all load comes from one. Where it must seem to
-/// come from many, it says so as a proxy would.
+/// The defaults of production, except for the limits per client address, because all load comes from one. Where it must
+/// appear to come from many, the requests say so as a proxy would.
 fn configuration(target: &Target, folder: &Path, database: Option<&Database>) -> String {
     let authority = &target.authority;
     let quoted = |path: PathBuf| toml_string(&path.to_string_lossy());
     let (data, keys) = (quoted(folder.join("data")), quoted(folder.join("keys")));
     let database =
         database.map(|it| format!("[database]\nurl = {}\n", toml_string(it.url()))).unwrap_or_default();
-    // Registering sends mail: nobody listens at the discard port of this machine, so it stays in the outbox.
+    // Registering sends mail. Nothing listens on the discard port of this machine, so it stays in the outbox.
     format!(
         "[server]\nissuer = \"http://{authority}\"\nlisten = [\"{authority}\"]\ndata_dir = {data}\n\
          trusted_proxies = \"127.0.0.1\"\n{database}\
@@ -168,7 +169,7 @@ fn configuration(target: &Target, folder: &Path, database: Option<&Database>) ->
     )
 }
 
-/// A basic string: JSON's escapes are TOML's.
+/// A TOML basic string. JSON's escapes are valid there, too.
 fn toml_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -181,7 +182,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Its process.
+    /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.0.id()
     }
@@ -201,7 +202,7 @@ impl Server {
         bail!("the server was not ready after {START_STOP_TIMEOUT:?}")
     }
 
-    /// Stops it as an operator does.
+    /// Stops it as an operator would.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.child.terminate()?;
         let told = Instant::now();
@@ -221,19 +222,19 @@ async fn is_ready(target: &Target, request: &[u8]) -> bool {
     connection.send(request).await.is_ok_and(|response| response.status() == 200)
 }
 
-/// A child that does not outlive this value.
+/// A child process that is killed when this value is dropped.
 pub(crate) struct KillOnDrop(pub(crate) Child);
 
 impl KillOnDrop {
     fn terminate(&self) -> anyhow::Result<()> {
         use rustix::process::{Pid, Signal, kill_process};
-        kill_process(Pid::from_child(&self.0), Signal::TERM).context("the server cannot be told to stop")
+        kill_process(Pid::from_child(&self.0), Signal::TERM).context("cannot send SIGTERM to the server")
     }
 }
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
-        // Both fail for a child that has ended, which is as it should be.
+        // Both fail for a child that has already ended, and that is fine.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,14 +1,14 @@
-//! Counting: a histogram of latencies, percentiles, medians, ratios, and how far two samples are apart.
+//! Statistics: a histogram of latencies, percentiles, medians, ratios, and how well two samples can be told apart.
 
 use std::time::Duration;
 
-/// Steps within each doubling: a bucket is at most 1/64 wide of what it holds.
+/// Buckets per doubling, so that a bucket is at most 1/64 as wide as its values.
 const STEPS: u32 = 64;
 const STEP_BITS: u32 = STEPS.ilog2();
-/// One row of steps below 64 ns and one for each doubling up to 2^40 ns (18 minutes).
+/// One row of buckets below 64 ns, and one for each doubling up to 2^40 ns (18 minutes).
 const BUCKETS: usize = (STEPS * (40 - STEP_BITS + 1)) as usize;
 
-/// How often each latency was seen, within 1.6 %, in fixed space.
+/// How often each latency occurred, to within 1.6 %, in fixed space.
 #[derive(Clone, Debug)]
 pub(crate) struct Histogram {
     buckets: Vec<u64>,
@@ -29,13 +29,13 @@ impl Histogram {
         self.count += 1;
     }
 
-    /// How many were counted.
+    /// The number of latencies counted.
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
-    /// The latency that `share` (0 to 1) of all did not exceed: the upper end of its bucket, so never better
-    /// than it was. Nothing when nothing was counted.
+    /// The latency that `share` (0 to 1) of all did not exceed. It is the upper end of its bucket, so never better than
+    /// the truth. `None` if nothing was counted.
     pub(crate) fn percentile(&self, share: f64) -> Option<Duration> {
         let wanted = ((self.count as f64 * share).ceil() as u64).max(1);
         let mut seen = 0;
@@ -47,10 +47,10 @@ impl Histogram {
     }
 }
 
-/// Below 64 each value has its own bucket; above, the highest bit and the six behind it choose one.
+/// Below 64 each value has its own bucket. Above, the highest bit and the six after it choose one.
 fn bucket(nanos: u64) -> usize {
     let doubling = nanos.max(1).ilog2().saturating_sub(STEP_BITS);
-    // The shifted value has STEP_BITS + 1 bits, the first of them set: rows after the first start at STEPS.
+    // The shifted value has STEP_BITS + 1 bits, the first of which is set, so rows after the first start at STEPS.
     let row_start = u64::from(doubling * STEPS);
     usize::try_from(row_start + (nanos >> doubling)).unwrap_or(usize::MAX).min(BUCKETS - 1)
 }
@@ -62,7 +62,7 @@ fn upper_end(bucket: usize) -> u64 {
     ((step + 1) << doubling) - 1
 }
 
-/// The middle one; of an even number, the mean of the two in the middle. Nothing of nothing.
+/// The median: the middle value, or the mean of the two in the middle. `None` without values.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -74,14 +74,15 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     }
 }
 
-/// `part` of `whole`; nothing of a whole that was not measured.
+/// `part / whole`; `None` if `whole` was not measured.
 pub(crate) fn ratio(part: f64, whole: f64) -> Option<f64> {
     (part.is_finite() && whole.is_finite() && whole > 0.0).then(|| part / whole)
 }
 
-/// How well somebody who sees one value tells which of two samples it came from: the area under the ROC curve, the
-/// share of all pairs in which the second sample's value is the greater one, equal values counted half. Folded, for a
-/// guess that is always wrong tells as much: 0.5 is a coin, 1.0 is certainty. Nothing of an empty sample.
+/// How well one value tells which of two samples it came from: the area under the ROC curve, which is the share of
+/// all pairs in which the second sample's value is the greater one (equal values count half). Results below 0.5 are
+/// mirrored, because a guess that is always wrong tells as much: 0.5 is a coin toss, 1.0 is certainty. `None` for an
+/// empty sample.
 pub(crate) fn auc(first: &[f64], second: &[f64]) -> Option<f64> {
     let mut sorted = first.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_longer_than_the_histogram_is_counted_at_its_end() {
+    fn latencies_beyond_the_histogram_count_in_its_last_bucket() {
         let histogram = of_micros([u64::MAX / 1000]);
         assert!(histogram.percentile(0.5).unwrap() > Duration::from_secs(1000));
         assert_eq!(Histogram::default().percentile(0.5), None);
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_ratio_to_nothing() {
+    fn there_is_no_ratio_to_zero_or_nan() {
         assert_eq!(ratio(30.0, 60.0), Some(0.5));
         assert_eq!(ratio(30.0, 0.0), None);
         assert_eq!(ratio(f64::NAN, 1.0), None);
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_auc_of_equal_samples_is_a_coin_and_of_those_apart_a_certainty() {
+    fn the_auc_of_equal_samples_is_a_coin_toss_and_of_separate_ones_certainty() {
         assert_eq!(auc(&[7.0; 5], &[7.0; 3]), Some(0.5));
         assert_eq!(auc(&[1.0, 2.0, 3.0], &[3.0, 1.0, 2.0]), Some(0.5));
         assert_eq!(auc(&[1.0, 2.0], &[3.0, 4.0]), Some(1.0));

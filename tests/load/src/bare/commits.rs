@@ -1,5 +1,5 @@
-//! What the disk gives: one row per commit, synced, through the same driver and with the same pragmas as the
-//! server's store.
+//! The disk's limit: synced commits of one row each, through the same driver and with the same pragmas as the server's
+//! store.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use anyhow::Context;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor};
 
-/// Commits a second into a database of its own in `folder`.
+/// Commits per second, into a database of its own in `folder`.
 pub(super) async fn rate(time: Duration, folder: &Path) -> anyhow::Result<f64> {
     let file = folder.join("commits.db");
     let options = SqliteConnectOptions::new()

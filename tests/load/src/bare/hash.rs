@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
-/// The server's cost: 19 MiB, two passes, one lane (OWASP's minimum).
+/// The server's parameters: 19 MiB, two passes, one lane (OWASP's minimum).
 const COST: (u32, u32, u32) = (19_456, 2, 1);
 
-/// Hashes a second.
+/// Hashes per second.
 pub(super) fn rate(time: Duration) -> anyhow::Result<f64> {
     let (memory, passes, lanes) = COST;
     let params = Params::new(memory, passes, lanes, None).map_err(|error| anyhow!("argon2: {error}"))?;

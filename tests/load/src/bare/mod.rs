@@ -1,5 +1,5 @@
-//! Servers and loops that do as little as possible: what this machine could do at best. Each runs as a child
-//! process on the server's core, so that its figure is one of the same core.
+//! Servers and loops that do as little as possible: the limits of this machine. Each runs as a child process on the
+//! server's core, so that the figures are for the same core.
 
 mod commits;
 mod hash;
@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-/// Which one.
+/// A bare server or loop.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Bare {
-    /// A server that says hello
+    /// A server that responds with hello
     Hello,
-    /// The same with the headers that come as JSON on standard input
+    /// The same, with headers that it reads from standard input as JSON
     Headers,
-    /// A server that parses a form and signs one ES256 JWT, its signer kept
+    /// A server that parses a form and signs one ES256 JWT with a cached signer
     Sign,
-    /// Argon2id as the server configures it, its memory reused
+    /// Argon2id with the server's parameters, reusing memory
     Hash {
         #[arg(long)]
         seconds: u64,
@@ -34,7 +34,7 @@ pub(crate) enum Bare {
 }
 
 impl Bare {
-    /// The verb and options that lead back here.
+    /// The command-line arguments for this variant.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         match self {
@@ -49,9 +49,9 @@ impl Bare {
     }
 }
 
-/// Runs one. A server prints its address and serves until standard input ends; a loop prints its rate.
+/// Runs it. A server prints its address and serves until standard input ends; a loop prints its rate.
 pub(crate) fn run(bare: Bare) -> anyhow::Result<()> {
-    // The same runtime as the server's: as many workers as cores it may use, which is one.
+    // The same runtime as the server's: one worker per usable core, so here one.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match bare {
         Bare::Hello => runtime.block_on(servers::hello()),

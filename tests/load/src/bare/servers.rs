@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// A bare server ends by itself even if nobody tells it to.
+/// How long a bare server runs at most, even if standard input does not end.
 const LONGEST_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
 
 const HELLO: &str = r#"{"message":"hello"}"#;
@@ -37,10 +37,10 @@ pub(super) async fn hello() -> anyhow::Result<()> {
     serve(Router::new().route("/", get(say_hello))).await
 }
 
-/// The same with the headers the server was seen to send, set the way the server sets them.
+/// The same, with the headers that the server under load sends, set in the same way.
 pub(super) async fn hello_with_headers() -> anyhow::Result<()> {
     let mut line = String::new();
-    // Not to the end: that is when the server is to stop.
+    // One line only: the end of input stops the server.
     for byte in std::io::stdin().lock().bytes() {
         match byte? {
             b'\n' => break,
@@ -48,7 +48,7 @@ pub(super) async fn hello_with_headers() -> anyhow::Result<()> {
         }
     }
     let pairs: Vec<(String, String)> =
-        serde_json::from_str(&line).context("the headers on standard input")?;
+        serde_json::from_str(&line).context("cannot parse the headers on standard input")?;
     let mut headers = HeaderMap::new();
     for (name, value) in &pairs {
         headers.insert(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
@@ -65,7 +65,7 @@ async fn with_headers(State(headers): State<Arc<HeaderMap>>, request: Request, n
     response
 }
 
-/// What a token request has.
+/// A token request.
 #[derive(Deserialize)]
 struct TokenForm {
     grant_type: String,
@@ -78,7 +78,7 @@ struct Signing {
     header: String,
 }
 
-/// Parses a form and signs one token: the least a token endpoint can do.
+/// Parses a form and signs one token, the least a token endpoint has to do.
 pub(super) async fn sign() -> anyhow::Result<()> {
     let pair = EcKeyPair::generate(EcCurve::P256)?;
     let signer: Box<dyn JwsSigner> = Box::new(ES256.signer_from_der(pair.to_der_private_key())?);
@@ -104,7 +104,7 @@ async fn issue(State(signing): State<Arc<Signing>>, body: Bytes) -> Result<Json<
     Ok(Json(json!({ "access_token": token, "token_type": "Bearer", "expires_in": 600 })))
 }
 
-/// Serves on loopback until standard input ends: with the process that started this one, at the latest.
+/// Serves on loopback until standard input ends, which is when the parent process ends, at the latest.
 async fn serve(router: Router) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
@@ -117,11 +117,12 @@ async fn serve(router: Router) -> anyhow::Result<()> {
     }
 }
 
-/// Resolves when standard input ends. A thread of its own reads it: the runtime would wait for one of its.
+/// Resolves when standard input ends. It is read on a separate thread, because the runtime waits for its own at the
+/// end.
 fn end_of_input() -> oneshot::Receiver<()> {
     let (ended, end) = oneshot::channel();
     std::thread::spawn(move || {
-        // However it ends, the process that started this one is no longer there.
+        // Even an error means that the parent process is gone.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         let _ = ended.send(());
     });

@@ -1,4 +1,4 @@
-//! The code flow of somebody who is signed in and has been asked before: two requests.
+//! The code flow of somebody who is signed in and has given consent before: two requests.
 
 use crate::http::{Connection, Failure, Target};
 use crate::oauth::{Client, code_flow};

@@ -1,15 +1,15 @@
-//! One request that never changes, and must be answered with 200.
+//! One request that never changes and must succeed with 200.
 
 use crate::http::{Connection, Failure, Target, get, post};
 use crate::oauth::code_flow;
 use crate::scenarios::VirtualUser;
 
-/// What a bare server is asked.
+/// A request to a bare server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BareRequest {
     /// `GET /`
     Hello,
-    /// A form as a token request has it.
+    /// A form like that of a token request.
     Form,
 }
 

@@ -1,4 +1,4 @@
-//! Sign-in by a browser that was never there: three requests, one password hash.
+//! Sign-in in a new browser: three requests, one password hash.
 
 use crate::browser::sign_in;
 use crate::http::{Connection, Failure, Target};

@@ -1,5 +1,5 @@
-//! What an evening looks like: tokens are used more often than renewed, and renewed more often than first
-//! issued. Sign-ins are left out, for one of them costs as much as all the rest of a round.
+//! A typical mix: tokens are used more often than refreshed, and refreshed more often than issued by a code flow.
+//! Sign-ins are left out, because one costs as much as the rest of a round.
 
 use crate::http::{Connection, Failure};
 use crate::scenarios::VirtualUser;
@@ -18,7 +18,7 @@ enum Operation {
 
 use Operation::{Code, Discovery, Jwks, Refresh as Renew, Userinfo};
 
-/// Twenty operations, spread so that no two costly ones follow each other.
+/// Twenty operations, in an order in which no two costly ones follow each other.
 const ROUND: [Operation; 20] = [
     Code, Userinfo, Jwks, Userinfo, Renew, Userinfo, Discovery, Userinfo, Renew, Userinfo, //
     Jwks, Userinfo, Renew, Userinfo, Discovery, Userinfo, Renew, Userinfo, Jwks, Userinfo,
@@ -39,7 +39,7 @@ impl Mixed {
         connection: &mut Connection,
     ) -> Result<Self, Failure> {
         let mut turns = ROUND.iter().cycle();
-        // Each connection starts elsewhere in the round, or all would ask the same at once.
+        // Each connection starts at another point of the round, or all would send the same at once.
         turns.by_ref().take(user.number % ROUND.len()).for_each(drop);
         Ok(Self {
             turns,

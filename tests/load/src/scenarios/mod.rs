@@ -1,4 +1,4 @@
-//! What one connection repeats. A scenario knows what to send and what must come back; `drive` decides when.
+//! What one connection repeats. A scenario knows what to send and what to expect; `drive` decides when.
 
 mod code;
 mod fixed_request;
@@ -19,7 +19,7 @@ use crate::people::Fixture;
 
 pub(crate) use self::fixed_request::BareRequest;
 
-/// Which scenario.
+/// The scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ScenarioKind {
@@ -29,13 +29,13 @@ pub(crate) enum ScenarioKind {
     Jwks,
     /// Claims for an access token
     Userinfo,
-    /// A refresh token for the next, each connection on its own chain
+    /// Refresh with rotation, each connection with its own chain
     Refresh,
-    /// Authorization request with a live session and remembered consent, code, tokens
+    /// The code flow, with a live session and consent given before
     Code,
-    /// Sign-in by a new browser: the way in, the page, the form
+    /// Sign-in in a new browser
     Login,
-    /// One code flow to four refreshes, ten userinfos, three jwks and two discoveries
+    /// A mix: one code flow, four refreshes, ten userinfos, three jwks, two discoveries
     Mixed,
 }
 
@@ -64,7 +64,7 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    /// Brings a scenario to where it can be repeated.
+    /// Does what has to precede the first repetition.
     pub(crate) async fn prepare(
         kind: ScenarioKind,
         user: &VirtualUser<'_>,
@@ -81,7 +81,7 @@ impl Scenario {
         })
     }
 
-    /// A bare server's scenario: one request, again and again.
+    /// The scenario for a bare server: always the same request.
     pub(crate) fn bare(target: &Target, request: BareRequest) -> Self {
         Self::Fixed(FixedRequest::bare(target, request))
     }
@@ -98,7 +98,7 @@ impl Scenario {
     }
 }
 
-/// A connection's place: the fixture, and which of its people it plays.
+/// The user that a connection simulates, by number.
 #[derive(Clone, Copy)]
 pub(crate) struct VirtualUser<'a> {
     pub(crate) fixture: &'a Fixture,
@@ -106,7 +106,7 @@ pub(crate) struct VirtualUser<'a> {
 }
 
 impl VirtualUser<'_> {
-    /// The authorization request of this user's person.
+    /// This user's authorization request.
     fn authorize(&self) -> Vec<u8> {
         let person = self.fixture.person(self.number);
         self.fixture.client.authorize(&self.fixture.target, &person.cookies)

@@ -1,4 +1,4 @@
-//! Refresh with rotation: each connection keeps its own chain.
+//! Refresh with rotation. Each connection has its own chain of refresh tokens.
 
 use crate::http::{Connection, Failure, Target};
 use crate::oauth::{Client, code_flow, tokens};

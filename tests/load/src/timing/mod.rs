@@ -1,5 +1,5 @@
-//! Whether the time of a response tells what the response itself does not: pairs of requests that nobody may tell apart
-//! (class UNI of security.md), sent in turns on one connection, and how well their times tell them apart.
+//! Whether response times tell what the responses do not. Pairs of requests that must be indistinguishable (class UNI
+//! of security.md) are sent alternately on one connection, and their response times compared.
 
 mod pairs;
 
@@ -19,30 +19,30 @@ use crate::{process, report};
 
 pub(crate) use self::pairs::PairKind;
 
-/// Above this, times tell the two sides apart.
+/// Above this AUC, response times tell the two sides apart.
 const MAX_AUC: f64 = 0.60;
-/// Rounds of a pair before anything is timed.
+/// Rounds of a pair before timing begins.
 const WARM_UP: usize = 50;
 
-/// What was found of one pair.
+/// The result of one pair.
 #[derive(Debug, Serialize)]
 struct PairResult {
     pair: PairKind,
     /// What the two sides are.
     sides: [&'static str; 2],
     samples: usize,
-    /// Of each side.
+    /// The median of each side.
     median_us: [f64; 2],
     auc: f64,
     met: bool,
 }
 
-/// Everything.
+/// The whole report.
 #[derive(Debug, Serialize)]
 struct TimingReport {
     engine: &'static str,
     binary: PathBuf,
-    /// Processes that wanted a core when the run began: more than a few tenths, and times are doubtful.
+    /// The load average before the run. With more than a few tenths, the times are doubtful.
     load_before: f64,
     warm_up: usize,
     most: f64,
@@ -56,7 +56,7 @@ pub(crate) async fn run(arguments: TimingArguments) -> anyhow::Result<()> {
     let kinds: Vec<PairKind> = PairKind::value_variants().iter().copied().filter(wanted).collect();
     let rounds = WARM_UP + usize::try_from(arguments.samples)?;
     let installation = Installation::prepare(&arguments.server).await?;
-    eprintln!("making accounts");
+    eprintln!("creating accounts");
     create_accounts(installation.command_line(), arguments.server.id_token, &kinds, rounds)?;
     let server = installation.start().await?;
     let mut connection = Connection::open(installation.target()).await?;
@@ -76,8 +76,8 @@ pub(crate) async fn run(arguments: TimingArguments) -> anyhow::Result<()> {
     report::write(&all, arguments.server.name.as_deref().unwrap_or("timing"))
 }
 
-/// Microseconds of every response of each side. Which side comes first is tossed in each round, so that neither has the
-/// better moments, or always the other's work still going on behind it.
+/// The response times of each side, in microseconds. Which side goes first is random in each round, so that neither
+/// gets the better moments, or always runs while the server still finishes the other's work.
 async fn time(connection: &mut Connection, pair: &Pair, rounds: usize) -> anyhow::Result<[Vec<f64>; 2]> {
     let mut times = [Vec::new(), Vec::new()];
     for round in 0..rounds {
@@ -94,7 +94,7 @@ async fn time(connection: &mut Connection, pair: &Pair, rounds: usize) -> anyhow
     Ok(times)
 }
 
-/// From sending to the last byte, in microseconds.
+/// The response time from sending to the last byte, in microseconds.
 async fn one(connection: &mut Connection, request: &[u8], status: u16) -> Result<f64, Failure> {
     let sent = Instant::now();
     let response = connection.send(request).await;
@@ -125,7 +125,7 @@ impl PairResult {
 }
 
 fn print(all: &TimingReport) {
-    println!("\n{} | {} | load before {}", all.engine, all.binary.display(), all.load_before);
+    println!("\n{} | {} | load average before: {}", all.engine, all.binary.display(), all.load_before);
     println!("met: ROC AUC at most {MAX_AUC:.2}; {WARM_UP} rounds of warm-up\n");
     let rows: Vec<_> = all.findings.iter().map(PairResult::row).collect();
     report::table(["pair", "samples", "median us", "median us", "AUC", "verdict"], &rows);

@@ -1,4 +1,4 @@
-//! The pairs: what each side sends, and who has to be there for it.
+//! The pairs: what each side sends, and which accounts it needs.
 
 use std::net::Ipv4Addr;
 
@@ -12,12 +12,12 @@ use crate::oauth::basic;
 use crate::people::{CLIENT_ID, PASSWORD, SECRET, create_client, create_person};
 use crate::server::CommandLine;
 
-/// As long as the known one's id.
+/// As long as the known client's id.
 const UNKNOWN_CLIENT: &str = "lead";
-/// The networks set apart for measuring (RFC 2544): room for 131 072 client addresses.
+/// The network reserved for benchmarks (RFC 2544), with 131 072 client addresses.
 const FIRST_NETWORK: u32 = Ipv4Addr::new(198, 18, 0, 0).to_bits();
 
-/// Whatever is done for a known client alone is done once for each address, and is seen more easily.
+/// Work that the server does for known clients only is done for each redirect URI, so with many it is easier to see.
 const MANY_REDIRECT_URIS: [&str; 14] = [
     "--redirect-uri",
     "https://load.example/cb2",
@@ -35,34 +35,34 @@ const MANY_REDIRECT_URIS: [&str; 14] = [
     "https://test.load.example/signed-out",
 ];
 
-/// Which pair, in the order they are timed: registering comes last, for sign-in looks at registrations too.
+/// The pairs, in the order of timing. Registration comes last, because sign-in looks at registrations, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 pub(crate) enum PairKind {
-    /// TK-12: an unknown client, and a known one with a wrong secret
+    /// TK-12: an unknown client; a known one with a wrong secret
     #[value(name = "tk-12a")]
     #[serde(rename = "TK-12a")]
     UnknownClient,
-    /// TK-12: wrong secrets that share nothing, and 30 leading characters, with the right one
+    /// TK-12: a wrong secret that shares no characters with the right one; one that shares the first 30
     #[value(name = "tk-12b")]
     #[serde(rename = "TK-12b")]
     SimilarSecret,
-    /// LG-01: a wrong password at an unknown address, and at an account
+    /// LG-01: a wrong password for an unknown address; for an account
     #[value(name = "lg-01a")]
     #[serde(rename = "LG-01a")]
     Account,
-    /// LG-01: a wrong password at an unknown address, and at an account that is switched off
+    /// LG-01: a wrong password for an unknown address; for a deactivated account
     #[value(name = "lg-01b")]
     #[serde(rename = "LG-01b")]
     Deactivated,
-    /// RG-01: registering a new address, and one that has an account
+    /// RG-01: registering a new address; one that has an account
     #[value(name = "rg-01a")]
     #[serde(rename = "RG-01a")]
     KnownAddress,
-    /// RG-01: the page that waits for the mail of a new address, and of one that has an account
+    /// RG-01: the page that asks for the mailed code, for a new address; for one that has an account
     #[value(name = "rg-01b")]
     #[serde(rename = "RG-01b")]
     WaitingPage,
-    /// RG-01: a wrong code typed there
+    /// RG-01: a wrong code on that page
     #[value(name = "rg-01c")]
     #[serde(rename = "RG-01c")]
     WrongCode,
@@ -92,7 +92,7 @@ impl PairKind {
         }
     }
 
-    /// The status of either response.
+    /// The expected status, the same for both.
     fn status(self) -> u16 {
         match self {
             Self::KnownAddress => 303,
@@ -102,13 +102,13 @@ impl PairKind {
         }
     }
 
-    /// Its place among the pairs about registrations, each of which has new addresses of its own.
+    /// Its index among the pairs about registration, each of which uses addresses of its own.
     fn registration_index(self) -> Option<usize> {
         [Self::KnownAddress, Self::WaitingPage, Self::WrongCode].iter().position(|kind| *kind == self)
     }
 }
 
-/// An address that has an account, as long as a stranger's.
+/// An address that has an account. All three kinds of address have the same length.
 fn existing_address(number: usize) -> String {
     format!("resident{number:05}@load.example")
 }
@@ -118,12 +118,12 @@ fn new_address(number: usize) -> String {
     format!("stranger{number:05}@load.example")
 }
 
-/// An address whose account is switched off.
+/// An address whose account is deactivated.
 fn deactivated_address(number: usize) -> String {
     format!("deserter{number:05}@load.example")
 }
 
-/// Makes the client, and an account for each round of the pairs that need one: tries are counted per account,
+/// Creates the client, and an account for each round of the pairs that need one. Tries are counted per account and
 /// mails per address, so none is used twice.
 pub(crate) fn create_accounts(
     idp: &CommandLine,
@@ -147,7 +147,8 @@ pub(crate) fn create_accounts(
     Ok(())
 }
 
-/// What a stranger's browser has open: the forms to register and to sign in, each good for many tries.
+/// Builds requests. It holds the forms to register and to sign in that a new browser has open; each is good for many
+/// tries.
 struct RequestBuilder {
     target: Target,
     register: (Cookies, Form),
@@ -176,13 +177,17 @@ impl RequestBuilder {
         self.fill(&self.register, email, &fields, None)
     }
 
-    /// Registers, and comes to the page that waits for the mail.
-    async fn registered(&self, connection: &mut Connection, email: &str) -> Result<String, Failure> {
+    /// Registers, and returns the path of the page that asks for the mailed code.
+    async fn complete_registration(
+        &self,
+        connection: &mut Connection,
+        email: &str,
+    ) -> Result<String, Failure> {
         let response = connection.send(&self.register(email)).await?.expect(303)?;
         Ok(response.location()?.to_owned())
     }
 
-    fn waiting(&self, page: &str) -> Vec<u8> {
+    fn waiting_page(&self, page: &str) -> Vec<u8> {
         get(&self.target, page, &[("cookie", &self.register.0.header())])
     }
 
@@ -212,20 +217,20 @@ impl RequestBuilder {
     }
 }
 
-/// Two requests that nobody may tell apart.
+/// Two requests that must be indistinguishable.
 pub(crate) struct Pair {
     pub(crate) kind: PairKind,
     pub(crate) sides: [&'static str; 2],
-    /// Of either response.
+    /// The expected status of both responses.
     pub(crate) status: u16,
     rounds: usize,
     requests: RequestBuilder,
-    /// Where the registrations of each round wait, if that is what the pair is about.
+    /// Paths of the pages that ask for the mailed code, for each round, if the pair needs them.
     pages: Vec<[String; 2]>,
 }
 
 impl Pair {
-    /// Opens what the pair of a kind needs.
+    /// Opens the forms and pages that the pair needs.
     pub(crate) async fn open(
         kind: PairKind,
         rounds: usize,
@@ -237,8 +242,9 @@ impl Pair {
         let mut pair = Self { kind, sides, status, rounds, requests, pages: Vec::new() };
         if matches!(kind, PairKind::WaitingPage | PairKind::WrongCode) {
             for round in 0..rounds {
-                let new = pair.requests.registered(connection, &pair.unused_address(round)).await?;
-                let known = pair.requests.registered(connection, &existing_address(round)).await?;
+                let new =
+                    pair.requests.complete_registration(connection, &pair.unused_address(round)).await?;
+                let known = pair.requests.complete_registration(connection, &existing_address(round)).await?;
                 pair.pages.push([new, known]);
             }
         }
@@ -250,7 +256,7 @@ impl Pair {
         new_address((2 + self.kind.registration_index().unwrap_or_default()) * self.rounds + round)
     }
 
-    /// What one side sends in a round.
+    /// The request of one side in a round.
     pub(crate) fn request(&self, side: usize, round: usize) -> Vec<u8> {
         let far = "x".repeat(SECRET.len());
         let near = format!("{}{}", &SECRET[..30], &far[30..]);
@@ -266,12 +272,12 @@ impl Pair {
             (PairKind::Deactivated, _) => self.sign_in(&deactivated_address(round), side, round),
             (PairKind::KnownAddress, 0) => self.requests.register(&self.unused_address(round)),
             (PairKind::KnownAddress, _) => self.requests.register(&existing_address(round)),
-            (PairKind::WaitingPage, side) => self.requests.waiting(&self.pages[round][side]),
+            (PairKind::WaitingPage, side) => self.requests.waiting_page(&self.pages[round][side]),
             (PairKind::WrongCode, side) => self.requests.wrong_code(&self.pages[round][side]),
         }
     }
 
-    /// Wrong passwords are counted per client address as well, so each comes from one of its own.
+    /// Wrong passwords are also counted per client address, so each comes from an address of its own.
     fn sign_in(&self, email: &str, side: usize, round: usize) -> Vec<u8> {
         let block = if self.kind == PairKind::Account { 0 } else { self.rounds };
         let number = (block + round) * 2 + side;
