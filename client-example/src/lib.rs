@@ -1,7 +1,7 @@
-//! The smallest honest OpenID Connect relying party: a web application that lets people sign in at an issuer.
+//! A minimal but complete OpenID Connect relying party: a web application whose people sign in at an issuer.
 //! Read it from top to bottom; the numbered steps are the protocol. What every web application needs
-//! (sessions, pages, errors) is in `web.rs`. All cryptography is left to the `openidconnect` crate: never
-//! write that yourself.
+//! (sessions, pages, errors) is in `web.rs`. All cryptography is left to the `openidconnect` crate: never write
+//! your own.
 
 mod web;
 
@@ -13,30 +13,30 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Router, extract::State, middleware};
-use openidconnect::{core::*, *}; // the words of the protocol
+use openidconnect::{core::*, *}; // the terms of the protocol
 use tera::{Tera, context};
 use tokio::sync::Mutex;
 
-use web::{Answer, Browser, Failure, Http, Session, Sessions, User};
+use web::{AuthorizationResponse, Browser, Failure, Http, Session, Sessions, User};
 
-/// What was agreed when this application was registered as a client of the issuer.
+/// What was agreed when this application was registered as a client at the issuer.
 #[derive(Clone)]
 pub struct Config {
-    /// The issuer, exactly as it writes itself. Everything else about it is discovered.
+    /// The issuer's URL, exactly as the issuer writes it. Everything else about the issuer is discovered.
     pub issuer: String,
-    /// The name of this application at the issuer.
+    /// The id of this application at the issuer.
     pub client_id: String,
-    /// Its password there. `None` makes it a public client, protected by PKCE alone.
+    /// Its secret there. `None` makes it a public client, protected by PKCE alone.
     pub client_secret: Option<String>,
-    /// Where browsers reach this application, such as `http://localhost:8081`. The issuer must know
-    /// `{base_url}/callback` as redirect URI, `{base_url}/signed-out` as post-logout redirect URI.
+    /// Where browsers reach this application, such as `http://localhost:8081`. Register
+    /// `{base_url}/callback` as redirect URI and `{base_url}/signed-out` as post-logout redirect URI.
     pub base_url: String,
 }
 
-/// Builds the router. The issuer is asked at the first use, so it may start later than this.
+/// Builds the router. The issuer is contacted at the first use, so it may start later.
 ///
 /// # Errors
-/// When `issuer` or `base_url` cannot be used.
+/// If `issuer` or `base_url` is not valid.
 pub fn app(config: Config) -> Result<Router, Error> {
     let app = Arc::new(App::new(config)?);
     Ok(Router::new()
@@ -65,8 +65,8 @@ struct App {
 type Shared = State<Arc<App>>;
 type Reply = Result<Response, Failure>;
 
-/// The issuer as discovered. The type says which endpoints we use: the first is the sign-in page, the last
-/// two (token, userinfo) may be missing.
+/// The issuer as discovered. The type parameters are its endpoints: the first (authorization) is always there,
+/// the last two (token, userinfo) may be missing, the others are not used.
 struct Provider {
     client: CoreClient<
         EndpointSet,
@@ -80,14 +80,14 @@ struct Provider {
     fetched: Instant,
 }
 
-/// A sign-in under way: what the answer will be compared with.
-struct Attempt {
+/// A sign-in in progress: what the issuer's response must match.
+struct PendingSignIn {
     state: CsrfToken,
     nonce: Nonce,
     verifier: PkceCodeVerifier,
 }
 
-/// Somebody who has signed in. Tokens stay on the server; the browser has a random session id.
+/// Somebody who is signed in. Tokens stay on this server; the browser has only a random session id.
 struct SignedIn {
     subject: SubjectIdentifier,
     nonce: Nonce,
@@ -99,10 +99,10 @@ struct SignedIn {
 }
 
 impl App {
-    /// Step 1, discover: `{issuer}/.well-known/openid-configuration` names endpoints and keys.
+    /// Step 1, discovery: `{issuer}/.well-known/openid-configuration` lists endpoints and keys.
     ///
-    /// The answer is kept. Issuers change keys without notice, so a token signed with an unknown key has it
-    /// fetched again, at most once a minute: nonsense must not make us flood the issuer.
+    /// The result is cached. Issuers rotate keys without notice, so if a token is signed with an unknown key,
+    /// we fetch it again, but at most once a minute, so that forged tokens cannot make us flood the issuer.
     async fn provider(&self, key_is_unknown: bool) -> Result<Arc<Provider>, Error> {
         let mut known = self.provider.lock().await;
         if let Some(provider) = &*known
@@ -132,11 +132,11 @@ async fn home(State(app): Shared, user: Result<User, Failure>) -> Reply {
     Ok(app.page(page)?)
 }
 
-/// Step 2, send the browser away with three random values that tie the answer to this sign-in.
+/// Step 2, send the browser to the issuer with three random values that bind the response to this sign-in.
 ///
-/// `state` ties it to this browser, `nonce` ties the ID token to it, and PKCE (RFC 7636) ties the code to us:
-/// the issuer gets a hash now and the verifier later. `offline_access` asks for a refresh token; the crate
-/// adds the scope `openid`.
+/// `state` binds the response to this browser, `nonce` binds the ID token to this sign-in, and PKCE (RFC 7636)
+/// binds the code to us: the issuer gets a hash now and the verifier later. `offline_access` asks for a
+/// refresh token; the crate adds the scope `openid`.
 async fn login(State(app): Shared, browser: Browser) -> Reply {
     let provider = app.provider(false).await?;
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
@@ -148,34 +148,35 @@ async fn login(State(app): Shared, browser: Browser) -> Reply {
         .set_pkce_challenge(challenge)
         .url();
     let mut session = app.sessions.lock().await.take(&browser);
-    session.attempt = Some(Attempt { state, nonce, verifier });
+    session.pending = Some(PendingSignIn { state, nonce, verifier });
     Ok(app.redirect(session, url.as_str()).await)
 }
 
-/// Step 3, the callback: the browser brings the answer. Anybody can call this URL, so check first.
-async fn callback(State(app): Shared, browser: Browser, answer: Answer) -> Reply {
-    // `state` must be the one this browser left with, and works once: otherwise a link could sign you in to
-    // somebody else's account.
-    let is_ours = |attempt: &mut Attempt| answer.state.as_ref() == Some(&attempt.state);
+/// Step 3, the callback: the browser brings the response. Anybody can call this URL, so check first.
+async fn callback(State(app): Shared, browser: Browser, response: AuthorizationResponse) -> Reply {
+    // `state` must be the one this browser left with, and works only once. Otherwise a link could sign you in
+    // to somebody else's account.
+    let is_ours = |pending: &mut PendingSignIn| response.state.as_ref() == Some(&pending.state);
     let mut sessions = app.sessions.lock().await;
-    let attempt = sessions.find(&browser).and_then(|session| session.attempt.take_if(is_ours));
-    let attempt = attempt.context("This browser began no such sign-in. Start again, in one tab.")?;
+    let pending = sessions.find(&browser).and_then(|session| session.pending.take_if(is_ours));
+    let pending =
+        pending.context("This sign-in was not started in this browser. Start again, in one tab.")?;
     drop(sessions);
-    let mut user = app.exchange(answer.code(&app.issuer)?, attempt).await?;
-    // Who is it? Names are at userinfo (step 6). If that fails, signing in has not.
+    let mut user = app.exchange(response.code(&app.issuer)?, pending).await?;
+    // Userinfo (step 6) has the name. If it fails, the person is signed in all the same.
     app.ask_userinfo(&mut user).await.ok();
-    // A new session id: one that was planted in the browser before sign-in is worth nothing.
+    // A new session id, so that one planted in the browser before sign-in is useless (session fixation).
     app.sessions.lock().await.take(&browser);
     let session = Session::of(user);
     Ok(app.redirect(session, "/").await)
 }
 
-impl Answer {
+impl AuthorizationResponse {
     fn code(self, issuer: &IssuerUrl) -> Result<AuthorizationCode, Error> {
-        // `iss` (RFC 9207) says who answers. Clients of several issuers must insist on it; this one has a
-        // single issuer, which may be too old to send it.
+        // `iss` (RFC 9207) says who sent the response. Clients of several issuers must require it. This one has
+        // a single issuer, which may be too old to send it.
         let iss = self.iss.as_ref().unwrap_or(issuer);
-        ensure!(iss == issuer.as_str(), "Another issuer has answered. Do not go on.");
+        ensure!(iss == issuer.as_str(), "The response is from another issuer. Do not continue.");
         match self.error.as_deref() {
             None => self.code.context("The issuer sent no code. Start again."),
             Some("access_denied") => bail!("You did not sign in. Nothing was shared with us."),
@@ -188,22 +189,22 @@ impl Answer {
 }
 
 impl App {
-    /// Step 4, exchange the code for tokens, server to server. The PKCE verifier, and in a confidential
-    /// client the secret, prove that the code was meant for us.
-    async fn exchange(&self, code: AuthorizationCode, attempt: Attempt) -> Result<SignedIn, Error> {
+    /// Step 4, exchange the code for tokens, server to server. The PKCE verifier, and for a confidential
+    /// client the secret, prove that the code was issued to us.
+    async fn exchange(&self, code: AuthorizationCode, pending: PendingSignIn) -> Result<SignedIn, Error> {
         let provider = self.provider(false).await?;
         let tokens = provider
             .client
             .exchange_code(code)?
-            .set_pkce_verifier(attempt.verifier)
+            .set_pkce_verifier(pending.verifier)
             .request_async(&self.http)
             .await
-            .context("The issuer did not take the code. Are client id and secret right?")?;
+            .context("The issuer did not accept the code. Are client id and secret right?")?;
         let id_token =
             tokens.id_token().context("The issuer sent no ID token. Does it speak OpenID Connect?")?;
         Ok(SignedIn {
-            subject: self.verify(id_token, tokens.access_token(), &attempt.nonce).await?,
-            nonce: attempt.nonce,
+            subject: self.verify(id_token, tokens.access_token(), &pending.nonce).await?,
+            nonce: pending.nonce,
             id_token: id_token.clone(),
             access_token: tokens.access_token().clone(),
             refresh_token: tokens.refresh_token().cloned(),
@@ -212,7 +213,7 @@ impl App {
         })
     }
 
-    /// Step 5, verify the ID token: until this has passed, it is only text.
+    /// Step 5, verify the ID token. Until then it is just text.
     async fn verify(
         &self,
         id_token: &CoreIdToken,
@@ -227,7 +228,7 @@ impl App {
         let verifier = provider.client.id_token_verifier();
         // The crate checks signature, issuer, audience (is it for us?), expiry and nonce.
         let claims = id_token.claims(&verifier, nonce).context("The ID token was rejected. Start again.")?;
-        // `at_hash` ties the access token to the ID token. The code flow does not require it.
+        // `at_hash` binds the access token to the ID token. It is optional in the code flow.
         if let Some(expected) = claims.access_token_hash() {
             let (alg, key) = (id_token.signing_alg()?, id_token.signing_key(&verifier)?);
             let actual = AccessTokenHash::from_token(access_token, alg, key)?;
@@ -237,7 +238,7 @@ impl App {
     }
 }
 
-/// Step 6, userinfo: the access token opens it, and it must speak of the ID token's subject.
+/// Step 6, userinfo: the access token gives access, and the response must be about the ID token's subject.
 async fn userinfo(State(app): Shared, User(user): User) -> Reply {
     let mut user = user.lock().await;
     app.ask_userinfo(&mut user).await?;
@@ -254,22 +255,22 @@ impl App {
             .request_async(&self.http)
             .await
             .map_err(|error| match error {
-                // What the issuer says stands in its answer.
+                // The issuer explains itself in the body.
                 UserInfoError::Response(status, body, _) => {
                     anyhow!("It answered {status}: {}", String::from_utf8_lossy(&body))
                 }
                 other => other.into(),
             })
-            .context("Userinfo gave no good answer. Refresh the tokens, or sign out and in again.")?;
+            .context("Userinfo failed. Refresh the tokens, or sign out and in again.")?;
         user.userinfo = Some(serde_json::to_value(claims)?);
         Ok(())
     }
 }
 
-/// Step 7, refresh: a refresh token buys new tokens and often its own successor; keep the newest.
+/// Step 7, refresh: a refresh token is exchanged for new tokens, often with a successor; keep the newest.
 ///
-/// A successor that got lost would later look to the issuer like theft. So the task runs to its end even if
-/// the browser hangs up, and the lock makes a double click two refreshes in a row.
+/// If we lost the successor and used the old token again, the issuer would take that for theft. So the task
+/// runs to the end even if the browser hangs up, and the lock turns a double click into two refreshes in a row.
 async fn refresh(State(app): Shared, User(user): User) -> Reply {
     tokio::spawn(async move { app.renew(&mut *user.lock().await).await }).await??;
     Ok(Redirect::to("/").into_response())
@@ -280,7 +281,7 @@ impl App {
         let refresh_token = user
             .refresh_token
             .as_ref()
-            .context("There is no refresh token. Allow `offline_access` to this client.")?;
+            .context("There is no refresh token. Allow the scope `offline_access` for this client.")?;
         let provider = self.provider(false).await?;
         let tokens = provider
             .client
@@ -289,10 +290,10 @@ impl App {
             .await
             .context("The issuer did not refresh the tokens. Sign out and in again.")?;
         if let Some(id_token) = tokens.id_token() {
-            // A refreshed ID token may leave the nonce out. It may not change it, nor the person.
+            // A refreshed ID token may omit the nonce. It must not change it, or the subject.
             let nonce = |new: Option<&Nonce>| new.map_or(Ok(()), |_| user.nonce.verify(new));
             let subject = self.verify(id_token, tokens.access_token(), nonce).await?;
-            ensure!(subject == user.subject, "The new tokens are another person's. Sign out.");
+            ensure!(subject == user.subject, "The new tokens belong to another person. Sign out.");
             user.id_token = id_token.clone();
         }
         user.access_token = tokens.access_token().clone();
@@ -302,33 +303,34 @@ impl App {
     }
 }
 
-/// Step 8, sign out: here, and then at the issuer, which would otherwise sign you in unasked.
+/// Step 8, sign out: here, and then at the issuer, which would otherwise sign you in again without asking.
 async fn logout(State(app): Shared, browser: Browser, user: User) -> Reply {
     app.sessions.lock().await.take(&browser);
     let endpoint = app.provider(false).await?.end_session_endpoint.clone();
     let state = CsrfToken::new_random();
     let url = endpoint
         .map(LogoutRequest::from)
-        .context("You are signed out here only. The issuer has no sign-out.")?
+        .context("You are signed out here only. The issuer does not offer sign-out.")?
         .set_id_token_hint(&user.0.lock().await.id_token)
         .set_client_id(app.client_id())
         .set_post_logout_redirect_uri(PostLogoutRedirectUrl::new(app.url("/signed-out"))?)
         .set_state(state.clone())
         .http_get_url();
-    Ok(app.redirect(Session::leaving(state), url.as_str()).await)
+    Ok(app.redirect(Session::signing_out(state), url.as_str()).await)
 }
 
-/// The issuer sends the browser back here; `state` shows that the sign-out began here. One that began at the
-/// issuer comes without: whoever is not signed in here is signed out, and whoever is sees so on the start page.
-async fn signed_out(State(app): Shared, browser: Browser, answer: Answer) -> Reply {
+/// The issuer sends the browser back here. `state` shows that the sign-out began here. If it began at the
+/// issuer there is none. Then people without a session here see that they are signed out, and others are pointed
+/// to the start page.
+async fn signed_out(State(app): Shared, browser: Browser, response: AuthorizationResponse) -> Reply {
     let mut sessions = app.sessions.lock().await;
     let session = sessions.find(&browser);
-    if answer.state.is_none() && session.as_ref().is_none_or(|session| session.user.is_none()) {
+    if response.state.is_none() && session.as_ref().is_none_or(|session| session.user.is_none()) {
         return Ok(app.page(context! { view => "signed_out" })?);
     }
-    let expected = session.and_then(|session| session.leaving.as_ref());
-    expected
-        .filter(|state| answer.state.as_ref() == Some(state))
-        .context("This browser began no sign-out. The start page shows if you are signed in.")?;
+    let expected = session.and_then(|session| session.sign_out.as_ref());
+    expected.filter(|state| response.state.as_ref() == Some(state)).context(
+        "This sign-out was not started in this browser. The start page shows whether you are signed in.",
+    )?;
     Ok(app.page(context! { view => "signed_out" })?)
 }

@@ -1,4 +1,4 @@
-//! What every web application needs, whoever signs its people in: sessions, pages, errors.
+//! What every web application needs, however people sign in: sessions, pages, errors.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use tera::{Context, Tera, context};
 use tokio::sync::Mutex;
 
-use crate::{App, Attempt, Config, SignedIn};
+use crate::{App, Config, PendingSignIn, SignedIn};
 
 impl App {
     pub(crate) fn new(config: Config) -> Result<Self, Error> {
@@ -43,10 +43,10 @@ impl App {
         format!("{}{path}", self.config.base_url)
     }
 
-    /// Keeps `session` under a new id and sends the browser on with it.
+    /// Stores `session` under a new id, and redirects the browser with the id in a cookie.
     ///
-    /// The cookie is out of reach of scripts; `Lax` sends it when the issuer redirects the browser back here,
-    /// but not when another site posts a form.
+    /// Scripts cannot read the cookie. With `Lax`, browsers send it when the issuer redirects back here, but
+    /// not when another site posts a form.
     pub(crate) async fn redirect(&self, session: Session, to: &str) -> Response {
         let id = self.sessions.lock().await.put(session);
         let secure = if self.config.base_url.starts_with("https:") { "; Secure" } else { "" };
@@ -61,8 +61,9 @@ impl App {
         Ok(Html(self.tera.render("page.html", &context)?).into_response())
     }
 
-    /// Is this our own form? To a browser all ports of localhost are one *site*, so `SameSite` lets their
-    /// forms pass. But it says from which *origin* a form came; what says nothing is not a browser.
+    /// Whether a form is our own. To a browser all ports of localhost are the same *site*, so `SameSite` does
+    /// not keep out their forms. But browsers say from which *origin* a form comes; a request that does not is
+    /// not from a browser.
     fn is_own(&self, headers: &HeaderMap) -> bool {
         match headers.get("sec-fetch-site") {
             Some(site) => site == "same-origin",
@@ -70,8 +71,8 @@ impl App {
         }
     }
 
-    /// `form-action` names the issuer because signing out is a form that ends in a redirect to it: with
-    /// 'self' alone, Chromium stops that without a word.
+    /// `form-action` includes the issuer because the form to sign out ends in a redirect to it. With 'self'
+    /// alone, Chromium blocks that silently.
     fn headers(&self) -> [(header::HeaderName, String); 4] {
         let issuer = self.issuer.url().origin().ascii_serialization();
         let policy = format!(
@@ -87,11 +88,11 @@ impl App {
     }
 }
 
-/// The way to the issuer for the `openidconnect` crate.
+/// The HTTP client that the `openidconnect` crate uses to reach the issuer.
 pub(crate) struct Http(reqwest::Client);
 
 impl Http {
-    /// Follows no redirect: our secret would go wherever it points. Does not wait for ever.
+    /// Follows no redirects, which could send our secret anywhere, and has a timeout.
     fn new() -> Result<Self, Error> {
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         Ok(Self(client.timeout(Duration::from_secs(10)).build()?))
@@ -104,25 +105,26 @@ impl<'c> AsyncHttpClient<'c> for Http {
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move {
-            let answer = self.0.execute(request.try_into()?).await?;
-            let (status, headers) = (answer.status(), answer.headers().clone());
-            let mut response = HttpResponse::new(answer.bytes().await?.to_vec());
-            *response.status_mut() = status;
-            *response.headers_mut() = headers;
-            Ok(response)
+            let response = self.0.execute(request.try_into()?).await?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let mut converted = HttpResponse::new(response.bytes().await?.to_vec());
+            *converted.status_mut() = status;
+            *converted.headers_mut() = headers;
+            Ok(converted)
         })
     }
 }
 
-/// Cookies of one host are shared by all its ports, so this one has a name of its own.
+/// All ports of a host share their cookies, so this one needs a name that nothing else uses.
 const COOKIE: &str = "example-session";
 
 /// What we remember about one browser.
 #[derive(Default)]
 pub(crate) struct Session {
-    pub(crate) attempt: Option<Attempt>,
+    pub(crate) pending: Option<PendingSignIn>,
     pub(crate) user: Option<User>,
-    pub(crate) leaving: Option<CsrfToken>,
+    /// The `state` of a sign-out in progress.
+    pub(crate) sign_out: Option<CsrfToken>,
 }
 
 impl Session {
@@ -130,21 +132,21 @@ impl Session {
         Self { user: Some(User(Arc::new(Mutex::new(user)))), ..Self::default() }
     }
 
-    pub(crate) fn leaving(state: CsrfToken) -> Self {
-        Self { leaving: Some(state), ..Self::default() }
+    pub(crate) fn signing_out(state: CsrfToken) -> Self {
+        Self { sign_out: Some(state), ..Self::default() }
     }
 }
 
-/// All sessions, oldest first. Strangers can open them, so number and age are bounded.
+/// All sessions, oldest first. Anybody can open one, so number and age are limited.
 #[derive(Default)]
 pub(crate) struct Sessions(VecDeque<(String, Instant, Session)>);
 
 impl Sessions {
-    const MOST: usize = 1_000;
-    const LONGEST: Duration = Duration::from_secs(3_600);
+    const MAX_COUNT: usize = 1_000;
+    const MAX_AGE: Duration = Duration::from_secs(3_600);
 
     fn put(&mut self, session: Session) -> String {
-        if self.0.len() >= Self::MOST {
+        if self.0.len() >= Self::MAX_COUNT {
             self.0.pop_front();
         }
         let id = CsrfToken::new_random_len(32).into_secret();
@@ -153,18 +155,18 @@ impl Sessions {
     }
 
     pub(crate) fn find(&mut self, Browser(id): &Browser) -> Option<&mut Session> {
-        self.forget_old(Instant::now());
+        self.remove_expired(Instant::now());
         let mut sessions = self.0.iter_mut();
         sessions.find(|(own, _, _)| Some(own) == id.as_ref()).map(|(_, _, session)| session)
     }
 
-    /// What the browser had, an empty session if nothing; it has nothing afterwards.
+    /// Removes and returns the browser's session, or returns an empty one.
     pub(crate) fn take(&mut self, browser: &Browser) -> Session {
         self.find(browser).map(std::mem::take).unwrap_or_default()
     }
 
-    fn forget_old(&mut self, now: Instant) {
-        self.0.retain(|(_, opened, _)| now.duration_since(*opened) < Self::LONGEST);
+    fn remove_expired(&mut self, now: Instant) {
+        self.0.retain(|(_, opened, _)| now.duration_since(*opened) < Self::MAX_AGE);
     }
 }
 
@@ -182,7 +184,7 @@ impl FromRequestParts<Arc<App>> for Browser {
     }
 }
 
-/// Proof that somebody is signed in. Whoever works with the tokens holds the lock.
+/// Proof that somebody is signed in. Hold the lock to use the tokens.
 #[derive(Clone)]
 pub(crate) struct User(pub(crate) Arc<Mutex<SignedIn>>);
 
@@ -197,10 +199,10 @@ impl FromRequestParts<Arc<App>> for User {
     }
 }
 
-/// What the issuer sends back by way of the browser.
+/// What the issuer sends back through the browser.
 #[derive(Deserialize, FromRequestParts)]
 #[from_request(via(Query), rejection(Failure))]
-pub(crate) struct Answer {
+pub(crate) struct AuthorizationResponse {
     pub(crate) code: Option<AuthorizationCode>,
     pub(crate) state: Option<CsrfToken>,
     pub(crate) iss: Option<String>,
@@ -208,13 +210,13 @@ pub(crate) struct Answer {
     pub(crate) error_description: Option<String>,
 }
 
-/// Claims in a userinfo answer that OpenID Connect does not define, kept to be shown.
+/// Userinfo claims that OpenID Connect does not define, kept for display.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct OtherClaims(Map<String, Value>);
 
 impl AdditionalClaims for OtherClaims {}
 
-/// An error on its way to the person: first what happened, then what to try.
+/// An error for the person to see: first what happened, then what to try.
 pub(crate) struct Failure(Error);
 
 impl<E: Into<Error>> From<E> for Failure {
@@ -228,7 +230,7 @@ impl IntoResponse for Failure {
         let by_network = self.0.chain().any(|cause| cause.is::<reqwest::Error>());
         let status = if by_network { StatusCode::BAD_GATEWAY } else { StatusCode::BAD_REQUEST };
         let mut response = status.into_response();
-        response.extensions_mut().insert(Arc::new(self.0)); // `guard` makes a page of it
+        response.extensions_mut().insert(Arc::new(self.0)); // `guard` turns it into a page
         response
     }
 }
@@ -241,10 +243,10 @@ pub(crate) async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css")], include_str!("../page/style.css"))
 }
 
-/// Stands around every handler: refuses forged posts, shows errors, sets the headers.
+/// Middleware for every handler: refuses forged posts, turns errors into pages, sets headers.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut response = if request.method() == Method::POST && !app.is_own(request.headers()) {
-        let failure = Failure(anyhow!("Another site sent you here. Use the buttons of this one."));
+        let failure = Failure(anyhow!("Another site sent this form. Use the buttons on this site."));
         (StatusCode::FORBIDDEN, failure).into_response()
     } else {
         next.run(request).await
@@ -263,7 +265,7 @@ fn failed(error: &Error) -> Context {
     context! { view => "failed", what, advice, why => &causes.collect::<Vec<_>>().join(": ") }
 }
 
-/// The page of somebody who is signed in.
+/// The page for somebody who is signed in.
 pub(crate) fn signed_in(user: &SignedIn) -> Context {
     let id_token = user.id_token.to_string();
     let claims = decode(&id_token).and_then(|[_, payload]| payload.as_object().cloned());
@@ -281,7 +283,7 @@ pub(crate) fn signed_in(user: &SignedIn) -> Context {
     }
 }
 
-/// A claim's value; a moment (RFC 7519 counts seconds) also as people write it.
+/// A claim's value. A time (in seconds, RFC 7519) is also shown as people write it.
 fn readable(name: &str, value: &Value) -> String {
     let seconds = value.as_i64().filter(|_| ["exp", "iat", "auth_time"].contains(&name));
     match seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()) {
@@ -294,7 +296,7 @@ fn token(name: &str, raw: &str) -> Value {
     json!({ "name": name, "raw": raw, "parts": decode(raw).map(|it| it.map(|it| format!("{it:#}"))) })
 }
 
-/// Header and payload of a JWT, for display: nothing is verified here.
+/// Header and payload of a JWT, for display. Nothing is verified here.
 fn decode(jwt: &str) -> Option<[Value; 2]> {
     let json = |part| serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?).ok();
     match jwt.split('.').collect::<Vec<_>>()[..] {
@@ -311,8 +313,8 @@ mod tests {
     fn the_oldest_session_makes_room_for_the_newest() {
         let mut sessions = Sessions::default();
         let mut open = || Browser(Some(sessions.put(Session::default())));
-        let browsers: Vec<_> = (0..=Sessions::MOST).map(|_| open()).collect();
-        assert_eq!(sessions.0.len(), Sessions::MOST);
+        let browsers: Vec<_> = (0..=Sessions::MAX_COUNT).map(|_| open()).collect();
+        assert_eq!(sessions.0.len(), Sessions::MAX_COUNT);
         assert!(sessions.find(&browsers[0]).is_none());
         assert!(sessions.find(&browsers[1]).is_some());
         assert!(sessions.find(&Browser(None)).is_none());
@@ -322,15 +324,15 @@ mod tests {
     fn a_session_ends_after_an_hour() {
         let mut sessions = Sessions::default();
         let browser = Browser(Some(sessions.put(Session::default())));
-        let end = Instant::now() + Sessions::LONGEST;
-        sessions.forget_old(end - Duration::from_secs(60));
+        let end = Instant::now() + Sessions::MAX_AGE;
+        sessions.remove_expired(end - Duration::from_secs(60));
         assert!(sessions.find(&browser).is_some());
-        sessions.forget_old(end);
+        sessions.remove_expired(end);
         assert!(sessions.find(&browser).is_none());
     }
 
     #[test]
-    fn a_moment_is_readable_and_everything_else_as_it_was() {
+    fn times_are_readable_and_other_values_unchanged() {
         assert_eq!(readable("exp", &json!(1_000_000_000)), "1000000000 = 9 September 2001, 01:46:40 UTC");
         assert_eq!(readable("sub", &json!("ada")), "ada");
         assert_eq!(readable("amr", &json!(["pwd"])), "[\"pwd\"]");
