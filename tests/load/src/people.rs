@@ -89,7 +89,7 @@ impl Accounts {
         for email in &emails {
             create_person(idp, email)?;
         }
-        create_client(idp, algorithm, &[])?;
+        create_client(idp, algorithm)?;
         Ok(Self { client: Client::new(CLIENT_ID, REDIRECT_URI, SECRET), emails })
     }
 }
@@ -100,9 +100,9 @@ pub(crate) fn create_person(idp: &CommandLine, email: &str) -> anyhow::Result<()
     idp.run(&words, PASSWORD)
 }
 
-/// Creates the client; `more` are further options of the command.
-pub(crate) fn create_client(idp: &CommandLine, algorithm: Algorithm, more: &[&str]) -> anyhow::Result<()> {
+/// Creates the client.
+pub(crate) fn create_client(idp: &CommandLine, algorithm: Algorithm) -> anyhow::Result<()> {
     let client = ["client", "create", CLIENT_ID, "--name", "Load", "--redirect-uri", REDIRECT_URI];
     let options = ["--secret-stdin", "--scope", SCOPE, "--id-token-alg", algorithm.as_str()];
-    idp.run(&[&client[..], &options, more].concat(), SECRET)
+    idp.run(&[&client[..], &options].concat(), SECRET)
 }

@@ -105,7 +105,7 @@ pub(crate) fn create_accounts(
     kinds: &[PairKind],
     rounds: usize,
 ) -> anyhow::Result<()> {
-    create_client(idp, algorithm, &[])?;
+    create_client(idp, algorithm)?;
     let needs_existing =
         kinds.iter().any(|kind| *kind == PairKind::Account || kind.registration_index().is_some());
     let needs_deactivated = kinds.contains(&PairKind::Deactivated);
