@@ -1,7 +1,7 @@
 //! Whether a browser is known to read an address's mail, before the address has an account.
 //!
-//! Whoever opens a link that was mailed to an address reads its mail. The browser gets a cookie that says so: a MAC over
-//! this browser and this address, under the server's key. Nobody can get one for an address whose mail they do not
+//! Whoever opens a link that was mailed to an address reads its mail. The browser gets a cookie that says so: a MAC
+//! over this browser and this address, under the server's key. Nobody can get one for an address whose mail they do not
 //! read, and it is worthless in another browser.
 
 use axum::http::HeaderValue;
