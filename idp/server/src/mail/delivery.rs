@@ -91,7 +91,7 @@ async fn postpone(app: &Shared, mail: ClaimedMail, kind: &'static str) -> Result
 enum Failure {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the mail cannot be written: {0}")]
+    #[error("the mail cannot be composed: {0}")]
     Write(String),
     #[error("a panic")]
     Panicked,
@@ -115,7 +115,7 @@ impl Failure {
             Some(code) => Self::Smtp("refused by", server.to_owned(), format!("{code} {why}")),
             None if error.is_tls() => Self::Smtp("no TLS with", server.to_owned(), why),
             None if error.is_client() || error.is_response() => {
-                Self::Smtp("no understanding with", server.to_owned(), why)
+                Self::Smtp("protocol error with", server.to_owned(), why)
             }
             None => Self::Smtp("no connection to", server.to_owned(), why),
         }

@@ -16,7 +16,7 @@ use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered
 use crate::http::form::{FormBody, Protocol};
 use crate::http::refusal_log::Fault;
 
-/// `GET /authorize`: checks the request, then starts a flow.
+/// `GET /authorize`: checks the request, then goes as far as possible without a page.
 pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> Result<Response, PageError> {
     let known = match authorize::client_id(&params) {
         Some(id) => flow::client_and_consent(&context, id).await?,
@@ -44,7 +44,7 @@ pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> 
     }
 }
 
-/// A scope that is not registered for the client is not granted (RFC 6749 section 3.3); the log tells its developer why.
+/// A scope that is not registered for the client is not granted (RFC 6749 section 3.3). The log tells its developer.
 fn note_dropped_scopes(context: &RequestContext, params: &Params, request: &AuthorizationRequest) {
     let asked = params.get("scope").unwrap_or_default().split(' ').filter(|word| !word.is_empty());
     let dropped: Vec<&str> = asked.filter(|word| !request.scope.has(word)).collect();
