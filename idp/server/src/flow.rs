@@ -1,4 +1,4 @@
-//! The one way forward in a flow: load what the decision depends on, ask [`next_step`], do what it says.
+//! Advances a flow: load what the decision depends on, ask [`next_step`], do what it says.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::audit::AuditRecord;
@@ -19,15 +19,15 @@ use crate::http::form::with_email;
 use crate::http::refusal_log::Fault;
 use crate::pages::onward::Onward;
 
-/// What is known of a flow beside its row.
+/// What a decision needs besides the flow's row.
 #[derive(Default)]
 pub(crate) struct ClientAndConsent {
     pub(crate) client: Option<Client>,
     pub(crate) consent: Option<Consent>,
 }
 
-/// Starts a flow, with what has just been read for it, and the address that was typed elsewhere.
-/// What can be answered at once is answered at once; a row is written only when a page must be shown.
+/// Starts a flow. `known` has just been read for it; `email` is an address typed elsewhere, to fill in.
+/// If no page is needed, the answer is returned at once; a row is written only when a page must be shown.
 pub(crate) async fn begin(
     context: &RequestContext,
     target: FlowTarget,
@@ -52,24 +52,24 @@ pub(crate) async fn begin(
     }
 }
 
-/// The page of a flow.
+/// The URL of a flow's page.
 pub(crate) fn url(id: FlowId) -> String {
     format!("/flow/{id}")
 }
 
-/// Where the button of the page that goes on by itself leads: here, so that a code that was redeemed meanwhile is not
-/// sent a second time.
+/// Where the button on the page that goes on by itself leads: back to us, so that a code redeemed in the meantime is
+/// not sent a second time.
 fn button_url(id: FlowId) -> String {
     format!("{}?go=1", url(id))
 }
 
-/// A flow as it stands.
+/// A flow, open or over.
 pub(crate) enum FlowState {
     Open(Flow),
     Over(EndedFlow),
 }
 
-/// The browser's own flow. Another browser is told the same of one that is open and one that is over.
+/// Finds this browser's flow. Any other browser gets the same error, whether the flow is open or over.
 pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<FlowState, PageError> {
     let id: FlowId = id.parse().map_err(|_| expired())?;
     let found = context
@@ -93,8 +93,7 @@ pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<FlowState
     Ok(found)
 }
 
-/// The browser's own open flow and what is known of it, for pages beside it: one that has ended, for whatever reason, is
-/// none.
+/// This browser's open flow, for pages outside the flow. `None` if it is over or cannot be loaded, for whatever reason.
 pub(crate) async fn under_way(
     context: &RequestContext,
     id: Option<&str>,
@@ -104,11 +103,11 @@ pub(crate) async fn under_way(
     Some((flow, known))
 }
 
-/// What a flow that is over answers: the client's answer once more, as long as it is good for something, else how the
-/// flow ended and the way back to the client.
+/// The response for a flow that is over: the client's answer once more while it is still usable, otherwise a page that
+/// says how the flow ended and links back to the client.
 ///
-/// Where the answer is a redirect, only a second click on the same form gets it again. A reload or Back does not: it would
-/// start the application each time.
+/// If the answer is a redirect, only a second click on the same form gets it again. Reload and Back do not: each would
+/// start the client's app again.
 pub(crate) async fn again(
     context: &RequestContext,
     ended: &EndedFlow,
@@ -130,8 +129,8 @@ pub(crate) async fn again(
     Err(back_to(&client, if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP }))
 }
 
-/// The answer that closed a flow, while it may be sent again: its time has not run out, its code can still be redeemed,
-/// and the session it was issued in is the one that lives in this browser.
+/// The answer that closed a flow, if it may be sent again: it has not expired, its code can still be redeemed, and the
+/// code was issued in this browser's current session.
 async fn kept(
     context: &RequestContext,
     ended: &EndedFlow,
@@ -140,10 +139,10 @@ async fn kept(
     let Some(sealed) = &ended.sealed_response else { return Ok(None) };
     let response = match AuthorizationResponse::open(&app.ring, ended.flow.id, sealed) {
         Ok(response) => response,
-        // Another node sealed it under a newer key, or somebody altered the row. It is good for a minute anyway.
+        // Another node sealed it under a newer key, or somebody altered the row. It lasts only a minute anyway.
         Err(error) => {
             if app.refusals.admits(Fault::Ours, "sealed answer") {
-                tracing::warn!(request_id = context.info.request_id, %error, "a flow's kept answer does not open");
+                tracing::warn!(request_id = context.info.request_id, %error, "cannot open a flow's sealed answer");
             }
             return Ok(None);
         }
@@ -165,7 +164,7 @@ async fn kept(
     Ok(usable.then_some(response))
 }
 
-/// A flow that ends here: the page names the application, and leads there.
+/// The error page of a flow that ends here: it names the client and links to it.
 fn back_to(client: &Client, reason: Reason) -> PageError {
     let about = About { app: Some(client.name.to_string()), ..About::client(&client.id) };
     let page = PageError::new(reason).about(about);
@@ -175,7 +174,7 @@ fn back_to(client: &Client, reason: Reason) -> PageError {
     }
 }
 
-/// The client and what the signed-in person allowed it.
+/// The client, and what the signed-in person has allowed it.
 pub(crate) async fn client_and_consent(
     context: &RequestContext,
     client: ClientId,
@@ -193,7 +192,7 @@ pub(crate) async fn client_and_consent(
     }))
 }
 
-/// What is known of a flow that is under way, while its client is what it was.
+/// Loads what an open flow needs. Fails if its client has since been deleted, disabled or changed.
 pub(crate) async fn load(
     context: &RequestContext,
     target: &FlowTarget,
@@ -205,7 +204,7 @@ pub(crate) async fn load(
             let why = "the client was deleted or disabled while the flow was open";
             Err(PageError::new(Reason::CLIENT_UNKNOWN).detail(why).about(About::client(&request.client_id)))
         }
-        // It was checked against what the client might do then.
+        // The request was checked against what the client was allowed at that time.
         Some(client) if client.epoch != request.client_epoch => {
             Err(back_to(client, Reason::FLOW_CHANGED)
                 .detail("the client was changed while the flow was open"))
@@ -214,7 +213,7 @@ pub(crate) async fn load(
     }
 }
 
-/// Asks the one function.
+/// Asks [`next_step`].
 pub(crate) fn decide(
     context: &RequestContext,
     flow: &Flow,
@@ -232,19 +231,19 @@ pub(crate) fn decide(
     })
 }
 
-/// By which request a flow leaves the pages. It decides how the browser gets to the client.
+/// The request with which a flow leaves our pages. It decides how the browser gets to the client.
 pub(crate) enum Via {
     /// `GET /authorize`: no page was shown, the flow has no row, and the answer is a redirect.
     Request,
     /// `GET /flow/ID`.
     Page,
-    /// The button of the page that goes on by itself.
+    /// The button on the page that goes on by itself.
     Button,
-    /// A form of ours, with the record of what the person said in it.
+    /// One of our forms, with the audit record of what the person decided in it.
     Form(Option<AuditRecord>),
 }
 
-/// A flow about to leave the pages: with a code or an error for the client, or for the person's own page.
+/// A flow about to leave our pages: to the client with a code or an error, or to the person's account page.
 pub(crate) struct FlowAnswer<'a> {
     pub(crate) context: &'a RequestContext,
     pub(crate) flow: &'a Flow,
@@ -252,33 +251,33 @@ pub(crate) struct FlowAnswer<'a> {
     pub(crate) via: Via,
 }
 
-/// What one write leaves behind.
+/// What the write that closes a flow stores.
 struct ClosingWrite {
-    /// The flow's row; `None` when it has none.
+    /// `None` if the flow has no row.
     flow: Option<FlowId>,
     sealed_response: Option<String>,
-    said: Option<AuditRecord>,
+    decision: Option<AuditRecord>,
     now: Timestamp,
 }
 
 impl FlowAnswer<'_> {
-    /// Takes the step, all of it in one write.
+    /// Carries out the step, in one write.
     pub(crate) async fn with(self, step: Step) -> Result<Response, PageError> {
         match (step, &self.flow.target) {
             (Step::Issue(approval), _) => self.issue(approval).await,
             (Step::Refuse(refusal), FlowTarget::Client(request)) => self.refuse(request, refusal).await,
-            (Step::Enter, _) => match self.end(None).await? {
+            (Step::Enter, _) => match self.close(None).await? {
                 true => Ok(Redirect::to("/account").into_response()),
                 false => Ok(entered()),
             },
-            _ => Err(PageError::new(Reason::INTERNAL).detail("a step that shows a page was to leave")),
+            _ => Err(PageError::new(Reason::INTERNAL).detail("a step that needs a page cannot end a flow")),
         }
     }
 
-    /// To the client. Browsers apply the `form-action` of the page that sent a form to every redirect that follows, those
-    /// of the client's callback as well: after a form of ours, an https client is reached from a page that goes on by
-    /// itself. Elsewhere the redirect is the better way, since an application's own browser may not open another
-    /// application without a gesture.
+    /// Sends the browser to the client. After a form, browsers apply its page's `form-action` to every redirect that
+    /// follows, including those of the client's callback. So after one of our forms, an https client is reached from a
+    /// page that goes on by itself. In all other cases a redirect is better: an in-app browser may open another app
+    /// only after a gesture, and a redirect after a tap counts as one.
     fn go(
         &self,
         request: &AuthorizationRequest,
@@ -301,27 +300,27 @@ impl FlowAnswer<'_> {
         !matches!(self.via, Via::Request)
     }
 
-    fn ending(&self, response: Option<&AuthorizationResponse>) -> Result<ClosingWrite, PageError> {
+    fn closing_write(&self, response: Option<&AuthorizationResponse>) -> Result<ClosingWrite, PageError> {
         let flow = self.is_stored().then_some(self.flow.id);
         let seal = |response: &AuthorizationResponse| response.seal(&self.context.app.ring, self.flow.id);
         let sealed_response = match response.filter(|_| flow.is_some()).map(seal).transpose() {
             Ok(sealed) => sealed,
             Err(error) => return Err(PageError::broken("seal", &error)),
         };
-        let said = match &self.via {
-            Via::Form(said) => said.clone(),
+        let decision = match &self.via {
+            Via::Form(decision) => decision.clone(),
             Via::Request | Via::Page | Via::Button => None,
         };
-        Ok(ClosingWrite { flow, sealed_response, said, now: self.context.app.clock.now() })
+        Ok(ClosingWrite { flow, sealed_response, decision, now: self.context.app.clock.now() })
     }
 
-    /// Closes the flow and writes down what was said. `false`: somebody else has closed it.
-    async fn end(&self, response: Option<&AuthorizationResponse>) -> Result<bool, PageError> {
-        let ending = self.ending(response)?;
-        if ending.flow.is_none() && ending.said.is_none() {
+    /// Closes the flow and records what the person decided. `false`: another request has already closed it.
+    async fn close(&self, response: Option<&AuthorizationResponse>) -> Result<bool, PageError> {
+        let closing = self.closing_write(response)?;
+        if closing.flow.is_none() && closing.decision.is_none() {
             return Ok(true);
         }
-        let write = self.context.app.store.write(ending, |tx, ending| Box::pin(ending.save(tx)));
+        let write = self.context.app.store.write(closing, |tx, closing| Box::pin(closing.save(tx)));
         Ok(write.await?)
     }
 
@@ -329,7 +328,7 @@ impl FlowAnswer<'_> {
         let config = &self.context.app.config;
         let until = self.context.app.clock.now().plus(config.lifetimes.code);
         let response = AuthorizationResponse::error(&request.target, config.issuer.as_str(), refusal, until);
-        if !self.end(Some(&response)).await? {
+        if !self.close(Some(&response)).await? {
             return self.too_late().await;
         }
         let (request_id, client_id) = (&self.context.info.request_id, request.client_id.as_str());
@@ -340,7 +339,7 @@ impl FlowAnswer<'_> {
         self.go(request, &response)
     }
 
-    /// One write: the flow is closed with its answer, the consent remembered and the code there, or nothing of it.
+    /// Closes the flow with its answer, remembers the consent and stores the code: one write, all or nothing.
     async fn issue(self, approval: Box<Approval>) -> Result<Response, PageError> {
         let app = &self.context.app;
         let request = approval.request();
@@ -348,27 +347,27 @@ impl FlowAnswer<'_> {
         let issued = approval.code(&app.config.lifetimes, app.clock.now());
         let issuer = app.config.issuer.as_str();
         let response = AuthorizationResponse::success(&request.target, issuer, &code, issued.expires_at);
-        let input = (self.ending(Some(&response))?, code.digest(), issued, request.client_epoch);
-        let write = app.store.write(input, |tx, (ending, digest, code, client_epoch)| {
+        let input = (self.closing_write(Some(&response))?, code.digest(), issued, request.client_epoch);
+        let write = app.store.write(input, |tx, (closing, digest, code, client_epoch)| {
             Box::pin(async move {
-                if !ending.save(tx).await? {
+                if !closing.save(tx).await? {
                     return Ok(false);
                 }
-                if ending.said.is_some() {
+                if closing.decision.is_some() {
                     let facts = &code.facts;
-                    tx.remember_consent(facts.user_id, &facts.client_id, &facts.scope, ending.now).await?;
+                    tx.remember_consent(facts.user_id, &facts.client_id, &facts.scope, closing.now).await?;
                 }
                 if tx.insert_code(digest, code, *client_epoch).await? {
                     return Ok(true);
                 }
-                // Somebody was signed out, switched off or narrowed since: the flow must stay open for the next try.
+                // Since then the session ended, or user or client changed: the flow must stay open for another try.
                 Err(StoreError::Conflict("live session"))
             })
         });
         match write.await {
             Ok(true) => self.go(request, &response),
             Ok(false) => self.too_late().await,
-            // The flow shows what is needed now.
+            // The flow's page shows what is needed now.
             Err(StoreError::Conflict(_)) if self.is_stored() => {
                 Ok(Redirect::to(&url(self.flow.id)).into_response())
             }
@@ -377,7 +376,7 @@ impl FlowAnswer<'_> {
         }
     }
 
-    /// Of two tabs, or two clicks, the second one: the client has had its answer, and the browser is led there all the same.
+    /// The second of two tabs or clicks: the client has its answer already; the browser is sent there all the same.
     async fn too_late(self) -> Result<Response, PageError> {
         let input = (self.flow.id, self.context.app.clock.now());
         let ended = self.context.app.store.read(input, |db, (id, now)| Box::pin(db.ended_flow(*id, *now)));
@@ -389,26 +388,26 @@ impl FlowAnswer<'_> {
 }
 
 impl ClosingWrite {
-    /// `false`: the flow was closed already, and nothing was written.
+    /// `false`: the flow was already closed; nothing is written.
     async fn save(&self, tx: &mut Tx) -> Result<bool, StoreError> {
         if let Some(id) = self.flow
             && !tx.close_flow(id, self.sealed_response.as_deref(), self.now).await?
         {
             return Ok(false);
         }
-        if let Some(record) = &self.said {
+        if let Some(record) = &self.decision {
             tx.audit(record).await?;
         }
         Ok(true)
     }
 }
 
-/// Back, or a second tab, after signing in to the person's own pages: on to where that led.
+/// Back, or a second tab, after a sign-in that led to the person's own pages: goes there.
 fn entered() -> Response {
     Redirect::to("/").into_response()
 }
 
-/// A flow whose client is no more.
+/// A flow that is over and whose client no longer exists.
 fn over(flow: &Flow, answered: bool) -> PageError {
     if answered {
         PageError::new(Reason::FLOW_ANSWERED).about(About::client_of(&flow.target))
@@ -417,7 +416,7 @@ fn over(flow: &Flow, answered: bool) -> PageError {
     }
 }
 
-/// The flow expired long ago, or never was.
+/// The flow expired long ago or never existed.
 fn expired() -> PageError {
     PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-start-again")
 }

@@ -49,19 +49,19 @@ fn route<T: 'static>(
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
 
-/// A page anybody may look at.
+/// A page that anybody may open.
 const PAGE: Classes = (Auth::Browser, Csrf::Safe, BodyClass::None, Cache::NoStore, Rate::Page);
-/// Our own form; one that tries a password or code; one that causes a mail.
+/// One of our forms; one that checks a password or code; one that causes a mail.
 const FORM: Classes = (Auth::Browser, Csrf::Token, SMALL, Cache::NoStore, Rate::Page);
 const TRY: Classes = (Auth::Browser, Csrf::Token, SMALL, Cache::NoStore, Rate::SignIn);
 const MAIL: Classes = (Auth::Browser, Csrf::Token, SMALL, Cache::NoStore, Rate::Register);
-/// A document made in advance.
+/// A document made in advance, a static file, a probe.
 const DOCUMENT: Classes = (Auth::Anyone, Csrf::Safe, BodyClass::None, Cache::Minutes, Rate::Unlimited);
 const STATIC: Classes = (Auth::Anyone, Csrf::Safe, BodyClass::None, Cache::Immutable, Rate::Unlimited);
 const PROBE: Classes = (Auth::Probe, Csrf::Safe, BodyClass::None, Cache::Probe, Rate::Unlimited);
-/// A browser that an application sends with a form: the form is turned into a GET, cookies and all.
+/// A form that a client's page sends through the browser. It is turned into a GET, which brings the cookies.
 const HAND_OVER: Classes = (Auth::Anyone, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Page);
-/// An application itself.
+/// A request from the client itself.
 const CLIENT: Classes = (Auth::Client, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Client);
 const BEARER: Classes = (Auth::Bearer, Csrf::Safe, BodyClass::None, Cache::NoStore, Rate::Client);
 const BEARER_FORM: Classes = (Auth::Bearer, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Client);
@@ -113,7 +113,7 @@ fn table() -> Vec<Route> {
     ]
 }
 
-/// What `dev` has beside it.
+/// The additional routes of `idp dev`.
 #[rustfmt::skip]
 fn dev_table() -> Vec<Route> {
     vec![
@@ -134,7 +134,7 @@ pub(crate) fn all(dev: bool) -> Vec<Route> {
     routes
 }
 
-/// The router made from the table.
+/// Builds the router from the table.
 pub(crate) fn router(app: &Shared) -> Router {
     let methods = Arc::new(methods(app.config.dev));
     let wrong_method = move |path: MatchedPath| {
@@ -152,7 +152,7 @@ pub(crate) fn router(app: &Shared) -> Router {
             Some(limit) => handler.layer(limit),
             None => handler,
         };
-        // Outside that limit: a method that a page does not have uses up nobody's pages.
+        // Outside the rate limit: a refused HEAD does not use up the page's requests.
         let handler = if refuses_head { handler.head(wrong_method.clone()) } else { handler };
         router = router.route(route.path, handler);
     }
@@ -162,7 +162,7 @@ pub(crate) fn router(app: &Shared) -> Router {
         .with_state(Shared::clone(app))
 }
 
-/// The methods of each path, as the refusal of another one names them (RFC 9110 section 15.5.6).
+/// The methods of each path, as the `Allow` header of a 405 lists them (RFC 9110 section 15.5.6).
 fn methods(dev: bool) -> HashMap<&'static str, String> {
     let mut methods: HashMap<&'static str, String> = HashMap::new();
     for route in all(dev) {
@@ -188,19 +188,19 @@ pub struct RouteFacts {
     pub path: &'static str,
     /// Whether a session is needed.
     pub signed_in: bool,
-    /// Whether a form must carry our token.
+    /// Whether a form must carry our CSRF token.
     pub csrf: bool,
-    /// The longest form that is read.
+    /// The largest form body that is read, in bytes.
     pub form_limit: Option<usize>,
     /// Whether HEAD is answered.
     pub head: bool,
     /// Whether the answer is JSON.
     pub json: bool,
-    /// Whether it answers under whatever host name.
+    /// Whether it answers under any host name.
     pub any_host: bool,
 }
 
-/// The table as facts: the matrix of tests is generated from it, so that no route goes untested.
+/// All routes, for the generated test matrix: no route goes untested.
 pub fn facts(dev: bool) -> Vec<RouteFacts> {
     all(dev)
         .into_iter()
@@ -226,7 +226,7 @@ mod tests {
     use crate::http::policy::is_probe;
 
     #[test]
-    fn no_post_is_declared_safe_and_no_cookie_counts_without_a_token() {
+    fn no_post_is_declared_safe_and_cookies_count_only_with_a_token() {
         for route in all(true) {
             let policy = route.policy;
             assert_eq!(route.method == POST, policy.csrf != Csrf::Safe, "{} {}", route.method, route.path);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_and_nothing_else_come_under_any_host() {
+    fn only_probes_are_answered_under_any_host() {
         for route in all(true) {
             assert_eq!(route.policy.auth == Auth::Probe, is_probe(route.path), "{}", route.path);
         }

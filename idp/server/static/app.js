@@ -1,9 +1,9 @@
-// Comfort only: every page works without this file. What needs it is hidden in the HTML and revealed here.
+// Convenience only: every page works without this file. Elements that need it are hidden in the HTML and shown here.
 (() => {
   "use strict";
   const all = (selector) => document.querySelectorAll(selector);
 
-  // Show password. Hidden again when the form is sent, so that the browser stores it as a password.
+  // Shows a password. It is hidden again when the form is sent, so that the browser stores it as a password.
   for (const button of all(".reveal")) {
     const fields = button.getAttribute("aria-controls").split(" ").map((id) => document.getElementById(id));
     const show = (on) => {
@@ -15,7 +15,7 @@
     button.hidden = false;
   }
 
-  // A sent form says so. The button stays usable: the server takes a second post gracefully.
+  // Marks a form as sent. The button stays usable: the server copes with a second post.
   for (const form of all("form")) {
     form.addEventListener("submit", (event) => event.submitter?.setAttribute("aria-busy", "true"));
   }
@@ -23,7 +23,7 @@
     for (const button of all("[aria-busy]")) button.removeAttribute("aria-busy");
   });
 
-  // Countdown to the next mail. The server decides; the button works at any time.
+  // Countdown until another mail can be requested. The server decides; the button works at any time.
   for (const timer of all("[data-countdown]")) {
     const end = performance.now() + Number(timer.dataset.countdown) * 1000;
     const tick = () => {
@@ -40,7 +40,7 @@
     const clock = setInterval(tick, 1000);
   }
 
-  // Copy a text of this page.
+  // Copies a text of this page.
   for (const button of navigator.clipboard ? all("[data-copy]") : []) {
     const text = button.textContent;
     const status = button.nextElementSibling;

@@ -1,10 +1,10 @@
-### Every word a person reads, in English. One block per page, in the order of the journey.
+### Every text a person reads, in English. One block per page, in the order in which people meet them.
 ###
-### Voice: sentence case; "sign in", "sign out"; an error says what happened, why if that is safe, and what
-### to do, in at most 20 words, without blame. A missing key fails the build.
+### Voice: sentence case; "sign in", "sign out". An error says what happened, why if that is safe, and what
+### to do, in at most 20 words, without blame. A test fails if a key is missing.
 ### Numbers ($seconds, $minutes, $hours, $count, $min, $max) are passed as numbers, so that plurals work.
 
-## Frame: document titles, ribbon of the development mode
+## Frame: document titles, development ribbon
 
 # $task is the page's heading, $place the app or the brand.
 document-title = { $task } – { $place }
@@ -14,7 +14,7 @@ dev-ribbon = Development mode
 dev-mailbox = Mailbox
 dev-clock = Clock
 
-## Things that stand on several pages
+## Shared by several pages
 
 email-label = E-mail
 name-label = Full name
@@ -155,7 +155,7 @@ link-used-text = This link was used before, so there is nothing left to do. You 
 link-unknown-title = This link does not work
 link-unknown-text = It may be cut off, or a newer mail has replaced it. Open the newest mail, or sign in.
 
-## Notices: said on the page that follows a success
+## Notices: shown on the page that follows a success
 
 signed-in = You are signed in.
 account-activated = Your account is active. You can sign in now.
@@ -169,13 +169,13 @@ consent-scope-openid = Know who you are by an identifier of your account
 consent-scope-profile = See your name
 consent-scope-email = See your e-mail address
 consent-scope-offline-access = Keep this access while you are not using the app
-# For a scope that has no sentence of its own. $scope is its name.
+# For a scope without a text of its own. $scope is its name.
 consent-scope-other = Use the permission “{ $scope }”
 consent-data = See what would be shared
 consent-data-openid = Identifier
 consent-data-profile = Name
 consent-data-email = E-mail address
-# It stands above the buttons. $host is where the answer goes.
+# Shown above the buttons. $host is where the answer goes.
 consent-unverified = Unverified app: { $brand } has not checked who runs it. Allow only if you know { $host }.
 consent-account = Signed in as
 consent-remembered = If you allow this, it is remembered, and you are not asked for the same again.
@@ -194,7 +194,7 @@ sign-out-title = Sign out of { $brand }?
 sign-out-text = You are signed in as
 sign-out-submit = Sign out
 sign-out-stay = Stay signed in
-# Why a request to sign out is not simply followed.
+# What is wrong with a sign-out request. Shown when the person is asked to confirm it.
 sign-out-uri = The app asked to return to an address that is not registered for it. You will not be sent there.
 sign-out-unknown-client = The app that asks for this is not known here or is switched off. You will not be sent back to it.
 sign-out-no-client = The app did not say who it is. You will not be sent back to it.
@@ -205,7 +205,7 @@ signed-out-title = You are signed out
 signed-out-text = You can close this page now.
 signed-out-again = Sign in again
 
-## Signed-in home
+## Account page
 
 account-title = Hello, { $name }
 account-name = Name
@@ -226,7 +226,7 @@ error-dev-text = Shown in development mode only.
 error-dev-sent = Sent
 error-dev-registered = Registered
 error-dev-none = nothing
-# Beside the name of the parameter that the refusal is about.
+# Next to the name of the parameter that caused the refusal.
 error-dev-differs = differs
 error-dev-fix = Command that fixes it
 
@@ -281,7 +281,7 @@ error-registration-used = This address has an account by now. Sign in with its p
 error-registration-expired-title = This registration has expired
 error-registration-expired = Nobody confirmed the address within 24 hours. Create the account again to get a new mail.
 
-# An authorization request that must not be sent back to an app.
+# Authorization requests that must not be answered with a redirect to an app.
 error-client-missing-title = The app did not say who it is
 error-client-missing = Its request carries no client identifier. Tell the people who run the app.
 error-client-unknown-title = This app cannot be used here
@@ -293,7 +293,7 @@ error-redirect-uri-mismatch = The app asked to return to an unregistered address
 error-parameter-repeated-title = The app’s request is ambiguous
 error-parameter-repeated = It gives one value twice, so it was refused. Tell the people who run the app.
 
-# After signing out: why nobody is sent on. "You are signed out" stands above it.
+# After sign-out: why the person is not sent on. Shown below "You are signed out".
 error-post-logout-redirect-uri-title = The return address does not match
 error-post-logout-redirect-uri = The app asked to return to an address that is not registered for it. You were not sent there.
 error-id-token-hint-missing-title = The app did not say who it is
@@ -326,7 +326,7 @@ dev-clock-1-day = 1 day
 dev-clock-31-days = 31 days
 dev-clock-real = Back to real time
 
-## Mails: what every mail shares
+## Mails: shared by all mails
 
 mail-hello = Hello { $name },
 mail-hello-nobody = Hello,

@@ -1,4 +1,4 @@
-//! Activation: a registration becomes an account, by the link in the mail or by the typed code.
+//! Activation: the link in the mail or the typed code turns a registration into an account.
 
 use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::ids::{MailId, RegistrationId};
@@ -14,19 +14,19 @@ use crate::http::errors::PageError;
 /// The token of an activation link, as it is stored.
 pub(crate) type LinkToken = SingleUseDigest<single_use::Activation>;
 
-/// What an activation link is good for.
+/// What an activation link leads to.
 pub(crate) enum Link {
-    /// It leads to this registration.
+    /// This registration, which it can activate.
     Open(Box<Registration>),
-    /// Its registration has ended: it became an account, or another one for the address did.
+    /// Its registration has ended: it, or another one for its address, became an account.
     Used,
-    /// Its day is over.
+    /// Its 24 hours are over.
     Expired,
-    /// There is no such link.
+    /// No such link exists.
     Unknown,
 }
 
-/// What came of using an activation link.
+/// The result of using an activation link.
 pub(crate) enum LinkOutcome {
     /// The registration is an account now.
     Activated(RegistrationId),
@@ -34,11 +34,11 @@ pub(crate) enum LinkOutcome {
     Used,
     /// As [`Link::Expired`].
     Expired,
-    /// There is no such link, or the browser is another one and did not prove the password.
+    /// No such link exists, or another browser used it and did not prove the password.
     Unknown,
 }
 
-/// Looks at a link. Nothing is consumed.
+/// Looks up a link without consuming it.
 pub(crate) async fn look_at(context: &RequestContext, token: LinkToken) -> Result<Link, PageError> {
     let input = (token, context.app.clock.now());
     let read = context.app.store.read(input, |db, (token, now)| {
@@ -56,8 +56,8 @@ pub(crate) async fn look_at(context: &RequestContext, token: LinkToken) -> Resul
     Ok(read.await?)
 }
 
-/// The same for a link that may have expired: it still leads to its registration. Whoever reads the mailbox may know
-/// what became of that.
+/// The same for a link that may have expired: it still leads to its registration. Its holder reads the mailbox, so they
+/// may learn what became of the registration.
 pub(crate) async fn look_at_expired(context: &RequestContext, token: LinkToken) -> Result<Link, PageError> {
     let input = (token, context.app.clock.now());
     let read = context.app.store.read(input, |db, (token, now)| {
@@ -75,7 +75,7 @@ pub(crate) async fn look_at_expired(context: &RequestContext, token: LinkToken) 
     Ok(read.await?)
 }
 
-/// The registration that a link activates, if both are still good.
+/// The registration that a link activates, if both are still valid.
 pub(crate) async fn registration_to_activate(
     context: &RequestContext,
     token: &LinkToken,
@@ -97,14 +97,14 @@ async fn registration_of(
     }
 }
 
-/// Whoever reads a mailbox need not be the one who registered its address. The account gets the password that was
-/// chosen then, so that a click on a stranger's mail would give the stranger an account in somebody else's name: in
-/// another browser the password is asked for.
+/// Whether the registration was begun in another browser. Then this one must prove the password, because the person who
+/// reads the mailbox need not be the one who registered. The account gets the password chosen at registration, so a
+/// click in a mail that a stranger caused would give the stranger an account in somebody else's name.
 pub(crate) fn is_foreign(context: &RequestContext, registration: &Registration) -> bool {
     registration.browser != context.browser.digest()
 }
 
-/// Consumes a link and makes the account, in one write. `proven`: the password was shown.
+/// Consumes a link and creates the account, in one write. `proven`: the person proved the password.
 pub(crate) async fn use_link(
     context: &RequestContext,
     token: LinkToken,
@@ -117,7 +117,7 @@ pub(crate) async fn use_link(
     Ok(write.await?)
 }
 
-/// Tries a typed code and, where it is right, activates, in one write.
+/// Checks a typed code and activates if it is right, in one write.
 pub(crate) async fn try_code(
     context: &RequestContext,
     id: RegistrationId,
@@ -141,12 +141,12 @@ pub(crate) async fn try_code(
     Ok(tried)
 }
 
-/// The record of an activation.
+/// The audit record of an activation.
 fn record(context: &RequestContext, id: Option<RegistrationId>) -> AuditRecord {
     context.audit(AuditEvent::Activated, Actor::Anonymous, id.map(|id| id.to_string()))
 }
 
-/// Consumes the link and makes the account. `proven`: by the password; the browser that registered has nothing to prove.
+/// Consumes the link and creates the account. `proven`: by the password; the browser that registered need not prove it.
 async fn consume(
     tx: &mut Tx,
     token: &LinkToken,
@@ -176,7 +176,7 @@ async fn consume(
     Ok(if ended { LinkOutcome::Used } else { LinkOutcome::Expired })
 }
 
-/// Makes the account, writes it down, and puts the welcome mail into the outbox.
+/// Creates the account, audits it, and puts the welcome mail into the outbox.
 async fn activate(
     tx: &mut Tx,
     id: RegistrationId,
@@ -185,7 +185,7 @@ async fn activate(
 ) -> Result<Activation, StoreError> {
     let activation = tx.activate(id, record.at).await?;
     if let Activation::Activated(user, _) = &activation {
-        // Whoever reads the mailbox is the owner: strangers' tries do not keep this browser out.
+        // Whoever reads the mailbox is the owner: strangers' wrong tries must not lock this browser out.
         tx.remember_browser(user.id, browser, record.at).await?;
         let subject = Some(user.id.to_string());
         tx.audit(&AuditRecord { subject, actor: Actor::User(user.id), ..record.clone() }).await?;

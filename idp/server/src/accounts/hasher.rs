@@ -1,8 +1,8 @@
-//! What passwords cost, on their own few threads: as many as cores, at low priority, with one block of memory each. Nobody
-//! else hashes, or judges how good a password is.
+//! The threads for costly password work: one per core, at low priority, with one block of memory each. Passwords are
+//! hashed, verified and judged for strength only here.
 //!
-//! Each kind of work has a [`Lane`] of its own in front of the threads ([`crate::accounts::lanes`]). Work that would wait longer than
-//! people do is refused at once.
+//! Each kind of work waits in its own [`Lane`] ([`crate::accounts::lanes`]). Work that would wait longer than people
+//! do is refused at once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ pub(crate) enum HashError {
     /// It would have waited too long.
     #[error("too many passwords are waiting to be checked")]
     Busy {
-        /// The seconds after which what waits now is done.
+        /// Seconds until the work that waits now is done.
         retry_after: u64,
     },
     /// The work itself failed or panicked.
@@ -43,9 +43,9 @@ impl From<HashError> for PageError {
     }
 }
 
-/// What waits for a thread. It holds passwords, as secrets that are wiped when it is dropped.
+/// Work that waits for a thread. It holds passwords, as secrets that are wiped when it is dropped.
 trait Job: Send {
-    /// Whether nobody waits for it any more.
+    /// Whether nobody waits for the result any more.
     fn is_gone(&self) -> bool;
     fn run(self: Box<Self>, memory: &mut HashMemory);
 }
@@ -72,7 +72,7 @@ struct State {
 
 struct Shared {
     state: Mutex<State>,
-    /// Rung when there is work, and at the end.
+    /// Notified when there is work, and at the end.
     bell: Condvar,
 }
 
@@ -82,7 +82,7 @@ impl Shared {
     }
 }
 
-/// The pool.
+/// The pool of hashing threads.
 #[derive(Clone)]
 pub(crate) struct Hasher(Arc<Handle>);
 
@@ -109,9 +109,9 @@ impl Hasher {
         Ok(pool)
     }
 
-    /// The place of the first of these hashes that the password is behind. One job, so that [`HashError::Busy`] means
-    /// that nothing was compared. Without a hash the same work is done for nothing, so that the time says nothing about
-    /// whether there is an account.
+    /// The index of the first of these hashes that matches the password. It is one job, so
+    /// [`HashError::Busy`] means that nothing was compared. A missing hash costs the same work, so that timing does not
+    /// reveal whether an account exists.
     pub(crate) async fn find(
         &self,
         lane: Lane,
@@ -128,10 +128,10 @@ impl Hasher {
         .await
     }
 
-    /// Runs work on passwords on one of the threads.
+    /// Runs password work on one of the threads.
     ///
     /// # Errors
-    /// [`HashError::Busy`]: it was not begun. [`HashError::Failed`]: it panicked.
+    /// [`HashError::Busy`]: the work was not begun. [`HashError::Failed`]: it panicked.
     pub(crate) async fn submit<T: Send + 'static>(
         &self,
         lane: Lane,
@@ -144,7 +144,7 @@ impl Hasher {
 
     fn queue(&self, lane: Lane, job: Box<dyn Job>) -> Result<(), HashError> {
         let mut state = self.0.0.lock();
-        // Rounded up: nobody is asked to come back while the same jobs still wait.
+        // Rounded up: after this wait, the jobs queued now are done.
         let busy = |wait: std::time::Duration| HashError::Busy { retry_after: wait.as_secs() + 1 };
         state.lanes.push(lane, job, |job| job.is_gone()).map_err(busy)?;
         drop(state);
@@ -155,7 +155,7 @@ impl Hasher {
 
 fn run(shared: &Shared, scheduling: Scheduling) {
     if let Err(error) = schedule(scheduling) {
-        tracing::debug!(%error, ?scheduling, "the hashing threads cannot be scheduled so");
+        tracing::debug!(%error, ?scheduling, "cannot set the scheduling of a hashing thread");
     }
     let mut memory = HashMemory::default();
     let mut state = shared.lock();
@@ -173,24 +173,24 @@ fn run(shared: &Shared, scheduling: Scheduling) {
         drop(state);
         let begun = Instant::now();
         if catch_unwind(AssertUnwindSafe(|| job.run(&mut memory))).is_err() {
-            tracing::error!("a password's work panicked; the thread goes on");
-            // Nobody knows what state it was left in.
+            tracing::error!("password work panicked; the thread goes on");
+            // The panic may have left it in any state.
             memory = HashMemory::default();
         }
         let took = begun.elapsed();
         state = shared.lock();
-        // A form that was refused before it was hashed says nothing of what the next one will cost.
+        // A job that hashed nothing, such as a refused form, says nothing about the cost of the next.
         if memory.take_used() {
             state.lanes.measured(lane, took);
         }
     }
 }
 
-/// Of the hashing threads, on a scale from 0 to 19: a tenth of a core is theirs however busy it is.
+/// The niceness of the hashing threads, from 0 to 19. At 10 they still get about a tenth of a busy core.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// Requests go first, passwords take what is left: on Linux niceness and scheduling class belong to a thread.
+/// Requests go first, passwords get what is left. On Linux, niceness and scheduling class are set per thread.
 #[cfg(target_os = "linux")]
 fn schedule(scheduling: Scheduling) -> Result<(), Box<dyn std::error::Error>> {
     use thread_priority::unix::{
@@ -198,7 +198,7 @@ fn schedule(scheduling: Scheduling) -> Result<(), Box<dyn std::error::Error>> {
         thread_native_id,
     };
     use thread_priority::{ThreadPriority, ThreadPriorityValue};
-    // What the crate makes this niceness of.
+    // The crate maps this value to `NICENESS`.
     let nice = || ThreadPriorityValue::try_from(22).map(ThreadPriority::Crossplatform);
     let (class, priority) = match scheduling {
         Scheduling::Normal => return Ok(()),
@@ -229,7 +229,7 @@ mod tests {
         Hasher::start(threads, &HashingConfig::default()).unwrap()
     }
 
-    /// A pool of one thread, which works on nothing until it is told to.
+    /// A pool of one thread, which is held until the sender releases it.
     async fn held() -> (Hasher, mpsc::Sender<()>) {
         let (hasher, (go, wait)) = (start(1), mpsc::channel());
         let (begun, held) = oneshot::channel();
@@ -250,20 +250,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rl_05_a_full_queue_says_so_and_the_pool_goes_on() {
+    async fn rl_05_a_full_queue_is_reported_and_the_pool_goes_on() {
         let (hasher, go) = held().await;
         let tries = (0..JOBS).map(|_| hasher.find(Lane::SignIn, Secret::random(), [None, None]));
         let tries = futures_util::future::join_all(tries);
         let release = async { go.send(()).unwrap() };
         let (outcomes, ()) = tokio::join!(tries, release);
-        // Two seconds of work, at thirty milliseconds each; not a job more, though not one was measured.
+        // Two seconds of work at 30 ms each, and no job more, although none has been measured yet.
         let refused = outcomes.iter().filter(|outcome| is_busy(outcome)).count();
         assert_eq!(JOBS - refused, 67, "{refused} refused");
         assert_eq!(hasher.find(Lane::SignIn, Secret::random(), [None, None]).await, Ok(None));
     }
 
     #[tokio::test]
-    async fn fault_02_no_flood_of_registrations_keeps_a_sign_in_waiting() {
+    async fn fault_02_a_flood_of_registrations_does_not_delay_a_sign_in() {
         let (hasher, go) = held().await;
         let done = Arc::new(AtomicUsize::new(0));
         let registrations = (0..JOBS).map(|_| {
@@ -280,12 +280,12 @@ mod tests {
         let (outcomes, before) = tokio::join!(registrations, sign_in);
         assert!(before.unwrap() <= 1, "registrations went first");
         let refused = outcomes.iter().filter(|outcome| is_busy(outcome)).count();
-        assert_eq!(done.load(Ordering::SeqCst), JOBS - refused, "what is refused is not done");
-        assert_eq!(JOBS - refused, 51, "a second of work, at twenty milliseconds each");
+        assert_eq!(done.load(Ordering::SeqCst), JOBS - refused, "refused jobs must not run");
+        assert_eq!(JOBS - refused, 51, "one second of work at 20 ms each");
     }
 
     #[tokio::test]
-    async fn fault_02_refusals_that_cost_nothing_let_no_more_registrations_wait() {
+    async fn fault_02_cheap_refusals_do_not_lengthen_the_registration_queue() {
         let hasher = start(1);
         let cheap = || hasher.submit(Lane::Registration, |_| ());
         for _ in 0..60 {
@@ -305,28 +305,28 @@ mod tests {
         };
         let (_, outcomes) = tokio::join!(hold, flood);
         let taken = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-        assert_eq!(taken, 51, "still a second of work, at twenty milliseconds each");
+        assert_eq!(taken, 51, "still one second of work at 20 ms each");
     }
 
     #[tokio::test]
-    async fn fault_02_a_registration_whose_browser_hung_up_is_not_worked_on() {
+    async fn fault_02_a_registration_whose_browser_hung_up_is_skipped() {
         let (hasher, go) = held().await;
         let done = Arc::new(AtomicUsize::new(0));
         for _ in 0..JOBS {
             let done = Arc::clone(&done);
             let work = hasher.submit(Lane::Registration, move |_| done.fetch_add(1, Ordering::SeqCst));
             let asked = futures_util::future::select(Box::pin(work), std::future::ready(())).await;
-            assert!(matches!(asked, futures_util::future::Either::Right(_)), "it was refused, or done");
+            assert!(matches!(asked, futures_util::future::Either::Right(_)), "it was refused or has run");
         }
         go.send(()).unwrap();
         assert_eq!(hasher.submit(Lane::Registration, |_| ()).await, Ok(()));
         assert_eq!(done.load(Ordering::SeqCst), 0);
     }
 
-    /// Niceness and scheduling class of the thread that works (proc_pid_stat(5), fields 19 and 41).
+    /// Niceness and scheduling class of the hashing thread (proc_pid_stat(5), fields 19 and 41).
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn the_threads_are_scheduled_as_the_setting_says() {
+    async fn the_threads_are_scheduled_as_configured() {
         for (scheduling, expected) in [
             (Scheduling::Nice, (NICENESS, "0")),
             (Scheduling::Batch, (NICENESS, "3")),
@@ -340,32 +340,31 @@ mod tests {
                 .await
                 .unwrap();
             let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-            // The tests themselves may run at a niceness, which goes down for nobody.
+            // The tests themselves may run niced, and niceness cannot be lowered.
             let (niceness, class) = (fields[16].parse::<i32>().unwrap(), fields[38]);
             assert!(niceness >= expected.0 && class == expected.1, "{scheduling:?}: {niceness} {class}");
         }
     }
 
     #[tokio::test]
-    async fn r_32_a_panic_costs_its_own_request_and_no_thread() {
+    async fn r_32_a_panic_fails_its_own_request_and_ends_no_thread() {
         let hasher = start(1);
         for _ in 0..3 {
-            let panicked: Result<(), _> =
-                hasher.submit(Lane::SignIn, |_| panic!("a hash panics on purpose")).await;
+            let panicked: Result<(), _> = hasher.submit(Lane::SignIn, |_| panic!("deliberate panic")).await;
             assert_eq!(panicked, Err(HashError::Failed));
         }
         assert_eq!(hasher.find(Lane::SignIn, Secret::random(), [None, None]).await, Ok(None));
     }
 
     #[tokio::test]
-    async fn a_password_is_found_behind_its_own_hash() {
+    async fn find_returns_the_index_of_the_matching_hash() {
         let hasher = start(2);
         let password = || Secret::new("tinker brass umbrella".to_owned());
         let hash = |password: Secret| {
             hasher.submit(Lane::Registration, move |memory| password::hash(&password, memory).unwrap())
         };
         let (own, other) = (hash(password()).await.unwrap(), hash(Secret::random()).await.unwrap());
-        for (hashes, place) in [
+        for (hashes, index) in [
             ([Some(&own), None], Some(0)),
             ([None, Some(&own)], Some(1)),
             ([Some(&other), Some(&own)], Some(1)),
@@ -373,7 +372,7 @@ mod tests {
             ([None, None], None),
         ] {
             let hashes = hashes.map(Option::<&PasswordHash>::cloned);
-            assert_eq!(hasher.find(Lane::SignIn, password(), hashes).await, Ok(place));
+            assert_eq!(hasher.find(Lane::SignIn, password(), hashes).await, Ok(index));
         }
     }
 }

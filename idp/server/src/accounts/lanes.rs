@@ -1,29 +1,29 @@
-//! The queues in front of the threads that work on passwords, bounded by time.
+//! The queues in front of the hashing threads, bounded by time.
 //!
-//! How long a job would wait is estimated from what waits before it and what such jobs cost lately. Where several lanes have
-//! work, each gets its share of the threads' time (weighted fair queueing): a flood in one delays the others by no more than
-//! that share.
+//! A job's wait is estimated from the jobs ahead of it and the recent cost of such jobs. When several lanes have work,
+//! each gets its share of the threads' time (weighted fair queueing), so a flood in one lane delays the others by no
+//! more than that lane's share.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::config::HashingConfig;
 
-/// What a job is for, the most urgent first.
+/// What a job is for, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// A sign-in from a browser that the account is known in.
+    /// A sign-in from a known browser of the account.
     KnownBrowser,
-    /// Any other sign-in, and the password that proves a registration.
+    /// Any other sign-in, or the password that proves a registration.
     SignIn,
-    /// Judging and hashing a new password: dear, and anybody may ask for it.
+    /// Judging and hashing a new password: expensive, and anybody may ask for it.
     Registration,
 }
 
 impl Lane {
     const ALL: [Self; 3] = [Self::KnownBrowser, Self::SignIn, Self::Registration];
 
-    /// The share of the threads' time where every lane has work. Registrations get a quarter beside sign-ins.
+    /// The share of the threads' time when every lane has work. Against `SignIn` alone, registrations get a quarter.
     fn weight(self) -> u32 {
         match self {
             Self::KnownBrowser => 6,
@@ -32,7 +32,7 @@ impl Lane {
         }
     }
 
-    /// What a job is taken to cost before any was measured: an Argon2id hash is some 15 ms.
+    /// The assumed cost of a job until one has been measured: an Argon2id hash takes about 15 ms.
     fn first_cost(self) -> Duration {
         Duration::from_millis(match self {
             Self::KnownBrowser => 15,
@@ -42,34 +42,34 @@ impl Lane {
     }
 }
 
-/// No job is taken to cost less, so that a queue bounded by time is bounded in number as well, and with it in memory.
+/// The lowest cost assumed for a job, so that a queue bounded by time is also bounded in length, and so in memory.
 const LEAST_COST: Duration = Duration::from_millis(5);
-/// The weight of one measurement in the moving average, as one part of so many.
+/// One measurement is one part in this many of the moving average.
 const SMOOTHING: u32 = 8;
-/// A job that took longer than so many average ones was held up by the machine; it counts as that many.
+/// A job that took longer than this many average ones was held up by the machine; it counts as this many.
 const OUTLIER: u32 = 4;
 
 struct Queue<J> {
     lane: Lane,
     jobs: VecDeque<J>,
-    /// A moving average.
+    /// The cost of one job, as a moving average.
     cost: Duration,
-    /// The longest that a job may wait.
+    /// The longest time a job may wait.
     patience: Duration,
-    /// The time this lane has had, divided by its weight: the one that has had least is next.
+    /// The time this lane has had, divided by its weight. The lane with the least goes next.
     served: Duration,
 }
 
-/// The lanes.
+/// All lanes.
 pub(crate) struct Lanes<J> {
     queues: [Queue<J>; 3],
     threads: u32,
-    /// The [`Queue::served`] of the lane that was served last: a lane that was empty starts there and saves up nothing.
+    /// The [`Queue::served`] of the lane served last. A lane that was empty starts from it, so it saves up nothing.
     present: Duration,
 }
 
 impl<J> Lanes<J> {
-    /// Empty lanes in front of so many threads.
+    /// Empty lanes in front of `threads` threads.
     pub(crate) fn new(threads: usize, config: &HashingConfig) -> Self {
         let queue = |lane: Lane| Queue {
             lane,
@@ -85,10 +85,10 @@ impl<J> Lanes<J> {
         Self { queues: Lane::ALL.map(queue), threads, present: Duration::ZERO }
     }
 
-    /// Lets a job wait, if it is not for too long. Those that nobody waits for any more are no reason to refuse it.
+    /// Queues a job unless it would wait too long. Jobs that nobody waits for are dropped before it is refused.
     ///
     /// # Errors
-    /// How long it would have waited.
+    /// The time the job would have waited.
     pub(crate) fn push(&mut self, lane: Lane, job: J, is_gone: impl Fn(&J) -> bool) -> Result<(), Duration> {
         if self.is_full(lane) {
             self.queues.iter_mut().for_each(|queue| queue.jobs.retain(|job| !is_gone(job)));
@@ -105,7 +105,7 @@ impl<J> Lanes<J> {
         Ok(())
     }
 
-    /// The job whose turn it is: of the lane that had the least of its share, the more urgent one where two had as much.
+    /// The next job: from the lane that has had the least of its share; in a tie, from the more urgent lane.
     pub(crate) fn next(&mut self) -> Option<(Lane, J)> {
         let waiting = self.queues.iter_mut().filter(|queue| !queue.jobs.is_empty());
         let queue = waiting.min_by_key(|queue| queue.served)?;
@@ -114,15 +114,15 @@ impl<J> Lanes<J> {
         queue.jobs.pop_front().map(|job| (queue.lane, job))
     }
 
-    /// Learns what a job cost that hashed a password; others cost less, and are not counted.
+    /// Records the cost of a job that hashed a password. Other jobs cost less and must not be recorded.
     pub(crate) fn measured(&mut self, lane: Lane, took: Duration) {
         let queue = self.queue(lane);
         let took = took.min(queue.cost * OUTLIER);
         queue.cost = ((queue.cost * (SMOOTHING - 1) + took) / SMOOTHING).max(LEAST_COST);
     }
 
-    /// How long a job would wait now: until all is done that waits, or sooner, where its lane's share does for what is
-    /// before it in its own lane.
+    /// How long a job would wait now: until all waiting work is done, or until its lane's share has covered the jobs
+    /// ahead of it in its own lane, whichever comes first.
     fn wait(&self, lane: Lane) -> Duration {
         let own = self.queues.iter().find(|queue| queue.lane == lane).map_or(Duration::ZERO, Queue::work);
         let others = self.queues.iter().filter(|queue| queue.lane != lane && !queue.jobs.is_empty());
@@ -141,7 +141,7 @@ impl<J> Lanes<J> {
 }
 
 impl<J> Queue<J> {
-    /// What all that waits here will cost.
+    /// The total cost of the jobs that wait here.
     fn work(&self) -> Duration {
         self.cost * u32::try_from(self.jobs.len()).unwrap_or(u32::MAX)
     }
@@ -155,7 +155,7 @@ mod tests {
         Lanes::new(threads, &HashingConfig::default())
     }
 
-    /// Jobs until one is refused, and how long that one would have waited.
+    /// Pushes jobs until one is refused. Returns how many were accepted and how long that one would have waited.
     fn fill(lanes: &mut Lanes<u32>, lane: Lane) -> (u32, Duration) {
         (0..100_000)
             .find_map(|number| lanes.push(lane, number, |_| false).err().map(|wait| (number, wait)))
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_02_a_lane_takes_as_much_as_can_be_done_in_its_time() {
+    fn fault_02_a_lane_accepts_what_can_be_done_within_its_longest_wait() {
         for (lane, seconds) in [(Lane::KnownBrowser, 2), (Lane::SignIn, 2), (Lane::Registration, 1)] {
             for threads in [1, 4] {
                 let mut lanes = lanes(threads);
@@ -174,12 +174,12 @@ mod tests {
                 let expected = seconds * 20 * u32::try_from(threads).unwrap();
                 assert!(taken.abs_diff(expected) <= 2, "{lane:?}: {taken} on {threads} threads");
                 assert!(wait > Duration::from_secs(seconds.into()) && wait.as_secs() <= seconds.into());
-                // Dearer jobs, fewer of them; and of jobs that cost nothing not without end.
-                let mut dear = Lanes::<u32>::new(threads, &HashingConfig::default());
+                // Of more expensive jobs, fewer; and of jobs that cost nothing, still a bounded number.
+                let mut expensive = Lanes::<u32>::new(threads, &HashingConfig::default());
                 for _ in 0..200 {
-                    dear.measured(lane, Duration::from_millis(500));
+                    expensive.measured(lane, Duration::from_millis(500));
                 }
-                assert!(fill(&mut dear, lane).0 <= expected / 10 + 2);
+                assert!(fill(&mut expensive, lane).0 <= expected / 10 + 2);
                 let mut cheap = Lanes::<u32>::new(threads, &HashingConfig::default());
                 for _ in 0..200 {
                     cheap.measured(lane, Duration::ZERO);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_02_a_sign_in_goes_before_every_registration_that_waits() {
+    fn fault_02_a_sign_in_goes_before_every_waiting_registration() {
         let mut lanes = lanes(1);
         fill(&mut lanes, Lane::Registration);
         lanes.next();
@@ -213,7 +213,7 @@ mod tests {
         let first: Vec<Lane> = (0..40).filter_map(|_| lanes.next()).map(|(lane, _)| lane).collect();
         let registrations = first.iter().filter(|lane| **lane == Lane::Registration).count();
         assert!((9..=11).contains(&registrations), "{registrations} of 40");
-        // What is busy with sign-ins takes fewer registrations: a quarter of a second of work.
+        // While sign-ins wait, fewer registrations are accepted: a quarter of a second of work.
         let waiting = lanes.queues[Lane::Registration as usize].jobs.len() + registrations;
         assert!((11..=15).contains(&waiting), "{waiting}");
     }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_02_who_hung_up_keeps_nobody_out() {
+    fn fault_02_abandoned_jobs_keep_nobody_out() {
         let mut lanes = lanes(1);
         let (taken, _) = fill(&mut lanes, Lane::SignIn);
         assert!(lanes.push(Lane::SignIn, 1_000, |_| false).is_err());
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_02_one_job_that_the_machine_held_up_does_not_close_a_lane() {
+    fn fault_02_one_slow_job_does_not_close_a_lane() {
         let mut lanes = lanes(1);
         lanes.measured(Lane::SignIn, Duration::from_secs(3600));
         let (taken, _) = fill(&mut lanes, Lane::SignIn);

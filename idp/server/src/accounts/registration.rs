@@ -1,4 +1,4 @@
-//! Registration: a form becomes a registration, and its mail can be asked for again.
+//! Registration: the form becomes a registration, whose mail can be requested again.
 
 use idp_core::account::password::{self, HashMemory, PasswordHash};
 use idp_core::account::registration::{
@@ -18,7 +18,7 @@ use crate::http::context::RequestContext;
 use crate::http::errors::{PageError, Reason};
 use crate::mail::quota::{self, Registrant};
 
-/// Where registration is closed, nothing that was begun before goes on either.
+/// Fails if registration is closed. Registrations begun before that stop as well.
 pub(crate) fn must_be_open(context: &RequestContext) -> Result<(), PageError> {
     match context.app.config.registration {
         true => Ok(()),
@@ -26,7 +26,7 @@ pub(crate) fn must_be_open(context: &RequestContext) -> Result<(), PageError> {
     }
 }
 
-/// A registration of this browser, however it stands. Another browser learns nothing of it.
+/// This browser's registration, in whatever state. Another browser learns nothing about it.
 pub(crate) async fn own(
     context: &RequestContext,
     id: RegistrationId,
@@ -44,15 +44,15 @@ pub(crate) struct Typed {
     pub(crate) password_confirm: Secret,
 }
 
-/// A person who may be registered.
+/// A valid form, with its password hashed.
 pub(crate) struct Checked {
     name: FullName,
     email: Email,
     password: PasswordHash,
 }
 
-/// Checks the form and hashes the password, where passwords are hashed: judging one costs about as much. Gives back what
-/// may be shown again.
+/// Checks the form and hashes the password, both on the hashing threads: judging a password costs about as much as
+/// hashing it. Also returns name and address, to show them again.
 pub(crate) async fn check(
     context: &RequestContext,
     typed: Typed,
@@ -106,8 +106,8 @@ pub(crate) async fn register(
     Ok(id)
 }
 
-/// Either way one attempt, one mail, one record. For a known address the attempt can become nothing, and the
-/// mail goes to the owner, who learns that somebody tried.
+/// Known address or not: one registration, one mail, one audit record. For a known address, the registration can never
+/// become an account, and the mail tells the owner that somebody tried.
 async fn save(
     tx: &mut Tx,
     registration: &NewRegistration,
@@ -129,22 +129,22 @@ async fn save(
     tx.audit(&record).await
 }
 
-/// What came of asking for a mail again.
+/// The result of requesting a mail again.
 pub(crate) enum MailAgain {
     Sent,
-    /// The last one was sent only just now.
+    /// The last one was requested only just now.
     TooSoon {
         seconds: u64,
     },
-    /// This registration asked for all the mails it may.
+    /// This registration has used up its mails.
     TooOften {
         minutes: u64,
     },
 }
 
-/// Asks for the mail again. What comes of it depends on what this registration asked for itself, so it is the same for
-/// every address; whether the address had enough mails is told to nobody. `opened_mail`: a link mailed to it was opened
-/// in this browser.
+/// Requests the mail again. The result depends only on this registration's own requests, so it is the same for every
+/// address; nobody learns whether the address has used up its mails. `opened_mail`: a link mailed to it was opened in
+/// this browser.
 pub(crate) async fn mail_again(
     context: &RequestContext,
     registration: &Registration,
@@ -164,7 +164,7 @@ pub(crate) async fn mail_again(
     Ok(asked)
 }
 
-/// The browser that asks for a mail.
+/// The browser that requests a mail.
 struct AskedFrom {
     browser: Digest,
     opened_mail: bool,
@@ -182,7 +182,7 @@ async fn ask(
     if !tx.registration_mailed(registration.id, now).await? {
         return Ok(MailAgain::TooSoon { seconds: resend_wait(registration.mailed_at, now).max(1) });
     }
-    // Asked for every address: one that was free when it was registered may have an account by now.
+    // Looked up every time: an address without an account at registration may have one by now.
     let owner = tx.credentials(&registration.email).await?.map(|credentials| credentials.user);
     tx.forget_registration_code(registration.id).await?;
     let Registration { id, email, name, .. } = registration;

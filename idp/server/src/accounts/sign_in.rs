@@ -1,4 +1,4 @@
-//! The one credential check.
+//! Sign-in. Credentials are checked only here.
 
 use idp_core::account::throttle::{self, Reservation, Throttle};
 use idp_core::audit::{Actor, AuditEvent, AuditRecord};
@@ -14,26 +14,26 @@ use crate::accounts::lanes::Lane;
 use crate::http::context::RequestContext;
 use crate::http::errors::{PageError, Reason};
 
-/// What came of a try.
+/// The result of a try.
 pub(crate) enum SignInOutcome {
-    /// The session's cookie.
+    /// Signed in; this is the session's cookie.
     SignedIn(Secret),
-    /// Wrong password or no such account: nobody learns which.
+    /// Wrong password or no such account; which of the two is not revealed.
     Wrong,
     /// Too many tries; nothing was verified.
     Throttled {
-        /// How long to wait.
+        /// How long to wait, in minutes.
         minutes: u64,
     },
-    /// Too many tries in a row: no waiting helps, an administrator must unlock.
+    /// Too many tries in a row: waiting does not help, an administrator must unlock the account.
     Closed,
-    /// Right password, but an administrator switched the account off.
+    /// Right password, but an administrator has deactivated the account.
     Deactivated,
-    /// Right password of a registration whose address is not proven.
+    /// The right password of a registration whose address is not proven yet.
     Unactivated(RegistrationId),
 }
 
-/// How long to wait at an account that only an administrator opens, in seconds: nobody knows when that will be.
+/// `Retry-After` in seconds for an account that only an administrator can unlock: nobody knows when that will be.
 pub(crate) const CLOSED_FOR_A_DAY: u64 = 24 * 60 * 60;
 
 /// What is known of an address before a password is verified.
@@ -43,14 +43,14 @@ struct AddressFacts {
     browser_known: bool,
 }
 
-/// Counts the try, verifies the password, and signs in or says why not.
+/// Counts the try, verifies the password, and signs in or returns why not.
 pub(crate) async fn sign_in(
     context: &RequestContext,
     email: &Email,
     password: Secret,
 ) -> Result<SignInOutcome, PageError> {
     let (context, email) = (context.clone(), email.clone());
-    to_its_end(async move {
+    run_detached(async move {
         let now = context.app.clock.now();
         let known = look_up(&context, &email, now).await?;
         let counts = Counts::of(&context, &email, &known);
@@ -62,7 +62,7 @@ pub(crate) async fn sign_in(
             Proof::Account(user) if user.state == UserState::Active => {
                 begin_session(&context, counts, user, now).await
             }
-            // Whether it may sign in is for a node to say that knows the state.
+            // Only a node that knows the state can decide whether this account may sign in.
             Proof::Account(user) if user.state == UserState::Newer => {
                 let id = user.id.to_string();
                 let why = "in a state of a newer version";
@@ -88,26 +88,26 @@ pub(crate) async fn sign_in(
     .await
 }
 
-/// The same for somebody who holds the link of a registration and says to have begun it: [`SignInOutcome::Unactivated`] when
-/// the password is the one chosen then. The registration stays its own browser's, which may be waiting for it; nobody is
-/// signed in.
+/// The same for somebody who holds a registration's link and claims to have begun it: [`SignInOutcome::Unactivated`] if
+/// the password is the one chosen then. Nobody is signed in, and the registration stays with its own browser, which may
+/// be waiting for it.
 pub(crate) async fn prove_registration(
     context: &RequestContext,
     registration: Registration,
     password: Secret,
 ) -> Result<SignInOutcome, PageError> {
     let context = context.clone();
-    to_its_end(async move {
+    run_detached(async move {
         let (id, now) = (registration.id, context.app.clock.now());
         let known =
             AddressFacts { credentials: None, registration: Some(registration), browser_known: false };
-        // A count of its own, which nobody without the link can fill.
+        // Its own counter, which nobody without the link can fill.
         let network = Some(Counted::Network(context.info.network().to_string()));
         let counts = Counts { account: Counted::Registration(id), network, owners: None };
         match try_password(&context, counts, password, known, now).await? {
             Err(outcome) => Ok(outcome),
             Ok((counts, _)) => {
-                give_back(&context, counts, now).await?;
+                refund(&context, counts, now).await?;
                 Ok(SignInOutcome::Unactivated(id))
             }
         }
@@ -115,16 +115,17 @@ pub(crate) async fn prove_registration(
     .await
 }
 
-/// Goes on even if the browser hangs up: a try that was counted leaves its record, and a lock is told to the owner.
-async fn to_its_end(
+/// Runs to the end even if the browser hangs up: a counted try is audited, and the owner is told of a lock-out.
+async fn run_detached(
     work: impl Future<Output = Result<SignInOutcome, PageError>> + Send + 'static,
 ) -> Result<SignInOutcome, PageError> {
-    // What a panic says is nobody's business; where it was stands in the log already.
+    // The panic's message may quote what a person sent. Its place is already in the log.
     let panicked = |_| Err(PageError::new(Reason::INTERNAL).detail("the sign-in panicked"));
     tokio::spawn(work).await.unwrap_or_else(panicked)
 }
 
-/// Counts the try and compares. `Err`: the password is nobody's, or was not compared; that is written down already.
+/// Counts the try and compares. Inner `Err`: the password matched nothing, which is audited already, or the try was
+/// locked out and nothing was compared.
 async fn try_password(
     context: &RequestContext,
     counts: Counts,
@@ -148,25 +149,25 @@ async fn try_password(
             refused(SignInOutcome::Wrong)
         }
         Err(error) => {
-            // Nothing was compared, so nothing was tried.
-            give_back(context, counts, now).await?;
+            // Nothing was compared, so the try does not count.
+            refund(context, counts, now).await?;
             Err(error.into())
         }
     }
 }
 
-/// What a password turned out to be.
+/// What a password matched.
 enum Proof {
-    /// That of an account, whatever its state.
+    /// An account, in whatever state.
     Account(User),
-    /// That of a registration whose address is not proven.
+    /// A registration whose address is not proven yet.
     Registration(RegistrationId),
 }
 
-/// A password that is not the account's is compared with that of a registration for the same address as well, and
-/// where there is none, or no account, with nobody's: every wrong password costs two comparisons. A stranger may
-/// have registered the address and try the password chosen then; the answer is the same whether the address has an
-/// account or not.
+/// Compares the password with the account's, then with that of a registration for the same address. If there is no
+/// account or no registration, a dummy hash takes its place, so every wrong password costs two comparisons. A stranger
+/// may have registered the address and now try that password: the answer does not depend on whether the address has an
+/// account.
 async fn prove(
     context: &RequestContext,
     password: Secret,
@@ -191,11 +192,11 @@ async fn look_up(context: &RequestContext, email: &Email, now: Timestamp) -> Res
         .read(input, |db, (email, browser, now)| {
             Box::pin(async move {
                 let credentials = db.credentials(email).await?;
-                // Asked for a made-up account as well, so that both ways cost the same.
+                // Looked up for a made-up account too, so that both cases cost the same.
                 let id = credentials.as_ref().map_or(UserId::new(*now), |credentials| credentials.user.id);
                 let browser_known = db.knows_browser(id, browser, *now).await?;
-                // That a registration is over, since another one was the owner's, is for the owner's browsers to know,
-                // and for those that its page told.
+                // Only the owner's browsers, and those whose page has said so, may learn that a registration has ended
+                // because another one became the account.
                 let stranger = (!browser_known).then_some(browser);
                 let registration = db.newest_registration(email, stranger, *now).await?;
                 Ok(AddressFacts { credentials, registration, browser_known })
@@ -205,14 +206,15 @@ async fn look_up(context: &RequestContext, email: &Email, now: Timestamp) -> Res
     Ok(known)
 }
 
-/// The counts of a try: whoever's it is, and wherever it comes from.
+/// The counters of a try: of the account it is for, and of the network it comes from.
 #[derive(Clone)]
 struct Counts {
-    /// The account's, or that of a browser it is known in.
+    /// The account's counter, or that of one of its known browsers.
     account: Counted,
-    /// The client address's. None for a known browser: nobody else's tries from there keep the owner out.
+    /// The client address's counter. `None` for a known browser: other people's tries from there must not lock the
+    /// owner out.
     network: Option<Counted>,
-    /// The account's own count, for a known browser.
+    /// The account's own counter, if `account` is that of a known browser.
     owners: Option<Counted>,
 }
 
@@ -234,7 +236,7 @@ impl Counts {
         }
     }
 
-    /// Every write takes the rows in one order, the network's first: otherwise two would wait for each other.
+    /// Every write takes the rows in the same order, the network's first; otherwise two writes could deadlock.
     async fn reserve(&self, tx: &mut Tx, now: Timestamp) -> Result<Reserved, StoreError> {
         let mut locks = Locks::default();
         if let Some(network) = &self.network {
@@ -251,7 +253,7 @@ impl Counts {
             Reservation::Locked { until } => Reserved::Locked { until },
             Reservation::Closed => Reserved::Closed,
         };
-        // Nothing is tried at a locked account, so its network is not charged for it.
+        // A locked account verifies nothing, so the network is not charged.
         self.refund_network(tx, now).await?;
         Ok(refused)
     }
@@ -263,12 +265,12 @@ impl Counts {
         }
     }
 
-    async fn give_back(&self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
+    async fn refund(&self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
         self.refund_network(tx, now).await?;
         tx.refund(&self.account, &throttle::ACCOUNT, now).await
     }
 
-    /// The password was right: nothing is left of the tries before.
+    /// The password was right: earlier tries no longer count.
     async fn clear(&self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
         self.refund_network(tx, now).await?;
         tx.clear_throttle(&self.account).await?;
@@ -279,10 +281,10 @@ impl Counts {
     }
 }
 
-/// What is locked if this try turns out wrong.
+/// What this try locks if it turns out wrong.
 #[derive(Clone, Copy, Default)]
 struct Locks {
-    /// The account, until then.
+    /// The account, until this time.
     account: Option<Timestamp>,
     /// The client address.
     network: bool,
@@ -302,17 +304,16 @@ async fn reserve(context: &RequestContext, counts: &Counts, now: Timestamp) -> R
     Ok(write.await?)
 }
 
-async fn give_back(context: &RequestContext, counts: Counts, now: Timestamp) -> Result<(), PageError> {
-    let write =
-        context.app.store.write((counts, now), |tx, (counts, now)| Box::pin(counts.give_back(tx, *now)));
+async fn refund(context: &RequestContext, counts: Counts, now: Timestamp) -> Result<(), PageError> {
+    let write = context.app.store.write((counts, now), |tx, (counts, now)| Box::pin(counts.refund(tx, *now)));
     Ok(write.await?)
 }
 
-/// The right password of somebody who may not sign in.
+/// A try with the right password by somebody who may not sign in.
 struct RefusedSignIn {
     counts: Counts,
     subject: Option<String>,
-    /// The registration that this browser may ask the mail of: its person proved to have begun it.
+    /// The registration whose mail this browser may now request: its person proved to have begun it.
     adopted: Option<RegistrationId>,
     why: &'static str,
 }
@@ -324,7 +325,7 @@ impl RefusedSignIn {
         let input = (self, context.browser.digest(), record, now);
         let write = context.app.store.write(input, |tx, (refused, browser, record, now)| {
             Box::pin(async move {
-                refused.counts.give_back(tx, *now).await?;
+                refused.counts.refund(tx, *now).await?;
                 if let Some(id) = refused.adopted {
                     tx.adopt_registration(id, browser).await?;
                 }
@@ -370,8 +371,8 @@ async fn begin_session(
 struct NewSignIn {
     session: NewSession,
     counts: Counts,
-    /// The session this browser had before. Its cookie is dead; the session itself goes on when the same person signs
-    /// in again, so that what applications got from it lives.
+    /// This browser's previous session. Its cookie becomes invalid. If the same person signs in again, the session
+    /// itself goes on, so that what clients got from it stays valid.
     old: Option<Session>,
     browser: Digest,
     record: AuditRecord,
@@ -394,7 +395,8 @@ impl NewSignIn {
             if !tx.insert_session(&self.session, lifetime, now).await? {
                 return Ok(false);
             }
-            // One of the same person has ended, or was renewed by another try at this very moment: then both live.
+            // A session of the same person is not ended here: it has ended already, or a concurrent sign-in has just
+            // renewed it, and then both go on.
             if let Some(old) = self.old.as_ref().filter(|_| own.is_none()) {
                 tx.end_session(old.id, now).await?;
             }
@@ -430,7 +432,7 @@ async fn fail(
     Ok(write.await?)
 }
 
-/// This try locked the account: it is written down, and the owner is told once.
+/// This try locked the account: audits that, and tells the owner once.
 async fn locked(
     tx: &mut Tx,
     account: &Counted,
@@ -438,7 +440,7 @@ async fn locked(
     until: Timestamp,
     failed: &AuditRecord,
 ) -> Result<(), StoreError> {
-    // A try beside this one may have turned out right, or not to have been made: then there is no lock.
+    // A concurrent try may have turned out right, or may not have been made after all: then there is no lock.
     let lifted = |count: Option<Throttle>| count.is_none_or(|count| count.locked_until != Some(until));
     if lifted(tx.throttle(account).await?) {
         return Ok(());

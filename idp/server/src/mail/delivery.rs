@@ -1,4 +1,4 @@
-//! The outbox at work: a mail is taken from it, given its link at the last moment, handed over, forgotten.
+//! Sends the outbox: claims a mail, makes its link at the last moment, hands it to the mail server, and deletes it.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, UNIX_EPOCH};
@@ -23,10 +23,10 @@ use crate::state::{AppState, Shared};
 use crate::text::catalogue::LANGUAGE;
 use crate::text::moments;
 
-/// How long one sender keeps a mail to itself.
+/// How long a claimed mail is kept from other senders.
 const LEASE: Duration = MINUTE.saturating_mul(5);
 
-/// Sends what is due; stops between two mails when told to.
+/// Sends the mails that are due. On shutdown it stops between two mails.
 pub(crate) async fn round(app: &Shared, stop: &watch::Receiver<bool>) {
     if let Err(error) = send_due(app, stop).await {
         tracing::error!(%error, "the outbox cannot be read");
@@ -54,13 +54,13 @@ async fn send_due(app: &Shared, stop: &watch::Receiver<bool>) -> Result<(), Stor
     Ok(())
 }
 
-/// Whatever is wrong with one mail is a failure of that mail: it waits, and the others go.
+/// Any error, even a panic, fails this mail only: it waits, and the others are sent.
 async fn deliver(app: &Shared, claimed: &ClaimedMail) -> Result<(), Failure> {
     let mail = claimed.mail.as_ref().map_err(|error| Failure::Store(error.clone()))?;
     AssertUnwindSafe(hand_over(app, mail)).catch_unwind().await.unwrap_or(Err(Failure::Panicked))
 }
 
-/// Later each time; after a day the mail is given up, and that is written down.
+/// Reschedules a mail, later each time. After a day it is given up, and that is audited.
 async fn postpone(app: &Shared, mail: ClaimedMail, kind: &'static str) -> Result<(), StoreError> {
     let waits = [MINUTE / 6, MINUTE, MINUTE * 5, MINUTE * 15, HOUR];
     let tries = usize::try_from(mail.attempts.max(1) - 1).unwrap_or(usize::MAX);
@@ -91,13 +91,13 @@ async fn postpone(app: &Shared, mail: ClaimedMail, kind: &'static str) -> Result
 enum Failure {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the mail cannot be written: {0}")]
+    #[error("the mail cannot be composed: {0}")]
     Write(String),
     #[error("a panic")]
     Panicked,
     #[error("its link would work for less than an hour")]
     Late,
-    /// What there was with which mail server, and why.
+    /// What went wrong, with which mail server, and why.
     #[error("{0} the mail server {1}: {2}")]
     Smtp(&'static str, String, String),
 }
@@ -108,14 +108,14 @@ impl Failure {
         while let Some(deeper) = why.and_then(std::error::Error::source) {
             why = Some(deeper);
         }
-        // A server may answer with as much text as it likes.
+        // A server may answer with text of any length.
         let why = why.map_or_else(|| error.to_string(), ToString::to_string);
         let why = Excerpt::new(why, 300).to_string();
         match error.status() {
             Some(code) => Self::Smtp("refused by", server.to_owned(), format!("{code} {why}")),
             None if error.is_tls() => Self::Smtp("no TLS with", server.to_owned(), why),
             None if error.is_client() || error.is_response() => {
-                Self::Smtp("no understanding with", server.to_owned(), why)
+                Self::Smtp("protocol error with", server.to_owned(), why)
             }
             None => Self::Smtp("no connection to", server.to_owned(), why),
         }
@@ -129,7 +129,7 @@ impl From<tera::Error> for Failure {
     }
 }
 
-/// What a mail's templates are filled with.
+/// The values for a mail's templates.
 #[derive(Serialize)]
 struct Contents<'a> {
     lang: &'static str,
@@ -138,7 +138,7 @@ struct Contents<'a> {
     name: &'a str,
     link: String,
     code: String,
-    /// For how long link and code work.
+    /// How long link and code work, in whole hours.
     hours: u64,
     minutes: i64,
     at: String,
@@ -149,7 +149,7 @@ async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
     let Minted { link, code, hours } = match mail.kind {
         MailKind::Activation => match mint(app, mail).await? {
             Some(minted) => minted,
-            // The registration is over: there is nothing to prove any more.
+            // The registration is over: there is nothing left to prove.
             None => return Ok(()),
         },
         MailKind::AlreadyRegistered | MailKind::Locked | MailKind::Welcome => {
@@ -186,17 +186,17 @@ async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
     }
 }
 
-/// What a mail leads to.
+/// A fresh link and code for a mail.
 struct Minted {
     link: String,
     code: String,
-    /// For how long both work, in whole hours.
+    /// How long both work, in whole hours.
     hours: u64,
 }
 
-/// Makes the link and the code now, so that a mail that waited an hour carries fresh ones, and stores their digests
-/// before they leave. They end with their registration, which does not wait for a mail that comes late: it would tell
-/// that its address gets one. The mail says what is left.
+/// Makes link and code now, so that even a mail that waited an hour carries fresh ones, and stores their digests before
+/// they are sent. They expire with their registration. Its lifetime is not extended for a late mail: that would reveal
+/// that its address gets one. The mail states the time that is left.
 async fn mint(app: &AppState, mail: &Mail) -> Result<Option<Minted>, Failure> {
     let Ok(id) = mail.subject.parse::<RegistrationId>() else { return Ok(None) };
     let (link, code) = (SingleUse::<Activation>::generate(), TypedCode::generate());
@@ -224,7 +224,7 @@ async fn mint(app: &AppState, mail: &Mail) -> Result<Option<Minted>, Failure> {
     }
 }
 
-/// Rounded down, but for the minutes that a mail may take to be made.
+/// Rounded down, after adding five minutes for the time until a mail is made.
 fn whole_hours(span: Duration) -> u64 {
     (span + 5 * MINUTE).as_secs() / HOUR.as_secs()
 }
@@ -238,7 +238,7 @@ fn message(
 ) -> Result<Message, Failure> {
     let write = |error: String| Failure::Write(error);
     let address: Address = mail.recipient.as_str().parse().map_err(|e| write(format!("recipient: {e}")))?;
-    // Only a proven name stands in a header: what a stranger typed does not go to somebody's mailbox there.
+    // Only a proven name goes into a header: what a stranger typed must not reach somebody's mailbox there.
     let name = (mail.kind != MailKind::Activation).then(|| mail.name.to_string());
     let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
     Message::builder()

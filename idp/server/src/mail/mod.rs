@@ -1,4 +1,4 @@
-//! Mail: how often one may be asked for, and its way out.
+//! Mail: how often it may be requested, and how it is sent.
 
 pub(crate) mod delivery;
 pub(crate) mod quota;

@@ -1,4 +1,4 @@
-//! The mail of a registration, and how many mails strangers can cause to one address.
+//! Queues the mail of a registration, and limits how many mails strangers can send to one address.
 
 use idp_core::account::registration::{MAILS_PER_HOUR, MAILS_PER_HOUR_IF_KNOWN};
 use idp_core::account::throttle::{Limits, Reservation};
@@ -8,7 +8,7 @@ use idp_core::time::{HOUR, Timestamp};
 use idp_core::user::{Email, FullName, User};
 use idp_store::{Counted, Mail, MailKind, StoreError, Tx};
 
-/// The third mail within an hour closes the address for an hour, for strangers.
+/// For strangers, the third mail within an hour closes the address for an hour.
 const LIMITS: Limits = Limits {
     tries: MAILS_PER_HOUR,
     window: HOUR,
@@ -17,21 +17,21 @@ const LIMITS: Limits = Limits {
     longest_lock: HOUR,
     in_a_row: None,
 };
-/// What is left of an hour for browsers in which the address is known.
+/// Further mails per hour for browsers that are known to read the address's mail.
 const LIMITS_IF_KNOWN: Limits = Limits { tries: MAILS_PER_HOUR_IF_KNOWN, ..LIMITS };
 
-/// Whoever registers an address.
+/// The registration that a mail is for, and the browser that requests it.
 pub(crate) struct Registrant<'a> {
     pub(crate) id: RegistrationId,
     pub(crate) email: &'a Email,
     pub(crate) name: &'a FullName,
-    /// The browser that asks.
+    /// The browser that requests the mail.
     pub(crate) browser: &'a Digest,
     /// Whether a link mailed to the address was opened in it.
     pub(crate) opened_mail: bool,
 }
 
-/// Until when a registration may ask for no more mails, by its own count.
+/// Until when a registration may request no more mails, by its own counter.
 pub(crate) async fn closed_until(
     tx: &mut Tx,
     id: RegistrationId,
@@ -41,10 +41,10 @@ pub(crate) async fn closed_until(
     Ok(own.and_then(|own| own.locked_until).filter(|until| *until > now))
 }
 
-/// Puts the mail of a registration into the outbox: the activation, or, where the address has an account, a
-/// word to its owner, which holds nothing that the stranger typed. An address that has had enough mails gets
-/// none; whoever asked is told the same in every case. Strangers cannot use up what is kept for browsers in which the
-/// address is known.
+/// Puts the mail of a registration into the outbox: the activation mail or, if the address has an account, a notice to
+/// its owner that contains nothing the stranger typed. An address that has had its mails gets none; the browser is told
+/// the same in every case. Strangers cannot use up the mails reserved for browsers that are known to read the address's
+/// mail.
 pub(crate) async fn enqueue(
     tx: &mut Tx,
     registrant: Registrant<'_>,
@@ -56,7 +56,7 @@ pub(crate) async fn enqueue(
         None => (MailKind::Activation, registrant.email, registrant.name, registrant.id.to_string()),
         Some(owner) => (MailKind::AlreadyRegistered, &owner.email, &owner.name, owner.id.to_string()),
     };
-    // Asked for a made-up account as well, so that both ways cost the same.
+    // Looked up for a made-up account too, so that both cases cost the same.
     let user = owner.map_or(UserId::new(now), |owner| owner.id);
     let known = tx.knows_browser(user, registrant.browser, now).await? || registrant.opened_mail;
     if !may_have_another(tx, recipient, known, now).await? {

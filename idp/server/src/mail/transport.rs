@@ -1,4 +1,4 @@
-//! The way mail leaves by: a mail server's connections, or the mailbox of `dev`.
+//! How mail is sent: over connections to a mail server, or into the mailbox of `idp dev`.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -18,13 +18,13 @@ use tokio::sync::Notify;
 use crate::config::{MailConfig, MailTransport};
 use crate::start_error::StartError;
 
-/// Mails the development mailbox remembers.
+/// How many mails the development mailbox keeps.
 const REMEMBERED: usize = 200;
 
-/// The way out, and the bell that says there is work.
+/// The transport, and a bell that announces work.
 pub(crate) struct Mailer {
     pub(crate) transport: Transport,
-    /// What the connection risks, for the operator.
+    /// A warning for the operator, if the connection is at risk.
     pub(crate) warning: Option<String>,
     bell: Notify,
     sent: Mutex<VecDeque<SentMail>>,
@@ -48,7 +48,7 @@ pub(crate) struct SentMail {
 }
 
 impl SentMail {
-    /// The first link in it.
+    /// The first link in the text.
     pub(crate) fn link(&self) -> Option<String> {
         let word = self.text.split_whitespace().find(|word| word.starts_with("http"));
         word.map(str::to_owned)
@@ -64,12 +64,12 @@ impl Mailer {
         Ok(Self { transport, warning, bell: Notify::new(), sent: Mutex::default() })
     }
 
-    /// There is a mail to send.
+    /// Announces a mail to send.
     pub(crate) fn wake(&self) {
         self.bell.notify_one();
     }
 
-    /// Waits for the bell, or a few seconds: mail of another node's leases may have come back by then.
+    /// Waits for the bell, but at most a few seconds: mails leased by another node may have become due again.
     pub(crate) async fn rest(&self) {
         let _ = tokio::time::timeout(Duration::from_secs(5), self.bell.notified()).await;
     }
@@ -79,7 +79,7 @@ impl Mailer {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Puts a mail into it.
+    /// Puts a mail into the development mailbox.
     pub(crate) fn remember(&self, mail: SentMail) {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.len() == REMEMBERED {
@@ -89,8 +89,8 @@ impl Mailer {
     }
 }
 
-/// Without a word about TLS, `smtp://` means STARTTLS or nothing: a password must not travel in clear because
-/// somebody on the way took the offer out. Only a server on this very machine may do without.
+/// Unless its query says otherwise, `smtp://` means STARTTLS or no mail: somebody in between could remove the offer of
+/// TLS, and a password must not travel in clear. Only a server on this machine may do without.
 fn smtp(url: &Secret) -> Result<(Transport, Option<String>), StartError> {
     let problem =
         |what: &str| StartError::Mail(format!("{what}; use smtp://user:password@host:587 or smtps://…"));
@@ -169,8 +169,8 @@ impl Protection {
 mod tests {
     use super::*;
 
-    /// The server's name for the log, how the connection is protected, and the warning.
-    fn way(url: &str) -> (String, String, Option<String>) {
+    /// The server's name for the log, the TLS mode, and the warning.
+    fn parsed(url: &str) -> (String, String, Option<String>) {
         let (transport, warning) = smtp(&Secret::new(url.to_owned())).unwrap();
         let Transport::Smtp(transport, server) = transport else { panic!() };
         let shown = format!("{transport:?}");
@@ -199,13 +199,13 @@ mod tests {
             ("smtps://mail.example.com", "mail.example.com:465", "Wrapper"),
             ("smtps://localhost", "localhost:465", "Wrapper"),
         ] {
-            assert_eq!(way(url), (server.to_owned(), tls.to_owned(), None), "{url}");
+            assert_eq!(parsed(url), (server.to_owned(), tls.to_owned(), None), "{url}");
         }
     }
 
     #[tokio::test]
-    async fn fault_18_tls_that_can_be_left_out_is_worth_a_warning() {
-        let (_, tls, warning) = way("smtp://idp:hunter2@mail.example.com?tls=opportunistic");
+    async fn fault_18_opportunistic_tls_gives_a_warning() {
+        let (_, tls, warning) = parsed("smtp://idp:hunter2@mail.example.com?tls=opportunistic");
         assert_eq!(tls, "Opportunistic");
         let warning = warning.unwrap();
         assert!(

@@ -16,7 +16,7 @@ use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered
 use crate::http::form::{FormBody, Protocol};
 use crate::http::refusal_log::Fault;
 
-/// `GET /authorize`: checks the request, then goes as far as it can without a page.
+/// `GET /authorize`: checks the request, then goes as far as possible without a page.
 pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> Result<Response, PageError> {
     let known = match authorize::client_id(&params) {
         Some(id) => flow::client_and_consent(&context, id).await?,
@@ -44,8 +44,7 @@ pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> 
     }
 }
 
-/// A scope that is not registered for the application is not granted (RFC 6749 section 3.3); its developer finds
-/// the reason in the log.
+/// A scope that is not registered for the client is not granted (RFC 6749 section 3.3). The log tells its developer.
 fn note_dropped_scopes(context: &RequestContext, params: &Params, request: &AuthorizationRequest) {
     let asked = params.get("scope").unwrap_or_default().split(' ').filter(|word| !word.is_empty());
     let dropped: Vec<&str> = asked.filter(|word| !request.scope.has(word)).collect();
@@ -56,13 +55,12 @@ fn note_dropped_scopes(context: &RequestContext, params: &Params, request: &Auth
     }
 }
 
-/// `POST /authorize`: a form from another site brings no cookie of ours along, so it is turned into a GET,
-/// which does.
+/// `POST /authorize`: a form from another site does not carry our cookies, so it is turned into a GET, which does.
 pub(crate) async fn post(axum::Extension(FormBody(pairs)): axum::Extension<FormBody>) -> Response {
     hand_over(path::AUTHORIZE, &pairs)
 }
 
-/// A form as the query of a GET.
+/// Redirects to a GET with the form as its query.
 pub(crate) fn hand_over(path: &str, pairs: &[(String, String)]) -> Response {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
     Redirect::to(&format!("{path}?{query}")).into_response()
@@ -72,7 +70,7 @@ fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> Page
     let repeated = if params.is_repeated("client_id") { "client_id" } else { "redirect_uri" };
     let (key, differs, why) = match reason {
         PageReason::MissingClient => (Reason::CLIENT_MISSING, "client_id", "client_id is missing"),
-        // Told in `dev` only: a stranger gets one page for both.
+        // The detail is shown in `dev` only: strangers get the same page for both cases.
         PageReason::UnknownClient if client.is_some() => {
             (Reason::CLIENT_UNKNOWN, "client_id", "this client is disabled")
         }
@@ -91,7 +89,7 @@ fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> Page
         reason: why.to_owned(),
         sent: sent(params),
         registered: client.map(registered).unwrap_or_default(),
-        // Of what was sent twice, one may well be registered.
+        // If it was sent twice, one of the values may well be registered.
         differs: (reason != PageReason::Repeated).then_some(differs),
         fix: fix(reason, params, client),
     };
@@ -99,7 +97,7 @@ fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> Page
     PageError { explanation: Some(Box::new(explanation)), ..PageError::new(key).detail(why).about(about) }
 }
 
-/// Why a redirect URI is not taken; some could not even be registered.
+/// Why a redirect URI is not accepted; some could not even be registered.
 fn mismatch(uri: Option<&str>) -> &'static str {
     match RedirectUri::parse(uri.unwrap_or_default()) {
         Ok(_) => "redirect_uri must equal a registered one, byte by byte",
@@ -112,7 +110,7 @@ fn mismatch(uri: Option<&str>) -> &'static str {
     }
 }
 
-/// What is registered comes first, in the same order.
+/// The parameters that have a registered value come first, in the same order as those.
 const FIRST: [&str; 4] = ["client_id", "redirect_uri", "post_logout_redirect_uri", "scope"];
 
 pub(super) fn sent(params: &Params) -> Vec<Sent> {
@@ -130,7 +128,7 @@ fn registered(client: &Client) -> Vec<Registered> {
     ]
 }
 
-/// The command that would make this very request right.
+/// The command that would make this request valid.
 fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<Fix> {
     let uri = params.get("redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok());
     match (reason, client) {

@@ -1,4 +1,4 @@
-//! Documents made in advance: discovery, keys, static files.
+//! Documents made in advance: discovery, public keys, static files.
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
@@ -20,7 +20,7 @@ pub(crate) async fn jwks(State(app): State<Shared>) -> Response {
     ([(header::CONTENT_TYPE, JSON)], Bytes::clone(&app.jwks.load())).into_response()
 }
 
-/// A static file, by the name that holds its digest.
+/// A static file, by its name, which includes its digest.
 pub(crate) async fn asset(
     State(app): State<Shared>,
     Path(name): Path<String>,

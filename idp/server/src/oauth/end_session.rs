@@ -1,4 +1,4 @@
-//! Signing out: the end-session endpoint (RP-Initiated Logout 1.0), the question, and the page afterwards.
+//! Sign-out: the end-session endpoint (RP-Initiated Logout 1.0), the confirmation page, and the page afterwards.
 
 use axum::Extension;
 use axum::http::{HeaderValue, header};
@@ -24,13 +24,13 @@ use crate::http::refusal_log::Fault;
 use crate::pages::onward::Onward;
 use crate::text::catalogue::Arg;
 
-/// `GET /logout`: signs out at once when a client proves that it asks for this very session, else asks.
+/// `GET /logout`: signs out at once if a client proves that it asks for this very session, otherwise asks the person.
 pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> Result<Response, PageError> {
     let asked = SignOutRequest::read(&context, &params).await?;
     if asked.logout.asks { asked.question(&context) } else { asked.sign_out(&context, false).await }
 }
 
-/// `POST /logout`: the same request as a form; it is turned into a GET, which brings the session's cookie.
+/// `POST /logout`: the same request as a form. It is turned into a GET, which carries the session cookie.
 pub(crate) async fn post(Extension(FormBody(pairs)): Extension<FormBody>) -> Response {
     hand_over(path::END_SESSION, &pairs)
 }
@@ -38,12 +38,12 @@ pub(crate) async fn post(Extension(FormBody(pairs)): Extension<FormBody>) -> Res
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConfirmForm {
-    /// The original request's query; checked again from the start.
+    /// The query of the original request. It is checked again from scratch.
     #[serde(default)]
     request: String,
 }
 
-/// `POST /logout/confirm`: the person said yes.
+/// `POST /logout/confirm`: the person confirmed.
 pub(crate) async fn confirm(
     context: RequestContext,
     Form(form): Form<ConfirmForm>,
@@ -52,10 +52,10 @@ pub(crate) async fn confirm(
     SignOutRequest::read(&context, &Params::new(pairs)).await?.sign_out(&context, true).await
 }
 
-/// A sign-out request, decided.
+/// A sign-out request, and what was decided about it.
 struct SignOutRequest<'a> {
     params: &'a Params,
-    /// What is registered under the client id of the request.
+    /// The client registered under the request's client ID.
     client: Option<Client>,
     logout: Logout,
     about: About,
@@ -76,12 +76,12 @@ impl<'a> SignOutRequest<'a> {
         Ok(Self { params, client, logout, about })
     }
 
-    /// The client, as long as it may be spoken of as one of ours.
+    /// The client, if it is enabled. Only then may a page name it.
     fn enabled(&self) -> Option<&Client> {
         self.client.as_ref().filter(|client| client.enabled)
     }
 
-    /// Logs what is wrong with the request, and what was done.
+    /// Logs what is wrong with the request and what was done.
     fn log_flaw(&self, context: &RequestContext, done: &'static str) {
         let admits = |flaw: &LogoutFlaw| context.app.refusals.admits(Fault::Theirs, flaw.rule());
         let Some(flaw) = self.logout.flaw.filter(admits) else { return };
@@ -91,7 +91,7 @@ impl<'a> SignOutRequest<'a> {
         tracing::info!(request_id, client_id, detail = flaw.rule(), value, "{done}");
     }
 
-    /// LO-02's page: signed out, and why nobody is sent on.
+    /// The page of LO-02: the person is signed out, and it says why they are not sent on.
     fn refusal(&self, flaw: LogoutFlaw) -> PageError {
         let error = PageError {
             explanation: Some(Box::new(self.explanation(flaw))),
@@ -136,8 +136,8 @@ fn repeated(RepeatedParameter(name): RepeatedParameter, params: &Params) -> Page
     PageError { explanation: Some(Box::new(explanation)), ..error }
 }
 
-/// What the question says of a flaw: the sentence, and `data-reason` of the page.
-fn words(flaw: LogoutFlaw) -> (&'static str, &'static str) {
+/// What the confirmation page says about a flaw: the key of the sentence, and the page's `data-reason`.
+fn flaw_text(flaw: LogoutFlaw) -> (&'static str, &'static str) {
     match flaw {
         LogoutFlaw::BadHint => ("sign-out-bad-hint", reason(flaw).key),
         LogoutFlaw::HintOfAnotherClient => ("sign-out-hint-client", reason(flaw).key),
@@ -148,10 +148,10 @@ fn words(flaw: LogoutFlaw) -> (&'static str, &'static str) {
     }
 }
 
-/// Which page tells, after signing out, why nobody is sent on.
+/// Which page says, after sign-out, why the person is not sent on.
 fn reason(flaw: LogoutFlaw) -> Reason {
     match flaw {
-        // A hint of another session refuses nobody the way back, so it never comes here.
+        // A hint of another session does not prevent the return, so `OtherSession` never gets here.
         LogoutFlaw::BadHint | LogoutFlaw::OtherSession => Reason::HINT_INVALID,
         LogoutFlaw::HintOfAnotherClient => Reason::HINT_CLIENT,
         LogoutFlaw::UnknownClient => Reason::CLIENT_UNKNOWN,
@@ -168,7 +168,7 @@ fn registered(client: &Client) -> Vec<Registered> {
     ]
 }
 
-/// The command that would make this very request right.
+/// The command that would make this request valid.
 fn fix(params: &Params, client: &Client) -> Option<Fix> {
     let uri = params.get("post_logout_redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok())?;
     let words = format!("{} {}", client.id, quoted(uri));
@@ -176,11 +176,11 @@ fn fix(params: &Params, client: &Client) -> Option<Fix> {
 }
 
 impl SignOutRequest<'_> {
-    /// Ends the session, if there is one, and answers with what comes then. `by_form`: a form of ours was sent.
+    /// Ends the session, if there is one, and sends the browser on. `by_form`: one of our forms was sent.
     async fn sign_out(&self, context: &RequestContext, by_form: bool) -> Result<Response, PageError> {
         end_session(context).await?;
         if self.logout.then == AfterLogout::Stay {
-            // No page tells it.
+            // No page shows the flaw.
             self.log_flaw(context, "signed out");
         }
         let mut response = match (&self.logout.then, &self.client) {
@@ -192,7 +192,7 @@ impl SignOutRequest<'_> {
             (AfterLogout::Stay, client) => Redirect::to(&afterwards(client.as_ref())).into_response(),
         };
         response.headers_mut().append(header::SET_COOKIE, Cookie::Session.clear(&context.app.config));
-        // Whoever sits here next finds nothing of this session in the browser's cache.
+        // The next person at this browser must find nothing of this session in its cache.
         response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
         Ok(response)
     }
@@ -213,7 +213,7 @@ async fn end_session(context: &RequestContext) -> Result<(), PageError> {
     Ok(write.await?)
 }
 
-/// Our own page, which leads back to the application that asked.
+/// Our own page, which leads back to the client that asked.
 fn afterwards(client: Option<&Client>) -> String {
     match client {
         Some(client) => format!("/signed-out?client_id={}", client.id),
@@ -221,7 +221,8 @@ fn afterwards(client: Option<&Client>) -> String {
     }
 }
 
-/// After a form of ours no redirect may lead to a web application ([`RedirectUri::is_https`]): the page that goes on to it.
+/// Our page that goes on to the client: after one of our forms, no redirect may lead to an https client
+/// ([`RedirectUri::is_https`]).
 fn by_our_page(client: &Client, target: &LogoutTarget) -> String {
     let pairs = std::iter::once(("client_id", client.id.as_str())).chain(target.params());
     format!("/signed-out?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
@@ -232,7 +233,7 @@ struct SignOutPage<'a> {
     action: &'static str,
     email: &'a str,
     request: String,
-    /// For whoever came here without wanting to.
+    /// For people who did not want to sign out.
     stay_url: String,
     flaw: Option<Flaw>,
     dev_detail: Option<Explanation>,
@@ -257,7 +258,7 @@ impl Page for SignOutPage<'_> {
 }
 
 impl SignOutRequest<'_> {
-    /// The question. Its answer is told what the request was, so that the page afterwards knows.
+    /// The confirmation page. Its form carries the original request, which the page afterwards needs.
     fn question(&self, context: &RequestContext) -> Result<Response, PageError> {
         let app = &context.app;
         let Logout { flaw, then, .. } = &self.logout;
@@ -282,7 +283,7 @@ impl SignOutRequest<'_> {
             request: kept,
             stay_url: home.map_or_else(|| "/account".to_owned(), |home| home.as_str().to_owned()),
             flaw: flaw.map(|flaw| {
-                let (key, reason) = words(flaw);
+                let (key, reason) = flaw_text(flaw);
                 Flaw { reason, text: app.renderer.catalogue.text(key, &[]) }
             }),
             dev_fix: fix.map(|fix| app.config.command.line(fix.verb, &fix.words)),
@@ -310,13 +311,13 @@ impl Page for SignedOutPage {
     const TITLE: &'static str = "signed-out-title";
 }
 
-/// `GET /signed-out`: goes on to the registered URI that the sign-out was asked to end at, or has a link to the named
-/// application's registered start page.
+/// `GET /signed-out`: goes on to the registered URI at which the sign-out should end, or links to the registered home
+/// page of the named client.
 pub(crate) async fn signed_out(
     context: RequestContext,
     Protocol(query): Protocol,
 ) -> Result<Response, PageError> {
-    // Where somebody has signed in since, or followed somebody's link, nobody is sent anywhere.
+    // Goes on only if nobody is signed in: a session means that somebody signed in since or followed a stranger's link.
     if context.browser.signed_in.is_none()
         && let Ok(SignOutRequest { client: Some(client), logout, .. }) =
             SignOutRequest::read(&context, &query).await

@@ -1,4 +1,4 @@
-//! The protocol's endpoints, one per file: HTTP in, a rule of core asked, HTTP out.
+//! The protocol endpoints, one per file: read HTTP, ask a rule of core, answer over HTTP.
 
 pub(crate) mod authorize;
 pub(crate) mod documents;

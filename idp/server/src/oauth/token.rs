@@ -21,15 +21,15 @@ use crate::http::errors::{About, OAuthError};
 use crate::http::form::Protocol;
 use crate::state::Shared;
 
-/// Who asks, proven.
+/// The authenticated client, with the source and time of its request.
 struct AuthenticatedClient {
     client: Client,
     info: RequestInfo,
     now: Timestamp,
 }
 
-/// `POST /token`. The client proves itself before code or token are looked at, so that a failed proof leaves
-/// them usable.
+/// `POST /token`. The client is authenticated before its code or token is looked at, so that they stay usable if
+/// authentication fails.
 pub(crate) async fn post(
     State(app): State<Shared>,
     Extension(info): Extension<RequestInfo>,
@@ -49,7 +49,7 @@ pub(crate) async fn post(
     })?;
     let caller = AuthenticatedClient { client, info, now: app.clock.now() };
     let client_id = caller.client.id.clone();
-    // Who asked is proven now: whatever is refused from here on is told with the client.
+    // The client is authenticated: from here on, every refusal is logged with its ID.
     answer(&app, caller, &params).await.map_err(|error| {
         let about = About::client(&client_id).parameter(error.refusal.parameter, &params);
         error.about(about)
@@ -73,16 +73,16 @@ async fn answer(app: &Shared, caller: AuthenticatedClient, params: &Params) -> R
     }
 }
 
-/// Told to the log; the client is told the same of every failed proof.
+/// The details are for the log only: the client gets the same answer for every failed authentication.
 fn unreadable(refusal: Refusal, params: &Params) -> OAuthError {
     let unproven = refusal.code == ErrorCode::InvalidClient;
     let detail = unproven.then(|| "no client_id, and no readable Basic header".into());
-    // What was sent is not told: what is nobody's id may be somebody's secret, put into the wrong place.
+    // Log the parameter's name, not its value: that may be a secret in the wrong field.
     let value = refusal.parameter.filter(|name| params.has(name)).map(str::to_owned);
     OAuthError { detail, about: Box::new(About { value, ..About::default() }), ..refusal.into() }
 }
 
-/// The one `Authorization` header there may be.
+/// The `Authorization` header; there may be only one.
 fn authorization(headers: &HeaderMap) -> Result<Option<&str>, OAuthError> {
     let mut lines = headers.get_all(header::AUTHORIZATION).iter();
     match (lines.next(), lines.next()) {
@@ -98,8 +98,7 @@ struct Presented {
     code_verifier: Option<String>,
 }
 
-/// What a write decided. A refusal is a result, not an error: what it changed (a burnt code, a revoked grant)
-/// stays.
+/// What a write decided. A refusal is a result, not an error: its changes (a consumed code, a revoked grant) are kept.
 enum TokenOutcome<T> {
     Granted(T),
     Refused(Refusal),
@@ -140,7 +139,8 @@ async fn redeem_code(
     }
 }
 
-/// The answer; that nobody may store it stands in two headers (RFC 6749 section 5.1), one of them on every answer.
+/// The token response. It must not be stored (RFC 6749 section 5.1): `Pragma` is set here, `Cache-Control` on every
+/// response.
 fn tokens(response: &TokenResponse) -> Response {
     ([(header::PRAGMA, "no-cache")], Json(response)).into_response()
 }
@@ -224,7 +224,7 @@ async fn rotate(
     if tx.rotate_grant(token.grant_id, token.generation, idle_expires_at).await? {
         return Ok(TokenOutcome::Granted((grant, scope)));
     }
-    // Between our read and our write another node rotated it, or something ended it.
+    // Between our read and our write, another node rotated the grant, or it ended.
     match tx.grant(token.grant_id).await? {
         Some(stored) if stored.live => reused(tx, caller, token).await,
         _ => Ok(TokenOutcome::Refused(UNUSABLE)),

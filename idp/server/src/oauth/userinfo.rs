@@ -11,7 +11,7 @@ use crate::http::errors::{About, OAuthError, logged};
 use crate::http::form::{self, FormBody};
 use crate::state::Shared;
 
-/// `GET` and `POST /userinfo`: one read, then the claims that the token's scope covers.
+/// `GET` and `POST /userinfo`: one read, then the claims covered by the token's scope.
 pub(crate) async fn answer(
     State(app): State<Shared>,
     headers: HeaderMap,
@@ -30,7 +30,7 @@ pub(crate) async fn answer(
     Ok(Json(UserInfo::new(&user, &claims.scope)).into_response())
 }
 
-/// The token from the header or the form, never from the query, and never from two places (RFC 6750 section 2).
+/// The token, from the header or the form; never from the query or from two places (RFC 6750 section 2).
 fn presented(headers: &HeaderMap, uri: &Uri, body: Option<&FormBody>) -> Result<String, OAuthError> {
     let query = form::decode(uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
     if query.iter().any(|(name, _)| name == "access_token") {

@@ -1,4 +1,4 @@
-//! The person's own first page.
+//! The person's account page.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Serialize;
@@ -25,7 +25,7 @@ impl Page for AccountPage {
     }
 }
 
-/// `GET /`: to the person's own page, or to sign in.
+/// `GET /`: redirects to the account page, or to sign-in.
 pub(crate) async fn home(context: RequestContext) -> Redirect {
     Redirect::to(if context.browser.signed_in.is_some() { "/account" } else { "/signin" })
 }

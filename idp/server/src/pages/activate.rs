@@ -1,5 +1,5 @@
-//! The link in the activation mail. It opens a page; only the button on it activates, since mail scanners open
-//! links, too.
+//! The link in the activation mail. It opens a page, and only the button there activates, because mail scanners open
+//! links too.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -24,7 +24,7 @@ struct ActivatePage<'a> {
     action: &'static str,
     token: &'a str,
     email: String,
-    /// Whether to ask for the password: in a browser other than the one in which the account was begun.
+    /// Whether to ask for the password: this is not the browser that registered.
     foreign: bool,
     register_url: String,
 }
@@ -64,7 +64,7 @@ impl Page for LinkProblemPage<'_> {
     }
 }
 
-/// The friendly end of a link that does not work. `token`: it can be exchanged for a fresh mail.
+/// The page for a link that does not work. With `token`, it offers to exchange the link for a fresh mail.
 fn problem(context: &RequestContext, kind: LinkProblem, token: Option<&str>) -> Result<Response, PageError> {
     Ok(context.page(&problem_page(context, kind, token))?.status(StatusCode::BAD_REQUEST).into_response())
 }
@@ -107,14 +107,14 @@ pub(crate) async fn show(
     }
 }
 
-/// Why a link is not taken yet.
+/// Why the link cannot be used yet, and what to correct.
 struct Correction {
     status: StatusCode,
     error: FieldError,
     retry_after: Option<u64>,
 }
 
-/// The page with the button. From now on the address is known in this browser: whoever has the link reads its mail.
+/// The page with the button. It also sets the known-mailbox cookie: whoever has the link reads the address's mail.
 fn question(
     context: &RequestContext,
     token: &str,
@@ -148,7 +148,7 @@ pub(crate) struct ActivateForm {
     password: String,
 }
 
-/// Whether the person proved to be the one who registered, by the password. `Err`: they must, and did not; the answer
+/// Whether the person proved by the password that they registered. Inner `Err`: they must, but did not; this response
 /// says so.
 async fn proof(
     context: &RequestContext,
@@ -190,7 +190,7 @@ async fn proof(
     }
 }
 
-/// `POST /activate`: consumes the link and makes the account, in one write.
+/// `POST /activate`: consumes the link and creates the account, in one write.
 pub(crate) async fn submit(
     context: RequestContext,
     Form(form): Form<ActivateForm>,
@@ -211,8 +211,8 @@ pub(crate) async fn submit(
     }
 }
 
-/// After the activation: the registration's own page where it is this browser's, else a sign-in page that says
-/// so. Both are pages of their own, so that a reload activates nothing and loses nothing.
+/// After activation, redirects to the registration's page if it is this browser's, otherwise to a sign-in page that
+/// says so. Because it is a redirect, a reload activates nothing and loses nothing.
 async fn done(context: &RequestContext, id: RegistrationId) -> Result<Response, PageError> {
     context.app.mailer.wake();
     match registration::own(context, id).await? {
@@ -221,8 +221,8 @@ async fn done(context: &RequestContext, id: RegistrationId) -> Result<Response, 
     }
 }
 
-/// `POST /activate/resend`: an expired link still shows that its bearer reads the mailbox, so a fresh mail is sent
-/// there, and the address is known in this browser. The registration stays with its own browser.
+/// `POST /activate/resend`: even an expired link proves that its holder reads the mailbox, so this requests a fresh
+/// mail and sets the known-mailbox cookie. The registration stays with its own browser.
 pub(crate) async fn resend(
     context: RequestContext,
     Form(fields): Form<TokenFields>,

@@ -1,4 +1,4 @@
-//! "Your account is active": where a registration ends.
+//! "Your account is active": the end of a registration.
 
 use axum::response::{IntoResponse, Response};
 use idp_store::Registration;
@@ -22,7 +22,7 @@ impl Page for ActivatedPage {
     const TITLE: &'static str = "activated-title";
 }
 
-/// The page. Its button goes on with the flow in which the person registered, while that is open.
+/// The page. Its button continues the flow in which the person registered, if that is still open.
 pub(crate) async fn show(
     context: &RequestContext,
     registration: &Registration,

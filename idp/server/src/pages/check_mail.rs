@@ -1,4 +1,4 @@
-//! "Check your mail": where a registration waits for its address to be proven, here by the typed code.
+//! "Check your mail": here a registration waits until its address is proven, by the link or by the code typed here.
 
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -34,12 +34,12 @@ impl Page for CheckMailPage {
     const TITLE: &'static str = "check-mail-title";
 }
 
-/// Where a registration waits, and where it tells what became of it.
+/// The page where a registration waits, and which later shows what became of it.
 pub(crate) fn url(id: RegistrationId) -> String {
     format!("/register/{id}")
 }
 
-/// This browser's own registration, however it stands.
+/// This browser's registration, in whatever state.
 async fn own(context: &RequestContext, id: &str) -> Result<(Registration, RegistrationState), PageError> {
     must_be_open(context)?;
     let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
@@ -60,7 +60,7 @@ pub(crate) async fn show(context: RequestContext, Path(id): Path<String>) -> Res
     }
 }
 
-/// The way to register again, with the address that was typed.
+/// The error page, with a link to register the same address again.
 fn expired(registration: &Registration) -> PageError {
     let again = with_email("/register", registration.email.as_str());
     PageError::new(Reason::REGISTRATION_EXPIRED).action(again, "action-register")
@@ -124,7 +124,7 @@ pub(crate) async fn submit_code(
 #[serde(deny_unknown_fields)]
 pub(crate) struct ResendForm {}
 
-/// `POST /register/ID/resend`: asks for the mail again.
+/// `POST /register/ID/resend`: requests the mail again.
 pub(crate) async fn resend(
     context: RequestContext,
     Path(id): Path<String>,
@@ -155,7 +155,7 @@ pub(crate) async fn send_again(
     }
 }
 
-/// Why no mail was sent again, and the seconds after which to ask once more.
+/// Why no mail was sent again, and after how many seconds to ask once more.
 pub(crate) fn no_mail(context: &RequestContext, asked: &MailAgain) -> Option<(String, u64)> {
     let catalogue = &context.app.renderer.catalogue;
     match *asked {

@@ -1,4 +1,4 @@
-//! Consent: the person is told in plain words what an application asks for, and says yes or no.
+//! Consent: tells the person in plain words what a client asks for; they allow or deny it.
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -30,7 +30,7 @@ struct ConsentPage {
 struct ScopeView {
     name: String,
     text: String,
-    /// What its values are called.
+    /// The label of its values.
     label: String,
     values: Vec<String>,
 }
@@ -40,10 +40,10 @@ impl Page for ConsentPage {
     const TITLE: &'static str = "consent-title";
 }
 
-/// Who the person is comes first, and what the application may do while they are away last.
+/// Who the person is comes first; what the client may do while they are away comes last.
 const ORDER: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
-/// The question.
+/// The consent page.
 pub(crate) fn page(
     context: &RequestContext,
     flow: &Flow,
@@ -84,7 +84,7 @@ pub(crate) struct ConsentForm {
     decision: Answer,
 }
 
-/// `POST /flow/ID/consent`: the person's answer, and with it the client's.
+/// `POST /flow/ID/consent`: the person's answer, which also answers the client.
 pub(crate) async fn submit(
     context: RequestContext,
     Path(id): Path<String>,
@@ -96,7 +96,7 @@ pub(crate) async fn submit(
     };
     let known = flow::load(&context, &flow.target).await?;
     match flow::decide(&context, &flow, &known, Some(form.decision)) {
-        // The session ended meanwhile, or is not fresh enough any more.
+        // In the meantime the session ended or became too old.
         Step::SignIn(_) | Step::Consent(_) => Ok(Redirect::to(&flow::url(flow.id)).into_response()),
         step => {
             let via = Via::Form(Some(record(&context, &flow, form.decision)?));

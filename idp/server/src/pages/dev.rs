@@ -1,4 +1,4 @@
-//! What `idp dev` has beside the product: the mailbox, and a clock that can be moved.
+//! The additional pages of `idp dev`: the mailbox, and a clock that can be moved.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ fn sent(context: &RequestContext, id: &str) -> Result<SentMail, PageError> {
     mail.ok_or_else(|| PageError::new(Reason::NOT_FOUND))
 }
 
-/// `GET /dev/mail/ID/html`: the mail as a mail program shows it.
+/// `GET /dev/mail/ID/html`: the HTML part, as a mail program shows it.
 pub(crate) async fn html(context: RequestContext, Path(id): Path<String>) -> Result<Response, PageError> {
     Ok(Html::mail(sent(&context, &id)?.html).into_response())
 }
@@ -119,7 +119,7 @@ pub(crate) struct ClockForm {
     advance: String,
 }
 
-/// `POST /dev/clock`: forward by so many seconds, or back to the real time.
+/// `POST /dev/clock`: moves the clock forward by `advance` seconds; 0 resets it to the real time.
 pub(crate) async fn move_clock(
     context: RequestContext,
     Form(form): Form<ClockForm>,

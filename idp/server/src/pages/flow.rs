@@ -1,4 +1,4 @@
-//! `/flow/ID`: whatever the flow needs next.
+//! `/flow/ID`: shows what the flow needs next.
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
@@ -14,11 +14,11 @@ use crate::pages::{consent, login};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FlowQuery {
-    /// "Use another account": the address is not kept.
+    /// "Use another account": the address is not filled in.
     switch: Option<String>,
     /// An address to fill in again.
     email: Option<String>,
-    /// The button of the page that goes on by itself.
+    /// The button on the page that goes on by itself.
     go: Option<String>,
 }
 

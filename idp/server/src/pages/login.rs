@@ -1,5 +1,5 @@
-//! Sign-in: one service for every path. A try is counted before the password is looked at, the same work is
-//! done whether there is an account or not, and the account's state is told only after the right password.
+//! The sign-in page. A try is counted before the password is checked, the work is the same with and without an account,
+//! and the account's state is revealed only after the right password.
 
 use axum::extract::Path;
 use axum::http::{StatusCode, header};
@@ -29,7 +29,7 @@ struct LoginPage {
     confirm_identity: bool,
     switch_url: Option<String>,
     register_url: Option<String>,
-    /// Minutes without activity that end a session, where one ended by itself.
+    /// If a session expired: after how many minutes without activity that happens.
     ended: Option<u64>,
     unactivated: Option<Unactivated>,
 }
@@ -44,20 +44,20 @@ impl Page for LoginPage {
     const TITLE: &'static str = "login-title";
 }
 
-/// What the form is shown with.
+/// The state in which the form is shown.
 #[derive(Default)]
 pub(crate) struct FormState {
-    /// The address to fill in; else the application's hint.
+    /// The address to fill in; without one, the client's `login_hint`.
     pub(crate) email: Option<String>,
     /// "Please confirm it's you."
     pub(crate) confirm: bool,
-    /// Where to ask for the activation mail again, after the right password.
+    /// Where to request the activation mail again, after the right password.
     pub(crate) resend: Option<String>,
     /// What to correct.
     pub(crate) errors: Vec<FieldError>,
 }
 
-/// `GET /signin`: a flow to the person's own page. `email` in the query is filled in.
+/// `GET /signin`: starts a flow to the account page. `email` in the query is filled in.
 pub(crate) async fn begin(context: RequestContext, Protocol(query): Protocol) -> Result<Response, PageError> {
     flow::begin(&context, FlowTarget::Account, ClientAndConsent::default(), query.get("email")).await
 }
@@ -91,7 +91,7 @@ pub(crate) fn page(
     Ok(context.page_with(&page, filled.errors)?.form_target(uri.and_then(RedirectUri::form_source)))
 }
 
-/// Somebody is signed in already and is asked once more: the page says so and keeps the address.
+/// The address of somebody who is signed in and must sign in again: the page says so and keeps the address.
 pub(crate) fn asked_again(context: &RequestContext, flow: &Flow, known: &ClientAndConsent) -> Option<String> {
     let signed_in = context.browser.signed_in.as_ref()?;
     match flow::decide(context, flow, known, None) {
@@ -158,7 +158,7 @@ pub(crate) async fn submit(
     }
 }
 
-/// What is missing before anything can be tried.
+/// What is missing or malformed, so that nothing can be tried yet.
 fn missing(context: &RequestContext, form: &LoginForm) -> Vec<FieldError> {
     let email = match Email::parse(&form.email) {
         Ok(_) => None,
@@ -182,7 +182,7 @@ async fn incomplete(
     Ok(page(context, flow, &known, filled)?.status(StatusCode::UNPROCESSABLE_ENTITY).into_response())
 }
 
-/// A new session has a new cookie, and the browser is remembered as one that knows the password.
+/// Sets the cookie of the new session, and makes the browser's own cookie last, so that it stays a known browser.
 fn signed_in(context: &RequestContext, flow: &Flow, session: &Secret) -> Response {
     const KNOWN_FOR: u64 = 180 * 24 * 60 * 60;
     let url = flow::url(flow.id);
@@ -198,7 +198,7 @@ fn signed_in(context: &RequestContext, flow: &Flow, session: &Secret) -> Respons
 
 struct RefusedLogin {
     text: String,
-    /// What to correct; none when no other entry would help.
+    /// The field to correct; `None` if no other input would help.
     field: Option<&'static str>,
     status: StatusCode,
     retry_after: Option<u64>,
@@ -212,7 +212,7 @@ impl RefusedLogin {
         Self { text, field: None, status, retry_after: None, resend: None }
     }
 
-    /// One text for an unknown address and a wrong password, whatever the state of the account.
+    /// The same text for an unknown address and a wrong password, whatever the state of the account.
     fn wrong(context: &RequestContext) -> Self {
         Self { field: Some("password"), ..Self::of(context, "login-wrong", StatusCode::UNAUTHORIZED) }
     }

@@ -1,4 +1,4 @@
-//! The hosted pages: each handler beside what its template needs.
+//! The hosted pages: each handler, next to the values of its template.
 
 pub(crate) mod account;
 pub(crate) mod activate;
@@ -25,19 +25,19 @@ use crate::http::form;
 use crate::http::html::FieldError;
 use idp_core::redirect_uri::RedirectUri;
 
-/// The address of a form, opened as a page (a reload after an error, a bookmark): to the page the form stands on.
+/// `GET` on the URL of a form (a reload after an error, a bookmark): redirects to the page that has the form.
 pub(crate) async fn of_form(context: RequestContext, uri: Uri) -> Redirect {
     Redirect::to(form::page_of(uri.path(), context.browser.signed_in.is_some()))
 }
 
-/// The application a page speaks of.
+/// The client that a page names.
 #[derive(Serialize)]
 pub(crate) struct AppView {
     name: String,
     host: String,
 }
 
-/// The application of a walk, if it is for one, and where its answer goes.
+/// The client of a flow, if there is one, and where its answer goes.
 pub(crate) fn app_of<'a>(
     target: &'a FlowTarget,
     known: &ClientAndConsent,
@@ -49,7 +49,7 @@ pub(crate) fn app_of<'a>(
     (Some(AppView { name: client.name.to_string(), host: uri.host() }), Some(uri))
 }
 
-/// A sentence about one field.
+/// An error text for one field.
 pub(crate) fn field_error(context: &RequestContext, field: &'static str, key: &str) -> FieldError {
     FieldError { field: Some(field), text: context.app.renderer.catalogue.text(key, &[]) }
 }

@@ -1,5 +1,5 @@
-//! The page between a form of ours and a web application: it goes on by itself, without a script, and has a link for whoever
-//! it does not take there.
+//! The page between one of our forms and an https client: it goes on by itself, without a script, and has a link in
+//! case it does not.
 
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -12,26 +12,26 @@ use crate::text::catalogue::Arg;
 #[derive(Serialize)]
 pub(crate) struct Onward<'a> {
     app: String,
-    /// With a code in it, maybe.
+    /// May contain a code.
     url: &'a str,
-    /// Where the link leads. A code may have been redeemed by the time somebody clicks, so for an answer with one it is a
-    /// page of ours that looks once more.
+    /// Where the link leads. A code may have been redeemed before somebody clicks, so the link for an authorization
+    /// response is `/flow/ID?go=1`, which checks again.
     link: &'a str,
     signed_out: bool,
 }
 
 impl<'a> Onward<'a> {
-    /// With the answer to an authorization request.
+    /// Goes on with the response to an authorization request.
     pub(crate) fn signed_in(app: String, url: &'a str, link: &'a str) -> Self {
         Self { app, url, link, signed_out: false }
     }
 
-    /// After signing out.
+    /// Goes on after sign-out.
     pub(crate) fn signed_out(app: String, url: &'a str) -> Self {
         Self { app, url, link: url, signed_out: true }
     }
 
-    /// The page. `url` is an https redirect URI that is registered for the application.
+    /// Renders the page. `url` must be made from an https URI that is registered for the client.
     pub(crate) fn show(&self, context: &RequestContext) -> Result<Response, PageError> {
         Ok(context.page(self)?.into_response())
     }

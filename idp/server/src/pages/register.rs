@@ -1,4 +1,4 @@
-//! Registering: a new and a known address get the same answer and cost the same work; only the mail differs.
+//! Registration: a new and a known address get the same answer and cost the same work; only the mail differs.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -45,7 +45,7 @@ impl Page for ClosedPage {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegisterQuery {
-    /// The walk to go on with.
+    /// The flow to go on with.
     flow: Option<String>,
     /// An address to fill in again.
     email: Option<String>,
@@ -76,7 +76,7 @@ async fn page(
     typed: Shown<'_>,
     errors: Vec<FieldError>,
 ) -> Result<Response, PageError> {
-    // A walk that is over is no reason not to register; the page then speaks of no application.
+    // Registering works even if the flow is over; the page then names no client.
     let (flow, app) = match flow::under_way(context, flow).await {
         Some((flow, known)) => (Some(flow.id), app_of(&flow.target, &known).0),
         None => (None, None),
@@ -117,7 +117,7 @@ pub(crate) async fn submit(
 ) -> Result<Response, PageError> {
     must_be_open(&context)?;
     let RegisterForm { name, email, password, password_confirm } = form;
-    // Secrets are wiped wherever the work ends, also while it waits.
+    // As secrets they are wiped wherever the work ends, even if that is in the queue.
     let (password, password_confirm) = (Secret::new(password), Secret::new(password_confirm));
     let typed = registration::Typed { name, email, password, password_confirm };
     let (name, email, checked) = registration::check(&context, typed).await?;

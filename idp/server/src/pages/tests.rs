@@ -1,4 +1,4 @@
-//! Every page and mail is rendered once, so that no variable and no word can be missing.
+//! Renders every page and mail once, so that no variable and no text can be missing.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::text::catalogue::LANGUAGE;
 use crate::text::templates::Renderer;
 use idp_store::MailKind;
 
-/// What templates are filled with, beyond the layout; several states of most of them.
+/// The templates' values besides the layout; for most templates, in several states.
 fn samples() -> Vec<(String, Map<String, Value>)> {
     let samples: Vec<Value> = serde_json::from_str(include_str!("samples.json")).unwrap();
     let split = |sample: Value| {
@@ -43,7 +43,7 @@ fn every_template_renders_in_every_sampled_state() {
     let (renderer, assets) = (Renderer::load().unwrap(), Assets::load());
     let mut rendered = BTreeSet::new();
     for (template, context) in samples() {
-        // The pages of `dev` exist in `dev` only, where its links are there.
+        // The pages of `idp dev` exist only there, so its links are always present.
         let states: &[bool] = if template.starts_with("dev/") { &[true] } else { &[false, true] };
         for full in states {
             let filled = renderer.fill(&template, &[&layout(&assets, *full), &context]);
@@ -61,7 +61,7 @@ fn every_template_renders_in_every_sampled_state() {
 }
 
 #[test]
-fn an_unknown_variable_or_word_is_an_error() {
+fn an_unknown_variable_or_key_is_an_error() {
     let (renderer, assets) = (Renderer::load().unwrap(), Assets::load());
     let nothing = json!({});
     assert!(renderer.fill("pages/login.html", &[&layout(&assets, false), &nothing]).is_err());
@@ -70,7 +70,7 @@ fn an_unknown_variable_or_word_is_an_error() {
 }
 
 #[test]
-fn every_refusal_has_its_words() {
+fn every_refusal_has_its_texts() {
     let renderer = Renderer::load().unwrap();
     let args = [
         ("seconds", 5.into()),
@@ -131,7 +131,7 @@ fn keys() -> BTreeSet<String> {
         .collect()
 }
 
-/// The text of every file below a folder of this crate, tests apart.
+/// The content of every file below a folder of this crate, except tests.
 fn texts(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -146,7 +146,7 @@ fn texts(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn every_word_of_the_catalogue_is_used() {
+fn every_key_of_the_catalogue_is_used_and_none_is_missing() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let texts: Vec<String> =
         ["src", "templates"].iter().flat_map(|folder| texts(&root.join(folder))).collect();
@@ -164,13 +164,13 @@ fn every_word_of_the_catalogue_is_used() {
     };
     let keys = keys();
     let unused: Vec<_> = keys.iter().filter(|key| !quoted.contains(key.as_str()) && !made(key)).collect();
-    assert!(unused.is_empty(), "nobody says: {unused:?}");
+    assert!(unused.is_empty(), "unused keys: {unused:?}");
     let asked = texts
         .iter()
         .flat_map(|text| text.split("t(key=\"").skip(1))
         .filter_map(|rest| rest.split('"').next());
     let missing: Vec<_> = asked.filter(|key| !keys.contains(*key)).collect();
-    assert!(missing.is_empty(), "no words for: {missing:?}");
+    assert!(missing.is_empty(), "missing keys: {missing:?}");
 }
 
 #[test]

@@ -1,17 +1,17 @@
-//! The catalogue: every user-facing word, by key (Project Fluent).
+//! The catalogue: every user-facing text, by key (Project Fluent).
 
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 
 use crate::start_error::StartError;
 
-/// The one language there is now.
+/// The only language so far.
 pub(crate) const LANGUAGE: &str = "en";
 
-/// The words of the product.
+/// The user-facing texts.
 pub(crate) struct Catalogue(FluentBundle<FluentResource>);
 
-/// An argument of a sentence.
+/// An argument of a text.
 pub(crate) type Arg<'a> = (&'a str, FluentValue<'a>);
 
 impl Catalogue {
@@ -27,7 +27,7 @@ impl Catalogue {
         Ok(Self(bundle))
     }
 
-    /// A sentence; `None` when the key or an argument of it is missing.
+    /// A text; `None` if the key or one of its arguments is missing.
     pub(crate) fn try_text(&self, key: &str, args: &[Arg<'_>]) -> Option<String> {
         let pattern = self.0.get_message(key)?.value()?;
         let args: FluentArgs<'_> = args.iter().map(|(name, value)| (*name, value.clone())).collect();
@@ -36,7 +36,7 @@ impl Catalogue {
         errors.is_empty().then_some(text)
     }
 
-    /// A sentence; its key, should it be missing, which a test rules out.
+    /// A text, or its key if the text is missing, which a test rules out.
     pub(crate) fn text(&self, key: &str, args: &[Arg<'_>]) -> String {
         self.try_text(key, args).unwrap_or_else(|| key.to_owned())
     }

@@ -1,4 +1,4 @@
-//! Sentences and values as people read them.
+//! Texts and values as people read them.
 
 pub(crate) mod catalogue;
 pub(crate) mod moments;

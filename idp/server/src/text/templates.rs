@@ -1,4 +1,4 @@
-//! The templates of pages and mails. They are compiled in and take their sentences from the catalogue.
+//! The templates of pages and mails. They are compiled in and take their texts from the catalogue.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(crate) struct Renderer {
 }
 
 impl Renderer {
-    /// Loads every template; one that does not parse, or names an unknown function, stops the start.
+    /// Loads every template. One that does not parse or calls an unknown function prevents the start.
     pub(crate) fn load() -> Result<Self, StartError> {
         let source = Locales::get("en/main.ftl").map(|file| file.data.into_owned()).unwrap_or_default();
         let catalogue = Arc::new(Catalogue::parse(&String::from_utf8_lossy(&source))?);
@@ -43,7 +43,7 @@ impl Renderer {
         Ok(Self { tera, catalogue })
     }
 
-    /// Fills a template with several values, whose fields are merged.
+    /// Fills a template with the merged fields of several values.
     pub(crate) fn fill(&self, template: &str, values: &[&dyn ErasedContext]) -> TeraResult<String> {
         let mut context = Context::new();
         for value in values {
@@ -52,14 +52,14 @@ impl Renderer {
         self.tera.render(template, &context)
     }
 
-    /// The names of all templates, for the test that renders each.
+    /// The names of all templates, for the test that renders each one.
     #[cfg(test)]
     pub(crate) fn template_names(&self) -> Vec<String> {
         self.tera.get_template_names().map(str::to_owned).collect()
     }
 }
 
-/// Something whose fields go into a template's context.
+/// A value whose fields go into a template's context.
 pub(crate) trait ErasedContext {
     fn extend(&self, context: &mut Context) -> TeraResult<()>;
 }
@@ -88,7 +88,7 @@ fn translate(catalogue: &Catalogue, kwargs: &Kwargs, state: &State<'_>) -> TeraR
     Ok(if state.autoescaping_enabled() { text } else { without_marks(&text) })
 }
 
-/// Plain text has no use for the marks that isolate arguments, and some mail programs draw them.
+/// Removes the marks that isolate arguments: plain text does not need them, and some mail programs show them.
 pub(crate) fn without_marks(text: &str) -> String {
     text.replace(['\u{2068}', '\u{2069}'], "")
 }

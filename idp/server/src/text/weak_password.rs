@@ -1,10 +1,10 @@
-//! Why a password was refused, as a sentence.
+//! Why a password was refused, as a text.
 
 use idp_core::account::password::{LONGEST, Warning, WeakPassword};
 
 use crate::text::catalogue::Catalogue;
 
-/// The sentence for a refusal.
+/// The text for a refusal.
 pub(crate) fn tell(catalogue: &Catalogue, weak: WeakPassword) -> String {
     match weak {
         WeakPassword::TooShort { min } => catalogue.text("password-too-short", &[("min", min.into())]),
