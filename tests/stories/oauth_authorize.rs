@@ -11,7 +11,7 @@ use crate::support::{Engine, TestApp, confidential, on_both_engines, public};
 pub(crate) const ADA: &str = "ada@example.org";
 pub(crate) const CB: &str = "https://tides.example/cb";
 
-/// A server that answers a valid request of `tides` with a code at once: Ada is signed in and consent is skipped.
+/// A server that answers a valid request from `tides` with a code at once: Ada is signed in and consent is skipped.
 pub(crate) async fn ready(engine: Engine) -> (TestApp, Browser) {
     let app = TestApp::start(engine).await;
     app.user(ADA).await;

@@ -1,4 +1,4 @@
-//! The authorization endpoint: requests of a known client that must be refused by redirect, or must pass.
+//! The authorization endpoint: requests from a known client that must be refused by redirect, or must pass.
 
 use futures_util::FutureExt;
 use idp_core::client::{Client, ConsentPolicy, PkcePolicy};

@@ -6,7 +6,7 @@ use crate::support::client::{basic, redemption};
 use crate::support::raw::{FORM, Raw};
 use crate::support::{Engine, SECRET, TestApp, is_logged, on_both_engines};
 
-/// A request of an authenticated client, with any kind of body.
+/// A request from an authenticated client, with any kind of body.
 async fn post(app: &TestApp, kind: &str, body: Vec<u8>) -> reqwest::Response {
     let client = reqwest::Client::builder().build().unwrap();
     let request = client.post(app.url("/token")).header("authorization", basic("tides"));

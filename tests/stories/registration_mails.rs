@@ -123,7 +123,7 @@ on_both_engines! {
         assert_eq!(app.mails_in_all(mine).await, 4);
     }
 
-    async fn fault_16_an_expired_link_brings_a_mail_however_many_strangers_asked_for_one(engine: Engine) {
+    async fn fault_16_an_expired_link_brings_a_mail_however_many_mails_strangers_asked_for(engine: Engine) {
         let app = TestApp::start(engine).await;
         register(&app.browser(), ADA, PASSWORD).await;
         let link = app.sink.mail_to(ADA, 1).await.link();

@@ -15,7 +15,7 @@ const VERIFIER: &str = "canary-verifier-0123456789-abcdefghijklmnopqrstuvwxyz";
 const STATE: &str = "canary-state-of-the-application";
 const NONCE: &str = "canary-nonce-of-the-application";
 
-/// Runs a whole flow, with a mistake at each step. Returns every secret that was good for something.
+/// Runs a whole flow, with a mistake at each step. Returns every secret that was used.
 async fn run_flow(app: &TestApp) -> Vec<(&'static str, String)> {
     let secret = Some(Digest::of(CLIENT_SECRET));
     app.register(&Client { secret, ..confidential("tides") }).await;

@@ -47,7 +47,7 @@ on_both_engines! {
             faces.push(answer.face(&[email]));
         }
         assert_alike(&faces);
-        // The same through an application that names the person.
+        // The same through a client that names the person.
         app.register(&confidential("tides")).await;
         let mut faces = Vec::new();
         for email in ["nix@example.org", "act@example.org", "off@example.org", "new@example.org"] {
@@ -109,7 +109,7 @@ on_both_engines! {
         let first = ada.cookies["idp-session"].clone();
         assert_ne!(first, planted, "a session that was there before must not become signed in");
         assert_eq!(ada.open("/account").await.status, 200);
-        // Signing in again, because an application asks for it.
+        // Signing in again, because a client asks for it.
         let page = ada.open(&authorize(&changed("tides", &[("prompt", Some("login"))]))).await;
         ada.submit(&page, "/login", &[("email", ADA), ("password", PASSWORD)]).await;
         let next = ada.cookies["idp-session"].clone();
@@ -215,7 +215,7 @@ on_both_engines! {
         // The form in the second tab is from before the sign-in: its token is dead, and the page says what to do.
         let old = browser.sign_in(&second, ADA, PASSWORD).await;
         old.assert_error_page(403, "csrf-failed");
-        // Reloading it, as the page advises, goes on where the person is.
+        // Reloading it, as the page advises, continues where the person is.
         let reloaded = browser.open(&second.url).await;
         assert!(reloaded.text().contains("Allow access?"), "{}", reloaded.text());
         let back = browser.submit(&consent, "/consent", &[("decision", "allow")]).await;
