@@ -43,6 +43,7 @@ mod outages;
 mod prepared;
 mod refusals;
 mod registration;
+mod registration_mails;
 mod routes;
 mod routes_address;
 mod secrets;

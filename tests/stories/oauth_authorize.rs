@@ -1,4 +1,4 @@
-//! The authorization endpoint: whom it answers with a redirect, and whom with a page only.
+//! The authorization endpoint: which requests it answers with a redirect, and which with a page only.
 
 use idp_core::client::{Client, ConsentPolicy};
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
@@ -11,7 +11,7 @@ use crate::support::{Engine, TestApp, confidential, on_both_engines, public};
 pub(crate) const ADA: &str = "ada@example.org";
 pub(crate) const CB: &str = "https://tides.example/cb";
 
-/// A product in which a good request of `tides` is answered with a code at once: Ada is signed in and not asked.
+/// A server that answers a valid request from `tides` with a code at once: Ada is signed in and consent is skipped.
 pub(crate) async fn ready(engine: Engine) -> (TestApp, Browser) {
     let app = TestApp::start(engine).await;
     app.user(ADA).await;
@@ -20,7 +20,7 @@ pub(crate) async fn ready(engine: Engine) -> (TestApp, Browser) {
     (app, browser)
 }
 
-/// An application of the house: people are not asked.
+/// A first-party client: it skips consent.
 pub(crate) fn trusted(id: &str) -> Client {
     Client { consent: ConsentPolicy::Skip, ..confidential(id) }
 }
@@ -29,7 +29,7 @@ fn uri(text: &str) -> RedirectUri {
     RedirectUri::parse(text).unwrap()
 }
 
-/// The request with this redirect URI ends on a page and changes nothing.
+/// Checks that a request with this redirect URI ends on a page and changes nothing.
 async fn assert_foreign(app: &TestApp, browser: &Browser, id: &str, redirect_uri: &str) {
     let before = app.state().await;
     let answer = browser.get(&authorize(&changed(id, &[("redirect_uri", Some(redirect_uri))]))).await;
@@ -39,7 +39,7 @@ async fn assert_foreign(app: &TestApp, browser: &Browser, id: &str, redirect_uri
 }
 
 on_both_engines! {
-    async fn az_01_az_03_a_redirect_uri_that_differs_from_the_registered_one_in_anything_gets_a_page(engine: Engine) {
+    async fn az_01_az_03_a_redirect_uri_that_differs_in_any_way_from_the_registered_one_gets_a_page(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&Client { redirect_uris: vec![uri("https://foo.example.com/cb")], ..trusted("foo") }).await;
         for other in [
@@ -60,7 +60,7 @@ on_both_engines! {
         browser.get(&authorize(&request("tides"))).await.code(&app, CB);
     }
 
-    async fn az_04_no_redirect_uri_gets_a_page_and_the_first_one_seen_is_never_learnt(engine: Engine) {
+    async fn az_04_a_missing_redirect_uri_gets_a_page_and_the_first_one_seen_is_never_learned(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let several = vec![uri("https://several.example/cb"), uri("https://several.example/cb2")];
         app.register(&Client { redirect_uris: several, ..trusted("several") }).await;
@@ -80,7 +80,7 @@ on_both_engines! {
         assert_eq!(app.state().await, before);
     }
 
-    async fn az_06_an_unknown_a_disabled_and_a_malformed_client_get_one_and_the_same_page(engine: Engine) {
+    async fn az_06_unknown_disabled_and_malformed_clients_get_the_same_page(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&Client { enabled: false, ..trusted("closed") }).await;
         let before = app.state().await;
@@ -123,7 +123,7 @@ on_both_engines! {
         browser.get(&authorize(&pairs)).await.code(&app, "com.example.app:/cb");
     }
 
-    async fn az_09_only_the_port_of_a_loopback_client_is_free(engine: Engine) {
+    async fn az_09_a_loopback_client_may_vary_only_the_port(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let loopback = Client {
             redirect_uris: vec![uri("http://127.0.0.1/cb"), uri("http://[::1]/cb"), uri("https://native.example/cb")],
@@ -153,7 +153,7 @@ on_both_engines! {
         assert_foreign(&app, &browser, "fixed", "http://127.0.0.1:4711/cb").await;
     }
 
-    async fn a_registered_loopback_uri_without_a_path_equals_only_itself(engine: Engine) {
+    async fn a_registered_loopback_uri_without_a_path_matches_only_itself(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let bare = Client { redirect_uris: vec![uri("http://127.0.0.1:8000")], ..trusted("bare") };
         app.register(&bare).await;
@@ -218,7 +218,7 @@ on_both_engines! {
         assert_eq!(app.state().await, before);
     }
 
-    async fn a_state_of_1000_and_a_nonce_of_384_signs_come_back_exactly(engine: Engine) {
+    async fn a_state_of_1000_and_a_nonce_of_384_characters_come_back_unchanged(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let state: String = "a+ %&=\"'<>ä€\u{1F511}~".chars().cycle().take(1000).collect();
         let nonce: String = "n-_.~+/= %ü".chars().cycle().take(384).collect();
@@ -235,7 +235,7 @@ on_both_engines! {
     }
 }
 
-/// A page without what differs from answer to answer.
+/// A page without the parts that differ from response to response.
 pub(crate) fn masked(page: &str) -> String {
     let mut text = page.to_owned();
     for (before, after) in

@@ -1,4 +1,4 @@
-//! What a request costs in the database: these numbers decide how many of them a server bears.
+//! What a request costs the database: these numbers decide how many requests a server can take.
 
 use crate::oauth_authorize::{ADA, CB, trusted};
 use crate::oauth_jwt::forged;
@@ -7,7 +7,7 @@ use crate::support::client::{authorize, changed};
 use crate::support::wire::{Heard, Wire};
 use crate::support::{Engine, TestApp};
 
-/// Statements as they begin, without those that a transaction needs.
+/// Verb and table of each statement, without those that begin and commit a transaction.
 fn begun(statements: &[String]) -> Vec<String> {
     let own = statements.iter().filter(|sql| *sql != "BEGIN" && !sql.ends_with("; COMMIT"));
     own.map(|sql| sql.split(' ').next().unwrap().to_owned() + " " + table(sql)).collect()
@@ -19,9 +19,9 @@ fn table(sql: &str) -> &str {
     words[place + 1]
 }
 
-/// Each of them on one connection, when its statements were prepared by the one before.
+/// Counted in a second round on the one connection, after the first round has prepared the statements.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_costs_the_statements_and_round_trips_it_needs_and_no_more() {
+async fn a_request_costs_only_the_statements_and_round_trips_it_needs() {
     let wire = Wire::default();
     let tapped = wire.clone();
     let app = TestApp::start_still_with(Engine::Postgres, move |config| {
@@ -62,7 +62,7 @@ async fn a_request_costs_the_statements_and_round_trips_it_needs_and_no_more() {
     }
 }
 
-/// A key nobody knows is looked for among those at hand. A stranger who makes up many sets nothing in motion.
+/// An unknown key ID is looked up only among the loaded keys, so a stranger who makes up many causes no work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jw_05_an_unknown_key_costs_the_database_nothing() {
     let wire = Wire::default();

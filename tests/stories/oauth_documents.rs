@@ -1,4 +1,4 @@
-//! What applications read before they ask, and what an ID token says (protocol.md sections 2.0 and 2.1).
+//! What clients read before their first request, and what an ID token says (protocol.md sections 2.0 and 2.1).
 
 use idp_core::client::{Client, SigningAlg};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn words(value: &Value) -> Vec<&str> {
     value.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
 }
 
-/// Where the keys are, as an application finds it.
+/// The URL of the key set, found as a client finds it.
 async fn jwks_uri(app: &TestApp) -> String {
     let document = app.browser().get("/.well-known/openid-configuration").await.json();
     document["jwks_uri"].as_str().unwrap().to_owned()
@@ -25,7 +25,7 @@ async fn key_ids(app: &TestApp) -> Vec<String> {
 }
 
 on_both_engines! {
-    async fn discovery_says_what_the_product_does_and_nothing_else(engine: Engine) {
+    async fn discovery_lists_what_the_server_supports_and_nothing_else(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let answer = browser.get("/.well-known/openid-configuration").await;
         assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
@@ -51,7 +51,7 @@ on_both_engines! {
             assert_eq!(words(&document[name]), expected, "{name}");
         }
         for name in ["claims_parameter_supported", "request_parameter_supported", "request_uri_parameter_supported"] {
-            assert_eq!(document[name], false, "{name} must be said: its default is not always false");
+            assert_eq!(document[name], false, "{name} must be stated: its default is not always false");
         }
         assert_eq!(document["authorization_response_iss_parameter_supported"], true);
         assert!(words(&document["claims_supported"]).contains(&"sub"));
@@ -63,7 +63,7 @@ on_both_engines! {
         }
     }
 
-    async fn jw_11_the_key_set_holds_public_members_only_and_is_the_same_on_every_node(engine: Engine) {
+    async fn jw_11_the_key_set_holds_only_public_members_and_is_the_same_on_every_node(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let uri = jwks_uri(&app).await;
         let answer = browser.get(&uri).await;
@@ -94,7 +94,7 @@ on_both_engines! {
         }
     }
 
-    async fn jw_13_an_id_token_says_what_happened_and_nothing_more(engine: Engine) {
+    async fn jw_13_an_id_token_holds_the_expected_claims_and_no_others(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&Client { id_token_alg: SigningAlg::Es256, access_token_alg: SigningAlg::Rs256, ..trusted("es") }).await;
         let (now, known) = (app.clock.now().seconds(), key_ids(&app).await);

@@ -1,4 +1,4 @@
-//! When something breaks: the database, a part of it, the clock, a write. Nothing is ever half done.
+//! When the database, one of its tables, a write or the clock fails. Nothing is ever half done.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::support::client::{authorize, basic, changed, redemption, request};
 use crate::support::oracle::Tokens;
 use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
 
-/// Routes that never ask the database, whoever comes.
+/// Routes that do not need the database; `GET /register` needs it only to look up a session.
 const STORELESS: [&str; 8] = [
     "GET /healthz",
     "GET /static/{name}",
@@ -26,14 +26,14 @@ const STORELESS: [&str; 8] = [
     "GET /register",
 ];
 
-/// Everybody and everything that a request to any route needs to get as far as the database.
+/// Browsers, tokens and IDs with which a request to any route gets as far as the database.
 struct Requests {
-    /// In the addresses that are registered: each is new once.
+    /// Part of the addresses that are registered, so that they are new.
     name: String,
-    /// Ada, asked for her consent.
+    /// Ada, on the consent page.
     ada: Browser,
     csrf: String,
-    /// Somebody about to sign in, who has registered as Mia.
+    /// Somebody who has registered as Mia and is about to sign in.
     stranger: Browser,
     strangers_csrf: String,
     ada_flow: String,
@@ -43,7 +43,7 @@ struct Requests {
     code: String,
 }
 
-/// A product that does nothing by itself, with an account and two applications.
+/// A server without background tasks, with an account and two clients.
 async fn still(engine: Engine) -> TestApp {
     let app = TestApp::start_still(engine).await;
     app.user(ADA).await;
@@ -82,7 +82,7 @@ impl Requests {
         }
     }
 
-    /// One request to a route by Ada or the stranger, good enough to get to the database.
+    /// Sends a request to a route as Ada or the stranger, valid enough to reach the database.
     async fn send(&self, method: &Method, path: &str, as_ada: bool) -> Answer {
         let (browser, csrf, flow) = match as_ada {
             true => (&self.ada, &self.csrf, &self.ada_flow),
@@ -121,14 +121,14 @@ impl Requests {
     }
 }
 
-/// Signing in and out last: they change who the others are asked by.
-fn routes_that_end_nothing_first() -> Vec<idp_server::RouteFacts> {
+/// All routes. Signing in and out come last: they change who sends the other requests.
+fn routes_with_sign_in_and_out_last() -> Vec<idp_server::RouteFacts> {
     let mut routes = idp_server::route_facts(false);
     routes.sort_by_key(|route| route.path.ends_with("/login") || route.path == "/logout/confirm");
     routes
 }
 
-/// 503: a page, or JSON where applications call; it says when to come back, and nothing about the cause.
+/// 503, as a page or, for clients, as JSON. It says when to try again, and nothing about the cause.
 #[track_caller]
 fn assert_unavailable(answer: &Answer, json: bool, what: &str) {
     assert_eq!(answer.status, 503, "{what}: {}", answer.text());
@@ -149,11 +149,11 @@ fn assert_unavailable(answer: &Answer, json: bool, what: &str) {
         false => answer.assert_error_page(503, "unavailable"),
     }
     for told in ["sqlite", "postgres", "closed", "table", "relation", "grants"] {
-        assert!(!answer.body.to_lowercase().contains(told), "{what} tells of {told}");
+        assert!(!answer.body.to_lowercase().contains(told), "{what} mentions {told}");
     }
 }
 
-/// 500: a statement of ours that the database refuses is a defect, and nothing that passes by itself.
+/// 500: a statement that the database refuses is a defect of ours, and trying again does not help.
 #[track_caller]
 fn assert_defect(answer: &Answer, json: bool, what: &str) {
     assert_eq!(answer.status, 500, "{what}: {}", answer.text());
@@ -171,12 +171,12 @@ fn assert_defect(answer: &Answer, json: bool, what: &str) {
         false => answer.assert_error_page(500, "internal-error"),
     }
     for told in ["sqlite", "postgres", "table", "relation", "grants", "42p01"] {
-        assert!(!answer.body.to_lowercase().contains(told), "{what} tells of {told}");
+        assert!(!answer.body.to_lowercase().contains(told), "{what} mentions {told}");
     }
 }
 
 on_both_engines! {
-    async fn with_the_store_gone_every_route_that_needs_it_says_503(engine: Engine) {
+    async fn without_its_database_every_route_that_needs_it_answers_503(engine: Engine) {
         let app = still(engine).await;
         let requests = Requests::prepare(&app, "once").await;
         let before = app.whole_state().await;
@@ -184,7 +184,7 @@ on_both_engines! {
         for route in idp_server::route_facts(false) {
             let what = format!("{} {}", route.method, route.path);
             let answer = requests.send(&route.method, route.path, true).await;
-            // Who is signed in is in the store: even a page that shows nothing of it must know.
+            // The session is in the database: even a page that shows nothing of it looks it up.
             if STORELESS.contains(&what.as_str()) && what != "GET /register" {
                 assert!(answer.status.as_u16() < 500, "{what} {}", answer.status);
             } else {
@@ -200,7 +200,7 @@ on_both_engines! {
         assert_eq!(app.whole_state().await, before);
     }
 
-    async fn fault_05_with_any_one_table_gone_a_request_is_done_whole_or_is_a_defect(engine: Engine) {
+    async fn fault_05_without_any_one_table_a_request_completes_or_gets_a_500(engine: Engine) {
         let app = still(engine).await;
         let mut refused = BTreeSet::new();
         for table in [
@@ -211,7 +211,7 @@ on_both_engines! {
             app.sql(&format!("ALTER TABLE {table} RENAME TO {table}_gone")).await;
             let mut watch = app.watch().await;
             let mut before = watch.look().await;
-            for route in routes_that_end_nothing_first() {
+            for route in routes_with_sign_in_and_out_last() {
                 for as_ada in [true, false] {
                     let what = format!("{} {} without {table}", route.method, route.path);
                     let answer = requests.send(&route.method, route.path, as_ada).await;
@@ -229,13 +229,13 @@ on_both_engines! {
             app.sql(&format!("ALTER TABLE {table}_gone RENAME TO {table}")).await;
         }
         for needed in ["users", "sessions", "clients", "flows", "consents", "codes", "grants", "audit", "registrations", "outbox", "single_use", "throttles", "epochs"] {
-            assert!(refused.contains(needed), "nothing ever asked for {needed}");
+            assert!(refused.contains(needed), "no request needed {needed}");
         }
         let tokens = app.redeem("tides", &offline_code(&app, &app.signed_in(ADA).await).await).await.tokens();
         assert_eq!(app.userinfo(&tokens.access).await.status, 200);
     }
 
-    async fn a_failure_between_question_and_answer_loses_nothing(engine: Engine) {
+    async fn a_failed_write_loses_nothing_and_can_be_tried_again(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&confidential("asking")).await;
         let gone = |table: &'static str| {
@@ -251,7 +251,7 @@ on_both_engines! {
         let answer = browser.submit(&page, "/consent", &[("decision", "allow")]).await;
         assert_defect(&answer, false, "a code that cannot be written");
         back("codes").await;
-        assert_eq!(app.count("consents", "client_id = 'asking'").await, 0, "half an answer");
+        assert_eq!(app.count("consents", "client_id = 'asking'").await, 0, "the consent was kept without its code");
         let again = browser.submit(&page, "/consent", &[("decision", "allow")]).await;
         again.code(&app, "https://asking.example/cb");
         let code = offline_code(&app, &browser).await;
@@ -277,7 +277,7 @@ on_both_engines! {
         app.redeem("tides", &code).await.assert_token_error(400, "invalid_grant");
     }
 
-    async fn a_write_that_panics_is_undone_and_the_server_stays_ready(engine: Engine) {
+    async fn a_write_that_panics_is_rolled_back_and_the_server_stays_ready(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let user = app.texts("SELECT id FROM users").await.remove(0).parse().unwrap();
         let before = app.state().await;
@@ -293,7 +293,7 @@ on_both_engines! {
         app.redeem("tides", &offline_code(&app, &browser).await).await.tokens();
     }
 
-    async fn the_clock_jumps_an_hour_forward_and_back_and_expiry_is_right(engine: Engine) {
+    async fn expiry_is_right_when_the_clock_jumps_an_hour_forward_and_back(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let hour = Duration::from_secs(60 * 60);
         let tokens = app.redeem("tides", &offline_code(&app, &browser).await).await.tokens();
@@ -325,7 +325,7 @@ on_both_engines! {
 
 /// The server loses every connection at once, as when PostgreSQL restarts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lost_connections_cost_a_503_at_most_and_are_made_anew() {
+async fn lost_connections_cost_at_most_a_503_and_are_replaced() {
     let (app, browser) = ready(Engine::Postgres).await;
     let node = app.first_node();
     let mut tokens = app.redeem("tides", &offline_code(&app, &browser).await).await.tokens();

@@ -1,4 +1,4 @@
-//! An independent judge: the `openidconnect` crate, which knows nothing of this product, goes the whole way.
+//! An independent judge: the `openidconnect` crate, which knows nothing of this server, runs the whole code flow.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -55,7 +55,7 @@ async fn judge(app: &TestApp, http: &Http, id: &str, secret: Option<&str>, auth:
         .set_auth_type(auth)
 }
 
-/// Signature, issuer, audience, expiry, nonce, and `at_hash`.
+/// Checks signature, issuer, audience, expiry, nonce and `at_hash`. Returns the subject.
 fn verify(judge: &Judge, token: &CoreIdToken, access: &AccessToken, nonce: Option<&Nonce>) -> String {
     let verifier = judge.id_token_verifier().set_allowed_algs([
         CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
@@ -70,7 +70,7 @@ fn verify(judge: &Judge, token: &CoreIdToken, access: &AccessToken, nonce: Optio
     claims.subject().to_string()
 }
 
-async fn go_the_whole_way(app: &TestApp, browser: &Browser, http: &Http, judge: &Judge) {
+async fn run_code_flow(app: &TestApp, browser: &Browser, http: &Http, judge: &Judge) {
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let flow = CoreAuthenticationFlow::AuthorizationCode;
     let (url, state, nonce) = judge
@@ -112,7 +112,7 @@ async fn go_the_whole_way(app: &TestApp, browser: &Browser, http: &Http, judge: 
 }
 
 on_both_engines! {
-    async fn the_openidconnect_crate_verifies_what_every_kind_of_client_gets(engine: Engine) {
+    async fn the_openidconnect_crate_accepts_the_tokens_of_every_kind_of_client(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let http = Http(reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap());
         for (id, method, alg, auth) in [
@@ -129,7 +129,7 @@ on_both_engines! {
             app.register(&Client { auth_method: method, secret, id_token_alg: alg, access_token_alg, ..base }).await;
             let secret = (method != AuthMethod::None).then_some(SECRET);
             let judge = judge(&app, &http, id, secret, auth).await;
-            go_the_whole_way(&app, &browser, &http, &judge).await;
+            run_code_flow(&app, &browser, &http, &judge).await;
         }
         let unproven = judge(&app, &http, "basic-rs", Some("wrong"), AuthType::BasicAuth).await;
         let code = app.code(&browser, &crate::support::client::request("basic-rs")).await;

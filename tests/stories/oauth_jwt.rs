@@ -1,4 +1,4 @@
-//! Tokens taken apart, and forged: with the product's own keys, and with others.
+//! Decodes tokens, and forges them with the server's own keys and with others.
 
 use idp_core::client::SigningAlg;
 use idp_core::oauth::keys::NewKey;
@@ -13,7 +13,7 @@ use crate::support::TestApp;
 
 /// A part of a JWT, unverified.
 pub(crate) fn part(token: &str, index: usize) -> Value {
-    let part = token.split('.').nth(index).unwrap_or_else(|| panic!("no JWT: {token}"));
+    let part = token.split('.').nth(index).unwrap_or_else(|| panic!("not a JWT: {token}"));
     serde_json::from_slice(&from_base64url(part).unwrap()).unwrap()
 }
 
@@ -25,14 +25,14 @@ pub(crate) fn claims(token: &str) -> Value {
     part(token, 1)
 }
 
-/// A JWT of these parts.
+/// A JWT made of these parts.
 pub(crate) fn forged(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
     let encode = |value: &Value| base64url(value.to_string().as_bytes());
     let signed = format!("{}.{}", encode(header), encode(claims));
     format!("{signed}.{}", base64url(&sign(signed.as_bytes())))
 }
 
-/// A key that signs.
+/// A signing key.
 pub(crate) struct Signer {
     pub(crate) kid: String,
     pub(crate) public_jwk: Value,
@@ -52,7 +52,7 @@ impl Signer {
         Self::new(key.kid, &key.public_jwk, SigningAlg::Es256, &key.private_der)
     }
 
-    /// The product's own key for an algorithm, as a thief would hold it.
+    /// The server's own key for an algorithm, as if it had been stolen.
     pub(crate) async fn stolen(app: &TestApp, alg: SigningAlg) -> Self {
         let ring = idp_server::key_files::load(&app.config.keys_dir).unwrap();
         let keys = app.store().read((), |db, ()| Box::pin(db.keys())).await.unwrap();
@@ -82,7 +82,7 @@ impl Signer {
     }
 }
 
-/// Tokens that say what `claims` says, none of which the product signed: what is wrong with each, and the token.
+/// Tokens with these claims that the server must refuse: what is wrong with each, and the token.
 pub(crate) async fn forgeries(app: &TestApp, typ: &str, claims: &Value) -> Vec<(String, String)> {
     let mut all = Vec::new();
     let (rsa, ec) =
@@ -118,7 +118,7 @@ pub(crate) async fn forgeries(app: &TestApp, typ: &str, claims: &Value) -> Vec<(
     ] {
         all.push((header.to_string(), evil.sign(&header, claims)));
     }
-    // The right key, but the product never writes such a header.
+    // The right key, but a header that the server never writes.
     let critical = json!({ "alg": "ES256", "kid": ec.kid, "typ": typ, "crit": ["exp"] });
     all.push(("crit".to_owned(), ec.sign(&critical, claims)));
     all.push((
@@ -131,7 +131,7 @@ pub(crate) async fn forgeries(app: &TestApp, typ: &str, claims: &Value) -> Vec<(
     all
 }
 
-/// A good token that was altered, cut or added to.
+/// A valid token, altered, cut short or extended.
 fn damaged(good: &str) -> Vec<(String, String)> {
     let parts: Vec<&str> = good.split('.').collect();
     let flip = |text: &str, at: usize| {
@@ -154,7 +154,7 @@ fn damaged(good: &str) -> Vec<(String, String)> {
     all.into_iter().map(|(name, token)| (name.to_owned(), token)).collect()
 }
 
-/// JWE (five parts): nothing of it is ever decrypted (JW-10).
+/// JWEs (five parts), which the server never decrypts (JW-10).
 fn encrypted() -> Vec<(String, String)> {
     let headers = [
         json!({ "alg": "dir", "enc": "A256GCM", "zip": "DEF" }),

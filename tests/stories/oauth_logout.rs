@@ -1,4 +1,4 @@
-//! Signing out: by the person, by an application that proves it may, by nobody else.
+//! Signing out: by the person, by a client that proves it may, and by nobody else.
 
 use idp_core::audit::AuditEvent;
 use idp_core::client::{Client, SigningAlg};
@@ -29,7 +29,7 @@ async fn is_signed_in(browser: &Browser) -> bool {
     browser.get("/account").await.status == 200
 }
 
-/// A page that asks, with our own token in its form; nothing has happened yet.
+/// The page asks before anything happens, with our CSRF token in its form.
 #[track_caller]
 fn assert_question(answer: &Answer) {
     assert_eq!((answer.status.as_u16(), answer.location()), (200, None), "{}", answer.text());
@@ -37,7 +37,7 @@ fn assert_question(answer: &Answer) {
     assert!(form.hidden.iter().any(|(name, value)| name == "csrf" && !value.is_empty()));
 }
 
-/// The question, and what the page says to be wrong with the request.
+/// The page asks, and says what is wrong with the request, if anything.
 #[track_caller]
 fn assert_asks_because(answer: &Answer, why: Option<&str>) {
     assert_question(answer);
@@ -56,9 +56,9 @@ fn assert_signed_out_because(answer: &Answer, why: &str) {
 enum Then {
     /// The registered URI.
     Return,
-    /// Our own page, since nothing else was asked for.
+    /// Our own page, because the request named no other.
     Page,
-    /// Our own page, which says why nobody was sent on.
+    /// Our own page, which says why it does not lead on.
     Told,
 }
 
@@ -109,7 +109,7 @@ on_both_engines! {
         assert_eq!(audit_count(&app, AuditEvent::SignedOut).await, 1);
     }
 
-    async fn after_signing_out_the_page_leads_back_to_the_application_that_asked(engine: Engine) {
+    async fn after_signing_out_the_page_links_back_to_the_client_that_asked(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&Client { home_uri: Some(RedirectUri::parse(HOME).unwrap()), ..trusted("homely") }).await;
         app.register(&trusted("homeless")).await;
@@ -120,12 +120,12 @@ on_both_engines! {
             assert!(!is_signed_in(&browser).await && page.text().contains("You are signed out"), "{}", page.text());
             assert_eq!(link(&page).as_deref(), home);
             assert_eq!(page.text().contains("Back to Tide Tables"), home.is_some());
-            // Nobody is signed in any more: the name alone is enough to be shown the way.
+            // Nobody is signed in any more: the client ID alone is enough to get the link.
             assert_eq!(link(&browser.open(&target(&[("client_id", id)])).await).as_deref(), home);
             let login = browser.open("/signin").await;
             browser.sign_in(&login, ADA, crate::support::PASSWORD).await;
         }
-        // Only what is registered, and of enabled applications, is a way.
+        // Only the registered home URI of an enabled client is linked.
         for query in ["", "?client_id=nobody", "?client_id=https://evil.tld/", "?url=https://evil.tld/"] {
             let page = browser.open(&format!("/signed-out{query}")).await;
             assert!(page.status == 200 && link(&page).is_none() && !page.body.contains("evil.tld"), "{query}");
@@ -134,7 +134,7 @@ on_both_engines! {
         assert!(link(&browser.open("/signed-out?client_id=homely").await).is_none());
     }
 
-    async fn lo_02_fault_12_nobody_is_sent_to_a_place_that_is_not_registered_and_the_page_says_why(engine: Engine) {
+    async fn lo_02_fault_12_nobody_is_sent_to_an_unregistered_uri_and_the_page_says_why(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&trusted("other")).await;
         app.register(&Client { enabled: false, ..trusted("closed") }).await;
@@ -161,7 +161,7 @@ on_both_engines! {
             assert!(answer.cookies().iter().any(|cookie| cookie.starts_with("idp-session=;")), "{:?}", answer.cookies());
             assert_eq!(answer.header("clear-site-data"), "\"cache\"");
             assert!(!is_signed_in(&browser).await, "{uri}");
-            // Nobody is signed in any more: the same page, and no question.
+            // Nobody is signed in any more: the same page, without a question.
             let nobody = browser.get(&target(&[("client_id", "tides"), ("post_logout_redirect_uri", uri)])).await;
             assert_signed_out_because(&nobody, "post-logout-redirect-uri");
         }
@@ -178,7 +178,7 @@ on_both_engines! {
         assert!(!is_signed_in(&browser).await, "the person said yes");
     }
 
-    async fn fault_12_whatever_proves_less_than_this_very_session_asks_and_tells_its_real_reason(engine: Engine) {
+    async fn fault_12_without_proof_of_this_session_the_page_asks_first_and_gives_the_real_reason(engine: Engine) {
         let (app, _) = ready(engine).await;
         app.register(&trusted("other")).await;
         app.register(&Client { enabled: false, ..trusted("closed") }).await;
@@ -225,7 +225,7 @@ on_both_engines! {
             let done = browser.submit(&asked, "/logout/confirm", &[]).await;
             assert!(!is_signed_in(&browser).await, "{pairs:?}");
             assert_ends(&done, then, why);
-            // In a browser in which nobody is signed in there is nothing to ask.
+            // If nobody is signed in, there is nothing to ask.
             let nobody = app.browser().open(&target(&pairs)).await;
             assert_ends(&nobody, then, why);
         }
@@ -235,7 +235,7 @@ on_both_engines! {
         {
             assert!(is_logged(told), "{told}");
         }
-        // Where no page tells the reason, the log does.
+        // If no page gives the reason, the log does.
         for (pairs, told) in [
             (vec![id("unheard")], "client_id=\"unheard\" detail=\"no enabled client has this client_id\""),
             (vec![hint("x.y.z"), id("unheard-of")], "client_id=\"unheard-of\" detail=\"id_token_hint is no ID token that this server signed\""),
@@ -279,7 +279,7 @@ on_both_engines! {
         assert!(is_signed_in(&browser).await);
     }
 
-    async fn lo_05_a_copied_cookie_is_worth_nothing_after_sign_out(engine: Engine) {
+    async fn lo_05_a_copied_cookie_is_worthless_after_sign_out(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let other = app.second_node().await;
         let cookie = {
@@ -345,7 +345,7 @@ on_both_engines! {
         assert_eq!(audit_count(&app, AuditEvent::SignedOut).await, 5, "nobody signed out, yet it is recorded");
     }
 
-    async fn signing_out_ends_the_tokens_of_the_session_but_not_offline_access(engine: Engine) {
+    async fn signing_out_revokes_the_tokens_of_the_session_but_not_offline_access(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let other = app.second_node().await;
         let online = app.redeem("tides", &app.code(&browser, &changed("tides", &[])).await).await.tokens();
@@ -358,7 +358,7 @@ on_both_engines! {
 }
 
 impl Answer {
-    /// The code of a redirect, if it is one that leaves the product.
+    /// The code in a redirect to another site, if there is one.
     fn redirect_param_of_code(&self) -> Option<String> {
         self.location().filter(|to| to.starts_with("https://")).and_then(|_| self.redirect_param("code"))
     }

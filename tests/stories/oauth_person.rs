@@ -1,4 +1,4 @@
-//! The authorization endpoint and the person: signing in again, being asked, never somebody else's token.
+//! The authorization endpoint and the person: signing in again, consent, and never somebody else's token.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn is_consent(answer: &Answer) -> bool {
     answer.status == 200 && answer.location().is_none() && answer.body.contains("value=\"allow\"")
 }
 
-/// A silent request.
+/// A request with `prompt=none`.
 fn silent(id: &str, more: &[(&str, Option<&str>)]) -> String {
     authorize(&changed(id, &[&[("prompt", Some("none"))], more].concat()))
 }
@@ -62,7 +62,7 @@ on_both_engines! {
         old.assert_refused(&app, CB, "login_required");
     }
 
-    async fn az_16_a_walk_on_a_page_ends_with_the_person_signed_in_as_asked(engine: Engine) {
+    async fn az_16_a_flow_with_pages_ends_with_the_sign_in_that_was_asked_for(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let first = id_claims(&app, "tides", &browser.get(&authorize(&request("tides"))).await).await;
         let newer = |token: &Value| token["auth_time"].as_i64().unwrap() > first["auth_time"].as_i64().unwrap();
@@ -71,7 +71,7 @@ on_both_engines! {
             let login = browser.open(&authorize(&changed("tides", &[(change.0, Some(change.1))]))).await;
             assert!(is_login(&login), "{change:?} {}", login.text());
             let reload = browser.get(&login.url).await;
-            assert!(is_login(&reload), "{change:?}: looking at the page again was enough");
+            assert!(is_login(&reload), "{change:?}: reloading the page was enough");
             let back = browser.sign_in(&login, ADA, PASSWORD).await;
             let token = id_claims(&app, "tides", &back).await;
             assert!(newer(&token), "{change:?} {token}");
@@ -109,19 +109,19 @@ on_both_engines! {
         browser.submit(&asked, "/consent", &[("decision", "allow")]).await.code(&app, uri);
     }
 
-    async fn az_16_an_answer_counts_for_the_question_it_was_given_to(engine: Engine) {
+    async fn az_16_an_answer_counts_only_for_the_flow_it_was_given_in(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&confidential("asking")).await;
         let uri = "https://asking.example/cb";
         let all = Some("openid profile email offline_access");
         let ask = |prompt, scope| authorize(&changed("asking", &[("prompt", prompt), ("scope", scope)]));
-        // Two tabs: what the first is allowed says nothing of what the second is denied.
+        // Two tabs: a yes in the first does not override a no in the second.
         let second = browser.open(&ask(None, Some("openid"))).await;
         let first = browser.open(&ask(None, Some("openid"))).await;
         browser.submit(&first, "/consent", &[("decision", "allow")]).await.code(&app, uri);
         let denied = browser.submit(&second, "/consent", &[("decision", "deny")]).await;
         denied.assert_refused(&app, uri, "access_denied");
-        // The application wants the person asked: a yes to less, elsewhere, is no answer, and a reload neither.
+        // `prompt=consent`: a yes to less in another tab is no answer, nor is a reload.
         let wide = browser.open(&ask(Some("consent"), all)).await;
         browser.submit(&wide, "/consent", &[("decision", "allow")]).await.code(&app, uri);
         let wide = browser.open(&ask(Some("consent"), all)).await;
@@ -130,7 +130,7 @@ on_both_engines! {
         assert!(is_consent(&browser.open(&wide.url).await));
         let denied = browser.submit(&wide, "/consent", &[("decision", "deny")]).await;
         denied.assert_refused(&app, uri, "access_denied");
-        // The same page twice: the application has its answer already, whatever the second click says.
+        // The same page sent twice: the client already has its answer, whatever the second click says.
         let page = browser.open(&ask(Some("consent"), all)).await;
         let code = browser.submit(&page, "/consent", &[("decision", "allow")]).await.code(&app, uri);
         for decision in ["deny", "allow"] {
@@ -143,7 +143,7 @@ on_both_engines! {
         }
     }
 
-    async fn max_age_is_kept_also_by_a_person_who_lingers(engine: Engine) {
+    async fn max_age_also_holds_for_a_person_who_lingers_on_a_page(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&confidential("asking")).await;
         app.wait(Duration::from_secs(60));
@@ -160,7 +160,7 @@ on_both_engines! {
         browser.submit(&consent, "/consent", &[("decision", "allow")]).await.code(&app, "https://asking.example/cb");
     }
 
-    async fn az_20_a_token_is_never_for_somebody_else_than_asked_for(engine: Engine) {
+    async fn az_20_a_token_is_never_for_anybody_but_the_person_asked_for(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&trusted("other")).await;
         let eve = app.user(EVE).await;
@@ -222,7 +222,7 @@ on_both_engines! {
             assert_eq!(answer.redirect_param("error").as_deref(), Some("login_required"), "{what} {}", answer.body);
         }
         assert_eq!(app.state().await, before);
-        assert!(trap.accept().now_or_never().is_none(), "somebody called");
+        assert!(trap.accept().now_or_never().is_none(), "the server fetched a URL");
         let right = own.sign(&head, &good);
         browser.get(&silent("tides", &[("id_token_hint", Some(&right))])).await.code(&app, CB);
     }
@@ -272,7 +272,7 @@ on_both_engines! {
         browser.submit(&page, "/consent", &[("decision", "allow")]).await.code(&app, "https://asking.example/cb");
     }
 
-    async fn az_31_a_deceiving_name_of_an_application_is_shown_harmless(engine: Engine) {
+    async fn az_31_a_deceptive_client_name_is_shown_harmlessly(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&confidential("asking")).await;
         for name in [
@@ -301,7 +301,7 @@ on_both_engines! {
         assert!(is_login(&login) && login.text().contains("asking.example"));
     }
 
-    async fn a_walk_belongs_to_the_browser_that_began_it(engine: Engine) {
+    async fn a_flow_belongs_to_the_browser_that_began_it(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&confidential("asking")).await;
         let page = browser.open(&authorize(&request("asking"))).await;

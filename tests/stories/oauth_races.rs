@@ -1,4 +1,4 @@
-//! Many at once: one code and one refresh token bring one answer; nobody waits for somebody who waits for them.
+//! Many requests at once: one code or refresh token succeeds once, and nothing deadlocks.
 
 use futures_util::future::join_all;
 use idp_core::audit::AuditEvent;
@@ -33,7 +33,7 @@ on_both_engines! {
             let (won, lost): (Vec<_>, Vec<_>) = all.iter().partition(|answer| answer.status == 200);
             assert_eq!(won.len(), 1, "round {round}");
             lost.iter().for_each(|answer| answer.assert_token_error(400, "invalid_grant"));
-            // The losers are replays: what the winner got is dead already, on every node.
+            // The losers are replays: the winner's tokens are already revoked, on every node.
             assert_eq!(app.count("grants", "revoked_at IS NULL").await, 0, "round {round}");
             assert_eq!(app.count("grants", "1 = 1").await, round + 1, "round {round}");
             assert_eq!(audit_count(&app, AuditEvent::CodeReplay).await, round as i64 + 1);
@@ -64,7 +64,7 @@ on_both_engines! {
         report("uses of one refresh token", engine);
     }
 
-    async fn fault_01_of_50_parallel_answers_to_one_question_one_brings_a_code_and_all_lead_there(engine: Engine) {
+    async fn fault_01_50_parallel_answers_to_one_question_bring_one_code_and_all_lead_to_it(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&crate::support::confidential("asking")).await;
         let page = browser.open(&authorize(&request("asking"))).await;

@@ -1,4 +1,4 @@
-//! Refresh tokens: rotated at each use, never wider than granted, dead with everything they stand on.
+//! Refresh tokens: rotated at each use, never wider than granted, dead once anything they depend on ends.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn offline_tokens(app: &TestApp, browser: &Browser) -> Tokens {
     app.redeem("tides", &code).await.tokens()
 }
 
-/// DEAD: neither token works on any node.
+/// DEAD (security.md): neither token works on any node.
 async fn assert_dead(nodes: &[&Node], tokens: &Tokens, why: &str) {
     for node in nodes {
         let refused = node.refresh("tides", &tokens.refresh).await;
@@ -34,13 +34,13 @@ async fn assert_dead(nodes: &[&Node], tokens: &Tokens, why: &str) {
 }
 
 on_both_engines! {
-    async fn tk_16_a_refresh_token_that_was_rotated_ends_its_family_on_every_node(engine: Engine) {
+    async fn tk_16_reusing_a_rotated_refresh_token_revokes_its_family_on_every_node(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let other = app.second_node().await;
         let first = offline_tokens(&app, &browser).await;
         let second = app.refresh("tides", &first.refresh).await.tokens();
         let third = other.refresh("tides", &second.refresh).await.tokens();
-        assert_eq!(other.userinfo(&first.access).await.status, 200, "rotation alone ends no access token");
+        assert_eq!(other.userinfo(&first.access).await.status, 200, "rotation alone revokes no access token");
         app.refresh("tides", &first.refresh).await.assert_token_error(400, "invalid_grant");
         for tokens in [&third, &second, &first] {
             assert_dead(&[&other, &app.first_node()], tokens, "reuse").await;
@@ -81,7 +81,7 @@ on_both_engines! {
         assert_eq!(all.scope, "email offline_access openid");
     }
 
-    async fn tk_20_a_walk_that_was_open_when_the_client_was_narrowed_is_over(engine: Engine) {
+    async fn tk_20_a_flow_that_was_open_when_the_client_was_narrowed_ends(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         app.register(&confidential("tides")).await;
@@ -97,7 +97,7 @@ on_both_engines! {
         assert_eq!((app.count("codes", "1 = 1").await, app.count("consents", "1 = 1").await), (0, 0));
     }
 
-    async fn tk_20_a_narrower_scope_of_the_client_ends_what_was_issued_on_every_node(engine: Engine) {
+    async fn tk_20_narrowing_the_scope_of_a_client_revokes_its_tokens_on_every_node(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let other = app.second_node().await;
         let tokens = offline_tokens(&app, &browser).await;
@@ -135,7 +135,7 @@ on_both_engines! {
             assert_dead(&nodes, &newer, what).await;
             assert_dead(&nodes, &tokens, what).await;
             let login = browser.open(&authorize(&changed("tides", &[]))).await;
-            assert!(login.body.contains("name=\"password\""), "{what}: the session lives");
+            assert!(login.body.contains("name=\"password\""), "{what}: the session is still alive");
         }
         let browser = app.signed_in(ADA).await;
         let tokens = offline_tokens(&app, &browser).await;
@@ -172,8 +172,8 @@ on_both_engines! {
         app.register(&Client { epoch: 0, ..trusted("tides") }).await;
     }
 
-    // No page withdraws a consent yet. One that does will end what was issued on it and forget it; here both are done
-    // by hand, the first with the store's own action.
+    // No page withdraws a consent yet. One that does will revoke the grants under it and delete it; here both are done
+    // by hand, the first through the store.
     async fn tk_21_a_refresh_token_dies_with_its_consent_on_every_node(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&confidential("asking")).await;
@@ -194,12 +194,12 @@ on_both_engines! {
         }
         let question = browser.open(&authorize(&request)).await;
         assert!(question.text().contains("Allow access?"), "{}", question.text());
-        // What stands on another consent lives on.
+        // Grants under another consent live on.
         assert_eq!(other.userinfo(&kept.access).await.status, 200);
         other.refresh("tides", &kept.refresh).await.tokens();
     }
 
-    async fn tk_22_rotation_does_not_outlive_the_absolute_end(engine: Engine) {
+    async fn tk_22_rotation_does_not_outlast_the_absolute_expiry(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let mut tokens = offline_tokens(&app, &browser).await;
         for _ in 0..4 {
@@ -215,7 +215,7 @@ on_both_engines! {
         assert_eq!(audit_count(&app, AuditEvent::RefreshReuse).await, 0);
     }
 
-    async fn a_refresh_answers_with_an_id_token_of_the_same_sign_in(engine: Engine) {
+    async fn a_refresh_returns_an_id_token_of_the_same_sign_in(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let tokens = offline_tokens(&app, &browser).await;
         let first = claims(&tokens.id);
@@ -231,7 +231,7 @@ on_both_engines! {
         assert_ne!(again.access, tokens.access);
     }
 
-    async fn no_refresh_token_without_offline_access_and_rubbish_is_none(engine: Engine) {
+    async fn there_is_no_refresh_token_without_offline_access_and_rubbish_is_refused(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let code = app.code(&browser, &changed("tides", &[])).await;
         let tokens = app.redeem("tides", &code).await.tokens();
@@ -253,7 +253,7 @@ on_both_engines! {
         app.refresh("tides", &good.refresh).await.tokens();
     }
 
-    async fn rotation_500_costs_what_rotation_10_does(engine: Engine) {
+    async fn rotation_500_leaves_no_more_rows_than_rotation_10(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let node = app.first_node();
         let mut tokens = offline_tokens(&app, &browser).await;

@@ -1,4 +1,4 @@
-//! The authorization endpoint: requests of a known application that are refused by redirect, or that must pass.
+//! The authorization endpoint: requests from a known client that must be refused by redirect, or must pass.
 
 use futures_util::FutureExt;
 use idp_core::client::{Client, ConsentPolicy, PkcePolicy};
@@ -12,7 +12,7 @@ use crate::support::{Engine, TestApp, on_both_engines, public};
 
 type Change<'a> = (&'a str, Option<&'a str>);
 
-/// Sends `tides`' request with one parameter changed, as GET and as POST: both are refused alike, nothing changes.
+/// Sends `tides`' request with one parameter changed, as GET and as POST: both are refused alike and change nothing.
 async fn assert_refused(app: &TestApp, browser: &Browser, change: Change<'_>, error: &str) {
     let before = app.state().await;
     let pairs = changed("tides", &[change]);
@@ -26,7 +26,7 @@ async fn assert_refused(app: &TestApp, browser: &Browser, change: Change<'_>, er
 }
 
 on_both_engines! {
-    async fn az_10_only_a_code_is_given_out(engine: Engine) {
+    async fn az_10_only_the_code_response_type_is_accepted(engine: Engine) {
         let (app, browser) = ready(engine).await;
         for value in [
             Some("token"), Some("id_token token"), Some("id_token"), Some("code token"), Some("code id_token"),
@@ -72,7 +72,7 @@ on_both_engines! {
         }
     }
 
-    async fn az_13_a_response_mode_that_is_not_offered_is_refused_in_the_query(engine: Engine) {
+    async fn az_13_an_unsupported_response_mode_is_refused_in_the_query(engine: Engine) {
         let (app, browser) = ready(engine).await;
         for mode in ["fragment", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt", "web_message", "Query", "x"] {
             assert_refused(&app, &browser, ("response_mode", Some(mode)), "invalid_request").await;
@@ -80,7 +80,7 @@ on_both_engines! {
         browser.get(&authorize(&changed("tides", &[("response_mode", Some("query"))]))).await.code(&app, CB);
     }
 
-    async fn az_19_oversized_and_overdeep_parameters_are_refused_before_they_cost_anything(engine: Engine) {
+    async fn az_19_oversized_and_deeply_nested_parameters_are_refused_before_they_cost_anything(engine: Engine) {
         let (app, browser) = ready(engine).await;
         for age in ["-1", "1e3", "9223372036854775808", "4294967296", "soon", "+1", " 1", "0x10", "1.5", "١"] {
             assert_refused(&app, &browser, ("max_age", Some(age)), "invalid_request").await;
@@ -126,10 +126,10 @@ on_both_engines! {
         ] {
             assert_refused(&app, &browser, (name, Some(value)), error).await;
         }
-        assert!(trap.accept().now_or_never().is_none(), "somebody called");
+        assert!(trap.accept().now_or_never().is_none(), "the server fetched a URL");
     }
 
-    async fn az_33_no_resource_is_registered_here(engine: Engine) {
+    async fn az_33_a_resource_parameter_is_refused(engine: Engine) {
         let (app, browser) = ready(engine).await;
         for resource in ["https://api.example", &app.issuer, "urn:x", ""] {
             assert_refused(&app, &browser, ("resource", Some(resource)), "invalid_target").await;
@@ -148,7 +148,7 @@ on_both_engines! {
         app.refresh("tides", &tokens.refresh).await.tokens();
     }
 
-    async fn a_parameter_that_is_there_twice_is_refused(engine: Engine) {
+    async fn a_repeated_parameter_is_refused(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let before = app.state().await;
         for (name, value) in [
@@ -168,7 +168,7 @@ on_both_engines! {
         assert_eq!(app.state().await, before);
     }
 
-    async fn what_a_request_may_carry_beside_never_makes_it_fail(engine: Engine) {
+    async fn optional_parameters_never_make_a_request_fail(engine: Engine) {
         let (app, browser) = ready(engine).await;
         for (name, value) in [
             ("extra", "foobar"), ("display", "page"), ("display", "popup"), ("ui_locales", "se"),
@@ -185,7 +185,7 @@ on_both_engines! {
         assert_eq!(app.redeem("tides", &code).await.tokens().scope, "email openid profile");
     }
 
-    async fn a_post_request_of_a_fresh_browser_from_another_site_runs_to_the_end(engine: Engine) {
+    async fn a_post_request_from_another_site_completes_in_a_fresh_browser(engine: Engine) {
         let (app, _) = ready(engine).await;
         let browser = app.browser();
         let pairs = request("tides");
@@ -228,7 +228,7 @@ on_both_engines! {
     }
 }
 
-/// Shannon entropy of a text, in bits per sign, as the certification suite measures it.
+/// Shannon entropy of a text, in bits per character, as the certification suite measures it.
 fn entropy(text: &str) -> f64 {
     let mut counts = std::collections::BTreeMap::new();
     for sign in text.chars() {

@@ -14,17 +14,17 @@ use crate::support::{Engine, SECRET, TestApp, on_both_engines, public};
 
 pub(crate) const OFFLINE: &str = "openid profile email offline_access";
 
-/// A code of `tides` that brings a refresh token.
+/// A code of `tides` that yields a refresh token.
 pub(crate) async fn offline_code(app: &TestApp, browser: &Browser) -> String {
     app.code(browser, &changed("tides", &[("scope", Some(OFFLINE))])).await
 }
 
-/// Records of an event in all.
+/// How many audit records of an event there are.
 pub(crate) async fn audit_count(app: &TestApp, event: AuditEvent) -> i64 {
     app.store().read(event, |db, event| Box::pin(db.audit_count(*event, None))).await.unwrap()
 }
 
-/// A token request with these headers and fields, by nobody in particular.
+/// A token request with these headers and fields only.
 pub(crate) async fn ask(app: &TestApp, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
     app.browser().send(reqwest::Method::POST, "/token", Some(fields), headers).await
 }
@@ -40,7 +40,7 @@ fn with<'a>(
 }
 
 on_both_engines! {
-    async fn tk_01_a_code_works_once_and_coming_back_it_ends_what_came_of_it_on_every_node(engine: Engine) {
+    async fn tk_01_a_code_works_once_and_its_replay_revokes_its_tokens_on_every_node(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let other = app.second_node().await;
         for wait in [0, 30] {
@@ -65,7 +65,7 @@ on_both_engines! {
         assert_eq!(app.count("grants", "revoked_at IS NULL").await, 0);
     }
 
-    async fn tk_03_a_code_of_one_client_gives_another_nothing_and_stays_its_owners(engine: Engine) {
+    async fn tk_03_a_code_is_useless_to_another_client_and_stays_good_for_its_own(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&trusted("thief")).await;
         app.register(&Client { consent: ConsentPolicy::Skip, ..public("spa") }).await;
@@ -78,18 +78,18 @@ on_both_engines! {
             let public = with(&base, &[("redirect_uri", Some(uri)), ("client_id", Some("spa"))]);
             ask(&app, &[], &public).await.assert_token_error(400, "invalid_grant");
         }
-        assert_eq!(app.state().await, before, "a foreign client changed something");
+        assert_eq!(app.state().await, before, "another client changed something");
         assert_eq!(audit_count(&app, AuditEvent::CodeReplay).await, 0);
         app.redeem("tides", &code).await.tokens();
         app.token("thief", &with(&redemption("tides", &code), &[])).await.assert_token_error(400, "invalid_grant");
-        assert_eq!(app.count("grants", "revoked_at IS NULL").await, 1, "a foreign client ended the owner's grant");
+        assert_eq!(app.count("grants", "revoked_at IS NULL").await, 1, "another client revoked the owner's grant");
         let foreign = app.code(&browser, &changed("spa", &[])).await;
         app.token("tides", &with(&redemption("spa", &foreign), &[])).await.assert_token_error(400, "invalid_grant");
         let own = redemption("spa", &foreign);
         ask(&app, &[], &with(&own, &[("client_id", Some("spa"))])).await.tokens();
     }
 
-    async fn tk_05_a_verifier_comes_when_and_only_when_there_was_a_challenge(engine: Engine) {
+    async fn tk_05_a_verifier_is_required_if_there_was_a_challenge_and_refused_if_not(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&Client { pkce: PkcePolicy::Optional, ..trusted("exempt") }).await;
         let none = [("code_challenge", None), ("code_challenge_method", None)];
@@ -128,7 +128,7 @@ on_both_engines! {
         assert_eq!(app.count("grants", "1 = 1").await, 0);
     }
 
-    async fn tk_10_whoever_cannot_prove_to_be_the_client_is_refused_and_the_code_stays_good(engine: Engine) {
+    async fn tk_10_a_failed_client_authentication_leaves_the_code_usable(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let secret = Some(Digest::of("p+w %2B"));
         app.register(&Client { auth_method: AuthMethod::Basic, secret: secret.clone(), ..trusted("basic") }).await;
@@ -167,7 +167,7 @@ on_both_engines! {
         app.redeem("tides", &code).await.tokens();
     }
 
-    async fn tk_10_a_client_proves_itself_by_its_registered_method_only(engine: Engine) {
+    async fn tk_10_a_client_authenticates_by_its_registered_method_only(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let secret = Some(Digest::of("p+w %2B"));
         app.register(&Client { auth_method: AuthMethod::Basic, secret: secret.clone(), ..trusted("basic") }).await;
@@ -191,10 +191,10 @@ on_both_engines! {
         }
     }
 
-    // The answer tells nothing. Its time should not either: one read that answers with a row whether there is such a
-    // client or not, of which as much is parsed for either, and one comparison of digests that takes the same time for
-    // every value. `load timing tk-12a tk-12b` (tests/load) measures that.
-    async fn tk_12_an_unknown_client_a_wrong_and_a_nearly_right_secret_get_one_answer(engine: Engine) {
+    // The answer gives nothing away, and its time should not either: one read that returns a row whether or not the
+    // client exists, the same amount of parsing, and one constant-time comparison of digests.
+    // `load timing tk-12a tk-12b` (tests/load) measures that.
+    async fn tk_12_an_unknown_client_and_a_wrong_or_nearly_right_secret_get_the_same_answer(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let code = app.code(&browser, &request("tides")).await;
         let near = format!("{}{}", &SECRET[..30], "x".repeat(SECRET.len() - 30));
@@ -224,7 +224,7 @@ on_both_engines! {
         }
     }
 
-    async fn a_code_is_dead_once_its_person_signed_out_or_its_client_was_switched_off(engine: Engine) {
+    async fn a_code_dies_when_its_person_signs_out_or_an_epoch_is_raised(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let other = app.second_node().await;
         let code = offline_code(&app, &browser).await;

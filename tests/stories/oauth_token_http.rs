@@ -1,4 +1,4 @@
-//! The token endpoint as HTTP: what it reads, what it never does, what every answer of it carries.
+//! The token endpoint as HTTP: what it reads, what it never does, and what every answer carries.
 
 use crate::oauth_authorize::ready;
 use crate::oauth_token::{ask, offline_code};
@@ -6,7 +6,7 @@ use crate::support::client::{basic, redemption};
 use crate::support::raw::{FORM, Raw};
 use crate::support::{Engine, SECRET, TestApp, is_logged, on_both_engines};
 
-/// A request with a body of any kind, the client being authenticated.
+/// A request from an authenticated client, with any kind of body.
 async fn post(app: &TestApp, kind: &str, body: Vec<u8>) -> reqwest::Response {
     let client = reqwest::Client::builder().build().unwrap();
     let request = client.post(app.url("/token")).header("authorization", basic("tides"));
@@ -27,7 +27,7 @@ async fn assert_refused(response: reqwest::Response, status: u16) {
 }
 
 on_both_engines! {
-    async fn tk_23_tk_24_only_code_and_refresh_token_are_grants(engine: Engine) {
+    async fn tk_23_tk_24_only_authorization_code_and_refresh_token_are_grant_types(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let code = offline_code(&app, &browser).await;
         let header = basic("tides");
@@ -101,7 +101,7 @@ on_both_engines! {
         app.redeem("tides", &code).await.tokens();
     }
 
-    async fn tk_30_credentials_in_the_query_count_for_nothing_and_are_not_logged(engine: Engine) {
+    async fn tk_30_credentials_in_the_query_are_ignored_and_not_logged(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let code = offline_code(&app, &browser).await;
         let fields = redemption("tides", &code);
@@ -122,7 +122,7 @@ on_both_engines! {
         assert!(is_logged("request refused"), "nothing is logged at all");
     }
 
-    async fn tk_31_every_answer_is_json_that_nobody_keeps_and_sets_no_cookie(engine: Engine) {
+    async fn tk_31_every_answer_is_uncached_json_and_sets_no_cookie(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let code = offline_code(&app, &browser).await;
         let cookie = [("cookie", "idp-session=x; idp-browser=y")];

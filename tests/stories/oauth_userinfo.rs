@@ -1,4 +1,4 @@
-//! Userinfo: which tokens open it, where they may stand, what it says.
+//! Userinfo: which tokens it accepts, where in the request they may be, and what it returns.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::support::client::changed;
 use crate::support::{Engine, is_logged, on_both_engines};
 
 on_both_engines! {
-    async fn ui_01_a_missing_expired_revoked_or_foreign_token_opens_nothing(engine: Engine) {
+    async fn ui_01_a_missing_expired_revoked_or_wrong_token_is_refused(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let other = app.second_node().await;
         let missing = browser.get("/userinfo").await;
@@ -43,7 +43,7 @@ on_both_engines! {
         other.userinfo(&newer.access).await.assert_invalid_token();
     }
 
-    async fn ui_01_the_token_of_a_disabled_or_deleted_person_opens_nothing(engine: Engine) {
+    async fn ui_01_the_token_of_a_deactivated_or_deleted_person_is_refused(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let other = app.second_node().await;
         let tokens = app.redeem("tides", &offline_code(&app, &browser).await).await.tokens();
@@ -88,7 +88,7 @@ on_both_engines! {
         assert!(!is_logged(&token), "the token is in the log");
     }
 
-    async fn ui_03_only_what_was_granted_is_told(engine: Engine) {
+    async fn ui_03_only_granted_claims_are_returned(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let wishes = r##"{"userinfo":{"name":{"essential":true},"email":null,"name#de":null},"id_token":{"email":null,"name":null}}"##;
         for (scope, names) in [
@@ -113,7 +113,7 @@ on_both_engines! {
         assert_eq!((tokens.scope.as_str(), app.userinfo(&tokens.access).await.json().as_object().unwrap().len()), ("openid", 1));
     }
 
-    async fn ui_10_no_other_origin_reads_anything(engine: Engine) {
+    async fn ui_10_no_other_origin_can_read_anything(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let token = app.redeem("tides", &offline_code(&app, &browser).await).await.tokens().access;
         let bearer = format!("Bearer {token}");
@@ -132,7 +132,7 @@ on_both_engines! {
         }
     }
 
-    async fn jw_01_jw_02_jw_04_jw_05_jw_10_a_forged_access_token_opens_nothing(engine: Engine) {
+    async fn jw_01_jw_02_jw_04_jw_05_jw_10_a_forged_access_token_is_refused(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let tokens = app.redeem("tides", &offline_code(&app, &browser).await).await.tokens();
         let good = claims(&tokens.access);
@@ -159,7 +159,7 @@ on_both_engines! {
             node.userinfo(&evil.sign(&header, &good)).await.assert_invalid_token();
         }
         assert_eq!(app.state().await, before);
-        assert!(trap.accept().now_or_never().is_none(), "somebody called");
+        assert!(trap.accept().now_or_never().is_none(), "the server fetched a URL");
         let long = format!("Bearer {}", "x".repeat(100_000));
         let answer = browser.send(Method::GET, "/userinfo", None, &[("authorization", &long)]).await;
         assert!(answer.status.is_client_error());

@@ -1,4 +1,4 @@
-//! From a form of ours to a web application: by a page that goes on, with one answer however often it is asked for.
+//! From our forms to a web client: through a page that goes on by itself and shows the same answer when reloaded.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const CB: &str = "https://asking.example/cb";
 const EVE: &str = "eve@example.org";
 const ALLOW: [(&str, &str); 1] = [("decision", "allow")];
 
-/// A product with an application that asks, and its question.
+/// A server with a client that asks for consent, and its consent page.
 async fn question(engine: Engine) -> (TestApp, Browser, Answer) {
     let (app, browser) = ready(engine).await;
     app.register(&confidential("asking")).await;
@@ -26,7 +26,7 @@ async fn question(engine: Engine) -> (TestApp, Browser, Answer) {
 }
 
 on_both_engines! {
-    async fn fault_01_a_form_leads_to_a_web_application_by_a_page_of_ours(engine: Engine) {
+    async fn fault_01_a_form_leads_to_a_web_client_through_our_own_page(engine: Engine) {
         let (app, browser, question) = question(engine).await;
         assert!(question.header("content-security-policy").ends_with("form-action 'self'"));
         let sent = browser.submit_only(&question, "/consent", &ALLOW).await;
@@ -44,7 +44,7 @@ on_both_engines! {
         assert_eq!(browser.submit(&question, "/consent", &ALLOW).await.code(&app, CB), code, "a second click");
         assert_eq!((app.count("codes", "client_id = 'asking'").await, audit_count(&app, AuditEvent::ConsentGiven).await), (1, 1));
         app.browser().get(&question.url).await.assert_error_page(403, "flow-foreign");
-        // Not in the database, not in its files, not in the log.
+        // The code is not in the database, its files or the log.
         assert!(!format!("{:?}", app.whole_state().await).contains(&code) && !is_logged(&code));
         assert!(!app.database.bytes().iter().any(|file| file.windows(code.len()).any(|part| part == code.as_bytes())));
         app.redeem("asking", &code).await.tokens();
@@ -53,7 +53,7 @@ on_both_engines! {
         assert_eq!(audit_count(&app, AuditEvent::CodeReplay).await, 0);
     }
 
-    async fn fault_01_the_button_leads_there_while_the_code_is_good_and_never_a_second_time(engine: Engine) {
+    async fn fault_01_the_button_leads_to_the_client_until_the_code_is_redeemed(engine: Engine) {
         let (app, browser, question) = question(engine).await;
         let page = browser.submit(&question, "/consent", &ALLOW).await;
         let (code, button) = (page.code(&app, CB), page.flow_button().unwrap());
@@ -62,12 +62,12 @@ on_both_engines! {
             assert_eq!((clicked.status.as_u16(), clicked.location()), (303, page.onward()));
         }
         app.browser().get(&button).await.assert_error_page(403, "flow-foreign");
-        // The client's callback is slow: it has redeemed the code, and the page of before still stands there.
+        // The client's callback is slow: it has redeemed the code, and the browser still shows our page.
         let tokens = app.redeem("asking", &code).await.tokens();
         browser.get(&button).await.assert_page("flow-closed");
         assert_eq!(app.userinfo(&tokens.access).await.status, 200);
         assert_eq!(audit_count(&app, AuditEvent::CodeReplay).await, 0);
-        // An open flow has no answer yet, and a refusal is led to as an answer is.
+        // An open flow has no answer yet, and a denial leads to the client as a code does.
         let open = browser.open(&authorize(&changed("asking", &[("prompt", Some("consent"))]))).await;
         assert!(browser.get(&open.flow_button().unwrap()).await.text().contains("Allow access?"));
         let denied = browser.submit(&open, "/consent", &[("decision", "deny")]).await;
@@ -75,7 +75,7 @@ on_both_engines! {
         assert_eq!(browser.get(&denied.flow_button().unwrap()).await.location(), denied.onward());
     }
 
-    async fn fault_01_a_code_is_shown_in_the_session_it_was_issued_in_alone(engine: Engine) {
+    async fn fault_01_a_code_is_shown_only_in_the_session_it_was_issued_in(engine: Engine) {
         let (app, ada, question) = question(engine).await;
         app.user(EVE).await;
         let page = ada.submit(&question, "/consent", &ALLOW).await;
@@ -84,7 +84,7 @@ on_both_engines! {
         let cookies = ada.cookies();
         let (session, kept): (Vec<&str>, Vec<&str>) = cookies.split("; ").partition(|cookie| cookie.starts_with("idp-session"));
         assert!(session.len() == 1 && !kept.is_empty(), "{cookies}");
-        // The same browser: restarted, with somebody else signed in, and with the same person signed in anew.
+        // The same browser: restarted, with somebody else signed in, and with the same person signed in again.
         for who in [None, Some(EVE), Some(ADA)] {
             let browser = app.browser().with_cookies(&kept.join("; "));
             let signin = browser.open("/signin").await;
@@ -108,7 +108,7 @@ on_both_engines! {
         app.redeem("asking", &code).await.tokens();
     }
 
-    async fn fault_01_a_refusal_is_not_shown_again_once_the_client_was_changed_or_disabled(engine: Engine) {
+    async fn fault_01_a_denial_is_not_shown_again_once_the_client_was_changed_or_disabled(engine: Engine) {
         let (app, browser, question) = question(engine).await;
         browser.submit(&question, "/consent", &[("decision", "deny")]).await.assert_refused(&app, CB, "access_denied");
         for (change, back) in [("epoch = epoch + 1", "epoch = epoch - 1"), ("enabled = FALSE", "enabled = TRUE")] {
@@ -120,7 +120,7 @@ on_both_engines! {
         }
     }
 
-    async fn fault_15_a_sign_in_that_was_done_leads_on_whatever_asks_for_it_again(engine: Engine) {
+    async fn fault_15_a_completed_sign_in_leads_on_however_it_is_requested_again(engine: Engine) {
         let (app, _) = ready(engine).await;
         let browser = app.browser();
         let page = browser.open("/signin").await;
@@ -133,7 +133,7 @@ on_both_engines! {
         }
     }
 
-    async fn fault_01_signing_in_leads_there_as_well_and_no_page_means_no_page(engine: Engine) {
+    async fn fault_01_signing_in_leads_through_our_page_too_and_without_a_form_there_is_none(engine: Engine) {
         let (app, browser) = ready(engine).await;
         browser.get(&authorize(&request("tides"))).await.code(&app, crate::oauth_authorize::CB);
         let login = browser.open(&authorize(&changed("tides", &[("prompt", Some("login"))]))).await;
@@ -144,7 +144,7 @@ on_both_engines! {
         assert_eq!(browser.get(&page.url).await.code(&app, crate::oauth_authorize::CB), code);
     }
 
-    async fn fault_01_the_answer_is_shown_as_long_as_it_is_good_for_something(engine: Engine) {
+    async fn fault_01_the_answer_is_shown_only_while_it_is_still_valid(engine: Engine) {
         let (app, browser, first) = question(engine).await;
         browser.submit(&first, "/consent", &[("decision", "deny")]).await.assert_refused(&app, CB, "access_denied");
         browser.get(&first.url).await.assert_refused(&app, CB, "access_denied");
@@ -166,7 +166,7 @@ on_both_engines! {
             app.sql(end).await;
             browser.get(&page.url).await.assert_page("flow-closed");
         }
-        // Sealed for one flow, it does not open in another one's row.
+        // An answer sealed for one flow does not open in the row of another.
         let pages = [browser.open("/signin").await, browser.open("/signin").await];
         browser.sign_in(&pages[0], ADA, PASSWORD).await;
         let mut rows = Vec::new();
@@ -181,7 +181,7 @@ on_both_engines! {
         browser.get(&rows[1]).await.assert_page("flow-closed");
     }
 
-    async fn fault_01_loopback_and_private_schemes_keep_their_redirect_and_their_one_source(engine: Engine) {
+    async fn fault_01_loopback_and_private_schemes_keep_their_redirect_and_their_one_csp_source(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&native("notes")).await;
         app.register(&mobile("pocket")).await;
@@ -204,7 +204,7 @@ on_both_engines! {
         }
     }
 
-    async fn fault_01_signing_out_by_a_form_leads_to_a_web_application_by_a_page_of_ours(engine: Engine) {
+    async fn fault_01_the_sign_out_form_leads_to_a_web_client_through_our_own_page(engine: Engine) {
         let (app, _) = ready(engine).await;
         let uris = ["http://127.0.0.1:4711/bye", "com.example.app:/bye"];
         let direct = uris.map(|uri| RedirectUri::parse(uri).unwrap()).into();
@@ -226,7 +226,7 @@ on_both_engines! {
                 assert!(done.text().contains("You are signed out") && done.text().contains("Taking you back to Tide Tables"), "{}", done.text());
                 let again = browser.submit(&asked, "/logout/confirm", &[]).await;
                 assert_eq!((again.leads_to(), again.text()), (done.leads_to(), done.text()), "a second click");
-                // Nobody makes a page of ours go on to a place that is not registered, or while somebody is signed in.
+                // Our page never goes on to an unregistered URI, nor while somebody is signed in.
                 for (from, to) in [("%2Fbye", "%2Faway"), ("tides.example", "evil.example"), ("client_id=tides", "client_id=nobody"), ("client_id=tides", "x=1")] {
                     assert!(done.url.contains(from));
                     assert_eq!(browser.get(&done.url.replace(from, to)).await.leads_to(), None, "{to}");

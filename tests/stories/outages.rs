@@ -1,4 +1,4 @@
-//! When the mail server is away, the server is told to stop, or its clock goes wrong (security.md 3).
+//! When the mail server or the database is away, the server shuts down, or its clock is wrong (security.md 3).
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::support::{Engine, PASSWORD, TestApp, is_logged, on_both_engines};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A product that begins to work by itself only now: its mail server was away until this moment.
+/// Starts the background tasks only now, as if the mail server had been away until this moment.
 pub(crate) async fn begin(
     app: &TestApp,
 ) -> (oneshot::Sender<()>, JoinHandle<Result<(), idp_server::StartError>>) {
@@ -25,7 +25,7 @@ pub(crate) async fn begin(
     (stop, tokio::spawn(app.app.clone().serve(vec![listener], end)))
 }
 
-/// Waits for something that the product does by itself.
+/// Waits for something that the server does in the background.
 async fn until(what: &str, mut seen: impl AsyncFnMut() -> bool) {
     for _ in 0..600 {
         if seen().await {
@@ -33,16 +33,16 @@ async fn until(what: &str, mut seen: impl AsyncFnMut() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("{what} did not come");
+    panic!("{what} did not happen");
 }
 
-/// Where nobody listens.
-async fn nobody() -> String {
+/// An address where nothing listens.
+async fn closed_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().to_string()
 }
 
-/// Asks until it says so: a look is good for a second.
+/// Asks until `/readyz` says so: it may repeat the result of a look for a second.
 async fn says(app: &TestApp, status: u16, words: &str) {
     let said = async || {
         let answer = app.browser().get("/readyz").await;
@@ -52,7 +52,7 @@ async fn says(app: &TestApp, status: u16, words: &str) {
 }
 
 on_both_engines! {
-    async fn fault_05_readiness_tells_what_is_wrong_and_comes_back_by_itself(engine: Engine) {
+    async fn fault_05_readiness_says_what_is_wrong_and_recovers_by_itself(engine: Engine) {
         let app = TestApp::start(engine).await;
         says(&app, 200, "ready").await;
         for (breaks, heals, words) in [
@@ -84,7 +84,7 @@ on_both_engines! {
         }
     }
 
-    async fn r_13_a_mail_that_waited_for_its_server_works_as_long_as_it_says(engine: Engine) {
+    async fn r_13_the_link_of_a_delayed_mail_works_as_long_as_the_mail_says(engine: Engine) {
         let app = TestApp::start_still(engine).await;
         register(&app.browser(), ADA, PASSWORD).await;
         app.wait(20 * HOUR);
@@ -93,7 +93,7 @@ on_both_engines! {
         let mail = app.sink.mail_to(ADA, 1).await;
         assert!(mail.text.contains("within 4 hours"), "what is left of the day: {}", mail.text);
         let date = mailparse::dateparse(&mail.header("Date")[0]).unwrap();
-        assert!((sent..sent + 600).contains(&date), "dated by the product's clock: {:?}", mail.header("Date"));
+        assert!((sent..sent + 600).contains(&date), "dated by the server's clock: {:?}", mail.header("Date"));
         app.wait(3 * HOUR);
         let phone = app.browser();
         let page = phone.open(&mail.link()).await;
@@ -101,14 +101,14 @@ on_both_engines! {
         assert!(active.text().contains("Your account is active"), "{}", active.text());
     }
 
-    async fn r_13_a_mail_whose_link_would_end_within_the_hour_is_not_sent(engine: Engine) {
+    async fn r_13_a_mail_whose_link_would_expire_within_the_hour_is_not_sent(engine: Engine) {
         let app = TestApp::start_still(engine).await;
         let ada = app.browser();
         let waiting = register(&ada, ADA, PASSWORD).await;
         app.wait(23 * HOUR + HOUR / 2);
         let _running = begin(&app).await;
         until("the first try", async || app.count("outbox", "attempts = 1").await == 1).await;
-        until("a line of the log", async || is_logged("its link would work for less than an hour")).await;
+        until("the log line", async || is_logged("its link would work for less than an hour")).await;
         assert_eq!((app.sink.count(), app.count("single_use", "1 = 1").await), (0, 0));
         let page = ada.open(&waiting.url).await;
         ada.submit(&page, "/resend", &[]).await;
@@ -118,23 +118,23 @@ on_both_engines! {
         assert!(ada.submit(&link, "/activate", &[]).await.text().contains("Your account is active"));
     }
 
-    async fn r_13_a_mail_that_is_given_up_is_recorded_when_it_happens_and_the_log_says_who_was_away(engine: Engine) {
-        let away = nobody().await;
+    async fn r_13_giving_up_a_mail_is_recorded_with_its_time_and_the_log_names_the_mail_server(engine: Engine) {
+        let away = closed_address().await;
         let url = format!("smtp://canary-user:canary-sentence@{away}");
         let app = TestApp::start_with(engine, |config| config.mail.transport = MailTransport::Smtp(Secret::new(url))).await;
         ask(&app.browser(), ADA, PASSWORD).await;
         until("the first try", async || app.count("outbox", "attempts = 1").await == 1).await;
-        until("a line of the log", async || is_logged(&format!("no connection to the mail server {away}"))).await;
+        until("the log line", async || is_logged(&format!("no connection to the mail server {away}"))).await;
         assert!(!is_logged("canary-sentence"));
         let wait = 24 * HOUR - Duration::from_secs(30);
         app.wait(wait);
-        until("the end", async || app.count("audit", "event = 'mail_given_up'").await == 1).await;
+        until("giving up the mail", async || app.count("audit", "event = 'mail_given_up'").await == 1).await;
         let at: i64 = app.texts("SELECT CAST(at AS TEXT) FROM audit WHERE event = 'mail_given_up'").await[0].parse().unwrap();
         assert!(at <= app.clock.now().millis(), "recorded in the future");
         assert_eq!(app.count("outbox", "1 = 1").await, 0);
     }
 
-    async fn a_mail_that_cannot_be_read_keeps_no_other_back(engine: Engine) {
+    async fn a_corrupt_mail_holds_no_other_back(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.sql(
             "INSERT INTO outbox (id, kind, recipient, name, subject, created_at, due_at, attempts, expires_at) \
@@ -142,14 +142,14 @@ on_both_engines! {
         ).await;
         register(&app.browser(), ADA, PASSWORD).await;
         app.sink.mail_to(ADA, 1).await;
-        until("the spoilt mail's wait", async || app.count("outbox", "id = 'spoilt' AND attempts > 0 AND due_at > 0").await == 1).await;
+        until("putting off the spoilt mail", async || app.count("outbox", "id = 'spoilt' AND attempts > 0 AND due_at > 0").await == 1).await;
         assert!(is_logged("outbox.id of row spoilt is corrupt"));
         app.sql("UPDATE outbox SET expires_at = 1, due_at = 1 WHERE id = 'spoilt'").await;
-        until("the end of the spoilt mail", async || app.count("outbox", "1 = 1").await == 0).await;
+        until("giving up the spoilt mail", async || app.count("outbox", "1 = 1").await == 0).await;
         assert_eq!(app.count("audit", "event = 'mail_given_up' AND subject = 'nobody'").await, 1);
     }
 
-    async fn r_27_a_stop_between_the_servers_yes_and_ours_sends_no_second_copy(engine: Engine) {
+    async fn r_27_a_shutdown_while_a_mail_is_handed_over_sends_no_second_copy(engine: Engine) {
         let sink = Sink::held().await;
         let url = sink.url();
         let app = TestApp::start_still_with(engine, |config| config.mail.transport = MailTransport::Smtp(Secret::new(url))).await;
@@ -158,18 +158,18 @@ on_both_engines! {
         let (stop, ended) = begin(&app).await;
         until("a mail", async || sink.count() == 1).await;
         stop.send(()).unwrap();
-        // The connections that the product had are gone: whatever it waits for now is this mail.
+        // By now the server has closed its connections: only this mail can still hold it up.
         tokio::time::sleep(Duration::from_millis(300)).await;
         sink.release();
         ended.await.unwrap().unwrap();
-        assert_eq!((sink.count(), app.count("outbox", "1 = 1").await), (1, 1), "one went, the other waits");
-        assert_eq!(app.count("outbox", "attempts > 0").await, 0, "what went is forgotten");
+        assert_eq!((sink.count(), app.count("outbox", "1 = 1").await), (1, 1), "one was sent, the other waits");
+        assert_eq!(app.count("outbox", "attempts > 0").await, 0, "the sent one is deleted");
     }
 }
 
-/// A load balancer is to hear of it before people do.
+/// A load balancer must notice before people do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r_10_a_node_whose_database_is_silent_is_not_ready_before_anybody_is_told_to_come_back() {
+async fn r_10_a_node_whose_database_is_silent_is_not_ready_before_any_request_fails() {
     let wire = Wire::default();
     let tapped = wire.clone();
     let app = TestApp::start_still_with(Engine::Postgres, move |config| {
@@ -178,11 +178,11 @@ async fn r_10_a_node_whose_database_is_silent_is_not_ready_before_anybody_is_tol
     .await;
     app.user(ADA).await;
     let (ada, probe) = (app.signed_in(ADA).await, app.browser());
-    // Connections for both of them, so that neither finds out by connecting.
+    // Open connections for both, so that neither has to connect first.
     futures_util::future::join_all((0..8).map(|_| probe.get("/readyz"))).await;
     wire.hold(true);
     let mut page = Box::pin(ada.get("/account"));
-    // It begins to wait first: were the probe as patient, the page would come first.
+    // The page waits first: if the probe waited as long, the page would come first.
     assert!(tokio::time::timeout(Duration::from_secs(2), &mut page).await.is_err());
     let probed = tokio::select! {
         probed = async { probe.get("/readyz").await } => probed,
@@ -198,14 +198,13 @@ async fn r_10_a_node_whose_database_is_silent_is_not_ready_before_anybody_is_tol
     assert_eq!(ada.get("/account").await.status, 200);
 }
 
-/// A database may put its own clock before the server's: a schema before `pg_catalog` is the only way to have two
-/// clocks on one machine.
+/// A schema before `pg_catalog` gives the database a clock of its own: the only way to have two clocks on one machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_whose_clock_is_not_its_databases_is_not_ready() {
+async fn a_node_whose_clock_differs_from_its_databases_is_not_ready() {
     let app = TestApp::start(Engine::Postgres).await;
     let ready = async || app.browser().get("/readyz").await;
     app.wait(48 * HOUR);
-    assert_eq!(ready().await.status, 200, "a clock that was moved in dev is no broken one");
+    assert_eq!(ready().await.status, 200, "a clock moved in dev is not wrong");
     app.sql("CREATE SCHEMA clock").await;
     for (seconds, status) in [("1", 200), ("3", 503), ("-3", 503), ("0", 200)] {
         app.sql(&format!(
@@ -220,7 +219,7 @@ async fn a_node_whose_clock_is_not_its_databases_is_not_ready() {
              WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )
         .await;
-        // A look is good for a second.
+        // The result of a look may be repeated for a second.
         let mut answer = ready().await;
         for _ in 0..100 {
             if answer.status == status && answer.body.contains("clock") == (status == 503) {
@@ -234,9 +233,9 @@ async fn a_node_whose_clock_is_not_its_databases_is_not_ready() {
     }
 }
 
-/// As after a failover in which this node's connections stayed with the server of before.
+/// As after a failover that leaves this node's connections on the old primary.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fault_05_a_node_on_a_read_only_server_is_not_ready_and_finds_the_one_that_takes_writes() {
+async fn fault_05_a_node_on_a_read_only_server_is_not_ready_and_finds_the_writable_one() {
     let app = TestApp::start(Engine::Postgres).await;
     app.user(ADA).await;
     let ada = app.signed_in(ADA).await;
@@ -252,7 +251,7 @@ async fn fault_05_a_node_on_a_read_only_server_is_not_ready_and_finds_the_one_th
     )
     .await;
     says(&app, 503, "the database is read-only").await;
-    assert_eq!(ada.get("/account").await.status, 200, "it can be read");
+    assert_eq!(ada.get("/account").await.status, 200, "reading still works");
     let stranger = app.browser();
     let page = stranger.get("/signin").await;
     assert_eq!(page.status, 503, "a flow cannot be written");
@@ -262,9 +261,9 @@ async fn fault_05_a_node_on_a_read_only_server_is_not_ready_and_finds_the_one_th
     says(&app, 200, "ready").await;
 }
 
-/// However many probes there are.
+/// However many probes arrive at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fault_05_probes_cost_one_look() {
+async fn fault_05_probes_share_one_look() {
     let wire = Wire::default();
     let tapped = wire.clone();
     let app = TestApp::start_still_with(Engine::Postgres, move |config| {
@@ -272,7 +271,7 @@ async fn fault_05_probes_cost_one_look() {
     })
     .await;
     let probe = app.browser();
-    // What was written when the product started tells nothing any more.
+    // After a second, the writes of the start no longer spare a look its own write.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     wire.heard();
     let answers = futures_util::future::join_all((0..60).map(|_| probe.get("/readyz"))).await;
@@ -280,14 +279,14 @@ async fn fault_05_probes_cost_one_look() {
     let heard = wire.heard().statements;
     let looks = heard.iter().filter(|sql| sql.contains("_sqlx_migrations")).count();
     let writes = heard.iter().filter(|sql| sql.starts_with("INSERT INTO heartbeat")).count();
-    // More than one only where the probes themselves took more than a second.
+    // More than one only if the probes themselves took more than a second.
     assert!((1..=3).contains(&looks) && writes == looks, "{heard:?}");
     assert!(heard.len() <= 12 * looks, "{heard:?}");
 }
 
-/// HTTP/1.1: whoever hangs up takes the read with it, but not its connection.
+/// HTTP/1.1: hanging up cancels the read, but costs no database connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fault_04_callers_who_break_off_reads_cost_no_connection() {
+async fn fault_04_callers_who_hang_up_during_a_read_cost_no_connection() {
     let wire = Wire::default();
     let tapped = wire.clone();
     let app = TestApp::start_still_with(Engine::Postgres, move |config| {
@@ -297,7 +296,7 @@ async fn fault_04_callers_who_break_off_reads_cost_no_connection() {
     .await;
     app.user(ADA).await;
     let ada = app.signed_in(ADA).await;
-    // As many connections as there may be.
+    // Open as many connections as there may be.
     futures_util::future::join_all((0..16).map(|_| ada.get("/account"))).await;
     let before = wire.connections();
     for _ in 0..10 {
@@ -312,9 +311,9 @@ async fn fault_04_callers_who_break_off_reads_cost_no_connection() {
         until("the first read", async || !wire.heard().statements.is_empty()).await;
         for caller in callers {
             caller.abort();
-            assert!(caller.await.is_err(), "answered by a database that is silent");
+            assert!(caller.await.is_err(), "answered while the database is silent");
         }
-        // Time for the server to see that they are gone.
+        // Give the server time to notice that they are gone.
         tokio::time::sleep(Duration::from_millis(100)).await;
         wire.hold(false);
         assert_eq!(ada.get("/account").await.status, 200);

@@ -1,4 +1,4 @@
-//! Nobody prepares an account for somebody else, and nobody learns from a registration what became of an address.
+//! Nobody can prepare an account for somebody else, or learn from a registration what became of an address.
 
 use std::time::Duration;
 
@@ -38,12 +38,12 @@ on_both_engines! {
             let refused = activate(&ada, &page, password).await;
             assert_eq!(refused.status, status, "{}", refused.text());
             assert!(refused.text().contains(says), "{}", refused.text());
-            assert!(refused.body.contains("/register?email=ada"), "the way to an account of one's own");
+            assert!(refused.body.contains("/register?email=ada"), "the link to register oneself");
         }
         assert_eq!(app.count("users", "1 = 1").await, 0);
-        assert_eq!(app.count("audit", "event = 'sign_in_failed'").await, 2, "each comparison is written down");
+        assert_eq!(app.count("audit", "event = 'sign_in_failed'").await, 2, "each comparison is recorded");
 
-        // Ada's own, begun here: no password is asked for, and Mallory's is over.
+        // Ada's own registration began in this browser: it asks for no password, and ends Mallory's.
         app.wait(HOUR);
         register(&ada, ADA, PASSWORD).await;
         let own = ada.open(&app.sink.mail_to(ADA, 2).await.link()).await;
@@ -61,15 +61,15 @@ on_both_engines! {
         let active = phone.submit(&page, "/activate", &[("password", PASSWORD)]).await;
         assert!(active.text().contains("Your account is active"), "{}", active.text());
         assert_eq!(app.count("audit", "event = 'sign_in_failed'").await, 0);
-        assert_eq!(app.count("throttles", "id LIKE 'account:%'").await, 0, "what was right is not counted");
+        assert_eq!(app.count("throttles", "id LIKE 'account:%'").await, 0, "a right password is not counted");
     }
 
-    async fn guesses_at_a_registrations_password_are_counted_and_locked(engine: Engine) {
+    async fn guesses_at_a_registrations_password_are_counted_and_locked_out(engine: Engine) {
         let app = TestApp::start(engine).await;
         register(&app.browser(), ADA, PASSWORD).await;
         let phone = app.browser();
         let page = phone.open(&app.sink.mail_to(ADA, 1).await.link()).await;
-        // A stranger who locks the address keeps nobody with a link out.
+        // A stranger who locks the address does not keep out the holder of a link.
         let stranger = app.browser();
         let login = stranger.open("/signin").await;
         for _ in 0..11 {
@@ -85,7 +85,7 @@ on_both_engines! {
         assert!(activate(&phone, &page, PASSWORD).await.location().is_some());
     }
 
-    async fn a_mail_asked_for_again_by_an_expired_link_hands_the_registration_to_nobody(engine: Engine) {
+    async fn a_mail_requested_again_through_an_expired_link_gives_nobody_the_registration(engine: Engine) {
         let app = TestApp::start(engine).await;
         register(&app.browser(), ADA, MALLORYS).await;
         let link = app.sink.mail_to(ADA, 1).await.link();
@@ -137,7 +137,7 @@ on_both_engines! {
         mallory.get(&waiting.url).await.assert_page("registration-expired");
     }
 
-    async fn rg_01_a_registration_ends_at_the_same_moment_whether_its_mail_was_late_or_there_was_none(engine: Engine) {
+    async fn rg_01_a_registration_expires_at_the_same_moment_with_a_late_mail_or_none(engine: Engine) {
         let app = TestApp::start_still(engine).await;
         app.user(ADA).await;
         let (known, free) = (app.browser(), app.browser());
@@ -155,7 +155,7 @@ on_both_engines! {
         free.open(&mail.link()).await.assert_page("link-expired");
     }
 
-    async fn an_activation_is_told_though_the_application_changed_meanwhile(engine: Engine) {
+    async fn an_activation_is_confirmed_although_the_client_changed_meanwhile(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.register(&confidential("tides")).await;
         let browser = app.browser();

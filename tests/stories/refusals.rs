@@ -1,4 +1,4 @@
-//! What the log says of a refusal: which client, which rule, and the value that broke it, escaped and cut short.
+//! What the log says about a refusal: the client, the rule, and the value that broke it, escaped and cut short.
 
 use idp_core::client::Client;
 

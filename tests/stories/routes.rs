@@ -1,5 +1,5 @@
-//! Every route refuses what its classes say. The table of the server is read, so a new route is tested here
-//! without a word.
+//! Every route refuses what its classes say. The tests read the server's route table, so a new route is tested here
+//! automatically.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +10,12 @@ use crate::support::{Engine, TestApp, on_both_engines};
 
 const ADA: &str = "ada@example.org";
 
-/// With the pages of `dev`, so that they are tested as well.
+/// A server with the `dev` pages, so that they are tested as well.
 pub(crate) async fn with_dev_pages(engine: Engine) -> TestApp {
     TestApp::start_with(engine, |config| config.dev = true).await
 }
 
-/// A path that exists, its parameters filled in.
+/// The path of a route, its parameters filled in.
 pub(crate) fn path(facts: &RouteFacts) -> String {
     facts.path.replace("{id}", "01935a1e-8a33-7000-8000-000000000000").replace("{name}", "app.css")
 }
@@ -118,7 +118,7 @@ on_both_engines! {
         assert_eq!(app.state().await, before);
     }
 
-    async fn rl_08_a_body_that_is_too_large_is_refused_before_it_came(engine: Engine) {
+    async fn rl_08_a_body_that_is_too_large_is_refused_before_it_arrives(engine: Engine) {
         let app = with_dev_pages(engine).await;
         let before = app.state().await;
         for (facts, limit) in forms() {
@@ -135,17 +135,17 @@ on_both_engines! {
             }
         }
         for facts in route_facts(true).into_iter().filter(|facts| facts.form_limit.is_none()) {
-            // A body nobody asked for is not waited for.
+            // A body that the route does not read is not waited for.
             let answer = Raw::get(&path(&facts)).announced("application/json", 10 << 20).send(&app).await;
             assert!(answer.status.as_u16() < 500, "{} {}", answer.url, answer.status);
         }
         let mut after = app.state().await;
-        // Asking for the sign-in page is a walk of its own.
+        // Asking for the sign-in page starts a flow.
         after.remove("flows");
         assert_eq!(after, before);
     }
 
-    async fn tk_30_a_body_that_is_no_form_is_refused(engine: Engine) {
+    async fn tk_30_a_body_that_is_not_a_form_is_refused(engine: Engine) {
         let app = with_dev_pages(engine).await;
         let before = app.state().await;
         let utf16: Vec<u8> = "csrf=a".encode_utf16().flat_map(u16::to_be_bytes).collect();
@@ -182,7 +182,7 @@ on_both_engines! {
         assert_eq!(app.state().await, before);
     }
 
-    async fn hd_12_a_method_a_route_does_not_have_is_refused_and_named(engine: Engine) {
+    async fn hd_12_a_method_a_route_does_not_have_is_refused_and_the_others_are_named(engine: Engine) {
         let app = with_dev_pages(engine).await;
         let before = app.state().await;
         let mut paths: BTreeMap<&str, (BTreeSet<String>, RouteFacts)> = BTreeMap::new();

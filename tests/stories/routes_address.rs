@@ -1,4 +1,4 @@
-//! Every route checks under which name and with which address it was called.
+//! Every route checks the host and the target it was called with.
 
 use idp_server::{RouteFacts, route_facts};
 
@@ -7,7 +7,7 @@ use crate::support::browser::Answer;
 use crate::support::raw::Raw;
 use crate::support::{Engine, TestApp, on_both_engines};
 
-/// A refused host is named once, as text, and leads nowhere.
+/// Whether the page names a refused host at most once, as text, and leads nowhere.
 pub(crate) fn leads_nowhere(answer: &Answer, host: &str) -> bool {
     let attributes = ["href=\"", "src=\"", "action=\"", "content=\""];
     let mut links = attributes
@@ -72,7 +72,7 @@ on_both_engines! {
         assert_eq!(app.state().await, before);
     }
 
-    async fn hd_07_what_a_stranger_says_of_the_host_is_never_used(engine: Engine) {
+    async fn hd_07_forwarding_headers_of_a_stranger_are_never_used(engine: Engine) {
         let app = with_dev_pages(engine).await;
         let plain = |answer: &str| answer.replace(char::is_whitespace, "");
         for name in ["X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Original-URL", "X-Rewrite-URL",
@@ -90,7 +90,7 @@ on_both_engines! {
         assert_eq!(Raw::get("/register").hosts(&[&upper]).send(&app).await.status, 200);
     }
 
-    async fn az_19_an_endless_target_is_refused(engine: Engine) {
+    async fn az_19_a_target_that_is_too_long_is_refused(engine: Engine) {
         let app = with_dev_pages(engine).await;
         let before = app.state().await;
         for facts in route_facts(true) {
@@ -103,7 +103,7 @@ on_both_engines! {
         assert_eq!(app.state().await, before);
     }
 
-    async fn hd_10_a_malformed_query_is_a_clear_error_or_nothing(engine: Engine) {
+    async fn hd_10_a_malformed_query_gets_a_clear_error_or_is_ignored(engine: Engine) {
         let app = with_dev_pages(engine).await;
         let before = app.state().await;
         let many = "a&".repeat(4_000);
@@ -122,7 +122,7 @@ on_both_engines! {
         assert_eq!(after, before);
     }
 
-    async fn hd_15_a_path_that_is_no_route_is_our_own_page(engine: Engine) {
+    async fn hd_15_a_path_without_a_route_gets_our_own_page(engine: Engine) {
         let app = with_dev_pages(engine).await;
         for target in ["/nowhere", "/flow/%FF", "/flow/%00", "/register/%C0%80", "/static/%FF", "/static/%00", "/static/",
             "/static/..%2f..%2fCargo.toml", "/static/..%5c..%5cCargo.toml", "/static/../../etc/passwd", "/static/.env",
@@ -137,7 +137,7 @@ on_both_engines! {
         }
     }
 
-    async fn the_pages_of_dev_do_not_exist_elsewhere(engine: Engine) {
+    async fn the_dev_pages_exist_only_in_dev(engine: Engine) {
         let app = TestApp::start(engine).await;
         let declared = route_facts(false);
         let dev: Vec<RouteFacts> = route_facts(true).into_iter().filter(|facts| !declared.contains(facts)).collect();

@@ -1,5 +1,4 @@
-//! Secrets stay secret: nothing that opens something stands in a log or, readable, in the database
-//! (security.md 2.17).
+//! Secrets stay secret: none is in the log, or readable in the database (security.md 2.17).
 
 use idp_core::client::Client;
 use idp_core::secret::Digest;
@@ -16,8 +15,8 @@ const VERIFIER: &str = "canary-verifier-0123456789-abcdefghijklmnopqrstuvwxyz";
 const STATE: &str = "canary-state-of-the-application";
 const NONCE: &str = "canary-nonce-of-the-application";
 
-/// Walks the whole way, with a wrong turn at each step, and gathers everything that opened something on it.
-async fn walk(app: &TestApp) -> Vec<(&'static str, String)> {
+/// Runs a whole flow, with a mistake at each step. Returns every secret that was used.
+async fn run_flow(app: &TestApp) -> Vec<(&'static str, String)> {
     let secret = Some(Digest::of(CLIENT_SECRET));
     app.register(&Client { secret, ..confidential("tides") }).await;
     let mut ada = RawBrowser::new(app);
@@ -62,9 +61,9 @@ async fn walk(app: &TestApp) -> Vec<(&'static str, String)> {
     assert_eq!(Raw::get("/userinfo").header("Authorization", &bearer).send(app).await.status, 200);
     assert_eq!(token(refresh, CLIENT_SECRET).await.status, 400, "a rotated token");
     let again = ada.open(&authorize(&changed("tides", &changes))).await.redirect_param("code").unwrap();
-    assert_eq!(token(redemption(&again), CLIENT_SECRET).await.status, 200, "what came of it lives");
+    assert_eq!(token(redemption(&again), CLIENT_SECRET).await.status, 200, "a new code is good");
     for used in [&code, &again] {
-        assert_eq!(token(redemption(used), CLIENT_SECRET).await.status, 400, "a code that was used");
+        assert_eq!(token(redemption(used), CLIENT_SECRET).await.status, 400, "a used code");
     }
     assert_eq!(Raw::get("/userinfo").header("Authorization", &bearer).send(app).await.status, 401);
     ada.open(&format!("/logout?id_token_hint={}&state={STATE}", next.id)).await;
@@ -78,7 +77,7 @@ async fn walk(app: &TestApp) -> Vec<(&'static str, String)> {
     secrets
 }
 
-/// From the form to the account. Answers the link's token and the typed code.
+/// From the form to the account. Returns the link's token and the typed code.
 async fn register(app: &TestApp, ada: &mut RawBrowser<'_>) -> Vec<(&'static str, String)> {
     let page = ada.open("/register").await;
     let form = [("name", "Ada"), ("email", ADA), ("password", PASSWORD), ("password_confirm", WRONG)];
@@ -93,7 +92,7 @@ async fn register(app: &TestApp, ada: &mut RawBrowser<'_>) -> Vec<(&'static str,
     vec![("link", link.split_once("token=").unwrap().1.to_owned()), ("typed code", mail.code())]
 }
 
-/// Requests that are not quite right, and what of them must not be in the log.
+/// Sends malformed requests. Returns the parts of them that must not be in the log.
 async fn slips(app: &TestApp) -> Vec<String> {
     let mut ada = RawBrowser::new(app);
     let page = ada.open("/register").await;
@@ -126,7 +125,7 @@ async fn slips(app: &TestApp) -> Vec<String> {
 }
 
 on_both_engines! {
-    async fn ls_01_ls_06_a_request_that_is_not_quite_right_leaves_nothing_in_the_log(engine: Engine) {
+    async fn ls_01_ls_06_a_malformed_request_leaves_no_secret_in_the_log(engine: Engine) {
         let app = TestApp::start(engine).await;
         for canary in slips(&app).await {
             assert!(!is_logged(&canary), "{canary}");
@@ -138,11 +137,11 @@ on_both_engines! {
 
     async fn ls_01_ls_03_ls_06_no_secret_is_logged_or_kept_readable(engine: Engine) {
         let app = TestApp::start(engine).await;
-        let mut secrets = walk(&app).await;
+        let mut secrets = run_flow(&app).await;
         let given = [PASSWORD, WRONG, CLIENT_SECRET, "canary-wrong-client-secret", VERIFIER];
         secrets.extend(given.map(|text| ("given", text.to_owned())));
         assert!(secrets.len() >= 15, "{secrets:?}");
-        // What happened is told all the same: with its kind and the request it came with.
+        // The log still tells what happened: the kind of event and the request.
         for told in ["event=\"registration\"", "event=\"activation\"", "event=\"sign_in_failed\"", "event=\"sign_in\"",
             "event=\"consent\"", "event=\"refresh_reuse\"", "event=\"code_replay\"", "reason=\"invalid_client\"",
             "reason=\"invalid_grant\"", "reason=\"invalid_token\"", "request_id="]
@@ -157,7 +156,7 @@ on_both_engines! {
             let found = files.iter().any(|file| file.windows(secret.len()).any(|part| part == secret.as_bytes()));
             assert!(!found, "{what} {secret} is in the database's files");
         }
-        // What the application sends along opens nothing, but it is nobody's business.
+        // What the client sends along is no secret of ours, but it is nobody's business.
         assert!(!is_logged(STATE) && !is_logged(NONCE) && !is_logged("code_challenge="));
         for private in ["PRIVATE KEY", "\"d\":", "\"p\":"] {
             assert!(!stored.contains(private) && !is_logged(private), "{private}");

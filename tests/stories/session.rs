@@ -21,7 +21,7 @@ async fn is_signed_in(app: &TestApp, cookie: &str) -> bool {
     }
 }
 
-/// Signs in, and answers the session's cookie.
+/// Signs in and returns the session cookie.
 async fn session(app: &TestApp) -> String {
     let mut ada = RawBrowser::new(app);
     ada.sign_in(ADA).await;
@@ -29,7 +29,7 @@ async fn session(app: &TestApp) -> String {
 }
 
 on_both_engines! {
-    async fn lg_11_a_session_cookie_is_ours_whole_or_nothing(engine: Engine) {
+    async fn lg_11_only_the_exact_session_cookie_works(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let cookie = session(&app).await;
@@ -38,7 +38,7 @@ on_both_engines! {
         let digest = app.texts("SELECT digest FROM sessions").await.remove(0);
         let browser = app.texts("SELECT browser_digest FROM known_browsers").await.remove(0);
         assert_ne!(digest, cookie, "at rest it is a digest");
-        assert!(cookie.len() >= 43, "at least 128 bit of chance: {cookie}");
+        assert!(cookie.len() >= 43, "at least 128 random bits: {cookie}");
         let changed = format!("{}{}", if cookie.starts_with('A') { "B" } else { "A" }, &cookie[1..]);
         for forged in ["", "1", "null", &cookie[1..], &cookie[..42], &changed, &format!("{cookie}A"), &cookie.to_lowercase(), &id, &digest, &browser,
             &"A".repeat(43), &"A".repeat(10_000), "%00", "' OR 1=1--"]
@@ -49,11 +49,11 @@ on_both_engines! {
         }
         let doubled = format!("idp-session={cookie}; idp-session={cookie}");
         let answer = Raw::get("/account").header("Cookie", doubled).send(&app).await;
-        assert_eq!(answer.status, 303, "a cookie that is there twice was planted");
+        assert_eq!(answer.status, 303, "a cookie that comes twice was planted");
         assert!(is_signed_in(&app, &cookie).await);
     }
 
-    async fn lg_11_a_session_ends_with_its_account_and_with_every_epoch(engine: Engine) {
+    async fn lg_11_a_session_ends_when_its_account_is_deactivated_or_an_epoch_is_raised(engine: Engine) {
         let app = TestApp::start(engine).await;
         let second = app.second_node().await;
         let ada = app.user(ADA).await;
@@ -64,7 +64,7 @@ on_both_engines! {
         let there = second.browser().send(reqwest::Method::GET, "/account", None, &[("cookie", &header)]).await;
         assert_eq!(there.location().as_deref(), Some("/signin"), "dead on every node");
         app.set_state(ada.id, UserState::Active).await;
-        assert!(!is_signed_in(&app, &cookie).await, "what was ended does not come back");
+        assert!(!is_signed_in(&app, &cookie).await, "an ended session does not come back");
         let cookie = session(&app).await;
         app.store().write(ada.id, |tx, id| Box::pin(tx.raise_user_epoch(*id))).await.unwrap();
         assert!(!is_signed_in(&app, &cookie).await);
@@ -73,7 +73,7 @@ on_both_engines! {
         assert!(!is_signed_in(&app, &cookie).await, "as after a restore");
     }
 
-    async fn lg_12_a_session_ends_when_nobody_uses_it_and_at_the_latest_after_twelve_hours(engine: Engine) {
+    async fn lg_12_a_session_ends_when_idle_and_after_twelve_hours_at_the_latest(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let cookie = session(&app).await;
@@ -92,7 +92,7 @@ on_both_engines! {
         assert!(!is_signed_in(&app, &cookie).await, "twelve hours, however busy");
     }
 
-    async fn lg_12_a_refused_form_is_no_use_of_the_session(engine: Engine) {
+    async fn lg_12_a_refused_form_does_not_prolong_the_session(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let mut ada = RawBrowser::new(&app);
@@ -106,12 +106,12 @@ on_both_engines! {
         }
         let foreign = Raw::post("/logout/confirm").form(&[("csrf", &page.csrf())]).header("Sec-Fetch-Site", "cross-site");
         ada.send(foreign).await.assert_error_page(403, "csrf-failed");
-        assert_eq!(app.texts(seen).await, before, "a form of somebody else's prolonged the session");
+        assert_eq!(app.texts(seen).await, before, "a refused form prolonged the session");
         assert_eq!(ada.open("/account").await.status, 200);
         assert_ne!(app.texts(seen).await, before);
     }
 
-    async fn r_14_a_page_is_served_though_its_sessions_use_cannot_be_written(engine: Engine) {
+    async fn r_14_a_page_is_served_even_if_the_use_of_its_session_cannot_be_written(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let cookie = session(&app).await;
@@ -126,7 +126,7 @@ on_both_engines! {
         assert!(is_logged("the use of a session cannot be written down"));
     }
 
-    async fn lg_13_a_token_is_no_session_and_a_session_no_token(engine: Engine) {
+    async fn lg_13_a_token_does_not_work_as_a_session_nor_a_session_as_a_token(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         app.register(&confidential("tides")).await;
@@ -145,7 +145,7 @@ on_both_engines! {
         assert_eq!(only_cookie.status, 401);
     }
 
-    async fn lg_02_signing_in_again_brings_a_new_cookie_and_takes_nothing_from_other_applications(engine: Engine) {
+    async fn lg_02_signing_in_again_brings_a_new_cookie_and_keeps_the_tokens_of_other_clients(engine: Engine) {
         let (app, browser) = ready(engine).await;
         app.register(&trusted("waves")).await;
         let old = app.code(&browser, &request("tides")).await;
@@ -155,17 +155,17 @@ on_both_engines! {
         let answer = browser.sign_in(&login, ADA, PASSWORD).await;
         assert!(answer.redirect_param("code").is_some(), "{}", answer.text());
         assert_eq!(app.userinfo(&tokens.access).await.status, 200);
-        assert_eq!(app.redeem("tides", &old).await.status, 200, "nor is a code lost that is on its way");
+        assert_eq!(app.redeem("tides", &old).await.status, 200, "nor is a code lost that is not yet redeemed");
         let after = app.texts("SELECT digest FROM sessions WHERE ended_at IS NULL").await;
         assert!(after.len() == 1 && after != before);
-        // Somebody else at the same browser: the first one's session is over.
+        // Somebody else signs in in the same browser: the first person's session ends.
         app.user("eve@example.org").await;
         let login = browser.open(&authorize(&changed("waves", &[("prompt", Some("login"))]))).await;
         browser.sign_in(&login, "eve@example.org", PASSWORD).await;
         app.userinfo(&tokens.access).await.assert_invalid_token();
     }
 
-    async fn after_signing_out_the_cookie_is_dead_everywhere_and_no_page_is_kept(engine: Engine) {
+    async fn after_signing_out_the_cookie_is_dead_everywhere_and_no_page_is_cached(engine: Engine) {
         let app = TestApp::start(engine).await;
         let second = app.second_node().await;
         app.user(ADA).await;
@@ -173,7 +173,7 @@ on_both_engines! {
         ada.sign_in(ADA).await;
         let cookie = ada.cookies["idp-session"].clone();
         let account = ada.open("/account").await;
-        assert_eq!(account.header("cache-control"), "no-store", "Back finds nothing");
+        assert_eq!(account.header("cache-control"), "no-store", "Back shows nothing");
         // A mere link signs nobody out: it asks.
         let asked = ada.open("/logout").await;
         assert!(asked.text().contains("Sign out of Lighthouse?") && is_signed_in(&app, &cookie).await);
@@ -187,13 +187,13 @@ on_both_engines! {
         assert_eq!(there.location().as_deref(), Some("/signin"));
         assert!(!is_signed_in(&app, &cookie).await);
         assert_eq!(app.count("audit", "event = 'sign_out'").await, 1);
-        // The form of the page behind Back has nothing left to do, and ends on the same page.
+        // The form on the page behind Back has nothing left to do, and leads to the same page.
         let old = ada.submit(&account, "/logout/confirm", &[]).await;
         assert!(old.text().contains("You are signed out"), "{}", old.text());
         assert_eq!(ada.open("/").await.status, 200);
     }
 
-    async fn a_success_is_told_once_on_the_next_page(engine: Engine) {
+    async fn a_success_is_shown_once_on_the_next_page(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let browser = app.browser();
@@ -202,10 +202,10 @@ on_both_engines! {
         assert!(account.url.ends_with("/account") && account.body.contains("id=\"notice\""), "{}", account.text());
         assert!(account.text().contains("You are signed in."));
         let again = browser.open("/account").await;
-        assert!(!again.body.contains("id=\"notice\""), "told twice");
+        assert!(!again.body.contains("id=\"notice\""), "shown twice");
         let bye = browser.submit(&again, "/logout/confirm", &[]).await;
         assert!(bye.text().contains("You are signed out"));
-        // Nobody else can put words there.
+        // Nobody else can put text there.
         for forged in ["<b>x</b>", "signed-in; x", "evil", "login-wrong"] {
             let answer = Raw::get("/register").header("Cookie", format!("idp-notice={forged}")).send(&app).await;
             assert!(!answer.body.contains("<b>x") && !answer.body.contains("evil"), "{forged}");

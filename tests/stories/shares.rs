@@ -1,4 +1,4 @@
-//! No client address takes what all need: connections, requests under way, room for bodies (security.md 2.16).
+//! No client address can use up what all share: connections, requests under way, room for bodies (security.md 2.16).
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::{Engine, TestApp, on_both_engines};
 const HERE: [u8; 4] = [127, 0, 0, 1];
 const THERE: [u8; 4] = [127, 0, 0, 2];
 
-/// A connection that asked for something and stays open, if it was taken.
+/// A connection that has sent a request and stays open, if the server accepted it.
 async fn held(app: &TestApp, source: [u8; 4]) -> Option<TcpStream> {
     let mut socket = connect(app, source).await;
     let request = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", app.config.issuer.authority());
@@ -24,7 +24,7 @@ async fn held(app: &TestApp, source: [u8; 4]) -> Option<TcpStream> {
     told.starts_with(b"HTTP/1.1 200").then_some(socket)
 }
 
-/// What a connection says until it ends; a reset is an end as well.
+/// What the server sends until the connection ends; a reset is an end as well.
 async fn to_the_end(socket: &mut TcpStream) -> String {
     let mut told = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(60), socket.read_to_end(&mut told)).await;
@@ -46,14 +46,14 @@ on_both_engines! {
         drop(mine);
         let mut again = None;
         for _ in 0..400 {
-            // What was closed is noticed a moment later.
+            // The server notices a moment later that the connections are closed.
             again = held(&app, HERE).await;
             if again.is_some() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert!(again.is_some(), "room that was given back");
+        assert!(again.is_some(), "the room is given back");
     }
 
     async fn fault_04_a_trusted_proxy_may_hold_more_connections_than_one_client(engine: Engine) {
@@ -110,7 +110,7 @@ on_both_engines! {
         assert_eq!(http.send(of(Raw::get("/register"), "9.9.9.9, 192.0.2.1")).await.status, 503);
         assert_eq!(http.send(of(Raw::get("/register"), "192.0.2.2")).await.status, 200);
         for _ in 0..8 {
-            // The proxy itself is nobody's neighbour.
+            // The proxy itself has no limit of its own.
             under_way.push(http.begin(begun(), false).await);
         }
         assert_eq!(http.send(Raw::get("/register")).await.status, 200);
@@ -136,7 +136,7 @@ on_both_engines! {
         }
         refused.assert_error(503, true, "no room for a body");
         assert!(!refused.header("retry-after").is_empty());
-        assert_eq!(Raw::get("/register").send(&app).await.status, 200, "what has no body goes on");
+        assert_eq!(Raw::get("/register").send(&app).await.status, 200, "requests without a body go on");
         let form = Raw::post("/token").form(&[("grant_type", "x")]);
         assert_eq!(form.coming_from(THERE).send(&app).await.status, 401, "another address");
     }
@@ -162,7 +162,7 @@ on_both_engines! {
         for _ in 0..100 {
             let mut socket = connect(&app, HERE).await;
             socket.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").await.unwrap();
-            // 380 KB; more than is taken may end in a reset.
+            // 380 KB; sending more than the server reads may end in a reset.
             let _ = socket.write_all(line.repeat(95).as_bytes()).await;
             sockets.push(socket);
         }
@@ -170,7 +170,7 @@ on_both_engines! {
             let told = to_the_end(socket).await;
             assert!(told.is_empty() || told.starts_with("HTTP/1.1 431 "), "{told}");
         }
-        // What browsers with many cookies send passes.
+        // The request of a browser with many cookies passes.
         let cookies = (0..8).map(|number| format!("app{number}={}", "c".repeat(3_900))).collect::<Vec<_>>().join("; ");
         assert_eq!(Raw::get("/register").header("Cookie", &cookies).send(&app).await.status, 200);
     }

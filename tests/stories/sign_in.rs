@@ -1,4 +1,4 @@
-//! Signing in (security.md 2.8): what is told before the right password and after it.
+//! Signing in (security.md 2.8): what people are told before and after the right password.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
 
 pub(crate) const WRONG: &str = "violet ladder pancake tunnel";
 
-/// One try on a fresh walk of this browser.
+/// One try in a new flow of this browser.
 pub(crate) async fn attempt(browser: &Browser, email: &str, password: &str) -> Answer {
     let page = browser.open("/signin").await;
     browser.submit_only(&page, "/login", &[("email", email), ("password", password)]).await
 }
 
-/// What one try leaves behind: records of a failure, and counted tries.
+/// What failed tries leave behind: audit records, and counted tries.
 async fn work(app: &TestApp) -> (usize, i64) {
     let tries = app.texts("SELECT CAST(in_a_row AS TEXT) FROM throttles WHERE id LIKE 'account:%'").await;
     (
@@ -29,7 +29,7 @@ async fn work(app: &TestApp) -> (usize, i64) {
 }
 
 on_both_engines! {
-    async fn lg_01_a_wrong_password_is_answered_alike_whatever_the_state_of_the_account(engine: Engine) {
+    async fn lg_01_a_wrong_password_gets_the_same_answer_whatever_the_state_of_the_account(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user("act@example.org").await;
         let off = app.user("off@example.org").await;
@@ -47,7 +47,7 @@ on_both_engines! {
             faces.push(answer.face(&[email]));
         }
         assert_alike(&faces);
-        // The same through an application that names the person.
+        // The same through a client that names the person.
         app.register(&confidential("tides")).await;
         let mut faces = Vec::new();
         for email in ["nix@example.org", "act@example.org", "off@example.org", "new@example.org"] {
@@ -60,7 +60,7 @@ on_both_engines! {
         assert_alike(&faces);
     }
 
-    async fn lg_01_the_state_is_told_after_the_right_password_only(engine: Engine) {
+    async fn lg_01_the_state_of_the_account_is_shown_only_after_the_right_password(engine: Engine) {
         let app = TestApp::start(engine).await;
         let off = app.user("off@example.org").await;
         app.set_state(off.id, UserState::Deactivated).await;
@@ -80,14 +80,14 @@ on_both_engines! {
         let active = browser.submit(&check, "/code", &[("code", &code)]).await;
         assert!(active.text().contains("Your account is active"), "{}", active.text());
         assert_eq!(app.count("sessions", "1 = 1").await, 0);
-        // Each is on record with its reason; but a right password is no try, whatever the state.
+        // Each is recorded with its reason, but a right password does not count as a try, whatever the state.
         let details = app.texts("SELECT detail FROM audit WHERE event = 'sign_in_failed' ORDER BY detail").await;
         assert_eq!(details, ["deactivated", "not activated"]);
         let tries = app.texts("SELECT CAST(in_a_row AS TEXT) FROM throttles WHERE id NOT LIKE 'mail:%'").await;
         assert!(tries.iter().all(|tries| tries == "0"), "{tries:?}");
     }
 
-    async fn an_empty_field_is_no_try(engine: Engine) {
+    async fn an_incomplete_form_does_not_count_as_a_try(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         for (email, password, error) in [("", PASSWORD, "email-error"), (ADA, "", "password-error"), ("ada", PASSWORD, "email-error"), ("", "", "password-error")] {
@@ -109,7 +109,7 @@ on_both_engines! {
         let first = ada.cookies["idp-session"].clone();
         assert_ne!(first, planted, "a session that was there before must not become signed in");
         assert_eq!(ada.open("/account").await.status, 200);
-        // Signing in again, because an application asks for it.
+        // Signing in again, because a client asks for it.
         let page = ada.open(&authorize(&changed("tides", &[("prompt", Some("login"))]))).await;
         ada.submit(&page, "/login", &[("email", ADA), ("password", PASSWORD)]).await;
         let next = ada.cookies["idp-session"].clone();
@@ -124,7 +124,7 @@ on_both_engines! {
         }
     }
 
-    async fn lg_04_only_our_own_walks_decide_where_a_sign_in_ends(engine: Engine) {
+    async fn lg_04_only_our_own_flows_decide_where_a_sign_in_ends(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         for evil in ["//evil.example", "/\\evil.example", "/%5cevil.example", "/%09/evil.example", "https:evil.example", "https://evil.example", "/@evil.example",
@@ -134,23 +134,23 @@ on_both_engines! {
                 let mut ada = RawBrowser::new(&app);
                 let query = crate::support::raw::encode(&[(name, evil)]);
                 let begun = ada.send(Raw::get(&format!("/signin?{query}"))).await;
-                let walk = begun.location().unwrap();
-                assert!(walk.starts_with("/flow/") && !walk.contains("evil"), "{walk}");
-                ada.send(Raw::get(&format!("{walk}?{query}"))).await.assert_page("bad-request");
-                let page = ada.send(Raw::get(&walk)).await;
+                let flow = begun.location().unwrap();
+                assert!(flow.starts_with("/flow/") && !flow.contains("evil"), "{flow}");
+                ada.send(Raw::get(&format!("{flow}?{query}"))).await.assert_page("bad-request");
+                let page = ada.send(Raw::get(&flow)).await;
                 let fields = [("csrf", page.csrf()), ("email", ADA.to_owned()), ("password", PASSWORD.to_owned()), (name, evil.to_owned())];
                 let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-                ada.send(Raw::post(&format!("{walk}/login")).form(&fields)).await.assert_page("bad-request");
+                ada.send(Raw::post(&format!("{flow}/login")).form(&fields)).await.assert_page("bad-request");
                 if name == "flow" {
-                    let signed_in = ada.send(Raw::post(&format!("{walk}/login")).form(&fields[..3])).await;
-                    assert_eq!(signed_in.location().as_deref(), Some(walk.as_str()));
-                    assert_eq!(ada.send(Raw::get(&walk)).await.location().as_deref(), Some("/account"));
+                    let signed_in = ada.send(Raw::post(&format!("{flow}/login")).form(&fields[..3])).await;
+                    assert_eq!(signed_in.location().as_deref(), Some(flow.as_str()));
+                    assert_eq!(ada.send(Raw::get(&flow)).await.location().as_deref(), Some("/account"));
                 }
             }
         }
     }
 
-    async fn lg_05_what_looks_like_a_query_is_only_a_text(engine: Engine) {
+    async fn lg_05_text_that_looks_like_a_query_is_only_text(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let browser = app.browser();
@@ -167,7 +167,7 @@ on_both_engines! {
                 let answer = browser.get(&format!("{path}/{encoded}")).await;
                 assert!([400, 404].contains(&answer.status.as_u16()), "{path} {text}: {}", answer.status);
             }
-            // Not to lock the account: this story is not about that.
+            // Prevents a lock-out, which this test is not about.
             app.sql("DELETE FROM throttles").await;
         }
         let page = browser.open("/signin").await;
@@ -180,7 +180,7 @@ on_both_engines! {
         assert_eq!(app.texts("SELECT email FROM users").await, [ADA]);
     }
 
-    async fn a_walk_of_another_browser_or_one_that_is_over_offers_a_new_start(engine: Engine) {
+    async fn a_flow_that_has_expired_or_belongs_to_another_browser_offers_a_new_start(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let (ada, eve) = (app.browser(), app.browser());
@@ -212,16 +212,16 @@ on_both_engines! {
         let second = browser.open(&authorize(&request("tides"))).await;
         let consent = browser.sign_in(&first, ADA, PASSWORD).await;
         assert!(consent.text().contains("Allow access?"));
-        // The form of the second tab is from before the sign-in: its token is dead, and the page says what to do.
+        // The form in the second tab is from before the sign-in: its token is dead, and the page says what to do.
         let old = browser.sign_in(&second, ADA, PASSWORD).await;
         old.assert_error_page(403, "csrf-failed");
-        // Reloading it, as the page advises, goes on where the person is.
+        // Reloading it, as the page advises, continues where the person is.
         let reloaded = browser.open(&second.url).await;
         assert!(reloaded.text().contains("Allow access?"), "{}", reloaded.text());
         let back = browser.submit(&consent, "/consent", &[("decision", "allow")]).await;
         let code = back.redirect_param("code");
         assert!(code.is_some());
-        // What the first tab was allowed says nothing of what the second is denied.
+        // A yes in the first tab does not override a no in the second.
         let other = browser.submit(&reloaded, "/consent", &[("decision", "deny")]).await;
         assert_eq!(other.redirect_param("error").as_deref(), Some("access_denied"), "{:?}", other.location());
         let late = browser.submit(&consent, "/consent", &[("decision", "allow")]).await;

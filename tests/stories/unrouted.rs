@@ -1,4 +1,4 @@
-//! What no route answers: it has limits of its own, and costs the log little.
+//! Requests that no route answers have limits of their own and cost few log lines.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::support::http2::Http2;
 use crate::support::raw::Raw;
 use crate::support::{Engine, TestApp, is_logged, logged_lines, on_both_engines};
 
-/// Every way to ask for what no route answers, and whether the answer is JSON.
+/// Every kind of request that no route answers, and whether the answer is JSON.
 fn unrouted() -> Vec<(Raw, bool)> {
     let long = format!("/signin?x={}", "a".repeat(9_000));
     vec![
@@ -32,7 +32,7 @@ fn unrouted() -> Vec<(Raw, bool)> {
 }
 
 on_both_engines! {
-    async fn fault_03_what_no_route_answers_is_limited_and_nothing_else_with_it(engine: Engine) {
+    async fn fault_03_requests_that_no_route_answers_are_limited_and_nothing_else_with_them(engine: Engine) {
         let app = TestApp::start_still_with(engine, |config| config.limits.unrouted = 3).await;
         for (number, (raw, json)) in (1..).zip(unrouted()) {
             // Each comes from an address of its own.
@@ -51,7 +51,7 @@ on_both_engines! {
                 let kind = if json { "application/json" } else { "text/plain; charset=utf-8" };
                 assert_eq!(answer.header("content-type"), kind, "{raw:?}");
             }
-            // All of it counts together, over both versions of HTTP; nothing else does.
+            // All of them share one count, over both versions of HTTP; nothing else does.
             for (other, _) in unrouted().into_iter().take(3) {
                 assert_eq!(other.clone().coming_from(source).send(&app).await.status, 429);
                 assert_eq!(http.send(other).await.status, 429);
@@ -127,7 +127,7 @@ on_both_engines! {
         assert!(!is_logged("zqlongzqlongzq"));
     }
 
-    async fn fault_03_refusals_have_few_lines_and_one_that_counts_them(engine: Engine) {
+    async fn fault_03_refusals_get_few_log_lines_and_one_that_counts_the_rest(engine: Engine) {
         let app = TestApp::start(engine).await;
         let path = if engine == Engine::Sqlite { "/zqfloodone" } else { "/zqfloodtwo" };
         let http = Http2::connect(&app).await;

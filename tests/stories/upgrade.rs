@@ -1,8 +1,8 @@
 //! A database of an earlier version is taken over as it is (security.md R-26): nothing is lost, people stay signed in,
-//! what was begun goes on.
+//! and what was begun can be finished.
 //!
-//! `tests/fixtures` holds one such database per version and engine, with what browsers, clients and mailboxes held at that
-//! moment.
+//! `tests/fixtures` holds one such database per version and engine, with what browsers, clients and mailboxes held
+//! when it was made.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +25,7 @@ use crate::support::database::Database;
 use crate::support::node::Node;
 use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines, template};
 
-/// Fixtures are made then: so late that a clock, which only moves forward, can be set to the moment of each.
+/// When fixtures are made, in Unix milliseconds. It is far in the future, because clocks can only be moved forward.
 const EPOCH: i64 = 2_208_945_600_000;
 const ADA: &str = "ada@example.org";
 const BEN: &str = "ben@example.org";
@@ -76,10 +76,10 @@ async fn send(browser: &Browser, held: &Value, fields: &[(&str, &str)]) -> Answe
 }
 
 fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
+    value.as_str().unwrap_or_else(|| panic!("not text: {value}"))
 }
 
-/// Uses the product in every way that leaves something behind, and keeps what everybody has in their hands.
+/// Uses the server in every way that leaves rows behind, and keeps what browsers, clients and mailboxes then hold.
 async fn make(engine: Engine, folder: &Path) {
     let (database, keys) = template::copy(engine).await;
     let mut app = TestApp::start_on(database, keys, clock_at(EPOCH), |_| {}, true).await;
@@ -90,7 +90,7 @@ async fn make(engine: Engine, folder: &Path) {
     app.register(&confidential("tides")).await;
     app.register(&trusted("moon")).await;
 
-    // Ada: signed in, an application allowed, its tokens, a question under way.
+    // Ada: signed in, with a client she allowed, its tokens, and an open consent page.
     let ada = app.signed_in(ADA).await;
     let offline = changed("tides", &[("scope", Some(OFFLINE))]);
     let code = app.code(&ada, &offline).await;
@@ -100,12 +100,12 @@ async fn make(engine: Engine, folder: &Path) {
     let asked = authorize(&changed("tides", &[("scope", Some(OFFLINE)), ("prompt", Some("consent"))]));
     kept["consent"] = held(&ada.open(&asked).await, "/consent");
 
-    // Ben: a sign-in under way, for an application.
+    // Ben: about to sign in to a client.
     let ben = app.browser();
     kept["sign_in"] = held(&ben.open(&authorize(&request("moon"))).await, "/login");
     kept["ben"] = json!(ben.cookies());
 
-    // Carol has the link, Dora types the code, Eve's mail has not left.
+    // Carol has the link, Dora types the code, Eve's mail is not sent yet.
     let carol = app.browser();
     register(&carol, CAROL, PASSWORD).await;
     kept["link"] = json!(app.sink.mail_to(CAROL, 1).await.link());
@@ -124,7 +124,7 @@ async fn make(engine: Engine, folder: &Path) {
     register(&eve, EVE, PASSWORD).await;
     kept["eve"] = json!(eve.cookies());
 
-    // Frank's password was tried three times; Grace was switched off.
+    // Frank: three wrong passwords. Grace: deactivated.
     let stranger = app.browser();
     let page = stranger.open("/signin").await;
     for _ in 0..3 {
@@ -132,7 +132,7 @@ async fn make(engine: Engine, folder: &Path) {
     }
     let grace = app.texts(&format!("SELECT id FROM users WHERE email = '{GRACE}'")).await;
     app.set_state(grace[0].parse::<UserId>().unwrap(), UserState::Deactivated).await;
-    // Last, since a code lives a minute.
+    // Last, because a code lives for a minute.
     kept["code"] = json!(app.code(&ada, &offline).await);
     kept["ada"] = json!(ada.cookies());
     kept["moment"] = json!(app.clock.now().millis());
@@ -154,7 +154,7 @@ async fn dump(app: &TestApp, engine: Engine, folder: &Path) {
                 .output()
                 .unwrap();
             assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
-            // Lines that begin with a backslash are for psql alone.
+            // Lines that begin with a backslash are only for psql.
             let sql = String::from_utf8(dump.stdout).unwrap();
             let sql: Vec<&str> = sql.lines().filter(|line| !line.starts_with('\\')).collect();
             std::fs::write(folder.join("idp.sql"), sql.join("\n")).unwrap();
@@ -162,7 +162,7 @@ async fn dump(app: &TestApp, engine: Engine, folder: &Path) {
     }
 }
 
-/// The fixture's database, copied.
+/// A copy of the fixture's database.
 async fn restore(engine: Engine, folder: &Path) -> Database {
     match engine {
         Engine::Sqlite => Database::sqlite(&std::fs::read(folder.join("idp.db")).unwrap()),
@@ -176,11 +176,11 @@ async fn restore(engine: Engine, folder: &Path) -> Database {
     }
 }
 
-/// The product of today on a database of before.
+/// The current version on an older database.
 struct Upgraded {
     app: TestApp,
     held: Value,
-    /// The way in: the issuer's own address is somebody else's today.
+    /// The address to connect to, because the issuer's own may be taken by now.
     door: String,
 }
 
@@ -199,7 +199,7 @@ impl Upgraded {
             config.issuer = idp_core::oauth::issuer::Issuer::parse(&issuer).unwrap();
         };
         let app = TestApp::start_on(database, keys, clock, change, false).await;
-        assert_eq!(before.look().await, rows, "a row or a column of before is lost or changed");
+        assert_eq!(before.look().await, rows, "an old row or column is lost or changed");
         Self { app, held, door }
     }
 
@@ -223,7 +223,7 @@ async fn people_and_clients_go_on(upgraded: &Upgraded) {
     node.refresh("tides", &refreshed.refresh).await.tokens();
     node.redeem("tides", text(&held["code"])).await.tokens();
     let at_once = ada.get(&authorize(&request("tides"))).await;
-    assert!(at_once.redirect_param("code").is_some(), "what was allowed is allowed: {}", at_once.text());
+    assert!(at_once.redirect_param("code").is_some(), "consent is kept: {}", at_once.text());
     let answered = send(&ada, &held["consent"], &[("decision", "allow")]).await;
     let code = answered.redirect_param("code").unwrap_or_else(|| panic!("{}", answered.text()));
     node.redeem("tides", &code).await.tokens();
@@ -269,7 +269,7 @@ on_both_engines! {
         }
     }
 
-    async fn r_26_what_the_present_version_leaves_behind_will_do_as_a_fixture(engine: Engine) {
+    async fn r_26_the_current_version_makes_a_usable_fixture(engine: Engine) {
         let scratch = tempfile::tempdir().unwrap();
         let asked_for = std::env::var_os("IDP_MAKE_FIXTURE").map(PathBuf::from);
         let folder = folder_of(asked_for.as_deref().unwrap_or(scratch.path()), engine);
