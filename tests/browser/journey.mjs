@@ -13,7 +13,7 @@ await tell(async (browser) => {
   await page.goto(story.example);
   await hands.press(page, "Sign in");
   await heading(page, "Sign in");
-  check((await page.locator("main").innerText()).includes("Example application"), "sign-in does not name the application");
+  check((await page.locator("main").innerText()).includes("Example application"), "sign-in does not name the client");
   await hands.press(page, "Create an account");
   await heading(page, "Create an account");
   await hands.fill(page, "Full name", "Ada Lovelace");
