@@ -236,7 +236,7 @@ on_both_engines! {
         assert!(session.len() >= 43, "{session}");
         let plain = format!("idp-session={session}");
         let answer = Raw::get("/account").header("Cookie", plain).send(&app).await;
-        assert_eq!(answer.location().as_deref(), Some("/signin"), "a cookie that another host of the domain can plant");
+        assert_eq!(answer.location().as_deref(), Some("/signin"), "a cookie that a sibling host can plant");
     }
 
     async fn hd_01_cookies_on_localhost_are_http_only_as_well(engine: Engine) {

@@ -147,7 +147,7 @@ on_both_engines! {
             attempt(&app.browser(), &format!("u{number}@example.org"), WRONG).await;
         }
         assert_eq!(attempt(&app.browser(), ADA, PASSWORD).await.status, 429, "the network is locked");
-        assert_eq!(attempt(&own, ADA, PASSWORD).await.status, 303, "the lock of the network does not apply to the owner's browser");
+        assert_eq!(attempt(&own, ADA, PASSWORD).await.status, 303, "the network's lock spares the owner");
     }
 
     async fn lg_09_knowing_one_right_password_gives_a_network_no_extra_tries(engine: Engine) {
