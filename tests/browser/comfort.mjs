@@ -1,50 +1,50 @@
-// What the script adds to pages that work without it (ux.md §2.2 rules 1, 5 and 9): a password can be shown, a sent form
-// says so, the time until the next mail is counted down, and texts can be copied.
-import { check, heading, story, tell, visitor } from "./lib.mjs";
+// What the script adds to pages that work without it (ux.md §2.2 rules 1, 5 and 9): a password can be shown, a sent
+// form says so, the time until the next mail is counted down, and texts can be copied.
+import { check, heading, story, tell, freshPage } from "./lib.mjs";
 import { fill, open, press } from "./people.mjs";
 
 const fields = { "Full name": "Ada Lovelace", "E-mail": "ada@example.org", Password: story.password, "Confirm password": story.password };
 
-/// How the register form stands: what its passwords look like, what its two buttons say of themselves.
-const standing = (page) => page.evaluate(() => {
+/// The state of the registration form: the types of its password fields, the attributes of its two buttons.
+const formState = (page) => page.evaluate(() => {
   const [reveal, submit] = [".reveal", "#submit"].map((one) => document.querySelector(one));
   const types = [...document.querySelectorAll("#password, #password_confirm")].map(({ type }) => type);
   return [...types, reveal.getAttribute("aria-pressed"), submit.getAttribute("aria-busy"), submit.disabled].join(" ");
 });
 
-async function stands(page, wanted, when) {
-  const found = await standing(page);
+async function checkState(page, wanted, when) {
+  const found = await formState(page);
   check(found === wanted, `${when}: ${found}`);
 }
 
 async function showAndSend(page) {
   await open(page, "/register");
   await fill(page, fields);
-  await stands(page, "password password false  false", "at first");
+  await checkState(page, "password password false  false", "at first");
   const show = page.getByRole("button", { name: "Show password" });
   await show.click();
-  await stands(page, "text text true  false", "shown");
+  await checkState(page, "text text true  false", "shown");
   await show.click();
-  await stands(page, "password password false  false", "hidden again");
+  await checkState(page, "password password false  false", "hidden again");
   await show.click();
 
-  // An answer without content leaves the browser on the page as it was when the form went off.
+  // A 204 leaves the browser on the page, as it was when the form was sent.
   let form;
   await page.route("**/register", (route) => {
     form = new URLSearchParams(route.request().postData());
     return route.fulfill({ status: 204 });
   });
   await press(page, "Create account");
-  await stands(page, "password password false true false", "sent");
-  check(form.get("password") === story.password && form.get("password_confirm") === story.password, "another password was sent");
+  await checkState(page, "password password false true false", "sent");
+  check(form.get("password") === story.password && form.get("password_confirm") === story.password, "the wrong password was sent");
   await page.evaluate(() => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })));
-  await stands(page, "password password false  false", "brought back from memory by Back");
+  await checkState(page, "password password false  false", "restored by Back");
   await page.unroute("**/register");
   await press(page, "Create account");
   await heading(page, "Check your mail");
 }
 
-/// On a clock of the story's own.
+/// Uses a fake clock.
 async function countDown(page) {
   await page.clock.install();
   await page.reload();
@@ -56,14 +56,14 @@ async function countDown(page) {
   const [, minutes, seconds] = text.match(/(\d+):(\d\d)/);
   const left = Number(minutes) * 60 + Number(seconds);
   check(left >= begins - 11 && left <= begins - 9, `of ${begins} seconds, after 10: ${text}`);
-  check((await timer.getAttribute("role")) === null, "each second is read out");
+  check((await timer.getAttribute("role")) === null, "a screen reader announces each second");
   await page.clock.runFor(60_000);
   const ready = await timer.getAttribute("data-ready");
   check((await timer.innerText()) === ready && !/\d/.test(ready), `in the end: ${await timer.innerText()}`);
-  check((await timer.getAttribute("role")) === "status", "the end is not read out");
+  check((await timer.getAttribute("role")) === "status", "a screen reader does not announce the end");
 }
 
-/// Every copy button of a refusal in development.
+/// Every copy button on a refusal page in development.
 async function copy(page) {
   await open(page, story.mismatch);
   await page.locator("summary").click();
@@ -74,16 +74,16 @@ async function copy(page) {
     const [label, status] = [await button.innerText(), button.locator("+ [role=status]")];
     await button.click();
     await page.waitForFunction((element) => element.textContent !== "", await status.elementHandle());
-    check((await page.evaluate(() => navigator.clipboard.readText())) === wanted && wanted !== "", "another text was copied");
-    check((await button.innerText()) === "Copied" && (await status.innerText()) === "Copied", "nobody is told");
+    check((await page.evaluate(() => navigator.clipboard.readText())) === wanted && wanted !== "", "the wrong text was copied");
+    check((await button.innerText()) === "Copied" && (await status.innerText()) === "Copied", "nothing says that it was copied");
     await page.clock.runFor(2_000);
-    check((await button.innerText()) === label && (await status.textContent()) === "", "the button does not calm down");
+    check((await button.innerText()) === label && (await status.textContent()) === "", "the button does not go back to its label");
   }
 }
 
-/// What would do nothing without the script is not there without it.
+/// Controls that need the script are hidden without it.
 async function withoutScript(browser) {
-  const page = await visitor(browser, { javaScriptEnabled: false });
+  const page = await freshPage(browser, { javaScriptEnabled: false });
   for (const [target, hidden] of [["/register", ".reveal"], [story.mismatch, "[data-copy]"]]) {
     await open(page, target);
     const details = page.locator("summary");
@@ -95,7 +95,7 @@ async function withoutScript(browser) {
 }
 
 await tell(async (browser) => {
-  const page = await visitor(browser, { permissions: ["clipboard-read", "clipboard-write"] });
+  const page = await freshPage(browser, { permissions: ["clipboard-read", "clipboard-write"] });
   await showAndSend(page);
   await countDown(page);
   await copy(page);

@@ -1,7 +1,7 @@
-// Off the straight way, in development: no to consent, the typed code, a wrong password, a session that ran out,
-// and a refused request with the command that mends it.
+// Off the happy path, in development: the typed code, a wrong password, denied consent, an expired session, and a
+// refused request with the command that fixes it.
 import { execFileSync } from "node:child_process";
-import { check, control, heading, story, tell, until, visitor } from "./lib.mjs";
+import { check, control, heading, story, tell, until, freshPage } from "./lib.mjs";
 import { fill, open, press, register, signIn } from "./people.mjs";
 
 const email = "ada@example.org";
@@ -27,7 +27,7 @@ async function typedCode(page) {
 async function wrongPassword(page) {
   await signIn(page, email, "not the password");
   const summary = page.getByRole("alert");
-  check(await summary.evaluate((element) => element === document.activeElement), "the summary has not got the focus");
+  check(await summary.evaluate((element) => element === document.activeElement), "the summary does not have the focus");
   check((await page.title()).startsWith("Error: "), await page.title());
   const password = page.getByLabel("Password", { exact: true });
   check((await password.inputValue()) === "", "the password was kept");
@@ -60,17 +60,17 @@ async function clock(page) {
   await press(page, "Back to real time");
 }
 
-/// What is sent stands beside what is registered, and the command below them makes the request right at once.
+/// The page shows what was sent next to what is registered, and below them a command that fixes the request at once.
 async function refusal(page, cli) {
   await open(page, story.mismatch);
   await heading(page, "The return address does not match");
   const [sent, registered] = [page.locator("#dev-sent"), page.locator("#dev-registered")];
   check((await sent.innerText()).includes("https://tides.example/callback"), "what was sent is not shown");
   check((await registered.innerText()).includes("https://tides.example/cb"), "what is registered is not shown");
-  check((await sent.boundingBox()).y === (await registered.boundingBox()).y, "they do not stand side by side");
+  check((await sent.boundingBox()).y === (await registered.boundingBox()).y, "they are not side by side");
   const command = await page.locator("#dev-fix").innerText();
   check(command.startsWith("idp client add-redirect-uri --dev tides "), command);
-  if (!cli) return console.log("skipped the command that mends it: no `idp` is built");
+  if (!cli) return console.log("skipped the command that fixes it: `idp` is not built");
   const env = { ...process.env, PATH: `${cli.bin}:${process.env.PATH}` };
   execFileSync("sh", ["-c", command], { cwd: cli.folder, env });
   await page.reload();
@@ -78,7 +78,7 @@ async function refusal(page, cli) {
 }
 
 await tell(async (browser) => {
-  const page = await visitor(browser, { javaScriptEnabled: scripts });
+  const page = await freshPage(browser, { javaScriptEnabled: scripts });
   await typedCode(page);
   await wrongPassword(page);
   await denial(page);

@@ -1,11 +1,11 @@
-// HD-14: a page of another origin neither frames ours nor keeps hold of a window they are in. The other origin is on our
-// own site (same host, another port), so that cookies come along and nothing but the headers protects us.
+// HD-14: a page of another origin cannot frame our pages or reach a window that shows them. The other origin is on our
+// own site (same host, another port), so cookies are sent and only the headers protect us.
 import { createServer } from "node:http";
 import { once } from "node:events";
-import { check, testControl, heading, story, tell, visitor } from "./lib.mjs";
+import { check, testControl, heading, story, tell, freshPage } from "./lib.mjs";
 import { mailTo, open, register, signIn } from "./people.mjs";
 
-/// A page that frames what its query names, and hears what it is told.
+/// A page that frames the URL in its query.
 const evil = createServer((request, answer) => {
   const framed = decodeURIComponent(new URL(request.url, "http://evil").search.slice(1));
   const frame = framed ? `<iframe src="${framed.replaceAll("&", "&amp;")}"></iframe>` : "";
@@ -22,7 +22,8 @@ async function frames(page, target) {
   return frame.url() !== "chrome-error://chromewebdata/";
 }
 
-/// Whether a window that was opened at `target` still has to do with its opener, or hears what that says.
+/// How many of two signs show that a window opened at `target` and its opener still reach each other: the opener sees
+/// the window open; the window has an opener or hears its message.
 async function reaches(page, target) {
   await page.goto(origin);
   const opened = page.waitForEvent("popup");
@@ -38,7 +39,7 @@ async function reaches(page, target) {
 }
 
 await tell(async (browser) => {
-  const page = await visitor(browser);
+  const page = await freshPage(browser);
   await open(page, "/register");
   await register(page, "Eve", "eve@example.org");
   const waiting = page.url();
@@ -52,10 +53,10 @@ await tell(async (browser) => {
   const pages = { ...story.refused, waiting, activation: link, login, consent: page.url(), authorize: story.tides };
   for (const path of ["/signin", "/register", "/account", "/logout", "/dev/mail", "/dev/clock"]) pages[path] = story.issuer + path;
 
-  // Not a visitor's page: that a frame stays empty is an error on its console, as it should be.
+  // Not a `freshPage`: an empty frame is an error on the console, and here it should be.
   const other = await page.context().newPage();
-  check(await frames(other, origin), "the control arm: a page without headers is not framed");
-  check((await reaches(other, origin)) === 2, "the control arm: a page without headers is not reached");
+  check(await frames(other, origin), "control: a page without headers is not framed");
+  check((await reaches(other, origin)) === 2, "control: a page without headers is not reached");
   for (const [name, target] of Object.entries(pages)) {
     check(!(await frames(other, target)), `${name} is framed by another origin`);
     check((await reaches(other, target)) === 0, `${name} is reached by its opener`);

@@ -1,5 +1,5 @@
-// The whole way: from the example client through registration and back, and out again.
-import { check, control, heading, mouse, shot, story, tell, until, visitor } from "./lib.mjs";
+// The whole journey: from the example client through registration and back, then sign-out.
+import { check, control, heading, mouse, shot, story, tell, until, freshPage } from "./lib.mjs";
 import { keyboard } from "./keyboard.mjs";
 import { complaintsOfAxe } from "./judge.mjs";
 
@@ -8,12 +8,12 @@ const scripts = story.javascript ?? true;
 const email = "ada@example.org";
 
 await tell(async (browser) => {
-  const page = await visitor(browser, { javaScriptEnabled: scripts });
+  const page = await freshPage(browser, { javaScriptEnabled: scripts });
 
   await page.goto(story.example);
   await hands.press(page, "Sign in");
   await heading(page, "Sign in");
-  check((await page.locator("main").innerText()).includes("Example application"), "sign-in does not name the application");
+  check((await page.locator("main").innerText()).includes("Example application"), "sign-in does not name the client");
   await hands.press(page, "Create an account");
   await heading(page, "Create an account");
   await hands.fill(page, "Full name", "Ada Lovelace");
@@ -43,15 +43,15 @@ await tell(async (browser) => {
   const status = page.getByRole("status");
   check((await status.innerText()) === "The ID token is verified.", "the ID token is not verified");
   const who = await page.locator("#who").innerText();
-  check(who.includes("Ada Lovelace") && who.includes(email), `nobody in particular is signed in: ${who}`);
+  check(who.includes("Ada Lovelace") && who.includes(email), `the wrong person is signed in: ${who}`);
   await page.setViewportSize({ width: 360, height: 740 });
   const table = await page.getByRole("region", { name: "Verified claims" }).evaluate((region) => region.scrollWidth - region.clientWidth);
-  check(table <= 1, `the claims stick out by ${table} px`);
+  check(table <= 1, `the claims overflow by ${table} px`);
   await page.screenshot({ path: shot("example-signed-in-360"), fullPage: true });
   await page.setViewportSize({ width: 1280, height: 800 });
   const claims = await page.getByRole("table").innerText();
   for (const claim of [story.issuer, "nonce", "at_hash", `${new Date().getUTCFullYear()}, `]) check(claims.includes(claim), `no ${claim} in ${claims}`);
-  if (scripts) check((await complaintsOfAxe(page)).join("\n") === "", "axe does not like the example client");
+  if (scripts) check((await complaintsOfAxe(page)).join("\n") === "", "axe complains about the example client");
   await hands.press(page, "Refresh tokens");
   await page.getByText("The tokens are refreshed.").waitFor();
   await hands.press(page, "Call userinfo");

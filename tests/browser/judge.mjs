@@ -1,4 +1,4 @@
-// What is demanded of every page (ux.md §2.1 and §2.2), in whatever state it is shown.
+// What every page must meet (ux.md §2.1 and §2.2), in every state.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { check, complaints, shot } from "./lib.mjs";
@@ -7,7 +7,7 @@ import * as rules from "./rules.mjs";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"];
 const KB = 1024;
-/// As compressed, without headers in the parts.
+/// Compressed sizes. Headers count in the total, not in the parts.
 const BUDGET = {
   requests: 6,
   bytes: 45 * KB,
@@ -22,14 +22,14 @@ export async function complaintsOfAxe(page) {
   return violations.flatMap(({ id, nodes }) => nodes.map((node) => `axe ${id}: ${node.html} ${node.failureSummary}`));
 }
 
-/// Notes what each page costs somebody who comes for the first time.
+/// Records what each page costs with an empty cache.
 export async function countCosts(page) {
   const session = await page.context().newCDPSession(page);
   await session.send("Network.enable");
   await session.send("Network.setCacheDisabled", { cacheDisabled: true });
   page.on("request", (request) => {
     if (request.isNavigationRequest() && request.frame() === page.mainFrame()) {
-      // An application is no page of ours: where one goes on to it by itself, that is no part of the page.
+      // A client's page is not ours: when our page goes on to it by itself, that costs our page nothing.
       if (new URL(request.url()).protocol === "https:") return;
       page.parts = [];
     }
@@ -47,7 +47,7 @@ async function overBudget(page) {
     await response?.finished();
     const failure = request.failure();
     if (failure) {
-      // What the page before still asked for, its icon for instance, is given up when the next one comes.
+      // Pending requests of the previous page, such as its icon, are aborted when the next one loads.
       if (failure.errorText !== "net::ERR_ABORTED") found.push(`${failure.errorText}: ${url}`);
       continue;
     }
@@ -56,7 +56,7 @@ async function overBudget(page) {
     const { responseBodySize, responseHeadersSize } = await request.sizes();
     bytes.all += responseBodySize + responseHeadersSize;
     const kind = response.headers()["content-type"]?.split(";")[0];
-    if (!(kind in BUDGET.parts)) found.push(`the budget knows no ${kind}: ${url}`);
+    if (!(kind in BUDGET.parts)) found.push(`no budget for ${kind}: ${url}`);
     bytes[kind] = (bytes[kind] ?? 0) + responseBodySize;
   }
   if (page.parts.length > BUDGET.requests) found.push(`${page.parts.length} requests`);
@@ -69,14 +69,14 @@ async function overBudget(page) {
 }
 const costs = [];
 
-/// What the dearest page cost.
-export const dearest = () => `${costs.length} pages and states, the dearest ${Math.max(...costs)} bytes`;
+/// How many pages were judged, and what the most expensive one cost.
+export const costSummary = () => `${costs.length} pages and states, the most expensive ${Math.max(...costs)} bytes`;
 
-/// The widths of ux.md §2.2 rule 13, and those of them whose pictures are kept.
+/// The widths of ux.md §2.2 rule 13, and those whose screenshots are kept.
 const WIDTHS = [[1280, 800], [768, 1024], [360, 740], [320, 640]];
 const PICTURED = [1280, 360];
 
-/// Judges the page as it stands, in both themes, all widths and with forced colours, and takes its pictures.
+/// Judges the current page in both themes, at all widths and with forced colours, and takes screenshots.
 export async function judge(page, name) {
   await page.waitForLoadState();
   const found = [...(await overBudget(page)), ...(await page.evaluate(rules.brokenRules))];

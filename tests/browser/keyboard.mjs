@@ -1,10 +1,10 @@
-// Hands that have only a keyboard. Every page is walked with Tab before anything is pressed on it: the order
-// must be the reading order, and the focus must always be seen.
+// Input by keyboard alone. Before anything is pressed on a page, Tab goes through all of it once: the order must be
+// the reading order, and the focus must always be visible.
 import { check, unmarked } from "./lib.mjs";
 
-/// What runs inside the page.
+/// Runs inside the page.
 const INSIDE = `
-  // Whatever can take the focus, in the order in which it is read.
+  // Everything that can take the focus, in reading order.
   const all = [...document.querySelectorAll("a[href], button, input:not([type=hidden]), summary, [tabindex]")]
     .filter((element) => element.tabIndex >= 0 && !element.disabled && element.checkVisibility());
   const ring = (element) => {
@@ -37,11 +37,11 @@ async function next(page) {
   return now;
 }
 
-/// Goes round the page once, with Tab alone.
-async function walk(page) {
+/// Goes through the page once with Tab.
+async function tabThrough(page) {
   const count = await inside(page, "all.length");
   const seen = [];
-  // A page that sets the focus starts in the middle; beyond the last element comes the browser itself.
+  // A page that sets the focus starts in the middle; after the last element the focus leaves the page.
   for (let steps = 0; steps < 2 * count + 4 && seen.length < count; steps++) {
     const now = await next(page);
     if (now.index < 0) continue;
@@ -49,7 +49,7 @@ async function walk(page) {
     if (seen.length > 0 || now.index === 0) seen.push(now);
   }
   const order = seen.map((element) => element.index).join();
-  check(order === [...Array(count).keys()].join(), `${page.url()}: of ${count} places, Tab goes to ${order}`);
+  check(order === [...Array(count).keys()].join(), `${page.url()}: of ${count} elements, Tab goes to ${order}`);
   seen.slice(1).forEach((after, at) => {
     const before = seen[at];
     const sameRow = after.box.top < before.box.bottom - 1;
@@ -58,16 +58,16 @@ async function walk(page) {
   });
 }
 
-const walked = new WeakMap();
+const tabbed = new WeakMap();
 
 async function reach(page, name, roles) {
-  if (walked.get(page) !== page.url()) await walk(page);
-  walked.set(page, page.url());
+  if (tabbed.get(page) !== page.url()) await tabThrough(page);
+  tabbed.set(page, page.url());
   for (let steps = 0; steps < 60; steps++) {
     const now = await next(page);
     if (now.index >= 0 && roles.includes(now.role) && unmarked(now.name) === name) return now;
   }
-  throw new Error(`${page.url()}: Tab never comes to "${name}"`);
+  throw new Error(`${page.url()}: Tab never reaches "${name}"`);
 }
 
 export const keyboard = {

@@ -1,14 +1,14 @@
-// What the browser stories share: a browser that reports every complaint, and a person's hands.
+// What the browser stories share: a page that reports every complaint, and a mouse.
 import { existsSync, mkdirSync } from "node:fs";
 import { chromium } from "playwright-core";
 
-/// What the Rust side of the story tells: URLs, the password, what to vary.
+/// Facts from the Rust side of the story: URLs, the password, what to vary.
 export const story = JSON.parse(process.env.STORY);
 
 /// Everything that went wrong without stopping the page: any line fails the story.
 export const complaints = [];
 
-// A script that hangs is stopped before its reader loses patience.
+// Stops a script that hangs; the story would wait for it forever.
 setTimeout(() => { console.error("the story takes too long"); process.exit(2); }, 560_000).unref();
 
 const SHOTS = new URL("../../build/screenshots/", import.meta.url).pathname;
@@ -19,7 +19,7 @@ export function check(holds, what) {
   if (!holds) throw new Error(what);
 }
 
-/// Starts Chromium as it comes out of the box, and throws it away at the end of the story.
+/// Starts a stock Chromium, and discards it at the end of the story.
 export async function tell(tale, ...moreArgs) {
   const installed = process.env.IDP_TEST_CHROMIUM ?? "/usr/bin/chromium";
   check(existsSync(installed), `no Chromium at ${installed}`);
@@ -41,7 +41,7 @@ export async function tell(tale, ...moreArgs) {
 }
 
 /// A fresh profile with one page.
-export async function visitor(browser, options = {}) {
+export async function freshPage(browser, options = {}) {
   const defaults = { viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", locale: "en-GB" };
   const context = await browser.newContext({ ...defaults, ...options });
   // Long, for a machine that is busy with other stories.
@@ -58,7 +58,7 @@ function listen(page) {
   const complain = (text) => complaints.push(`${page.url()}: ${text}`);
   page.on("pageerror", (error) => complain(error));
   page.on("console", (message) => {
-    // A page with an error status is reported as well; those are wanted. Parts of pages are watched below.
+    // Chromium also reports pages with an error status; those are expected. Parts of pages are checked below.
     const wanted = message.text().startsWith("Failed to load resource");
     if (["error", "warning"].includes(message.type()) && !wanted) complain(message.text());
   });
@@ -75,7 +75,7 @@ export async function testControl(path, method = "POST") {
   return method === "GET" ? answer.json() : null;
 }
 
-/// Tries until it holds. What the server does in its own time has no event a browser could wait for.
+/// Polls until it holds: background work of the server has no event a browser could wait for.
 export async function until(holds, what) {
   for (let tries = 0; tries < 200; tries++) {
     if (await holds()) return;
@@ -94,7 +94,7 @@ export const mouse = {
   },
 };
 
-/// Marks around inserted names keep their writing direction to themselves; nobody sees them.
+/// Without the invisible marks that isolate the writing direction of inserted names.
 export const unmarked = (text) => text.replace(/[\u2068\u2069]/g, "");
 const exactly = (text) => new RegExp(`^${text.replace(/[.?+]/g, "\\$&").replaceAll(" ", "[\u2068\u2069 ]+")}[\u2068\u2069]*$`);
 

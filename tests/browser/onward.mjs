@@ -1,17 +1,17 @@
-// An https application may redirect wherever it likes: brokers answer their callback with another redirect, to another
-// origin. No policy of ours may stop that, and the person must arrive without JavaScript as well.
+// An https client may redirect wherever it likes: brokers answer their callback with another redirect, to another
+// origin. No policy of ours may stop that, and the person must arrive without JavaScript too.
 import { createServer } from "node:https";
 import { once } from "node:events";
-import { check, complaints, testControl, heading, story, tell, visitor } from "./lib.mjs";
+import { check, complaints, testControl, heading, story, tell, freshPage } from "./lib.mjs";
 import { fill, open, press, signIn } from "./people.mjs";
 
 const email = "ada@example.org";
 await testControl(`/user/${email}`);
 await testControl("/user/grace@example.org");
 
-/// What was asked of the applications, host and path.
+/// The URLs requested from the clients.
 const asked = [];
-/// Stands for every https host: the callbacks redirect to another origin, which says hello.
+/// Stands in for every https host: callbacks redirect to another origin, which says hello.
 const web = createServer(story.tls, (request, answer) => {
   const url = new URL(request.url, `https://${request.headers.host}`);
   if (url.pathname === "/favicon.ico") return answer.writeHead(204).end();
@@ -26,7 +26,7 @@ const port = web.address().port;
 const again = (request) => `${request}&prompt=login`;
 const codes = () => asked.filter((url) => url.pathname === "/cb").map((url) => url.searchParams.get("code"));
 
-/// On the other origin, with the application's callback on the way.
+/// Waits for the other origin; returns the parameters that the client's callback got on the way.
 async function arrived(page) {
   await heading(page, "You have arrived");
   const callback = asked.filter((url) => url.host === "tides.example").at(-1);
@@ -34,7 +34,7 @@ async function arrived(page) {
   return callback.searchParams;
 }
 
-/// The page's own forms end here, and nowhere on the web.
+/// The page's forms may lead only to our own origin.
 function checkPolicy(answer) {
   const csp = answer.headers()["content-security-policy"];
   check(/form-action 'self'(;|$)/.test(csp), csp);
@@ -63,7 +63,7 @@ async function signInOnly(page) {
   check((await arrived(page)).has("code"), "no code");
 }
 
-/// The second click comes before the first one's answer.
+/// The second click comes before the answer to the first.
 async function clickTwice(page) {
   await open(page, `${story.tides}&prompt=consent`);
   const before = codes().length;
@@ -72,7 +72,7 @@ async function clickTwice(page) {
   check(new Set(codes().slice(before)).size === 1, "two clicks, two codes");
 }
 
-/// Back from the application never holds a person fast: however it began, a few steps back lead out of it.
+/// Back from the client never traps a person: however the flow began, a few steps back lead out of it.
 async function goBack(page) {
   await page.goto(`${story.issuer}/register`);
   await open(page, `${story.tides}&prompt=consent`);
@@ -93,7 +93,7 @@ async function signOut(page) {
   check(asked.at(-2).pathname === "/bye" && asked.at(-2).searchParams.get("state") === "s", asked.at(-2).href);
 }
 
-/// A form that somebody got onto a page of ours leads nowhere.
+/// A form injected into our page leads nowhere.
 async function injected(browser) {
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
   const page = await context.newPage();
@@ -113,7 +113,7 @@ async function injected(browser) {
 const hosts = ["tides.example", "elsewhere.example", "evil.example"].map((host) => `MAP ${host}:443 127.0.0.1:${port}`);
 await tell(async (browser) => {
   for (const javaScriptEnabled of [true, false]) {
-    const page = await visitor(browser, { javaScriptEnabled, ignoreHTTPSErrors: true });
+    const page = await freshPage(browser, { javaScriptEnabled, ignoreHTTPSErrors: true });
     for (const part of [allow, deny, signInOnly, clickTwice, goBack, signOut]) {
       if (!story.parts || story.parts.includes(part.name)) await part(page);
       check(complaints.length === 0, `${part.name}: ${complaints.join("\n")}`);

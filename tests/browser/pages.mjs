@@ -1,6 +1,6 @@
-// Every page of the product in every state it can be brought to, judged and photographed.
-import { testControl, heading, shot, story, tell, visitor } from "./lib.mjs";
-import { countCosts, dearest, judge } from "./judge.mjs";
+// Every page of the product in every reachable state, judged and photographed.
+import { testControl, heading, shot, story, tell, freshPage } from "./lib.mjs";
+import { countCosts, costSummary, judge } from "./judge.mjs";
 import { fill, mailTo, open, press, register, signIn } from "./people.mjs";
 
 const ada = "ada@example.org";
@@ -19,7 +19,7 @@ async function signingIn(page) {
   await judge(page, "sign-in-wrong");
   for (let tries = 0; tries < 10; tries++) await signIn(page, "grace@example.org", "not the password");
   await judge(page, "sign-in-locked");
-  await testControl("/off/mary@example.org");
+  await testControl("/deactivated/mary@example.org");
   await signIn(page, "mary@example.org");
   await judge(page, "sign-in-deactivated");
 }
@@ -60,7 +60,7 @@ async function registering(page) {
 }
 
 async function activating(page, browser) {
-  const phone = await visitor(browser);
+  const phone = await freshPage(browser);
   await countCosts(phone);
   await open(phone, (await mailTo(ada, 2)).link);
   await judge(phone, "activate-elsewhere");
@@ -91,7 +91,7 @@ async function allowing(page) {
   await judge(page, "sign-in-confirm");
 }
 
-async function goingInAndOut(page) {
+async function signingOutAndIn(page) {
   await open(page, "/logout");
   await judge(page, "sign-out-question");
   await press(page, "Sign out");
@@ -113,7 +113,7 @@ async function goingInAndOut(page) {
   await open(page, story.tides);
   await judge(page, "consent-long");
   const question = page.url();
-  // An application that answers nothing new leaves the browser on the page that goes on to it.
+  // When the client answers 204, the browser stays on the page that goes on to it.
   await page.route("https://tides.example/**", (route) => route.fulfill({ status: 204 }));
   await press(page, "Deny");
   await page.locator("#onward").waitFor();
@@ -128,7 +128,7 @@ async function goingInAndOut(page) {
   await judge(page, "error-answered");
 }
 
-/// The account that the failures need; the other way judges the pages that lead to it.
+/// The account that the failures need; the other group judges the pages that lead to it.
 async function activated(page) {
   await testControl(`/user/${ada}`);
 }
@@ -140,7 +140,7 @@ async function failing(page, browser) {
   }
   await page.context().clearCookies();
   await open(page, "/signin");
-  const stranger = await visitor(browser);
+  const stranger = await freshPage(browser);
   await countCosts(stranger);
   await open(stranger, page.url());
   await judge(stranger, "error-foreign");
@@ -174,7 +174,7 @@ async function registeringTwice(page) {
   await judge(page, "error-registration-used");
 }
 
-/// Last, since a day goes by.
+/// Last, because it moves the clock by a day.
 async function expiring(page) {
   const late = "late@example.org";
   await page.context().clearCookies();
@@ -198,14 +198,14 @@ async function expiring(page) {
   await judge(page, "sign-in-session-ended");
 }
 
-const ways = {
-  accounts: [signingIn, registering, activating, allowing, goingInAndOut],
+const groups = {
+  accounts: [signingIn, registering, activating, allowing, signingOutAndIn],
   failures: [activated, failing, registeringTwice, expiring],
 };
 
 await tell(async (browser) => {
-  const page = await visitor(browser);
+  const page = await freshPage(browser);
   await countCosts(page);
-  for (const part of ways[story.way]) await part(page, browser);
+  for (const part of groups[story.group]) await part(page, browser);
 });
-console.log(dearest());
+console.log(costSummary());

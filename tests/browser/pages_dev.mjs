@@ -1,6 +1,6 @@
 // The pages that only `idp dev` has, judged and photographed.
-import { check, control, shot, story, tell, until, visitor } from "./lib.mjs";
-import { countCosts, dearest, judge } from "./judge.mjs";
+import { check, control, shot, story, tell, until, freshPage } from "./lib.mjs";
+import { countCosts, costSummary, judge } from "./judge.mjs";
 import { open, press, register } from "./people.mjs";
 
 /// How far the text of a button is from its middle, in pixels.
@@ -12,7 +12,7 @@ function offCentre(button) {
 }
 
 await tell(async (browser) => {
-  const page = await visitor(browser);
+  const page = await freshPage(browser);
   await countCosts(page);
   await open(page, "/dev/mail");
   await judge(page, "dev-mailbox-empty");
@@ -37,4 +37,4 @@ await tell(async (browser) => {
     await judge(page, `dev-error-${name}`);
   }
 });
-console.log(dearest());
+console.log(costSummary());

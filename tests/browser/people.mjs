@@ -1,4 +1,4 @@
-// What people do on the pages, for stories that have many of them.
+// What people do on the pages, for the longer stories.
 import { control, testControl, heading, story } from "./lib.mjs";
 
 export const open = (page, path) => page.goto(path.startsWith("/") ? story.issuer + path : path);

@@ -1,4 +1,4 @@
-// Rules that are checked inside the page. Each function is sent there as it is, so it knows only its arguments.
+// Rules that are checked inside the page. Each function is sent there as text, so it sees only its arguments.
 
 /// How much the page moved while it loaded.
 export const layoutShift = () => new Promise((done) => {
@@ -7,7 +7,7 @@ export const layoutShift = () => new Promise((done) => {
   requestAnimationFrame(() => done(shifts.takeRecords().reduce((sum, shift) => sum + shift.value, 0)));
 });
 
-/// Frame, titles, labels, autofill: what holds whatever the width.
+/// Structure, titles, labels, autofill: what must hold at every width.
 export function brokenRules() {
   const found = [];
   const rule = (holds, what) => { if (!holds) found.push(what); };
@@ -18,7 +18,7 @@ export function brokenRules() {
   rule(document.title.startsWith("Error: ") === Boolean(document.querySelector("#errors")), `title "${document.title}" and the summary differ`);
   for (const one of ["h1", "main", "header"]) rule(all(one).length === 1, `${all(one).length} ${one}`);
   const ids = all("[id]").map((element) => element.id);
-  rule(new Set(ids).size === ids.length, `an id stands twice: ${ids}`);
+  rule(new Set(ids).size === ids.length, `an id is repeated: ${ids}`);
   for (const element of all("[style], style, script:not([src])")) found.push(`inline: ${element.outerHTML.slice(0, 80)}`);
   for (const element of all("*")) for (const { name } of element.attributes) rule(!name.startsWith("on"), `inline handler ${name}`);
   rule(all("[tabindex]").every((element) => element.tabIndex <= 0), "a positive tabindex");
@@ -33,15 +33,15 @@ export function brokenRules() {
     rule([null, "true"].includes(input.getAttribute("aria-invalid")), `${id}: aria-invalid is not "true"`);
     rule(type !== "password" || input.value === "", `${id} keeps a password`);
     const described = (input.getAttribute("aria-describedby") ?? "").split(" ").filter(Boolean);
-    rule(described.every((other) => document.getElementById(other)), `${id} is described by nothing`);
+    rule(described.every((other) => document.getElementById(other)), `${id} is described by a missing element`);
     const wrong = [...input.closest(".field").querySelectorAll(".wrong")];
     rule(wrong.length > 0 === (input.getAttribute("aria-invalid") === "true"), `${id}: aria-invalid and its errors differ`);
-    rule(wrong.every((error) => described.includes(error.id)), `an error of ${id} is not joined to it`);
+    rule(wrong.every((error) => described.includes(error.id)), `an error of ${id} is not linked to it`);
   }
   const summary = document.querySelector("#errors");
   if (summary) {
-    rule(document.activeElement === summary, "the summary of errors has not got the focus");
-    rule(summary.closest("main") && summary.role === "alert", "the summary is no alert in main");
+    rule(document.activeElement === summary, "the error summary does not have the focus");
+    rule(summary.closest("main") && summary.role === "alert", "the summary is not an alert in main");
     for (const link of summary.querySelectorAll("a")) {
       const field = document.querySelector(link.hash);
       const errors = [...field.closest(".field").querySelectorAll(".wrong")].map((error) => error.innerText.trim());
@@ -49,16 +49,16 @@ export function brokenRules() {
     }
   }
 
-  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (words.nextNode()) {
-    const element = words.currentNode.parentElement;
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
     const size = parseFloat(getComputedStyle(element).fontSize);
-    rule(size >= 16 || !words.currentNode.data.trim(), `${size} px: ${words.currentNode.data.trim()}`);
+    rule(size >= 16 || !texts.currentNode.data.trim(), `${size} px: ${texts.currentNode.data.trim()}`);
   }
   return found;
 }
 
-/// Whatever sticks out or is cut off.
+/// Everything that overflows or is cut off.
 export function overflow() {
   const found = [];
   const page = document.scrollingElement;
@@ -72,7 +72,7 @@ export function overflow() {
   return found;
 }
 
-/// Whatever is hard to hit: 24 px for all, 44 px for buttons and fields. A link within a sentence is excepted.
+/// Targets that are too small: 44 px for buttons and fields, 24 px for the rest. Links within a sentence are exempt.
 export function smallTargets() {
   const targets = document.querySelectorAll("a, button, input:not([type=hidden], [aria-hidden=true]), summary");
   return [...targets].filter((element) => element.checkVisibility()).flatMap((element) => {
@@ -83,7 +83,7 @@ export function smallTargets() {
   });
 }
 
-/// Buttons and fields that nothing sets off from the page, where the reader's own colours have taken ours away.
+/// Buttons and fields that do not stand out from the page once the reader's own colours replace ours.
 export function edgeless() {
   const page = getComputedStyle(document.body).backgroundColor;
   const shows = (colour) => colour !== page && !/^rgba\(.*, 0\)$/.test(colour);
@@ -95,7 +95,7 @@ export function edgeless() {
   });
 }
 
-/// Spaces text as WCAG 1.4.12 says, or takes that back.
+/// Applies the text spacing of WCAG 1.4.12, or removes it.
 export function spaceText(on) {
   const sheet = new CSSStyleSheet();
   sheet.replaceSync("* { line-height: 1.5 !important; letter-spacing: .12em !important; word-spacing: .16em !important } p { margin-bottom: 2em !important }");

@@ -1,4 +1,4 @@
-//! The way from "check your mail" to an account (security.md 2.7): by link, by code, once.
+//! From "check your mail" to an account (security.md 2.7): by link, by code, once.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ async fn accounts(app: &TestApp) -> usize {
     app.count("users", "1 = 1").await
 }
 
-/// The code with one sign changed into another that a code may have.
+/// The code with its first character replaced by another that a code may have.
 fn other(code: &str) -> String {
     let sign = if code.starts_with('A') { 'B' } else { 'A' };
     format!("{sign}{}", &code[1..])
 }
 
 on_both_engines! {
-    async fn looking_at_the_link_consumes_nothing_and_the_button_does_once(engine: Engine) {
+    async fn opening_the_link_consumes_nothing_and_the_button_consumes_it_once(engine: Engine) {
         let app = TestApp::start(engine).await;
         register(&app.browser(), ADA, PASSWORD).await;
         let link = app.sink.mail_to(ADA, 1).await.link();
@@ -36,7 +36,7 @@ on_both_engines! {
             Raw::post(path).form(&[]).send(&app).await.assert_page("cookies-blocked");
         }
         assert_eq!(app.state().await, before);
-        // Another browser than the one that registered: mail is often read on the phone.
+        // Not the browser that registered: mail is often read on the phone.
         let phone = app.browser();
         let page = phone.open(&link).await;
         let active = phone.submit(&page, "/activate", &[("password", PASSWORD)]).await;
@@ -52,7 +52,7 @@ on_both_engines! {
         assert_eq!((accounts(&app).await, app.mails_in_all(ADA).await), (1, 2));
     }
 
-    async fn rg_10_an_expired_link_opens_nothing_and_is_exchanged_in_place(engine: Engine) {
+    async fn rg_10_an_expired_link_activates_nothing_and_its_page_sends_a_new_one(engine: Engine) {
         let app = TestApp::start(engine).await;
         register(&app.browser(), ADA, PASSWORD).await;
         let link = app.sink.mail_to(ADA, 1).await.link();
@@ -72,7 +72,7 @@ on_both_engines! {
         assert!(phone.submit(&page, "/activate", &[("password", PASSWORD)]).await.text().contains("Your account is active"));
     }
 
-    async fn rg_10_a_link_that_was_altered_or_is_foreign_opens_nothing(engine: Engine) {
+    async fn rg_10_an_altered_or_foreign_link_activates_nothing(engine: Engine) {
         let app = TestApp::start(engine).await;
         register(&app.browser(), ADA, PASSWORD).await;
         let link = app.sink.mail_to(ADA, 1).await.link();
@@ -127,7 +127,7 @@ on_both_engines! {
         assert_eq!(accounts(&app).await, 0);
     }
 
-    async fn a_code_is_typed_however_one_likes_and_works_once(engine: Engine) {
+    async fn a_code_may_be_typed_in_any_style_and_works_once(engine: Engine) {
         let app = TestApp::start(engine).await;
         let browser = app.browser();
         let check = register(&browser, ADA, PASSWORD).await;
@@ -147,7 +147,7 @@ on_both_engines! {
         assert_eq!(accounts(&app).await, 1);
     }
 
-    async fn a_code_dies_of_five_wrong_tries_and_a_new_mail_brings_a_new_one(engine: Engine) {
+    async fn a_code_is_dead_after_five_wrong_tries_and_a_new_mail_brings_a_new_one(engine: Engine) {
         let app = TestApp::start(engine).await;
         let browser = app.browser();
         let check = register(&browser, ADA, PASSWORD).await;
@@ -197,7 +197,7 @@ on_both_engines! {
         assert!(ada.submit(&of_ada, "/code", &[("code", &code)]).await.text().contains("Your account is active"));
     }
 
-    async fn nobody_prepares_an_account_for_somebody_else(engine: Engine) {
+    async fn nobody_can_prepare_an_account_for_somebody_else(engine: Engine) {
         let app = TestApp::start(engine).await;
         let (eve, ada) = (app.browser(), app.browser());
         let evil = "violet ladder pancake tunnel";
@@ -206,17 +206,17 @@ on_both_engines! {
         register(&ada, "Ada@example.org", PASSWORD).await;
         let page = ada.open(&app.sink.mail_to("Ada@example.org", 1).await.link()).await;
         assert!(ada.submit(&page, "/activate", &[]).await.text().contains("Your account is active"));
-        // The other attempt is over, by link, by code and by mail.
+        // The other registration is over, whether by link, code or password.
         ada.open(&hers.link()).await.assert_page("link-used");
         let late = eve.submit(&of_eve, "/code", &[("code", &hers.code())]).await;
         assert!(late.status == 422 && late.text().contains("Check your mail"), "she learns nothing: {}", late.text());
         let login = eve.open("/signin").await;
-        assert_eq!(eve.sign_in(&login, ADA, evil).await.status, 401, "the newest registration alone is compared");
+        assert_eq!(eve.sign_in(&login, ADA, evil).await.status, 401, "only the newest registration is compared");
         assert_eq!(eve.sign_in(&login, ADA, PASSWORD).await.status, 200);
         assert_eq!(app.count("users", "email_key = 'ada@example.org'").await, 1);
     }
 
-    async fn a_link_neither_takes_nor_opens_an_account_that_came_another_way(engine: Engine) {
+    async fn a_link_does_not_touch_an_account_that_was_created_another_way(engine: Engine) {
         let app = TestApp::start(engine).await;
         let browser = app.browser();
         register(&browser, ADA, "violet ladder pancake tunnel").await;
@@ -231,7 +231,7 @@ on_both_engines! {
         assert_eq!(refused.status, 401, "this browser was told that the registration is over: {}", refused.text());
     }
 
-    async fn an_activation_in_the_same_browser_goes_on_with_the_walk(engine: Engine) {
+    async fn an_activation_in_the_same_browser_continues_the_flow(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.register(&crate::support::confidential("tides")).await;
         let browser = app.browser();
@@ -244,7 +244,7 @@ on_both_engines! {
         let link = app.sink.mail_to(ADA, 1).await.link();
         let page = browser.open(&link).await;
         let active = browser.submit(&page, "/activate", &[]).await;
-        let on = active.body.split('"').find(|text| text.starts_with("/flow/")).expect("a way on").to_owned();
+        let on = active.body.split('"').find(|text| text.starts_with("/flow/")).expect("a link to the flow").to_owned();
         let login = browser.open(&on).await;
         let consent = browser.sign_in(&login, ADA, PASSWORD).await;
         assert!(consent.text().contains("Allow access?"), "{}", consent.text());

@@ -9,7 +9,7 @@ use crate::registration::ask;
 use crate::support::browser::{Answer, Browser};
 use crate::support::{Engine, PASSWORD, TestApp, is_proof, on_both_engines};
 
-/// A link for an attempt, made like the mail's.
+/// The token of a link for a registration, made like the one in the mail.
 async fn link(app: &TestApp, id: &str) -> String {
     let id: RegistrationId = id.parse().unwrap();
     let link = SingleUse::<Activation>::generate();
@@ -34,16 +34,16 @@ on_both_engines! {
         let app = TestApp::start(engine).await;
         let second = app.second_node().await;
         let browser = app.browser();
-        let doors = [browser.clone(), browser.via(&second.browser())];
+        let browsers = [browser.clone(), browser.via(&second.browser())];
         let mut tokens = Vec::new();
-        for door in &doors {
-            tokens.push(door.open("/register").await.csrf());
+        for browser in &browsers {
+            tokens.push(browser.open("/register").await.csrf());
         }
         let rounds = if is_proof() { 1_000 } else { 20 };
         for round in 1..=rounds {
             let email = format!("u{round}@example.org");
-            let token = link(&app, &id_of(&ask(&doors[0], &email, PASSWORD).await)).await;
-            let clicks = (0..50).map(|at| click(&doors[at % 2], &tokens[at % 2], &token));
+            let token = link(&app, &id_of(&ask(&browsers[0], &email, PASSWORD).await)).await;
+            let clicks = (0..50).map(|at| click(&browsers[at % 2], &tokens[at % 2], &token));
             let answers = join_all(clicks).await;
             let active = answers.iter().filter(|answer| answer.status == 303).count();
             let used = answers.iter().filter(|answer| answer.reason() == Some("link-used")).count();

@@ -1,4 +1,4 @@
-//! The stories that need a browser. Each is told by the script of the same name in `tests/browser`.
+//! The stories that need a real browser. Each runs a script in `tests/browser`.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::browser_test::{BrowserTest, in_dev, in_production, mobile, native, re
 use crate::support::{Engine, confidential, on_both_engines};
 
 on_both_engines! {
-    async fn a_person_walks_the_whole_journey(engine: Engine) {
+    async fn a_person_completes_the_whole_journey(engine: Engine) {
         BrowserTest::start(engine, in_dev).await.run("journey", json!({ "hands": "mouse" })).await;
     }
 }
@@ -42,14 +42,14 @@ fn refused(test: &BrowserTest) -> serde_json::Value {
     })
 }
 
-/// Every page in production. Its states are many, so that one half of them is judged beside the other.
-async fn pages(way: &str) {
+/// Every page in production. There are many states, so they are judged in two groups side by side.
+async fn pages(group: &str) {
     let closed = BrowserTest::start(Engine::Sqlite, |config| config.registration = false).await;
     let limited = BrowserTest::start(Engine::Sqlite, |config| config.limits.page = 2).await;
     let test = BrowserTest::start(Engine::Sqlite, in_production).await;
     test.app.register(&confidential("tides")).await;
     let facts = json!({
-        "way": way,
+        "group": group,
         "tides": request_of(&test.app, "tides", &[("scope", Some("openid profile email offline_access"))]),
         "confirm": request_of(&test.app, "tides", &[("prompt", Some("login"))]),
         "refused": refused(&test),
@@ -60,24 +60,24 @@ async fn pages(way: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_page_on_the_way_to_an_account_and_out_of_it_is_good_to_use() {
+async fn every_page_from_registration_to_sign_out_is_good_to_use() {
     pages("accounts").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_page_that_tells_of_a_failure_is_good_to_use() {
+async fn every_page_that_reports_a_failure_is_good_to_use() {
     pages("failures").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_page_of_development_is_good_to_use() {
+async fn every_page_in_development_is_good_to_use() {
     let test = BrowserTest::start(Engine::Sqlite, in_dev).await;
     test.app.register(&confidential("tides")).await;
     test.run("pages_dev", json!({ "refused": refused(&test) })).await;
 }
 
-/// Where the command line program is, and a folder in which its `--dev` means the database of the test. `null`
-/// where the program has not been built.
+/// Where the `idp` binary is, and a folder where its `--dev` means the database of the test. `null` if the binary
+/// has not been built.
 fn command_line(test: &BrowserTest, folder: &Path) -> serde_json::Value {
     let bin = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
     if !bin.join("idp").exists() {
@@ -111,7 +111,7 @@ async fn every_detour_leads_back_without_javascript() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_script_adds_works_and_stays_away_without_it() {
+async fn what_the_script_adds_works_and_is_hidden_without_it() {
     let test = BrowserTest::start(Engine::Sqlite, in_dev).await;
     test.app.register(&confidential("tides")).await;
     let mismatch =
@@ -128,7 +128,7 @@ async fn hd_14_no_page_is_framed_or_reached_by_another_origin() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn forms_end_at_https_loopback_and_private_scheme_applications() {
+async fn forms_lead_to_https_loopback_and_private_scheme_clients() {
     let test = BrowserTest::start(Engine::Sqlite, in_production).await;
     test.app.register(&confidential("tides")).await;
     test.app.register(&native("notes")).await;
@@ -143,7 +143,7 @@ async fn forms_end_at_https_loopback_and_private_scheme_applications() {
     test.run("redirects", facts).await;
 }
 
-/// Key and certificate of every https application in a story.
+/// Key and certificate of the https clients in a story.
 fn tls() -> serde_json::Value {
     let (certificate, key) = crate::mail::signed("tides.example");
     let text = |pem: Vec<u8>| String::from_utf8(pem).unwrap();
@@ -151,7 +151,7 @@ fn tls() -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fault_01_an_application_may_redirect_its_callback_to_another_origin() {
+async fn fault_01_a_client_may_redirect_its_callback_to_another_origin() {
     let test = BrowserTest::start(Engine::Sqlite, in_production).await;
     test.app.register(&confidential("tides")).await;
     let logout = "/logout?client_id=tides&post_logout_redirect_uri=https://tides.example/bye&state=s";

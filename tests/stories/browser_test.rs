@@ -1,5 +1,5 @@
-//! What a browser story stands on: the product, the example client, and a control server where the script in
-//! `tests/browser` asks for what no browser can see (mails, the clock, accounts that are there already).
+//! What a browser story needs: the product, the example client, and a control server that gives the script in
+//! `tests/browser` what no browser can reach (mails, the clock, existing accounts).
 
 use std::process::Command;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use crate::support::client::{authorize, changed};
 use crate::support::{Engine, PASSWORD, SECRET, TestApp, confidential};
 
-/// The product and what stands around it.
+/// The product and what runs around it.
 pub(crate) struct BrowserTest {
     pub(crate) app: Arc<TestApp>,
     example: String,
@@ -43,7 +43,7 @@ impl BrowserTest {
         Self { app, example, test_control }
     }
 
-    /// Runs `tests/browser/SCRIPT.mjs`. It fails when the script does.
+    /// Runs `tests/browser/SCRIPT.mjs`; fails when the script does.
     pub(crate) async fn run(&self, script: &'static str, more: Value) {
         let mut facts = json!({
             "issuer": self.app.issuer,
@@ -69,7 +69,7 @@ impl BrowserTest {
     }
 }
 
-/// The URL of an authorization request of the client `id`.
+/// The URL of an authorization request from the client `id`.
 pub(crate) fn request_of(app: &TestApp, id: &str, changes: &[(&str, Option<&str>)]) -> String {
     app.url(&authorize(&changed(id, changes)))
 }
@@ -78,7 +78,7 @@ async fn serve(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(axum::serve(listener, router).into_future());
-    // Not the product's name for the same address: to a browser the two are different sites.
+    // Not `127.0.0.1`, which is the product's host: to a browser the two are different sites.
     format!("http://localhost:{port}")
 }
 
@@ -103,7 +103,7 @@ async fn serve_example(app: &TestApp) -> String {
     base_url
 }
 
-/// A native application: its redirect URI is on a loopback address with a port of its own choice.
+/// A native client: its redirect URI is on a loopback address, with any port.
 pub(crate) fn native(id: &str) -> Client {
     Client {
         name: DisplayText::new("Desktop notes", 60),
@@ -117,7 +117,7 @@ pub(crate) fn native(id: &str) -> Client {
     }
 }
 
-/// An application on a phone: its redirect URI has a scheme of its own.
+/// A mobile client: its redirect URI has a private-use scheme.
 pub(crate) fn mobile(id: &str) -> Client {
     Client {
         name: DisplayText::new("Pocket notes", 60),
@@ -132,7 +132,7 @@ fn test_control(app: Arc<TestApp>) -> Router {
         .route("/mail/{to}/{number}", get(mail))
         .route("/wait/{seconds}", post(wait))
         .route("/user/{email}", post(user))
-        .route("/off/{email}", post(switch_off))
+        .route("/deactivated/{email}", post(deactivated))
         .with_state(app)
 }
 
@@ -149,7 +149,7 @@ async fn user(State(app): State<Arc<TestApp>>, Path(email): Path<String>) {
     app.user(&email).await;
 }
 
-async fn switch_off(State(app): State<Arc<TestApp>>, Path(email): Path<String>) {
+async fn deactivated(State(app): State<Arc<TestApp>>, Path(email): Path<String>) {
     let id = app.user(&email).await.id;
     app.set_state(id, UserState::Deactivated).await;
 }

@@ -1,5 +1,5 @@
-//! The page that waits for a mail: how often a code may be typed, how often a mail may be asked for, and that a
-//! known address answers like a new one (security.md RG-01, RG-13).
+//! The "check your mail" page: how often a code may be tried, how often a mail may be requested, and that a known
+//! address gets the same answers as a new one (security.md RG-01, RG-13).
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
 const MINUTE: Duration = Duration::from_secs(60);
 
 on_both_engines! {
-    async fn rg_01_the_fifth_wrong_code_is_the_last_whoever_has_the_address(engine: Engine) {
+    async fn rg_01_the_fifth_wrong_code_is_the_last_for_known_and_new_addresses(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let mut faces = Vec::new();
         for address in [ADA, "new@example.org"] {
             let browser = app.browser();
             let check = register(&browser, address, PASSWORD).await;
-            // Codes tried before the mail has left count like those after it.
+            // Codes tried before the mail is sent count like those after it.
             let mut answers = Vec::new();
             for number in 1..=7 {
                 if number == 3 {
@@ -42,7 +42,7 @@ on_both_engines! {
         assert_alike(&faces.iter().map(|face| masked(face)).collect::<Vec<_>>());
     }
 
-    async fn rg_13_the_timer_is_true_and_the_fourth_mail_is_refused_by_the_attempts_own_count(engine: Engine) {
+    async fn rg_13_the_timer_is_right_and_the_fourth_mail_is_refused_by_the_registrations_own_count(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let mut faces = Vec::new();
@@ -77,7 +77,7 @@ on_both_engines! {
         assert_alike(&faces);
     }
 
-    async fn everything_wrong_with_two_passwords_is_told_at_once(engine: Engine) {
+    async fn all_errors_of_both_password_fields_are_reported_at_once(engine: Engine) {
         let app = TestApp::start(engine).await;
         let browser = app.browser();
         let page = browser.open("/register").await;

@@ -1,5 +1,5 @@
-//! Back, reload and the second tab: whatever a person does with a page that is over, the next one tells the truth
-//! and leads on.
+//! Back, reload and the second tab: whatever a person does on an outdated page, the next one tells the truth and leads
+//! on.
 
 use std::time::Duration;
 
@@ -14,21 +14,21 @@ use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
 const HOUR: Duration = Duration::from_secs(3600);
 const HOME: &str = "https://tides.example/start";
 
-/// An application with a start page.
+/// A client with a start page.
 fn with_home() -> Client {
     Client { home_uri: Some(RedirectUri::parse(HOME).unwrap()), ..confidential("tides") }
 }
 
-/// Where the button of an error page leads.
+/// Where the button on an error page leads.
 fn action(answer: &Answer) -> Option<String> {
     let link = answer.body.split_once("id=\"action\" href=\"")?.1;
     Some(link.split('"').next().unwrap().replace("&amp;", "&"))
 }
 
-/// An address with signs that mean something in a query.
+/// An address with characters that have a meaning in a query.
 const TYPED: &str = "ada+b&c=d@example.org";
 
-/// Where a link of a page leads.
+/// Where a link on a page leads.
 fn link(page: &Answer, id: &str) -> String {
     let Some((_, rest)) = page.body.split_once(&format!("id=\"{id}\" href=\"")) else {
         panic!("no link {id}: {}", page.text())
@@ -36,13 +36,13 @@ fn link(page: &Answer, id: &str) -> String {
     rest.split('"').next().unwrap().replace("&amp;", "&")
 }
 
-/// What stands in the address field.
+/// The value of the address field.
 fn filled_in(page: &Answer) -> String {
     let field = page.body.split_once("name=\"email\" type=\"email\" value=\"").unwrap().1;
     field.split('"').next().unwrap().replace("&amp;", "&")
 }
 
-/// From the sign-in page of an application to its question.
+/// From a client's sign-in page to its consent question.
 async fn question(browser: &Browser) -> Answer {
     let login = browser.open(&authorize(&request("tides"))).await;
     let question = browser.sign_in(&login, ADA, PASSWORD).await;
@@ -51,7 +51,7 @@ async fn question(browser: &Browser) -> Answer {
 }
 
 on_both_engines! {
-    async fn a_walk_that_was_answered_says_so_and_leads_back_to_its_application(engine: Engine) {
+    async fn an_answered_flow_says_so_and_leads_back_to_its_client(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         app.register(&with_home()).await;
@@ -67,9 +67,9 @@ on_both_engines! {
             assert!(answer.text().contains("You have already answered") && answer.text().contains("Back to Tide Tables"), "{}", answer.text());
             assert_eq!(action(&answer).as_deref(), Some(HOME));
         }
-        // Another browser learns nothing of it, open or over.
+        // Another browser learns nothing about the flow, whether it is open or over.
         app.browser().get(&question.url).await.assert_error_page(403, "flow-foreign");
-        // Without a registered start page there is no button that ends elsewhere.
+        // Without a registered start page there is no button that leads elsewhere.
         app.sql("UPDATE clients SET home_uri = NULL").await;
         let answer = browser.get(&question.url).await;
         assert!(answer.text().contains("Tide Tables") && action(&answer).is_none(), "{}", answer.text());
@@ -80,7 +80,7 @@ on_both_engines! {
         app.register(&with_home()).await;
         let browser = app.browser();
         for begin in ["/signin".to_owned(), authorize(&request("tides"))] {
-            // Typed at sign-in, it goes along to the registration, also after that was refused, and back.
+            // Typed at sign-in, it goes along to the registration and back, even if that is refused.
             let login = browser.open(&begin).await;
             assert!(!link(&login, "register").contains("email") && filled_in(&login).is_empty());
             let refused = browser.sign_in(&login, TYPED, "wrong").await;
@@ -89,10 +89,10 @@ on_both_engines! {
             let short = browser.submit(&register, "/register", &[("email", ADA), ("password", "short")]).await;
             assert_eq!(short.status, 422);
             assert_eq!(filled_in(&browser.open(&link(&short, "login")).await), ADA);
-            // The walk stays the application's.
+            // The flow still belongs to the client.
             assert_eq!(short.body.contains("tides.example"), begin.contains("tides"));
         }
-        // From the registration without a walk.
+        // From a registration without a flow.
         let page = browser.open("/register").await;
         assert_eq!(link(&page, "login"), "/signin");
         let short = browser.submit(&page, "/register", &[("email", TYPED)]).await;
@@ -100,7 +100,7 @@ on_both_engines! {
         assert!(login.url.contains("/flow/") && filled_in(&login) == TYPED, "{}", login.url);
     }
 
-    async fn an_address_is_kept_when_it_is_changed_and_when_it_was_proven_here(engine: Engine) {
+    async fn an_address_is_filled_in_again_when_changing_it_and_after_it_was_proven_here(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.register(&with_home()).await;
         for begin in ["/signin".to_owned(), authorize(&request("tides"))] {
@@ -119,7 +119,7 @@ on_both_engines! {
         }
     }
 
-    async fn a_walk_that_expired_leads_back_to_its_application(engine: Engine) {
+    async fn an_expired_flow_leads_back_to_its_client(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.register(&with_home()).await;
         let browser = app.browser();
@@ -141,13 +141,13 @@ on_both_engines! {
         browser.sign_in(&first, ADA, PASSWORD).await;
         assert!(browser.open(&first.url).await.url.ends_with("/account"), "Back");
         assert!(browser.open(&second.url).await.url.ends_with("/account"), "reload in the second tab");
-        // And signed out since: to a new sign-in.
+        // After a sign-out it leads to a new sign-in.
         let account = browser.open("/account").await;
         browser.submit(&account, "/logout/confirm", &[]).await;
         assert_eq!(browser.open(&first.url).await.status, 200);
     }
 
-    async fn a_form_of_an_older_tab_leads_to_its_own_page(engine: Engine) {
+    async fn a_form_in_an_outdated_tab_leads_to_its_own_page(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         app.register(&with_home()).await;
@@ -169,7 +169,7 @@ on_both_engines! {
         }
         let question = browser.open(&second.url).await;
         assert!(question.text().contains("Allow access?"), "{}", question.text());
-        // Somebody signs in anew: the account page of before is old, and its button leads to the account.
+        // After a new sign-in the earlier account page is outdated, and its button leads to the account.
         let again = browser.open(&authorize(&changed("tides", &[("prompt", Some("login"))]))).await;
         browser.sign_in(&again, ADA, PASSWORD).await;
         let refused = browser.submit(&account, "/logout/confirm", &[]).await;
@@ -177,7 +177,7 @@ on_both_engines! {
         assert_eq!(action(&refused).as_deref(), Some("/account"));
     }
 
-    async fn sign_out_pressed_in_a_second_tab_ends_signed_out(engine: Engine) {
+    async fn pressing_sign_out_in_a_second_tab_ends_signed_out(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let browser = app.signed_in(ADA).await;
@@ -186,14 +186,14 @@ on_both_engines! {
         let out = browser.submit(&second, "/logout/confirm", &[]).await;
         assert_eq!(out.status, 200, "{}", out.text());
         assert!(out.text().contains("You are signed out"), "{}", out.text());
-        // From another site it stays what it is: refused.
+        // From another site it is still refused.
         let cross = [("sec-fetch-site", "cross-site")];
         let forged = browser.send(reqwest::Method::POST, "/logout/confirm", Some(&[("request", "")]), &cross).await;
         forged.assert_error_page(403, "csrf-failed");
         assert_eq!(action(&forged).as_deref(), Some("/signed-out"));
     }
 
-    async fn the_address_of_a_form_leads_to_its_page(engine: Engine) {
+    async fn opening_the_address_of_a_form_leads_to_its_page(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let id = "01935a1e-8a33-7000-8000-000000000000";
@@ -213,7 +213,7 @@ on_both_engines! {
         assert_eq!(signed_in.get("/logout/confirm").await.location().as_deref(), Some("/account"));
     }
 
-    async fn an_activation_stays_told_however_often_its_page_is_reloaded(engine: Engine) {
+    async fn an_activation_is_still_shown_when_its_page_is_reloaded(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.register(&with_home()).await;
         let browser = app.browser();
@@ -225,16 +225,16 @@ on_both_engines! {
         let mail = app.sink.mail_to(ADA, 1).await;
         let link = browser.open(&mail.link()).await;
         let sent = browser.submit_only(&link, "/activate", &[]).await;
-        assert_eq!(sent.status, 303, "the answer to the button is a page of its own");
+        assert_eq!(sent.status, 303, "the button is answered with a redirect to a page");
         let active = browser.follow(sent).await;
         for active in [browser.get(&active.url).await, browser.get(&check.url).await] {
             assert!(active.text().contains("Your account is active"), "{}", active.text());
             assert!(active.text().contains("Continue to Tide Tables"), "{}", active.text());
         }
-        // A late click on the page of before ends there as well.
+        // A late click on the previous page ends there too.
         let late = browser.submit(&check, "/code", &[("code", &mail.code())]).await;
         assert!(late.text().contains("Your account is active"), "{}", late.text());
-        // Once the application has its answer, there is only signing in.
+        // Once the client has its answer, the page offers only sign-in.
         let login = browser.open(&login.url).await;
         let question = browser.sign_in(&login, ADA, PASSWORD).await;
         browser.submit(&question, "/consent", &[("decision", "allow")]).await;
@@ -243,7 +243,7 @@ on_both_engines! {
         app.browser().get(&check.url).await.assert_page("flow-expired");
     }
 
-    async fn an_activation_in_another_browser_is_told_on_its_sign_in_page(engine: Engine) {
+    async fn an_activation_in_another_browser_is_shown_on_its_sign_in_page(engine: Engine) {
         let app = TestApp::start(engine).await;
         register(&app.browser(), ADA, PASSWORD).await;
         let phone = app.browser();
@@ -263,7 +263,7 @@ on_both_engines! {
         let of_ada = register(&ada, ADA, PASSWORD).await;
         let code = app.sink.mail_to(ADA, 2).await.code();
         ada.submit(&of_ada, "/code", &[("code", &code)]).await;
-        // The address was proven from another registration: this one became nothing, and does not say so to strangers.
+        // Another registration proved the address: this one is over, and does not say so to strangers.
         assert!(eve.get(&of_eve.url).await.text().contains("Check your mail"));
         let late = register(&eve, "eve@example.org", PASSWORD).await;
         app.wait(24 * HOUR);
@@ -275,7 +275,7 @@ on_both_engines! {
         app.browser().get(&late.url).await.assert_page("flow-expired");
     }
 
-    async fn a_session_that_ended_by_itself_is_told_on_the_sign_in_page(engine: Engine) {
+    async fn an_expired_session_is_reported_on_the_sign_in_page(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let browser = app.signed_in(ADA).await;
@@ -283,7 +283,7 @@ on_both_engines! {
         let ended = browser.open("/account").await;
         let told = "after 30 minutes without activity";
         assert!(ended.text().contains(told), "{}", ended.text());
-        // Any dead cookie, and only a cookie, is answered so: nobody learns what stood behind it.
+        // Any dead cookie gets this answer, and nothing else does: nobody learns what was behind it.
         let (forged, forged_cookie) = (app.browser(), format!("idp-session={}", "A".repeat(43)));
         let answer = forged.send(reqwest::Method::GET, "/signin", None, &[("cookie", &forged_cookie)]).await;
         let both = format!("{forged_cookie}; idp-browser={}", "E".repeat(43));
@@ -297,7 +297,7 @@ on_both_engines! {
         assert!(!browser.open("/signin").await.text().contains(told), "signed out by hand");
     }
 
-    async fn a_wrong_password_keeps_the_question_who_it_is(engine: Engine) {
+    async fn a_wrong_password_still_asks_the_same_person_to_confirm(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         app.register(&with_home()).await;
@@ -314,7 +314,7 @@ on_both_engines! {
         assert!(!other.text().contains("Signed in as") && other.body.contains("value=\"eve@example.org\""), "{}", other.text());
     }
 
-    async fn whoever_is_asked_to_sign_out_may_stay(engine: Engine) {
+    async fn the_sign_out_question_offers_to_stay(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         app.register(&with_home()).await;

@@ -1,4 +1,4 @@
-//! What a developer is told: on error pages and in the mailbox of `dev`, and in the log.
+//! What a developer is told: on error pages, in the mailbox of `dev`, and in the log.
 
 use crate::browser_test::{BrowserTest, in_dev};
 use crate::headers::check_headers;
@@ -7,7 +7,7 @@ use crate::support::browser::{Answer, Browser};
 use crate::support::client::{authorize, basic_of, changed, request};
 use crate::support::{Engine, PASSWORD, SECRET, TestApp, confidential, is_logged, on_both_engines};
 
-/// The first mail in the mailbox of `dev`; it is sent in its own time.
+/// The first mail in the mailbox of `dev`; waits for it, because mail is sent in the background.
 async fn first_mail(browser: &Browser) -> Answer {
     for _ in 0..400 {
         let mailbox = browser.open("/dev/mail").await;
@@ -20,7 +20,7 @@ async fn first_mail(browser: &Browser) -> Answer {
     panic!("no mail");
 }
 
-/// The rows of one list of the developers' box, and which of them are marked.
+/// The rows of one list in the developer box, and which of them are marked.
 fn rows(answer: &Answer, list: &str) -> Vec<(String, bool)> {
     let list = answer.body.split_once(&format!("id=\"{list}\"")).unwrap().1.split("</dl>").next().unwrap();
     let rows = list.split("<dt>").skip(1).map(|row| row.split("</dt>").next().unwrap());
@@ -29,7 +29,7 @@ fn rows(answer: &Answer, list: &str) -> Vec<(String, bool)> {
 }
 
 on_both_engines! {
-    async fn az_06_a_missing_and_a_repeated_parameter_are_called_so(engine: Engine) {
+    async fn az_06_a_missing_and_a_repeated_parameter_are_reported_as_such(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.register(&confidential("tides")).await;
         let browser = app.browser();
@@ -44,7 +44,7 @@ on_both_engines! {
         }
     }
 
-    async fn a_refused_request_is_laid_beside_what_is_registered(engine: Engine) {
+    async fn a_refused_request_is_shown_next_to_what_is_registered(engine: Engine) {
         let test = BrowserTest::start(engine, in_dev).await;
         let app = &test.app;
         app.register(&confidential("tides")).await;
@@ -73,7 +73,7 @@ on_both_engines! {
         assert!(is_logged("scope not registered") && is_logged("canary_scope"));
     }
 
-    async fn tk_10_the_log_alone_says_why_a_client_was_not_believed(engine: Engine) {
+    async fn tk_10_only_the_log_says_why_a_client_failed_to_authenticate(engine: Engine) {
         let app = TestApp::start(engine).await;
         let id = match engine {
             Engine::Sqlite => "logged-s",
@@ -85,7 +85,7 @@ on_both_engines! {
         let unknown = format!("{id}-not");
         let mut bodies = Vec::new();
         for (client, secret, name, why) in [
-            // It might be a secret in the wrong place.
+            // Not logged by its ID, which might be a secret in the wrong place.
             (unknown.as_str(), SECRET, "client_id", "unknown client"),
             (id, SECRET, id, "its authentication method is not the registered one"),
             (id, "wrong", id, "its authentication method is not the registered one"),
@@ -108,7 +108,7 @@ on_both_engines! {
         assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
     }
 
-    async fn hd_03_hd_05_the_mailbox_shows_the_html_of_a_mail_in_a_cage_of_its_own(engine: Engine) {
+    async fn hd_03_hd_05_the_mailbox_shows_the_html_of_a_mail_in_its_own_sandbox(engine: Engine) {
         let test = BrowserTest::start(engine, in_dev).await;
         let browser = test.app.browser();
         register(&browser, ADA, PASSWORD).await;
@@ -116,11 +116,11 @@ on_both_engines! {
         let at = mail.body.split('"').find(|text| text.ends_with("/html")).expect("a link to the HTML").to_owned();
         let html = browser.get(&at).await;
         assert!(html.status == 200 && html.body.contains("style=\"") && html.text().contains("Activate account"));
-        // This one answer may style its own elements, and may do nothing else: no script, no form, no frame.
-        let cage = "default-src 'none'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; \
+        // This answer may style its own elements and do nothing else: no script, no form, no frame.
+        let sandbox = "default-src 'none'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; \
             style-src 'unsafe-inline'; form-action 'none'; sandbox";
         let policies: Vec<_> = html.headers.get_all("content-security-policy").iter().collect();
-        assert_eq!(policies, [cage]);
+        assert_eq!(policies, [sandbox]);
         assert_eq!(html.header("content-type"), "text/html; charset=utf-8");
         check_headers(&html);
         assert!(!mail.header("content-security-policy").contains("unsafe"));
@@ -131,7 +131,7 @@ on_both_engines! {
         production.browser().get(&at).await.assert_error_page(404, "not-found");
     }
 
-    async fn the_clock_goes_back_only_when_it_was_moved(engine: Engine) {
+    async fn the_clock_can_go_back_only_after_it_was_moved(engine: Engine) {
         let test = BrowserTest::start(engine, in_dev).await;
         let browser = test.app.browser();
         let clock = browser.open("/dev/clock").await;

@@ -1,7 +1,7 @@
-//! The floors of the house (docs/architecture.md): a module imports from its own floor or a lower one, and never in a circle.
+//! The floors (docs/architecture.md): a module may import from its own floor or a lower one, and never in a circle.
 //!
-//! What counts as an import is every path in a file that starts with `crate`, `self`, `super` or a child module, in
-//! code as in `use`, however its braces are nested, inside macros as well. Tests are left out.
+//! An import is every path in a file that starts with `crate`, `self`, `super` or a child module: in code, in `use`
+//! with any nesting of braces, and inside macros. Tests are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,8 +11,8 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// A module's path inside its crate.
 type Module = String;
 
-/// The modules of each crate, from the top floor to the bottom. A name stands for the modules inside it as well, unless
-/// they are listed themselves.
+/// The modules of each crate, from the top floor to the bottom. A name includes the modules inside it, unless they are
+/// listed themselves.
 const FLOORS: &[(&str, &[&[&str]])] =
     &[("idp/core/src", CORE), ("idp/store/src", STORE), ("idp/server/src", SERVER), ("idp/cli/src", CLI)];
 
@@ -49,7 +49,7 @@ const SERVER: &[&[&str]] = &[
 
 const CLI: &[&[&str]] = &[&["main"]];
 
-/// The modules below a folder with their code.
+/// Finds the modules below a folder, with their code.
 fn modules(folder: &Path, name: &[String], found: &mut BTreeMap<Module, TokenStream>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -67,9 +67,9 @@ fn modules(folder: &Path, name: &[String], found: &mut BTreeMap<Module, TokenStr
     }
 }
 
-/// The paths that a piece of code names, as far as they stay in its crate.
+/// Collects the paths in a piece of code that stay in its crate.
 struct Reader<'a> {
-    /// Where the code stands, from the crate's root.
+    /// The module of the code, from the crate's root.
     module: Vec<String>,
     is_module: &'a dyn Fn(&str) -> bool,
     paths: Vec<Vec<String>>,
@@ -95,7 +95,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What a path that starts here starts from.
+    /// The root of a path that starts here.
     fn root(&self, tokens: &[TokenTree]) -> Option<Vec<String>> {
         let [TokenTree::Ident(word), rest @ ..] = tokens else { return None };
         if !is_path_separator(rest) {
@@ -111,7 +111,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Follows a path behind `so_far`, into every branch of its braces. Answers where the code goes on.
+    /// Follows a path after `so_far`, into every branch of its braces. Returns where the code goes on.
     fn path(&mut self, mut so_far: Vec<String>, tokens: &[TokenTree], mut at: usize) -> usize {
         while is_path_separator(&tokens[at.min(tokens.len())..]) {
             at += 2;
@@ -168,7 +168,7 @@ fn end_of_item(tokens: &[TokenTree], from: usize) -> usize {
     from + length + 1
 }
 
-/// Which module of a crate imports which.
+/// Which modules of a crate import which.
 fn imports(source: &str) -> BTreeMap<Module, BTreeSet<Module>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(source);
     let mut code = BTreeMap::new();
@@ -191,7 +191,7 @@ fn imports(source: &str) -> BTreeMap<Module, BTreeSet<Module>> {
     code.into_iter().map(of).collect()
 }
 
-/// The floor of a module, counted from the top; the longest name that it starts with decides.
+/// The floor of a module, counted from the top; the longest matching name decides.
 fn floor(floors: &[&[&str]], module: &str) -> Option<usize> {
     let names =
         floors.iter().enumerate().flat_map(|(floor, names)| names.iter().map(move |name| (floor, *name)));
@@ -199,7 +199,8 @@ fn floor(floors: &[&[&str]], module: &str) -> Option<usize> {
     names.filter(|(_, name)| starts(name)).max_by_key(|(_, name)| name.len()).map(|(floor, _)| floor)
 }
 
-/// What is left when everything goes that imports nothing of the rest, or that the rest does not import: the circles.
+/// The circles: what is left after repeatedly removing the modules that import nothing of the rest, and those that the
+/// rest does not import.
 fn circles(mut left: BTreeMap<Module, BTreeSet<Module>>) -> BTreeMap<Module, BTreeSet<Module>> {
     loop {
         let before = left.len();
@@ -217,20 +218,18 @@ fn circles(mut left: BTreeMap<Module, BTreeSet<Module>>) -> BTreeMap<Module, BTr
 }
 
 #[test]
-fn every_import_leads_down_and_none_in_a_circle() {
+fn imports_lead_down_and_never_in_a_circle() {
     let mut wrong = Vec::new();
     for (source, floors) in FLOORS {
         let left = imports(source);
         assert!(left.values().map(BTreeSet::len).sum::<usize>() > left.len(), "{source}: {left:?}");
         for (module, below) in &left {
             let Some(own) = floor(floors, module) else {
-                wrong.push(format!("{source}: {module} stands on no floor"));
+                wrong.push(format!("{source}: {module} is on no floor"));
                 continue;
             };
             let upward = below.iter().filter(|name| floor(floors, name).is_some_and(|floor| floor < own));
-            wrong.extend(
-                upward.map(|name| format!("{source}: {module} imports {name}, which stands above it")),
-            );
+            wrong.extend(upward.map(|name| format!("{source}: {module} imports {name}, which is above it")));
         }
         wrong.extend(
             circles(left).iter().map(|(module, of)| format!("{source}: a circle: {module} -> {of:?}")),
@@ -240,16 +239,16 @@ fn every_import_leads_down_and_none_in_a_circle() {
 }
 
 #[test]
-fn the_table_of_routes_is_imported_by_the_server_itself_alone() {
+fn only_the_crate_root_imports_the_route_table() {
     let imports = imports("idp/server/src");
     let importing = imports.iter().filter(|(_, below)| below.contains("routes"));
     let importing: Vec<&str> = importing.map(|(module, _)| module.as_str()).collect();
     assert_eq!(importing, ["lib"]);
 }
 
-/// What [`Reader`] finds in a piece of code that stands in `http::form`, beside the modules given.
+/// What [`Reader`] finds in a piece of code in `http::form`, whose only child module is `inner`.
 #[test]
-fn an_import_is_seen_however_it_is_written() {
+fn an_import_is_found_however_it_is_written() {
     for (code, expected) in [
         (
             "use crate::http::{cookies::{Cookie, Jar}, errors};",

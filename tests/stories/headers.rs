@@ -1,4 +1,4 @@
-//! What every answer carries, whatever made it.
+//! The headers that every answer carries, whatever produced it.
 
 use std::collections::BTreeSet;
 
@@ -68,7 +68,7 @@ async fn strangers(app: &TestApp) -> Vec<Answer> {
     seen
 }
 
-/// The files a page names.
+/// The static files that a page names.
 fn assets(page: &Answer) -> Vec<String> {
     let names = page.body.split('"').filter(|text| text.starts_with("/static/"));
     names.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
@@ -83,7 +83,7 @@ fn check(answer: &Answer) {
     }
 }
 
-/// What every answer carries beside its policy, which says what this very answer needs.
+/// What every answer carries besides its content security policy, which depends on the answer.
 pub(crate) fn check_headers(answer: &Answer) {
     let what = format!("{} {}", answer.status, answer.url);
     let hsts = answer.header("strict-transport-security");
@@ -187,7 +187,7 @@ on_both_engines! {
         }
     }
 
-    async fn hd_10_a_broken_database_is_a_page_that_gives_nothing_away(engine: Engine) {
+    async fn hd_10_the_error_of_a_broken_database_gives_nothing_away(engine: Engine) {
         let app = with_dev_pages(engine).await;
         app.user(ADA).await;
         let mut ada = RawBrowser::new(&app);
@@ -236,7 +236,7 @@ on_both_engines! {
         assert!(session.len() >= 43, "{session}");
         let plain = format!("idp-session={session}");
         let answer = Raw::get("/account").header("Cookie", plain).send(&app).await;
-        assert_eq!(answer.location().as_deref(), Some("/signin"), "a cookie that a neighbour can plant");
+        assert_eq!(answer.location().as_deref(), Some("/signin"), "a cookie that a sibling host can plant");
     }
 
     async fn hd_01_cookies_on_localhost_are_http_only_as_well(engine: Engine) {

@@ -7,7 +7,7 @@ use crate::support::raw::{Raw, RawBrowser};
 use crate::support::{Engine, TestApp, confidential, on_both_engines};
 
 on_both_engines! {
-    async fn hd_09_a_line_break_in_a_parameter_splits_nothing(engine: Engine) {
+    async fn hd_09_a_line_break_in_a_parameter_adds_no_header(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.register(&confidential("tides")).await;
         app.user("ada@example.org").await;
@@ -41,7 +41,7 @@ on_both_engines! {
         }
     }
 
-    async fn hd_10_an_error_page_says_nothing_that_was_sent(engine: Engine) {
+    async fn hd_10_an_error_page_repeats_nothing_that_was_sent(engine: Engine) {
         let app = TestApp::start(engine).await;
         let mut ids = BTreeSet::new();
         for target in ["/%3Cscript%3Ealert(1)%3C/script%3E", "/nowhere?q=%3Cscript%3Ealert(1)%3C/script%3E", "/flow/%3Cscript%3Ealert(1)",
@@ -59,7 +59,7 @@ on_both_engines! {
         assert_ne!(answer.header("x-request-id"), "chosen-by-a-stranger");
     }
 
-    async fn pages_and_documents_are_compressed_for_those_who_can_read_it(engine: Engine) {
+    async fn pages_and_documents_are_compressed_if_the_request_accepts_it(engine: Engine) {
         let app = TestApp::start(engine).await;
         let page = Raw::get("/register").send(&app).await;
         let css = page.body.split('"').find(|text| text.ends_with(".css")).unwrap().to_owned();
@@ -75,7 +75,7 @@ on_both_engines! {
         }
     }
 
-    async fn files_are_kept_for_ever_documents_for_minutes_and_pages_by_nobody(engine: Engine) {
+    async fn files_are_cached_for_ever_documents_for_minutes_and_pages_never(engine: Engine) {
         let app = TestApp::start(engine).await;
         let page = Raw::get("/register").send(&app).await;
         let files: BTreeSet<&str> = page.body.split('"').filter(|text| text.starts_with("/static/")).collect();
@@ -83,7 +83,7 @@ on_both_engines! {
         for file in files {
             let answer = Raw::get(file).send(&app).await;
             assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, "public, max-age=31536000, immutable"));
-            // `app.css` alone, or with another digest, is another file: there is none.
+            // `app.css` without a digest, or with another one, does not exist.
             let (stem, rest) = file.rsplit_once('/').unwrap();
             let parts: Vec<&str> = rest.split('.').collect();
             for name in [format!("{}.{}", parts[0], parts[2]), format!("{}.AAAAAAAAAAAA.{}", parts[0], parts[2])] {
@@ -99,7 +99,7 @@ on_both_engines! {
         }
     }
 
-    async fn hd_14_no_script_of_ours_listens_to_other_windows(engine: Engine) {
+    async fn hd_14_our_script_does_not_listen_to_other_windows(engine: Engine) {
         let app = TestApp::start(engine).await;
         let page = Raw::get("/register").send(&app).await;
         let js = page.body.split('"').find(|text| text.ends_with(".js")).unwrap();

@@ -1,4 +1,4 @@
-//! Which host a request names, in all forms that HTTP allows, and what is said where it is another one.
+//! Which host a request names, in all forms that HTTP allows, and what is answered when it is not ours.
 
 use idp_core::oauth::issuer::Issuer;
 
@@ -6,7 +6,7 @@ use crate::support::http2::Http2;
 use crate::support::raw::{Raw, RawBrowser};
 use crate::support::{Engine, TestApp, is_logged, on_both_engines};
 
-/// A product behind a proxy that speaks TLS.
+/// A product behind a proxy that terminates TLS.
 async fn with_issuer(engine: Engine, issuer: &str) -> TestApp {
     TestApp::start_still_with(engine, |config| config.issuer = Issuer::parse(issuer).unwrap()).await
 }
@@ -49,7 +49,7 @@ on_both_engines! {
             let text = page.text();
             assert!(text.contains(shown) && text.contains("id.example.com"), "{asked}: {text}");
             assert_eq!(page.reason() == Some("misdirected-dot"), asked.ends_with('.'), "{asked}");
-            assert!(page.body.contains("href=\"https://id.example.com/\""), "the way to go on");
+            assert!(page.body.contains("href=\"https://id.example.com/\""), "a link to the right host");
             for raw in [Raw::post("/token").form(&[]), Raw::get("/jwks.json")] {
                 let json = raw.hosts(&[asked]).send(&app).await;
                 json.assert_error(421, true, asked);
@@ -97,7 +97,7 @@ on_both_engines! {
         assert_eq!(Raw::get("/register").http_1_0().send(&app).await.status, 200);
     }
 
-    async fn fault_06_a_doubled_host_is_told_as_that_alone(engine: Engine) {
+    async fn fault_06_a_repeated_host_is_reported_as_just_that(engine: Engine) {
         let app = with_issuer(engine, "https://id.example.com").await;
         let doubled = Raw::get("/token").hosts(&["id.example.com", "id.example.com"]);
         for answer in [doubled.clone().send(&app).await, Http2::connect(&app).await.send(doubled).await] {
@@ -121,7 +121,7 @@ on_both_engines! {
         ] {
             assert_eq!(Raw::get(target).hosts(hosts).send(&app).await.status, status, "{target} {hosts:?}");
         }
-        // In HTTP/2 both may be there, and say the same.
+        // In HTTP/2 both may be there, if they agree.
         let http = Http2::connect(&app).await;
         for (raw, status) in [
             (Raw::get("/register"), 200),

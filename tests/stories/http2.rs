@@ -61,9 +61,9 @@ on_both_engines! {
         let redemption = redemption("tides", &code);
         let redeem = Raw::post("/token").header("Authorization", basic("tides")).form(&redemption_fields(&redemption));
         let tokens = http.send(redeem.clone()).await.tokens();
-        assert_eq!(http.send(redeem).await.status, 400, "a code is good once");
+        assert_eq!(http.send(redeem).await.status, 400, "a code works once");
         let bearer = format!("Bearer {}", tokens.access);
-        assert_eq!(http.send(Raw::get("/userinfo").header("Authorization", bearer)).await.status, 401, "it was used twice");
+        assert_eq!(http.send(Raw::get("/userinfo").header("Authorization", bearer)).await.status, 401, "the code was used twice");
     }
 
     async fn rl_08_a_body_without_an_announced_length_is_cut_off(engine: Engine) {

@@ -1,4 +1,4 @@
-//! The whole way once: register, activate, sign in, authorize, token, userinfo, refresh, sign out.
+//! The whole journey once: register, activate, sign in, authorize, token, userinfo, refresh, sign out.
 
 use crate::support::client::{authorize, changed, request};
 use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
@@ -6,7 +6,7 @@ use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
 const ADA: &str = "ada@example.org";
 
 on_both_engines! {
-    async fn a_person_registers_activates_signs_in_and_an_application_gets_tokens(engine: Engine) {
+    async fn a_person_registers_activates_signs_in_and_a_client_gets_tokens(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.register(&confidential("tides")).await;
         let browser = app.browser();
@@ -53,7 +53,7 @@ on_both_engines! {
     }
 }
 
-/// The first link of a page that starts with `path`.
+/// The first link on a page that starts with `path`.
 fn link(page: &str, path: &str) -> String {
     let rest =
         page.split_once(&format!("href=\"{path}")).unwrap_or_else(|| panic!("no link to {path} on {page}")).1;

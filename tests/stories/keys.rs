@@ -1,5 +1,5 @@
-//! The key-encryption keys when servers start: made once, never beside those of another node, and named when
-//! they are missing (security.md ).
+//! The key-encryption keys when nodes start: made once, never in addition to another node's, and named when they are
+//! missing (security.md ).
 
 use std::path::Path;
 
@@ -61,7 +61,7 @@ on_both_engines! {
         assert_eq!(nodes.iter().filter(|node| node.is_ok()).count(), 1);
     }
 
-    async fn r_19_a_start_without_the_key_is_refused_by_its_name_and_makes_nothing(engine: Engine) {
+    async fn r_19_a_start_without_the_key_is_refused_with_its_name_and_makes_nothing(engine: Engine) {
         let app = TestApp::start(engine).await;
         let needed = keys_of(&app.config.keys_dir).pop().unwrap();
         let empty = tempfile::tempdir().unwrap();
@@ -77,10 +77,10 @@ on_both_engines! {
         assert!(!empty.path().join("nowhere").exists());
     }
 
-    async fn r_19_what_a_crash_left_of_a_key_stops_no_later_start(engine: Engine) {
+    async fn r_19_an_unfinished_key_left_by_a_crash_stops_no_later_start(engine: Engine) {
         let (app, database) = (TestApp::start(engine).await, Database::new(engine).await);
         let folder = tempfile::tempdir().unwrap();
-        // Whatever the name of the unfinished file is: no start may leave it under the name of a key.
+        // Whatever a crash left in these files, no start may make a key of it.
         for name in ["unfinished", ".lock"] {
             std::fs::write(folder.path().join(name), "half a ke").unwrap();
         }

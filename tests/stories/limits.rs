@@ -1,4 +1,4 @@
-//! Limits per client address, and what happens when more comes than the machine can do (security.md 2.16).
+//! Limits per client address, and what happens when more comes in than the machine can handle (security.md 2.16).
 
 use futures_util::future::join_all;
 use idp_server::config::{HashingConfig, RateLimits};
@@ -12,7 +12,7 @@ const FORGED: [&str; 6] =
     ["X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP", "True-Client-IP", "X-Client-IP"];
 
 on_both_engines! {
-    async fn rl_01_an_invented_address_gets_nobody_past_a_limit(engine: Engine) {
+    async fn rl_01_a_forged_address_gets_nobody_past_a_limit(engine: Engine) {
         let app = TestApp::start_with(engine, |config| config.limits.page = 5).await;
         let mut statuses = Vec::new();
         for number in 0..30 {
@@ -25,7 +25,7 @@ on_both_engines! {
         assert!(statuses[..5] == [200; 5] && statuses.iter().filter(|status| **status == 429).count() >= 10, "{statuses:?}");
     }
 
-    async fn rl_01_behind_a_trusted_proxy_its_own_word_counts_alone(engine: Engine) {
+    async fn rl_01_behind_a_trusted_proxy_only_its_own_entry_counts(engine: Engine) {
         let app = TestApp::start_with(engine, |config| {
             config.limits.page = 5;
             config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
@@ -47,10 +47,10 @@ on_both_engines! {
         assert!(statuses.contains(&429), "an IPv6 household counts as one: {statuses:?}");
     }
 
-    async fn rl_05_a_thousand_sign_ins_at_once_are_served_or_sent_away(engine: Engine) {
+    async fn rl_05_a_thousand_sign_ins_at_once_are_served_or_turned_away(engine: Engine) {
         let app = TestApp::start_with(engine, |config| {
             config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
-            // Twice the usual: in that time a machine that runs other stories beside this one verifies 64 as well.
+            // Twice the default: time to verify 64 even on a machine that runs other stories meanwhile.
             config.hashing = HashingConfig { sign_in_wait: 2 * HashingConfig::default().sign_in_wait, ..HashingConfig::default() };
         }).await;
         app.user(ADA).await;
@@ -72,22 +72,22 @@ on_both_engines! {
         };
         let (answers, others) = tokio::join!(logins, others);
         let verified = answers.iter().filter(|answer| answer.status == 401).count();
-        let sent_away: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
-        assert_eq!(verified + sent_away.len(), 1_000);
-        assert!(!sent_away.is_empty() && verified >= 64, "{verified} verified");
-        for answer in &sent_away {
+        let turned_away: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+        assert_eq!(verified + turned_away.len(), 1_000);
+        assert!(!turned_away.is_empty() && verified >= 64, "{verified} verified");
+        for answer in &turned_away {
             answer.assert_error_page(503, "unavailable");
             assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0), "RL-10");
         }
         assert!(others.iter().all(|status| *status == 200), "{others:?}");
-        // Who was sent away was not tried.
+        // A sign-in that was turned away does not count as a try.
         assert_eq!(app.count("audit", "event = 'sign_in_failed'").await, verified);
         let tried = app.count("throttles", "id LIKE 'account:%' AND in_a_row = 1").await;
         assert_eq!(tried, verified);
-        assert_eq!(login(2_000, ADA, PASSWORD).send(&app).await.status, 303, "afterwards all is well");
+        assert_eq!(login(2_000, ADA, PASSWORD).send(&app).await.status, 303, "afterwards sign-in works");
     }
 
-    async fn fault_02_registrations_with_a_password_that_is_hard_to_judge_keep_nobody_from_signing_in(engine: Engine) {
+    async fn fault_02_registrations_with_a_password_that_is_hard_to_judge_do_not_block_sign_ins(engine: Engine) {
         let hard = "4a@8b({c[<3e69g1!i|l0o$s5+t7%x2zp4s$w0rd|3t!m3!n7ru$7n01m0nk3y5!";
         let app = TestApp::start_with(engine, |config| {
             config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
@@ -109,7 +109,7 @@ on_both_engines! {
         };
         let registrations = join_all((0..260).map(register));
         let sign_ins = async {
-            // Until the registrations fill their queue.
+            // Wait until the first registration is done; the others fill their queue.
             for _ in 0..10_000 {
                 if app.count("registrations", "1 = 1").await > 0 {
                     break;
@@ -126,19 +126,19 @@ on_both_engines! {
             (statuses, done)
         };
         let (answers, (sign_ins, done)) = tokio::join!(registrations, sign_ins);
-        // The first sign-in changes what this browser is, so that the next form is from before it.
+        // Once this browser is signed in, the later forms are outdated.
         assert_eq!(sign_ins[..2], [401, 303], "{sign_ins:?}");
         assert!(!sign_ins.contains(&503), "{sign_ins:?}");
         let taken = answers.iter().filter(|answer| answer.status == 303).count();
-        let sent_away: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
-        assert_eq!(taken + sent_away.len(), 260);
-        // Neither waited for the registrations that were there before it.
-        assert!(done[0] <= taken / 2 && done[1] < taken, "of {taken} registrations {done:?} went before the sign-ins");
-        for answer in &sent_away {
+        let turned_away: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+        assert_eq!(taken + turned_away.len(), 260);
+        // Neither waited for the registrations that were queued before it.
+        assert!(done[0] <= taken / 2 && done[1] < taken, "of {taken} registrations {done:?} finished before the sign-ins");
+        for answer in &turned_away {
             answer.assert_error_page(503, "unavailable");
             assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0));
         }
-        // Whoever was sent away has left nothing behind, and may come again.
+        // A registration that was turned away leaves nothing behind, and may be sent again.
         for table in ["registrations", "throttles WHERE id LIKE 'mail:attempt:%'"] {
             assert_eq!(app.count(table.split(' ').next().unwrap(), table.split_once("WHERE ").map_or("1 = 1", |it| it.1)).await, taken);
         }

@@ -22,14 +22,14 @@ async fn wrong(browser: &Browser, email: &str, times: usize) -> Vec<u16> {
     statuses
 }
 
-/// Wrong passwords, each from a browser nobody knows.
+/// Wrong passwords, each from an unknown browser.
 async fn wrong_passwords(app: &TestApp, email: &str, times: usize) {
     for _ in 0..times {
         assert_eq!(attempt(&app.browser(), email, WRONG).await.status, 401);
     }
 }
 
-/// Minutes of the lock, from both places that tell them.
+/// The minutes of the lock, which the header and the page must both state.
 #[track_caller]
 fn locked_for(answer: &Answer) -> u64 {
     assert_eq!(answer.status, 429, "{}", answer.text());
@@ -69,7 +69,7 @@ on_both_engines! {
         assert!(mail.text.contains("15 minutes"), "{}", mail.text);
         app.wait(15 * MINUTE);
         assert_eq!(attempt(&browser, ADA, PASSWORD).await.status, 303);
-        // All is forgotten.
+        // The counter starts again.
         assert_eq!(wrong(&app.browser(), ADA, 10).await, [401; 10]);
         assert_eq!(locked_for(&attempt(&app.browser(), ADA, WRONG).await), 15);
     }
@@ -90,7 +90,7 @@ on_both_engines! {
         assert!(app.sink.mails_to("eva@example.org").is_empty());
     }
 
-    async fn locks_double_the_owner_is_told_once_and_a_hundred_in_a_row_wait_for_an_administrator(engine: Engine) {
+    async fn locks_double_the_owner_gets_one_mail_and_after_a_hundred_in_a_row_an_administrator_must_unlock(engine: Engine) {
         let app = TestApp::start(engine).await;
         let ada = app.user(ADA).await;
         let browser = app.browser();
@@ -126,7 +126,7 @@ on_both_engines! {
         assert_eq!(from(&stranger, "203.0.113.9", ADA, PASSWORD).await.status, 429);
         assert_eq!(from(&app.browser(), "198.51.100.1", ADA, PASSWORD).await.status, 429, "another unknown browser");
         assert_eq!(from(&own, "198.51.100.1", ADA, PASSWORD).await.status, 303, "the owner");
-        // The stranger stays locked, and the known browser has a count of its own.
+        // The stranger stays locked, and the known browser has its own counter.
         assert_eq!(from(&stranger, "203.0.113.9", ADA, PASSWORD).await.status, 429);
         let page = own.open("/account").await;
         own.submit(&page, "/logout/confirm", &[]).await;
@@ -136,7 +136,7 @@ on_both_engines! {
         assert_eq!(from(&own, "198.51.100.1", ADA, PASSWORD).await.status, 429);
     }
 
-    async fn a_stranger_at_the_next_desk_does_not_lock_the_owner_out_either(engine: Engine) {
+    async fn a_stranger_in_the_same_network_does_not_lock_the_owner_out_either(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let own = app.browser();
@@ -147,10 +147,10 @@ on_both_engines! {
             attempt(&app.browser(), &format!("u{number}@example.org"), WRONG).await;
         }
         assert_eq!(attempt(&app.browser(), ADA, PASSWORD).await.status, 429, "the network is locked");
-        assert_eq!(attempt(&own, ADA, PASSWORD).await.status, 303, "the owner's browser has a lane of its own");
+        assert_eq!(attempt(&own, ADA, PASSWORD).await.status, 303, "the network's lock spares the owner");
     }
 
-    async fn lg_09_knowing_one_right_password_gives_a_network_no_further_tries(engine: Engine) {
+    async fn lg_09_knowing_one_right_password_gives_a_network_no_extra_tries(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user("eve@example.org").await;
         let mut statuses = Vec::new();
@@ -163,7 +163,7 @@ on_both_engines! {
         }
         let wrong = statuses.iter().filter(|status| **status == 401).count();
         assert_eq!(wrong, 50, "{statuses:?}");
-        // A locked account is tried for nothing, and what is given back for that is no more than was taken.
+        // A try at a locked account is not verified, and gives back no more than it took.
         let app = TestApp::start(engine).await;
         wrong_passwords(&app, "decoy@example.org", 10).await;
         let mut wrong = 10;
@@ -179,10 +179,10 @@ on_both_engines! {
         app.user(ADA).await;
         let browser = RawBrowser::new(&app);
         let mut requests = 0;
-        // On a busy machine some are gone before they are counted: those are no tries.
+        // On a busy machine some hang up before they are counted: those are no tries.
         while app.count("throttles", "id LIKE 'account:%' AND in_a_row = 10").await == 0 {
             requests += 1;
-            assert!(requests < 500, "hanging up counts as nothing");
+            assert!(requests < 500, "tries that hang up are not counted");
             let mut browser = browser.clone();
             let page = browser.open("/signin").await;
             let form = page.form("/login");
@@ -199,7 +199,7 @@ on_both_engines! {
         assert_eq!(attempt(&app.browser(), ADA, PASSWORD).await.status, 429);
     }
 
-    async fn tries_before_there_was_an_account_are_not_its_owners(engine: Engine) {
+    async fn tries_before_an_account_exists_do_not_count_against_its_owner(engine: Engine) {
         let app = TestApp::start(engine).await;
         wrong_passwords(&app, ADA, 10).await;
         assert_eq!(attempt(&app.browser(), ADA, WRONG).await.status, 429);
@@ -214,17 +214,17 @@ on_both_engines! {
         assert_eq!(attempt(&own, ADA, PASSWORD).await.status, 303);
     }
 
-    async fn many_at_one_desk_sign_in_at_once(engine: Engine) {
+    async fn many_in_one_network_sign_in_at_once(engine: Engine) {
         let app = TestApp::start(engine).await;
         for number in 0..3 {
             app.user(&format!("u{number}@example.org")).await;
         }
-        let doors = [app.first_node(), app.second_node().await];
+        let nodes = [app.first_node(), app.second_node().await];
         let tries = (0..24).map(|number| {
-            let (browser, email) = (doors[number % 2].browser(), format!("u{}@example.org", number % 3));
+            let (browser, email) = (nodes[number % 2].browser(), format!("u{}@example.org", number % 3));
             async move { attempt(&browser, &email, PASSWORD).await.status.as_u16() }
         });
-        assert_eq!(join_all(tries).await, [303; 24], "nobody waits for somebody who waits for them");
+        assert_eq!(join_all(tries).await, [303; 24], "no deadlock");
     }
 
     async fn lg_09_a_network_that_sprays_is_locked_and_others_are_not(engine: Engine) {
@@ -232,7 +232,7 @@ on_both_engines! {
         app.user(ADA).await;
         let sprayer = app.browser();
         for number in 0..50 {
-            // What stands further left in the header anybody could have written.
+            // Anyone could have written the entries further left in the header.
             let forged = format!("10.0.0.{number}, 203.0.113.9");
             let answer = from(&sprayer, &forged, &format!("u{number}@example.org"), WRONG).await;
             assert_eq!(answer.status, 401, "{number}");
@@ -267,7 +267,7 @@ on_both_engines! {
             statuses.push(spray(number, "203.0.113.9".to_owned()).await);
         }
         assert_eq!(statuses, [vec![401; 50], vec![429; 200]].concat());
-        // From fifty networks at once nobody's tries lock anybody else. With 1,000 people the store's tests tell it, which hash nothing.
+        // Tries from fifty networks at once lock nobody else. The store's tests, which hash nothing, try 1,000 people.
         let many = join_all((0..50).map(|number| spray(number, format!("198.51.100.{number}")))).await;
         assert_eq!(many, [401; 50]);
         assert_eq!(app.count("audit", "event = 'spray' AND client_address = '203.0.113.9'").await, 1);
@@ -276,7 +276,7 @@ on_both_engines! {
         assert_eq!(from(&app.browser(), "192.0.2.1", ADA, PASSWORD).await.status, 303);
     }
 
-    async fn a_right_password_does_not_spend_its_networks_tries(engine: Engine) {
+    async fn a_right_password_does_not_use_up_its_networks_tries(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         for _ in 0..60 {
@@ -288,14 +288,14 @@ on_both_engines! {
         let app = TestApp::start(engine).await;
         let second = app.second_node().await;
         app.user(ADA).await;
-        let mut doors = Vec::new();
+        let mut pages = Vec::new();
         for browser in [app.browser(), second.browser()] {
             let page = browser.open("/signin").await;
-            doors.push((browser, page));
+            pages.push((browser, page));
         }
         let fields = [("email", ADA), ("password", WRONG)];
         let tries = (0..100).map(|number| {
-            let (browser, page) = &doors[number % 2];
+            let (browser, page) = &pages[number % 2];
             browser.submit_only(page, "/login", &fields)
         });
         let mut statuses: Vec<u16> = join_all(tries).await.iter().map(|answer| answer.status.as_u16()).collect();
@@ -318,7 +318,7 @@ on_both_engines! {
             app.wait(15 * MINUTE);
             assert_eq!(from(&app.browser(), "203.0.113.9", ADA, PASSWORD).await.status, 303, "a neighbour");
         }
-        // A lock of before, when they doubled.
+        // A stored lock from a version in which they doubled.
         let until = app.clock.now().plus(24 * 60 * MINUTE).millis();
         app.sql(&format!("UPDATE throttles SET locked_until = {until}, locks = 8 WHERE id = 'network:203.0.113.9'")).await;
         assert_eq!(locked_for(&from(&app.browser(), "203.0.113.9", ADA, PASSWORD).await), 15);

@@ -1,4 +1,4 @@
-//! Mail, over real SMTP: what stands in it, who gets it, and when it is better not sent (security.md 2.14).
+//! Mail over real SMTP: what it contains, who gets it, and when it must not be sent (security.md 2.14).
 
 use std::path::Path;
 use std::process::Command;
@@ -20,11 +20,11 @@ use crate::registration::{ADA, ask, register};
 use crate::support::mail::{Security, Sink};
 use crate::support::{Engine, PASSWORD, TestApp, is_logged, on_both_engines};
 
-/// What a mail of ours has in its head, and nothing else.
+/// The header fields of our mails, all of them.
 const HEAD: [&str; 8] =
     ["auto-submitted", "content-type", "date", "from", "message-id", "mime-version", "subject", "to"];
 
-/// A name that is refused today; a row of before may hold it.
+/// A name that is refused today, but may be in an older row.
 const STORED: &str = "Ada \u{202e}ecalevoL";
 
 on_both_engines! {
@@ -86,13 +86,13 @@ on_both_engines! {
         assert_eq!(mail.header("Auto-Submitted"), ["auto-generated"]);
     }
 
-    async fn em_04_a_server_whose_tls_is_not_right_gets_no_password_and_the_mail_waits(engine: Engine) {
+    async fn em_04_a_server_without_valid_tls_gets_no_password_and_the_mail_waits(engine: Engine) {
         let (tls, _) = certificate("127.0.0.1");
         let (other, _) = certificate("other.example");
         for (security, scheme, query) in [
-            // Somebody took the offer of STARTTLS out.
+            // Somebody stripped the STARTTLS offer.
             (Security::None, "smtp", "?tls=required"),
-            // Nobody known has signed for it.
+            // No known authority signed the certificate.
             (Security::StartTls(tls.clone()), "smtp", "?tls=required"),
             (Security::Implicit(tls), "smtps", ""),
             (Security::Implicit(other), "smtps", ""),
@@ -103,7 +103,7 @@ on_both_engines! {
                 config.mail.transport = MailTransport::Smtp(Secret::new(url));
             }).await;
             let answer = ask(&app.browser(), ADA, PASSWORD).await;
-            assert_eq!(answer.status, 303, "whoever registers does not wait for the mail server");
+            assert_eq!(answer.status, 303, "registering does not wait for the mail server");
             wait_until_tried(&app).await;
             assert_eq!((sink.count(), app.count("outbox", "1 = 1").await), (0, 1), "{scheme}{query}");
             assert!(!sink.said().iter().any(|line| line.to_uppercase().starts_with("AUTH")), "{:?}", sink.said());
@@ -125,10 +125,10 @@ async fn wait_until_tried(app: &TestApp) {
     panic!("the mail was not tried");
 }
 
-/// Says to a second run of this program where the certificate lies that it trusts.
+/// Tells a second run of this program where the certificate that it trusts is.
 const TRUSTED: &str = "IDP_STORY_CERTIFICATE";
 
-/// Whom a program trusts is settled when it starts, so the story goes on in a second run of this program.
+/// A program reads its trusted certificates when it starts, so the story goes on in a second run of this one.
 #[test]
 fn mail_leaves_over_starttls_and_over_implicit_tls_with_a_password() {
     if let Some(folder) = std::env::var_os(TRUSTED) {
@@ -168,7 +168,7 @@ async fn send_over_tls(folder: &Path) {
         let position = |start: &str| said.iter().position(|line| line.starts_with(start));
         assert_eq!(position("STARTTLS").is_some(), scheme == "smtp", "{said:?}");
         assert!(position("STARTTLS") < position("AUTH PLAIN"), "{said:?}");
-        // RFC 4616: nobody else's name, the user, the password.
+        // RFC 4616: no authorization identity, the user, the password.
         assert!(said.contains(&"AUTH PLAIN AGFkYUBsaWdodGhvdXNlAHBhc3Mgd29yZA==".to_owned()), "{said:?}");
     }
 }
@@ -178,7 +178,7 @@ fn certificate(name: &str) -> (TlsAcceptor, X509) {
     (acceptor(&certificate, &key), certificate)
 }
 
-/// A certificate for `name` that only itself vouches for.
+/// A self-signed certificate for `name`, and its key.
 pub(crate) fn signed(name: &str) -> (X509, PKey<Private>) {
     let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
     let mut subject = X509NameBuilder::new().unwrap();

@@ -10,7 +10,7 @@ use crate::support::client::{authorize, request};
 use crate::support::{Engine, PASSWORD, TestApp, is_logged, on_both_engines};
 
 /// Everything a newer node may have written that this version does not know.
-async fn write_as_of_tomorrow(app: &TestApp) {
+async fn write_newer_rows(app: &TestApp) {
     let far = 9_000_000_000_000_000_i64;
     for sql in [
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
@@ -33,12 +33,12 @@ async fn write_as_of_tomorrow(app: &TestApp) {
     }
 }
 
-const OF_TOMORROW: [&str; 8] =
+const NEWER_TABLES: [&str; 8] =
     ["_sqlx_migrations", "keys", "outbox", "single_use", "throttles", "epochs", "clients", "flows"];
 
-async fn of_tomorrow(app: &TestApp) -> Vec<String> {
+async fn newer_rows(app: &TestApp) -> Vec<String> {
     let state = app.whole_state().await;
-    let rows = OF_TOMORROW.iter().flat_map(|table| state.get(*table).cloned().unwrap_or_default());
+    let rows = NEWER_TABLES.iter().flat_map(|table| state.get(*table).cloned().unwrap_or_default());
     rows.filter(|row| row.contains("tomorrow")).collect()
 }
 
@@ -50,47 +50,47 @@ on_both_engines! {
         app.register(&trusted("newer")).await;
         let ada = app.signed_in(ADA).await;
         let tokens = app.redeem("tides", &offline_code(&app, &ada).await).await.tokens();
-        let newers = ada.get(&authorize(&request("newer"))).await.code(&app, "https://newer.example/cb");
+        let newer_code = ada.get(&authorize(&request("newer"))).await.code(&app, "https://newer.example/cb");
         let flow = app.browser().open(&authorize(&request("tides"))).await;
         let jwks = keys_of(&app).await;
-        write_as_of_tomorrow(&app).await;
-        let before = of_tomorrow(&app).await;
+        write_newer_rows(&app).await;
+        let before = newer_rows(&app).await;
         assert_eq!(before.len(), 7, "{before:?}");
 
         app.restart_with(|_| {}).await;
         assert_eq!(app.browser().get("/readyz").await.body, "ready");
         let published = keys_of(&app).await;
         let (known, newer) = published.split_at(jwks.len());
-        assert_eq!(known, jwks, "the keys are those of before");
+        assert_eq!(known, jwks, "the earlier keys are unchanged");
         // Whoever fetches the keys here may hold a token that the newer node signed.
         let tomorrows = serde_json::json!({ "kty": "OKP", "kid": "tomorrow-1", "alg": "EdDSA" });
-        assert_eq!(newer, [tomorrows], "and beside them the newer node's, as it is stored");
+        assert_eq!(newer, [tomorrows], "and then the newer node's, as it is stored");
         assert!(is_logged("the database was made by a newer version"));
         assert!(is_logged("id=\"tomorrow-1\"") || is_logged("id=tomorrow-1"), "a line for the key that is left alone");
 
-        // What was issued before goes on, and a registration gets its mail past the one that waits.
+        // What was issued before still works, and a registration gets its mail although another one waits.
         assert_eq!(ada.get("/account").await.status, 200);
         assert_eq!(app.userinfo(&tokens.access).await.status, 200);
         let tokens = app.refresh("tides", &tokens.refresh).await.tokens();
         register(&app.browser(), "mia@example.org", PASSWORD).await;
         app.sink.mail_to("mia@example.org", 1).await;
 
-        // A client with a policy that is not known cannot be used here; nothing of it is burnt.
+        // A client with an unknown policy cannot be used here; none of its codes is burnt.
         for browser in [&ada, &app.browser()] {
             let refused = browser.get(&authorize(&request("newer"))).await;
             refused.assert_error_page(503, "unavailable");
         }
-        app.redeem("newer", &newers).await.assert_token_error(503, "temporarily_unavailable");
+        app.redeem("newer", &newer_code).await.assert_token_error(503, "temporarily_unavailable");
         assert!(is_logged("clients.consent of row newer"));
 
-        // A flow for something else: start again.
+        // A flow with an unknown target: the person starts again.
         app.sql("UPDATE flows SET target = '{\"for\":\"tomorrow\"}'").await;
-        let flows = of_tomorrow(&app).await;
+        let flows = newer_rows(&app).await;
         flow_is_over(&app, &flow.url).await;
-        assert_eq!(of_tomorrow(&app).await, flows);
+        assert_eq!(newer_rows(&app).await, flows);
         app.sql("DELETE FROM flows").await;
 
-        // A session begun in another way is nobody's here, and is not ended.
+        // A session with an unknown way to sign in counts as none here, and is not ended.
         app.sql("UPDATE sessions SET authentication = 'tomorrow'").await;
         let sessions = app.whole_state().await["sessions"].clone();
         let again = ada.open("/account").await;
@@ -102,7 +102,7 @@ on_both_engines! {
         app.refresh("tides", &tokens.refresh).await.tokens();
         ada.get(&authorize(&request("tides"))).await.code(&app, CB);
 
-        // A right password of an account in a state that is not known: another node may know.
+        // The right password of an account in an unknown state: another node may know the state.
         app.sql("UPDATE users SET state = 'tomorrow'").await;
         let stranger = app.browser();
         let page = stranger.open("/signin").await;
@@ -110,10 +110,10 @@ on_both_engines! {
         stranger.sign_in(&page, ADA, PASSWORD).await.assert_error_page(503, "unavailable");
         assert_eq!(app.count("users", "state = 'tomorrow'").await, 1);
 
-        // Upkeep, of a far later day.
+        // Cleanup, much later.
         app.wait(Duration::from_secs(60 * 60 * 24 * 400));
         while app.store().delete_expired(app.clock.now()).await.unwrap() > 0 {}
-        assert_eq!(of_tomorrow(&app).await, before);
+        assert_eq!(newer_rows(&app).await, before);
     }
 }
 

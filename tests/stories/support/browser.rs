@@ -1,4 +1,4 @@
-//! A scraping client: cookies, forms, redirects, no JavaScript. What it can do, everybody can do.
+//! A scraping browser: cookies, forms, redirects, no JavaScript. What it can do, anyone can do.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use reqwest::cookie::{CookieStore, Jar};
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 
-/// A browser without JavaScript. It follows no redirect by itself.
+/// A browser without JavaScript. It follows redirects only when told to.
 #[derive(Clone)]
 pub(crate) struct Browser {
     http: reqwest::Client,
     jar: Arc<Jar>,
     origin: String,
-    /// Another door of the same product, behind the same name.
+    /// The address of another node, reached under the same name.
     via: Option<String>,
 }
 
-/// What came back.
+/// A response.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -43,7 +43,7 @@ impl Browser {
         cookies.map_or(String::new(), |cookies| cookies.to_str().unwrap().to_owned())
     }
 
-    /// The same browser with these cookies.
+    /// Adds these cookies.
     pub(crate) fn with_cookies(self, cookies: &str) -> Self {
         for cookie in cookies.split("; ") {
             self.jar.add_cookie_str(cookie, &self.origin.parse().unwrap());
@@ -54,26 +54,26 @@ impl Browser {
         self
     }
 
-    /// A browser that a load balancer sends to another server.
+    /// A browser that a load balancer sends to another node.
     pub(crate) fn through(origin: &str, via: &str) -> Self {
         Self { via: Some(via.to_owned()), ..Self::new(origin) }
     }
 
-    /// The same browser, sent to another server by a load balancer.
-    pub(crate) fn via(&self, door: &Self) -> Self {
-        Self { via: door.via.clone(), ..self.clone() }
+    /// The same browser, sent by the load balancer to the node of `other`.
+    pub(crate) fn via(&self, other: &Self) -> Self {
+        Self { via: other.via.clone(), ..self.clone() }
     }
 
     fn url(&self, target: &str) -> String {
         if target.starts_with('/') { format!("{}{target}", self.origin) } else { target.to_owned() }
     }
 
-    /// Opens a page, without following.
+    /// Opens a page without following redirects.
     pub(crate) async fn get(&self, target: &str) -> Answer {
         self.send(Method::GET, target, None, &[]).await
     }
 
-    /// Sends a form as it is: no token is added.
+    /// Sends a form as given: adds no token.
     pub(crate) async fn post(&self, target: &str, fields: &[(&str, &str)]) -> Answer {
         self.send(Method::POST, target, Some(fields), &[]).await
     }
@@ -117,20 +117,20 @@ impl Browser {
         panic!("too many redirects, the last to {:?}", answer.location());
     }
 
-    /// Opens a page and follows.
+    /// Opens a page and follows redirects.
     pub(crate) async fn open(&self, target: &str) -> Answer {
         let answer = self.get(target).await;
         self.follow(answer).await
     }
 
-    /// Fills in the form of a page whose action ends with `action`, sends it as the page would, hidden fields
-    /// and all, and follows.
+    /// Fills in the form whose action ends with `action`, sends it as the page would, with its hidden fields, and
+    /// follows redirects.
     pub(crate) async fn submit(&self, page: &Answer, action: &str, fields: &[(&str, &str)]) -> Answer {
         let answer = self.submit_only(page, action, fields).await;
         self.follow(answer).await
     }
 
-    /// The same, without following.
+    /// The same without following redirects.
     pub(crate) async fn submit_only(&self, page: &Answer, action: &str, fields: &[(&str, &str)]) -> Answer {
         let form = page.form(action);
         let hidden = form.hidden.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -144,7 +144,7 @@ impl Browser {
     }
 }
 
-/// A form of a page.
+/// A form on a page.
 #[derive(Debug)]
 pub(crate) struct FormOnPage {
     pub(crate) action: String,
@@ -164,19 +164,19 @@ impl Answer {
         self.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect()
     }
 
-    /// Where a page of ours goes on to by itself. Its link leads to the same place, for a flow by a page of ours that
-    /// looks once more.
+    /// Where our page goes on to by itself. Asserts that its link leads there too; a flow's link does so by way of a
+    /// page of ours that looks once more.
     pub(crate) fn onward(&self) -> Option<String> {
         let rest = self.body.split_once("<meta http-equiv=\"refresh\" content=\"0;url=")?.1;
         let to = unescape(rest.split('"').next().unwrap());
         let link =
-            self.body.split_once("id=\"onward\" href=\"").expect("a link for whoever is not taken there").1;
+            self.body.split_once("id=\"onward\" href=\"").expect("a link for when it does not go on").1;
         let button = self.flow_button().unwrap_or_else(|| to.clone());
         assert_eq!(unescape(link.split('"').next().unwrap()), button, "{}", self.url);
         Some(to)
     }
 
-    /// Where the button of a flow's page leads.
+    /// Where the button on a flow's page leads.
     pub(crate) fn flow_button(&self) -> Option<String> {
         let path = &self.url[self.url.find("/flow/")?..];
         Some(format!("{}?go=1", path.split('?').next()?))
@@ -187,27 +187,27 @@ impl Answer {
         self.location().or_else(|| self.onward())
     }
 
-    /// The value of a query parameter of the place where a browser goes from here.
+    /// The value of a query parameter in [`Self::leads_to`].
     pub(crate) fn redirect_param(&self, name: &str) -> Option<String> {
         let url = url::Url::parse(&self.leads_to()?).unwrap();
         url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
-    /// The body without the invisible marks around values and with entities resolved: what a person reads.
+    /// What a person reads: the body with entities resolved, without the invisible marks around values.
     pub(crate) fn text(&self) -> String {
         unescape(&self.body.replace(['\u{2068}', '\u{2069}'], ""))
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.body))
     }
 
-    /// What an error page is about.
+    /// The reason that an error page names.
     pub(crate) fn reason(&self) -> Option<&str> {
         self.body.split_once("data-reason=\"")?.1.split('"').next()
     }
 
-    /// The form whose action ends with `action` (a query apart).
+    /// The form whose action ends with `action`, not counting a query.
     pub(crate) fn form(&self, action: &str) -> FormOnPage {
         let forms =
             self.body.split("<form").skip(1).map(|form| form.split("</form>").next().unwrap_or_default());

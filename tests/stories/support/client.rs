@@ -1,5 +1,5 @@
-//! The application's side: authorization URLs and token requests, written by hand so that a story can get them
-//! wrong on purpose.
+//! The client's side: authorization URLs and token requests, written by hand so that a story can get them wrong on
+//! purpose.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,17 +8,17 @@ use sha2::{Digest, Sha256};
 use super::browser::{Answer, Browser};
 use super::{PASSWORD, SECRET, TestApp};
 
-/// The verifier of every story.
+/// The PKCE verifier of every story.
 pub(crate) const VERIFIER: &str = "a-verifier-of-the-stories-that-is-long-enough-0123456789";
 
-/// The state of every story: it needs encoding.
+/// The `state` of every story; it needs encoding.
 pub(crate) const STATE: &str = "a state & more";
 
 pub(crate) fn challenge() -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER.as_bytes()))
 }
 
-/// The parameters of a good authorization request of the client `id`.
+/// The parameters of a valid authorization request from the client `id`.
 pub(crate) fn request(id: &str) -> Vec<(String, String)> {
     [
         ("response_type", "code".to_owned()),
@@ -50,7 +50,7 @@ pub(crate) fn authorize(pairs: &[(String, String)]) -> String {
     format!("/authorize?{}", url.query().unwrap())
 }
 
-/// The header of a client that proves itself with the secret of the stories.
+/// The `Authorization` header of a client that authenticates with [`SECRET`].
 pub(crate) fn basic(id: &str) -> String {
     basic_of(id, SECRET)
 }
@@ -79,7 +79,7 @@ impl TestApp {
         browser
     }
 
-    /// Walks from an authorization request to the redirect that carries the answer, allowing what is asked.
+    /// Sends an authorization request, allows what is asked, and returns the answer that leads to the client.
     pub(crate) async fn approve(&self, browser: &Browser, pairs: &[(String, String)]) -> Answer {
         let answer = browser.open(&authorize(pairs)).await;
         if answer.leads_to().is_some() {
@@ -88,7 +88,7 @@ impl TestApp {
         browser.submit(&answer, "/consent", &[("decision", "allow")]).await
     }
 
-    /// A fresh code for the client `id`.
+    /// A new code for this authorization request.
     pub(crate) async fn code(&self, browser: &Browser, pairs: &[(String, String)]) -> String {
         let answer = self.approve(browser, pairs).await;
         answer
@@ -96,7 +96,7 @@ impl TestApp {
             .unwrap_or_else(|| panic!("no code: {} {:?} {}", answer.status, answer.location(), answer.text()))
     }
 
-    /// [`Node::token`](super::node::Node::token) through the door everybody uses, as all that follow.
+    /// [`Node::token`](super::node::Node::token) at the first node, like the methods below.
     pub(crate) async fn token(&self, id: &str, fields: &[(&str, &str)]) -> Answer {
         self.first_node().token(id, fields).await
     }

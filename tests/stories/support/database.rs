@@ -17,7 +17,7 @@ enum Kind {
 }
 
 impl Database {
-    /// An empty one.
+    /// An empty database.
     pub(crate) async fn new(engine: Engine) -> Self {
         match engine {
             Engine::Sqlite => Self { kind: Kind::Sqlite(tempfile::tempdir().unwrap()) },
@@ -25,14 +25,14 @@ impl Database {
         }
     }
 
-    /// An embedded one with this content.
+    /// An embedded database with this content.
     pub(crate) fn sqlite(content: &[u8]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         super::template::write(&dir.path().join(FILE), content);
         Self { kind: Kind::Sqlite(dir) }
     }
 
-    /// A copy of a database of the test server to which nobody is connected.
+    /// A copy of a database on the test server; nothing may be connected to the original.
     pub(crate) async fn postgres(template: &str) -> Self {
         let server = std::env::var("IDP_TEST_POSTGRES_URL")
             .expect("set IDP_TEST_POSTGRES_URL, or run the tests with `cargo xtask test`");
@@ -62,7 +62,7 @@ impl Database {
         }
     }
 
-    /// The files of an embedded database as they are: what was deleted may still stand in them.
+    /// The raw files of an embedded database: deleted data may still be in them.
     pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
         let Kind::Sqlite(dir) = &self.kind else { return Vec::new() };
         let files: Vec<_> =
@@ -80,7 +80,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         let Kind::Postgres { server, name } = &self.kind else { return };
         let (server, drop) = (server.clone(), format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
-        // Drop is not async: a thread of its own does it and is waited for.
+        // `drop` is not async: a separate thread does it, and we wait for the thread.
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {

@@ -43,12 +43,12 @@ impl Http2 {
         self.begin(raw, true).await.answer().await
     }
 
-    /// Sends a request; `None` when stream or connection end instead of an answer.
+    /// Sends a request; `None` if the stream or connection ends without an answer.
     pub(crate) async fn try_send(&self, raw: Raw) -> Option<Answer> {
         self.begin(raw, true).await.try_answer().await
     }
 
-    /// Sends head and body; `ends` says whether that is all.
+    /// Sends head and body; `ends` says whether the request ends there.
     pub(crate) async fn begin(&self, raw: Raw, ends: bool) -> UnderWay {
         // Without a host there is no `:authority`.
         let target =

@@ -1,4 +1,4 @@
-//! A mail server that keeps what it is given: a real SMTP conversation, several at once.
+//! A mail server that keeps what it receives: real SMTP, several conversations at once.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -40,10 +40,10 @@ impl Received {
     }
 }
 
-/// What the server asks of a connection.
+/// What the server requires of a connection.
 #[derive(Clone)]
 pub(crate) enum Security {
-    /// Nothing: everybody may send, in clear.
+    /// Nothing: anyone may send, in clear text.
     None,
     /// TLS from the first byte, then a password.
     Implicit(TlsAcceptor),
@@ -55,7 +55,7 @@ pub(crate) enum Security {
 struct Kept {
     mails: Arc<Mutex<Vec<Received>>>,
     said: Arc<Mutex<Vec<String>>>,
-    /// Open while mails are answered at once.
+    /// Whether mails are accepted at once.
     answers: watch::Sender<bool>,
 }
 
@@ -76,17 +76,17 @@ impl Sink {
         Self::secured(Security::None).await
     }
 
-    /// A server that asks for TLS.
+    /// A server with these requirements.
     pub(crate) async fn secured(security: Security) -> Self {
         Self::listen(security, Kept::new(true)).await
     }
 
-    /// A server that takes mails and does not say yes to any until it is released.
+    /// A server that receives mails but acknowledges none until it is released.
     pub(crate) async fn held() -> Self {
         Self::listen(Security::None, Kept::new(false)).await
     }
 
-    /// From now on every mail is answered.
+    /// From now on every mail is acknowledged.
     pub(crate) fn release(&self) {
         self.kept.answers.send_replace(true);
     }
@@ -111,18 +111,18 @@ impl Sink {
         self.port
     }
 
-    /// Everything that clients said, line by line, the mails themselves apart.
+    /// Every line that clients sent, except the mails themselves.
     pub(crate) fn said(&self) -> Vec<String> {
         self.kept.said.lock().unwrap().clone()
     }
 
-    /// Everything that came to an address so far.
+    /// The mails to an address so far.
     pub(crate) fn mails_to(&self, address: &str) -> Vec<Received> {
         let mails = self.kept.mails.lock().unwrap();
         mails.iter().filter(|mail| mail.recipients.iter().any(|to| to == address)).cloned().collect()
     }
 
-    /// Everything that came so far.
+    /// The number of mails so far.
     pub(crate) fn count(&self) -> usize {
         self.kept.mails.lock().unwrap().len()
     }
@@ -135,7 +135,7 @@ impl Sink {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("mail {number} to {address} did not come; {} came in all", self.count());
+        panic!("mail {number} to {address} did not arrive; {} arrived in all", self.count());
     }
 }
 
@@ -161,7 +161,7 @@ async fn converse(socket: TcpStream, security: Security, kept: Kept) {
     }
 }
 
-/// Talks until the client leaves; gives the connection back when it wants TLS on it.
+/// Talks until the client leaves; returns the connection if the client asks for STARTTLS.
 async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     socket: S,
     welcome: &str,

@@ -49,7 +49,7 @@ pub(crate) enum Engine {
     Postgres,
 }
 
-/// Makes of each story two tests, one per engine.
+/// Turns each story into two tests, one per engine.
 macro_rules! on_both_engines {
     ($($(#[$meta:meta])* async fn $name:ident($engine:ident: Engine) $body:block)*) => {$(
         mod $name {
@@ -80,7 +80,7 @@ pub(crate) struct TestApp {
 }
 
 impl TestApp {
-    /// A product with the defaults, but no limits per client address.
+    /// A product with the defaults, but without limits per client address.
     pub(crate) async fn start(engine: Engine) -> Self {
         Self::start_with(engine, |_| {}).await
     }
@@ -90,7 +90,7 @@ impl TestApp {
         Self::start_as(engine, change, true).await
     }
 
-    /// A product that only answers: it sends no mail and deletes nothing by itself, so that nothing changes unasked.
+    /// A product that only answers requests: it sends no mail and deletes nothing, so nothing changes by itself.
     pub(crate) async fn start_still(engine: Engine) -> Self {
         Self::start_still_with(engine, |_| {}).await
     }
@@ -105,7 +105,7 @@ impl TestApp {
         Self::start_on(database, keys, Clock::system(), change, tasks).await
     }
 
-    /// A product on a database that is there already, with the key-encryption keys of that folder.
+    /// A product on an existing database, with the key-encryption keys in a folder.
     pub(crate) async fn start_on(
         database: Database,
         keys: tempfile::TempDir,
@@ -125,7 +125,7 @@ impl TestApp {
         Self { issuer, clock, sink, app, database, config, stop, keys }
     }
 
-    /// Ends the product and starts it again, with another configuration, on the same address, database and keys.
+    /// Stops the product and starts it again, with another configuration, on the same address, database and keys.
     pub(crate) async fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
         drop(self.stop.take());
         change(&mut self.config);
@@ -160,7 +160,7 @@ impl TestApp {
         self.clock.advance(span);
     }
 
-    /// An active account with [`PASSWORD`], made without the pages.
+    /// An active account with [`PASSWORD`], created without the pages.
     pub(crate) async fn user(&self, email: &str) -> User {
         let now = self.clock.now();
         let user = User {
@@ -198,14 +198,14 @@ impl TestApp {
         assert!(set.unwrap(), "no account {id}");
     }
 
-    /// Registers an application.
+    /// Registers a client.
     pub(crate) async fn register(&self, client: &Client) {
         let made = self.store().write(client.clone(), |tx, client| Box::pin(tx.insert_client(client))).await;
         assert!(made.unwrap(), "{} is taken", client.id);
     }
 }
 
-/// The configuration of the stories: the defaults, but for limits per client address.
+/// The configuration of the stories: the defaults, without limits per client address.
 fn config(address: SocketAddr, database: &Database, smtp_url: &str, keys_dir: &Path) -> Config {
     let unlimited = 1_000_000;
     Config {
@@ -221,7 +221,7 @@ fn config(address: SocketAddr, database: &Database, smtp_url: &str, keys_dir: &P
             transport: MailTransport::Smtp(Secret::new(smtp_url.to_owned())),
         },
         password: PasswordPolicy::new(15, "Lighthouse"),
-        // However slow the machine: what is sent away for want of time is a story of its own.
+        // Enough for a slow machine: refusals for lack of time have their own story.
         hashing: HashingConfig {
             sign_in_wait: 300 * SECOND,
             registration_wait: 300 * SECOND,
@@ -260,7 +260,7 @@ pub(crate) fn is_proof() -> bool {
     std::env::var_os("IDP_PROOF").is_some_and(|asked| asked == "1")
 }
 
-/// Everything the product has logged in this run, whichever story made it.
+/// Everything logged in this run, by all stories.
 static LOGS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// Keeps what the product logs; `RUST_LOG=info` shows it while a story runs.
@@ -296,13 +296,13 @@ impl std::io::Write for LogWriter {
     }
 }
 
-/// The lines that were logged and hold a text.
+/// The logged lines that contain a text.
 pub(crate) fn logged_lines(text: &str) -> Vec<String> {
     let logs = String::from_utf8_lossy(&LOGS.lock().unwrap()).into_owned();
     logs.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
 }
 
-/// Whether a text stands anywhere in what was logged.
+/// Whether anything logged contains a text.
 pub(crate) fn is_logged(text: &str) -> bool {
     String::from_utf8_lossy(&LOGS.lock().unwrap()).contains(text)
 }
@@ -318,7 +318,7 @@ impl Drop for TestApp {
 /// The secret of every confidential client in these stories.
 pub(crate) const SECRET: &str = "an-unreserved-secret_of.the~stories-0123456789";
 
-/// A confidential client with every scope, its redirect URI on a host that does not exist: stories read the
+/// A confidential client with every scope. Its redirect URI is on a host that does not exist: stories read the
 /// redirect instead of following it.
 pub(crate) fn confidential(id: &str) -> Client {
     Client {

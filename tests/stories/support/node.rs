@@ -1,5 +1,5 @@
-//! A door into the product: its own port, or a second server on the same database, reached under the same name
-//! as behind a load balancer.
+//! The nodes of a product: the first one, or a second one on the same database, reached under the same name as behind a
+//! load balancer.
 
 use idp_server::App;
 use tokio::net::TcpListener;
@@ -9,7 +9,7 @@ use super::browser::{Answer, Browser};
 use super::client::{basic, redemption};
 use super::{Engine, TestApp};
 
-/// One door. Its requests share connections, so that many at once cost little.
+/// One node. Requests to it share connections, so many at once cost little.
 pub(crate) struct Node {
     browser: Browser,
     issuer: String,
@@ -18,13 +18,13 @@ pub(crate) struct Node {
 }
 
 impl TestApp {
-    /// The door everybody uses.
+    /// The node at the issuer's own address.
     pub(crate) fn first_node(&self) -> Node {
         Node { browser: self.browser(), issuer: self.issuer.clone(), via: None, _stop: None }
     }
 
-    /// On PostgreSQL another server on the same database and keys; SQLite has one server only, so there it is
-    /// the first one again.
+    /// On PostgreSQL another node on the same database and keys; SQLite allows only one, so there it is the first
+    /// node again.
     pub(crate) async fn second_node(&self) -> Node {
         if self.engine() == Engine::Sqlite {
             return self.first_node();
@@ -40,13 +40,13 @@ impl TestApp {
 }
 
 impl Node {
-    /// A door at some other address than the issuer's.
+    /// The node at another address than the issuer's.
     pub(crate) fn at(issuer: &str, via: &str) -> Self {
         let browser = Browser::through(issuer, via);
         Self { browser, issuer: issuer.to_owned(), via: Some(via.to_owned()), _stop: None }
     }
 
-    /// A fresh browser that comes through this door.
+    /// A fresh browser that reaches this node.
     pub(crate) fn browser(&self) -> Browser {
         match &self.via {
             Some(via) => Browser::through(&self.issuer, via),
@@ -72,7 +72,7 @@ impl Node {
         self.token(id, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
     }
 
-    /// Asks userinfo.
+    /// Calls userinfo.
     pub(crate) async fn userinfo(&self, token: &str) -> Answer {
         let header = format!("Bearer {token}");
         self.browser.send(reqwest::Method::GET, "/userinfo", None, &[("authorization", &header)]).await

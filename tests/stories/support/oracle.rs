@@ -1,17 +1,17 @@
-//! The answers a refusal may have (security.md section 2), each checked whole.
+//! The answers a refusal may get (security.md section 2), each checked in full.
 
 use super::TestApp;
 use super::browser::Answer;
 use super::client::STATE;
 
 impl Answer {
-    /// PAGE: our own HTML error, 400, no redirect, no code; the input is nowhere unescaped.
+    /// PAGE: our own HTML error, 400, no redirect, no code; the input appears nowhere unescaped.
     #[track_caller]
     pub(crate) fn assert_page(&self, reason: &str) {
         self.assert_error_page(400, reason);
     }
 
-    /// An error page of another status.
+    /// An error page with another status.
     #[track_caller]
     pub(crate) fn assert_error_page(&self, status: u16, reason: &str) {
         assert_eq!(self.status, status, "{} {:?} {}", self.url, self.location(), self.body);
@@ -22,8 +22,8 @@ impl Answer {
         assert!(!holds_a_code(&self.body) && !self.body.contains("<script>alert"), "{}", self.body);
     }
 
-    /// The place of the client's answer. A flow, which is left by a form of ours, leads to a web application by a page that
-    /// goes on; everything else is a redirect.
+    /// Where the answer to the client leads. A flow ends with a form of ours, so it reaches an https client by a page
+    /// that goes on; everything else is a redirect.
     #[track_caller]
     pub(crate) fn answer_to_client(&self) -> String {
         let what = format!("{} {} {:?} {}", self.url, self.status, self.location(), self.text());
@@ -35,7 +35,8 @@ impl Answer {
         location
     }
 
-    /// RE(x): 303 to `uri` with `error=x`, the very state that was sent, and the issuer; nothing else.
+    /// RE(x): an answer to the client at `uri` with `error=x`, the exact state that was sent, and the issuer; no code
+    /// or token.
     #[track_caller]
     pub(crate) fn assert_refused(&self, app: &TestApp, uri: &str, error: &str) {
         self.assert_refused_with(app, uri, error, Some(STATE));
@@ -57,7 +58,7 @@ impl Answer {
         assert!(description.chars().all(legal), "{description}");
     }
 
-    /// TE(s, x): a JSON error that nobody keeps, without token and cookie.
+    /// TE(s, x): a JSON error that no cache may store, without token or cookie.
     #[track_caller]
     pub(crate) fn assert_token_error(&self, status: u16, error: &str) {
         assert_eq!(self.status, status, "{}", self.body);
@@ -69,7 +70,7 @@ impl Answer {
         }
     }
 
-    /// What every answer of the token endpoint has (TK-31).
+    /// What every answer of the token endpoint must have (TK-31).
     #[track_caller]
     pub(crate) fn assert_token_frame(&self) {
         assert_eq!(self.header("content-type"), "application/json", "{}", self.body);
@@ -79,7 +80,7 @@ impl Answer {
         assert!(self.json().is_object());
     }
 
-    /// A token response, whole.
+    /// A token response, checked in full.
     #[track_caller]
     pub(crate) fn tokens(&self) -> Tokens {
         assert_eq!(self.status, 200, "{}", self.body);
@@ -96,7 +97,7 @@ impl Answer {
         }
     }
 
-    /// A success of the authorization endpoint: its code.
+    /// A success of the authorization endpoint; returns the code.
     #[track_caller]
     pub(crate) fn code(&self, app: &TestApp, uri: &str) -> String {
         let location = self.answer_to_client();
@@ -107,7 +108,7 @@ impl Answer {
         self.redirect_param("code").unwrap()
     }
 
-    /// 401 of the userinfo endpoint.
+    /// A 401 from the userinfo endpoint.
     #[track_caller]
     pub(crate) fn assert_invalid_token(&self) {
         assert_eq!(self.status, 401, "{}", self.body);
@@ -118,7 +119,7 @@ impl Answer {
     }
 }
 
-/// What the token endpoint gave; an absent one is empty.
+/// What the token endpoint returned; an absent value is empty.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
     pub(crate) access: String,
@@ -127,7 +128,7 @@ pub(crate) struct Tokens {
     pub(crate) scope: String,
 }
 
-/// Whether an authorization code stands in a text.
+/// Whether a text contains an authorization code.
 fn holds_a_code(text: &str) -> bool {
     let of_a_code = |sign: &char| sign.is_ascii_alphanumeric() || "-_".contains(*sign);
     text.split("ac_").skip(1).any(|rest| rest.chars().take_while(of_a_code).count() >= 43)

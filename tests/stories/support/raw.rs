@@ -1,5 +1,5 @@
-//! Requests byte by byte: what no well-behaved client sends, and what a browser sends to an https issuer whose
-//! TLS ends in front of the product.
+//! Requests byte by byte: what no well-behaved client sends, and what a browser sends to an https issuer whose TLS is
+//! terminated in front of the product.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::TestApp;
 use super::browser::Answer;
 
-/// What a form is.
+/// The content type of a form.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// One request. `Host` is the product's unless it is set.
@@ -52,7 +52,7 @@ impl Raw {
         Self::new("POST", target)
     }
 
-    /// Adds a header, also one that is there already.
+    /// Adds a header, even one that is already there.
     pub(crate) fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.to_owned(), value.as_ref().to_vec()));
         self
@@ -87,22 +87,22 @@ impl Raw {
         self.body(FORM, encode(fields))
     }
 
-    /// The beginning of a body that never ends: one chunk of it.
+    /// The first chunk of a body that never ends.
     pub(crate) fn endless(mut self, content_type: &str, chunk: &[u8]) -> Self {
         self.body = [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat();
         self.header("Content-Type", content_type).header("Transfer-Encoding", "chunked")
     }
 
-    /// A body that is announced and never comes.
+    /// A body that is announced and never sent.
     pub(crate) fn announced(self, content_type: &str, length: usize) -> Self {
         self.header("Content-Type", content_type).header("Content-Length", length.to_string())
     }
 
-    /// Sends it, and is gone before there is an answer.
+    /// Sends it, and hangs up before there is an answer.
     pub(crate) async fn send_and_hang_up(self, app: &TestApp) {
         let mut socket = TcpStream::connect(app.config.listen[0]).await.unwrap();
         socket.write_all(&self.bytes(app)).await.unwrap();
-        // Long enough to be read, too short for two hashes of a password.
+        // Long enough for the request to be read, too short for two password hashes.
         tokio::time::sleep(Duration::from_millis(15)).await;
     }
 
@@ -111,7 +111,7 @@ impl Raw {
         let mut socket = connect(app, self.source).await;
         socket.write_all(&self.bytes(app)).await.unwrap();
         let mut answer = Vec::new();
-        // Not a limit on the product: only so that a story that hangs says where.
+        // Not a limit on the product: a story that hangs should say where.
         let read = tokio::time::timeout(Duration::from_secs(60), socket.read_to_end(&mut answer)).await;
         let read = read.unwrap_or_else(|_| panic!("no end of the answer to {self:?}"));
         assert!(read.is_ok() || !answer.is_empty(), "no answer to {self:?}: {read:?}");
@@ -157,12 +157,12 @@ fn parse(url: String, bytes: &[u8]) -> Answer {
     Answer { status: StatusCode::from_bytes(status.as_bytes()).unwrap(), headers, url, body }
 }
 
-/// A browser that keeps its cookies in sight.
+/// A browser whose cookies a story can read and change.
 #[derive(Clone)]
 pub(crate) struct RawBrowser<'a> {
     app: &'a TestApp,
     pub(crate) cookies: BTreeMap<String, String>,
-    /// Every answer it was given.
+    /// Every answer it received.
     pub(crate) seen: Vec<Answer>,
 }
 
@@ -171,7 +171,7 @@ impl<'a> RawBrowser<'a> {
         Self { app, cookies: BTreeMap::new(), seen: Vec::new() }
     }
 
-    /// What it sends with every request.
+    /// The `Cookie` header of its requests.
     pub(crate) fn cookie(&self) -> String {
         self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
@@ -198,7 +198,7 @@ impl<'a> RawBrowser<'a> {
         self.follow(answer).await
     }
 
-    /// Sends the form of a page, hidden fields and all, and follows.
+    /// Sends the form of a page with its hidden fields, and follows redirects.
     pub(crate) async fn submit(&mut self, page: &Answer, action: &str, fields: &[(&str, &str)]) -> Answer {
         let form = page.form(action);
         let hidden = form.hidden.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -225,14 +225,14 @@ impl<'a> RawBrowser<'a> {
 }
 
 impl Answer {
-    /// The token of the forms on this page.
+    /// The CSRF token of the forms on this page.
     pub(crate) fn csrf(&self) -> String {
         let rest =
             self.body.split_once("name=\"csrf\" value=\"").unwrap_or_else(|| panic!("{}", self.body)).1;
         rest.split('"').next().unwrap().to_owned()
     }
 
-    /// An error of an endpoint that applications call, or an error page: whichever this path speaks.
+    /// An error of an endpoint that clients call if `json`, otherwise an error page.
     #[track_caller]
     pub(crate) fn assert_error(&self, status: u16, json: bool, what: &str) {
         assert_eq!(self.status, status, "{what}: {} {}", self.url, self.body);

@@ -1,4 +1,4 @@
-//! What the database holds, seen from outside the product: to say that nothing changed, and to break things.
+//! What the database holds, seen from outside the product: to check that nothing changed, and to break things.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
 use super::{Engine, TestApp};
 
-/// Every row of every table, as text, sorted. When a session was last used is left out: looking counts as use. So is the
-/// heartbeat, which changes with every probe.
+/// Every row of every table, as text, sorted. It omits when a session was last used, because looking counts as use, and
+/// the heartbeat, which changes with every probe.
 pub(crate) type State = BTreeMap<String, Vec<String>>;
 
 /// Tables whose rows may change although a request was refused.
@@ -63,7 +63,7 @@ impl Outside {
         self.texts(sql).await.into_iter().filter(|name| !uses(name)).collect()
     }
 
-    /// A query that answers every row of every table as `table row`.
+    /// A query that returns every row of every table as `table row`.
     async fn everything(&mut self) -> String {
         let mut parts = Vec::new();
         for table in self.tables().await {
@@ -76,7 +76,7 @@ impl Outside {
     }
 }
 
-/// Looks at the same tables again and again, at the cost of one query.
+/// Looks at the same tables repeatedly, with one query each time.
 pub(crate) struct Watch {
     db: Outside,
     sql: String,
@@ -90,7 +90,7 @@ impl Watch {
         Self { db, sql }
     }
 
-    /// All that is stored now.
+    /// Everything stored now.
     pub(crate) async fn look(&mut self) -> State {
         let mut state = State::new();
         for line in self.db.texts(self.sql.clone()).await {
@@ -110,19 +110,19 @@ impl TestApp {
         }
     }
 
-    /// All that is stored, but for the traces a refused request may leave.
+    /// Everything stored, except the traces that a refused request may leave.
     pub(crate) async fn state(&self) -> State {
         let mut state = self.whole_state().await;
         state.retain(|table, _| !TRACES.contains(&table.as_str()));
         state
     }
 
-    /// All that is stored.
+    /// Everything stored.
     pub(crate) async fn whole_state(&self) -> State {
         self.watch().await.look().await
     }
 
-    /// A view of all that is stored.
+    /// A view of everything stored.
     pub(crate) async fn watch(&self) -> Watch {
         Watch::of(self.engine(), &self.database.url()).await
     }
@@ -132,7 +132,7 @@ impl TestApp {
         let text = AssertSqlSafe(sql.to_owned());
         match Outside::open(self).await {
             Outside::Sqlite(mut db) => {
-                // A table that is renamed keeps its name in other tables' references.
+                // References in other tables keep the old name of a renamed table.
                 sqlx::raw_sql("PRAGMA legacy_alter_table = ON").execute(&mut db).await.unwrap();
                 sqlx::raw_sql(text).execute(&mut db).await.unwrap();
             }
@@ -140,12 +140,12 @@ impl TestApp {
         }
     }
 
-    /// What a query of one column of texts answers.
+    /// The rows of a query with one text column.
     pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
         Outside::open(self).await.texts(sql.to_owned()).await
     }
 
-    /// How many mails an address got in all, once the outbox is empty: a mail leaves it a moment after it came.
+    /// How many mails an address has received, once the outbox is empty: a mail leaves it a moment after it arrives.
     pub(crate) async fn mails_in_all(&self, address: &str) -> usize {
         for _ in 0..600 {
             if self.count("outbox", "1 = 1").await == 0 {
@@ -156,7 +156,7 @@ impl TestApp {
         panic!("a mail stays in the outbox");
     }
 
-    /// How many rows of a table fit a condition.
+    /// How many rows of a table match a condition.
     pub(crate) async fn count(&self, table: &str, condition: &str) -> usize {
         self.texts(&format!("SELECT '' FROM {table} WHERE {condition}")).await.len()
     }

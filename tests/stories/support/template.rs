@@ -1,5 +1,5 @@
-//! A database and its keys, made once per run and copied for each story: migrating and making RSA keys hundreds of times
-//! took much of the suite's time.
+//! A database and its keys, made once per run and copied for each story: migrating and generating RSA keys hundreds of
+//! times took much of the suite's time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use super::{Engine, config};
 /// What a first start leaves behind.
 struct Template {
     database: Content,
-    /// The name and content of each file in the folder of keys.
+    /// The name and content of each file in the key folder.
     keys: Vec<(String, Vec<u8>)>,
 }
 
 enum Content {
     Sqlite(Vec<u8>),
-    /// A database of the test server. It goes with the server, which is a throwaway one.
+    /// A database on the test server. Nothing drops it: the server itself is thrown away.
     Postgres(String),
 }
 
 static SQLITE: OnceCell<Arc<Template>> = OnceCell::const_new();
 static POSTGRES: OnceCell<Arc<Template>> = OnceCell::const_new();
 
-/// A database and a folder of keys as a first start leaves them.
+/// A database and a key folder as a first start leaves them.
 pub(crate) async fn copy(engine: Engine) -> (Database, TempDir) {
     let cell = match engine {
         Engine::Sqlite => &SQLITE,
@@ -71,7 +71,7 @@ pub(crate) fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     paths.map(named).filter(|(name, _)| !name.starts_with('.')).collect()
 }
 
-/// A folder of keys with these files.
+/// A key folder with these files.
 pub(crate) fn keys(files: &[(String, Vec<u8>)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {

@@ -7,8 +7,8 @@ use super::browser::Answer;
 const OWN: [&str; 2] = ["date", "x-request-id"];
 
 impl Answer {
-    /// All a stranger sees of an answer, with ids, tokens and cookies masked, and `values` as well. Addresses
-    /// that are compared should be equally long.
+    /// Everything a stranger sees of an answer, with IDs, tokens, cookies and `values` masked. Addresses that are
+    /// compared should have the same length.
     pub(crate) fn face(&self, values: &[&str]) -> String {
         let mut lines = vec![self.status.to_string()];
         for (name, value) in &self.headers {
@@ -26,7 +26,7 @@ impl Answer {
         let mut face = format!("{}\n{}", lines.join("\n"), self.body);
         let tokens = self.body.split("name=\"csrf\" value=\"").skip(1);
         let tokens: Vec<String> = tokens.map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
-        // As they are shown, and as they stand in a link.
+        // Values appear as they are, and encoded in links.
         let encoded =
             values.iter().map(|value| url::form_urlencoded::byte_serialize(value.as_bytes()).collect());
         let masked: Vec<String> =
@@ -38,7 +38,7 @@ impl Answer {
     }
 }
 
-/// UNI: all these faces are one.
+/// UNI: all these faces are the same.
 #[track_caller]
 pub(crate) fn assert_alike(faces: &[String]) {
     for (number, face) in faces.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! The wire between the product and PostgreSQL, overheard: which statements a request costs, and how many round trips.
-//! It can be held, too: then it is as if the network had fallen silent.
+//! Listens on the wire between the product and PostgreSQL: which statements a request costs, and how many round trips.
+//! It can also hold all traffic, as if the network had fallen silent.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ pub(crate) struct Heard {
     pub(crate) round_trips: usize,
 }
 
-/// A listening post. Everything is passed on, unless it is held.
+/// A listening proxy. It passes everything on, unless it is held.
 #[derive(Clone, Default)]
 pub(crate) struct Wire {
     heard: Arc<Mutex<Heard>>,
@@ -27,7 +27,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Puts itself between the product and the database of this URL; answers the URL to use instead.
+    /// Puts itself in front of the database at this URL; returns the URL to use instead.
     pub(crate) fn tap(&self, database_url: &str) -> String {
         let mut url = url::Url::parse(database_url).unwrap();
         let server = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
@@ -56,7 +56,7 @@ impl Wire {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// From now on nothing reaches the server, until it is let go.
+    /// While `held`, nothing reaches the server.
     pub(crate) fn hold(&self, held: bool) {
         self.held.store(held, Ordering::SeqCst);
     }
@@ -87,7 +87,7 @@ async fn pass_on(client: TcpStream, server: TcpStream, wire: Wire) {
     answers.abort();
 }
 
-/// A message whose head was read: its length, which counts itself, and the rest.
+/// Reads a message after its `head`: the length, which includes itself, and the rest.
 async fn message(from: &mut (impl AsyncRead + Unpin), head: Vec<u8>) -> Option<Vec<u8>> {
     let length = from.read_u32().await.ok()?;
     let mut bytes = [head, length.to_be_bytes().to_vec()].concat();
