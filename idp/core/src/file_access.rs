@@ -122,8 +122,8 @@ pub fn trusted_file(file: Access, us: Us) -> Result<(), Unsafe> {
     }
 }
 
-/// Whether a folder may lead to a file with these readers. `entry` is the owner of the folder's entry on the path, which
-/// may be a link: in a sticky folder, such as `/tmp`, only that owner can replace it.
+/// Whether a folder may lead to a file with these readers. `entry` is the owner of the folder's entry on the path,
+/// which may be a link: in a sticky folder, such as `/tmp`, only that owner can replace it.
 ///
 /// If others can read the file, every folder on its path must be root's or ours. A private file is safe by itself,
 /// because it cannot be forged: then only a folder that everybody can write, or a stranger's, is refused, and root may

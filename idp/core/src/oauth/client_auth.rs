@@ -16,16 +16,16 @@ pub struct Credentials {
     secret: Presented,
 }
 
-/// What is registered of a client for its proof.
+/// What is registered about a client for its authentication.
 #[derive(Clone, Debug)]
 pub struct Registered {
     /// The client.
     pub id: ClientId,
-    /// How it proves itself.
+    /// How it authenticates.
     pub auth_method: AuthMethod,
     /// Digest of its secret; a public client has none.
     pub secret: Option<Digest>,
-    /// A disabled client never passes.
+    /// A disabled client never authenticates.
     pub enabled: bool,
 }
 
@@ -49,7 +49,8 @@ const FAILED: Refusal = Refusal::new(ErrorCode::InvalidClient, "client authentic
 /// Reads the credentials of a request.
 ///
 /// # Errors
-/// `invalid_request` when two methods are used at once, `invalid_client` when there is nothing readable.
+/// `invalid_request` if two methods are used at once or a parameter is repeated, `invalid_client` if there is nothing
+/// readable.
 pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials, Refusal> {
     if let Some(name) = ["client_id", "client_secret"].into_iter().find(|name| params.is_repeated(name)) {
         let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once");
@@ -57,7 +58,7 @@ pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials,
     }
     let Some(header) = authorization else {
         let client_id = parse_id(params.get("client_id").ok_or(FAILED)?)?;
-        // An empty secret was still presented: it is a wrong one, not none.
+        // An empty secret was still presented: it is wrong, not absent.
         let secret = match params.get("client_secret") {
             Some(secret) => Presented::Post(Secret::new(secret.to_owned())),
             None if params.has("client_secret") => Presented::Post(Secret::new(String::new())),
@@ -124,7 +125,7 @@ pub fn check<'a, C: AsRef<Registered>>(
     client.filter(|_| known.is_some() && allowed && right).ok_or(FAILED)
 }
 
-/// Why [`check`] refused, for the log alone: the client gets one answer for all.
+/// Why [`check`] refused, for the log only: the client gets the same answer every time.
 pub fn failure<C: AsRef<Registered>>(credentials: &Credentials, client: Option<&C>) -> &'static str {
     let Some(client) = client.map(AsRef::as_ref) else { return "unknown client" };
     let registered = match &credentials.secret {
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn tk_10_wrong_empty_missing_or_doubled_credentials_are_refused() {
+    fn tk_10_wrong_empty_missing_or_repeated_credentials_are_refused() {
         use ErrorCode::*;
         let (good, wrong, empty) = (header("app", "p%2Bw+%252B"), header("app", "wrong"), header("app", ""));
         let foreign = header("other", "p%2Bw+%252B");
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_told_which_of_the_reasons_it_was() {
+    fn the_log_gets_the_real_reason() {
         let body = |pairs: &[(&str, &str)]| read(None, &params(pairs)).unwrap();
         let wrong = body(&[("client_id", "app"), ("client_secret", "wrong")]);
         let post = registered(AuthMethod::Post);
