@@ -50,7 +50,7 @@ events! {
     UserActivated = "user_activated",
     /// An account was deactivated.
     UserDeactivated = "user_deactivated",
-    /// An account's locks were lifted.
+    /// An account's lock-outs were lifted.
     UserUnlocked = "user_unlocked",
     /// An account was given a role.
     RoleGranted = "role_granted",

@@ -55,7 +55,7 @@ impl Authority {
         Ok(Self { host, port: port.map_or(Ok(None), read_port)? })
     }
 
-    /// Whether both name one host and one port, where a missing port means `default_port`.
+    /// Whether both name one host and one port; a missing port means `default_port`.
     pub fn is_same(&self, other: &Self, default_port: u16) -> bool {
         self.host == other.host && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
     }

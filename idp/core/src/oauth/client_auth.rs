@@ -97,7 +97,7 @@ fn parse_id(text: &str) -> Result<ClientId, Refusal> {
     ClientId::parse(text).map_err(|_| FAILED)
 }
 
-/// Checks the credentials against what is registered under their client id. An unknown client costs the same
+/// Checks the credentials against what is registered under their client ID. An unknown client costs the same
 /// comparison as a known one and gets the same answer.
 ///
 /// # Errors
