@@ -50,7 +50,7 @@ events! {
     UserActivated = "user_activated",
     /// An account was deactivated.
     UserDeactivated = "user_deactivated",
-    /// An account's locks were lifted.
+    /// An account's lock-outs were lifted.
     UserUnlocked = "user_unlocked",
     /// An account was given a role.
     RoleGranted = "role_granted",
@@ -86,7 +86,7 @@ pub enum Actor {
 }
 
 impl Actor {
-    /// The stored text. An id is prefixed with its kind, because a client may be called `system`.
+    /// The stored text. An ID is prefixed with its kind, because a client may be called `system`.
     pub fn to_stored(&self) -> String {
         match self {
             Self::User(id) => format!("user:{id}"),
@@ -103,7 +103,7 @@ impl Actor {
 pub struct AuditSource {
     /// The client address, as reported by the trusted proxies.
     pub address: Option<String>,
-    /// The request's id, which is also in its log line and on its error page.
+    /// The request's ID, which is also in its log line and on its error page.
     pub request_id: Option<String>,
 }
 
@@ -116,12 +116,12 @@ pub struct AuditRecord {
     pub event: AuditEvent,
     /// Who.
     pub actor: Actor,
-    /// The id of the account or thing it was done to.
+    /// The ID of the account or thing it was done to.
     pub subject: Option<String>,
     /// The client through which it was done.
     pub client_id: Option<ClientId>,
     /// Where the request came from.
     pub source: AuditSource,
-    /// One more word, such as the reason of a refusal.
+    /// One more word, such as the reason for a refusal.
     pub detail: &'static str,
 }

@@ -1,20 +1,20 @@
-//! Hosts and client addresses in the forms that others may write them: the `Host` header (RFC 9110 section 7.2), an
-//! origin (RFC 6454 section 6.2), and the entries of `X-Forwarded-For`.
+//! Hosts and client addresses in every form that others may use: the `Host` header (RFC 9110 section 7.2), an origin
+//! (RFC 6454 section 6.2), and the entries of `X-Forwarded-For`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::Host;
 
-/// `uri-host [ ":" port ]` (RFC 3986 section 3.2), without a user name. Two spellings of one host are equal: letter case,
-/// percent-encoding, the ways to write an IPv6 address, and IDNA's two forms of a name.
+/// `uri-host [ ":" port ]` (RFC 3986 section 3.2), without a user name. Two spellings of one host are equal: they may
+/// differ in letter case, percent-encoding, the notation of an IPv6 address, and IDNA's two forms of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
     host: Host<String>,
     port: Option<u16>,
 }
 
-/// Why a text is no host with an optional port.
+/// Why a text is not a host with an optional port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadAuthority {
     /// Nothing, or nothing before the port.
@@ -35,7 +35,7 @@ pub enum BadAuthority {
 }
 
 impl Authority {
-    /// Reads one.
+    /// Parses one.
     ///
     /// # Errors
     /// [`BadAuthority`].
@@ -55,7 +55,7 @@ impl Authority {
         Ok(Self { host, port: port.map_or(Ok(None), read_port)? })
     }
 
-    /// Whether both name one host and one port, where a missing port means `default_port`.
+    /// Whether both name one host and one port; a missing port means `default_port`.
     pub fn is_same(&self, other: &Self, default_port: u16) -> bool {
         self.host == other.host && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
     }
@@ -87,8 +87,8 @@ impl fmt::Display for Authority {
 /// What a registered name may hold besides letters and digits: unreserved marks, sub-delimiters, percent-encoding.
 const NAME: &[u8] = b"-._~!$&'()*+,;=%";
 
-/// Whether a name is one that hosts have: labels of letters, digits and hyphens (RFC 5890 section 2.3.1), and underscores,
-/// which some have all the same.
+/// Whether a name is a host name: labels of letters, digits and hyphens (RFC 5890 section 2.3.1), and underscores,
+/// which some hosts have anyway.
 pub(crate) fn is_host_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -97,7 +97,7 @@ pub(crate) fn is_host_name(name: &str) -> bool {
     name.len() <= 254 && name.strip_suffix('.').unwrap_or(name).split('.').all(is_label)
 }
 
-/// Host and port, where there is a colon for one.
+/// The host, and the port if there is a colon for one.
 fn split(text: &str) -> Result<(&str, Option<&str>), BadAuthority> {
     let end = match text.starts_with('[') {
         true => text.find(']').ok_or(BadAuthority::Host)? + 1,
@@ -112,7 +112,7 @@ fn split(text: &str) -> Result<(&str, Option<&str>), BadAuthority> {
     }
 }
 
-/// `port = *DIGIT`: an empty one means the scheme's own (RFC 3986 section 3.2.3).
+/// `port = *DIGIT`: an empty one means the scheme's default (RFC 3986 section 3.2.3).
 fn read_port(text: &str) -> Result<Option<u16>, BadAuthority> {
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(BadAuthority::Port);
@@ -124,8 +124,8 @@ fn read_port(text: &str) -> Result<Option<u16>, BadAuthority> {
     }
 }
 
-/// An address as proxies write it into `X-Forwarded-For`: alone, with a port (`192.0.2.1:5678`, `[2001:db8::1]:443`), in
-/// brackets, in quotes, with a zone (`fe80::1%eth0`). An IPv4 address inside IPv6 is given as IPv4.
+/// An address as proxies write it into `X-Forwarded-For`: alone, with a port (`192.0.2.1:5678`, `[2001:db8::1]:443`),
+/// in brackets, in quotes, with a zone (`fe80::1%eth0`). An IPv4-mapped IPv6 address is returned as IPv4.
 pub fn forwarded_address(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
     let entry = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(entry);
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fault_06_one_host_in_every_spelling_its_rfc_allows() {
+    fn fault_06_every_spelling_of_a_host_that_the_rfcs_allow_is_equal() {
         for (issuer, port, spellings) in [
             (
                 "id.example.com",
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_06_another_host_or_port_is_another_one() {
+    fn fault_06_another_host_or_port_is_not_equal() {
         let issuer = Authority::parse("id.example.com").unwrap();
         for other in [
             "id.example.com:80",
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_06_what_is_no_host_is_told_why() {
+    fn fault_06_what_is_not_a_host_is_refused_with_the_reason() {
         use BadAuthority::*;
         for (text, why) in [
             ("", Empty),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_06_the_forms_in_which_proxies_name_an_address() {
+    fn fault_06_every_form_in_which_proxies_write_an_address_is_read() {
         for (entry, address) in [
             ("192.0.2.1", Some("192.0.2.1")),
             (" 192.0.2.1\t", Some("192.0.2.1")),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_several_names() {
+    fn every_loopback_host_is_recognised() {
         for (text, loopback) in [
             ("localhost", true),
             ("LOCALHOST:25", true),

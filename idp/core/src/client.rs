@@ -1,4 +1,4 @@
-//! A relying application, as registered.
+//! A registered client.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::secret::Digest;
 use crate::text::DisplayText;
 use crate::time::Timestamp;
 
-/// A client identifier: 1 to 100 unreserved characters, so that every library transports it unchanged.
+/// A client identifier: 1 to 100 unreserved characters, so that every library passes it on unchanged.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ClientId(String);
@@ -87,7 +87,7 @@ macro_rules! words {
 }
 
 words! {
-    /// How a client may prove itself at the token endpoint (OpenID Connect Core section 9).
+    /// How a client may authenticate at the token endpoint (OpenID Connect Core section 9).
     AuthMethod {
         /// A public client: it has no secret, PKCE protects it.
         None = "none",
@@ -104,19 +104,19 @@ words! {
         Always = "always",
         /// PKCE or an OpenID Connect nonce.
         OrNonce = "or-nonce",
-        /// Neither is demanded, for stock proxies that send neither.
+        /// Neither is required: some stock proxies send neither.
         Optional = "optional",
     }
-    /// Whether people are asked before an application gets their data.
+    /// Whether people are asked before a client gets their data.
     ConsentPolicy {
-        /// Asked once, remembered.
+        /// Asked once; the answer is stored.
         Ask = "ask",
-        /// Never asked: an application of the house itself.
+        /// Never asked: a first-party client.
         Skip = "skip",
     }
     /// A signature algorithm of our tokens (RFC 7518 section 3.1).
     SigningAlg {
-        /// RSASSA-PKCS1-v1_5 with SHA-256: what OpenID Connect makes the default of ID tokens.
+        /// RSASSA-PKCS1-v1_5 with SHA-256: OpenID Connect's default for ID tokens.
         Rs256 = "RS256",
         /// ECDSA on P-256 with SHA-256.
         Es256 = "ES256",
@@ -130,17 +130,17 @@ pub struct Client {
     pub id: ClientId,
     /// Its name, as people see it.
     pub name: DisplayText,
-    /// How it proves itself.
+    /// How it authenticates.
     pub auth_method: AuthMethod,
     /// The digest of its secret; a public client has none.
     pub secret: Option<Digest>,
-    /// Where answers may go.
+    /// Where authorization responses may go.
     pub redirect_uris: Vec<RedirectUri>,
     /// How those are compared.
     pub redirect_match: RedirectMatch,
     /// Where a browser may go after signing out (RP-Initiated Logout section 3.1).
     pub post_logout_redirect_uris: Vec<RedirectUri>,
-    /// Its own start page, offered when a page has nowhere else to lead.
+    /// Its own start page, offered when a page leads nowhere else.
     pub home_uri: Option<RedirectUri>,
     /// What it may ask for.
     pub scope: Scope,
@@ -152,9 +152,9 @@ pub struct Client {
     pub id_token_alg: SigningAlg,
     /// Algorithm of its access tokens.
     pub access_token_alg: SigningAlg,
-    /// A disabled client is answered like an unknown one.
+    /// A disabled client is treated like an unknown one.
     pub enabled: bool,
-    /// Raised to end every grant of the client at once.
+    /// Raised to revoke every grant of the client at once.
     pub epoch: i64,
     /// When it was registered.
     pub created_at: Timestamp,
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_id_travels_unchanged_through_every_encoding() {
+    fn a_client_id_passes_unchanged_through_every_encoding() {
         for good in ["a", "my-app", "app.example.org_1~x", &"a".repeat(100)] {
             assert_eq!(ClientId::parse(good).unwrap().as_str(), good);
         }

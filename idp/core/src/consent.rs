@@ -3,11 +3,11 @@
 use crate::scope::Scope;
 use crate::time::Timestamp;
 
-/// What a person allowed a client, as remembered.
+/// What a person allowed a client, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consent {
     /// What was allowed.
     pub scope: Scope,
-    /// When it was last said.
+    /// When the person last allowed it.
     pub granted_at: Timestamp,
 }

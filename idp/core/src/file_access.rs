@@ -1,8 +1,8 @@
 //! Which files may hold secrets, and which folders may lead to them, judged by owner and permission bits.
 //!
 //! A file of our own is private: mode 0600. A file that a container tool mounted is root's, often readable by all
-//! (Docker: 0444) or by a group (Kubernetes: 0440), and root alone can write it: it is trusted and reported. A folder
-//! is part of the judgement, because whoever can write a folder can exchange what is in it.
+//! (Docker: 0444) or by a group (Kubernetes: 0440), and only root can write it: it is trusted, with a warning. Folders
+//! are judged too, because whoever can write a folder can replace what is in it.
 
 use std::fmt;
 
@@ -24,13 +24,13 @@ pub struct Access {
 /// The user this program runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Us {
-    /// The effective user id.
+    /// The effective user ID.
     pub uid: u32,
-    /// In a user namespace, the id that stands for every owner from outside it. Nobody inside can be that user.
+    /// In a user namespace, the ID that stands for every owner outside it. Nobody inside can be that user.
     pub outsiders: Option<u32>,
 }
 
-/// Who can read a secret file that is taken.
+/// Who can read a secret file that is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readers {
     /// Its owner alone.
@@ -42,9 +42,9 @@ pub enum Readers {
 /// Why a file or folder is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsafe {
-    /// Others than the owner can do this with it: `read`, `write` or `run`.
+    /// Users other than the owner can do this with it: `read`, `write` or `run`.
     OthersCan(&'static str),
-    /// Neither root's nor ours.
+    /// It belongs neither to root nor to us.
     Foreign,
 }
 
@@ -53,7 +53,7 @@ impl Access {
         self.mode & bits != 0
     }
 
-    /// What others than the owner can do, if anything.
+    /// What users other than the owner can do, if anything.
     fn others_can(self) -> Option<&'static str> {
         let verbs = [(0o044, "read"), (0o022, "write"), (0o011, "run")];
         verbs.into_iter().find(|(bits, _)| self.is(*bits)).map(|(_, verb)| verb)
@@ -63,8 +63,8 @@ impl Access {
         self.uid == ROOT || self.uid == us.uid
     }
 
-    /// Whether a group that may have members can write. Group 0 is root's; a group with the number of the owner is,
-    /// by a wide-spread convention, the owner's own.
+    /// Whether a group that may have members can write. Group 0 is root's; by a widespread convention, a group with
+    /// the owner's number is the owner's own.
     fn group_can_write(self) -> bool {
         self.is(0o020) && self.gid != ROOT && self.gid != self.uid
     }
@@ -91,13 +91,13 @@ fn name(id: u32) -> String {
 }
 
 /// Whether a file may hold a secret. `mounted` says that a tool put it there for us; a file that not even its owner may
-/// write counts as such. The difference matters where we run as root, since root's files are our own as well then.
+/// write counts as mounted. This matters when we run as root, because then root's files are our own as well.
 ///
 /// # Errors
 /// Why it may not.
 pub fn secret_file(file: Access, us: Us, mounted: bool) -> Result<Readers, Unsafe> {
     let Some(verb) = file.others_can() else {
-        // Root may be asked to read what a service keeps to itself.
+        // Root may be told to read a service's private file.
         return if file.is_of(us) || us.uid == ROOT { Ok(Readers::Owner) } else { Err(Unsafe::Foreign) };
     };
     let is_roots = file.uid == ROOT && (us.uid != ROOT || mounted || !file.is(WRITE));
@@ -110,7 +110,7 @@ pub fn secret_file(file: Access, us: Us, mounted: bool) -> Result<Readers, Unsaf
     }
 }
 
-/// Whether a file that is no secret, such as the certificate of an authority, may be relied on.
+/// Whether a file that is not secret, such as a CA certificate, may be trusted.
 ///
 /// # Errors
 /// Why it may not.
@@ -122,12 +122,12 @@ pub fn trusted_file(file: Access, us: Us) -> Result<(), Unsafe> {
     }
 }
 
-/// Whether a folder may lead to a file with these readers; `entry` owns what is taken from the folder, which may be a link.
-/// In a sticky folder, such as `/tmp`, only the owner of an entry can exchange it.
+/// Whether a folder may lead to a file with these readers. `entry` is the owner of the folder's entry on the path,
+/// which may be a link: in a sticky folder, such as `/tmp`, only that owner can replace it.
 ///
-/// The path to a file that others can read must be root's or ours all the way. A private file is safe by itself: it
-/// cannot be forged. There only a folder that everybody can write, or a stranger's, is refused, and root may be led
-/// anywhere.
+/// If others can read the file, every folder on its path must be root's or ours. A private file is safe by itself,
+/// because it cannot be forged: then only a folder that everybody can write, or a stranger's, is refused, and root may
+/// use a stranger's.
 ///
 /// # Errors
 /// Why it may not.
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_10_secret_files_of_root_are_taken_and_ours_stay_private() {
+    fn fault_10_secret_files_of_root_are_accepted_and_ours_must_be_private() {
         for (owner, mode, runs_as, mounted, expected) in [
             // Ours: private, or refused.
             (US, 0o600, US, false, Ok(Owner)),
@@ -211,7 +211,7 @@ mod tests {
             (ROOT, 0o640, ROOT, false, Err(OthersCan("read"))),
             (ROOT, 0o666, ROOT, false, Err(OthersCan("read"))),
             (ROOT, 0o666, ROOT, true, Err(OthersCan("write"))),
-            // A stranger's file: root reads it where it is private to its owner, as before.
+            // A stranger's file: root reads it if it is private to its owner.
             (SOMEBODY, 0o600, US, false, Err(Foreign)),
             (SOMEBODY, 0o644, US, false, Err(Foreign)),
             (SOMEBODY, 0o444, US, true, Err(Foreign)),
@@ -233,7 +233,7 @@ mod tests {
             (access(US, US, 0o700), US, US, Owner, Ok(())),
             (access(US, US, 0o775), US, US, Others, Ok(())),
             (access(ROOT, ROOT, 0o775), ROOT, US, Others, Ok(())),
-            // A group of several people: of no use to them where the file cannot be forged.
+            // A group of several people: of no use to them if the file cannot be forged.
             (access(US, SOMEBODY, 0o775), US, US, Owner, Ok(())),
             (access(ROOT, SOMEBODY, 0o775), ROOT, US, Others, Err(OthersCan("write"))),
             // Everybody.
@@ -247,7 +247,7 @@ mod tests {
             (access(ROOT, ROOT, 0o1777), US, US, Owner, Ok(())),
             (access(ROOT, ROOT, 0o1777), SOMEBODY, US, Owner, Err(OthersCan("write"))),
             (access(SOMEBODY, ROOT, 0o1777), ROOT, US, Owner, Err(Foreign)),
-            // A stranger's folder. Root may be told to use one, for a private file.
+            // A stranger's folder: root may be told to use one for a private file.
             (access(SOMEBODY, SOMEBODY, 0o755), US, US, Owner, Err(Foreign)),
             (access(SOMEBODY, SOMEBODY, 0o755), ROOT, US, Others, Err(Foreign)),
             (access(SOMEBODY, SOMEBODY, 0o755), SOMEBODY, ROOT, Owner, Ok(())),

@@ -1,4 +1,4 @@
-//! The walk through the hosted pages: what is needed next, in one pure function.
+//! The flow through the hosted pages: what is needed next, in one pure function.
 //!
 //! ```text
 //!             ┌── not signed in, not fresh enough, other subject ──> SignIn ──┐
@@ -7,8 +7,8 @@
 //!             └── "no", or prompt=none and something missing ──> Refuse(code) │
 //!                  ▲──────────────────────────────────────────────────────────┘
 //! ```
-//! Sign-in, a live session, `prompt=none` and a person's "allow" all ask this function; nobody decides beside
-//! it. An [`Approval`] can be made here only.
+//! Sign-in, a live session, `prompt=none` and a person's "allow" all ask this function; nothing else decides. Only
+//! it makes an [`Approval`].
 
 use std::time::Duration;
 
@@ -23,23 +23,23 @@ use crate::oauth::grant::{GrantFacts, IssuedCode, Lifetimes};
 use crate::session::Session;
 use crate::time::{MINUTE, SECOND, Timestamp};
 
-/// What a walk is for.
+/// What a flow is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "for", rename_all = "snake_case")]
 pub enum FlowTarget {
-    /// To answer an application.
+    /// To answer a client.
     #[serde(rename = "application")]
     Client(Box<AuthorizationRequest>),
-    /// To enter the person's own pages here.
+    /// To show a person their own pages here.
     Account,
 }
 
 impl FlowTarget {
-    /// What `for` may say in a stored one.
+    /// The values of `for` in a stored target.
     pub const KINDS: [&str; 2] = ["application", "account"];
 }
 
-/// What a person answers to the question whether an application is allowed what it asks for.
+/// A person's answer to the consent question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
@@ -52,18 +52,17 @@ pub enum Answer {
 /// Everything the decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
-    /// What the walk is for.
+    /// What the flow is for.
     pub target: &'a FlowTarget,
-    /// The application, when it is for one.
+    /// The client, if the flow is for one.
     pub client: Option<&'a Client>,
-    /// When the walk began: a sign-in since then counts as an answer to `prompt`.
+    /// When the flow began: a sign-in since then satisfies `prompt`.
     pub started_at: Timestamp,
     /// The browser's live session.
     pub session: Option<&'a Session>,
-    /// What the session's person allowed this application before.
+    /// What the session's person allowed this client before.
     pub consent: Option<&'a Consent>,
-    /// What the person has just answered, to the question of this very walk. An answer to another walk's
-    /// question is no answer to this one's.
+    /// What the person has just answered in this flow. An answer given in another flow does not count.
     pub answer: Option<Answer>,
     /// The present moment.
     pub now: Timestamp,
@@ -76,11 +75,11 @@ pub enum Step {
     SignIn(SignInReason),
     /// The person is asked.
     Consent(ConsentReason),
-    /// Nothing is missing: answer the application with a code.
+    /// Nothing is missing: answer the client with a code.
     Issue(Box<Approval>),
-    /// Nothing is missing: show the person's own page.
+    /// Nothing is missing: show the person's own pages.
     Enter,
-    /// The application gets an error.
+    /// The client gets an error.
     Refuse(Refusal),
 }
 
@@ -89,11 +88,11 @@ pub enum Step {
 pub enum SignInReason {
     /// There is no live session.
     NoSession,
-    /// `prompt=login` or `select_account`, and nobody signed in since.
+    /// `prompt=login` or `select_account`, and nobody has signed in since the flow began.
     Asked,
     /// The last sign-in is older than `max_age`.
     TooOld,
-    /// The application asked for somebody else.
+    /// The client asked for somebody else.
     OtherSubject,
 }
 
@@ -102,11 +101,11 @@ pub enum SignInReason {
 pub enum ConsentReason {
     /// Nothing, or less, was allowed before.
     NotGranted,
-    /// `prompt=consent`: whatever was remembered.
+    /// `prompt=consent`, whatever was allowed before.
     Asked,
 }
 
-/// The proof that everything policy demands has happened. Only [`next_step`] makes one.
+/// Proof that everything the policy demands has happened. Only [`next_step`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approval {
     session: Session,
@@ -114,7 +113,7 @@ pub struct Approval {
 }
 
 impl Approval {
-    /// The code that this approval is worth.
+    /// The code that this approval allows.
     pub fn code(&self, lifetimes: &Lifetimes, now: Timestamp) -> IssuedCode {
         let (session, request) = (&self.session, &self.request);
         IssuedCode {
@@ -169,8 +168,8 @@ const LOGIN_REQUIRED: Refusal =
 const CONSENT_REQUIRED: Refusal =
     Refusal::new(ErrorCode::ConsentRequired, "prompt=none, but the person has to be asked");
 
-/// A sign-in on this walk's own pages satisfies any `max_age` for so long: `max_age=0` asks for a new sign-in,
-/// not for the impossible, and whoever lingers on the next page is asked once more.
+/// How long a sign-in on this flow's own pages satisfies any `max_age`: `max_age=0` asks for a new sign-in, not for
+/// the impossible. A person who lingers on the next page for longer must sign in once more.
 const JUST_NOW: Duration = MINUTE.saturating_mul(2);
 
 fn signed_in<'a>(

@@ -32,7 +32,7 @@ fn request() -> AuthorizationRequest {
 }
 
 #[test]
-fn a_walk_kept_without_its_clients_epoch_is_read_as_one_of_the_first() {
+fn a_flow_stored_without_the_client_epoch_is_read_with_epoch_zero() {
     let client = Client { epoch: 3, ..client() };
     let request = AuthorizationRequest { client_epoch: client.epoch, ..request() };
     let mut kept = serde_json::to_value(&request).unwrap();
@@ -57,7 +57,7 @@ fn consent(scope: &str, granted_at: Timestamp) -> Consent {
     Consent { scope: Scope::parse(scope).unwrap(), granted_at }
 }
 
-/// The step's name, as a table writes it.
+/// The step's name in the tables.
 fn name(step: &Step) -> &'static str {
     match step {
         Step::SignIn(SignInReason::NoSession) => "sign in: no session",
@@ -120,7 +120,7 @@ fn the_decision_table() {
         (login, None, Some(&since), Some(&full), "issue"),
         (select, None, some, Some(&full), "sign in: asked"),
         (asking, None, some, Some(&full), "consent: asked"),
-        // Said to another walk, perhaps for less: this one's question stands.
+        // The consent was given in another flow, perhaps to less: this one still asks.
         (asking, None, some, Some(&anew), "consent: asked"),
         (asking, None, nobody, Some(&anew), "sign in: no session"),
         (none, None, nobody, None, "login_required"),
@@ -136,7 +136,7 @@ fn the_decision_table() {
 }
 
 #[test]
-fn only_the_answer_to_this_walk_allows_or_denies_it() {
+fn only_the_answer_to_this_flow_allows_or_denies_it() {
     let (session, full) = (session(START), consent("openid email", START.minus(HOUR)));
     let asking = Prompt { consent: true, ..Prompt::default() };
     let (allow, deny) = (Some(Answer::Allow), Some(Answer::Deny));
@@ -158,7 +158,7 @@ fn only_the_answer_to_this_walk_allows_or_denies_it() {
 }
 
 #[test]
-fn whoever_lingers_after_signing_in_is_asked_again_when_the_application_wants_them_fresh() {
+fn a_person_who_lingers_after_signing_in_must_sign_in_again_if_max_age_demands_it() {
     let (session, full) = (session(START), consent("openid email", START));
     let minutes = |count: u32| START.plus(MINUTE * count);
     for (max_age, now, expected) in [
@@ -174,7 +174,7 @@ fn whoever_lingers_after_signing_in_is_asked_again_when_the_application_wants_th
 }
 
 #[test]
-fn az_16_az_20_a_request_for_somebody_else_never_gets_this_person() {
+fn az_16_az_20_a_request_for_another_subject_is_never_answered_for_this_person() {
     let (session, full) = (session(START), consent("openid email", START));
     for (none, expected) in [(false, "sign in: other subject"), (true, "login_required")] {
         let prompt = Prompt { none, ..Prompt::default() };
@@ -187,7 +187,7 @@ fn az_16_az_20_a_request_for_somebody_else_never_gets_this_person() {
 }
 
 #[test]
-fn a_client_of_the_house_is_not_asked_for_unless_it_asks() {
+fn a_client_that_skips_consent_still_gets_the_question_with_prompt_consent() {
     let client = Client { consent: ConsentPolicy::Skip, ..client() };
     let session = session(START);
     for (asks, expected) in [(false, "issue"), (true, "consent: asked")] {
@@ -215,7 +215,7 @@ fn a_target_is_read_back_as_it_was_written() {
 }
 
 #[test]
-fn the_own_pages_need_a_session_only() {
+fn a_persons_own_pages_need_only_a_session() {
     let session = session(START);
     for (session, expected) in [(None, "sign in: no session"), (Some(&session), "enter")] {
         let situation = Situation {
@@ -277,17 +277,17 @@ fn a_code_is_deserved(
 ) {
     let prompt = request.prompt;
     let session = session.expect("no code without a live session");
-    assert_ne!(answer, Some(Answer::Deny), "no code after a no");
+    assert_ne!(answer, Some(Answer::Deny), "no code after a denial");
     if answer.is_none() {
         let consent = consent.expect("no code without consent");
         assert!(consent.scope.covers(&request.scope), "no code beyond what was allowed");
-        assert!(!prompt.consent, "prompt=consent is kept");
+        assert!(!prompt.consent, "prompt=consent is obeyed");
     }
     let signed_in_here = session.auth_time >= START;
-    assert!(signed_in_here || !(prompt.login || prompt.select_account), "prompt=login is kept");
+    assert!(signed_in_here || !(prompt.login || prompt.select_account), "prompt=login is obeyed");
     if let Some(most) = request.max_age {
         let grace = if signed_in_here { MINUTE * 2 } else { Duration::ZERO };
-        assert!(now.since(session.auth_time) <= SECOND * most + grace, "max_age is kept");
+        assert!(now.since(session.auth_time) <= SECOND * most + grace, "max_age is obeyed");
     }
 }
 
@@ -296,7 +296,7 @@ fn pages_are_shown_or_not(step: &Step, prompt: Prompt, answer: Option<Answer>) {
     match step {
         Step::Issue(_) => {}
         Step::SignIn(_) | Step::Consent(_) => assert!(!prompt.none, "prompt=none never shows a page"),
-        Step::Refuse(_) => assert!(prompt.none || said_no, "only prompt=none and a no are refused here"),
-        Step::Enter => panic!("an application's request never enters the account"),
+        Step::Refuse(_) => assert!(prompt.none || said_no, "only prompt=none and a denial are refused here"),
+        Step::Enter => panic!("a client's request never leads to the person's own pages"),
     }
 }

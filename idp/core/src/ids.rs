@@ -1,5 +1,5 @@
-//! Identifiers: UUIDv7 (RFC 9562 section 5.7), one type per thing, so that a user's id never stands where a
-//! session's id is wanted. They sort by the moment they were made.
+//! Identifiers: UUIDv7 (RFC 9562 section 5.7), one type per thing, so that a user ID cannot be passed as a session
+//! ID. They sort by creation time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,14 +10,14 @@ use uuid::Uuid;
 use crate::secret::random_bytes;
 use crate::time::Timestamp;
 
-/// A text that is not an id.
+/// A text that is not an ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a UUID in its hyphenated lower-case form")]
 pub struct BadId;
 
 fn parse(text: &str) -> Result<Uuid, BadId> {
     let id = Uuid::try_parse(text).map_err(|_| BadId)?;
-    // One spelling per id: what is compared and stored as text must not have aliases.
+    // One spelling per ID: what is compared and stored as text must not have aliases.
     if id.as_hyphenated().to_string() == text { Ok(id) } else { Err(BadId) }
 }
 
@@ -34,7 +34,7 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id that sorts by `now`.
+            /// A new ID that sorts by `now`.
             pub fn new(now: Timestamp) -> Self {
                 Self(new_v7(now))
             }
@@ -76,11 +76,11 @@ ids! {
     UserId;
     /// A signed-in browser; also the `sid` claim (Back-Channel Logout section 2.1).
     SessionId;
-    /// One walk through the hosted pages.
+    /// One flow through the hosted pages.
     FlowId;
     /// A grant: one consented authorization and everything issued from it, also called a token family.
     GrantId;
-    /// An attempt to register; it becomes an account when its address is proven.
+    /// A registration; it becomes an account when its address is proven.
     RegistrationId;
     /// A mail waiting in the outbox.
     MailId;
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_sort_by_the_moment_they_were_made() {
+    fn ids_sort_by_creation_time() {
         let early = UserId::new(Timestamp::from_millis(1_000));
         let late = UserId::new(Timestamp::from_millis(2_000));
         assert!(early < late && early.to_string() < late.to_string());

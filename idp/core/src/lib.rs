@@ -1,11 +1,12 @@
 //! Values and rules of the identity provider.
 //!
 //! Nothing here waits, reads a clock, opens a file or speaks HTTP: every function takes values and returns
-//! values, so every rule can be tested as a table. Time comes in as [`time::Timestamp`]; the one door to
-//! randomness is [`secret::random_bytes`].
+//! values, so every rule can be tested as a table. Time comes in as [`time::Timestamp`], randomness only from
+//! [`secret::random_bytes`].
 //!
-//! Who may use whom: `flow` > `oauth`, `account`, `audit` > `user`, `client`, `session` > `ids`, `scope`, `time`, `secret`,
-//! `authority`, `text`.
+//! Imports point to the right only: `flow` > `oauth`, `account` > `audit`, `client`, `consent`, `session`, `user` >
+//! `redirect_uri`, `scope`, `single_use`, `typed_code`, `seal`, `ids` > `secret`, `time`, `text`, `authority`,
+//! `loopback`, `file_access`. `tests/stories/floors.rs` checks this.
 
 pub mod account;
 pub mod audit;

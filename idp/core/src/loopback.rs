@@ -1,11 +1,12 @@
-//! Which hosts are this very machine, for every connection that carries a secret.
+//! Which hosts are this machine. Every connection that carries a secret asks here.
 
 use std::net::IpAddr;
 
 /// The name under which to connect, if a host is this machine: an address of 127.0.0.0/8, `::1`, or `localhost`
 /// (RFC 6761 §6.3). Brackets of an IPv6 address, letter case and the root's dot make no difference.
 ///
-/// Other names that often lead here, such as `ip6-localhost` or `*.localhost`, are whatever a name server says they are.
+/// Other names that often lead here, such as `ip6-localhost` or `*.localhost`, do not count: they lead where a name
+/// server says.
 pub fn loopback(host: &str) -> Option<String> {
     let bare = without_brackets(host);
     if let Ok(address) = bare.parse::<IpAddr>() {
@@ -15,7 +16,7 @@ pub fn loopback(host: &str) -> Option<String> {
     name.eq_ignore_ascii_case("localhost").then(|| "localhost".to_owned())
 }
 
-/// A host as a resolver takes it: an IPv6 address without the brackets it has in a URL (RFC 3986 §3.2.2).
+/// A host as a resolver expects it: an IPv6 address without the brackets it has in a URL (RFC 3986 §3.2.2).
 pub fn without_brackets(host: &str) -> &str {
     let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     inner.filter(|inner| inner.contains(':')).unwrap_or(host)
@@ -26,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fault_18_this_machine_is_known_by_every_spelling_and_no_other_is() {
+    fn fault_18_every_spelling_of_this_machine_is_recognised_and_no_other_host() {
         for (host, name) in [
             ("localhost", "localhost"),
             ("LocalHost", "localhost"),

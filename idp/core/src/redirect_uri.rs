@@ -1,7 +1,7 @@
-//! Where a browser may be sent with an answer (RFC 6749 section 3.1.2, RFC 9700 section 2.1, RFC 8252).
+//! Where a browser may be redirected (RFC 6749 section 3.1.2, RFC 9700 section 2.1, RFC 8252).
 //!
-//! A registered URI is compared byte by byte. The one exception is its own kind: a native application's
-//! loopback URI, whose port is chosen when the application starts (RFC 8252 section 7.3).
+//! A registered URI is compared byte by byte. The one exception is a native application's loopback URI, whose port
+//! is chosen when the application starts (RFC 8252 section 7.3).
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use url::{Host, Origin, Url};
 
-/// A redirect URI that may be registered or requested. Kept as the text it was given: a URL type would add a
-/// slash to `http://127.0.0.1:8000`, and then two spellings would be one.
+/// A redirect URI that may be registered or requested. Its text is kept as given: a URL type would add a slash to
+/// `http://127.0.0.1:8000`, and then two spellings would be one.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RedirectUri(String);
@@ -21,12 +21,12 @@ pub enum BadRedirectUri {
     /// Not an absolute URI.
     #[error("it is not an absolute URI; write it whole, such as https://app.example.com/callback")]
     Malformed,
-    /// A character beyond ASCII. A browser would send another text than the one registered.
+    /// A character beyond ASCII. A browser would send a different text from the one registered.
     #[error(
         "it has characters beyond ASCII; write the host in its xn-- form and percent-encode the rest, as a browser does"
     )]
     NotAscii,
-    /// White space, a control character, or one that must not stand in a URI (RFC 3986 section 2).
+    /// White space, a control character, or one that a URI must not contain (RFC 3986 section 2).
     #[error("it has a space or another character that must be percent-encoded in a URI")]
     Character,
     /// A pattern.
@@ -59,7 +59,7 @@ pub enum BadRedirectUri {
 }
 
 impl RedirectUri {
-    /// Checks a URI; nothing of it is changed.
+    /// Checks a URI and keeps it unchanged.
     ///
     /// # Errors
     /// [`BadRedirectUri`].
@@ -70,11 +70,11 @@ impl RedirectUri {
         if text.contains('#') {
             return Err(BadRedirectUri::Fragment);
         }
-        // A backslash counts as a slash in some readers and not in others; quotes and angle brackets end
-        // attributes. None of them may stand in a URI unescaped (RFC 3986 section 2).
         if !text.is_ascii() {
             return Err(BadRedirectUri::NotAscii);
         }
+        // Some parsers read a backslash as a slash; quotes and angle brackets end attributes. A URI must not
+        // contain any of them unescaped (RFC 3986 section 2).
         if !text.bytes().all(|b| b.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&b)) {
             return Err(BadRedirectUri::Character);
         }
@@ -98,15 +98,15 @@ impl RedirectUri {
     }
 
     /// Whether a web application answers there. Its callback may redirect anywhere, and browsers apply the
-    /// `form-action` of the page that sent a form to every hop of the redirects that follow (CSP level 3): no form may
-    /// end there. The form ends on a page of ours, and that page goes on.
+    /// `form-action` of the page that sent a form to every redirect that follows (CSP level 3). So no form may end
+    /// there: it ends on a page of ours, and that page goes on.
     pub fn is_https(&self) -> bool {
         self.url().is_some_and(|url| url.scheme() == "https")
     }
 
     /// The one source that `form-action` names so that a form may end in a redirect there: a loopback origin or a
-    /// private-use scheme. `None` for https, where no form ends ([`Self::is_https`]). CSP has no form for an IPv6
-    /// address, so for `http://[::1]` any host must do, on that very port.
+    /// private-use scheme. `None` for https, where no form ends ([`Self::is_https`]). CSP cannot express an IPv6
+    /// address, so `http://[::1]` becomes any host on that port.
     pub fn form_source(&self) -> Option<String> {
         if self.is_https() {
             return None;
@@ -118,7 +118,7 @@ impl RedirectUri {
         })
     }
 
-    /// The URI with parameters added to its query; what stands there already is kept byte by byte.
+    /// The URI with parameters added to its query; the existing query is kept byte by byte.
     pub fn with_params(&self, params: &[(&str, &str)]) -> String {
         let mut uri = self.0.clone();
         for (name, value) in params {
@@ -137,7 +137,7 @@ impl RedirectUri {
         uri
     }
 
-    /// Whether both are loopback URIs that differ in nothing but the port.
+    /// Whether both are loopback URIs that differ at most in the port.
     fn is_same_loopback(&self, other: &str) -> bool {
         match (loopback_parts(&self.0), loopback_parts(other)) {
             (Some(mine), Some(theirs)) => mine == theirs,
@@ -154,8 +154,8 @@ impl RedirectUri {
     }
 }
 
-/// A name or an IPv4 address, in the letters that such a name has: the host stands in a page's Content-Security-Policy,
-/// where `;` and `,` would begin another one, `*` is any host, and IPv6 addresses have no form.
+/// A name in the characters that host names have, or an IPv4 address. In a page's Content-Security-Policy, `;` and `,`
+/// would begin another directive or policy, `*` is any host, and an IPv6 address cannot be expressed.
 fn check_host(host: Option<Host<&str>>) -> Result<(), BadRedirectUri> {
     match host {
         Some(Host::Ipv6(_)) => Err(BadRedirectUri::Ipv6),
@@ -200,7 +200,7 @@ fn authority(text: &str) -> &str {
     rest.split(['/', '?']).next().unwrap_or_default()
 }
 
-/// A loopback URI as host and everything behind the port, from the raw text: no parser that normalises.
+/// A loopback URI as its host and everything after the port, from the raw text: a parser would normalise it.
 fn loopback_parts(text: &str) -> Option<(&'static str, &str)> {
     let rest = text.strip_prefix("http://")?;
     let host = ["127.0.0.1", "[::1]", "localhost"].into_iter().find(|host| rest.starts_with(host))?;
@@ -246,12 +246,12 @@ impl fmt::Debug for RedirectUri {
 pub enum RedirectMatch {
     /// Byte by byte.
     Exact,
-    /// Byte by byte, but loopback URIs may come with another port: for native applications.
+    /// Byte by byte, but loopback URIs may have any port: for native applications.
     LoopbackPort,
 }
 
 impl RedirectMatch {
-    /// The requested URI, when it is registered.
+    /// The requested URI, if it is registered.
     pub fn find(self, registered: &[RedirectUri], requested: &str) -> Option<RedirectUri> {
         let matches = |uri: &&RedirectUri| {
             uri.as_str() == requested || self == Self::LoopbackPort && uri.is_same_loopback(requested)
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_join_the_registered_query() {
+    fn parameters_are_added_to_the_registered_query() {
         for (base, full) in [
             ("https://a.example/cb", "https://a.example/cb?state=a+b%26c"),
             ("https://a.example/cb?x=%2F", "https://a.example/cb?x=%2F&state=a+b%26c"),

@@ -1,5 +1,5 @@
-//! Sealing: what the database must give back in clear (signing keys, server keys) lies there encrypted under
-//! a key-encryption key that is kept outside of it, bound to its row and column.
+//! Sealing: what the database must give back in the clear (signing keys, server keys) is stored encrypted and bound
+//! to its row and column. The key-encryption key is kept outside the database.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,32 +30,32 @@ impl SealLocation<'_> {
     }
 }
 
-/// Why a value did not open. None of these says anything about the content.
+/// Why a value did not open. No variant reveals anything about the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// The key-encryption key that sealed it is not among the keys at hand.
+    /// The key-encryption key that sealed it is not in the ring.
     #[error("the key-encryption key `{0}` is missing")]
     MissingKey(String),
-    /// Altered, moved, cut short, or sealed under another key of the same id.
+    /// Altered, moved, cut short, or sealed under another key with the same ID.
     #[error("a sealed value does not open: it was altered, moved, or sealed under another key")]
     Broken,
 }
 
-/// One key-encryption key: an id that is stored beside what it seals, and 256 secret bits.
+/// One key-encryption key: an ID, stored with every value it seals, and 256 secret bits.
 pub struct Kek {
     id: String,
     cipher: XChaCha20Poly1305,
 }
 
 impl Kek {
-    /// From an id and 32 bytes; `None` when the bytes are not 32.
+    /// From an ID and 32 bytes; `None` if there are not 32.
     pub fn new(id: &str, bytes: &[u8]) -> Option<Self> {
         let cipher = XChaCha20Poly1305::new_from_slice(bytes).ok()?;
         Some(Self { id: id.to_owned(), cipher })
     }
 }
 
-/// The key-encryption keys at hand. The one whose id sorts last seals; all of them open.
+/// The key-encryption keys of this node. The one whose ID sorts last seals new values; all of them open.
 #[derive(Default)]
 pub struct Keyring(BTreeMap<String, XChaCha20Poly1305>);
 
@@ -65,17 +65,17 @@ impl Keyring {
         Self(keys.into_iter().map(|key| (key.id, key.cipher)).collect())
     }
 
-    /// Whether no key is at hand.
+    /// Whether the ring has no key.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the key of this id is at hand.
+    /// Whether the ring has the key with this ID.
     pub fn has(&self, id: &str) -> bool {
         self.0.contains_key(id)
     }
 
-    /// The id of the key that seals new values.
+    /// The ID of the key that seals new values.
     pub fn active_id(&self) -> Option<&str> {
         self.0.last_key_value().map(|(id, _)| id.as_str())
     }
@@ -97,7 +97,7 @@ impl Keyring {
     /// Opens a value that was sealed for this place.
     ///
     /// # Errors
-    /// [`SealError`]: the key is missing, or the value is not what was sealed here.
+    /// [`SealError`]: the key is missing, or the value was not sealed for this place.
     pub fn open(&self, place: SealLocation<'_>, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let mut parts = sealed.splitn(3, '.');
         let mut next = || parts.next().ok_or(SealError::Broken);
@@ -112,7 +112,7 @@ impl Keyring {
     }
 }
 
-/// The id of the key that sealed a value, as the value itself names it.
+/// The ID of the key that sealed a value, as the value names it.
 pub fn key_id(sealed: &str) -> &str {
     sealed.split('.').next().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Secrets as types: redacted when printed, wiped when dropped, never serialised. The one door to randomness.
+//! Secrets as types: redacted when printed, wiped when dropped, never serialised. Also the only source of randomness.
 
 use std::fmt;
 
@@ -12,25 +12,25 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// Bytes from the operating system's random source.
 ///
 /// # Panics
-/// When the machine has no working random source: nothing here may run without one.
-#[expect(clippy::disallowed_methods, clippy::expect_used, reason = "the one door to randomness")]
+/// If the machine has no working random source: nothing here may run without one.
+#[expect(clippy::disallowed_methods, clippy::expect_used, reason = "the only source of randomness")]
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     bytes
 }
 
-/// base64url without padding (RFC 4648 section 5), the one text form of bytes in this house.
+/// base64url without padding (RFC 4648 section 5), the one text form of bytes in this project.
 pub fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The bytes of a base64url text without padding; `None` when it is anything else.
+/// The bytes of a base64url text without padding; `None` if it is anything else.
 pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// A text that must not be seen: a password, a client secret, a token on its way to its owner.
+/// Text that must not be seen: a password, a client secret, a token on its way to its owner.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(String);
 
@@ -45,7 +45,7 @@ impl Secret {
         Self(base64url(&random_bytes::<32>()))
     }
 
-    /// The text itself. The name is meant to be found in a review.
+    /// The text itself. The name makes each use easy to find in a review.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -62,7 +62,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// SHA-256 of a secret with 256 bits of its own, as base64url: what the database keeps instead of it.
+/// SHA-256 of a secret with 256 bits of entropy, as base64url: what the database stores in its place.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Digest(String);
 
@@ -72,7 +72,7 @@ impl Digest {
         Self(base64url(&Sha256::digest(text.as_bytes())))
     }
 
-    /// A digest read back from the database; `None` when the column holds anything else.
+    /// A digest read back from the database; `None` if the column holds anything else.
     pub fn from_stored(text: &str) -> Option<Self> {
         (from_base64url(text)?.len() == 32).then(|| Self(text.to_owned()))
     }
@@ -114,8 +114,8 @@ impl MacKey {
         &self.0
     }
 
-    /// The authenticator of `parts` for one purpose. Each part is preceded by its length, so that no two
-    /// lists of parts give the same input.
+    /// The authenticator of `parts` for one purpose. Each part is preceded by its length, so that no two lists
+    /// of parts give the same input.
     pub fn tag(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = self.hmac();
         for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {

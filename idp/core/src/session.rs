@@ -58,9 +58,9 @@ impl Authentication {
 /// A session as read for one request. The store returns live ones only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Its id, also the `sid` claim.
+    /// Its ID, also the `sid` claim.
     pub id: SessionId,
-    /// Whose it is.
+    /// Whose session it is.
     pub user_id: UserId,
     /// When the person last proved who they are: the `auth_time` claim.
     pub auth_time: Timestamp,
@@ -73,7 +73,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether its use should be written down: at most once a minute, since a commit is dear.
+    /// Whether this use should be stored: at most once a minute, because a commit is expensive.
     pub fn wants_touch(&self, now: Timestamp) -> bool {
         now.since(self.last_seen_at) >= MINUTE
     }

@@ -8,7 +8,7 @@ use crate::secret::{Digest, Secret};
 
 /// What a single-use value is for. Each kind has its own prefix, so that one kind never passes for another.
 pub trait Kind {
-    /// Stands before the random part, for people who find one in a log that is not ours.
+    /// Precedes the random part, so that people who find a value in somebody else's log recognise it.
     const PREFIX: &'static str;
 }
 
@@ -42,7 +42,7 @@ impl<K: Kind> SingleUse<K> {
         self.secret.expose()
     }
 
-    /// What the database keeps.
+    /// What the database stores.
     pub fn digest(&self) -> SingleUseDigest<K> {
         SingleUseDigest { digest: self.secret.digest(), kind: PhantomData }
     }
@@ -54,15 +54,15 @@ impl<K: Kind> fmt::Debug for SingleUse<K> {
     }
 }
 
-/// The digest of a single-use value, of a presented one as well: the only form in which it reaches the store.
+/// The digest of a single-use value, issued or presented: the only form that reaches the store.
 pub struct SingleUseDigest<K: Kind> {
     digest: Digest,
     kind: PhantomData<K>,
 }
 
 impl<K: Kind> SingleUseDigest<K> {
-    /// The digest of what somebody presents; `None` when it has not even the shape of this kind, so that
-    /// rubbish never costs a query.
+    /// The digest of a presented value; `None` if it does not have the shape of this kind, so that rubbish
+    /// never costs a query.
     pub fn of_presented(text: &str) -> Option<Self> {
         let random = text.strip_prefix(K::PREFIX)?;
         let shaped =
@@ -70,7 +70,7 @@ impl<K: Kind> SingleUseDigest<K> {
         shaped.then(|| Self { digest: Digest::of(text), kind: PhantomData })
     }
 
-    /// A digest read back from where it was kept; `None` when it is none.
+    /// A digest read back from storage; `None` if the text is not a digest.
     pub fn from_stored(text: &str) -> Option<Self> {
         Digest::from_stored(text).map(|digest| Self { digest, kind: PhantomData })
     }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_kind_or_shape_is_nothing() {
+    fn a_value_of_another_kind_or_shape_is_refused() {
         let code = SingleUse::<AuthorizationCode>::generate();
         assert!(SingleUseDigest::<Activation>::of_presented(code.expose()).is_none());
         let (cut, long) = (&code.expose()[..45], format!("{}A", code.expose()));

@@ -1,4 +1,4 @@
-//! Text that people chose: shown to others, so it is cleaned and capped once, here.
+//! Text that people choose and others see: cleaned and capped once, here.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use icu_properties::props::{
 use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_normalization::UnicodeNormalization;
 
-/// User text that is safe to show: without control, direction-changing and invisible characters, and no
-/// longer than a page can bear. Escaping is the template's work; it stands in a `<bdi>` element there.
+/// User text that is safe to show: without control, direction-changing and invisible characters, and no longer than
+/// a page can take. The template escapes it and puts it in a `<bdi>` element.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DisplayText(String);
 
@@ -44,10 +44,11 @@ impl serde::Serialize for DisplayText {
     }
 }
 
-/// Text from outside in a log line or an error description: cut short, and of visible ASCII only. Every other byte is
-/// percent-encoded, and so are `"` and `\`, which RFC 6749 keeps out of `error_description`. What was cut off is counted.
+/// Text from outside for a log line or an error description: cut short, and visible ASCII only. Every other byte is
+/// percent-encoded, and so are `"` and `\`, which RFC 6749 forbids in `error_description`. The bytes cut off are
+/// counted.
 ///
-/// It hides nothing: what may be a secret does not belong in it.
+/// It hides nothing: never pass it what may be a secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Excerpt(String);
 
@@ -82,16 +83,15 @@ impl fmt::Display for Excerpt {
     }
 }
 
-/// `text` in NFC, without the characters that can mislead a reader; runs of white space are one space, and none is left
-/// at the ends. For text that is shown and belongs to somebody else: what a person enters is checked
-/// ([`readable`]), not changed.
+/// `text` in NFC, without the characters that can mislead a reader; runs of white space become one space, and the ends
+/// are trimmed. For showing somebody else's text: what a person enters is checked ([`readable`]), not changed.
 pub fn clean(text: &str) -> String {
     let signs: Vec<char> = normalized(text);
     let kept = signs.iter().enumerate().filter(|(at, _)| !misleads_at(&signs, *at));
     spaced(&kept.map(|(_, sign)| *sign).collect::<String>())
 }
 
-/// `text` in NFC, with runs of white space as one space and none at the ends: the only changes that a reader does not
+/// `text` in NFC, with runs of white space as one space and the ends trimmed: the only changes that a reader does not
 /// see.
 ///
 /// # Errors
@@ -110,7 +110,7 @@ pub fn readable(text: &str) -> Result<String, Unreadable> {
 pub struct Unreadable(char);
 
 impl Unreadable {
-    /// Its number as people look it up: `U+200B`.
+    /// Its code point as people look it up: `U+200B`.
     pub fn code(self) -> String {
         format!("U+{:04X}", u32::from(self.0))
     }
@@ -127,8 +127,8 @@ fn spaced(text: &str) -> String {
 const ZERO_WIDTH_NON_JOINER: char = '\u{200C}';
 const ZERO_WIDTH_JOINER: char = '\u{200D}';
 
-/// Whether the character at this place misleads, given what stands around it: the joiners and variation selectors mean
-/// something where a script or an emoji calls for them, and are invisible everywhere else.
+/// Whether the character at this position misleads, given its neighbours: joiners and variation selectors mean
+/// something where a script or an emoji needs them, and are invisible everywhere else.
 fn misleads_at(signs: &[char], at: usize) -> bool {
     let (before, after) = (&signs[..at], &signs[at + 1..]);
     match signs[at] {
@@ -145,7 +145,7 @@ fn follows_virama(before: &[char]) -> bool {
     before.last().is_some_and(|sign| class(sign) == CanonicalCombiningClass::Virama)
 }
 
-/// RFC 5892 appendix A.1: between two letters that would join, whatever transparent marks stand between.
+/// RFC 5892 appendix A.1: between two letters that would join, whatever transparent marks are between them.
 fn breaks_a_join(before: &[char], after: &[char]) -> bool {
     let joining = |sign: &char| CodePointMapData::<JoiningType>::new().get(*sign);
     let transparent = |kind: &JoiningType| *kind == JoiningType::Transparent;
@@ -164,7 +164,7 @@ fn joins_emoji(before: &[char], after: &[char]) -> bool {
 }
 
 /// Whether a base has variants of this kind (Unicode, StandardizedVariants.txt and emoji-variation-sequences.txt; the
-/// Ideographic Variation Database), by its script: the lists themselves change with every version.
+/// Ideographic Variation Database), judged by script or property: the lists themselves change with every version.
 fn has_variant(base: char, selector: char) -> bool {
     match selector {
         '\u{FE00}'..='\u{FE02}' => {
@@ -183,8 +183,8 @@ fn is<P: BinaryProperty>(sign: char) -> bool {
     CodePointSetData::new::<P>().contains(sign)
 }
 
-/// Whether a character misleads wherever it stands: controls, separators of lines and paragraphs, marks that change the
-/// direction (Unicode TR 9), everything that is invisible by default, and notes between lines.
+/// Whether a character misleads everywhere: controls, line and paragraph separators, marks that change the direction
+/// (Unicode TR 9), everything that is invisible by default, and interlinear annotations.
 pub fn misleads(sign: char) -> bool {
     sign.is_control()
         || is::<DefaultIgnorableCodePoint>(sign)
@@ -192,7 +192,7 @@ pub fn misleads(sign: char) -> bool {
         || matches!(sign, '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFB}')
 }
 
-/// A word of a command as a shell reads it, whatever is in it: it may come from a stranger's link.
+/// A word of a command, quoted for a shell whatever it contains: it may come from a stranger's link.
 pub fn quoted(word: &str) -> String {
     let plain = |sign: char| sign.is_ascii_alphanumeric() || "-_./:=@%+,".contains(sign);
     match !word.is_empty() && word.chars().all(plain) {
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_misleads_a_reader_is_gone() {
+    fn what_misleads_a_reader_is_removed() {
         for (text, shown) in [
             ("Ada\u{202E}ecalevoL", "AdaecalevoL"),
             ("Ada\r\nBcc: eve@evil.example", "Ada Bcc: eve@evil.example"),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_11_what_a_script_or_an_emoji_calls_for_is_kept() {
+    fn fault_11_what_a_script_or_an_emoji_needs_is_kept() {
         for text in [
             "علی\u{200C}رضا",
             "می\u{64E}\u{200C}خواهم",
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_11_what_misleads_is_refused_by_its_number_and_nothing_is_changed_silently() {
+    fn fault_11_what_misleads_is_refused_by_code_point_and_nothing_is_changed_silently() {
         for (text, sign) in [
             ("Ada\u{200C}Lovelace", '\u{200C}'),
             ("Ada\u{200D}", '\u{200D}'),
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_quoted_where_a_shell_would_read_more_into_it() {
+    fn a_word_is_quoted_if_a_shell_would_interpret_it() {
         for (word, expected) in [
             ("data/dev", "data/dev"),
             ("", "''"),

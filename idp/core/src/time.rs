@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A moment, in milliseconds since 1970-01-01 UTC. Seconds appear only inside tokens ([`Timestamp::seconds`]).
+/// A point in time, in milliseconds since 1970-01-01 UTC. Seconds appear only inside tokens ([`Timestamp::seconds`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
@@ -26,17 +26,17 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
-    /// This moment plus a span; saturates at the end of time instead of wrapping into the past.
+    /// This time plus a span; saturates at the end of time instead of wrapping into the past.
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(millis(span)))
     }
 
-    /// This moment minus a span.
+    /// This time minus a span.
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(millis(span)))
     }
 
-    /// How long ago `earlier` was, seen from here; zero when it lies in the future.
+    /// How long ago `earlier` was, seen from here; zero if it lies in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -57,7 +57,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Spans written the way the rules state them.
+/// One second.
 pub const SECOND: Duration = Duration::from_secs(1);
 /// Sixty seconds.
 pub const MINUTE: Duration = Duration::from_secs(60);
@@ -84,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_never_said_to_be_zero_minutes() {
+    fn a_wait_is_never_shown_as_zero_minutes() {
         let now = Timestamp::from_millis(0);
         assert_eq!(now.minutes_until(now), 1);
         assert_eq!(now.minutes_until(now.plus(SECOND * 61)), 2);
     }
 
     #[test]
-    fn moments_after_2038_keep_their_seconds() {
+    fn times_after_2038_keep_their_seconds() {
         assert_eq!(Timestamp::from_millis(4_102_444_800_000).seconds(), 4_102_444_800);
     }
 }

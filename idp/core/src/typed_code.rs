@@ -1,14 +1,14 @@
-//! A short code that a person reads in a mail and types: kept as an HMAC, bound to what it opens, its tries
-//! counted by the store.
+//! A short code that a person reads in a mail and types. It is stored as an HMAC bound to what it opens; the store
+//! counts the tries.
 
 use std::fmt;
 
 use crate::secret::{MacKey, base64url, random_bytes};
 
-/// Letters and digits that are not mistaken for each other (no I, L, O, U, 0, 1): 30 signs, 8 of them give
-/// 39 bits, and five tries a code leave a chance below 2^-36.
+/// Letters and digits that are not mistaken for each other (no I, L, O, U, 0, 1): 30 characters. Eight of them
+/// give 39 bits; five tries per code leave a chance below 2^-36.
 const ALPHABET: &[u8; 30] = b"ABCDEFGHJKMNPQRSTVWXYZ23456789";
-/// How many signs a code has.
+/// How many characters a code has.
 pub const LENGTH: usize = 8;
 /// How many wrong tries end a code.
 pub const TRIES: i64 = 5;
@@ -17,7 +17,7 @@ pub const TRIES: i64 = 5;
 pub struct TypedCode(String);
 
 impl TypedCode {
-    /// A new code. Bytes that would favour some signs are thrown away.
+    /// A new code. Bytes that would favour some characters are discarded.
     pub fn generate() -> Self {
         let fair = 256 / ALPHABET.len() * ALPHABET.len();
         let mut text = String::with_capacity(LENGTH);
@@ -31,7 +31,7 @@ impl TypedCode {
         Self(text)
     }
 
-    /// What a person typed: case, spaces and dashes do not matter. `None` when it cannot be a code.
+    /// What a person typed: case, spaces and dashes do not matter. `None` if it cannot be a code.
     pub fn of_typed(text: &str) -> Option<Self> {
         let text: String = text
             .chars()
@@ -47,7 +47,7 @@ impl TypedCode {
         format!("{}-{}", &self.0[..4], &self.0[4..])
     }
 
-    /// What the database keeps: bound to `subject`, so a code opens nothing but what it was made for.
+    /// What the database stores: bound to `subject`, so a code opens only what it was made for.
     pub fn tag(&self, key: &MacKey, subject: &str) -> String {
         base64url(&key.tag("typed-code", &[subject.as_bytes(), self.0.as_bytes()]))
     }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_found_however_it_is_typed() {
+    fn a_code_is_recognised_however_it_is_typed() {
         let (key, code) = (MacKey::generate(), TypedCode::generate());
         for typed in
             [code.0.clone(), code.shown().to_lowercase(), format!(" {} ", code.shown().replace('-', " "))]

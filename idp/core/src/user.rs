@@ -7,7 +7,7 @@ use crate::text::{Unreadable, clean, readable};
 use crate::time::Timestamp;
 
 /// An e-mail address as its owner wrote it, and the key under which it is unique: the same address in lower
-/// case. Only plain addresses are taken (RFC 5321 section 4.1.2 without quoted strings, comments, address
+/// case. Only plain addresses are accepted (RFC 5321 section 4.1.2 without quoted strings, comments, address
 /// lists and IP literals), so one field can never reach two mailboxes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Email {
@@ -40,12 +40,12 @@ impl Email {
         Ok(Self { shown, key })
     }
 
-    /// As written by its owner; mail goes there.
+    /// As its owner wrote it, the domain in its ASCII form; mail goes there.
     pub fn as_str(&self) -> &str {
         &self.shown
     }
 
-    /// In lower case: what is unique and what is looked up.
+    /// In lower case: unique, and used for look-ups.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -81,7 +81,7 @@ impl fmt::Debug for Email {
     }
 }
 
-/// A person's full name: 1 to 100 characters, each of which can be seen or is called for by its neighbours.
+/// A person's full name: 1 to 100 characters, each of them visible or needed by its neighbours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FullName(String);
 
@@ -111,7 +111,7 @@ impl FullName {
         Self::measured(readable(text)?)
     }
 
-    /// A stored name, perhaps of a version that took other characters: what misleads a reader is not shown.
+    /// A stored name, perhaps from a version that accepted other characters: what misleads a reader is removed.
     ///
     /// # Errors
     /// [`BadName::Missing`] or [`BadName::TooLong`].
@@ -139,16 +139,16 @@ impl fmt::Display for FullName {
     }
 }
 
-/// What an administrator decided about an account. That an account is locked for a while is not a state of
-/// it but of the throttle in front of it ([`crate::account::throttle`]); an account that was never activated
-/// is still an attempt to register, with a row of its own.
+/// What an administrator decided about an account. A lock-out is not a state of the account but of the throttle
+/// in front of it ([`crate::account::throttle`]); an account that was never activated is still a registration,
+/// with a row of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserState {
     /// May sign in.
     Active,
     /// Switched off by an administrator; no link switches it on again.
     Deactivated,
-    /// In a state that only a newer version knows: not active here, and nothing here changes it.
+    /// In a state that only a newer version knows: not active here, and never changed here.
     Newer,
 }
 
@@ -171,7 +171,7 @@ impl UserState {
 /// An account.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// Its id, also the `sub` of its tokens.
+    /// Its ID, also the `sub` of its tokens.
     pub id: UserId,
     /// The proven address.
     pub email: Email,
@@ -179,9 +179,9 @@ pub struct User {
     pub name: FullName,
     /// Active or deactivated.
     pub state: UserState,
-    /// Raised to end every session and grant of the account at once.
+    /// Raised to end every session and revoke every grant of the account at once.
     pub epoch: i64,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When its name or address last changed: the `updated_at` claim.
     pub updated_at: Timestamp,
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_addresses_are_taken_and_unique_whatever_their_case() {
+    fn plain_addresses_are_accepted_and_unique_whatever_their_case() {
         for (text, shown, key) in [
             ("Ada@Example.org", "Ada@example.org", "ada@example.org"),
             ("  ada+news@mail.example.org ", "ada+news@mail.example.org", "ada+news@mail.example.org"),

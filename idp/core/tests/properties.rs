@@ -1,4 +1,4 @@
-//! What holds for every input, tried with generated ones. Tables in the modules say what holds for chosen ones.
+//! Properties of every input, tested with generated ones. The tables in the modules test chosen ones.
 
 #![allow(clippy::unwrap_used, reason = "a broken test must say so at once")]
 
@@ -47,7 +47,7 @@ fn good_uri() -> impl Strategy<Value = String> {
     prop_oneof![https, local, private]
 }
 
-/// The parts of URIs, and what readers of URIs disagree about.
+/// The parts of URIs, and what URI parsers disagree about.
 const PARTS: [&str; 44] = [
     "https", "http", "HTTP", "com.example.app", "javascript", ":", "://", ":/", "/", "//", "\\", "@", "#",
     "?", "&", "=", "user", "app.example", "evil.example", "localhost", "LOCALHOST", "127.0.0.1", "127.1",
@@ -94,7 +94,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_redirect_uri_that_can_be_registered_is_taken(text in good_uri()) {
+    fn a_redirect_uri_that_may_be_registered_is_accepted(text in good_uri()) {
         let uri = RedirectUri::parse(&text).unwrap();
         prop_assert_eq!(uri.as_str(), text);
     }
@@ -113,7 +113,7 @@ proptest! {
             "http" => prop_assert!(is_local(&url)),
             scheme => prop_assert!(scheme.contains('.')),
         }
-        // It is named in a policy, where these would begin another source or directive.
+        // It appears in a policy, where these would begin another source or directive.
         let source = uri.form_source().unwrap_or_default();
         prop_assert_eq!(source.is_empty(), uri.is_https());
         prop_assert!(!source.contains([';', ',', ' ', '\'', '"', '\r', '\n']), "{}", source);
@@ -132,7 +132,7 @@ proptest! {
     }
 
     #[test]
-    fn one_part_more_is_another_redirect_uri(
+    fn one_more_part_makes_another_redirect_uri(
         registered in good_uri(), at in any::<Index>(), part in select(&PARTS[..]),
     ) {
         let known = [RedirectUri::parse(&registered).unwrap()];
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn parameters_are_added_behind_what_is_there(
+    fn parameters_are_added_after_the_existing_query(
         text in good_uri(),
         params in prop::collection::vec(("[a-z]{1,5}", "\\PC{0,12}|[\r\n\t&=#?+%]{0,5}"), 1..4),
     ) {
@@ -204,13 +204,13 @@ proptest! {
     fn a_scope_is_a_set_whatever_order_and_repetition_it_came_in((words, sent) in shuffled()) {
         let scope = Scope::parse(&sent.join(" ")).unwrap();
         prop_assert_eq!(&scope, &Scope::of(&words));
-        // It is written in one way, and read back as it was.
+        // It is always written in the same way, and read back unchanged.
         prop_assert_eq!(&Scope::parse(&scope.to_string()).unwrap(), &scope);
         prop_assert!(scope.iter().is_sorted() && scope.iter().count() == words.len());
     }
 
     #[test]
-    fn a_scope_that_is_taken_holds_exactly_the_words_that_were_sent(text in "[ -~\t\u{e4}\u{a0}]{0,20}") {
+    fn an_accepted_scope_holds_exactly_the_words_that_were_sent(text in "[ -~\t\u{e4}\u{a0}]{0,20}") {
         match Scope::parse(&text) {
             Ok(scope) => {
                 let sent: BTreeSet<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
@@ -281,7 +281,7 @@ proptest! {
     }
 
     #[test]
-    fn no_sealed_value_that_was_touched_opens(
+    fn no_altered_sealed_value_opens(
         plain in prop::collection::vec(any::<u8>(), 0..80), key in any::<[u8; 32]>(),
         here in somewhere(), at in any::<Index>(), sign in b'!'..=b'~', bit in 0..256usize,
     ) {
@@ -347,13 +347,13 @@ proptest! {
             prop_assert_eq!((again.as_str(), again.key()), (shown, email.key()));
         }
         prop_assert_eq!(email.key(), email.as_str().to_ascii_lowercase());
-        // Letter case makes no other account.
+        // Another letter case is not another account.
         let upper = Email::parse(&email.as_str().to_ascii_uppercase()).unwrap();
         prop_assert_eq!(upper.key(), email.key());
     }
 
     #[test]
-    fn a_name_that_is_taken_is_taken_again_as_it_is(text in "[\\PC\u{0}-\u{20}\u{200b}-\u{200f}\u{202e}]{0,110}") {
+    fn an_accepted_name_is_accepted_again_unchanged(text in "[\\PC\u{0}-\u{20}\u{200b}-\u{200f}\u{202e}]{0,110}") {
         let Ok(name) = FullName::parse(&text) else { return Ok(()) };
         let again = FullName::parse(name.as_str()).unwrap();
         prop_assert_eq!(again.as_str(), name.as_str());

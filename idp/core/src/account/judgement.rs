@@ -1,28 +1,28 @@
 //! How soon a password would be guessed, at a bounded cost whatever the password.
 //!
 //! zxcvbn looks up every part of a password in its dictionaries: once forwards, once backwards, and once more for each
-//! way to read its l33t signs as letters. A letter that several signs can stand for, or a sign that can stand for several letters,
-//! multiplies those ways, up to 800 of them. So a text is judged whole only while its [`work`] is within [`WORK`]; every text
-//! whose only signs are digits is.
+//! way to read its l33t signs as letters. If several signs can stand for one letter, or one sign for several letters,
+//! these readings multiply, up to 800. So a text is judged whole only while its [`work`] is within [`WORK`]. Every
+//! text whose only signs are digits is within it.
 
 use zeroize::Zeroizing;
 pub use zxcvbn::feedback::Warning;
 use zxcvbn::{Score, zxcvbn};
 
-/// The characters by which the strength of a password is judged. What follows only adds to it.
+/// How many characters of a password are judged. The rest can only add strength.
 pub(super) const JUDGED: usize = 64;
-/// The work that one run of zxcvbn may be: passes over a text, times the square of its length.
+/// The most work that one run of zxcvbn may cost: passes over a text, times the square of its length.
 const WORK: usize = 10 * JUDGED * JUDGED;
 
 /// The signs that zxcvbn reads as one letter only.
 const OF_ONE_LETTER: [&[char]; 9] =
     [&['4', '@'], &['8'], &['(', '{', '[', '<'], &['3'], &['6', '9'], &['0'], &['$', '5'], &['%'], &['2']];
-/// The signs that it reads as `i`, `l` and `t`: some of them as two of these letters.
+/// The signs that it reads as `i`, `l` and `t`: some of them as either of two of these letters.
 const OF_SEVERAL: [&[char]; 3] = [&['1', '!', '|'], &['1', '|', '7'], &['+', '7']];
 
-/// What a judgement found, and the work it was.
+/// What a judgement found, and the work it cost.
 pub(super) struct Judgement {
-    /// `Err`: guessed too soon; names what makes it so, where one thing does.
+    /// `Err`: guessed too soon; with the reason, if there is a single one.
     pub(super) verdict: Result<(), Option<Warning>>,
     /// In the unit of [`WORK`].
     pub(super) work: usize,
@@ -30,16 +30,18 @@ pub(super) struct Judgement {
 
 /// Judges a password, given the person's own words.
 ///
-/// One with l33t signs is judged twice, and must pass both times: with one sign for each letter, which finds words however they
-/// are spelt, and as it stands, which finds rows of keys, dates and whatever else such signs are part of: piece by piece
-/// where they can be read in too many ways. One good piece makes a good password. What is repeated is judged once: it is no
-/// better for that, and where it breaks off, or a piece begins in the middle of it, it looks like something else.
+/// One with l33t signs is judged twice and must pass both times: with one sign for each letter, which finds words
+/// however they are spelt; and as typed, which finds keyboard rows, dates and whatever else such signs are part of.
+/// The second run goes piece by piece if the signs have too many readings; one good piece makes a good password.
+///
+/// A repeated text is judged once: repetition adds no strength, and a repetition that breaks off, or a piece that
+/// begins in the middle of one, looks like something else.
 pub(super) fn judge(password: &str, words: &[&str]) -> Judgement {
     let judged: Zeroizing<Vec<char>> = Zeroizing::new(password.chars().take(JUDGED).collect());
     let signs = repeated(&judged);
     let spelt: Zeroizing<Vec<char>> =
         Zeroizing::new(signs.iter().copied().map(one_sign_for_each_letter).collect());
-    // Where that changes nothing, the text alone tells as much.
+    // If that changes nothing, one run is enough.
     let mut work = 0;
     if spelt.as_slice() != signs {
         let spelt = run(piece(&spelt), words);
@@ -52,7 +54,7 @@ pub(super) fn judge(password: &str, words: &[&str]) -> Judgement {
     Judgement { work: work + pieces.work, ..pieces }
 }
 
-/// The first good piece decides; else what is wrong with the first one.
+/// The first good piece decides; if there is none, the verdict on the first piece.
 fn judge_pieces(signs: &[char], words: &[&str]) -> Judgement {
     let first = piece(signs);
     let mut judged = run(first, words);
@@ -79,26 +81,26 @@ fn run(signs: &[char], words: &[&str]) -> Judgement {
     Judgement { verdict, work: work(signs) }
 }
 
-/// What a text is a repetition of, perhaps broken off at the end: the text itself where nothing is repeated.
+/// The part that a text repeats, perhaps broken off at the end; the whole text if nothing is repeated.
 fn repeated(signs: &[char]) -> &[char] {
     let length = signs.len();
     let repeats = |unit: &usize| (*unit..length).all(|at| signs[at] == signs[at - unit]);
     &signs[..(1..=length / 2).find(repeats).unwrap_or(length)]
 }
 
-/// The longest beginning that may be judged in one run, one character at least.
+/// The longest prefix that may be judged in one run, at least one character.
 fn piece(signs: &[char]) -> &[char] {
     let longest = (1..=signs.len()).take_while(|&length| work(&signs[..length]) <= WORK).last();
     &signs[..longest.unwrap_or(1).min(signs.len())]
 }
 
-/// What zxcvbn has to do for a text.
+/// The work that a text costs zxcvbn, in the unit of [`WORK`].
 fn work(signs: &[char]) -> usize {
     (2 + readings(signs)) * signs.len() * signs.len()
 }
 
-/// In how many ways zxcvbn reads the l33t signs of a text: each letter is spelt with one sign at a time, and each sign
-/// means one letter at a time.
+/// In how many ways zxcvbn reads the l33t signs of a text: in one reading, each letter is spelt with one sign only, and
+/// each sign means one letter only.
 fn readings(signs: &[char]) -> usize {
     let present = |of_letter: &[char]| -> Vec<char> {
         of_letter.iter().copied().filter(|sign| signs.contains(sign)).collect()
@@ -118,7 +120,8 @@ fn readings(signs: &[char]) -> usize {
     if any { alone * shared.len() } else { 0 }
 }
 
-/// The same reading with fewer signs: digits where there is one, since dates and rows of digits are looked for as well.
+/// The one sign used for this sign's letter: a digit if there is one, because zxcvbn also looks for dates and rows of
+/// digits.
 fn one_sign_for_each_letter(sign: char) -> char {
     match sign {
         '@' => '4',
@@ -145,7 +148,7 @@ mod tests {
         text.chars().cycle().take(256).collect()
     }
 
-    /// What is known to be slow, and rows of all signs, alone and mixed with letters.
+    /// Passwords known to be slow, and rows of all signs, alone and mixed with letters.
     fn families() -> Vec<String> {
         let mut all: Vec<String> = [
             REPORTED,
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_02_one_judgement_is_a_bounded_amount_of_work_whatever_the_password() {
+    fn fault_02_a_judgement_costs_a_bounded_amount_of_work_whatever_the_password() {
         for password in families() {
             for length in [16, 32, 256] {
                 let password: String = password.chars().take(length).collect();
@@ -201,7 +204,7 @@ mod tests {
         }
         let digits: String = "1234567890".chars().cycle().take(JUDGED).collect();
         assert!(work(&chars(&digits)) <= WORK, "digits alone are judged whole");
-        assert!(work(&chars(REPORTED)) > 50 * WORK, "the reported one is as bad as it was");
+        assert!(work(&chars(REPORTED)) > 50 * WORK, "the reported password is as expensive as it was");
     }
 
     #[test]
@@ -220,7 +223,7 @@ mod tests {
             (ALL_SIGNS, 800),
         ] {
             let count = readings(&chars(text));
-            // Which letter is read first changes the number where signs are shared.
+            // If letters share signs, the number depends on which letter is read first.
             assert!(count >= expected && count <= expected * 5 / 4, "{text}: {count}");
         }
     }
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_02_a_long_strong_password_is_taken_however_many_signs_are_in_it() {
+    fn fault_02_a_long_strong_password_is_accepted_however_many_signs_are_in_it() {
         for strong in [
             REPORTED,
             ALL_SIGNS,

@@ -1,4 +1,4 @@
-//! Accounts: registering, passwords, and what stands between a stranger and a password hash.
+//! Accounts: registration, passwords, and the throttle between a stranger and a password hash.
 
 mod judgement;
 pub mod password;

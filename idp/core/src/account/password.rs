@@ -1,4 +1,4 @@
-//! Passwords: what makes one good enough (NIST SP 800-63B-4) and how it is kept (Argon2id, RFC 9106).
+//! Passwords: what makes one good enough (NIST SP 800-63B-4) and how it is stored (Argon2id, RFC 9106).
 
 use std::sync::LazyLock;
 
@@ -12,21 +12,21 @@ use crate::account::judgement;
 pub use crate::account::judgement::Warning;
 use crate::secret::{Secret, random_bytes};
 
-/// The least length any policy may ask for (SP 800-63B-4 section 3.1.1.2).
+/// The lowest minimum length a policy may have (SP 800-63B-4 section 3.1.1.2).
 pub const FLOOR: usize = 8;
-/// The most characters that are looked at; more are refused, never cut off.
+/// The most characters a password may have; a longer one is refused, never cut off.
 pub const LONGEST: usize = 256;
-/// The characters of a name, an address or a brand that a password is searched for: as many as an address may have.
+/// How many characters of a name, an address or a brand a password is searched for: as many as an address may have.
 const OWN_TEXT: usize = 254;
 
-/// What a new password must be. Length and strength, no composition rules.
+/// What a new password must have: length and strength. There are no composition rules.
 #[derive(Clone, Debug)]
 pub struct PasswordPolicy {
     min: usize,
     brand: String,
 }
 
-/// Why a password was refused; the reason is told to the person.
+/// Why a password was refused; the person is shown the reason.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum WeakPassword {
     /// Fewer characters than the policy's minimum.
@@ -38,7 +38,7 @@ pub enum WeakPassword {
     TooLong,
     /// Little remains of it without the person's name, their address and the name of this service.
     OwnData,
-    /// Guessed too soon; names what makes it so, where one thing does.
+    /// Guessed too soon; with the reason, if there is a single one.
     Guessable(Option<Warning>),
 }
 
@@ -53,8 +53,8 @@ impl PasswordPolicy {
         self.min
     }
 
-    /// Checks a new password against the policy and the person's own words (name, address). Takes up to ten milliseconds
-    /// of one core, whatever is passed: never call it on a thread that serves requests.
+    /// Checks a new password against the policy and the person's own words (name, address). Takes up to ten
+    /// milliseconds of one core, whatever is passed: never call it on a thread that serves requests.
     ///
     /// # Errors
     /// [`WeakPassword`]: the first reason found.
@@ -82,12 +82,12 @@ impl Default for PasswordPolicy {
     }
 }
 
-/// As much of a text as a field may hold: what was typed beyond it is refused anyway, and not looked at.
+/// As much of a text as a field may hold: a longer text is refused anyway, so the rest is ignored here.
 fn beginning(text: &str) -> &str {
     text.char_indices().nth(OWN_TEXT).map_or(text, |(end, _)| &text[..end])
 }
 
-/// The whole text and its words of three and more letters.
+/// The whole text and its words, each of three letters or more.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|sign: char| !sign.is_alphanumeric()).filter(|word| word.chars().count() >= 3);
     std::iter::once(text.trim()).filter(|text| text.chars().count() >= 3).chain(words)
@@ -101,9 +101,9 @@ fn without(password: &str, words: &[&str]) -> Zeroizing<String> {
     rest
 }
 
-/// A new password in its one form, or as much of it as shows that it is too long: one sign may stand for eighteen.
+/// A new password in NFKC, or enough of it to show that it is too long: one character may expand to eighteen.
 fn normalized_beginning(password: &str) -> Zeroizing<String> {
-    // Of its full size at once: a string that grows leaves copies of what it held.
+    // Allocated at its full size: a string that grows leaves copies of what it held.
     let mut text = Zeroizing::new(String::with_capacity((LONGEST + 1) * 4));
     text.extend(password.nfkc().take(LONGEST + 1));
     text
@@ -117,14 +117,14 @@ fn normalized(password: &str) -> Zeroizing<String> {
 /// Memory and time of a hash: the OWASP minimum, 19 MiB and two passes in one lane. More lanes would only
 /// take cores from other requests.
 const COST: (u32, u32, u32) = (19_456, 2, 1);
-/// What a hash made elsewhere may ask of this machine: 1 GiB, ten passes, eight lanes.
+/// The most that a hash made elsewhere may cost: 1 GiB, ten passes, eight lanes.
 const DEAREST: (u32, u32, u32) = (1 << 20, 10, 8);
 
-/// A password hash in PHC form, of a cost this machine will bear.
+/// A password hash in PHC form, at a cost that this machine accepts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
-/// A text that is no Argon2id hash, or asks for more than this machine will give.
+/// A text that is not an Argon2id hash, or costs more than this machine accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an argon2id hash within m=1048576, t=10, p=8")]
 pub struct BadHash;
@@ -155,8 +155,8 @@ impl std::fmt::Debug for PasswordHash {
     }
 }
 
-/// The working memory of one hashing thread, kept between hashes: making it anew each time costs a third of
-/// the rate and leaves the allocator with hundreds of megabytes.
+/// The working memory of one hashing thread, kept between hashes: allocating it each time costs a third of the rate
+/// and leaves hundreds of megabytes with the allocator.
 #[derive(Default)]
 pub struct HashMemory {
     blocks: Vec<Block>,
@@ -164,7 +164,7 @@ pub struct HashMemory {
 }
 
 impl HashMemory {
-    /// Whether a hash was made with it since the last call.
+    /// Whether a hash has used it since the last call.
     pub fn take_used(&mut self) -> bool {
         std::mem::take(&mut self.used)
     }
@@ -173,7 +173,7 @@ impl HashMemory {
 /// Hashes a new password. Takes about 15 ms of one core: never call it on a thread that serves requests.
 ///
 /// # Errors
-/// [`BadHash`] when the machine cannot provide the memory; not seen with the parameters in use.
+/// [`BadHash`] if Argon2 refuses the parameters or the input; not seen with the parameters in use.
 pub fn hash(password: &Secret, memory: &mut HashMemory) -> Result<PasswordHash, BadHash> {
     let (m, t, p) = COST;
     let params = Params::new(m, t, p, None).map_err(|_| BadHash)?;
@@ -219,7 +219,7 @@ fn derive(
         .map_err(|_| BadHash)
 }
 
-/// What is verified when there is no account: a hash of a random password nobody knows, of the same cost.
+/// The hash to verify when there is no account: of a random password that nobody knows, at the same cost.
 pub fn nobodys_hash() -> &'static PasswordHash {
     static HASH: LazyLock<PasswordHash> = LazyLock::new(|| {
         let made = hash(&Secret::random(), &mut HashMemory::default());
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn rg_11_length_spaces_and_any_unicode_are_welcome() {
+    fn rg_11_length_spaces_and_any_unicode_are_accepted() {
         for good in [
             "correct umbrella staple orbit",
             "四つの単語で良いパスワードを作る",
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_02_own_words_are_looked_for_in_as_much_as_a_field_may_hold() {
+    fn fault_02_own_words_come_only_from_as_much_text_as_a_field_may_hold() {
         let policy = PasswordPolicy::new(15, "Acme");
         let name = format!("{}umbrella", "ab ".repeat(OWN_TEXT / 3));
         assert_eq!(parts(beginning(&name)).count(), 1, "words of two letters, and the text itself");
@@ -287,7 +287,7 @@ mod tests {
         assert!(parts(beginning(&many)).count() <= OWN_TEXT / 3);
         assert_eq!(policy.check("tinker brass umbrella", &[&many, &many]), Ok(()));
         assert_eq!(policy.check(&"\u{fdfa}".repeat(20_000), &[]), Err(WeakPassword::TooLong));
-        // Composed, these are 256 characters, though many more were typed.
+        // Once composed, these are 256 characters, although many more were typed.
         let typed = "e\u{302}\u{301}tinker brass umbrella violet.".repeat(10);
         let length = normalized(&typed).chars().count();
         assert!(typed.chars().count() > LONGEST && length > LONGEST);

@@ -1,4 +1,4 @@
-//! Registering: what a person must give, and every reason for which it is refused, all at once.
+//! Registration: what a person must enter, and every reason to refuse it, reported all at once.
 
 use crate::account::password::{PasswordPolicy, WeakPassword};
 use crate::secret::Secret;
@@ -11,10 +11,10 @@ use std::time::Duration;
 pub const ACTIVATION_LIFETIME: Duration = DAY;
 /// Mails to one address within an hour, whoever asks for them; the fourth is not sent.
 pub const MAILS_PER_HOUR: i64 = 3;
-/// Further mails to one address within an hour that browsers may ask for in which the address is known. Strangers
-/// cannot use these up.
+/// Further mails to one address within an hour, only for browsers in which the address is known. Strangers cannot use
+/// these up.
 pub const MAILS_PER_HOUR_IF_KNOWN: i64 = 2;
-/// How long after a mail the next one may be asked for.
+/// How long a person waits before asking for the next mail.
 pub const RESEND_WAIT: Duration = Duration::from_secs(60);
 
 /// The form as typed.
@@ -29,7 +29,7 @@ pub struct RegistrationForm<'a> {
     pub password_confirm: &'a str,
 }
 
-/// A form that may become an account.
+/// A form that passed every check.
 pub struct CheckedRegistration {
     /// Full name.
     pub name: FullName,
@@ -39,7 +39,7 @@ pub struct CheckedRegistration {
     pub password: Secret,
 }
 
-/// One thing to correct, each belongs to one field.
+/// One thing to correct. Each belongs to one field.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RegistrationRefusal {
     /// The name.
@@ -78,7 +78,7 @@ pub fn check(
     }
 }
 
-/// Both fields at once: whoever mends the first is not sent back for the second.
+/// Checks both fields at once, so that nobody corrects the first only to be sent back for the second.
 fn check_passwords(
     form: &RegistrationForm<'_>,
     policy: &PasswordPolicy,
@@ -102,7 +102,7 @@ fn check_email(text: &str) -> Result<Email, RegistrationRefusal> {
     Email::parse(text).map_err(|_| RegistrationRefusal::EmailInvalid)
 }
 
-/// Seconds until the mail may be asked for again.
+/// Seconds until the next mail may be asked for.
 pub fn resend_wait(last_sent: Timestamp, now: Timestamp) -> u64 {
     let left = RESEND_WAIT.saturating_sub(now.since(last_sent));
     u64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_at_once() {
+    fn every_mistake_is_reported_at_once() {
         let bad = form(" ", "a@b", "short", "other");
         let refusals = check(&bad, &PasswordPolicy::default()).err().unwrap();
         assert_eq!(

@@ -1,25 +1,26 @@
 //! Lock-out arithmetic. A try is counted before the password is verified, so that a hundred tries at once
-//! cannot slip through together; a right password clears the count.
+//! cannot slip through together; a right password clears the counter.
 
 use std::time::Duration;
 
 use crate::time::{DAY, MINUTE, Timestamp};
 
-/// How many tries somebody has, and what follows.
+/// How many tries a counter allows, and what follows.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Wrong tries within [`Limits::window`] that lock.
+    /// Wrong tries within [`Limits::window`] that cause a lock-out.
     pub tries: i64,
-    /// How long wrong tries are held against somebody.
+    /// How long wrong tries count.
     pub window: Duration,
-    /// Whether each try begins the window anew, so that only a quiet one forgets: then no more than `tries` fall into
-    /// any window, wherever it begins. Else it runs from the first try, for counts that many people share.
+    /// Whether each try restarts the window, so that only a quiet window resets the counter: then no window holds more
+    /// than `tries`, wherever it begins. If not, the window runs from the first try: for counters that many people
+    /// share.
     pub extends: bool,
-    /// The first lock; each further one is twice as long.
+    /// The first lock-out; each further one is twice as long.
     pub lock: Duration,
-    /// No lock is longer.
+    /// No lock-out is longer.
     pub longest_lock: Duration,
-    /// Wrong tries in a row after which no time helps any more, only a reset.
+    /// Wrong tries in a row after which waiting does not help, only a reset.
     pub in_a_row: Option<i64>,
 }
 
@@ -32,21 +33,21 @@ pub const ACCOUNT: Limits = Limits {
     longest_lock: DAY,
     in_a_row: Some(100),
 };
-/// For one client address, whichever accounts it tries: an office shares one, so it may err more often, and no lock is
-/// longer than the first: those who pay for it are mostly others.
+/// For one client address, whichever accounts it tries. An office shares one, so more errors are allowed, and no
+/// lock-out is longer than the first: it mostly hits other people.
 pub const NETWORK: Limits =
     Limits { tries: 50, extends: false, longest_lock: ACCOUNT.lock, in_a_row: None, ..ACCOUNT };
 
-/// The count kept for one account, one known browser of an account, or one client address.
+/// The counter of one account, one known browser of an account, or one client address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttle {
     /// Tries in the window that were not proven right.
     pub failures: i64,
-    /// Where the window begins.
+    /// When the window begins.
     pub window_start: Timestamp,
     /// Tries in a row that were not proven right.
     pub in_a_row: i64,
-    /// Locks in a row.
+    /// Lock-outs in a row.
     pub locks: i64,
     /// Until when it is locked.
     pub locked_until: Option<Timestamp>,
@@ -55,9 +56,9 @@ pub struct Throttle {
 /// What a counted try may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reservation {
-    /// Verify the password. `locks_until`: when this try fails, the count is locked until then.
+    /// Verify the password. `locks_until`: if this try fails, the counter is locked until then.
     Granted {
-        /// Set on the last try before a lock.
+        /// Set on the last try before a lock-out.
         locks_until: Option<Timestamp>,
     },
     /// Too many tries: say so, verify nothing.
@@ -65,20 +66,20 @@ pub enum Reservation {
         /// Until when.
         until: Timestamp,
     },
-    /// Too many tries in a row; only a reset of the password or an administrator opens it.
+    /// Too many tries in a row; only a password reset or an administrator opens it.
     Closed,
 }
 
 impl Throttle {
-    /// An empty count.
+    /// An empty counter.
     pub fn new(now: Timestamp) -> Self {
         Self { failures: 0, window_start: now, in_a_row: 0, locks: 0, locked_until: None }
     }
 
-    /// Counts one try, if it may be made.
+    /// Counts one try, if it is allowed.
     pub fn reserve(&mut self, limits: &Limits, now: Timestamp) -> Reservation {
         if let Some(until) = self.locked_until.filter(|until| *until > now) {
-            // One that is longer than any may be was made when longer ones were made.
+            // A longer lock-out than allowed dates from a version that made such ones: shorten it.
             let until = until.min(now.plus(limits.longest_lock));
             self.locked_until = Some(until);
             return Reservation::Locked { until };
@@ -99,9 +100,9 @@ impl Throttle {
         Reservation::Granted { locks_until }
     }
 
-    /// The reserved try was right, or was not made after all: for a count that other people share, take back that
-    /// one try only. A lock goes with it only if it would not have come without it: somebody who knows one right
-    /// password must not lift what wrong ones brought about.
+    /// The reserved try was right, or was not made after all. For a counter that other people share: takes back that
+    /// one try only. A lock-out is lifted only if the other tries would not have caused it: somebody who knows one
+    /// right password must not lift what wrong ones caused.
     pub fn refund(&mut self, limits: &Limits, now: Timestamp) {
         self.failures = (self.failures - 1).max(0);
         self.in_a_row = (self.in_a_row - 1).max(0);
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_16_a_longer_lock_of_before_ends_a_quarter_of_an_hour_after_it_is_met() {
+    fn fault_16_a_longer_lock_from_an_older_version_ends_a_quarter_of_an_hour_after_the_next_try() {
         let mut throttle = Throttle { locks: 7, locked_until: Some(START.plus(DAY)), ..Throttle::new(START) };
         let until = START.plus(MINUTE * 15);
         for minutes in [0, 5, 14] {
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn lg_06_after_a_hundred_in_a_row_no_time_helps() {
+    fn lg_06_after_a_hundred_wrong_tries_in_a_row_waiting_does_not_help() {
         let (mut throttle, mut now) = (Throttle::new(START), START);
         for _ in 0..10 {
             tries(&mut throttle, 10, now);
@@ -243,13 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn lg_09_a_right_password_in_between_gives_nobody_more_wrong_ones() {
+    fn lg_09_a_right_password_in_between_gives_nobody_more_wrong_tries() {
         let mut throttle = Throttle::new(START);
         let wrong = |throttle: &mut Throttle| throttle.reserve(&NETWORK, START);
         for _ in 0..49 {
             assert!(matches!(wrong(&mut throttle), Reservation::Granted { locks_until: None }));
         }
-        // The fiftieth is right: no lock, and no fresh start either.
+        // The fiftieth is right: no lock-out, and no fresh start either.
         assert!(matches!(wrong(&mut throttle), Reservation::Granted { locks_until: Some(_) }));
         throttle.refund(&NETWORK, START);
         assert_eq!((throttle.failures, throttle.locks, throttle.locked_until), (49, 0, None));
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_password_in_flight_does_not_lift_the_lock_of_wrong_ones() {
+    fn a_right_password_under_way_does_not_lift_the_lock_that_wrong_ones_caused() {
         let mut throttle = Throttle::new(START);
         throttle.reserve(&NETWORK, START);
         let few = Limits { tries: 3, ..NETWORK };
@@ -266,7 +267,7 @@ mod tests {
             throttle.reserve(&few, START);
         }
         assert!(throttle.locked_until.is_some());
-        // Two wrong and one right: the lock came too early.
+        // Two wrong and one right: the lock-out came too early.
         throttle.refund(&few, START);
         assert_eq!((throttle.locked_until, throttle.failures), (None, 2));
         throttle.reserve(&few, START);

@@ -14,8 +14,8 @@ use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::single_use::{AuthorizationCode, SingleUse};
 
-/// Where an answer goes: made from a registered redirect URI only, and the only thing that can be answered
-/// with a redirect to a client.
+/// Where the answer goes. It is made only from a registered redirect URI, and nothing else can be answered with a
+/// redirect to a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedirectTarget {
     uri: RedirectUri,
@@ -50,43 +50,43 @@ impl RedirectTarget {
 pub struct Prompt {
     /// No page may be shown.
     pub none: bool,
-    /// The person signs in again, whatever session there is.
+    /// The person signs in again, even with a live session.
     pub login: bool,
-    /// The person is asked again, whatever was remembered.
+    /// The person is asked again, whatever they allowed before.
     pub consent: bool,
     /// The person chooses the account; here that means signing in again.
     pub select_account: bool,
 }
 
-/// A request that passed every rule. What a flow row keeps.
+/// A request that passed every rule, as a flow row stores it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizationRequest {
-    /// Who asks.
+    /// The client that asks.
     pub client_id: ClientId,
-    /// The client's epoch when the request was checked: it is answered only as long as the client has it, for what
-    /// the client may do has been narrowed since. A walk begun under a program that did not write it down is answered
-    /// only where nothing ever was.
+    /// The client's epoch when the request was checked. The request is answered only while the client still has it: a
+    /// raised epoch means that the client may do less now. A flow from a version that did not store the epoch has 0, so
+    /// it is answered only if the epoch was never raised.
     #[serde(default)]
     pub client_epoch: i64,
     /// Where the answer goes.
     pub target: RedirectTarget,
     /// What is asked for: known here and allowed to the client.
     pub scope: Scope,
-    /// Comes back in the ID token.
+    /// The `nonce` of the ID token.
     pub nonce: Option<String>,
     /// S256 challenge (RFC 7636 section 4.2).
     pub code_challenge: Option<String>,
     /// Which pages must or must not be shown.
     pub prompt: Prompt,
-    /// Seconds since the last sign-in that are still good enough.
+    /// How old the last sign-in may be, in seconds.
     pub max_age: Option<u32>,
-    /// An address to fill in.
+    /// An address to fill into the sign-in form.
     pub login_hint: Option<String>,
     /// The only subjects this may be answered for, from `id_token_hint` or `claims`.
     pub subjects: Option<Vec<String>>,
 }
 
-/// Why a request is answered with our own page: nobody may be redirected.
+/// Why a request is answered with our own page: there is no trusted place to redirect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageReason {
     /// `client_id` is missing.
@@ -97,7 +97,7 @@ pub enum PageReason {
     MissingRedirectUri,
     /// `redirect_uri` is not registered.
     ForeignRedirectUri,
-    /// `client_id` or `redirect_uri` is there more than once.
+    /// `client_id` or `redirect_uri` was sent more than once.
     Repeated,
 }
 
@@ -110,11 +110,11 @@ pub enum AuthorizeRefusal {
     Redirect(RedirectTarget, Refusal),
 }
 
-/// Checks an authorization request, rule by rule, in this order. `client` is what the store has under the
-/// request's `client_id`.
+/// Checks an authorization request, rule by rule, in this order. `client` is the stored client with the request's
+/// `client_id`.
 ///
 /// # Errors
-/// [`AuthorizeRefusal`]: a page as long as no redirect target is known, a redirect afterwards.
+/// [`AuthorizeRefusal`]: a page until the redirect target is known, a redirect afterwards.
 pub fn check(
     params: &Params,
     client: Option<&Client>,
@@ -152,7 +152,7 @@ fn check_rules(
     })
 }
 
-/// The client a request names; `None` when it names none or several.
+/// The client that a request names; `None` if it names none or several.
 pub fn client_id(params: &Params) -> Option<ClientId> {
     if params.is_repeated("client_id") {
         return None;
@@ -175,7 +175,7 @@ fn redirect_target(params: &Params, client: &Client) -> Result<RedirectTarget, P
     }
     let requested = params.get("redirect_uri").ok_or(PageReason::MissingRedirectUri)?;
     let uri = client.redirect_match.find(&client.redirect_uris, requested);
-    // A repeated state is refused by the next rule; neither value is sent back then.
+    // The next rule refuses a repeated state; then neither value is sent back.
     let state = params.get("state").filter(|_| !params.is_repeated("state")).map(str::to_owned);
     uri.map(|uri| RedirectTarget { uri, state }).ok_or(PageReason::ForeignRedirectUri)
 }
@@ -295,7 +295,7 @@ fn prompt(params: &Params) -> Result<Prompt, Refusal> {
 
 fn max_age(params: &Params) -> Result<Option<u32>, Refusal> {
     let Some(text) = params.get("max_age") else { return Ok(None) };
-    // Digits only: `parse` would also take a leading plus.
+    // Digits only: `parse` would also accept a leading plus.
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<u32>() {
         Ok(seconds) if digits => Ok(Some(seconds)),
@@ -307,8 +307,8 @@ fn max_age(params: &Params) -> Result<Option<u32>, Refusal> {
     }
 }
 
-/// Whom a request may be answered for; `None`: whoever signs in. Nothing else of `claims` is supported, and
-/// nothing else of it is read; but a token for another person than those named must never leave.
+/// Whom a request may be answered for; `None`: whoever signs in. Nothing else in `claims` is supported or read, but a
+/// token for anybody but the people it names must never be issued.
 fn subjects(params: &Params, hints: &dyn HintVerifier) -> Result<Option<Vec<String>>, Refusal> {
     const BAD_HINT: Refusal =
         Refusal::new(ErrorCode::LoginRequired, "id_token_hint was not issued here, or not for this client")
@@ -354,7 +354,7 @@ fn claimed_subjects(params: &Params) -> Result<Vec<Vec<String>>, Refusal> {
     Ok(lists)
 }
 
-/// The object under a name; `None` when there is none, or `null`, which asks for nothing in particular.
+/// The object under a name; `None` if it is absent, or `null`, which asks for nothing in particular.
 fn object<'a>(parent: &'a Map<String, Value>, name: &str) -> Result<Option<&'a Map<String, Value>>, Refusal> {
     match parent.get(name) {
         None | Some(Value::Null) => Ok(None),

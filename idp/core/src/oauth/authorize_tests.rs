@@ -94,7 +94,7 @@ fn code(changes: &[(&str, Option<&str>)], client: &Client) -> Option<ErrorCode> 
 }
 
 #[test]
-fn a_good_request_is_kept_as_it_was_asked() {
+fn a_good_request_is_kept_as_it_was_sent() {
     let request =
         outcome(&params(&[("max_age", Some("60")), ("prompt", Some("login consent"))]), &client()).unwrap();
     assert_eq!(request.scope.to_string(), "email openid");
@@ -221,7 +221,7 @@ fn az_20_the_subject_asked_for_is_kept() {
 }
 
 #[test]
-fn az_11_pkce_is_demanded_by_policy() {
+fn az_11_the_policy_decides_whether_pkce_is_required() {
     let public = Client { auth_method: AuthMethod::None, pkce: PkcePolicy::Optional, ..client() };
     let of = |pkce| Client { pkce, ..client() };
     let (no_pkce, neither): (&[_], &[_]) = (

@@ -14,7 +14,7 @@ use crate::secret::{Secret, base64url};
 use crate::time::Timestamp;
 use crate::user::User;
 
-/// The claims of an ID token. Profile claims are not among them: they are asked for at userinfo.
+/// The claims of an ID token. It has no profile claims: clients get those from userinfo.
 #[derive(Debug, Serialize)]
 pub struct IdTokenClaims<'a> {
     iss: &'a str,
@@ -80,8 +80,8 @@ fn at_hash(access_token: &str) -> String {
     base64url(&Sha256::digest(access_token.as_bytes())[..16])
 }
 
-/// The claims of an access token (RFC 9068 section 2.2). The grant is named, so that a revoked one is dead at
-/// our own endpoints at once.
+/// The claims of an access token (RFC 9068 section 2.2). They name the grant, so that a revoked one ends at once at
+/// our own endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessTokenClaims {
     /// Issuer.
@@ -92,13 +92,13 @@ pub struct AccessTokenClaims {
     pub aud: String,
     /// The client.
     pub client_id: String,
-    /// What it opens.
+    /// What it gives access to.
     pub scope: Scope,
     /// Issued at, unix seconds.
     pub iat: i64,
     /// Expires, unix seconds.
     pub exp: i64,
-    /// Not good before, unix seconds. We never write it; where it stands it counts.
+    /// Not valid before, unix seconds. We never write it, but obey it if it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<i64>,
     /// Unique.
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn ui_03_a_scope_opens_its_own_claims_only() {
+    fn ui_03_a_scope_gives_only_its_own_claims() {
         let ada = ada();
         for (scope, names) in [
             ("openid", vec!["sub"]),

@@ -31,7 +31,8 @@ pub const FAILED: Refusal = Refusal::new(ErrorCode::InvalidClient, "client authe
 /// Reads the credentials of a request.
 ///
 /// # Errors
-/// `invalid_request` when two methods are used at once, `invalid_client` when there is nothing readable.
+/// `invalid_request` if two methods are used at once or a parameter is repeated, `invalid_client` if there is nothing
+/// readable.
 pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials, Refusal> {
     if let Some(name) = ["client_id", "client_secret"].into_iter().find(|name| params.is_repeated(name)) {
         let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once");
@@ -39,7 +40,7 @@ pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials,
     }
     let Some(header) = authorization else {
         let client_id = parse_id(params.get("client_id").ok_or(FAILED)?)?;
-        // An empty secret was still presented: it is a wrong one, not none.
+        // An empty secret was still presented: it is wrong, not absent.
         let secret = match params.get("client_secret") {
             Some(secret) => Presented::Post(Secret::new(secret.to_owned())),
             None if params.has("client_secret") => Presented::Post(Secret::new(String::new())),
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn tk_10_wrong_empty_missing_or_doubled_credentials_are_refused() {
+    fn tk_10_wrong_empty_missing_or_repeated_credentials_are_refused() {
         use ErrorCode::*;
         let (good, wrong, empty) = (header("app", "p%2Bw+%252B"), header("app", "wrong"), header("app", ""));
         let foreign = header("other", "p%2Bw+%252B");
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_told_which_of_the_reasons_it_was() {
+    fn the_log_gets_the_real_reason() {
         let body = |pairs: &[(&str, &str)]| read(None, &params(pairs)).unwrap();
         let failure = |credentials: &Credentials, client: Option<Client>| {
             let Failure { client_id, why } = authenticate(credentials, client).unwrap_err();

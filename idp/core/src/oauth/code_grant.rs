@@ -1,9 +1,9 @@
-//! The seam to oxide-auth: its machines are asked, and told, in this file only.
+//! The boundary to oxide-auth: only this file drives its machines.
 //!
 //! A machine owns the order of the code grant's checks: response type, scope syntax, that code and client
 //! belong together, that code and redirect URI belong together, the PKCE challenge. Reading HTTP, client
-//! authentication, exact comparison of redirect URIs, expiry and every token are ours. Of its errors only the
-//! kind is used, and its clock never decides: grants handed to it expire far in the future.
+//! authentication, exact comparison of redirect URIs, expiry and every token are ours. We use only the kind of
+//! its errors, and its clock never decides: the grants we hand it expire far in the future.
 
 use std::borrow::Cow;
 
@@ -32,7 +32,7 @@ const FOREIGN: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "the code or token is not this client's, or redirect_uri differs");
 const BROKEN: Refusal = Refusal::new(ErrorCode::InvalidRequest, "the request is malformed");
 
-/// What an authorization request asks for, the client and its redirect URI being known already.
+/// What an authorization request asks for, once the client and its redirect URI are known.
 #[derive(Clone, Copy)]
 pub struct GrantRequest<'a> {
     /// The registered client.
@@ -52,14 +52,14 @@ pub struct GrantRequest<'a> {
 /// What a code may stand for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Negotiated {
-    /// What was asked for, is known here, and may be had by the client.
+    /// What was asked for, is known here, and is allowed to the client.
     pub scope: Scope,
     /// The S256 challenge, if one was sent.
     pub code_challenge: Option<String>,
 }
 
-/// Runs the authorization machine. Scope words that are unknown here are ignored (OpenID Connect Core
-/// section 3.1.2.1), what is left is cut down to what the client may have.
+/// Runs the authorization machine. Unknown scope words are ignored (OpenID Connect Core section 3.1.2.1); the rest
+/// is cut down to what the client may have.
 ///
 /// # Errors
 /// A [`Refusal`] for the response type, the scope, or the challenge method.
@@ -187,7 +187,7 @@ pub struct Redemption<'a> {
     pub issued_to_uri: &'a str,
     /// Its S256 challenge.
     pub code_challenge: Option<&'a str>,
-    /// The client that proved itself at the token endpoint.
+    /// The client that authenticated at the token endpoint.
     pub client_id: &'a str,
     /// The `redirect_uri` presented.
     pub redirect_uri: &'a str,
@@ -198,7 +198,7 @@ pub struct Redemption<'a> {
 /// Runs the token machine as far as "issue".
 ///
 /// # Errors
-/// A [`Refusal`]: the code belongs to another client or redirect URI, or the verifier does not fit.
+/// A [`Refusal`]: the code belongs to another client or redirect URI, or the verifier does not match.
 pub fn redeem(redemption: Redemption<'_>) -> Result<(), Refusal> {
     use accesstoken::{Input, Output};
     let challenge = redemption.code_challenge.map(str::to_owned);
@@ -225,7 +225,7 @@ pub fn redeem(redemption: Redemption<'_>) -> Result<(), Refusal> {
 }
 
 fn grant(client: &str, redirect_uri: &str, scope: &Scope, extensions: Extensions) -> Result<Grant, Refusal> {
-    // The machine wants a scope and an expiry; our own checks decide both.
+    // The machine needs a scope and an expiry; our own checks decide both.
     let scope = if scope.is_empty() { Scope::of(&["openid"]) } else { scope.clone() };
     Ok(Grant {
         owner_id: String::new(),
@@ -245,7 +245,7 @@ impl accesstoken::Request for Redemption<'_> {
         Some(Cow::Borrowed("the code was recovered before the machine was asked"))
     }
     fn authorization(&self) -> accesstoken::Authorization<'_> {
-        // Our own client authentication has been passed; the machine sees its result only.
+        // The client has passed our own authentication; the machine sees only the result.
         accesstoken::Authorization::UsernamePassword(Cow::Borrowed(self.client_id), Cow::Borrowed(b""))
     }
     fn client_id(&self) -> Option<Cow<'_, str>> {
@@ -262,20 +262,20 @@ impl accesstoken::Request for Redemption<'_> {
     }
 }
 
-/// A refresh: whose grant it is and what is asked of it.
+/// A refresh: whose grant it is, and what the client asks for.
 #[derive(Clone, Copy)]
 pub struct Renewal<'a> {
     /// The client the grant belongs to.
     pub owner: &'a str,
     /// What was granted: the ceiling of every refresh.
     pub granted: &'a Scope,
-    /// The client that proved itself.
+    /// The client that authenticated.
     pub client_id: &'a str,
     /// The `scope` asked for.
     pub scope: Option<&'a str>,
 }
 
-/// Runs the refresh machine as far as "refresh" and answers the scope of the next access token.
+/// Runs the refresh machine as far as "refresh" and returns the scope of the next access token.
 ///
 /// # Errors
 /// A [`Refusal`]: another client's grant, or more scope than was granted (RFC 6749 section 6).

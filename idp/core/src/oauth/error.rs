@@ -23,13 +23,13 @@ codes! {
     InvalidClient = "invalid_client",
     /// Code or refresh token is unknown, used, expired, or not this client's.
     InvalidGrant = "invalid_grant",
-    /// No such grant here.
+    /// The grant type is not supported.
     UnsupportedGrantType = "unsupported_grant_type",
-    /// Malformed scope, or more than may be had.
+    /// The scope is malformed, or more than is allowed.
     InvalidScope = "invalid_scope",
-    /// The person said no.
+    /// The person denied the request.
     AccessDenied = "access_denied",
-    /// Only `code` is spoken here.
+    /// Only `code` is supported.
     UnsupportedResponseType = "unsupported_response_type",
     /// `prompt=none`, but somebody has to sign in.
     LoginRequired = "login_required",
@@ -43,13 +43,13 @@ codes! {
     RegistrationNotSupported = "registration_not_supported",
     /// No such resource.
     InvalidTarget = "invalid_target",
-    /// The access token is missing, expired, revoked or foreign.
+    /// The access token is missing, expired, revoked or not ours.
     InvalidToken = "invalid_token",
     /// The access token does not cover this.
     InsufficientScope = "insufficient_scope",
-    /// Not now.
+    /// The server cannot answer at the moment.
     TemporarilyUnavailable = "temporarily_unavailable",
-    /// Our fault.
+    /// The error is ours.
     ServerError = "server_error",
 }
 
@@ -62,7 +62,7 @@ pub struct Refusal {
     pub code: ErrorCode,
     /// The `error_description`.
     pub hint: &'static str,
-    /// The parameter that broke the rule, where it is a single one. For the log.
+    /// The parameter that broke the rule, if it is a single one. For the log.
     pub parameter: Option<&'static str>,
 }
 
@@ -72,7 +72,7 @@ impl Refusal {
         Self { code, hint, parameter: None }
     }
 
-    /// The same, because of this parameter.
+    /// The same refusal, caused by this parameter.
     pub const fn because_of(self, parameter: &'static str) -> Self {
         Self { parameter: Some(parameter), ..self }
     }

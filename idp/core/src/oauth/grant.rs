@@ -3,7 +3,7 @@
 //! ```text
 //! approval ──> code (once, 60 s) ──redeem──> grant ──> access token (10 min), ID token
 //!                                              └─ offline_access ──> refresh token, generation 0
-//!                                                  refresh: generation n -> n + 1, reuse of n ends the grant
+//!                                                  refresh: generation n -> n + 1, reuse of n revokes the grant
 //! ```
 //! A grant is one row, however often it is refreshed: the refresh token names the grant and its generation,
 //! and carries a MAC, so nothing about single tokens is stored.
@@ -29,7 +29,7 @@ pub struct Lifetimes {
     pub refresh_idle: Duration,
     /// A refresh token however much it is used.
     pub refresh_absolute: Duration,
-    /// A walk through the pages.
+    /// A flow through the pages.
     pub flow: Duration,
 }
 
@@ -48,7 +48,7 @@ impl Default for Lifetimes {
 /// Who granted what to whom: the facts that code, grant and tokens share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantFacts {
-    /// The grant's id; made with the code, so that a replayed code finds what came of it.
+    /// The grant's ID; made with the code, so that a replayed code finds the grant that came of it.
     pub id: GrantId,
     /// The client.
     pub client_id: ClientId,
@@ -71,14 +71,14 @@ impl GrantFacts {
     }
 }
 
-/// A code as kept: everything but the code itself.
+/// A code as stored: everything but the code itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedCode {
     /// What it stands for.
     pub facts: GrantFacts,
     /// Where it was sent.
     pub redirect_uri: RedirectUri,
-    /// Goes into the ID token.
+    /// The `nonce` of the ID token.
     pub nonce: Option<String>,
     /// S256 challenge.
     pub code_challenge: Option<String>,
@@ -86,7 +86,7 @@ pub struct IssuedCode {
     pub expires_at: Timestamp,
 }
 
-/// A grant as kept.
+/// A grant as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// What it stands for.
@@ -111,12 +111,12 @@ impl Grant {
         Self { facts, generation: 0, idle_expires_at: now.plus(idle), expires_at: now.plus(absolute) }
     }
 
-    /// When it ends if it is refreshed now and then left alone.
+    /// When it ends if this refresh is the last one.
     pub fn next_idle_expiry(&self, lifetimes: &Lifetimes, now: Timestamp) -> Timestamp {
         now.plus(lifetimes.refresh_idle).min(self.expires_at)
     }
 
-    /// Whether time has ended it.
+    /// Whether it has expired.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         now >= self.idle_expires_at || now >= self.expires_at
     }
@@ -143,7 +143,7 @@ impl RefreshToken {
         Secret::new(format!("{PREFIX}{}", base64url(&bytes)))
     }
 
-    /// Reads a presented token; `None` when this server never made it. No store is asked.
+    /// Reads a presented token; `None` if this server never made it. This needs no store.
     pub fn decode(text: &str, key: &MacKey) -> Option<Self> {
         let bytes = from_base64url(text.strip_prefix(PREFIX)?)?;
         let (signed, tag) = bytes.split_at_checked(24)?;
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_altered_refresh_token_is_nothing() {
+    fn an_altered_refresh_token_is_refused() {
         let key = MacKey::generate();
         let text = token(7).encode(&key).expose().to_owned();
         for position in [3, 20, 30, text.len() - 1] {

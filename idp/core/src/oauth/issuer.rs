@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 use crate::authority::{Authority, BadAuthority, is_host_name};
 
-/// An issuer: `https` and a host, or `http` on a loopback host for trying things out. Without trailing slash.
+/// An issuer: `https` and a host, or `http` on a loopback host for trying things out. It has no trailing slash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Issuer {
     text: String,
@@ -17,25 +17,25 @@ pub struct Issuer {
 /// Why a text cannot be the issuer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadIssuer {
-    /// No URL.
+    /// Not a URL.
     #[error("it is not a URL such as https://id.example.com")]
     Malformed,
-    /// A wildcard, or a name with other signs than names of hosts have.
+    /// A wildcard, or a name with characters that host names do not have.
     #[error("its host must be one name of letters, digits, hyphens and dots, or an IP address")]
     HostName,
     /// `http` on a host that others can reach.
     #[error("it must use https; http is for localhost, 127.0.0.1 and [::1] only")]
     PlainHttp,
-    /// Path, query, fragment or user name. With the origin to write instead.
+    /// It has a path, query, fragment or user name. With the origin to write instead.
     #[error("it must be scheme and host only, without path, query or trailing slash: write {0}")]
     MoreThanOrigin(String),
-    /// The right origin in another spelling: capital letters, the scheme's own port, a name that is not ASCII. Tokens
-    /// carry the issuer byte for byte, so there is one spelling only.
+    /// The right origin in another spelling: capital letters, the scheme's default port, a name that is not ASCII.
+    /// Tokens carry the issuer byte by byte, so there is only one spelling.
     #[error("browsers and tokens write it as {0}: write it so here")]
     Spelling(String),
 }
 
-/// Which version of HTTP a request came in.
+/// The HTTP version of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
     /// HTTP/1.0, in which a request need not name a host.
@@ -49,7 +49,7 @@ pub enum HttpVersion {
 /// Why a request does not name one host. The answer is 400 (RFC 9112 section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadHost {
-    /// No `Host`, or no `:authority` either.
+    /// No `Host`; in HTTP/2, no `:authority` either.
     #[error("Host is missing")]
     Missing,
     /// Two or more, even of the same value.
@@ -99,7 +99,7 @@ impl Issuer {
         Ok(Self { text: origin, authority, host })
     }
 
-    /// The identifier, byte for byte as in every token.
+    /// The identifier, byte by byte as in every token.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -109,7 +109,7 @@ impl Issuer {
         format!("{}{path}", self.text)
     }
 
-    /// What a `Host` header must say: host, and the port where it is not the scheme's own.
+    /// What a `Host` header must say: the host, and the port unless it is the scheme's default.
     pub fn authority(&self) -> &str {
         &self.authority
     }
@@ -117,17 +117,17 @@ impl Issuer {
     /// Whether a `Host` header or `:authority` names this server (RFC 9110 section 7.2).
     ///
     /// # Errors
-    /// [`BadAuthority`]: it names no host at all.
+    /// [`BadAuthority`]: it does not name a host at all.
     pub fn is_host(&self, text: &str) -> Result<bool, BadAuthority> {
-        // Nearly every request comes with these very bytes.
+        // Nearly every request has exactly these bytes.
         if text == self.authority {
             return Ok(true);
         }
         Ok(self.host.is_same(&Authority::parse(text)?, self.default_port()))
     }
 
-    /// Whether a request is for this server. It names its host in `Host` headers, in its target, or in both: in HTTP/1.1
-    /// the target counts, and `Host` must be there all the same (RFC 9112 section 3.2.2).
+    /// Whether a request is for this server. It names its host in `Host` headers, in its target, or in both: in
+    /// HTTP/1.1 the target counts, but `Host` must be there as well (RFC 9112 section 3.2.2).
     ///
     /// # Errors
     /// [`BadHost`]: it does not name one host.
@@ -238,6 +238,7 @@ mod tests {
         );
         assert_eq!(Issuer::parse("https://id.example.com:8443").unwrap().authority(), "id.example.com:8443");
     }
+
     #[test]
     fn fault_06_a_request_names_one_host() {
         use HttpVersion::*;
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_06_the_schemes_own_port_is_the_same_host_and_origin() {
+    fn fault_06_the_schemes_default_port_is_the_same_host_and_origin() {
         for (issuer, own, foreign) in
             [("https://id.example.com", 443, 80), ("http://localhost", 80, 443), ("http://[::1]", 80, 443)]
         {

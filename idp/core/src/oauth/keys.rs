@@ -1,8 +1,8 @@
-//! Signing and verifying (RFC 7515, RFC 7518, RFC 8725). josekit does it, in this file only.
+//! Signing and verifying (RFC 7515, RFC 7518, RFC 8725). josekit does it; only this file uses josekit.
 //!
-//! A key is parsed once and kept; a private key leaves this file only to be sealed. Nothing here takes a key,
-//! or the place of one, from a token: a header's `kid` chooses among our own keys, its `alg` and `typ` must be
-//! what that key and the kind of token demand, everything else in it is ignored.
+//! A key is parsed once and kept; a private key leaves this file only to be sealed. Nothing here takes a key, or the
+//! place of one, from a token: a header's `kid` chooses among our own keys, its `alg` and `typ` must be what that key
+//! and the kind of token demand, a `crit` is refused, and everything else in it is ignored.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -101,7 +101,7 @@ impl SigningKey {
     /// From the unsealed PKCS#8 DER.
     ///
     /// # Errors
-    /// [`KeyError::Jose`] when it is no such key.
+    /// [`KeyError::Jose`] if it is not such a key.
     pub fn new(alg: SigningAlg, kid: &str, private_der: &[u8]) -> Result<Self, KeyError> {
         let signer: Box<dyn JwsSigner> = match alg {
             SigningAlg::Rs256 => Box::new(RS256.signer_from_der(private_der)?),
@@ -138,7 +138,7 @@ struct PublicKey {
     verifier: Box<dyn JwsVerifier>,
 }
 
-/// Every key of this server, ready for use: made when it starts and when keys change, then only read.
+/// Every key of this server, ready for use: built at the start and whenever keys change, otherwise only read.
 pub struct KeySet {
     issuer: Issuer,
     signing: Vec<SigningKey>,
@@ -147,9 +147,9 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// From the active keys and the public JWKs of all published ones (the next and the retiring as well). Those of
-    /// a newer node that are not known here are published as they are stored, for whoever verifies what that node signs;
-    /// here they verify nothing.
+    /// From the active keys and the public JWKs of all published ones (the next and the retiring as well). A newer
+    /// node's keys that this version does not know are published as stored, for clients that verify what that node
+    /// signs; here they verify nothing.
     ///
     /// # Errors
     /// [`KeyError`] when a stored key cannot be read.
@@ -175,7 +175,7 @@ impl KeySet {
             public.insert(kid.to_owned(), PublicKey { alg, verifier });
             jwks.push(Value::Object(members));
         }
-        // What is not even an object (RFC 7517 section 4) would spoil the whole set.
+        // A text that is not even an object (RFC 7517 section 4) would spoil the whole set.
         let of_newer =
             of_newer.iter().filter_map(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
         jwks.extend(of_newer.map(Value::Object));
@@ -242,7 +242,7 @@ impl KeySet {
     }
 }
 
-/// Longer tokens are not looked at.
+/// The most bytes a token may have; a longer one is refused unread.
 const LONGEST_TOKEN: usize = 8 * 1024;
 
 #[derive(Deserialize)]
@@ -253,7 +253,7 @@ struct Header {
     crit: Option<Value>,
 }
 
-/// What an `id_token_hint` says, its signature being ours.
+/// What an `id_token_hint` with a signature of ours says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hint {
     /// `sub`.
@@ -266,7 +266,7 @@ pub struct Hint {
 
 /// Reads ID tokens that come back as hints.
 pub trait HintVerifier {
-    /// The hint, when this server signed it. It may have expired: a hint names somebody, it opens nothing
+    /// The hint, if this server signed it. It may have expired: a hint names somebody but gives no access
     /// (OpenID Connect RP-Initiated Logout section 2).
     fn verify(&self, token: &str) -> Option<Hint>;
 }

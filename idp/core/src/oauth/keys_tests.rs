@@ -1,4 +1,4 @@
-//! Tokens that must verify, and the catalogue of those that must not (security catalogue, JW).
+//! Tokens that must verify, and those that must not (security catalogue, JW).
 
 use super::super::claims::Issued;
 use super::super::token::tests::facts;
@@ -103,7 +103,7 @@ fn jw_05_a_strange_kid_finds_no_key() {
         let token = forged(header, &claims, |message| signer.sign(message).unwrap());
         assert!(keys.verify_access_token(&token, NOW).is_none());
     }
-    // A set of keys is all there is to look in: no store, no clock, nothing that an unknown one could make it fetch.
+    // Only the set of keys is searched: an unknown key makes it ask no store or clock, and fetch nothing.
     for turn in 0..10_000 {
         let header = json!({ "alg": "ES256", "kid": format!("unknown-{turn}"), "typ": "at+jwt" });
         let token = forged(header, &claims, |message| signer.sign(message).unwrap());
@@ -111,7 +111,7 @@ fn jw_05_a_strange_kid_finds_no_key() {
     }
     let header = json!({ "alg": "ES256", "kid": new[1].kid, "typ": "at+jwt" });
     let good = forged(header, &claims, |message| signer.sign(message).unwrap());
-    assert!(keys.verify_access_token(&good, NOW).is_some(), "the control arm");
+    assert!(keys.verify_access_token(&good, NOW).is_some(), "the control: a known kid is accepted");
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Signing out on a client's behalf (OpenID Connect RP-Initiated Logout 1.0).
 //!
-//! | the request | a session lives in this browser | none does |
+//! | the request | this browser has a live session | it has none |
 //! |---|---|---|
-//! | a good hint of this very session | signed out at once | |
+//! | a good hint from this session | signed out at once | |
 //! | anything else | the person is asked | signed out already |
 //!
-//! A hint is good when this server signed it for a client that it knows, and for the one that `client_id` names beside it
-//! (section 2). Afterwards the browser goes to `post_logout_redirect_uri` only when that is registered for the client of
-//! the good hint, or for the one that `client_id` names (section 3). What failed a check is not used for anything (section 4).
+//! A hint is good if this server signed it for a client that it knows, which is also the one that `client_id` names, if
+//! that was sent (section 2). Afterwards the browser goes to `post_logout_redirect_uri` only if that is registered for
+//! the client of the good hint, or for the one that `client_id` names (section 3). What failed a check is not used
+//! (section 4).
 
 use super::keys::{Hint, HintVerifier};
 use super::params::Params;
@@ -31,7 +32,7 @@ enum HintState {
     Bad(LogoutFlaw),
 }
 
-/// The client that the good hint was issued to, or else the one that `client_id` names.
+/// The client that the good hint was issued to, otherwise the one that `client_id` names.
 #[derive(Debug)]
 enum ClientState {
     None,
@@ -39,7 +40,7 @@ enum ClientState {
     Malformed,
 }
 
-/// Where the browser goes after signing out: made from a registered URI only.
+/// Where the browser goes after signing out: made only from a registered URI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogoutTarget {
     uri: RedirectUri,
@@ -85,16 +86,16 @@ pub enum AfterLogout {
     Return(LogoutTarget),
     /// Our own page: nothing else was asked for.
     Stay,
-    /// Our own page, which tells the flaw: a URI was asked for, and nobody is sent there.
+    /// Our own page, which names the flaw: a URI was asked for, but nobody is sent there.
     Refuse(LogoutFlaw),
 }
 
 /// What is wrong with a sign-out request. None of these keeps a person from signing out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogoutFlaw {
-    /// `id_token_hint` is no ID token that this server signed, as an altered one or an access token.
+    /// `id_token_hint` is not an ID token that this server signed, such as an altered one or an access token.
     BadHint,
-    /// `id_token_hint` was issued to another client than `client_id` names.
+    /// `id_token_hint` was issued to a different client from the one that `client_id` names.
     HintOfAnotherClient,
     /// The client is unknown or disabled, or `client_id` is malformed.
     UnknownClient,
@@ -102,7 +103,7 @@ pub enum LogoutFlaw {
     NoClient,
     /// `post_logout_redirect_uri` is not registered for the client.
     UnregisteredUri,
-    /// The good hint is of another session than this browser's.
+    /// The good hint is from a different session from this browser's.
     OtherSession,
 }
 
@@ -131,7 +132,7 @@ impl LogoutFlaw {
     }
 }
 
-/// A parameter came twice: nothing tells which of them counts, and nothing is done.
+/// A parameter came twice: nothing says which one counts, so nothing is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepeatedParameter(pub &'static str);
 
@@ -176,19 +177,19 @@ impl<'a> LogoutRequest<'a> {
         }
     }
 
-    /// Decides. `client` is what the store has under [`LogoutRequest::client_id`], `session` the live one of this browser.
+    /// Decides. `client` is the stored client with [`LogoutRequest::client_id`], `session` this browser's live one.
     pub fn decide(&self, client: Option<&Client>, session: Option<&Session>) -> Logout {
-        let way = self.way_back(client.filter(|client| client.enabled));
+        let target = self.target(client.filter(|client| client.enabled));
         let proven = match (&self.hint, session) {
             (HintState::Good(hint), Some(session)) => {
-                is_of(hint, session) && way != Err(LogoutFlaw::UnknownClient)
+                is_of(hint, session) && target != Err(LogoutFlaw::UnknownClient)
             }
             (HintState::None | HintState::Bad(_), Some(_)) => false,
             (_, None) => true,
         };
         let other_session = matches!(self.hint, HintState::Good(_)) && !proven;
-        let flaw = way.as_ref().err().copied();
-        let then = match (way, flaw) {
+        let flaw = target.as_ref().err().copied();
+        let then = match (target, flaw) {
             (Ok(Some(target)), _) => AfterLogout::Return(target),
             (Err(_), Some(flaw)) if self.redirect_uri.is_some() => AfterLogout::Refuse(flaw),
             _ => AfterLogout::Stay,
@@ -196,8 +197,8 @@ impl<'a> LogoutRequest<'a> {
         Logout { asks: !proven, flaw: flaw.or(other_session.then_some(LogoutFlaw::OtherSession)), then }
     }
 
-    /// Where the browser may be sent; `None` when the request asks for nothing.
-    fn way_back(&self, client: Option<&Client>) -> Result<Option<LogoutTarget>, LogoutFlaw> {
+    /// Where the browser may be sent; `None` if the request does not ask for a redirect.
+    fn target(&self, client: Option<&Client>) -> Result<Option<LogoutTarget>, LogoutFlaw> {
         if let HintState::Bad(flaw) = self.hint {
             return Err(flaw);
         }
@@ -217,8 +218,8 @@ impl<'a> LogoutRequest<'a> {
     }
 }
 
-/// Whether a hint is of this very session, and person. A token of an earlier session of the same person is not: whoever
-/// has it may have had it for months.
+/// Whether a hint is from exactly this session and person. A token from an earlier session of the same person is not
+/// enough: whoever has it may have had it for months.
 fn is_of(hint: &Hint, session: &Session) -> bool {
     hint.session.as_ref() == Some(&session.id.to_string()) && hint.subject == session.user_id.to_string()
 }
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_12_all_else_asks_and_knows_its_real_reason() {
+    fn fault_12_anything_else_asks_and_names_its_real_reason() {
         use AfterLogout::{Refuse, Stay};
         use LogoutFlaw::*;
         for (pairs, flaw, then) in [
@@ -337,14 +338,14 @@ mod tests {
         ] {
             let asked = decide(&pairs, true);
             assert_eq!(asked, Ok(Logout { asks: true, flaw, then: then.clone() }), "{pairs:?}");
-            // Without a session there is nothing to ask, and no other one that a hint could be of.
+            // Without a session there is nothing to ask, and no other session that a hint could be from.
             let flaw = flaw.filter(|flaw| *flaw != OtherSession);
             assert_eq!(decide(&pairs, false), Ok(Logout { asks: false, flaw, then }), "{pairs:?}");
         }
     }
 
     #[test]
-    fn what_came_twice_is_named() {
+    fn a_repeated_parameter_is_named() {
         for name in ["id_token_hint", "client_id", "post_logout_redirect_uri", "state"] {
             assert_eq!(decide(&[(name, "a"), (name, "b")], true), Err(RepeatedParameter(name)));
         }

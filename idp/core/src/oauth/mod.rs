@@ -1,5 +1,5 @@
-//! OAuth 2 and OpenID Connect, one topic per file. oxide-auth's machines are driven in [`code_grant`] only,
-//! josekit signs in [`keys`] only.
+//! OAuth 2 and OpenID Connect, one topic per file. Only [`code_grant`] drives oxide-auth's machines; only [`keys`]
+//! uses josekit.
 
 pub mod authorize;
 pub mod claims;

@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Params(Vec<(String, String)>);
 
 impl fmt::Debug for Params {
-    /// Names only: among the values are codes, tokens and secrets.
+    /// Names only: the values include codes, tokens and secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
@@ -20,13 +20,13 @@ impl Params {
         Self(pairs)
     }
 
-    /// The value of a parameter; `None` when it is absent or empty.
+    /// The value of a parameter; `None` if it is absent or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         value.filter(|value| !value.is_empty())
     }
 
-    /// Whether a parameter is there at all, also with an empty value.
+    /// Whether a parameter was sent at all, even with an empty value.
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| key == name)
     }

@@ -1,7 +1,7 @@
-//! The authorization response (RFC 6749 sections 4.1.2 and 4.1.2.1), and how it is kept with its closed flow.
+//! The authorization response (RFC 6749 sections 4.1.2 and 4.1.2.1), and how it is stored with its closed flow.
 //!
-//! A code is issued once. Whoever reloads the page that leads to the client, or clicks twice, is led there with the very
-//! same response, as long as it is good for something.
+//! A code is issued once. A browser that reloads the page that leads to the client, or sends a form twice, is led there
+//! with the same response, as long as that is still useful.
 
 use zeroize::Zeroizing;
 
@@ -32,7 +32,7 @@ impl AuthorizationResponse {
         Self { location: target.success(issuer, code), code: Some(code.digest()), expires_at }
     }
 
-    /// A response with an error. Nothing can be done with it, but it is shown again no longer than a code would be.
+    /// A response with an error. It gives no access, but it is shown again no longer than a code would be.
     pub fn error(target: &RedirectTarget, issuer: &str, refusal: Refusal, expires_at: Timestamp) -> Self {
         Self { location: Secret::new(target.error(issuer, refusal)), code: None, expires_at }
     }
@@ -43,7 +43,7 @@ impl AuthorizationResponse {
     }
 
     /// The code in it. A response whose code was redeemed must not be sent again: the client would present the code
-    /// again, and a code that is presented twice ends its grant (RFC 6749 section 4.1.2).
+    /// again, and a code that is presented twice revokes its grant (RFC 6749 section 4.1.2).
     pub fn code(&self) -> Option<&SingleUseDigest<AuthorizationCode>> {
         self.code.as_ref()
     }
@@ -53,10 +53,10 @@ impl AuthorizationResponse {
         self.expires_at
     }
 
-    /// Encrypts the response for the row of its flow: whoever has the database alone has no code.
+    /// Encrypts the response for its flow's row, so that the database alone gives nobody a code.
     ///
     /// # Errors
-    /// [`SealError::MissingKey`] when the ring is empty.
+    /// [`SealError::MissingKey`] if the ring is empty.
     pub fn seal(&self, ring: &Keyring, flow: FlowId) -> Result<String, SealError> {
         let code = self.code.as_ref().map_or("", SingleUseDigest::as_str);
         let location = self.location.expose();
@@ -67,7 +67,7 @@ impl AuthorizationResponse {
     /// Opens what [`Self::seal`] made for this flow.
     ///
     /// # Errors
-    /// [`SealError`]: the key is missing, or it is not what was sealed for this flow.
+    /// [`SealError`]: the key is missing, or the text was not sealed for this flow.
     pub fn open(ring: &Keyring, flow: FlowId, sealed: &str) -> Result<Self, SealError> {
         let plain = ring.open(place(&flow.to_string()), sealed)?;
         std::str::from_utf8(&plain).ok().and_then(Self::parse).ok_or(SealError::Broken)
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_01_a_response_is_kept_sealed_and_opens_for_its_own_flow_alone() {
+    fn fault_01_a_response_is_stored_sealed_and_opens_for_its_own_flow_only() {
         let code = SingleUse::generate();
         let refusal = Refusal::new(ErrorCode::AccessDenied, "the person said no");
         for response in [
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_01_what_was_sealed_there_and_is_no_response_does_not_open() {
+    fn fault_01_a_sealed_text_that_is_not_a_response_does_not_open() {
         let flow = FlowId::new(NOW);
         for plain in ["", "1", "x\n\nhttps://app.example/cb", "1\nno digest\nhttps://app.example/cb"] {
             let sealed = ring(1).seal(place(&flow.to_string()), plain.as_bytes()).unwrap();

@@ -22,7 +22,7 @@ pub enum TokenRequest<'a> {
     Code {
         /// The code.
         code: &'a str,
-        /// Where it was sent; empty when the request does not say, which no code was ever sent to.
+        /// Where it was sent; empty if the request does not say, and no code was ever sent there.
         redirect_uri: &'a str,
         /// RFC 7636 section 4.5.
         code_verifier: Option<&'a str>,
@@ -37,7 +37,7 @@ pub enum TokenRequest<'a> {
 }
 
 impl fmt::Debug for TokenRequest<'_> {
-    /// Which grant is asked for: the rest are secrets.
+    /// Only the grant type: the rest are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Code { .. } => "TokenRequest::Code",
@@ -57,14 +57,15 @@ const WRONG_URI: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "redirect_uri is not the one the code was sent to")
         .because_of("redirect_uri");
 
-/// The one answer for a code or refresh token that is good for nothing.
+/// The one answer to every unusable code or refresh token.
 pub const UNUSABLE: Refusal = EXPIRED;
 
 impl<'a> TokenRequest<'a> {
     /// Reads a request.
     ///
     /// # Errors
-    /// `unsupported_grant_type`, or `invalid_request` when something is missing or doubled.
+    /// `unsupported_grant_type`, `invalid_target` for a `resource`, or `invalid_request` if something is missing or
+    /// repeated.
     pub fn read(params: &'a Params) -> Result<Self, Refusal> {
         const ALL: [&str; 6] =
             ["grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope"];
@@ -123,7 +124,7 @@ pub fn redeem(
     })
 }
 
-/// A verifier comes when, and only when, there was a challenge (RFC 9700 section 4.8.2).
+/// A verifier must come if, and only if, there was a challenge (RFC 9700 section 4.8.2).
 fn verifier_belongs(challenge: Option<&str>, verifier: Option<&str>) -> Result<(), Refusal> {
     let shaped = |text: &str| {
         (43..=128).contains(&text.len())
@@ -149,7 +150,7 @@ fn verifier_belongs(challenge: Option<&str>, verifier: Option<&str>) -> Result<(
 pub enum RefreshDecision {
     /// Rotate, and issue an access token with this scope.
     Rotate(Scope),
-    /// An older generation came back: somebody else has it. End the grant (RFC 9700 section 4.14.2).
+    /// An older generation came back: somebody else has it. Revoke the grant (RFC 9700 section 4.14.2).
     Reused,
     /// Change nothing.
     Refuse(Refusal),
@@ -169,7 +170,7 @@ pub fn refresh(
     if generation != grant.generation {
         return RefreshDecision::Reused;
     }
-    // The machine lets a list of nothing but spaces pass.
+    // The machine accepts a list of nothing but spaces.
     if scope.is_some_and(|scope| Scope::parse(scope).is_err()) {
         return RefreshDecision::Refuse(BAD_SCOPE);
     }
@@ -215,10 +216,10 @@ pub struct Mint<'a> {
 }
 
 impl Mint<'_> {
-    /// Signs the tokens. `openid` among the granted scopes brings an ID token, also at a refresh.
+    /// Signs the tokens. If `openid` was granted, there is an ID token, also on a refresh.
     ///
     /// # Errors
-    /// [`KeyError`] when a key of ours is missing or broken.
+    /// [`KeyError`] if a key of ours is missing or broken.
     pub fn sign(self, lifetimes: &Lifetimes, now: Timestamp) -> Result<TokenResponse, KeyError> {
         let issued = Issued { at: now, lifetime: lifetimes.token };
         let issuer = self.keys.issuer();

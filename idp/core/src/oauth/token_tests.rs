@@ -38,7 +38,7 @@ fn params(pairs: &[(&str, &str)]) -> Params {
 }
 
 #[test]
-fn tk_23_only_two_grants_are_spoken() {
+fn tk_23_only_two_grant_types_are_supported() {
     for (pairs, expected) in [
         (vec![("grant_type", "password")], ErrorCode::UnsupportedGrantType),
         (vec![("grant_type", "client_credentials")], ErrorCode::UnsupportedGrantType),
@@ -56,7 +56,7 @@ fn tk_23_only_two_grants_are_spoken() {
 }
 
 #[test]
-fn a_code_is_redeemed_once_everything_fits() {
+fn a_code_is_redeemed_if_everything_matches() {
     let (code, app) = (code(), ClientId::parse("app").unwrap());
     assert_eq!(redeem(&code, &app, URI, Some(VERIFIER), NOW), Ok(()));
     let exempt = IssuedCode { code_challenge: None, ..code };
@@ -64,7 +64,7 @@ fn a_code_is_redeemed_once_everything_fits() {
 }
 
 #[test]
-fn tk_03_tk_05_tk_07_a_code_that_does_not_fit_is_invalid_grant() {
+fn tk_03_tk_05_tk_07_a_code_that_does_not_match_is_invalid_grant() {
     let (app, other) = (ClientId::parse("app").unwrap(), ClientId::parse("other").unwrap());
     let (code, exempt) = (code(), IssuedCode { code_challenge: None, ..code() });
     let long = "a".repeat(129);
@@ -94,7 +94,7 @@ fn a_refresh_is_decided_by_owner_age_and_generation() {
     let refused = |decision| matches!(decision, RefreshDecision::Refuse(_));
     assert_eq!(refresh(&grant, 3, &app, None, NOW), RefreshDecision::Rotate(grant.facts.scope.clone()));
     assert_eq!(refresh(&grant, 2, &app, None, NOW), RefreshDecision::Reused);
-    assert!(refused(refresh(&grant, 2, &other, None, NOW)), "a foreign client ends nothing");
+    assert!(refused(refresh(&grant, 2, &other, None, NOW)), "another client revokes nothing");
     assert!(refused(refresh(&grant, 3, &other, None, NOW)));
     assert!(refused(refresh(&grant, 3, &app, None, NOW.plus(DAY * 30))), "idle too long");
     assert!(refused(refresh(&grant, 3, &app, Some("openid profile"), NOW)));
@@ -108,7 +108,7 @@ fn a_refresh_is_decided_by_owner_age_and_generation() {
 }
 
 #[test]
-fn tk_22_no_refresh_reaches_past_the_absolute_end() {
+fn tk_22_no_refresh_extends_a_grant_beyond_its_absolute_end() {
     let lifetimes = Lifetimes::default();
     let grant = Grant::of_code(&code(), &lifetimes, NOW);
     let late = NOW.plus(DAY * 80);
