@@ -112,8 +112,8 @@ pub(crate) fn check_folder(config: &Config) -> Result<(), StartError> {
     secret_files::check_folder(&config.keys_dir, "keys.dir", config.dev).map_err(StartError::Keys)
 }
 
-/// Checks the folder before anything is created, even the database. If there is neither a key nor a database, it must be
-/// possible to make a key. If there is a database, a missing key is reported later, when the database has been read.
+/// Checks the folder before anything is created, even the database. If there is neither a key nor a database, we must
+/// be able to make a key. If there is a database, a missing key is reported later, when the database has been read.
 ///
 /// # Errors
 /// [`StartError::Keys`].
