@@ -32,7 +32,7 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// `sqlite:FILE` or `postgres://…`; may hold a password.
     pub database_url: Secret,
-    /// Connections to the database, for reading and for writing each.
+    /// Connections to the database: this many for reading, and as many for writing.
     pub database_connections: u32,
     /// The folder of the key-encryption keys.
     pub keys_dir: PathBuf,

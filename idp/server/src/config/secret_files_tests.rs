@@ -173,7 +173,7 @@ fn fault_10_folders_for_keys_and_data_are_checked() {
         assert_eq!(
             check_folder(&own, "keys.dir", true),
             Ok(()),
-            "`idp dev` in a container works for somebody else"
+            "`idp dev` in a container works for another user"
         );
     }
 }

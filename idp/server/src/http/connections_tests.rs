@@ -214,7 +214,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A whole request of HTTP/2.
+/// A whole HTTP/2 request.
 fn headers(stream: u32, method: &str, path: &str) -> Vec<u8> {
     let text =
         |index: u8, text: &str| [&[index, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();

@@ -51,11 +51,11 @@ pub(crate) struct DevLinks {
 pub(crate) struct FieldError {
     /// The field's ID. `None`: the error concerns the whole form.
     pub(crate) field: Option<&'static str>,
-    /// The sentence.
+    /// What to correct.
     pub(crate) text: String,
 }
 
-/// The layout without anything of the request: no CSRF token, no notice, no errors.
+/// The layout without anything from the request: no CSRF token, no notice, no errors.
 pub(crate) fn layout(app: &Shared) -> Layout<'_> {
     Layout {
         lang: LANGUAGE,

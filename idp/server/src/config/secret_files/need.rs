@@ -88,7 +88,7 @@ pub(super) fn whose(path: &Path, access: Access, need: Need<'_>) -> String {
         }
         _ if is_ours => format!("run `{}`", need.for_owner(&word)),
         0 => format!("as root, run `{}`", need.for_us(uid, &word)),
-        _ => format!("run idp as its owner, or as root, run `{}`", need.for_us(uid, &word)),
+        _ => format!("run idp as its owner, or run `{}` as root", need.for_us(uid, &word)),
     };
     format!("{}; {cure}", belongs(access, uid))
 }

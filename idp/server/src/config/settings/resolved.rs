@@ -154,7 +154,7 @@ impl Settings {
         PasswordPolicy::new(self.number(&keys::PASSWORD_MIN_LENGTH) as usize, self.text(&keys::SERVER_NAME))
     }
 
-    /// Connections to the database, for reading and for writing each.
+    /// Connections to the database: this many for reading, and as many for writing.
     pub fn database_connections(&self) -> u32 {
         self.number(&keys::DATABASE_CONNECTIONS)
     }

@@ -30,9 +30,9 @@ pub struct Setting {
 /// What a setting takes.
 #[derive(Debug)]
 pub enum Kind {
-    /// Any text.
+    /// Any string.
     Text,
-    /// Texts: an array in the file, separated by commas elsewhere.
+    /// Strings: an array in the file, separated by commas elsewhere.
     List,
     /// A whole number within bounds.
     Number(RangeInclusive<u32>),
@@ -163,7 +163,7 @@ macro_rules! settings {
     ($($key:ident: $kind:ident = $setting:expr;)*) => {
         $(pub(super) static $key: $kind = $setting;)*
 
-        /// Every setting there is.
+        /// Every setting.
         pub static TABLE: &[&Setting] = &[$(&$key.0),*];
     };
 }
