@@ -1,11 +1,22 @@
-//! The identity provider's server: routes, pages, the OpenID endpoints, mail.
+//! The identity provider's server: routes, pages, the OpenID Connect endpoints, mail.
 //!
-//! Rules live in `idp-core`, memory in `idp-store`; here HTTP is translated: a query or form into a value on
+//! Rules live in `idp-core`, storage in `idp-store`. The server translates HTTP: a query or form into a value on
 //! the way in, a step or refusal into a page, a redirect or JSON on the way out.
 //!
-//! Who may use whom: `routes`, `tasks` > `pages`, `oauth`, `outbox` > `flow`, `sign_in` > `onward`, `gate`, `frame` > `visit` >
-//! `state` > `mailer`, `limits`, `shares`, `refusal_log` > `render` > `i18n`, `form` > `errors` > `policy`, `config` >
-//! `secret_files`. `routes` is imported by this file alone, and there is no circle; a test looks at the imports.
+//! | folder | what is in it |
+//! |---|---|
+//! | `http` | connections, middleware, the request context, cookies, forms, errors, limits |
+//! | `pages` | the hosted pages, each handler beside what its template needs |
+//! | `oauth` | the protocol's endpoints |
+//! | `accounts` | registration, activation, sign-in, and the threads that hash passwords |
+//! | `mail` | how many mails one may ask for, and their delivery |
+//! | `text` | the catalogue and the templates |
+//! | `keys` | the keys in the database, and the key-encryption keys on disk that seal them |
+//! | `config` | the settings, and the files that hold secrets |
+//!
+//! `routes` is the table of all URLs, `flow` the steps of an authorization request, `tasks` the work without a request,
+//! `state` what all requests share. Only this file imports `routes`. A module imports from its own level or a lower
+//! one, never in a circle; `tests/stories/floors.rs` lists the levels and checks the imports.
 
 mod accounts;
 pub mod clock;
@@ -56,15 +67,15 @@ pub use crate::keys::key_files;
 pub use crate::routes::{RouteFacts, facts as route_facts};
 pub use crate::start_error::StartError;
 
-/// A server, ready to serve. Built in one way only, for the program and for its tests.
+/// A server, ready to serve. The program and its tests build it in the same way.
 #[derive(Clone)]
 pub struct App(Shared);
 
 impl App {
-    /// Opens and migrates the database, reads or makes the keys, loads the pages.
+    /// Opens and migrates the database, reads or makes the keys, loads the templates.
     ///
     /// # Errors
-    /// [`StartError`]: whatever is missing or wrong, in one line.
+    /// [`StartError`]: what is missing or wrong, in one line.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         key_files::check_before(&config)?;
         for warning in database_url::check(config.database_url.expose())? {
@@ -99,11 +110,11 @@ impl App {
         Ok(Self(Arc::new(state)))
     }
 
-    /// Whether [`App::build`] would do, as far as that can be seen without making anything. Answers the warnings that
-    /// it would log.
+    /// Checks whether [`App::build`] would succeed, as far as that shows without creating anything. Returns the
+    /// warnings that it would log.
     ///
     /// # Errors
-    /// [`StartError`], as it would be.
+    /// [`StartError`], as from [`App::build`].
     pub async fn check(config: &Config) -> Result<Vec<String>, StartError> {
         key_files::check_before(config)?;
         let mut warnings = database_url::check(config.database_url.expose())?;
@@ -123,16 +134,16 @@ impl App {
         Ok(warnings)
     }
 
-    /// Whether the keys' folder can be used, before the data folder or anything else is made.
+    /// Checks whether the folder of the keys can be used, before the data folder or anything else is created.
     ///
     /// # Errors
-    /// [`StartError`], as [`App::build`] would have it.
+    /// [`StartError`], as from [`App::build`].
     pub fn check_keys_folder(config: &Config) -> Result<(), StartError> {
         key_files::check_before(config)
     }
 
-    /// The router alone, without what bounds connections and requests under way. It wants to be served with the peer's address
-    /// (`into_make_service_with_connect_info::<SocketAddr>()`).
+    /// The router alone, without the bounds on connections and requests under way. It must be served with the peer's
+    /// address (`into_make_service_with_connect_info::<SocketAddr>()`).
     pub fn router(&self) -> Router {
         routes::router(&self.0)
             .layer(from_fn_with_state(Shared::clone(&self.0), middleware::outermost))
@@ -144,11 +155,11 @@ impl App {
         &self.0.store
     }
 
-    /// Serves until `shutdown` resolves; then takes no more connections, ends what is in flight, begins no more
-    /// mail, and closes the database.
+    /// Serves until `shutdown` resolves. Then it accepts no more connections, starts no more mail, finishes the
+    /// requests under way, and closes the database.
     ///
     /// # Errors
-    /// [`StartError::Io`] when taking connections failed.
+    /// [`StartError::Io`] if a listener fails.
     pub async fn serve(
         self,
         listeners: Vec<TcpListener>,

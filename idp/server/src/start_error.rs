@@ -10,17 +10,17 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// A file that the database's URL names.
+    /// A file named in the database's URL.
     #[error("{0}")]
     Files(String),
-    /// A first read or write failed.
+    /// The first read or write failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The key-encryption keys.
     #[error("{0}")]
     Keys(String),
     /// A sealed row does not open.
-    #[error("{0}; the key-encryption keys of this database are needed")]
+    #[error("{0}; this database needs the key-encryption keys that it was written with")]
     Seal(#[from] SealError),
     /// A signing key.
     #[error(transparent)]

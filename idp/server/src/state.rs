@@ -1,4 +1,4 @@
-//! What every request shares.
+//! The state that all requests share.
 
 use std::sync::{Arc, Once};
 
@@ -18,14 +18,14 @@ use crate::keys::server_keys::ServerKeys;
 use crate::mail::transport::Mailer;
 use crate::text::templates::Renderer;
 
-/// Shared by all requests; what can change lies in the database, not here.
+/// What all requests share. Data that can change is in the database, not here.
 pub(crate) struct AppState {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
     pub(crate) ring: Keyring,
     pub(crate) keys: ArcSwap<ServerKeys>,
-    /// The JWK set as sent; follows `keys`.
+    /// The JWK set as sent; replaced together with `keys`.
     pub(crate) jwks: ArcSwap<Bytes>,
     /// The discovery document as sent.
     pub(crate) discovery: Bytes,
@@ -36,9 +36,9 @@ pub(crate) struct AppState {
     pub(crate) refusals: Arc<RefusalLog>,
     pub(crate) mailer: Mailer,
     pub(crate) readiness: Readiness,
-    /// Whether it was said that a proxy seems to stand before this server and is not trusted.
+    /// Whether the log has said that this server seems to be behind a proxy that it does not trust.
     pub(crate) proxy_noted: Once,
 }
 
-/// A handle to it.
+/// A handle to the state.
 pub(crate) type Shared = Arc<AppState>;

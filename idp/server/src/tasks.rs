@@ -1,4 +1,4 @@
-//! What the server does by itself: sends mail, deletes what has expired, reads keys that another node made.
+//! Background tasks: sending mail, deleting what has expired, reading keys that another node made.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -16,10 +16,10 @@ use crate::keys::server_keys;
 use crate::mail::delivery;
 use crate::state::{AppState, Shared};
 
-/// Becomes true when the tasks are to end.
+/// Becomes true when the tasks must end.
 pub(crate) type Stop = watch::Receiver<bool>;
 
-/// The tasks at work. Dropped, they are cut off.
+/// The running tasks. Dropping this aborts them.
 pub(crate) struct Tasks {
     stop: watch::Sender<bool>,
     running: JoinSet<()>,
@@ -29,7 +29,7 @@ impl Tasks {
     pub(crate) fn start(app: &Shared) -> Self {
         let mut tasks = Self { stop: watch::Sender::new(false), running: JoinSet::new() };
         let (mail, stop) = (Shared::clone(app), tasks.stop.subscribe());
-        // What was left over from before goes at once.
+        // Mail left over from the last run is sent at once.
         mail.mailer.wake();
         tasks.running.spawn(async move {
             rounds("mail", stop.clone(), || mail.mailer.rest(), || delivery::round(&mail, &stop)).await;
@@ -47,17 +47,17 @@ impl Tasks {
         tasks
     }
 
-    /// Lets each task end what it is at, such as a mail that the mail server is taking, for so long at most.
+    /// Lets each task finish its current work, such as handing over a mail, within `patience`.
     pub(crate) async fn end(mut self, patience: Duration) {
         self.stop.send_replace(true);
         let ended = async { while self.running.join_next().await.is_some() {} };
         if tokio::time::timeout(patience, ended).await.is_err() {
-            tracing::warn!("a mail was still on its way and was cut off; it may come twice");
+            tracing::warn!("a mail was still being sent and was cut off; it may arrive twice");
         }
     }
 }
 
-/// Pause and work in turn, until told to stop. A panic costs its round and no more.
+/// Alternates pause and work until told to stop. A panic ends its round only.
 async fn rounds<P: Future<Output = ()>, W: Future<Output = ()>>(
     task: &'static str,
     mut stop: Stop,
@@ -71,22 +71,22 @@ async fn rounds<P: Future<Output = ()>, W: Future<Output = ()>>(
             () = pause() => {}
         }
         if AssertUnwindSafe(async { work().await }).catch_unwind().await.is_err() {
-            tracing::error!(task, "a task panicked; it goes on with its next round");
+            tracing::error!(task, "a task panicked; it continues with its next round");
         }
     }
 }
 
 async fn upkeep(app: &Shared, stop: &Stop) {
     app.limiters.forget_quiet();
-    // Also where nobody probes: connections to a database of before are given up.
+    // Needed even if nobody probes: it drops connections to a database server that has been replaced.
     let _ = health::look(app).await;
     if let Err(error) = reload_keys(app).await {
-        tracing::error!(%error, "keys cannot be read; the ones at hand stay in use");
+        tracing::error!(%error, "the keys cannot be read; the loaded ones stay in use");
     }
     if let Err(error) = app.store.read((), |db, ()| Box::pin(db.note_newer_mails())).await {
         tracing::error!(%error, "the outbox cannot be read");
     }
-    // While a batch deletes much there is more: at most a thousand batches a minute, with room between them.
+    // A batch that deletes something may leave more: at most a thousand batches a minute, with pauses between them.
     for _ in 0..1000 {
         if *stop.borrow() {
             return;
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn r_32_a_task_goes_on_after_a_round_that_panicked_and_ends_when_told() {
+    async fn r_32_a_task_survives_a_round_that_panics_and_ends_when_told() {
         let (stop, stopped) = watch::channel(false);
         let number = AtomicUsize::new(0);
         let work = || async {

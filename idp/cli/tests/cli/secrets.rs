@@ -179,7 +179,7 @@ fn fault_10_the_documents_example_for_docker_runs() {
         .map(|_| {
             format!(
                 "environment variable IDP__MAIL__SMTP_URL_FILE: others can read the secret in {} (owner root, group \
-                 root, mode 0444); it is taken, since root alone can write it",
+                 root, mode 0444); it is accepted because only root can write it",
                 secret.display()
             )
         })
@@ -207,7 +207,7 @@ fn fault_10_the_documents_example_for_kubernetes_runs() {
     let warnings = container.warnings();
     assert_eq!(warnings.len(), if container.user.is_some() { 2 } else { 0 }, "{warnings:?}");
     if container.user.is_some() {
-        let mode = "(owner root, group 65532, mode 0440); it is taken, since root alone can write it";
+        let mode = "(owner root, group 65532, mode 0440); it is accepted because only root can write it";
         let at = |path: &str| container.at(path).display().to_string();
         assert_eq!(
             warnings,
@@ -275,7 +275,7 @@ fn fault_10_what_others_could_have_written_is_refused_by_file_owner_and_setting(
     if container.user.is_some() {
         assert!(refusal.starts_with(&begin("write")), "{refusal}");
         assert!(
-            refusal.contains("(owner root, group root, mode 0666); let root run `chmod go-w /"),
+            refusal.contains("(owner root, group root, mode 0666); as root, run `chmod go-w /"),
             "{refusal}"
         );
     } else {
@@ -286,8 +286,8 @@ fn fault_10_what_others_could_have_written_is_refused_by_file_owner_and_setting(
     let folder = secret.parent().unwrap();
     set(folder, 0o777);
     let refusal = container.refusal();
-    assert!(refusal.starts_with(&begin("exchange")), "{refusal}");
-    let named = format!("they can write the folder {} (owner ", folder.display());
+    assert!(refusal.starts_with(&begin("replace")), "{refusal}");
+    let named = format!("they can write to the folder {} (owner ", folder.display());
     assert!(refusal.contains(&named), "{refusal}");
     set(folder, 0o755);
     assert_eq!(container.warnings(), [""; 0]);
@@ -301,11 +301,11 @@ fn fault_10_what_others_could_have_written_is_refused_by_file_owner_and_setting(
             set(&folder, mode);
             let refusal = container.refusal();
             assert!(
-                refusal.starts_with(&format!("everybody can write the folder {shown} ({setting}owner ")),
+                refusal.starts_with(&format!("everybody can write to the folder {shown} ({setting}owner ")),
                 "{refusal}"
             );
             assert!(
-                refusal.ends_with(&format!("mode {mode:04o}); run `chmod o-w {shown}`, or name another one")),
+                refusal.ends_with(&format!("mode {mode:04o}); run `chmod o-w {shown}`, or use another one")),
                 "{refusal}"
             );
         }
@@ -351,7 +351,7 @@ fn fault_10_a_file_that_we_cannot_read_is_named_with_its_owner_and_the_cure() {
                 refusal,
                 format!(
                     "{begin} cannot be read: it belongs to root:{shown} with mode {mode:04o}, and idp runs as uid {user}; \
-                     let root run `chown {user} {path} && chmod 400 {path}`"
+                     as root, run `chown {user} {path} && chmod 400 {path}`"
                 )
             );
             cure(&refusal);
@@ -362,7 +362,7 @@ fn fault_10_a_file_that_we_cannot_read_is_named_with_its_owner_and_the_cure() {
         set(folder, 0o700);
         let refusal = container.refusal();
         let whose =
-            format!(" belongs to root:root with mode 0700, and idp runs as uid {user}; let root run `ch");
+            format!(" belongs to root:root with mode 0700, and idp runs as uid {user}; as root, run `ch");
         let named = refusal.contains(&folder.display().to_string());
         assert!(named && refusal.contains(&whose), "{refusal}");
         cure(&refusal);
@@ -410,7 +410,7 @@ fn fault_10_folders_and_a_database_that_we_cannot_write_are_named_with_the_cure(
         fs::create_dir_all(folder.parent().unwrap()).unwrap();
     }
     let setting = "server.data_dir, environment variable IDP__SERVER__DATA_DIR";
-    let who = format!("with mode 0755, and idp runs as uid {user}; let root run");
+    let who = format!("with mode 0755, and idp runs as uid {user}; as root, run");
     let parent = |folder: &Path| folder.parent().unwrap().display().to_string();
     let (shown, up) = (data.display(), parent(&data));
     let made = format!(
@@ -451,7 +451,7 @@ fn fault_10_folders_and_a_database_that_we_cannot_write_are_named_with_the_cure(
     let shown = database.display();
     let expected = format!(
         "the database {shown} ({setting}) cannot be used: it belongs to root:root with mode 0600, and idp runs as uid \
-         {user}; let root run `chown {user} {shown}*`"
+         {user}; as root, run `chown {user} {shown}*`"
     );
     assert_eq!(container.refusal(), expected);
     for command in ["user list", "db migrate", "db status"] {
@@ -480,7 +480,7 @@ fn fault_10_a_folder_that_everybody_can_write_leads_to_no_keys_and_no_data() {
             let refusal = container.refusal();
             let (shown, at) = (folder.display(), open.display());
             let begin = format!(
-                "others can exchange the folder {shown} ({setting}), for they can write the folder {at} (owner "
+                "others can replace the folder {shown} ({setting}), because they can write to the folder {at} (owner "
             );
             assert!(refusal.starts_with(&begin), "{refusal}");
             assert!(
@@ -542,7 +542,7 @@ fn fault_10_a_configuration_file_with_a_secret_may_be_mounted() {
         let refusal =
             container.desk.answer(&mut container.command("config check --config etc/idp/idp.toml"), "");
         let line = "error: etc/idp/idp.toml line 5: mail.smtp_url holds a secret and others can write this file (owner root, \
-            group root, mode 0664); let root run `chmod go-w`, or use IDP__MAIL__SMTP_URL_FILE";
+            group root, mode 0664); as root, run `chmod go-w`, or use IDP__MAIL__SMTP_URL_FILE";
         assert_eq!(refusal.err.lines().next(), Some(line));
     }
 }

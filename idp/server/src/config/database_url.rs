@@ -1,13 +1,13 @@
-//! What a database's URL says about the way there, before it is used.
+//! Checks what a database's URL says about the connection, before it is used.
 
 use crate::config::secret_files;
 use crate::start_error::StartError;
 
-/// Checks the files that a URL names: certificates, and the key by which we are known to the server. Answers what is to be
-/// said about the connection.
+/// Checks the files that a URL names: certificates, and the key by which the database server knows us. Returns
+/// warnings about the connection.
 ///
 /// # Errors
-/// [`StartError`]: one of the files cannot be relied on, or the connection is refused.
+/// [`StartError`]: one of the files cannot be trusted, or such a connection is refused.
 pub fn check(url: &str) -> Result<Vec<String>, StartError> {
     let facts = idp_store::connection_facts(url)?;
     let mut warnings = facts.warnings;
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_10_certificates_may_be_read_by_all_but_written_by_their_owner_alone() {
+    fn fault_10_everybody_may_read_certificates_but_only_their_owner_may_write_them() {
         let dir = tempfile::tempdir().unwrap();
         let path = file(dir.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\n", 0o644);
         let url = format!("postgres://idp@db.example.com/idp?sslrootcert={}", path.display());
@@ -53,10 +53,10 @@ mod tests {
         assert!(refusal(&url).contains("others can write the file "));
         set(&path, 0o644);
         set(dir.path(), 0o707);
-        assert!(refusal(&url).contains("others can exchange the file "));
+        assert!(refusal(&url).contains("others can replace the file "));
         set(dir.path(), 0o700);
         file(path.clone(), "der", 0o644);
-        assert!(refusal(&url).contains("ca.pem holds no certificate: PEM is expected"));
+        assert!(refusal(&url).contains("ca.pem contains no certificate: it must be PEM"));
         fs::remove_file(&path).unwrap();
         assert!(refusal(&url).contains("ca.pem cannot be read: No such file"));
     }

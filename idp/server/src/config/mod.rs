@@ -1,5 +1,5 @@
-//! What an operator decides. [`settings`] reads it from flags, environment and file; this is the result, every
-//! value checked.
+//! The configuration: what an operator decides, every value checked. [`settings`] reads it from flags, environment
+//! and file.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,28 +19,28 @@ pub mod settings;
 
 pub use idp_core::text::quoted;
 
-/// Everything the server is told.
+/// The server's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What every token names and every link starts with.
+    /// The URL that every token names and every link begins with.
     pub issuer: Issuer,
     /// The name people see.
     pub brand: String,
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
-    /// Proxies whose word about the client address is taken. None by default.
+    /// Proxies that are trusted to name the client's address. None by default.
     pub trusted_proxies: Vec<IpNet>,
     /// `sqlite:FILE` or `postgres://…`; may hold a password.
     pub database_url: Secret,
-    /// Connections to the database, for reading and for writing each.
+    /// Connections to the database: this many for reading, and as many for writing.
     pub database_connections: u32,
-    /// Where the key-encryption keys lie.
+    /// The folder of the key-encryption keys.
     pub keys_dir: PathBuf,
-    /// How mail leaves.
+    /// How mail is sent.
     pub mail: MailConfig,
     /// What a new password must be.
     pub password: PasswordPolicy,
-    /// How passwords are worked on.
+    /// How passwords are hashed.
     pub hashing: HashingConfig,
     /// Whether people may register themselves.
     pub registration: bool,
@@ -50,21 +50,21 @@ pub struct Config {
     pub session: SessionLifetime,
     /// Requests per minute and client address.
     pub limits: RateLimits,
-    /// Connections, and requests under way, of one client address at once. `None`: a quarter of all.
+    /// How many connections, and how many requests under way, one client address may have. `None`: a quarter of all.
     pub per_address: Option<u32>,
     /// Whether this is `idp dev`: a mailbox page, a clock that can be moved, and refusals that explain
     /// themselves. No setting switches it on.
     pub dev: bool,
-    /// How this program is called for the very database it runs on: what a refusal in `dev` shows to be typed.
+    /// How to call this program for the database it runs on, for the commands that refusals in `dev` show.
     pub command: CommandLine,
 }
 
-/// How this program is called for one database.
+/// How to call this program for one database.
 #[derive(Clone, Debug)]
 pub struct CommandLine {
-    /// As the shell finds it.
+    /// The program, as the shell finds it.
     pub program: String,
-    /// The flags that lead to the database.
+    /// The flags that name the database.
     pub place: String,
 }
 
@@ -75,42 +75,42 @@ impl Default for CommandLine {
 }
 
 impl CommandLine {
-    /// A command as it can be typed: the verb, the place, and what else there is to say.
+    /// A command as it can be typed: the verb, the flags that name the database, and the other words.
     pub(crate) fn line(&self, verb: &str, words: &str) -> String {
         format!("{} {verb} {} {words}", self.program, self.place)
     }
 }
 
-/// How passwords are worked on: judged, hashed and compared.
+/// How passwords are judged, hashed and compared.
 #[derive(Clone, Copy, Debug)]
 pub struct HashingConfig {
-    /// The longest that a sign-in may wait for its turn; one that would wait longer is sent away at once.
+    /// The longest that a sign-in may wait for its turn. One that would wait longer is refused at once.
     pub sign_in_wait: Duration,
     /// The same for a registration.
     pub registration_wait: Duration,
-    /// How the system shares the processor between this work and everything else.
+    /// How the system divides the processor between this work and everything else.
     pub scheduling: Scheduling,
 }
 
-/// How Linux schedules the threads that work on passwords (sched(7)); elsewhere they are like all others.
+/// How Linux schedules the threads that hash passwords (sched(7)). Other systems treat them like all other threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scheduling {
     /// Like all other threads.
     Normal,
-    /// At a niceness of 10: a tenth of a core is theirs however busy it is.
+    /// At a niceness of 10: they get a tenth of a core however busy it is.
     #[default]
     Nice,
     /// At a niceness of 10 and in the class `SCHED_BATCH`: a thread that wakes up does not interrupt others.
     Batch,
-    /// In the class `SCHED_IDLE`: they get what nothing else on the machine wants.
+    /// In the class `SCHED_IDLE`: they get what nothing else on the machine uses.
     Idle,
 }
 
 impl Scheduling {
-    /// The words an operator chooses from.
+    /// The values of the setting.
     pub const WORDS: &[&str] = &["normal", "nice", "batch", "idle"];
 
-    /// The one that a word stands for; the default for any other.
+    /// The scheduling that a word stands for; the default for an unknown word.
     pub(crate) fn of_word(word: &str) -> Self {
         match word {
             "normal" => Self::Normal,
@@ -131,21 +131,21 @@ impl Default for HashingConfig {
     }
 }
 
-/// How mail leaves.
+/// How mail is sent.
 #[derive(Clone, Debug)]
 pub struct MailConfig {
     /// The sender.
     pub from: Mailbox,
-    /// The way.
+    /// Where mail goes.
     pub transport: MailTransport,
 }
 
-/// The way mail takes.
+/// Where mail goes.
 #[derive(Clone, Debug)]
 pub enum MailTransport {
     /// `smtp://user:password@host:port?tls=required`, `smtps://…`; holds a password.
     Smtp(Secret),
-    /// Into memory, shown at `/dev/mail`: in `dev` only.
+    /// Into memory, shown at `/dev/mail`. In `dev` only.
     Mailbox,
 }
 
@@ -154,11 +154,11 @@ pub enum MailTransport {
 pub struct RateLimits {
     /// Pages.
     pub page: u32,
-    /// Passwords and codes that are tried.
+    /// Attempts at passwords and codes.
     pub sign_in: u32,
-    /// Registrations and mails asked for.
+    /// Registrations and requests for mail.
     pub register: u32,
-    /// Calls of applications: token, userinfo.
+    /// Calls of clients: token, userinfo.
     pub client: u32,
     /// What no route answers: unknown paths, wrong methods and hosts.
     pub unrouted: u32,

@@ -1,5 +1,5 @@
-//! Secrets in files. Every file that is read as a secret, and every folder for keys and data, is judged here; the rules
-//! themselves are [`idp_core::file_access`]'s.
+//! Secrets in files. Every secret file, and every folder for keys and data, is checked here by the rules of
+//! [`idp_core::file_access`].
 
 mod denied;
 mod need;
@@ -22,17 +22,17 @@ use self::owner::{access, belongs, us, word};
 use self::path_to_file::{KUBERNETES_LINK, Missing, PathToFile};
 use self::refusal::Refusal;
 
-/// More than any secret has, in bytes.
+/// Longer than any secret, in bytes.
 const LONGEST_SECRET: u64 = 64 * 1024;
-/// More than any list of authorities has, in bytes.
+/// Longer than any list of certificate authorities, in bytes.
 const LONGEST_CERTIFICATES: u64 = 4 * 1024 * 1024;
 
 /// A secret from a file.
 #[derive(Debug)]
 pub struct SecretFile {
-    /// The secret, without the line end that editors leave.
+    /// The secret, without the line end that editors add.
     pub secret: Secret,
-    /// A sentence for the log when others can read the file.
+    /// A sentence for the log if others can read the file.
     pub warning: Option<String>,
 }
 
@@ -53,33 +53,33 @@ pub fn read(path: &Path) -> Result<SecretFile, String> {
     Ok(SecretFile { secret: Secret::new(text.to_owned()), warning })
 }
 
-/// What is said about a secret file that is taken although others can read it.
+/// The warning about a secret file that is accepted although others can read it.
 pub(crate) fn warning(path: &Path, access: Access) -> String {
     format!(
-        "others can read the secret in {} ({access}); it is taken, since root alone can write it",
+        "others can read the secret in {} ({access}); it is accepted because only root can write it",
         path.display()
     )
 }
 
-/// A file with its text, judged.
+/// The text of a file, and what the file may hold.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) text: Zeroizing<String>,
     pub(crate) access: Access,
     /// Whether it may hold a secret.
     pub(crate) judged: Result<Readers, Refusal>,
-    /// Whether it may hold what is no secret but must be relied on.
+    /// Whether it may hold something that is not secret but must be trusted.
     trusted: Result<(), Refusal>,
 }
 
-/// Opens a file, reads at most `longest` bytes, and judges it.
+/// Opens a file, reads at most `longest` bytes, and checks its owner and mode and the folders that lead to it.
 ///
 /// # Errors
 /// Why it cannot be read, as the end of a sentence.
 pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
     let us = us();
     let way = if is_inherited(path) { PathToFile::default() } else { PathToFile::of(path)? };
-    // A named pipe without a writer would make us wait for ever.
+    // Without this we would wait forever for the writer of a named pipe.
     let flags = if is_inherited(path) { OFlags::empty() } else { OFlags::NONBLOCK };
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
@@ -103,7 +103,7 @@ pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
     Ok(Opened { text: text(file, longest)?, access, judged, trusted })
 }
 
-/// A file of a volume that Kubernetes made unreadable to us: what is in it cannot be given away.
+/// A file in a Kubernetes volume that we cannot read: `chown` cannot cure it there, only the pod's specification.
 fn of_kubernetes(path: &Path, us: Us, error: &io::Error) -> String {
     let Ok(facts) = path.metadata() else { return error.to_string() };
     format!(
@@ -113,7 +113,7 @@ fn of_kubernetes(path: &Path, us: Us, error: &io::Error) -> String {
     )
 }
 
-/// A pipe of the shell that started us: `--password-file <(command)`.
+/// Whether this is a pipe of the shell that started us: `--password-file <(command)`.
 fn is_inherited(path: &Path) -> bool {
     let folders = ["/dev/fd", "/proc/self/fd"].map(Path::new);
     path == Path::new("/dev/stdin")
@@ -122,7 +122,7 @@ fn is_inherited(path: &Path) -> bool {
 
 fn kind(facts: &Metadata) -> &'static str {
     match facts.is_dir() {
-        true => "it is a folder (Docker makes one where the source of a mount is missing)",
+        true => "it is a folder (Docker creates one if the source of a mount is missing)",
         false => "it is not a regular file",
     }
 }
@@ -136,7 +136,7 @@ fn text(file: File, longest: u64) -> Result<Zeroizing<String>, String> {
     Ok(text)
 }
 
-/// Whether a file with certificates may be relied on. They are no secret, but must be nobody else's.
+/// Checks whether a file with certificates can be trusted. They are not secret, but nobody else may write them.
 ///
 /// # Errors
 /// One sentence that names the file.
@@ -148,13 +148,13 @@ pub(crate) fn check_certificates(path: &Path) -> Result<(), String> {
     match opened.text.contains("-----BEGIN CERTIFICATE-----") {
         true => Ok(()),
         false => Err(format!(
-            "the file {shown} holds no certificate: PEM is expected, `-----BEGIN CERTIFICATE-----`"
+            "the file {shown} contains no certificate: it must be PEM, with `-----BEGIN CERTIFICATE-----`"
         )),
     }
 }
 
-/// Whether our keys or data may live in a folder, and whether the way there is safe; one that is not there may be made.
-/// `setting` names it. With `dev`, root may use the folder of whoever it works for.
+/// Checks whether a folder may hold our keys or data, and whether the folders that lead to it are safe. The folder need
+/// not exist. `setting` is the setting that names it. With `dev`, root may use the folder of the user it works for.
 ///
 /// # Errors
 /// One sentence that names the folder and the setting.
@@ -179,16 +179,17 @@ fn check_own(folder: &Path, access: Access, us: Us, setting: &str, dev: bool) ->
         Ok(()) => Ok(()),
         Err(Unsafe::Foreign) if dev && us.uid == 0 => Ok(()),
         Err(Unsafe::Foreign) => Err(format!(
-            "the folder {shown} ({setting}) belongs to another user ({access}; idp runs as {us}); run `chown {us} {word}`, \
-             or start this program as the owner"
+            "the folder {shown} ({setting}) belongs to another user ({access}; idp runs as {us}); \
+             run `chown {us} {word}`, or run idp as its owner"
         )),
         Err(Unsafe::OthersCan(_)) => Err(format!(
-            "everybody can write the folder {shown} ({setting}; {access}); run `chmod o-w {word}`, or name another one"
+            "everybody can write to the folder {shown} ({setting}; {access}); run `chmod o-w {word}`, \
+             or use another one"
         )),
     }
 }
 
-/// Whether we can make files in a folder, or the folder itself.
+/// Checks whether we can create files in a folder, or the folder itself.
 ///
 /// # Errors
 /// One sentence that names the folder and the setting.
@@ -199,18 +200,18 @@ pub fn check_writable(folder: &Path, setting: &str) -> Result<(), String> {
         .map_err(|why| format!("the folder {} ({setting}) cannot be {verb}: {why}", folder.display()))
 }
 
-/// The same; the error is the end of a sentence about the folder.
+/// Like [`check_writable`], but the error is the end of a sentence about the folder.
 pub(crate) fn writable(folder: &Path) -> Result<(), String> {
     let folder = here(folder);
     if folder.exists() { denied::check(folder, Need::Fill) } else { denied::check_making(folder) }
 }
 
-/// Why the names in a folder cannot be read, as the end of a sentence about the folder.
+/// Why a folder cannot be listed, as the end of a sentence about the folder.
 pub(crate) fn unlisted(folder: &Path, error: &io::Error) -> String {
     denied::said(folder, Need::List, error)
 }
 
-/// Whether we can read and write a file of a database, which is there. The cure is for all files of it.
+/// Checks whether we can read and write an existing file of a database. The cure covers all files of the database.
 ///
 /// # Errors
 /// Why not, as the end of a sentence about the file.
@@ -218,12 +219,12 @@ pub fn check_database(file: &Path, database: &Path) -> Result<(), String> {
     denied::check(file, Need::Change(&format!("{}*", word(database))))
 }
 
-/// The folder that an empty path means.
+/// An empty path means the current folder.
 fn here(folder: &Path) -> &Path {
     if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
-/// Whether another program fills a folder for us.
+/// Whether another program fills a folder for us: a Kubernetes volume or a read-only mount.
 pub(crate) fn is_mounted(folder: &Path) -> bool {
     let link = folder.join(KUBERNETES_LINK).symlink_metadata();
     link.is_ok_and(|link| link.is_symlink() && link.uid() == 0)

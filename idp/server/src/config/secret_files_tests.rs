@@ -13,7 +13,7 @@ fn we_are_root() -> bool {
     us().uid == 0
 }
 
-/// A folder whose path is ours or root's.
+/// A folder whose whole path belongs to us or root.
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
@@ -44,8 +44,9 @@ fn fault_10_a_private_file_of_ours_is_read_without_its_line_end() {
 }
 
 #[test]
-fn fault_10_a_file_of_root_that_others_can_read_is_taken_with_a_warning() {
-    // `/etc/passwd` is root's, and everybody can read it; as root, only a file that nobody may write is not our own.
+fn fault_10_a_file_of_root_that_others_can_read_is_accepted_with_a_warning() {
+    // `/etc/passwd` is root's, and everybody can read it. If we are root, only a file that nobody may write counts as
+    // put there for us.
     let dir = folder();
     let path = match we_are_root() {
         true => file(&dir.path().join("secret"), "hunter2", 0o444),
@@ -58,11 +59,11 @@ fn fault_10_a_file_of_root_that_others_can_read_is_taken_with_a_warning() {
         warning.starts_with(&format!("others can read the secret in {shown} (owner root, ")),
         "{warning}"
     );
-    assert!(warning.ends_with("it is taken, since root alone can write it"), "{warning}");
+    assert!(warning.ends_with("it is accepted because only root can write it"), "{warning}");
 }
 
 #[test]
-fn fault_10_links_as_kubernetes_makes_them_are_followed() {
+fn fault_10_the_links_of_a_kubernetes_volume_are_followed() {
     let dir = folder();
     let volume = dir.path().join("volume");
     fs::create_dir(&volume).unwrap();
@@ -74,21 +75,21 @@ fn fault_10_links_as_kubernetes_makes_them_are_followed() {
     set(&volume, 0o3777);
     let taken = read(&volume.join("secret")).unwrap();
     assert_eq!((taken.secret.expose(), taken.warning.is_some()), ("hunter2", we_are_root()));
-    // The folder that the links lead to counts, and not only the one that was named.
+    // The folder that the links lead to counts, not only the one in the path.
     set(&files, 0o757);
     let said = refusal(&volume.join("secret"));
-    let named = format!("they can write the folder {} (owner ", files.display());
+    let named = format!("they can write to the folder {} (owner ", files.display());
     assert!(said.contains(&named) && said.contains("`chmod go-w "), "{said}");
     set(&files, 0o755);
     set(&volume, 0o777);
-    assert!(refusal(&volume.join("secret")).contains("others can exchange the file"), "not sticky");
+    assert!(refusal(&volume.join("secret")).contains("others can replace the file"), "not sticky");
 }
 
 #[test]
-fn fault_10_strangers_files_and_folders_are_refused() {
+fn fault_10_files_and_folders_of_other_users_are_refused() {
     if !we_are_root() {
-        // Nobody but root can give files away; the rule's table covers it.
-        eprintln!("not root: files of strangers are covered by the table of the rule alone");
+        // Only root can give files away.
+        eprintln!("not root: only the table test of the rule covers files of other users");
         return;
     }
     let dir = folder();
@@ -96,7 +97,7 @@ fn fault_10_strangers_files_and_folders_are_refused() {
     chown(&shared, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
     let said = refusal(&shared);
     assert!(said.contains("(owner 20000, group 20000, mode 0444); keep them out with `chmod 600 "), "{said}");
-    // What is private to a service may be read by root, who works for it.
+    // Root may read the private file of a service, because it works for it.
     set(&shared, 0o400);
     assert!(read(&shared).is_ok());
     let own = dir.path().join("own");
@@ -106,14 +107,14 @@ fn fault_10_strangers_files_and_folders_are_refused() {
     let said = refusal(&mounted);
     assert!(
         said.contains(
-            "is theirs (owner 20000, group 20000, mode 0755; idp runs as root); let root run `chown root "
+            "is theirs (owner 20000, group 20000, mode 0755; idp runs as root); as root, run `chown root "
         ),
         "{said}"
     );
 }
 
 #[test]
-fn fault_10_what_is_no_secret_file_is_refused_in_words() {
+fn fault_10_what_cannot_be_a_secret_file_is_refused_with_the_reason() {
     let dir = folder();
     let at = |name: &str| dir.path().join(name);
     fs::create_dir(at("folder")).unwrap();
@@ -127,11 +128,11 @@ fn fault_10_what_is_no_secret_file_is_refused_in_words() {
     file(&at("longest"), &"x".repeat(64 * 1024), 0o600);
     file(&at("shared"), "hunter2", 0o664);
     for (name, why) in [
-        ("folder", "it is a folder (Docker makes one where the source of a mount is missing)"),
+        ("folder", "it is a folder (Docker creates one if the source of a mount is missing)"),
         ("pipe", "it is not a regular file"),
         ("missing", "No such file or directory (os error 2)"),
         ("dangling", "dangling is a link to nowhere/secret, and "),
-        ("loop", "it is a link that leads to itself"),
+        ("loop", "it is a link that leads back to itself"),
         ("bytes", "stream did not contain valid UTF-8"),
         ("empty", "empty is empty"),
         ("long", "it is longer than 64 KiB"),
@@ -147,10 +148,10 @@ fn fault_10_what_is_no_secret_file_is_refused_in_words() {
 }
 
 #[test]
-fn fault_10_folders_for_keys_and_data_are_judged() {
+fn fault_10_folders_for_keys_and_data_are_checked() {
     let dir = folder();
     let own = dir.path().join("own");
-    assert_eq!(check_folder(&own, "keys.dir", false), Ok(()), "it may be made");
+    assert_eq!(check_folder(&own, "keys.dir", false), Ok(()), "it need not exist");
     fs::create_dir(&own).unwrap();
     for (mode, good) in
         [(0o700, true), (0o755, true), (0o2775, true), (0o777, false), (0o1777, false), (0o703, false)]
@@ -160,7 +161,7 @@ fn fault_10_folders_for_keys_and_data_are_judged() {
         assert_eq!(judged.is_ok(), good, "{mode:o} {judged:?}");
         if let Err(said) = judged {
             let shown = own.display();
-            let begin = format!("everybody can write the folder {shown} (keys.dir; owner ");
+            let begin = format!("everybody can write to the folder {shown} (keys.dir; owner ");
             assert!(said.starts_with(&begin) && said.contains(&format!("run `chmod o-w {shown}`")), "{said}");
         }
     }
@@ -172,7 +173,7 @@ fn fault_10_folders_for_keys_and_data_are_judged() {
         assert_eq!(
             check_folder(&own, "keys.dir", true),
             Ok(()),
-            "`idp dev` in a container works for somebody else"
+            "`idp dev` in a container works for another user"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Who is calling: the one place that reads the client's address.
+//! The client's address. It is determined only here.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,22 +7,22 @@ use axum::http::HeaderMap;
 use idp_core::authority::forwarded_address;
 use ipnet::IpNet;
 
-/// What is known of a request before it is looked at.
+/// What is known about every request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestInfo {
     /// The client's address.
     pub(crate) address: IpAddr,
-    /// The id in log, header and error page.
+    /// The ID in log, header and error page.
     pub(crate) request_id: String,
 }
 
 impl RequestInfo {
-    /// What the address counts as.
+    /// The network that the address counts as.
     pub(crate) fn network(&self) -> Network {
         Network::of(self.address)
     }
 
-    /// For the audit trail.
+    /// The source for the audit trail.
     pub(crate) fn audit_source(&self) -> idp_core::audit::AuditSource {
         idp_core::audit::AuditSource {
             address: Some(self.address.to_string()),
@@ -31,7 +31,7 @@ impl RequestInfo {
     }
 }
 
-/// What is counted as one client: an IPv4 address, or an IPv6 network of 64 bits, which is one household.
+/// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits, which is one household.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Network(IpAddr);
 
@@ -53,15 +53,15 @@ impl fmt::Display for Network {
     }
 }
 
-/// Whether a peer is one of the operator's own proxies.
+/// Whether an address is one of the operator's own proxies.
 pub(crate) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     let address = address.to_canonical();
     trusted.iter().any(|net| net.contains(&address))
 }
 
 /// The client's address: the peer, unless the peer is a trusted proxy. Then `X-Forwarded-For` is read from
-/// the right, and the first address that is no trusted proxy is the client's; what stands left of it anybody
-/// could have written.
+/// the right, and the first address that is not a trusted proxy is the client's. Anybody could have written what is
+/// to the left of it.
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let mut address = peer.to_canonical();
     if !is_trusted(address, trusted) {
@@ -69,7 +69,7 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     }
     let lines: Vec<&[u8]> = headers.get_all("x-forwarded-for").iter().map(|line| line.as_bytes()).collect();
     let entries = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
-    // An empty entry of a list is none (RFC 9110 section 5.6.1).
+    // Empty list entries do not count (RFC 9110 section 5.6.1).
     for entry in entries.filter(|entry| !entry.iter().all(|byte| b" \t".contains(byte))) {
         let Some(hop) = forwarded_address(entry) else { return address };
         address = hop;
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn rl_01_only_a_trusted_proxy_is_believed_and_only_its_own_word() {
+    fn rl_01_only_trusted_proxies_are_believed_and_only_their_own_entry() {
         let proxy: &[&str] = &["10.0.0.0/8"];
         for (peer, forwarded, trusted, client) in [
             ("203.0.113.9", vec!["198.51.100.1"], &[][..], "203.0.113.9"),
@@ -122,7 +122,7 @@ mod tests {
             (vec!["\"[2001:db8::1]:443\", [2001:db8:ffff::1]"], "2001:db8::1"),
             (vec!["198.51.100.1", "", " , ,"], "198.51.100.1"),
             (vec!["198.51.100.1,,10.0.0.2"], "198.51.100.1"),
-            // What cannot be read is never skipped: what stands left of it, anybody could have written.
+            // An unreadable entry is never skipped: anybody could have written what is to the left of it.
             (vec!["198.51.100.1, \u{e4}"], "10.0.0.1"),
             (vec!["198.51.100.1", "unknown"], "10.0.0.1"),
         ] {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_household_counts_as_one() {
+    fn an_ipv6_household_counts_as_one_client() {
         let info =
             |ip: &str| RequestInfo { address: ip.parse().unwrap(), request_id: String::new() }.network();
         assert_eq!(info("2001:db8:1:2:3:4:5:6"), info("2001:db8:1:2::1"));

@@ -1,5 +1,5 @@
-//! Static files: compiled in, served under a name that holds their digest, so that browsers may keep them for
-//! a year.
+//! Static files. They are compiled in, and served under a name that contains their digest, so that browsers may cache
+//! them for a year.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ pub(crate) struct Asset {
     pub(crate) body: Bytes,
 }
 
-/// The URLs that pages name.
+/// The URLs that pages use.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct AssetUrls {
     css: String,
@@ -27,14 +27,14 @@ pub(crate) struct AssetUrls {
     logo: String,
 }
 
-/// All files, by the name they are served under.
+/// All files, by the name under which they are served.
 pub(crate) struct Assets {
     files: HashMap<String, Asset>,
     pub(crate) urls: AssetUrls,
 }
 
 impl Assets {
-    /// Names every file by its content.
+    /// Loads the files and names each by its content.
     pub(crate) fn load() -> Self {
         let mut files = HashMap::new();
         let mut add = |name: &str, content_type: &'static str| {
@@ -52,7 +52,7 @@ impl Assets {
         Self { files, urls }
     }
 
-    /// A file by the name it is served under; anything else is not there.
+    /// The file with this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Asset> {
         self.files.get(name)
     }

@@ -1,4 +1,4 @@
-//! The browser that sent a request, as its cookies tell.
+//! The browser that sent a request, recognized by its cookies.
 
 use axum::http::{HeaderMap, HeaderValue};
 use idp_core::secret::{Digest, Secret, from_base64url};
@@ -9,11 +9,11 @@ use crate::http::errors::PageError;
 use crate::http::refusal_log::Fault;
 use crate::state::Shared;
 
-/// A browser, known by its cookies.
+/// A browser, recognized by its cookies.
 #[derive(Clone, Debug)]
 pub(crate) struct Browser {
     cookie: Secret,
-    /// Whether the browser has just got its cookie.
+    /// Whether the request came without a browser cookie, so that this response sets one.
     pub(crate) is_new: bool,
     session_cookie: Option<Secret>,
     /// The live session, if there is one.
@@ -23,10 +23,10 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Reads the cookies and, where there is one, the session.
+    /// Reads the cookies and the session, if there is one.
     pub(crate) async fn load(app: &Shared, headers: &HeaderMap) -> Result<Self, PageError> {
         let read = |cookie: Cookie| cookie.read(headers, &app.config).map(Secret::new);
-        // Values that we did not make are none: a browser is not known by a word somebody chose.
+        // A value that we cannot have made is ignored: nobody may choose the value that identifies a browser.
         let made_here =
             |value: &Secret| from_base64url(value.expose()).is_some_and(|bytes| bytes.len() == 32);
         let known = read(Cookie::Browser).filter(made_here);
@@ -47,7 +47,7 @@ impl Browser {
         })
     }
 
-    /// Writes down that the session was used. Where that fails, as on a full disk, the page is served all the same.
+    /// Records that the session was used. If that fails, as on a full disk, the page is served all the same.
     pub(crate) async fn touch(&self, app: &Shared) {
         let now = app.clock.now();
         let Some(SignedIn { session, .. }) = &self.signed_in else { return };
@@ -64,46 +64,46 @@ impl Browser {
         }
     }
 
-    /// What flows and registrations are bound to.
+    /// The digest that flows and registrations are bound to.
     pub(crate) fn digest(&self) -> Digest {
         self.cookie.digest()
     }
 
-    /// What its cookies are bound to.
+    /// The secret that its other cookies are bound to.
     pub(crate) fn secret(&self) -> &[u8] {
         self.cookie.expose().as_bytes()
     }
 
-    /// What it shows of a mailbox whose links were opened in it ([`crate::accounts::known_mailbox`]).
+    /// The cookie that shows that mailed links were opened in this browser ([`crate::accounts::known_mailbox`]).
     pub(crate) fn mailbox(&self) -> Option<&Secret> {
         self.mailbox.as_ref()
     }
 
-    /// Whether it still shows a session that is over, or never was: nobody learns which.
+    /// Whether it sends a session cookie without a live session. Nobody learns whether there ever was one.
     pub(crate) fn session_ended(&self) -> bool {
         self.session_cookie.is_some() && self.signed_in.is_none()
     }
 
-    /// The header that sets the browser's cookie. Without `max_age` it lives as long as the browser runs.
+    /// The header that sets the browser cookie. Without `max_age` the cookie lives until the browser is closed.
     pub(crate) fn set_cookie(&self, app: &Shared, max_age: Option<u64>) -> HeaderValue {
         Cookie::Browser.set(&self.cookie, max_age, &app.config)
     }
 
-    /// What CSRF tokens are bound to: the browser, and its live session.
+    /// What CSRF tokens are bound to: the browser and its live session.
     pub(crate) fn csrf_binding(&self) -> [&[u8]; 2] {
         let session = self.session_cookie.as_ref().filter(|_| self.signed_in.is_some());
         [self.cookie.expose().as_bytes(), session.map_or(b"", |cookie| cookie.expose().as_bytes())]
     }
 }
 
-/// A success that the next page tells.
+/// A success that the next page reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// A mail was asked for.
+    /// A mail was requested.
     MailSent,
     /// Signed in.
     SignedIn,
-    /// The account was activated, in another browser than the one that registered.
+    /// The account was activated in another browser than the one that registered.
     Activated,
 }
 

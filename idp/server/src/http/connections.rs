@@ -1,9 +1,9 @@
-//! Connections: how many there may be, how long one may ask nothing, and how they end.
+//! Connections: how many there may be, how long one may stay without a request, and how they end.
 //!
 //! One timer per connection covers a silent socket, a half-sent head, an idle connection and a peer that does not
-//! read, in both versions of HTTP. (hyper's own limit for heads costs a timer per request, and begins only after
-//! the peer has said which version it speaks.) Resource a peer can make us keep is bounded per connection, what it can have
-//! under way per client address and in all.
+//! read, in HTTP/1.1 and HTTP/2. (hyper's own limit for heads costs a timer per request, and starts only after the
+//! peer has said which version it speaks.) What a peer can make us keep is bounded per connection. What it can have
+//! under way is bounded per client address and in total.
 
 use std::io::{ErrorKind, IoSlice, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -35,36 +35,38 @@ use crate::http::address::{Network, client_address, is_trusted};
 use crate::http::refusal_log::RefusalLog;
 use crate::http::shares::{AddressShare, Share, ShareKind, Shares, Taken};
 
-/// Connections at once, where the system lets us open as many files.
+/// The most connections at once, if the system lets us open as many files.
 const MOST: u32 = 10_000;
-/// Files that are kept for everything else: databases, mail, logs.
+/// Files reserved for everything else: databases, mail, logs.
 const OTHER_FILES: u32 = 256;
-/// A request under way is given up in this span after the one in which it came. No handler takes half as long.
+/// A request is given up this many spans after the one in which it came. No handler takes half as long.
 const STALLED: usize = 13;
-/// An answer that its peer does not read is given up in this span after the one in which it was made. Ours are short.
+/// A response that its peer does not read is given up this many spans after the one in which it was made. Our responses
+/// are short.
 const UNREAD: usize = 4;
 
-/// The longest head of an HTTP/1.1 request: a browser with many cookies for `localhost` stays below half of it.
+/// The longest head of an HTTP/1.1 request, in bytes. A browser with many cookies for `localhost` needs less than half.
 const HEAD: usize = 64 * 1024;
 /// The most header lines of a head.
 const HEADER_LINES: usize = 100;
-/// How much is read at once. hyper doubles its buffer otherwise, and reads beyond the longest head.
+/// The most bytes read at once. Without it, hyper doubles its buffer and reads beyond the longest head.
 const PIECE: u64 = 8 * 1024;
-/// The longest head of an HTTP/2 request, as it is counted there (RFC 9113 section 6.5.2).
+/// The longest head of an HTTP/2 request, in bytes as HTTP/2 counts them (RFC 9113 section 6.5.2).
 const HEAD_2: u32 = 16 * 1024;
-/// Requests under way on one HTTP/2 connection. RFC 9113 section 6.5.2 recommends 100, which with their heads would be
-/// 1.6 MB; our pages ask for a handful at once.
+/// Requests under way on one HTTP/2 connection. RFC 9113 section 6.5.2 recommends 100 or more, whose heads would take
+/// 1.6 MB; our pages need a handful at once.
 const STREAMS: u32 = 32;
-/// Bytes of bodies that an HTTP/2 connection may send before they are read: of one stream, and of all. A form is shorter
-/// than a stream's.
+/// Bytes of bodies that an HTTP/2 connection may send before they are read, on one stream. Every form is shorter.
 const WINDOW: u32 = 32 * 1024;
+/// The same, on all streams together.
 const WINDOWS: u32 = 64 * 1024;
-/// Bytes of one HTTP/2 answer that wait for a peer that does not read.
+/// Bytes of one HTTP/2 response that may wait for a peer that does not read.
 const UNSENT: usize = 64 * 1024;
-/// Streams that an HTTP/2 peer may take back before they are served, and that it may break, before its connection ends.
+/// Streams that an HTTP/2 peer may reset before they are served, and streams that it may break, before its connection
+/// ends.
 const TAKEN_BACK: usize = 20;
 
-/// Resource a connection beyond its address's share is told.
+/// The response to a connection beyond its address's share.
 const TURNED_AWAY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nCache-Control: no-store\r\n\
     Content-Length: 0\r\nConnection: close\r\n\r\n";
@@ -72,11 +74,11 @@ const TURNED_AWAY: &[u8] =
 /// How long things may take.
 #[derive(Clone, Copy)]
 pub(crate) struct Timeouts {
-    /// A connection on which nothing is asked. Between one and two of these pass before it is closed.
+    /// The span after which a connection is checked. Without requests it is closed after one to two spans.
     pub(crate) quiet: Duration,
-    /// The end of a connection that has nothing under way.
+    /// The graceful shutdown of a connection that has nothing under way.
     pub(crate) goodbye: Duration,
-    /// Answers under way, after the server was told to stop.
+    /// The responses under way when the server shuts down.
     pub(crate) drain: Duration,
 }
 
@@ -89,29 +91,29 @@ impl Default for Timeouts {
 
 /// How many connections there may be.
 pub(crate) struct ConnectionLimits {
-    /// In all.
+    /// In total.
     pub(crate) most: u32,
-    /// Of one client address; a quarter of all by default.
+    /// From one client address; a quarter of all by default.
     pub(crate) per_address: Option<u32>,
-    /// Proxies, for which that does not hold.
+    /// Proxies, which are exempt from `per_address`.
     pub(crate) trusted: Vec<IpNet>,
 }
 
-/// Resource becomes of the connections.
+/// What happens to the connections.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Open,
-    /// No new ones; answers under way are finished.
+    /// No new connections; responses under way are finished.
     Ending,
     Cut,
 }
 
-/// All connections of a server, whichever door they come through.
+/// All connections of a server, from all its listeners.
 pub(crate) struct Connections {
     router: Router,
     http: Builder<TokioExecutor>,
     room: ConnectionLimits,
-    /// Each connection holds one, and so does a door that waits for the next.
+    /// Each connection holds one permit, and so does a listener that waits for the next connection.
     slots: Arc<Semaphore>,
     shares: Arc<Shares>,
     refusals: Arc<RefusalLog>,
@@ -132,7 +134,7 @@ impl Connections {
         Self { router, http, room, slots, shares, refusals, phase, patience }
     }
 
-    /// Takes connections until the server ends.
+    /// Accepts connections until the server shuts down.
     pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener) {
         let mut phase = self.phase.subscribe();
         loop {
@@ -154,7 +156,7 @@ impl Connections {
         }
     }
 
-    /// A connection's peer, if its address has room for another one.
+    /// The peer of a new connection, if its address has room for another one.
     fn admit(&self, peer: SocketAddr) -> Option<(Peer, Taken)> {
         let address = peer.ip().to_canonical();
         let proxy = is_trusted(address, &self.room.trusted);
@@ -165,7 +167,7 @@ impl Connections {
     }
 
     async fn serve(&self, socket: TcpStream, peer: Peer) {
-        // An answer is one write: it need not wait for more to send.
+        // A response is one write, so it need not wait for more to send.
         let _ = socket.set_nodelay(true);
         let traffic = Arc::new(Traffic::new(peer));
         let (router, requests) = (self.router.clone(), Arc::clone(&traffic));
@@ -178,12 +180,12 @@ impl Connections {
             () = reached(&mut phase, Phase::Ending) => {}
         }
         connection.as_mut().graceful_shutdown();
-        // A peer that does not answer the goodbye may go on asking.
+        // A peer that ignores the shutdown may go on sending requests.
         let mut stalled = pin!(traffic.stalled(self.patience.quiet));
         loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
-                // Resource has nothing under way by now is half a head, or a peer that does not answer the goodbye.
+                // If nothing is under way by now, there is half a head, or the peer ignores the shutdown.
                 () = sleep(self.patience.goodbye) => if !traffic.is_under_way() { return },
                 () = stalled.as_mut() => return,
                 () = reached(&mut phase, Phase::Cut) => return,
@@ -191,7 +193,7 @@ impl Connections {
         }
     }
 
-    /// Takes no more connections and waits for the answers under way. `false`: some took too long and were cut.
+    /// Accepts no more connections and waits for the responses under way. `false`: some took too long and were cut off.
     pub(crate) async fn end(&self) -> bool {
         self.phase.send_replace(Phase::Ending);
         let ended = timeout(self.patience.drain, self.slots.acquire_many(self.room.most)).await.is_ok();
@@ -200,7 +202,7 @@ impl Connections {
     }
 }
 
-/// hyper, with a bound for everything that a peer can make it keep.
+/// hyper, with a bound on everything that a peer can make it keep.
 fn bounded() -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
     http.http1().max_buf_size(HEAD).max_headers(HEADER_LINES);
@@ -215,7 +217,7 @@ fn bounded() -> Builder<TokioExecutor> {
     http
 }
 
-/// Says so in one write, if the socket takes it at once, and closes.
+/// Sends the refusal in one write, if the socket accepts it at once, and closes the connection.
 fn turn_away(socket: TcpStream) {
     if let Ok(mut socket) = socket.into_std() {
         let _ = socket.write(TURNED_AWAY);
@@ -280,12 +282,12 @@ impl AsyncWrite for Socket {
 struct Peer {
     address: IpAddr,
     share: Arc<Share>,
-    /// All shares and all proxies, where the peer is a proxy that speaks for others.
+    /// All shares and all trusted proxies, if the peer is a proxy that forwards requests of others.
     forwards: Option<(Arc<Shares>, Vec<IpNet>)>,
 }
 
 impl Peer {
-    /// Whose request this is: its address, and the share it counts for.
+    /// Who sent a request: the address, and the share it counts against.
     fn caller(&self, headers: &HeaderMap) -> (IpAddr, Arc<Share>) {
         if let Some((shares, proxies)) = &self.forwards {
             let address = client_address(self.address, headers, proxies);
@@ -311,7 +313,7 @@ async fn accepted(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             Err(error)
                 if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
             Err(error) => {
-                // Usually there are no files left: others must be closed first.
+                // Usually the process has no files left until other connections close.
                 tracing::error!(%error, "a connection cannot be accepted");
                 sleep(Duration::from_secs(1)).await;
             }
@@ -319,7 +321,7 @@ async fn accepted(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-/// Takes room for a request before anything waits, so that requests are admitted in the order in which they came.
+/// Admits a request before the first await, so that requests are admitted in order of arrival.
 fn answer(
     mut router: Router,
     traffic: Arc<Traffic>,
@@ -339,16 +341,16 @@ fn answer(
     }
 }
 
-/// Resource happens on one connection.
+/// What happens on one connection.
 struct Traffic {
-    /// Whether something was asked since this was looked at last.
+    /// Whether a request has come since the last check.
     asked: AtomicBool,
     peer: Peer,
-    /// The number of the span that runs.
+    /// The number of the current span.
     span: AtomicUsize,
-    /// Requests that handlers have, by the span in which they came: as many counts as spans there may be.
+    /// Requests with their handlers, by the span in which they came: one count for each span that a request may last.
     handled: [AtomicU32; STALLED],
-    /// Answers that were not given to the connection yet, by the span in which they were made.
+    /// Responses not yet handed to the connection, by the span in which they were made.
     sent: [AtomicU32; UNREAD],
 }
 
@@ -365,12 +367,12 @@ impl Traffic {
         }
     }
 
-    /// Whether any request is with its handler, or any answer not yet given to the connection.
+    /// Whether any request is with its handler, or any response not yet handed to the connection.
     fn is_under_way(&self) -> bool {
         self.handled.iter().chain(&self.sent).any(|count| count.load(Ordering::Relaxed) > 0)
     }
 
-    /// Begins the next span. Answers whether something has stalled: it holds the count that this span needs.
+    /// Begins the next span. Returns whether something has stalled: it still holds the count that this span reuses.
     fn has_stalled(&self) -> bool {
         let next = self.span.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let oldest = |stage| {
@@ -380,7 +382,7 @@ impl Traffic {
         oldest(Stage::Handled) + oldest(Stage::Sent) > 0
     }
 
-    /// Resolves when something has stalled, whatever else was asked meanwhile.
+    /// Resolves when something has stalled, no matter what else was requested meanwhile.
     async fn stalled(&self, span: Duration) {
         loop {
             sleep(span).await;
@@ -390,7 +392,7 @@ impl Traffic {
         }
     }
 
-    /// Resolves when nothing was asked for a whole span and nothing is under way, or when something has stalled.
+    /// Resolves when no request came for a whole span and nothing is under way, or when something has stalled.
     async fn quiet(&self, span: Duration) {
         loop {
             sleep(span).await;
@@ -402,7 +404,7 @@ impl Traffic {
     }
 }
 
-/// Resource a request waits for.
+/// What a request waits for.
 #[derive(Clone, Copy)]
 enum Stage {
     /// Its handler.
@@ -411,7 +413,7 @@ enum Stage {
     Sent,
 }
 
-/// A request in one stage, as long as this is there.
+/// A request in one stage. It leaves the stage when this is dropped.
 struct UnderWay {
     traffic: Arc<Traffic>,
     stage: Stage,
@@ -437,7 +439,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// The body of an answer, which is under way as long as this is there.
+/// The body of a response, which is under way until this is dropped.
 struct Answer {
     body: Body,
     _under_way: UnderWay,
@@ -464,8 +466,8 @@ impl HttpBody for Answer {
     }
 }
 
-/// How many connections there may be: a limit above the system's number of open files is none. That number is
-/// raised as far as we may and need.
+/// How many connections there may be. A limit above the system's limit of open files would be useless. That limit is
+/// raised as far as allowed and needed.
 pub(crate) fn room() -> u32 {
     let wanted = u64::from(MOST + OTHER_FILES);
     let mut files = getrlimit(Resource::Nofile);
@@ -473,11 +475,11 @@ pub(crate) fn room() -> u32 {
     if files.current.is_some_and(|current| current < allowed) {
         files.current = Some(allowed);
         if let Err(error) = setrlimit(Resource::Nofile, files) {
-            tracing::debug!(%error, "the number of open files stays as it is");
+            tracing::debug!(%error, "the limit of open files stays as it is");
         }
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(wanted).min(wanted);
-    // On a system of few files half of them are ours.
+    // If the system allows few files, half of them are for connections.
     u32::try_from(files.saturating_sub(u64::from(OTHER_FILES)).max(files / 2)).unwrap_or(MOST)
 }
 

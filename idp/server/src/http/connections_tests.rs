@@ -1,4 +1,4 @@
-//! Connections that never ask, ask half, or are asked to end; bare sockets on loopback.
+//! Connections that send no request, half of one, or are shut down, with plain sockets on loopback.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -44,14 +44,14 @@ impl Server {
         Self { connections, door, address, begun, finish }
     }
 
-    /// A connection that says this first.
+    /// A connection that sends this first.
     async fn says(&self, text: &str) -> TcpStream {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         socket.write_all(text.as_bytes()).await.unwrap();
         socket
     }
 
-    /// A request whose handler is at work.
+    /// A connection with a request whose handler is running.
     async fn asks_slowly(&self) -> TcpStream {
         let before = self.begun.load(Ordering::SeqCst);
         let socket = self.says(&REQUEST.replace("GET /", "GET /slow")).await;
@@ -65,17 +65,17 @@ impl Server {
     }
 }
 
-/// Whatever comes until the server closes the connection; a reset is an end as well.
+/// Everything that the server sends until it closes or resets the connection.
 async fn to_the_end(socket: &mut TcpStream) -> String {
     let mut read = Vec::new();
-    // Not a limit on the server: only so that a test that hangs says so.
+    // Not a limit on the server: it only makes a test that hangs fail.
     let ended = timeout(Duration::from_secs(60), socket.read_to_end(&mut read)).await;
     assert!(ended.is_ok(), "the connection stays open");
     String::from_utf8_lossy(&read).into_owned()
 }
 
 #[tokio::test]
-async fn rl_07_a_connection_that_asks_nothing_or_half_is_closed() {
+async fn rl_07_a_connection_without_a_whole_request_is_closed() {
     let server = Server::start(100, Timeouts { quiet: SHORT, goodbye: SHORT, drain: LONG }).await;
     for said in
         ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nHo", "GET / HTTP/1.1\r\nHost: here\r\n", H2]
@@ -90,7 +90,7 @@ async fn rl_07_a_connection_that_asks_nothing_or_half_is_closed() {
 }
 
 #[tokio::test]
-async fn an_answer_under_way_is_waited_for_and_both_versions_are_spoken() {
+async fn a_response_under_way_is_finished_and_both_http_versions_are_served() {
     let server = Server::start(100, Timeouts { quiet: SHORT, goodbye: SHORT, drain: LONG }).await;
     let mut slow = server.asks_slowly().await;
     sleep(SHORT * 4).await;
@@ -102,7 +102,7 @@ async fn an_answer_under_way_is_waited_for_and_both_versions_are_spoken() {
 }
 
 #[tokio::test]
-async fn r_27_a_stop_ends_what_has_nothing_under_way_and_cuts_no_answer() {
+async fn r_27_a_shutdown_closes_connections_without_requests_and_cuts_no_response() {
     let server = Server::start(100, Timeouts { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
     let mut slow = server.asks_slowly().await;
     let mut idle = server.says(REQUEST).await;
@@ -116,7 +116,7 @@ async fn r_27_a_stop_ends_what_has_nothing_under_way_and_cuts_no_answer() {
     for socket in others.iter_mut().chain([&mut idle]) {
         to_the_end(socket).await;
     }
-    assert!(!ended.is_finished(), "an answer is under way");
+    assert!(!ended.is_finished(), "a response is under way");
     server.finish.notify_waiters();
     assert!(to_the_end(&mut slow).await.ends_with("slow answer"));
     assert!(ended.await.unwrap());
@@ -125,7 +125,7 @@ async fn r_27_a_stop_ends_what_has_nothing_under_way_and_cuts_no_answer() {
 }
 
 #[tokio::test]
-async fn r_27_an_answer_that_does_not_end_is_cut_off() {
+async fn r_27_a_response_that_does_not_end_is_cut_off() {
     let server = Server::start(100, Timeouts { quiet: LONG, goodbye: SHORT, drain: SHORT }).await;
     let mut slow = server.asks_slowly().await;
     assert!(!server.connections.end().await);
@@ -149,7 +149,7 @@ async fn from(source: [u8; 4], to: SocketAddr, text: &str) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((source, 0))).unwrap();
     let mut socket = socket.connect(to).await.unwrap();
-    // Whoever is turned away may be gone by now.
+    // The server may already have closed a connection that it refuses.
     let _ = socket.write_all(text.as_bytes()).await;
     socket
 }
@@ -180,7 +180,7 @@ async fn fault_04_one_address_cannot_take_all_connections() {
         held.pop();
         let mut again = None;
         for _ in 0..1000 {
-            // What was closed is noticed a moment later.
+            // The server notices a closed connection a moment later.
             let (mut socket, mut told) = (from([127, 0, 0, 1], server.address, REQUEST).await, [0; 15]);
             if socket.read_exact(&mut told).await.is_ok() && told.starts_with(b"HTTP/1.1 200 ") {
                 again = Some(socket);
@@ -214,18 +214,18 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A whole request of HTTP/2.
+/// A whole HTTP/2 request.
 fn headers(stream: u32, method: &str, path: &str) -> Vec<u8> {
     let text =
         |index: u8, text: &str| [&[index, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-    // Literals with names of HPACK's static table: `:method`, `:path`, `:authority`; and `:scheme` http.
+    // Literals with names from HPACK's static table (`:method`, `:path`, `:authority`), and `:scheme` http.
     let block = [text(0x02, method), text(0x04, path), text(0x01, "here"), vec![0x86]].concat();
     frame(1, 5, stream, &block)
 }
 
 impl Server {
-    /// An HTTP/2 peer with this request, for whose answer there is no window, goes on asking for what has no body. Answers
-    /// whether its connection ends meanwhile.
+    /// An HTTP/2 peer sends this request, for whose response there is no window, and goes on sending requests whose
+    /// responses have no body. Returns whether its connection ends meanwhile.
     async fn ends_although_asked(&self, path: Option<&str>) -> bool {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
@@ -252,12 +252,12 @@ impl Server {
 }
 
 #[tokio::test]
-async fn fault_04_what_stalls_is_given_up_whatever_else_is_asked() {
+async fn fault_04_a_stalled_request_is_given_up_whatever_else_is_requested() {
     let server = Server::start(100, Timeouts { quiet: SHORT, goodbye: SHORT, drain: LONG }).await;
-    assert!(server.ends_although_asked(Some("/")).await, "an answer that nobody reads");
+    assert!(server.ends_although_asked(Some("/")).await, "a response that nobody reads");
     assert!(server.ends_although_asked(Some("/slow")).await, "a handler that does not end");
     assert_eq!(server.begun.load(Ordering::SeqCst), 1);
-    assert!(!server.ends_although_asked(None).await, "a peer with nothing stalled goes on");
+    assert!(!server.ends_although_asked(None).await, "with nothing stalled the connection stays");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The context of a request to a page: what its handler knows of who is asking, and how it answers.
+//! The request context of a page: what its handler knows about the browser, and how it responds.
 
 use axum::extract::FromRequestParts;
 use axum::http::header;
@@ -16,7 +16,7 @@ use crate::http::errors::{PageError, Reason};
 use crate::http::html::{FieldError, Html, Layout, Page, layout, title};
 use crate::state::Shared;
 
-/// What a page's handler is given.
+/// What the handler of a page receives.
 #[derive(Clone)]
 pub(crate) struct RequestContext {
     pub(crate) app: Shared,
@@ -45,7 +45,7 @@ impl RequestContext {
         self.page_with(page, Vec::new())
     }
 
-    /// Renders a page that tells what must be corrected.
+    /// Renders a page that says what must be corrected.
     pub(crate) fn page_with<P: Page>(&self, page: &P, errors: Vec<FieldError>) -> Result<Html, PageError> {
         let app = &self.app;
         let notice = self.browser.notice.map(|notice| app.renderer.catalogue.text(notice.key(), &[]));
@@ -72,7 +72,7 @@ impl RequestContext {
         }
     }
 
-    /// A redirect that tells a success on the next page.
+    /// A redirect to a page that reports a success.
     pub(crate) fn redirect_with(&self, notice: Notice, url: &str) -> Response {
         let value = Secret::new(notice.key().to_owned());
         let cookie = Cookie::Notice.set(&value, Some(60), &self.app.config);

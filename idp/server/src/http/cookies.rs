@@ -1,4 +1,4 @@
-//! Cookies: opaque values, named `__Host-…` wherever the issuer is https.
+//! Cookies: opaque values, named `__Host-…` if the issuer is https.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use idp_core::secret::Secret;
@@ -8,11 +8,11 @@ use crate::config::Config;
 /// One of our cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cookie {
-    /// The signed-in session.
+    /// The session.
     Session,
-    /// The browser: walks are bound to it, and a browser that signed in before is known by it.
+    /// The browser. Flows are bound to it, and it identifies a browser that signed in before.
     Browser,
-    /// A sentence for the next page.
+    /// A success that the next page reports.
     Notice,
     /// That a link mailed to an address was opened in this browser ([`crate::accounts::known_mailbox`]).
     Mailbox,
@@ -26,11 +26,11 @@ impl Cookie {
             Self::Notice => "idp-notice",
             Self::Mailbox => "idp-mailbox",
         };
-        // On http://localhost there is no Secure, and the prefix demands it.
+        // The prefix requires `Secure`, which http://localhost does not have.
         if https { format!("__Host-{name}") } else { name.to_owned() }
     }
 
-    /// The cookie's value in a request. A cookie that is there twice was planted: neither counts.
+    /// The cookie's value in a request. If the cookie comes twice, one was planted and neither counts.
     pub(crate) fn read(self, headers: &HeaderMap, config: &Config) -> Option<String> {
         let name = self.name(config.issuer.is_https());
         let mut found = headers
@@ -45,20 +45,20 @@ impl Cookie {
         (found.next().is_none() && !first.is_empty() && first.len() <= 128).then_some(first)
     }
 
-    /// The header that sets it. Without `max_age` it lives as long as the browser runs.
+    /// The header that sets the cookie. Without `max_age` the cookie lives until the browser is closed.
     pub(crate) fn set(self, value: &Secret, max_age: Option<u64>, config: &Config) -> HeaderValue {
         let https = config.issuer.is_https();
         let age = max_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
         let secure = if https { "; Secure" } else { "" };
         let text =
             format!("{}={}; Path=/; HttpOnly; SameSite=Lax{secure}{age}", self.name(https), value.expose());
-        // Values are our own base64url or words: always a legal header.
+        // Values are our own base64url or words, so the header is always valid.
         let mut header = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
         header.set_sensitive(true);
         header
     }
 
-    /// The header that removes it.
+    /// The header that deletes the cookie.
     pub(crate) fn clear(self, config: &Config) -> HeaderValue {
         self.set(&Secret::new(String::new()), Some(0), config)
     }

@@ -1,4 +1,4 @@
-//! Protection from cross-site request forgery: the token in our forms, and the check of every form that must carry it.
+//! Protection against cross-site request forgery: the token in our forms, and the check of forms that must carry it.
 
 use axum::http::{HeaderMap, header};
 use idp_core::secret::{MacKey, base64url, from_base64url, random_bytes};
@@ -6,11 +6,11 @@ use idp_core::secret::{MacKey, base64url, from_base64url, random_bytes};
 use crate::http::browser::Browser;
 use crate::state::Shared;
 
-/// What tags for CSRF tokens are told apart from others by.
+/// Separates the MAC tags of CSRF tokens from those for other purposes.
 const PURPOSE: &str = "csrf";
 
-/// A token bound to browser and session. It is masked anew each time: pages are compressed, and a constant secret
-/// could be guessed from their lengths (BREACH).
+/// A token bound to browser and session. It gets a new mask each time, because a constant secret could be guessed from
+/// the lengths of compressed pages (BREACH).
 pub(crate) fn token(key: &MacKey, binding: [&[u8]; 2]) -> String {
     let mask = random_bytes::<32>();
     let tag = key.tag(PURPOSE, &binding);
@@ -31,14 +31,14 @@ fn matches(key: &MacKey, binding: [&[u8]; 2], token: &str) -> bool {
 pub(crate) enum NotOurForm {
     /// It came from elsewhere.
     Foreign(&'static str),
-    /// Its token is missing, or from before somebody signed in or out.
+    /// Its token is missing, or older than the last sign-in or sign-out.
     Token,
     /// The browser sends no cookies.
     NoCookies,
 }
 
-/// Checks that a form is from a page of ours, in three ways, each of which is enough in today's browsers: Fetch Metadata,
-/// `Origin`, and a token that only our own pages hold. The token is taken out of the fields.
+/// Checks in three ways that a form comes from one of our pages: Fetch Metadata, `Origin`, and a token that only our
+/// pages contain. Each alone is enough in today's browsers. Removes the token from the fields.
 pub(crate) fn check(
     app: &Shared,
     headers: &HeaderMap,
@@ -53,7 +53,7 @@ pub(crate) fn check(
         return foreign("the form came from another site");
     }
     let is_ours = |origin: &str| match origin {
-        // Chromium says so of our own forms, since our pages send no referrer. Then its word on the site decides.
+        // Chromium sends this for our own forms, because our pages send no referrer. Then `Sec-Fetch-Site` decides.
         "null" => site.is_some(),
         origin => app.config.issuer.is_origin(origin),
     };

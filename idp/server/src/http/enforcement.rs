@@ -1,4 +1,4 @@
-//! Enforces the policy of a route before its handler runs: reads the body and the browser, checks the CSRF token.
+//! Enforces the policy of a route before its handler runs: reads the body, loads the browser, checks the CSRF token.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::state::Shared;
 /// How long a body may take to arrive.
 const SLOWEST_BODY: Duration = Duration::from_secs(15);
 
-/// The layer of one route.
+/// The middleware of one route.
 pub(crate) async fn enforce(
     State((app, policy)): State<(Shared, Policy)>,
     request: Request,
@@ -41,7 +41,7 @@ pub(crate) async fn enforce(
 struct Passed {
     request: Request,
     browser: Option<Browser>,
-    /// Room for the body, as long as the handler has what was read of it.
+    /// The body's part of the address's share. The handler has the body, so it is kept until the handler ends.
     room: Option<Taken>,
 }
 
@@ -72,7 +72,7 @@ async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, 
     if policy.auth == Auth::SignedIn && browser.as_ref().is_none_or(|browser| browser.signed_in.is_none()) {
         return Err(Stopped::See("/signin".to_owned()));
     }
-    // Only now: what was refused is no use of the session.
+    // Only now, because a refused request does not count as a use of the session.
     if let Some(browser) = &browser {
         browser.touch(app).await;
     }
@@ -89,7 +89,7 @@ fn with<T: Clone + Send + Sync + 'static>(value: T) -> axum::http::Extensions {
 
 type Fields = Vec<(String, String)>;
 
-/// The length that a request says its body has.
+/// The length of the body according to `Content-Length`.
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
 }
@@ -108,7 +108,7 @@ async fn read_body(
     if announced.is_some_and(|length: u64| length > limit as u64) {
         return Err(PageError::new(Reason::TOO_LARGE));
     }
-    // A POST without any body, such as a userinfo call, need not name its type.
+    // A POST without a body, such as a userinfo call, need not name a type.
     let empty =
         announced.is_none_or(|length: u64| length == 0) && !headers.contains_key(header::TRANSFER_ENCODING);
     if empty && !headers.contains_key(header::CONTENT_TYPE) {
@@ -123,11 +123,11 @@ async fn read_body(
     fields.map(Some).ok_or_else(|| PageError::new(Reason::BAD_REQUEST).detail("malformed form"))
 }
 
-/// Reads a body. Each piece needs room as it arrives: what is only announced costs nothing.
+/// Reads a body. Each piece counts against the share as it arrives; a length that is only announced costs nothing.
 async fn collect(mut body: Body, limit: usize, mut room: Option<&mut Taken>) -> Result<Vec<u8>, PageError> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let broken = |_| PageError::new(Reason::BAD_REQUEST).detail("the body broke off");
+        let broken = |_| PageError::new(Reason::BAD_REQUEST).detail("the body ended early");
         let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
         if piece.len() > limit - bytes.len() {
             return Err(PageError::new(Reason::TOO_LARGE));
@@ -156,7 +156,7 @@ fn is_form(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && parts.all(utf8)
 }
 
-/// The refusal of a form leads to the page it stands on, which shows it anew.
+/// The response to a refused form. It leads back to the form's page, which shows a fresh form.
 fn old_form(
     why: NotOurForm,
     uri: &Uri,
@@ -166,7 +166,7 @@ fn old_form(
     let signed_in = browser.is_some_and(|browser| browser.signed_in.is_some());
     let detail = match why {
         NotOurForm::NoCookies => return PageError::new(Reason::COOKIES).into(),
-        // A second click, or sign-out in a second tab: there is nothing left to sign out of.
+        // A second click, or sign-out in another tab: the session has already ended.
         NotOurForm::Token if uri.path() == "/logout/confirm" && !signed_in => {
             return Stopped::See(signed_out(fields.unwrap_or_default()));
         }
@@ -186,7 +186,7 @@ fn old_form(
     PageError::new(Reason::CSRF).detail(detail).action(again, "action-try-again").into()
 }
 
-/// The page after signing out, with the way back that the sign-out request asked for; it checks that once more.
+/// The page after sign-out, with the redirect that the sign-out request asked for. The page checks the request again.
 fn signed_out(fields: &[(String, String)]) -> String {
     let request = fields.iter().find(|(name, _)| name == "request");
     let pairs = request.and_then(|(_, request)| form::decode(request.as_bytes())).unwrap_or_default();
@@ -213,7 +213,7 @@ fn finish(app: &Shared, policy: Policy, browser: Option<Browser>, mut response: 
     response
 }
 
-/// Whether the handler set this cookie itself, for longer.
+/// Whether the handler already set this cookie, with a longer life.
 fn sets(headers: &HeaderMap, cookie: &HeaderValue) -> bool {
     let name = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
     headers.get_all(header::SET_COOKIE).iter().any(|set| name(set) == name(cookie))

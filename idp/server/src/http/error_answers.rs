@@ -1,4 +1,4 @@
-//! The answers to requests that fail: an error page, JSON where applications call, or one sentence.
+//! The responses to requests that fail: an error page, JSON for clients, or one sentence.
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,10 +14,10 @@ use crate::state::Shared;
 use crate::text::moments::moment;
 use crate::text::templates::without_marks;
 
-/// A page that tells of a refusal may end a session all the same.
+/// Kept on error pages, because a refused request may still end a session.
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
-/// The error as a page, or as JSON where applications call.
+/// The error as a page, or as JSON at endpoints that clients call.
 pub(crate) fn answer(
     app: &Shared,
     error: PageError,
@@ -31,7 +31,7 @@ pub(crate) fn answer(
     });
     let mut response = match summary.speaks_json() {
         true => {
-            // Its developer is told what the log is.
+            // The client's developer sees the same detail as the log.
             let told = error.detail.as_deref().filter(|_| summary.host.is_some()).map(Box::from);
             OAuthError { told, ..error.as_oauth() }.into_response()
         }
@@ -52,7 +52,7 @@ fn retry_after(response: &mut Response, error: &PageError) {
     }
 }
 
-/// The error where there may be very many of it: one sentence instead of a page.
+/// The error as one sentence, for errors that may come in great numbers.
 pub(crate) fn in_short(app: &Shared, error: &PageError, summary: &RequestSummary) -> Response {
     if summary.speaks_json() {
         return error.as_oauth().into_response();

@@ -1,4 +1,4 @@
-//! The errors of requests: [`PageError`] for people, [`OAuthError`] for applications.
+//! The errors of requests: [`PageError`] for people, [`OAuthError`] for clients.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -12,14 +12,14 @@ use idp_core::text::Excerpt;
 use idp_store::StoreError;
 use serde::Serialize;
 
-/// Which error page, and the catalogue keys of its text. Each has one status and says whose move is next.
+/// The kind of error page, which determines its texts, its status, and who must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reason {
-    /// `error-<key>-title` and `error-<key>` are its texts; also `data-reason` of the page.
+    /// The catalogue has the texts under `error-<key>-title` and `error-<key>`. Also the page's `data-reason`.
     pub(crate) key: &'static str,
-    /// The status.
+    /// The HTTP status.
     pub(crate) status: StatusCode,
-    /// `yours`: the person can mend it; `app`: the application must; `ours`: we must.
+    /// Who must fix it: `yours` the person, `app` the client, `ours` we.
     pub(crate) kind: &'static str,
 }
 
@@ -69,19 +69,19 @@ reasons! {
     HINT_CLIENT = "id-token-hint-client", BAD_REQUEST, "app";
 }
 
-/// What a refusal is about. The log has which client, and the value that broke the rule; both may be whatever somebody
-/// sent, so they are escaped and cut short.
+/// What a refusal is about. The log shows the client and the value that broke the rule. Anybody can send either, so
+/// both are escaped and truncated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct About {
     /// For the log.
     pub(crate) client_id: Option<String>,
     /// `name=value`, for the log.
     pub(crate) value: Option<String>,
-    /// The application the page speaks of. Such a page has no button to our own start page.
+    /// The name of the client that the page is about. Such a page has no button to our own start page.
     pub(crate) app: Option<String>,
 }
 
-/// Parameters whose values may be logged. The others are secrets, say who a person is, or are the client's own business.
+/// Parameters whose values may be logged. The others are secrets, identify a person, or are private to the client.
 const LOGGED: [&str; 9] = [
     "client_id",
     "redirect_uri",
@@ -100,7 +100,7 @@ impl About {
         Self { client_id: Some(id.as_str().to_owned()), ..Self::default() }
     }
 
-    /// The client that a flow is for, if it is for one.
+    /// The client of a flow, if the flow is for a client.
     pub(crate) fn client_of(target: &FlowTarget) -> Self {
         match target {
             FlowTarget::Client(request) => Self::client(&request.client_id),
@@ -108,7 +108,7 @@ impl About {
         }
     }
 
-    /// The client that a request names, which may be none of ours.
+    /// The client that a request names, which may not be registered.
     pub(crate) fn claimed(params: &Params) -> Self {
         Self { client_id: params.get("client_id").map(logged), ..Self::default() }
     }
@@ -123,26 +123,26 @@ impl About {
     }
 }
 
-/// What somebody sent, as an operator sees it: escaped, and at most 120 bytes of it.
+/// A value from a request as the log shows it: escaped, and at most 120 bytes.
 pub(crate) fn logged(text: &str) -> String {
     Excerpt::new(text, 120).to_string()
 }
 
-/// A request that ends on an error page. The page itself is made where every response passes
-/// ([`crate::http::middleware`]), since it carries the request's id.
+/// A request that ends on an error page. The outermost middleware ([`crate::http::middleware`]) renders the page,
+/// because it shows the request ID.
 #[derive(Clone, Debug)]
 pub(crate) struct PageError {
     pub(crate) reason: Reason,
     /// For the log only.
     pub(crate) detail: Option<String>,
-    /// Seconds after which to come back.
+    /// Seconds after which to try again.
     pub(crate) retry_after: Option<u64>,
     /// Shown in `dev` only.
     pub(crate) explanation: Option<Box<Explanation>>,
     /// Where the page's button leads, if not to the start page.
     pub(crate) action: Option<Box<Action>>,
     pub(crate) about: Box<About>,
-    /// The catalogue key of a sentence that says what was done all the same.
+    /// The catalogue key of a sentence that says what has been done despite the error.
     pub(crate) notice: Option<&'static str>,
 }
 
@@ -150,23 +150,23 @@ pub(crate) struct PageError {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Action {
     pub(crate) url: String,
-    /// Catalogue key.
+    /// The catalogue key.
     pub(crate) label: &'static str,
 }
 
-/// What `dev` tells a developer about a refused request: what was sent, beside what is registered.
+/// What `dev` shows a developer about a refused request: what was sent, beside what is registered.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Explanation {
     pub(crate) reason: String,
     pub(crate) sent: Vec<Sent>,
     pub(crate) registered: Vec<Registered>,
-    /// The parameter that is marked in both.
+    /// The parameter that differs, marked in both.
     pub(crate) differs: Option<&'static str>,
     #[serde(skip)]
     pub(crate) fix: Option<Fix>,
 }
 
-/// The command that would make a request right, without what leads it to this database.
+/// The command that would make the request valid, without the flags that name this database.
 #[derive(Clone, Debug)]
 pub(crate) struct Fix {
     pub(crate) verb: &'static str,
@@ -201,7 +201,7 @@ impl PageError {
         }
     }
 
-    /// Something of ours is broken: a defect, logged with its cause.
+    /// A defect on our side, logged with its causes.
     pub(crate) fn broken(what: &str, error: &dyn std::error::Error) -> Self {
         let mut chain = format!("{what}: {error}");
         let mut source = error.source();
@@ -212,7 +212,7 @@ impl PageError {
         Self { detail: Some(chain), ..Self::new(Reason::INTERNAL) }
     }
 
-    /// With a note for the log.
+    /// With a detail for the log.
     pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
     }
@@ -227,7 +227,7 @@ impl PageError {
         Self { action: Some(Box::new(Action { url: url.into(), label })), ..self }
     }
 
-    /// The same error for an application that does not read pages.
+    /// The same error for a client, which cannot read pages.
     pub(crate) fn as_oauth(&self) -> OAuthError {
         let (code, hint) = match self.reason.status {
             StatusCode::SERVICE_UNAVAILABLE => (ErrorCode::TemporarilyUnavailable, "try again in a moment"),
@@ -255,7 +255,7 @@ impl PageError {
 impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
         match error {
-            // A row of a newer node is one that another node can serve.
+            // Another node, of the newer version, can serve a newer row.
             StoreError::Unavailable(_)
             | StoreError::Again(_)
             | StoreError::Lost(_)
@@ -288,12 +288,12 @@ impl IntoResponse for PageError {
     }
 }
 
-/// A refusal at an endpoint that applications call (RFC 6749 section 5.2, RFC 6750 section 3).
+/// A refusal at an endpoint that clients call (RFC 6749 section 5.2, RFC 6750 section 3).
 #[derive(Clone, Debug)]
 pub(crate) struct OAuthError {
     pub(crate) status: StatusCode,
     pub(crate) refusal: Refusal,
-    /// The description, where it is not the refusal's own.
+    /// The description, if it is not the refusal's own.
     pub(crate) told: Option<Box<str>>,
     /// `WWW-Authenticate`.
     pub(crate) challenge: Option<&'static str>,

@@ -1,4 +1,4 @@
-//! Forms and queries: read once, strictly, within limits.
+//! Forms and queries, read once and strictly, within limits.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -12,8 +12,8 @@ use crate::http::errors::{PageError, Reason};
 /// The most fields a form may have.
 const FIELDS: usize = 64;
 
-/// Decodes `application/x-www-form-urlencoded` text. Unlike a browser's reader this one mends nothing: bytes
-/// that are not UTF-8 and NUL are refused, and so is a form of more fields than any of ours has.
+/// Decodes `application/x-www-form-urlencoded` text. Unlike a browser's parser it repairs nothing: it refuses bytes
+/// that are not UTF-8, NUL, and more fields than any of our forms has.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<(String, String)>> {
     let mut pairs = Vec::new();
     for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
@@ -30,14 +30,14 @@ pub(crate) fn decode(text: &[u8]) -> Option<Vec<(String, String)>> {
     Some(pairs)
 }
 
-/// One name, value, or path.
+/// Decodes one name, value or path.
 pub(crate) fn decode_part(part: &[u8]) -> Option<String> {
     let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     let text = percent_encoding::percent_decode(&spaced).decode_utf8().ok()?.into_owned();
     (!text.contains('\0')).then_some(text)
 }
 
-/// The page whose form is sent to `path`: where a browser goes that opens such an address, or whose form is old.
+/// The page whose form is sent to `path`. A browser that opens that path, or sends an old form to it, goes there.
 pub(crate) fn page_of(path: &str, signed_in: bool) -> &str {
     match path {
         "/logout/confirm" if signed_in => "/account",
@@ -49,15 +49,15 @@ pub(crate) fn page_of(path: &str, signed_in: bool) -> &str {
     }
 }
 
-/// Longer than any e-mail address (RFC 5321).
+/// The length of the longest e-mail address (RFC 5321).
 const LONGEST_EMAIL: usize = 254;
 
-/// What somebody says to be their address, as a page may show it in a field.
+/// What somebody typed as their address, safe to show in a field.
 pub(crate) fn shown_email(text: &str) -> String {
     DisplayText::new(text, LONGEST_EMAIL).to_string()
 }
 
-/// A link within this server that carries what somebody typed as their address, so that they need not type it again.
+/// A link within this server with what somebody typed as their address, so that they need not type it again.
 pub(crate) fn with_email(url: &str, email: &str) -> String {
     if email.is_empty() {
         return url.to_owned();
@@ -67,11 +67,11 @@ pub(crate) fn with_email(url: &str, email: &str) -> String {
     format!("{url}{}{query}", if url.contains('?') { '&' } else { '?' })
 }
 
-/// The decoded form, put into the request where its route's class was checked.
+/// The decoded form. [`crate::http::enforcement`] puts it into the request.
 #[derive(Clone)]
 pub(crate) struct FormBody(pub(crate) Vec<(String, String)>);
 
-/// A form as its handler wants it. Unknown and repeated fields are refused by the type.
+/// A form in the type that its handler expects. Unknown and repeated fields are refused.
 pub(crate) struct Form<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Form<T> {
@@ -83,7 +83,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Form<T> {
     }
 }
 
-/// The query as its handler wants it.
+/// The query in the type that its handler expects.
 pub(crate) struct Query<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
@@ -94,7 +94,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The query, or the form, as protocol parameters.
+/// The protocol parameters: those of the form if there is one, or else of the query.
 pub(crate) struct Protocol(pub(crate) Params);
 
 impl<S: Sync> FromRequestParts<S> for Protocol {
@@ -118,11 +118,11 @@ fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, PageErro
     let mut fields = Map::new();
     for (name, value) in pairs {
         if fields.insert(name, Value::String(value)).is_some() {
-            return Err(bad("a field is there more than once".to_owned()));
+            return Err(bad("a field is repeated".to_owned()));
         }
     }
-    // What serde says quotes what was sent: with an unescaped `&` in it, half of a password is a field's name.
-    let shape = |_| bad("a field is missing, unknown or not one of its values".to_owned());
+    // serde's message is dropped because it quotes field names: an unescaped `&` makes half of a password one.
+    let shape = |_| bad("a field is missing, unknown or has an invalid value".to_owned());
     T::deserialize(Value::Object(fields)).map_err(shape)
 }
 
@@ -164,11 +164,11 @@ mod tests {
         }
 
         #[test]
-        fn a_form_is_never_mended(text in prop::collection::vec(prop_oneof![
+        fn a_form_is_never_repaired(text in prop::collection::vec(prop_oneof![
             4 => select(vec![&b"a"[..], b"=", b"&", b"+", b"%", b"%4", b"%41", b"%C3%A4", b"%C3", b"%FF", b"%00", b"%zz", b"\xc3", b"\xa4", b"\xff", b"\0"]).prop_map(<[u8]>::to_vec),
             1 => any::<u8>().prop_map(|byte| vec![byte]),
         ], 0..40).prop_map(|parts| parts.concat())) {
-            // A browser's reader puts U+FFFD where it mends.
+            // A browser's parser repairs with U+FFFD.
             let mended: Vec<(String, String)> = form_urlencoded::parse(&text).into_owned().collect();
             match decode(&text) {
                 Some(pairs) => prop_assert_eq!(pairs, mended),

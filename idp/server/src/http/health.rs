@@ -1,4 +1,4 @@
-//! Probes for whoever runs the server. They say yes, or no and why in a few words.
+//! Probes for the operator. They say yes, or no with a short reason.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ use crate::http::readiness::{Unready, Verdict};
 use crate::keys::server_keys;
 use crate::state::Shared;
 
-/// How far this machine's clock may be from the database's.
+/// How far this machine's clock may differ from the database's.
 const CLOCK_TOLERANCE: Duration = SECOND.saturating_mul(2);
 
-/// How long the database may take to answer: less than requests wait for it, so that a load balancer hears of it before
-/// people do.
+/// How long the database may take to answer. Requests wait longer for it, so that a load balancer notices before people
+/// do.
 const PROMPT: Duration = SECOND.saturating_mul(4);
 
 const SILENT: &str = "the database does not answer";
 
-/// The process runs.
+/// Liveness: the process runs.
 pub(crate) async fn alive() -> StatusCode {
     StatusCode::OK
 }
 
-/// It can serve: the database answers, takes a write, has this program's schema and keys, and means the same moment by
-/// "now".
+/// Readiness: the database answers, accepts a write, has this program's schema and keys, and its clock agrees with this
+/// machine's.
 pub(crate) async fn ready(State(app): State<Shared>) -> (StatusCode, &'static str) {
     match look(&app).await {
         Ok(()) => (StatusCode::OK, "ready"),
@@ -35,12 +35,12 @@ pub(crate) async fn ready(State(app): State<Shared>) -> (StatusCode, &'static st
     }
 }
 
-/// Looks, at most once a second.
+/// Checks readiness, at most once a second.
 pub(crate) async fn look(app: &Shared) -> Verdict {
     let looks = || {
         let app = Shared::clone(app);
         async move {
-            // What is written meanwhile says that the database works, and only has much to do.
+            // A write in the meantime shows that the database works and is only busy.
             let late = |_| match app.store.wrote_within(PROMPT) {
                 true => Ok(()),
                 false => Err(unready(SILENT, format_args!("not within {} seconds", PROMPT.as_secs()))),
@@ -56,7 +56,7 @@ async fn check(app: &Shared) -> Result<(), Unready> {
         Some(cause) => unready(unfit.reason(), cause),
         None => unready(unfit.reason(), &unfit),
     })?;
-    // The machine's clock, not the one that `dev` moves: what is moved on purpose is not wrong.
+    // The machine's clock, because the one that `dev` moves differs on purpose.
     let before = app.clock.machine();
     let read = app.store.read_apart((), |db, ()| {
         Box::pin(async move { Ok((db.active_key_purposes().await?, db.clock().await?)) })

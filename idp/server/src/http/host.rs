@@ -1,4 +1,4 @@
-//! The host of a request. It is checked and never used: every link starts with the configured issuer.
+//! The host of a request. It is only checked, never used: every link starts with the configured issuer.
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, Version, header};
@@ -9,11 +9,11 @@ use idp_core::text::Excerpt;
 use crate::http::errors::{PageError, Reason};
 use crate::state::Shared;
 
-/// How much of a host is shown: names have 253 characters at most.
+/// How many bytes of a host are shown. Host names have at most 253 characters.
 const LONGEST_HOST: usize = 260;
 
-/// Refuses a request for another host. Answers the requested host, as it may be shown, and the error. Probes may come by address, and
-/// in HTTP/1.0 without a host.
+/// Refuses a request for another host: returns the requested host, safe to show, and the error. Probes may name any
+/// host, such as an IP address, and in HTTP/1.0 none.
 pub(crate) fn check(app: &Shared, request: &Request, is_probe: bool) -> Option<(String, PageError)> {
     let version = match request.version() {
         Version::HTTP_2 => HttpVersion::V2,
@@ -30,14 +30,14 @@ pub(crate) fn check(app: &Shared, request: &Request, is_probe: bool) -> Option<(
     };
     let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
     let requested = target.map(str::as_bytes).or(host).unwrap_or_default();
-    // What stands before an `@` may be a password.
+    // The part before an `@` may be a password.
     let requested = requested.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
     let requested = Excerpt::new(requested, LONGEST_HOST).to_string();
     let error = misdirected(app, &requested, why);
     Some((requested, error))
 }
 
-/// Says which host was requested for and which is served: 421, or 400 where the request does not name one.
+/// Says which host was requested and which is served: 421, or 400 if the request does not name one valid host.
 fn misdirected(app: &Shared, requested: &str, why: Option<BadHost>) -> PageError {
     let served = app.config.issuer.authority();
     let (reason, detail) = match why {

@@ -1,4 +1,4 @@
-//! HTML: what every page has, and the one response builder it leaves by.
+//! HTML: what all pages have in common, and the only builder of HTML responses.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +15,7 @@ pub(crate) trait Page: Serialize {
     const TEMPLATE: &'static str;
     /// The catalogue key of the task, the first half of the title.
     const TITLE: &'static str;
-    /// The key, where it depends on what the page says.
+    /// The same key, if it depends on the page's content.
     fn title(&self) -> &'static str {
         Self::TITLE
     }
@@ -25,7 +25,7 @@ pub(crate) trait Page: Serialize {
     }
 }
 
-/// What `base.html` needs, so what every page has.
+/// What `base.html` needs, and so what every page has.
 #[derive(Serialize)]
 pub(crate) struct Layout<'a> {
     pub(crate) lang: &'static str,
@@ -39,7 +39,7 @@ pub(crate) struct Layout<'a> {
     pub(crate) errors: Vec<FieldError>,
 }
 
-/// Where the ribbon of `dev` leads.
+/// The links of the `dev` ribbon.
 #[derive(Serialize)]
 pub(crate) struct DevLinks {
     pub(crate) mailbox: &'static str,
@@ -49,13 +49,13 @@ pub(crate) struct DevLinks {
 /// One thing to correct on a page.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FieldError {
-    /// The field's id; none when it is about the whole form.
+    /// The field's ID. `None`: the error concerns the whole form.
     pub(crate) field: Option<&'static str>,
-    /// The sentence.
+    /// What to correct.
     pub(crate) text: String,
 }
 
-/// The layout without anything of the request: no CSRF token, no notice, no errors.
+/// The layout without anything from the request: no CSRF token, no notice, no errors.
 pub(crate) fn layout(app: &Shared) -> Layout<'_> {
     Layout {
         lang: LANGUAGE,
@@ -70,7 +70,7 @@ pub(crate) fn layout(app: &Shared) -> Layout<'_> {
     }
 }
 
-/// "Task – Brand", with "Error: " before it after a failed post.
+/// "Task – Brand", with "Error: " before it after a refused form.
 pub(crate) fn title(app: &Shared, key: &str, args: &[Arg<'_>], failed: bool) -> String {
     let catalogue = &app.renderer.catalogue;
     let task = catalogue.text(key, args);
@@ -83,7 +83,8 @@ pub(crate) fn title(app: &Shared, key: &str, args: &[Arg<'_>], failed: bool) -> 
     without_marks(&title)
 }
 
-/// The one way HTML leaves this server: never cached, never framed, and allowed what its kind may do and no more.
+/// An HTML response. All HTML leaves the server this way: never cached, never framed, and allowed only what its kind
+/// needs.
 pub(crate) struct Html {
     body: String,
     status: StatusCode,
@@ -93,10 +94,10 @@ pub(crate) struct Html {
 }
 
 enum Kind {
-    /// Of our templates, escaped by the renderer: it may load and submit to this server only. `form_target` is the one
-    /// other place where its form may end.
+    /// From our templates, escaped by the renderer. It may load from and submit to this server only. `form_target` is
+    /// the only other place where its form may end.
     Page { form_target: Option<String> },
-    /// A mail, shown in `dev`: it may style its elements, as mails must, and nothing else.
+    /// A mail, shown in `dev`. It may style its elements inline, as mails must, and nothing else.
     Mail,
 }
 
@@ -106,7 +107,7 @@ impl Html {
         Self::of_kind(Kind::Page { form_target: None }, body)
     }
 
-    /// A mail as a mail program shows it.
+    /// A mail, as a mail program would show it.
     pub(crate) fn mail(body: String) -> Self {
         Self::of_kind(Kind::Mail, body)
     }
@@ -120,13 +121,13 @@ impl Html {
         Self { status, ..self }
     }
 
-    /// Before so many seconds it is no use to ask again.
+    /// With the number of seconds after which to try again.
     pub(crate) fn retry_after(self, seconds: Option<u64>) -> Self {
         Self { retry_after: seconds, ..self }
     }
 
-    /// Whose form may end in a redirect to this loopback origin or private-use scheme: with `'self'` alone, browsers
-    /// silently block the redirect to the application.
+    /// Allows the form to end in a redirect to this loopback origin or private-use scheme. With `'self'` alone,
+    /// browsers silently block the redirect to the client.
     pub(crate) fn form_target(self, source: Option<String>) -> Self {
         Self { kind: Kind::Page { form_target: source }, ..self }
     }

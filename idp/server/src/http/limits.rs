@@ -1,4 +1,4 @@
-//! Requests per client address, by rate class (tower-governor).
+//! Limits on requests per client address, by rate class (tower-governor).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::http::address::{Network, RequestInfo};
 use crate::http::errors::{PageError, Reason};
 use crate::http::policy::Rate;
 
-/// The network of the request, found by our own extractor: those that come with the crate believe any header.
+/// Extracts the network of a request. The extractors of the crate would trust any header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ByNetwork;
 
@@ -53,12 +53,12 @@ impl Limiters {
         }
     }
 
-    /// The layer of a class; documents and probes have none.
+    /// The middleware of a class. Documents and probes have none.
     pub(crate) fn layer(&self, rate: Rate) -> Option<GovernorLayer<ByNetwork, NoOpMiddleware, Body>> {
         Some(GovernorLayer::new(Arc::clone(self.of(rate)?)).error_handler(refuse))
     }
 
-    /// Counts a request that no layer counts. Beyond the limit: in how many seconds there is room for another one.
+    /// Counts a request that no middleware counts. Beyond the limit it returns the seconds until another one may come.
     pub(crate) fn wait(&self, rate: Rate, network: Network) -> Option<u64> {
         let full = self.of(rate)?.limiter().check_key(&network).err()?;
         Some(full.wait_time_from(DefaultClock::default().now()).as_secs().max(1))
@@ -75,7 +75,7 @@ impl Limiters {
         }
     }
 
-    /// Forgets addresses that have been quiet: nothing is freed otherwise.
+    /// Forgets addresses without recent requests. Nothing else frees them.
     pub(crate) fn forget_quiet(&self) {
         for limiter in [&self.page, &self.sign_in, &self.register, &self.client, &self.unrouted] {
             limiter.limiter().retain_recent();
@@ -84,7 +84,7 @@ impl Limiters {
     }
 }
 
-/// `per_minute` requests may come at once; they are given back evenly over a minute.
+/// A limiter that allows `per_minute` requests at once and restores them evenly over a minute.
 fn limiter(per_minute: u32) -> Limiter {
     let burst = per_minute.max(1);
     let mut builder = GovernorConfigBuilder::default().key_extractor(ByNetwork);

@@ -1,6 +1,6 @@
-//! ShareKind surrounds every request: its id, the client's address, the host it was sent to, the limit of what no route
-//! answers, the headers every answer carries, the page of an error, and the log line of what went wrong. A panic ends here
-//! as one 500.
+//! The outermost middleware. It gives each request an ID, determines the client's address, checks the host, limits
+//! requests that no route answers, adds the headers of every response, renders error pages, and logs errors. A panic
+//! becomes a 500 here.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -21,10 +21,10 @@ use crate::http::shares::AddressShare;
 use crate::http::{form, host, panics, security_headers};
 use crate::state::Shared;
 
-/// Longer request targets are refused before anything of them is read.
+/// The longest request target, in bytes. Longer ones are refused before they are parsed.
 const LONGEST_TARGET: usize = 8 * 1024;
 
-/// The outermost layer.
+/// The outermost middleware.
 pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -87,19 +87,19 @@ fn unreadable(
         .then(|| PageError::new(Reason::NOT_FOUND).detail("the path's percent-encoding is malformed"))
 }
 
-/// Whether nothing but the classes of [`UNROUTED`] holds for an answer: no route made it, or one without a limit of its
-/// own. ShareKind a limit refused counts here once more, so that not even its pages are without end.
+/// Whether [`UNROUTED`] applies to a response, because no route made it, or one without a limit of its own. A request
+/// that another limit refused counts here as well, so that its error pages are limited too.
 fn is_unrouted(response: &Response) -> bool {
     let reason = response.extensions().get::<PageError>().map(|error| error.reason);
     reason.is_some_and(|reason| [Reason::NOT_FOUND, Reason::METHOD, Reason::TOO_MANY].contains(&reason))
 }
 
-/// Behind a proxy that is not trusted everybody has one address, and shares one limit.
+/// Behind a proxy that is not trusted, all clients have one address and share one limit.
 fn note_proxy(peer: IpAddr) {
     tracing::warn!(
         %peer,
-        "a request came with X-Forwarded-For, and server.trusted_proxies is empty: if a proxy of yours stands before \
-         this server, name it there, or everybody behind it counts as one address; said once"
+        "a request has X-Forwarded-For, but server.trusted_proxies is empty: if this server is behind your own proxy, \
+         list the proxy there, or all clients behind it count as one address (logged only once)"
     );
 }
 

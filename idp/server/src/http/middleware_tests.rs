@@ -1,4 +1,4 @@
-//! A panic ends here, once, with the real layers around a router that panics.
+//! The real middleware, around the real router or around one that panics.
 
 use axum::Router;
 use axum::body::Body;
@@ -56,7 +56,7 @@ async fn ask(router: &Router, path: &str) -> (StatusCode, String, String) {
     (status, id.unwrap_or_default(), String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// What is logged while it is there, by this thread.
+/// Captures what this thread logs.
 #[derive(Clone, Default)]
 struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
@@ -81,7 +81,7 @@ impl Log {
     }
 }
 
-/// Judging a new password can take longer than hashing it: it waits in the same queue, also where it is refused.
+/// Judging a new password can take longer than hashing it, so it waits in the same queue, even if it is refused.
 #[tokio::test]
 async fn rl_05_a_registration_is_judged_where_passwords_are_hashed() {
     let dir = tempfile::tempdir().unwrap();
@@ -115,7 +115,7 @@ async fn rl_05_a_registration_is_judged_where_passwords_are_hashed() {
                 })
                 .await
         });
-        // Asked once, it is in the queue, or was sent away.
+        // After one poll it is in the queue or has been refused.
         if job.as_mut().now_or_never().is_some() {
             break;
         }
@@ -128,7 +128,7 @@ async fn rl_05_a_registration_is_judged_where_passwords_are_hashed() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_not_trusted_is_pointed_out_once() {
+async fn an_untrusted_proxy_is_logged_once() {
     for (proxies, notes) in [(vec![], 1), (vec!["10.0.0.0/8".parse().unwrap()], 0)] {
         let dir = tempfile::tempdir().unwrap();
         let mut config = config(dir.path());
@@ -150,7 +150,7 @@ async fn a_proxy_that_is_not_trusted_is_pointed_out_once() {
 }
 
 #[tokio::test]
-async fn r_32_the_log_says_where_a_panic_was_and_for_which_request_and_never_what_it_said() {
+async fn r_32_the_log_has_the_place_and_request_of_a_panic_and_never_its_message() {
     let dir = tempfile::tempdir().unwrap();
     let app = app(dir.path()).await;
     let canary = String::from("a secret of the stack");
@@ -161,7 +161,7 @@ async fn r_32_the_log_says_where_a_panic_was_and_for_which_request_and_never_wha
     };
     let router =
         Router::new().route("/boom", get(boom)).layer(from_fn_with_state(Shared::clone(&app.0), outermost));
-    // Beside the tests' own hook, which other tests of this program need.
+    // Keep the default hook, which other tests of this program need.
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         panics::note(panic);
@@ -184,7 +184,7 @@ async fn a_panic_is_one_500_with_an_id_and_the_server_stays_ready() {
     let dir = tempfile::tempdir().unwrap();
     let app = app(dir.path()).await;
     let boom = || async {
-        // Not a literal: the compiler would know that nothing comes back.
+        // Not a literal: the compiler would see that this never returns.
         let secret = String::from("a secret of the stack");
         if !secret.is_empty() {
             panic!("{secret}");

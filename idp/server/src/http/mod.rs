@@ -1,4 +1,4 @@
-//! Connections and requests: from a socket to a handler, and what every answer has.
+//! HTTP: from the socket to the handler, and what all responses have in common.
 
 pub(crate) mod address;
 pub(crate) mod assets;

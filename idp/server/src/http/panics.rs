@@ -1,4 +1,4 @@
-//! Where something panicked. What a panic says is never logged: it may quote what a person sent.
+//! Records where a panic happened. Its message is never logged, because it may quote what a person sent.
 
 use std::cell::Cell;
 use std::panic::PanicHookInfo;
@@ -8,15 +8,16 @@ use governor::DefaultDirectRateLimiter;
 
 use crate::http::refusal_log::lines;
 
-/// Whoever finds a request that panics could send it often. The request that a panic ended is counted in any case.
+/// Limits the log lines, because whoever finds a request that panics can repeat it. The failed request itself is always
+/// logged or counted.
 static LINES: LazyLock<DefaultDirectRateLimiter> = LazyLock::new(lines);
 
 thread_local! {
-    /// Where this thread panicked last: the hook runs on it, and so does whoever catches the panic.
+    /// Where this thread panicked last. The hook and the code that catches the panic both run on this thread.
     static PLACE: Cell<Option<String>> = const { Cell::new(None) };
 }
 
-/// The program's panic hook: logs the place, and keeps it for the log line of the request that it ended.
+/// The program's panic hook. It logs the place, and keeps it for the log line of the failed request.
 pub fn note(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     if LINES.check().is_ok() {
@@ -25,7 +26,7 @@ pub fn note(panic: &PanicHookInfo<'_>) {
     PLACE.set(Some(place));
 }
 
-/// Where the panic was that this thread has just caught.
+/// Where the panic happened that this thread has just caught.
 pub(crate) fn place() -> String {
     PLACE.take().unwrap_or_default()
 }

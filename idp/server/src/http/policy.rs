@@ -1,44 +1,44 @@
-//! What a route declares about itself, and what of it the layers around a handler must know.
+//! The policy of a route, which the middleware around its handler enforces.
 //!
 //! | class | what it decides |
 //! |---|---|
-//! | [`Auth`] | who may come, and what is read of them before the handler runs |
-//! | [`Csrf`] | whether a form must carry our own token |
-//! | [`BodyClass`] | what body is read, and how much of it |
-//! | [`Cache`] | who may keep the answer, and with it whether HEAD is answered |
-//! | [`Rate`] | how often one client address may come |
+//! | [`Auth`] | who may send the request, and what is read about them before the handler runs |
+//! | [`Csrf`] | whether a form must carry our token |
+//! | [`BodyClass`] | which body is read, and how much of it |
+//! | [`Cache`] | who may cache the response, and thus whether HEAD is allowed |
+//! | [`Rate`] | which limit per client address applies |
 
 use idp_core::oauth::discovery::path;
 
-/// Who may come.
+/// Who may send the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Auth {
-    /// Anybody; nothing is read of them.
+    /// Anybody. Nothing is read about them.
     Anyone,
-    /// Any browser; its cookies and session are read.
+    /// Any browser. Its cookies and session are read.
     Browser,
-    /// A browser with a live session; others are sent to sign in.
+    /// A browser with a live session. Others are redirected to sign in.
     SignedIn,
-    /// An application that proves itself in the handler's own first step.
+    /// A client. The handler authenticates it first.
     Client,
     /// Whoever holds an access token.
     Bearer,
-    /// A probe of the operator's, under whatever host name.
+    /// A probe of the operator, under any host name.
     Probe,
 }
 
-/// Whether a form must prove where it comes from.
+/// Whether a form must prove that it is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Csrf {
-    /// GET: nothing to protect.
+    /// GET: there is nothing to protect.
     Safe,
-    /// Our own form, with our own token.
+    /// Only our own form, with our token.
     Token,
-    /// A POST that applications send, or that changes nothing by itself: it carries no cookie that counts.
+    /// A POST that clients send or that changes nothing by itself. Its cookies are ignored.
     NoCookies,
 }
 
-/// What body is read.
+/// Which body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyClass {
     /// None.
@@ -47,27 +47,27 @@ pub(crate) enum BodyClass {
     Form(usize),
 }
 
-/// Who may keep the answer.
+/// Who may cache the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cache {
     /// Nobody.
     NoStore,
-    /// Nobody; but HEAD is answered.
+    /// Nobody, but HEAD is allowed.
     Probe,
-    /// Anybody, for minutes.
+    /// Anybody, for five minutes.
     Minutes,
-    /// Anybody, for ever: the name changes with the content.
+    /// Anybody, for a year: the name changes with the content.
     Immutable,
 }
 
 impl Cache {
-    /// Whether it is a document that anybody may have and keep: HEAD is answered where GET changes nothing and costs
-    /// nothing; elsewhere it would issue and consume unseen.
+    /// Whether this is a document, for which HEAD is allowed: its GET changes nothing and costs nothing. Elsewhere HEAD
+    /// would issue and consume things unseen.
     pub(crate) fn is_document(self) -> bool {
         self != Self::NoStore
     }
 
-    /// The header's value, where it is not the one that every answer has.
+    /// The value of `Cache-Control`, if it differs from the one that every response has.
     pub(crate) fn header(self) -> Option<&'static str> {
         match self {
             Self::NoStore | Self::Probe => None,
@@ -77,18 +77,18 @@ impl Cache {
     }
 }
 
-/// Which limit of requests per client address counts.
+/// Which limit on requests per client address applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rate {
-    /// None: documents made in advance.
+    /// None: documents made in advance, and probes.
     Unlimited,
     /// Pages.
     Page,
-    /// Tries of passwords and codes.
+    /// Attempts at passwords and codes.
     SignIn,
-    /// Registrations, and mails asked for.
+    /// Registrations, and requests for mail.
     Register,
-    /// Applications.
+    /// Calls of clients.
     Client,
     /// What no route answers.
     Unrouted,
@@ -104,9 +104,9 @@ pub(crate) struct Policy {
     pub(crate) rate: Rate,
 }
 
-/// The classes of everything that no route answers: unknown paths and files, methods a path does not have, hosts that are
-/// not ours, targets that cannot be read. Nothing is read of such a request, and its limit is its own, so that a browser
-/// that looks for `/favicon.ico` uses up nobody's pages.
+/// The policy for requests that no route answers: unknown paths and files, methods that a path does not have, other
+/// hosts, malformed targets. Nothing else of such a request is read. It has a limit of its own, so that a browser that
+/// looks for `/favicon.ico` does not use up the limit for pages.
 pub(crate) const UNROUTED: Policy = Policy {
     auth: Auth::Anyone,
     csrf: Csrf::Safe,
@@ -119,13 +119,13 @@ pub(crate) const UNROUTED: Policy = Policy {
 pub(crate) const ALIVE: &str = "/healthz";
 pub(crate) const READY: &str = "/readyz";
 
-/// Where applications, not people, read the answers.
+/// Whether clients, not people, read the responses of this path.
 pub(crate) fn speaks_json(path: &str) -> bool {
     [path::TOKEN, path::USERINFO, path::JWKS, path::OPENID_CONFIGURATION, path::OAUTH_METADATA]
         .contains(&path)
 }
 
-/// Whether an operator's probe comes here, under whatever host name.
+/// Whether this is the path of a probe, which may come under any host name.
 pub(crate) fn is_probe(path: &str) -> bool {
     [ALIVE, READY].contains(&path)
 }

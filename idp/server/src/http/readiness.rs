@@ -1,5 +1,5 @@
-//! The last look at whether this node can serve. Whoever asks meanwhile, or within a second of its beginning, shares it:
-//! probes, however many, are one look a second, and none of them waits for another's.
+//! The last check of whether this node can serve. Callers that arrive while it runs, or within a second of its start,
+//! share the result. So any number of probes cost one check a second, and none of them waits for another check.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,33 +8,33 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How long a look is good for, from its beginning.
+/// How long the result of a check is valid, from the start of the check.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
-/// Why this node cannot serve: in few words for whoever probes, and beside it what only the log says.
+/// Why this node cannot serve: a short reason for the prober, and the detail for the log only.
 #[derive(Clone, Debug)]
 pub(crate) struct Unready {
     pub(crate) reason: &'static str,
     pub(crate) detail: String,
 }
 
-/// What came of a look.
+/// The result of a check.
 pub(crate) type Verdict = Result<(), &'static str>;
 
-/// The last look.
+/// The last check.
 #[derive(Clone, Default)]
 pub(crate) struct Readiness(Arc<Mutex<Last>>);
 
 #[derive(Default)]
 struct Last {
     look: Option<(Instant, watch::Receiver<Option<Verdict>>)>,
-    /// What was logged, so that each change is logged once.
+    /// The last result, so that each change is logged once.
     logged: Option<Verdict>,
 }
 
 impl Readiness {
-    /// The outcome of the look that is under way or was made just now, or else of this one. It runs in a task of its
-    /// own: a caller that hangs up takes nothing from the others.
+    /// The result of the check that is running or still valid, or else of a new check. A check runs in its own task, so
+    /// that a caller that hangs up does not cancel it for the others.
     pub(crate) async fn look<L>(&self, now: Instant, look: impl FnOnce() -> L) -> Verdict
     where
         L: Future<Output = Result<(), Unready>> + Send + 'static,
@@ -50,7 +50,7 @@ impl Readiness {
     {
         let mut last = self.last();
         if let Some((begun, outcome)) = &last.look {
-            // A look that panicked leaves neither an outcome nor a sender.
+            // A check that panicked leaves neither a result nor a sender.
             let runs = outcome.borrow().is_none() && outcome.has_changed().is_ok();
             if runs || now.duration_since(*begun) < GOOD_FOR {
                 return outcome.clone();
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn fault_05_probes_share_one_look_a_second() {
+    async fn fault_05_probes_share_one_check_a_second() {
         let (readiness, looks, open) =
             (Readiness::default(), Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
         let begun = Instant::now();
@@ -111,7 +111,7 @@ mod tests {
                 }
             })
         };
-        // A probe that breaks off takes the look from nobody, and one that takes long is still the only one.
+        // A probe that hangs up does not cancel the check, and a slow check is still the only one.
         assert!(tokio::time::timeout(Duration::from_millis(1), probe(0)).await.is_err());
         let probes = join_all((0..100).map(|number| probe(number * 50)));
         let (all, ()) = tokio::join!(probes, async { open.add_permits(1) });
@@ -124,12 +124,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_look_that_panics_is_no_yes_and_the_next_one_is_made() {
+    async fn a_check_that_panics_means_not_ready_and_the_next_one_runs() {
         let (readiness, now) = (Readiness::default(), Instant::now());
-        let panics = || async { panic!("a look panics on purpose") };
+        let panics = || async { panic!("a check panics on purpose") };
         assert!(readiness.look(now, panics).await.is_err());
         assert_eq!(readiness.look(now + GOOD_FOR, || async { Ok(()) }).await, Ok(()));
-        // One that is under way is waited for, however long ago it began.
+        // Callers wait for a running check, however long ago it started.
         let never = readiness.look(now + 2 * GOOD_FOR, pending::<Result<(), Unready>>);
         assert!(tokio::time::timeout(Duration::from_millis(1), never).await.is_err());
         let next = readiness.look(now + 20 * GOOD_FOR, || async { Ok(()) });

@@ -1,5 +1,5 @@
-//! What the log says of requests that were refused. A stranger can cause as many refusals as the network carries, so their
-//! lines are bounded: some at once, then a few a second. The rest is counted, and told in one line per interval.
+//! The log lines of refused requests. A stranger can cause as many refusals as the network carries, so their lines are
+//! limited: some at once, then a few a second. The rest are counted and summed up in one line per interval.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,38 +11,38 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use crate::http::address::Network;
 
-/// How often what was counted is told.
+/// How often the counts are logged.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Lines at once.
 const BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
-/// Lines a second after that: about 150 MB a day at the worst.
+/// Lines a second after that: at worst about 150 MB a day.
 const STEADY: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
-/// Whose fault a refusal is: failures of ours have lines of their own, so that no flood of others hides them.
+/// Whose fault a refusal is. Our own failures have a separate limit, so that no flood of refusals hides them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Theirs,
     Ours,
 }
 
-/// A bucket of lines.
+/// A limiter of log lines.
 pub(crate) fn lines() -> DefaultDirectRateLimiter {
     RateLimiter::direct(Quota::per_second(STEADY).allow_burst(BURST))
 }
 
-/// How many addresses a line names for one reason.
+/// How many addresses the summary names for one reason.
 const NAMED: usize = 4;
 
-/// The lines there may be, and the count of those there were not.
+/// Limits the lines, and counts those left out.
 pub(crate) struct RefusalLog {
     theirs: DefaultDirectRateLimiter,
     ours: DefaultDirectRateLimiter,
-    /// Reasons are words of ours, so there are few.
+    /// Reasons are our own words, so there are few.
     left_out: Mutex<BTreeMap<&'static str, LeftOut>>,
 }
 
-/// What was counted for one reason.
+/// The count for one reason.
 #[derive(Default)]
 struct LeftOut {
     count: u64,
@@ -71,7 +71,7 @@ impl RefusalLog {
         Self { theirs: lines(), ours: lines(), left_out: Mutex::default() }
     }
 
-    /// Whether this refusal may have a line of its own. If not, it is counted.
+    /// Whether this refusal may have its own line. If not, it is counted.
     pub(crate) fn admits(&self, fault: Fault, reason: &'static str) -> bool {
         let lines = match fault {
             Fault::Theirs => &self.theirs,
@@ -84,12 +84,12 @@ impl RefusalLog {
         admitted
     }
 
-    /// Counts what never has a line of its own.
+    /// Counts a refusal that never has its own line.
     pub(crate) fn count(&self, reason: &'static str) {
         self.left_out.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default().count += 1;
     }
 
-    /// The same, where the operator should know whose share is used up.
+    /// Like [`Self::count`], if the operator should know whose share is used up.
     pub(crate) fn count_of(&self, reason: &'static str, network: Network) {
         let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = left_out.entry(reason).or_default();
@@ -101,7 +101,7 @@ impl RefusalLog {
         }
     }
 
-    /// Tells what was counted since the last time, if there is anything.
+    /// Logs the counts since the last time, if there are any.
     pub(crate) fn tell(&self) {
         let left_out = std::mem::take(&mut *self.left_out.lock().unwrap_or_else(PoisonError::into_inner));
         if left_out.is_empty() {
@@ -119,19 +119,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fault_03_lines_are_bounded_and_the_rest_is_counted() {
+    fn fault_03_lines_are_limited_and_the_rest_are_counted() {
         let log = RefusalLog::new();
         let lines = (0..10_000).filter(|_| log.admits(Fault::Theirs, "not-found")).count();
-        // The quota gives some back while the test runs; that is no tenth of what was asked for.
+        // The quota restores some while the test runs, but less than a tenth of all.
         assert!((200..1_000).contains(&lines), "{lines}");
         assert_eq!(log.left_out.lock().unwrap()["not-found"].count, 10_000 - lines as u64);
-        assert!(log.admits(Fault::Ours, "unavailable"), "ours are not hidden");
+        assert!(log.admits(Fault::Ours, "unavailable"), "our own failures are not hidden");
         log.tell();
         assert!(log.left_out.lock().unwrap().is_empty());
     }
 
     #[test]
-    fn fault_04_the_first_addresses_at_their_share_are_named() {
+    fn fault_04_the_first_addresses_that_used_up_their_share_are_named() {
         let log = RefusalLog::new();
         let told = |reason| log.left_out.lock().unwrap()[reason].to_string();
         for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! What the log says of a request that failed or was refused.
+//! The log line of a request that failed or was refused.
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};
@@ -11,10 +11,10 @@ use crate::http::policy;
 use crate::http::refusal_log::Fault;
 use crate::state::Shared;
 
-/// How much of a detail stands in the log.
+/// How many bytes of a detail are logged.
 pub(crate) const LONGEST_DETAIL: usize = 500;
 
-/// The methods that the log names. Others are words of a stranger's.
+/// The methods that the log names. Any other is a word from a stranger.
 const METHODS: [(Method, &str); 9] = [
     (Method::GET, "GET"),
     (Method::HEAD, "HEAD"),
@@ -27,14 +27,14 @@ const METHODS: [(Method, &str); 9] = [
     (Method::CONNECT, "CONNECT"),
 ];
 
-/// What was asked for, as far as an answer and the log must know it.
+/// What was requested, as far as the response and the log need it.
 pub(crate) struct RequestSummary {
     pub(crate) method: &'static str,
     /// The route, with its parameters in braces.
     route: Option<MatchedPath>,
-    /// What the log says of a path without a route.
+    /// What the log shows of a path without a route.
     beginning: String,
-    /// The host, where it is not ours, as it may be shown.
+    /// The requested host if it is not ours, safe to show.
     pub(crate) host: Option<String>,
 }
 
@@ -56,8 +56,8 @@ impl RequestSummary {
     }
 }
 
-/// The beginning of a path that is no route, for the log. Mail programs break links, so that the rest may be a token, with
-/// any sign before it: ten small letters are no secret of ours, nor enough of one.
+/// The beginning of a path without a route, for the log. Mail programs break links, so a token may follow any
+/// character. Ten lower-case letters are neither one of our secrets nor enough of one.
 fn beginning(path: &str) -> String {
     let rest = path.strip_prefix('/').unwrap_or(path);
     let dot = if rest.starts_with('.') { "." } else { "" };
@@ -68,7 +68,7 @@ fn beginning(path: &str) -> String {
     })
 }
 
-/// What the log says of an answer that is an error, whoever it is for.
+/// What the log says about an error response, whether a page or JSON.
 pub(crate) struct Failure {
     status: StatusCode,
     reason: &'static str,

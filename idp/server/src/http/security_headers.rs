@@ -1,4 +1,4 @@
-//! The security headers that every answer has (OWASP ASVS 3.4).
+//! The security headers of every response (OWASP ASVS 3.4).
 
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
@@ -17,11 +17,11 @@ const HEADERS: [(HeaderName, &str); 8] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// The policy of what is no page: it may load, frame and submit nothing.
+/// The policy of responses that are not pages. They may load, frame and submit nothing.
 const NOTHING: &str =
     "default-src 'none'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'none'";
 
-/// Adds them, except those the answer has already.
+/// Adds the headers that the response does not have yet.
 pub(crate) fn add(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {

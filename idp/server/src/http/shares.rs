@@ -1,5 +1,5 @@
-//! ShareKind every client address has under way: connections, requests, bytes of bodies. Each has its share of the whole, so
-//! that no address takes what all the others need.
+//! What each client address has under way: connections, requests, bytes of bodies. Each address has a share of the
+//! total, so that none takes what the others need.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,23 +8,23 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::http::address::Network;
 
-/// Bytes of bodies that may be under way: 16,384 of the longest forms.
+/// Bytes of bodies that may be under way in total: 16,384 of the longest forms.
 const BODY: u64 = 256 * 1024 * 1024;
-/// The part of them that one address may have.
+/// One address may have the total divided by this.
 const BODY_PART: u64 = 16;
-/// The part of all connections that one address may have, and as many requests.
+/// One address may have all connections divided by this, and as many requests.
 const PART: u64 = 4;
-/// Requests in all, for each connection in all. It bounds memory; what is fair is up to the share of each address. An
-/// HTTP/2 connection carries many, so that no few addresses may fill it.
+/// Requests in total, for each connection in total. This bounds memory; the shares of addresses keep it fair. It is
+/// high because an HTTP/2 connection carries many requests, and a few addresses must not use up the total.
 const REQUESTS: u64 = 10;
 
-/// ShareKind is counted.
+/// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShareKind {
     Connection,
-    /// From its head to the end of its answer.
+    /// From its head to the end of its response.
     Request,
-    /// Bytes of a body that arrived.
+    /// Bytes of a body that have arrived.
     Body,
 }
 
@@ -33,7 +33,7 @@ pub(crate) enum ShareKind {
 struct Counts([AtomicU64; 3]);
 
 impl Counts {
-    /// Adds, unless that would be more than `most`.
+    /// Adds `amount`, unless the sum would exceed `most`.
     fn add(&self, kind: ShareKind, amount: u64, most: [u64; 3]) -> bool {
         let (count, most) = (&self.0[kind as usize], most[kind as usize]);
         let sum = |now: u64| now.checked_add(amount).filter(|sum| *sum <= most);
@@ -45,7 +45,7 @@ impl Counts {
     }
 }
 
-/// The whole.
+/// The total, and the shares of all addresses.
 #[derive(Debug)]
 pub(crate) struct Shares {
     total: [u64; 3],
@@ -54,16 +54,16 @@ pub(crate) struct Shares {
     of: Mutex<HashMap<Network, Weak<Share>>>,
 }
 
-/// ShareKind one client address has of it. It is there as long as anybody holds it.
+/// The share of one client address. It exists while anybody holds it.
 #[derive(Debug)]
 pub(crate) struct Share {
     all: Arc<Shares>,
-    /// `None`: an address of the operator's own, for which the whole alone counts.
+    /// `None`: one of the operator's own addresses, to which only the total applies.
     network: Option<Network>,
     taken: Counts,
 }
 
-/// Something taken, given back when it is dropped.
+/// An amount taken from a share. Dropping it gives the amount back.
 #[derive(Debug)]
 pub(crate) struct Taken {
     share: Arc<Share>,
@@ -71,19 +71,19 @@ pub(crate) struct Taken {
     amount: u64,
 }
 
-/// Who sent a request, found where its connection is known.
+/// Who sent a request. [`crate::http::connections`] puts it into the request.
 #[derive(Clone, Debug)]
 pub(crate) struct AddressShare {
     /// The client's address.
     pub(crate) address: IpAddr,
     pub(crate) share: Arc<Share>,
-    /// Whether there is room for its request.
+    /// Whether there is room for the request.
     pub(crate) admitted: bool,
 }
 
 impl Shares {
-    /// `most` connections, and ten times as many requests. Of either, one address may have `each`, or a quarter of
-    /// `most`.
+    /// `most` connections and ten times as many requests. One address may have `each` of either, by default a quarter
+    /// of `most`.
     pub(crate) fn new(most: u32, each: Option<u32>) -> Arc<Self> {
         let most = u64::from(most);
         let each = each.map_or(most / PART, u64::from).max(1);
@@ -103,14 +103,14 @@ impl Shares {
         share
     }
 
-    /// A share without a bound of its own.
+    /// A share without a limit of its own.
     pub(crate) fn unbounded(self: &Arc<Self>) -> Arc<Share> {
         Arc::new(Share { all: Arc::clone(self), network: None, taken: Counts::default() })
     }
 }
 
 impl Share {
-    /// Takes so much, if address and whole have as much left.
+    /// Takes `amount`, if both the address and the total have that much left.
     pub(crate) fn take(self: &Arc<Self>, kind: ShareKind, amount: u64) -> Option<Taken> {
         self.add(kind, amount).then(|| Taken { share: Arc::clone(self), kind, amount })
     }
@@ -128,7 +128,7 @@ impl Share {
 }
 
 impl Taken {
-    /// Takes so much more. `false`: there is not as much left.
+    /// Takes `amount` more. `false`: that much is not left.
     pub(crate) fn grow(&mut self, amount: u64) -> bool {
         let added = self.share.add(self.kind, amount);
         if added {
@@ -152,7 +152,7 @@ impl Drop for Share {
     fn drop(&mut self) {
         let Some(network) = self.network else { return };
         let mut shares = self.all.of.lock().unwrap_or_else(PoisonError::into_inner);
-        // Somebody may have made a new one since the last holder let go of this one.
+        // Another thread may have made a new share since the last holder dropped this one.
         if shares.get(&network).is_some_and(|share| share.strong_count() == 0) {
             shares.remove(&network);
         }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_04_one_address_has_a_quarter_and_all_have_the_whole() {
+    fn fault_04_one_address_may_have_a_quarter_and_all_together_the_total() {
         let shares = Shares::new(8, None);
         let (ada, eve) = (shares.of(network("192.0.2.1")), shares.of(network("192.0.2.2")));
         for (kind, whole) in [(ShareKind::Connection, 8), (ShareKind::Request, 80)] {
@@ -184,7 +184,7 @@ mod tests {
             assert_eq!(of_proxy.len(), whole - 2, "all that is left");
             assert!(ada.take(kind, 1).is_none());
             drop(of_eve);
-            assert!(ada.take(kind, 1).is_some() && eve.take(kind, 1).is_some(), "what was given back");
+            assert!(ada.take(kind, 1).is_some() && eve.take(kind, 1).is_some(), "after it was given back");
         }
         assert!(eve.take(ShareKind::Body, BODY / BODY_PART + 1).is_none());
         let much = eve.take(ShareKind::Body, BODY / BODY_PART);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_04_a_few_addresses_with_all_their_requests_leave_room_for_others() {
+    fn fault_04_a_few_addresses_with_full_shares_leave_room_for_others() {
         let shares = Shares::new(10_000, None);
         let mut taken = Vec::new();
         for number in 0..=20u8 {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_04_a_body_takes_room_as_it_arrives() {
+    fn fault_04_a_body_counts_as_it_arrives() {
         let shares = Shares::new(8, None);
         let eve = shares.of(network("192.0.2.2"));
         let mut body = eve.take(ShareKind::Body, 0).unwrap();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_04_an_ipv6_household_has_one_share_and_a_setting_changes_it() {
+    fn fault_04_an_ipv6_household_has_one_share_which_a_setting_changes() {
         let shares = Shares::new(100, Some(3));
         let household = |end: u32| shares.of(network(&format!("2001:db8::{end:x}")));
         let taken: Vec<Taken> =
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_04_what_nobody_holds_is_forgotten() {
+    fn fault_04_a_share_that_nobody_holds_is_removed() {
         let shares = Shares::new(100, None);
         for number in 0..=255u8 {
             let share = shares.of(Network::of(IpAddr::from([192, 0, 2, number])));

@@ -1,5 +1,5 @@
-//! Key-encryption keys on disk: `<id>.kek` files of 32 random bytes as base64url. Those made here are readable by their
-//! owner only; those that a container tool mounts are taken as [`crate::config::secret_files`] allows.
+//! Key-encryption keys on disk: `<id>.kek` files of 32 random bytes as base64url. Only their owner can read those made
+//! here. Those that a container tool mounts are accepted as [`crate::config::secret_files`] allows.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,29 +18,29 @@ use crate::config::secret_files;
 use crate::start_error::StartError;
 
 const EXTENSION: &str = "kek";
-/// A key while it is written. It becomes one by getting its name, which a crash cannot do halfway.
+/// The file of a key that is being written. The key counts once the file is renamed, which is atomic.
 const UNFINISHED: &str = "unfinished";
-/// More than any key file has, in bytes.
+/// Longer than any key file, in bytes.
 const LONGEST_FILE: u64 = 1024;
-/// Locked while a key is made, so that nodes which share the folder make one between them. The system ends the
-/// lock of a process that ends.
+/// Locked while a key is made, so that nodes that share the folder make only one. The system releases the lock when
+/// the process ends.
 const LOCK: &str = ".lock";
 
-/// What a start found in its folder, or made there.
+/// The keys that a start found in its folder or made there.
 #[derive(Debug)]
 pub(crate) struct KeyFolder {
     pub(crate) ring: Keyring,
     /// Sentences about key files that others can read.
     pub(crate) warnings: Vec<String>,
-    /// The id and file of the key made just now.
+    /// The ID and file of the key made by this start.
     made: Option<(String, PathBuf)>,
 }
 
-/// Reads the keys of a folder. One is made only where nothing is sealed yet: were a second node, or a restored
-/// one, to make its own, nothing sealed before would open again.
+/// Reads the keys of a folder. A key is made only if nothing is sealed yet: if a second node, or a restored one, made
+/// its own, it could not open what was sealed before.
 ///
 /// # Errors
-/// [`StartError::Keys`]: a file is readable by others or malformed, or one of the `needed` keys is not there.
+/// [`StartError::Keys`]: others can read a file, a file is malformed, or one of the `needed` keys is missing.
 pub(crate) fn load_or_make(
     dir: &Path,
     needed: &BTreeSet<String>,
@@ -56,7 +56,7 @@ pub(crate) fn load_or_make(
     make_folder(dir).map_err(problem)?;
     let lock = private().write(true).create(true).truncate(false).open(dir.join(LOCK)).map_err(problem)?;
     lock.lock().map_err(problem)?;
-    // Whoever had the lock before has made one.
+    // The node that had the lock before may have made a key.
     let (ring, warnings) = read_folder(dir)?;
     if !ring.is_empty() {
         return Ok(KeyFolder { ring, warnings, made: None });
@@ -66,11 +66,11 @@ pub(crate) fn load_or_make(
 }
 
 impl KeyFolder {
-    /// Looks again when something is sealed. Where another node was first with a key of its own, the one made
-    /// here is of no use to anybody and goes. Answers the file of a key that was made here and stays.
+    /// Checks the keys again once something is sealed. If another node was first with a key of its own, the one made
+    /// here is useless and is deleted. Returns the file of the key that was made here, if it is in use.
     ///
     /// # Errors
-    /// [`StartError::Keys`]: one of the `needed` keys is not at hand.
+    /// [`StartError::Keys`]: one of the `needed` keys is missing.
     pub(crate) fn settle(&self, needed: &BTreeSet<String>, dir: &Path) -> Result<Option<&Path>, StartError> {
         match &self.made {
             Some((id, file)) if !needed.contains(id) => {
@@ -86,7 +86,7 @@ impl KeyFolder {
     }
 }
 
-/// Refuses a ring that lacks a key under which something is sealed.
+/// Refuses a key ring that lacks a key under which something is sealed.
 ///
 /// # Errors
 /// [`StartError::Keys`], naming the keys.
@@ -104,7 +104,7 @@ pub(crate) fn require(ring: &Keyring, needed: &BTreeSet<String>, dir: &Path) -> 
     )))
 }
 
-/// Refuses a folder that others could put keys into.
+/// Refuses a folder into which others could put keys.
 ///
 /// # Errors
 /// [`StartError::Keys`], naming the folder.
@@ -112,8 +112,8 @@ pub(crate) fn check_folder(config: &Config) -> Result<(), StartError> {
     secret_files::check_folder(&config.keys_dir, "keys.dir", config.dev).map_err(StartError::Keys)
 }
 
-/// Looks at the folder before anything is made, be it the database. A key is made where there is none yet, unless a
-/// database that is there asks for one: then it is named later, when the database was read.
+/// Checks the folder before anything is created, even the database. If there is neither a key nor a database, we must
+/// be able to make a key. If there is a database, a missing key is reported later, when the database has been read.
 ///
 /// # Errors
 /// [`StartError::Keys`].
@@ -127,13 +127,13 @@ pub(crate) fn check_before(config: &Config) -> Result<(), StartError> {
     }
 }
 
-/// Whether a key can be made in a folder, as far as that can be seen without making one.
+/// Checks whether a key can be made in a folder, as far as that shows without making one.
 ///
 /// # Errors
 /// [`StartError::Keys`], with how to make a key elsewhere.
 pub(crate) fn check_making(dir: &Path) -> Result<(), StartError> {
     if secret_files::is_mounted(dir) {
-        return Err(not_made(dir, "another program fills this folder; put one there"));
+        return Err(not_made(dir, "another program manages this folder; put one there"));
     }
     secret_files::writable(dir).map_err(|why| not_made(dir, &format!("{why}; or put one there")))
 }
@@ -146,15 +146,15 @@ fn not_made(dir: &Path, why: &str) -> StartError {
     ))
 }
 
-/// Reads the keys of a folder, which need not be there.
+/// Reads the keys of a folder, which need not exist.
 ///
 /// # Errors
-/// [`StartError::Keys`]: a file is readable by others or malformed.
+/// [`StartError::Keys`]: others can read a file, or a file is malformed.
 pub fn load(dir: &Path) -> Result<Keyring, StartError> {
     read_folder(dir).map(|(ring, _)| ring)
 }
 
-/// The same, with a sentence for each key file that others can read.
+/// Like [`load`], and returns a sentence for each key file that others can read.
 pub(crate) fn read_folder(dir: &Path) -> Result<(Keyring, Vec<String>), StartError> {
     let problem = |error: io::Error| {
         let why = secret_files::unlisted(dir, &error);
@@ -190,7 +190,7 @@ fn read(path: &Path, warnings: &mut Vec<String>) -> Result<Kek, StartError> {
     kek.ok_or_else(|| {
         let path = path.display();
         StartError::Keys(format!(
-            "{path}: this is not a key-encryption key: 32 bytes as base64url are expected (keys.dir)"
+            "{path}: this is not a key-encryption key: it must be 32 bytes as base64url (keys.dir)"
         ))
     })
 }
@@ -201,11 +201,11 @@ fn private() -> fs::OpenOptions {
     options
 }
 
-/// Makes a key that a power cut cannot take back: rows are sealed under it next, and would outlive it.
+/// Makes a key that survives a power cut: the rows that are sealed under it next would.
 fn make(dir: &Path, now: Timestamp) -> io::Result<(String, PathBuf)> {
     let id = new_id(now);
     let (unfinished, path) = (dir.join(UNFINISHED), dir.join(format!("{id}.{EXTENSION}")));
-    // Of a start that crashed, for there is none beside us.
+    // Left by a start that crashed: we hold the lock, so nobody else is writing one.
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -214,14 +214,14 @@ fn make(dir: &Path, now: Timestamp) -> io::Result<(String, PathBuf)> {
     let key = Zeroizing::new(random_bytes::<32>());
     file.write_all(Zeroizing::new(base64url(&*key)).as_bytes())?;
     file.sync_all()?;
-    // No key has this name: it is random, and nobody else makes one now.
+    // This replaces no key: the name is random, and we hold the lock.
     fs::rename(&unfinished, &path)?;
     sync_folder(dir)?;
     Ok((id, path))
 }
 
-/// Sorts by the moment it was made, as the last one seals; random, so that two installations never have two keys
-/// of one name.
+/// IDs sort by creation time, because the last key is the one that seals. They are random, so that two installations
+/// never have different keys of the same name.
 fn new_id(now: Timestamp) -> String {
     format!("kek-{:012x}-{}", now.millis().max(0), base64url(&random_bytes::<6>()))
 }
@@ -232,7 +232,7 @@ fn make_folder(dir: &Path) -> io::Result<()> {
     new.into_iter().filter_map(Path::parent).try_for_each(sync_folder)
 }
 
-/// Writes down which files a folder has.
+/// Flushes the entries of a folder to disk.
 fn sync_folder(dir: &Path) -> io::Result<()> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     fs::File::open(dir)?.sync_all()
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_made_once_for_its_owner_only() {
+    fn a_key_is_made_once_and_only_its_owner_can_read_it() {
         let dir = dir();
         let first = make_in(&dir, &[]).unwrap();
         let id = first.ring.active_id().unwrap();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn r_19_nodes_that_share_a_folder_make_one_key_between_them() {
+    fn r_19_nodes_that_share_a_folder_make_only_one_key() {
         for _ in 0..20 {
             let dir = dir();
             std::thread::scope(|scope| {
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn r_28_a_missing_key_is_named_and_never_replaced_where_rows_are_sealed() {
+    fn r_28_a_missing_key_is_named_and_never_replaced_if_rows_are_sealed() {
         let dir = dir();
         let said = refusal(&dir, &["kek-b", "kek-a"]);
         assert!(said.contains("kek-a.kek and kek-b.kek is not in"), "{said}");
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn r_19_a_key_of_no_use_goes_again_and_one_in_use_stays() {
+    fn r_19_a_useless_key_is_deleted_and_one_in_use_stays() {
         let dir = dir();
         let found = make_in(&dir, &[]).unwrap();
         let own = found.ring.active_id().unwrap().to_owned();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn ls_08_a_key_others_can_read_or_that_is_none_stops_the_start() {
+    fn ls_08_a_key_that_others_can_read_or_that_is_malformed_stops_the_start() {
         let dir = dir();
         let path = dir.path().join("a.kek");
         fs::write(&path, base64url(&[7; 32])).unwrap();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_none_stops_the_start() {
+    fn a_file_instead_of_a_folder_stops_the_start() {
         let dir = dir();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();

@@ -1,4 +1,4 @@
-//! The server's keys: made at the first start, kept in the database sealed, so that all nodes share them.
+//! The server's keys: made at the first start and kept sealed in the database, so that all nodes share them.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::keys::key_files;
 use crate::start_error::StartError;
 
 const MAC: &str = StoredKey::MAC;
-/// What this program needs an active key for.
+/// The purposes for which this program needs an active key.
 pub(crate) const PURPOSES: [&str; 3] = [SigningAlg::Rs256.as_str(), SigningAlg::Es256.as_str(), MAC];
 
 /// The keys in use.
@@ -27,7 +27,7 @@ pub(crate) struct ServerKeys {
     pub(crate) mac: MacKey,
 }
 
-/// Reads the key-encryption keys, makes whatever is missing, and opens the server's keys.
+/// Reads the key-encryption keys, makes the missing keys, and opens the server's keys.
 ///
 /// # Errors
 /// [`StartError`]: a key is missing or does not open, or the database fails.
@@ -52,13 +52,13 @@ pub(crate) async fn open(
     Ok((found.ring, keys))
 }
 
-/// Whether [`open`] would work, as far as that can be seen without making anything.
+/// Checks whether [`open`] would succeed, as far as that shows without creating anything.
 ///
 /// # Errors
 /// As [`open`].
 pub(crate) async fn check(store: &Store, ring: &Keyring, config: &Config) -> Result<(), StartError> {
     match store.require_current().await {
-        // There may be no table of keys yet; the start makes it first.
+        // There may be no table of keys yet; a start migrates first.
         Err(OpenError::Behind(_)) => return Ok(()),
         outcome => outcome?,
     }
@@ -69,13 +69,13 @@ pub(crate) async fn check(store: &Store, ring: &Keyring, config: &Config) -> Res
     Ok(())
 }
 
-/// The ids of the key-encryption keys under which something is sealed in this database.
+/// The IDs of the key-encryption keys under which something is sealed in this database.
 async fn sealed_under(store: &Store) -> Result<BTreeSet<String>, StartError> {
     let keys = store.read((), |db, ()| Box::pin(db.keys())).await?;
     Ok(keys.iter().map(|key| key_id(&key.sealed_private).to_owned()).collect())
 }
 
-/// Makes the keys that are missing. Several nodes may do so at once: the first one's are kept.
+/// Makes the missing keys. Several nodes may do so at once: the keys of the first are kept.
 async fn make_missing(store: &Store, ring: &Keyring, now: Timestamp) -> Result<(), StartError> {
     let stored = store.read((), |db, ()| Box::pin(db.keys())).await?;
     let missing =

@@ -1,4 +1,4 @@
-//! What is said where the system denies a file or folder: whose it is, its mode, who we are, and the cure.
+//! The message when the system denies us a file or folder: its owner and mode, who we are, and the cure.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -7,7 +7,7 @@ use crate::config::secret_files::need::{Need, whose};
 use crate::config::secret_files::owner::{access, belongs, us, word};
 use crate::config::secret_files::path_to_file::PathToFile;
 
-/// Whether the system allows it.
+/// Checks whether the system allows it.
 ///
 /// # Errors
 /// Why not, with the cure, as the end of a sentence about the file or folder.
@@ -15,7 +15,7 @@ pub(super) fn check(path: &Path, need: Need<'_>) -> Result<(), String> {
     rustix::fs::access(path, need.rights()).map_err(|error| said(path, need, &error.into()))
 }
 
-/// Whether a folder can be made that is not there.
+/// Checks whether a missing folder can be created.
 ///
 /// # Errors
 /// Why not, with the cure, as the end of a sentence about the folder.
@@ -29,13 +29,13 @@ pub(super) fn check_making(folder: &Path) -> Result<(), String> {
         Ok(facts) if error.kind() == ErrorKind::PermissionDenied => {
             let uid = us().uid;
             let whose = belongs(access(&facts), uid);
-            format!("the folder {shown} {whose}; let root run `install -d -o {uid} -m 700 {}`", word(folder))
+            format!("the folder {shown} {whose}; as root, run `install -d -o {uid} -m 700 {}`", word(folder))
         }
         _ => format!("{shown}: {error}"),
     })
 }
 
-/// The end of a sentence about a file or folder.
+/// Why it is denied, as the end of a sentence about the file or folder.
 pub(super) fn said(path: &Path, need: Need<'_>, error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::PermissionDenied => {}
@@ -44,7 +44,7 @@ pub(super) fn said(path: &Path, need: Need<'_>, error: &io::Error) -> String {
     }
     match path.metadata() {
         Ok(facts) => format!("it {}", whose(path, access(&facts), need)),
-        // A folder on the way is what denies it.
+        // A folder on the way denies it.
         Err(_) => PathToFile::of(path).err().unwrap_or_else(|| error.to_string()),
     }
 }

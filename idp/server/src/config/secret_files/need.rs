@@ -11,13 +11,13 @@ use crate::config::secret_files::owner::{access, belongs, us, word};
 /// What a file or folder is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need<'a> {
-    /// To read a file that is meant for us.
+    /// To read a file.
     Read,
-    /// To read and write a file of a database; a shell calls all of them this.
+    /// To read and write a file of a database. The text is the shell pattern for all its files.
     Change(&'a str),
-    /// To see which files a folder has, and read them.
+    /// To list a folder and read its files.
     List,
-    /// To make files in a folder.
+    /// To create files in a folder.
     Fill,
     /// To reach what is in a folder.
     Pass,
@@ -34,7 +34,7 @@ impl Need<'_> {
         }
     }
 
-    /// The permission bits of others that allow it.
+    /// The permission bits that allow it, in the place of others.
     fn bits(self) -> u32 {
         match self {
             Self::Read => 0o4,
@@ -45,7 +45,7 @@ impl Need<'_> {
         }
     }
 
-    /// The command that allows it to the owner.
+    /// The command with which the owner allows it.
     fn for_owner(self, word: &str) -> String {
         match self {
             Self::Read => format!("chmod u+r {word}"),
@@ -56,7 +56,7 @@ impl Need<'_> {
         }
     }
 
-    /// The command with which root allows it to `uid`. What a group could read before is private to its new owner.
+    /// The command with which root allows it to `uid`. A file that a group could read becomes private to its new owner.
     fn for_us(self, uid: u32, word: &str) -> String {
         match self {
             Self::Read => format!("chown {uid} {word} && chmod 400 {word}"),
@@ -67,7 +67,7 @@ impl Need<'_> {
     }
 }
 
-/// Says of a folder on the way that it lets nobody like us through.
+/// Why a folder on the way does not let us through.
 pub(super) fn blocked(folder: &Path, error: io::Error) -> String {
     match folder.symlink_metadata() {
         Ok(facts) if error.kind() == ErrorKind::PermissionDenied => {
@@ -77,18 +77,18 @@ pub(super) fn blocked(folder: &Path, error: io::Error) -> String {
     }
 }
 
-/// "Belongs to …", and the cure.
+/// The owner and mode, and the cure.
 pub(super) fn whose(path: &Path, access: Access, need: Need<'_>) -> String {
     let (uid, word) = (us().uid, word(path));
     let is_ours = access.uid == uid;
     let mode = if is_ours { access.mode >> 6 } else { access.mode };
     let cure = match access.uid {
         _ if mode & need.bits() == need.bits() => {
-            "its mode allows it, so something else forbids it, such as SELinux".to_owned()
+            "its mode allows access, so something else denies it, such as SELinux".to_owned()
         }
         _ if is_ours => format!("run `{}`", need.for_owner(&word)),
-        0 => format!("let root run `{}`", need.for_us(uid, &word)),
-        _ => format!("start this program as its owner, or let root run `{}`", need.for_us(uid, &word)),
+        0 => format!("as root, run `{}`", need.for_us(uid, &word)),
+        _ => format!("run idp as its owner, or run `{}` as root", need.for_us(uid, &word)),
     };
     format!("{}; {cure}", belongs(access, uid))
 }

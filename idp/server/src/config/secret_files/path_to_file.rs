@@ -1,4 +1,4 @@
-//! The folders that lead to a file: whoever can write one of them can exchange the file.
+//! The folders that lead to a file. Whoever can write to one of them can replace the file.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -13,20 +13,20 @@ use crate::config::secret_files::need;
 use crate::config::secret_files::owner::access;
 use crate::config::secret_files::refusal::Refusal;
 
-/// As many links as the system itself follows.
+/// How many links the system itself follows.
 const MOST_LINKS: usize = 40;
-/// The link by which Kubernetes exchanges all files of a volume at once.
+/// The link with which Kubernetes replaces all files of a volume at once.
 pub(super) const KUBERNETES_LINK: &str = "..data";
 
-/// The folders that lead to a file, links followed.
+/// The folders that lead to a file, with links followed.
 #[derive(Debug, Default)]
 pub(super) struct PathToFile {
     steps: Vec<Step>,
-    /// Whether the link of a Kubernetes volume is on it.
+    /// Whether the path goes through the link of a Kubernetes volume.
     pub(super) by_kubernetes: bool,
 }
 
-/// A folder, and who owns the entry that is taken from it.
+/// A folder, and the owner of the entry that the path takes from it.
 #[derive(Debug)]
 struct Step {
     folder: PathBuf,
@@ -34,22 +34,22 @@ struct Step {
     entry: u32,
 }
 
-/// What a name means that is not there.
+/// What to do if a name does not exist.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Missing {
-    /// The way leads nowhere.
+    /// Refuse the path.
     IsWrong,
-    /// It will be made, by us.
+    /// Accept it: we will create it.
     IsMade(Us),
 }
 
 impl PathToFile {
-    /// The way to what is there.
+    /// The folders that lead to an existing file or folder.
     pub(super) fn of(path: &Path) -> Result<Self, String> {
         Self::to(path, Missing::IsWrong)
     }
 
-    /// Whether it may lead to a file with these readers.
+    /// Checks whether the path may lead to a file with these readers.
     pub(super) fn check(&self, us: Us, readers: Readers) -> Result<(), Refusal> {
         self.steps.iter().try_for_each(|Step { folder, access, entry }| {
             let judged = folder_on_the_way(*access, *entry, us, readers);
@@ -89,7 +89,7 @@ impl PathToFile {
             }
             links.push((next, target.clone()));
             if links.len() > MOST_LINKS {
-                return Err("it is a link that leads to itself".to_owned());
+                return Err("it is a link that leads back to itself".to_owned());
             }
             for part in parts(&target).into_iter().rev() {
                 ahead.push_front(part);
@@ -99,7 +99,7 @@ impl PathToFile {
     }
 }
 
-/// The names in a path, from its front.
+/// The names in a path, in order.
 fn parts(path: &Path) -> VecDeque<OsString> {
     let name = |part: Component<'_>| match part {
         Component::Normal(name) => Some(name.to_owned()),
@@ -112,7 +112,7 @@ fn parts(path: &Path) -> VecDeque<OsString> {
 fn told(folder: &Path, missing: &Path, links: &[(PathBuf, PathBuf)], error: io::Error) -> String {
     match links.last() {
         Some((link, target)) if error.kind() == io::ErrorKind::NotFound => format!(
-            "{} is a link to {}, and {} is not there",
+            "{} is a link to {}, and {} does not exist",
             link.display(),
             target.display(),
             missing.display()

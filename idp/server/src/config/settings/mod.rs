@@ -1,7 +1,7 @@
-//! The settings: one [`TABLE`] from which file, environment, flags, hints and the printed reference all follow.
+//! The settings: one [`TABLE`] defines them for the file, the environment, the flags, the hints and the reference.
 //!
-//! A flag wins over the environment, the environment over the file, the file over the default. Every value
-//! remembers where it was given, and every error is one line: where, what, and what would be right.
+//! A flag overrides the environment, the environment the file, the file the default. Every value records where it
+//! was given, and every error is one line: where it is, what is wrong, and what would be right.
 
 mod reading;
 mod resolved;

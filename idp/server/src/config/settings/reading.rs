@@ -1,4 +1,4 @@
-//! Reading them: from a TOML file, from the environment, from flags.
+//! Reads the settings from a TOML file, the environment and flags.
 
 use std::fmt;
 use std::path::Path;
@@ -14,14 +14,14 @@ use crate::config::settings::table::{
     NEARLY_PREFIX, PREFIX, Setting, TABLE, find, names, unknown, variables,
 };
 
-/// No configuration file is longer, in bytes.
+/// The longest configuration file, in bytes.
 const LONGEST_FILE: u64 = 1024 * 1024;
 
-/// Reads the settings. Environment and flags are handed in; flags are pairs of `section.key` and value.
+/// Reads the settings. `env` is the environment; `flags` are pairs of `section.key` and value.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of reading: unknown names, wrong kinds, values out of bounds,
-/// doubled ones, files that are not there, and secrets where others can read them.
+/// settings given twice, missing files, and secrets that others can read.
 pub fn load(
     file: Option<&Path>,
     env: &[(String, String)],
@@ -40,7 +40,7 @@ pub fn load(
     if reading.errors.is_empty() { Ok(reading.settings) } else { Err(reading.errors) }
 }
 
-/// What has been read so far.
+/// The state of reading.
 #[derive(Default)]
 struct Reading {
     settings: Settings,
@@ -61,7 +61,7 @@ impl Reading {
         let text = opened.text.as_str();
         let before = self.settings.warnings.len();
         self.tables(path, text, &opened);
-        // One line for the file, however many secrets it holds.
+        // One warning for the file, however many secrets it holds.
         self.settings.warnings.truncate(before + 1);
     }
 
@@ -134,13 +134,14 @@ impl Reading {
         }
     }
 
-    /// Another program's variables are none of ours, unless only an underscore is missing.
+    /// Refuses an unknown variable that looks like ours. Variables of other programs are ignored, unless only an
+    /// underscore is missing.
     fn no_variable(&mut self, name: &str, at: SettingSource) {
         let (known, plain) = (variables(), |name: &str| name.replace("__", "_"));
         if name.starts_with(PREFIX) {
             self.refuse(at, unknown(name, "setting", known.iter().map(String::as_str)));
         } else if let Some(meant) = known.iter().find(|known| plain(known) == plain(name)) {
-            self.refuse(at, format!("this sets nothing; its right name is {meant}"));
+            self.refuse(at, format!("this has no effect; the right name is {meant}"));
         }
     }
 
@@ -149,12 +150,12 @@ impl Reading {
         let Some(setting) = find(name) else { return self.refuse(at, unknown(name, "setting", names())) };
         if setting.conceals(value) {
             let variable = setting.file_variable().unwrap_or_default();
-            return self.refuse(at, format!("others can see a secret on a command line; use {variable}"));
+            return self.refuse(at, format!("others can see a secret on the command line; use {variable}"));
         }
         self.put(setting, value.to_owned(), at);
     }
 
-    /// Takes a value over what was read before it. Within one source, no setting is given twice.
+    /// Sets a value, replacing one from a source of lower rank. A source may give a setting only once.
     fn put(&mut self, setting: &'static Setting, text: String, at: SettingSource) {
         if !setting.kind.fits(&text) {
             let given = if setting.secret { String::new() } else { format!(", not `{text}`") };
@@ -163,7 +164,7 @@ impl Reading {
         let before = self.settings.given.get(setting.name).map(|(_, source)| source);
         match (before, &at) {
             (Some(SettingSource::Variable(other)), SettingSource::Variable(_)) => {
-                let what = format!("{other} gives the same setting; keep one of them");
+                let what = format!("{other} sets the same setting; keep one of them");
                 self.refuse(at, what);
             }
             (Some(SettingSource::Flag(_)), SettingSource::Flag(_)) => {
@@ -174,14 +175,14 @@ impl Reading {
     }
 }
 
-/// The entries of a table as the file has them.
+/// The entries of a table in the order of the file.
 fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
 }
 
-/// What is wrong with a TOML text, for a person.
+/// What is wrong with a TOML text, in plain words.
 pub fn broken_toml(text: &str, error: &toml::de::Error) -> String {
     match error.span().and_then(|span| text.get(span)) {
         Some(key) if error.message() == "duplicate key" => {
@@ -191,7 +192,7 @@ pub fn broken_toml(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
-/// The line of a position in a text, from one on.
+/// The line of a byte position in a text. The first line is 1.
 pub fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }

@@ -1,4 +1,4 @@
-//! The settings after reading, and the configuration they make.
+//! The settings after reading, and the configuration that follows from them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,11 +20,11 @@ use crate::config::{CommandLine, Config, HashingConfig, MailConfig, MailTranspor
 pub enum SettingSource {
     /// Nowhere.
     Default,
-    /// On a line of the configuration file.
+    /// On this line of the configuration file.
     File(PathBuf, usize),
-    /// In an environment variable of this name.
+    /// In the environment variable of this name.
     Variable(String),
-    /// By `--set` with this name.
+    /// With `--set` and this name.
     Flag(String),
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for SettingSource {
     }
 }
 
-/// What is wrong with the settings: one line. It never shows the value of a secret.
+/// What is wrong with the settings, in one line. It never shows the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {what}")]
 pub struct SettingsError {
@@ -50,23 +50,23 @@ pub struct SettingsError {
 /// How to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// JSON lines, or text for people; `None` when the output decides.
+    /// JSON lines, or text for people. `None`: the output decides.
     pub json: Option<bool>,
-    /// The least grave events that are logged.
+    /// The minimum level.
     pub level: tracing::Level,
 }
 
-/// The settings as given, each with its origin.
+/// The settings as given, each with its source.
 #[derive(Debug, Default)]
 pub struct Settings {
     pub(super) file: Option<PathBuf>,
     pub(super) given: BTreeMap<&'static str, (Secret, SettingSource)>,
-    /// What the operator should know although it keeps nothing from starting.
+    /// What the operator should know although it does not prevent a start.
     pub(super) warnings: Vec<String>,
 }
 
 impl Settings {
-    /// Every setting with its value and origin; what must not be seen is not shown.
+    /// Every setting with its value and source. Secrets are not shown.
     pub fn shown(&self) -> impl Iterator<Item = (&'static Setting, &str, SettingSource)> {
         TABLE.iter().copied().map(|setting| {
             let text = self.given_or_default(setting);
@@ -75,12 +75,12 @@ impl Settings {
         })
     }
 
-    /// Sentences about what is taken but deserves a look: one for each file with secrets that others can read.
+    /// Sentences about what is accepted but deserves a look: one for each file with secrets that others can read.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The folder that the embedded database needs; `None` when another database is used.
+    /// The folder of the embedded database. `None`: another database is used.
     pub fn data_dir(&self) -> Option<PathBuf> {
         self.text(&keys::DATABASE_URL).is_empty().then(|| PathBuf::from(self.text(&keys::SERVER_DATA_DIR)))
     }
@@ -95,10 +95,10 @@ impl Settings {
         LogConfig { json, level: self.text(&keys::LOG_LEVEL).parse().unwrap_or(tracing::Level::INFO) }
     }
 
-    /// What the server needs, for production: `dev` is off.
+    /// The server's configuration, for production: `dev` is off.
     ///
     /// # Errors
-    /// Every setting that is missing or has a value that cannot be used.
+    /// Every setting that is missing or has an unusable value.
     pub fn into_config(self) -> Result<(Config, LogConfig), Vec<SettingsError>> {
         let mut errors = Vec::new();
         let issuer = noted(&mut errors, self.parsed(&keys::SERVER_ISSUER, Issuer::parse));
@@ -154,15 +154,15 @@ impl Settings {
         PasswordPolicy::new(self.number(&keys::PASSWORD_MIN_LENGTH) as usize, self.text(&keys::SERVER_NAME))
     }
 
-    /// Connections to the database, for reading and for writing each.
+    /// Connections to the database: this many for reading, and as many for writing.
     pub fn database_connections(&self) -> u32 {
         self.number(&keys::DATABASE_CONNECTIONS)
     }
 
-    /// The database: the one that is named, or the embedded one in the data folder.
+    /// The database: the one that `database.url` names, or the embedded one in the data folder.
     ///
     /// # Errors
-    /// When the setting cannot be a database.
+    /// When the setting does not name a usable database.
     pub fn database_url(&self) -> Result<Secret, SettingsError> {
         let Some(folder) = self.data_dir() else { return self.parsed(&keys::DATABASE_URL, database_url) };
         // In a URL, these two would end the file name.
@@ -170,7 +170,7 @@ impl Settings {
         Ok(Secret::new(format!("sqlite:{file}")))
     }
 
-    /// The issuer, if it is given and can be one.
+    /// The issuer, if it is given and valid.
     pub fn issuer(&self) -> Option<Issuer> {
         Issuer::parse(self.text(&keys::SERVER_ISSUER)).ok()
     }
@@ -207,7 +207,7 @@ impl Settings {
         self.given_or_default(&key.0) == "true"
     }
 
-    /// A number; its bounds were checked when it was read.
+    /// A number. Its bounds were checked when it was read.
     fn number(&self, key: &Number) -> u32 {
         self.optional_number(key).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! The settings there are.
+//! The table of all settings.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -13,15 +13,15 @@ use crate::config::Scheduling;
 /// One setting.
 #[derive(Debug)]
 pub struct Setting {
-    /// `section.key`, as flags and messages write it.
+    /// `section.key`, as in flags and messages.
     pub name: &'static str,
     /// What it takes.
     pub kind: Kind,
-    /// What holds when it is not given; empty when there is no such value.
+    /// The value when it is not given; empty if there is none.
     pub default: &'static str,
-    /// A value as it might be.
+    /// An example of a value.
     pub example: &'static str,
-    /// Whether it may hold a password: then it can come from a file, and never from a command line.
+    /// Whether it may hold a password. Then it may come from a file, but not from the command line.
     pub secret: bool,
     /// One line for the reference.
     pub help: &'static str,
@@ -30,9 +30,9 @@ pub struct Setting {
 /// What a setting takes.
 #[derive(Debug)]
 pub enum Kind {
-    /// Any text.
+    /// Any string.
     Text,
-    /// Texts: an array in the file, separated by commas elsewhere.
+    /// Strings: an array in the file, separated by commas elsewhere.
     List,
     /// A whole number within bounds.
     Number(RangeInclusive<u32>),
@@ -42,8 +42,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
 }
 
-/// A setting by what it takes: [`super::Settings`] reads each kind with a method of its own, so that a wrong name or kind
-/// does not compile.
+/// One type of setting per kind: [`super::Settings`] reads each with its own method, so a wrong name or kind does not
+/// compile.
 macro_rules! typed {
     ($($kind:ident)*) => {$(
         pub(super) struct $kind(pub(super) Setting);
@@ -106,7 +106,7 @@ const fn word(
 macro_rules! with_example {
     ($($kind:ident)*) => {$(
         impl $kind {
-            /// With an example, where there is no default to show.
+            /// With an example, if there is no default to show.
             const fn example(mut self, example: &'static str) -> Self {
                 self.0.example = example;
                 self
@@ -130,18 +130,18 @@ impl Setting {
         format!("{PREFIX}{}", self.name.replace('.', "__").to_uppercase())
     }
 
-    /// The environment variable that names a file with the value; secrets have one.
+    /// The environment variable that names a file with the value. Only secrets have one.
     pub fn file_variable(&self) -> Option<String> {
         self.secret.then(|| format!("{}_FILE", self.variable()))
     }
 
-    /// How to give it when there is no file yet.
+    /// How to give the setting when there is no configuration file.
     pub(super) fn how_to_give(&self) -> String {
         let by_file = self.file_variable().map(|file| format!(" or {file}")).unwrap_or_default();
         format!("give --config FILE, or set {}{by_file}", self.variable())
     }
 
-    /// Whether this very value is to be kept from others. Anything that is not readably free of a password is.
+    /// Whether this value must be kept from others. It must, unless it is plainly a URL without a password.
     pub(super) fn conceals(&self, text: &str) -> bool {
         let harmless = |url: Url| {
             url.password().is_none()
@@ -151,9 +151,9 @@ impl Setting {
     }
 }
 
-/// What every environment variable of this program begins with.
+/// The prefix of all environment variables of this program.
 pub const PREFIX: &str = "IDP__";
-/// What a variable of this program begins with if an underscore was forgotten.
+/// The prefix without its second underscore, to recognize variables in which it was forgotten.
 pub(super) const NEARLY_PREFIX: &str = "IDP_";
 
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
@@ -163,40 +163,40 @@ macro_rules! settings {
     ($($key:ident: $kind:ident = $setting:expr;)*) => {
         $(pub(super) static $key: $kind = $setting;)*
 
-        /// Every setting there is.
+        /// Every setting.
         pub static TABLE: &[&Setting] = &[$(&$key.0),*];
     };
 }
 
 #[rustfmt::skip]
 settings! {
-    SERVER_ISSUER: Text = text("server.issuer", "", "Where people reach this server; every token and link begins with it. Scheme and host only; required.").example("https://id.example.com");
-    SERVER_LISTEN: List = list("server.listen", "127.0.0.1:8080", "Addresses and ports to listen on, for the proxy that speaks TLS.");
-    SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of proxies whose word about the client address is taken. None by default.").example("10.0.0.0/8");
+    SERVER_ISSUER: Text = text("server.issuer", "", "The URL at which people reach this server. Every token names it, every link begins with it. Scheme and host only; required.").example("https://id.example.com");
+    SERVER_LISTEN: List = list("server.listen", "127.0.0.1:8080", "Addresses and ports to listen on, behind the proxy that terminates TLS.");
+    SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of the proxies that are trusted to name the client's address. None by default.").example("10.0.0.0/8");
     SERVER_NAME: Text = text("server.name", "idp", "The name people see on pages and in mails.");
     SERVER_DATA_DIR: Text = text("server.data_dir", "data", "Folder of the embedded database `idp.db`.");
     DATABASE_URL: Text = text("database.url", "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`, with TLS unless the host is this machine. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret();
-    DATABASE_CONNECTIONS: Number = number("database.connections", 1..=1000, "16", "Connections to the database, for reading and for writing each. With the embedded database one writes, and at most as many read as there are cores, or two.");
+    DATABASE_CONNECTIONS: Number = number("database.connections", 1..=1000, "16", "Connections to the database: this many for reading, and as many for writing. The embedded database uses one for writing and, for reading, at most one per core, or two.");
     KEYS_DIR: Text = text("keys.dir", "keys", "Folder of the key-encryption keys.");
-    MAIL_SMTP_URL: Text = text("mail.smtp_url", "", "`smtps://USER:PASSWORD@HOST`, or `smtp://…` with STARTTLS, which only a server on this machine may lack; required.").example("smtps://USER:PASSWORD@mail.example.com").secret();
+    MAIL_SMTP_URL: Text = text("mail.smtp_url", "", "`smtps://USER:PASSWORD@HOST`, or `smtp://…` with STARTTLS, which only a mail server on this machine may lack; required.").example("smtps://USER:PASSWORD@mail.example.com").secret();
     MAIL_FROM: Text = text("mail.from", "", "The sender of every mail; required.").example("Example <id@example.com>");
     REGISTRATION_OPEN: Switch = switch("registration.open", "true", "Whether people may register themselves.");
-    PASSWORD_MIN_LENGTH: Number = number("password.min_length", FLOOR as u32..=LONGEST as u32, "15", "The least characters of a new password.");
-    PASSWORD_SCHEDULING: Word = word("password.scheduling", Scheduling::WORDS, "nice", "How Linux schedules the threads that hash passwords: `normal`, like all others; `nice`, at niceness 10; `batch`, at niceness 10 and in the class SCHED_BATCH; `idle`, in the class SCHED_IDLE. With `idle` nobody can sign in while anything else keeps the machine busy.");
-    SESSION_IDLE_MINUTES: Number = number("session.idle_minutes", 1..=43_200, "30", "How long a session lives without use.");
-    SESSION_ABSOLUTE_HOURS: Number = number("session.absolute_hours", 1..=720, "12", "How long a session lives however much it is used.");
-    LIMITS_PAGE: Number = number("limits.page_per_minute", PER_MINUTE, "600", "Pages for one client address in a minute.");
-    LIMITS_SIGN_IN: Number = number("limits.sign_in_per_minute", PER_MINUTE, "60", "Passwords and codes tried from one client address in a minute.");
-    LIMITS_REGISTER: Number = number("limits.register_per_minute", PER_MINUTE, "20", "Registrations and mails asked for by one client address in a minute.");
-    LIMITS_CLIENT: Number = number("limits.client_per_minute", PER_MINUTE, "12000", "Calls of applications (token, userinfo) from one client address in a minute.");
-    LIMITS_UNROUTED: Number = number("limits.unrouted_per_minute", PER_MINUTE, "600", "Requests of one client address in a minute that no route answers: unknown paths, wrong methods, other hosts.");
-    LIMITS_CONNECTIONS: Number = number("limits.connections_per_ip", 1..=10_000, "", "Connections of one client address at once, and its requests under way. By default a quarter of all. It does not hold for the connections of `server.trusted_proxies`: there the requests count for the client that the proxy names.").example("2500");
+    PASSWORD_MIN_LENGTH: Number = number("password.min_length", FLOOR as u32..=LONGEST as u32, "15", "The minimum length of a new password, in characters.");
+    PASSWORD_SCHEDULING: Word = word("password.scheduling", Scheduling::WORDS, "nice", "How Linux schedules the threads that hash passwords: `normal`, like all other threads; `nice`, at niceness 10; `batch`, at niceness 10 and in the class SCHED_BATCH; `idle`, in the class SCHED_IDLE. With `idle` nobody can sign in while anything else keeps the machine busy.");
+    SESSION_IDLE_MINUTES: Number = number("session.idle_minutes", 1..=43_200, "30", "A session ends after this many minutes without use.");
+    SESSION_ABSOLUTE_HOURS: Number = number("session.absolute_hours", 1..=720, "12", "A session ends after this many hours, however much it is used.");
+    LIMITS_PAGE: Number = number("limits.page_per_minute", PER_MINUTE, "600", "Pages per minute for one client address.");
+    LIMITS_SIGN_IN: Number = number("limits.sign_in_per_minute", PER_MINUTE, "60", "Attempts at passwords and codes per minute from one client address.");
+    LIMITS_REGISTER: Number = number("limits.register_per_minute", PER_MINUTE, "20", "Registrations and requests for mail per minute from one client address.");
+    LIMITS_CLIENT: Number = number("limits.client_per_minute", PER_MINUTE, "12000", "Calls to the token and userinfo endpoints per minute from one client address.");
+    LIMITS_UNROUTED: Number = number("limits.unrouted_per_minute", PER_MINUTE, "600", "Requests per minute from one client address that no route answers: unknown paths, wrong methods, other hosts.");
+    LIMITS_CONNECTIONS: Number = number("limits.connections_per_ip", 1..=10_000, "", "How many connections one client address may have at once, and how many requests under way. A quarter of all by default. Connections from `server.trusted_proxies` are exempt: their requests count for the client that the proxy names.").example("2500");
     LOG_FORMAT: Word = word("log.format", &["auto", "text", "json"], "auto", "How log lines look: `auto` is `text` on a terminal and `json` elsewhere.");
-    LOG_LEVEL: Word = word("log.level", LEVELS, "info", "The least grave events that are logged.");
+    LOG_LEVEL: Word = word("log.level", LEVELS, "info", "The minimum level of the events that are logged.");
 }
 
 impl Kind {
-    /// A value of a TOML file as text; `None` when it is of another type.
+    /// A value of a TOML file as text. `None`: it has another type.
     pub(super) fn text_of(&self, value: &DeValue<'_>) -> Option<String> {
         match (self, value) {
             (Self::Text | Self::Word(_) | Self::List, DeValue::String(text)) => Some(text.to_string()),
@@ -210,10 +210,10 @@ impl Kind {
         }
     }
 
-    /// Whether a text is such a value.
+    /// Whether a text is a value of this kind.
     pub(super) fn fits(&self, text: &str) -> bool {
         match self {
-            // What cannot be seen came by a mistake, and nobody would find it.
+            // Invisible characters are a mistake that nobody would find.
             Self::Text => {
                 !text.contains(char::is_control) && readable(text).is_ok_and(|text| !text.is_empty())
             }
@@ -228,8 +228,8 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text => f.write_str("a text"),
-            Self::List => f.write_str("a text or a list of texts"),
+            Self::Text => f.write_str("a string"),
+            Self::List => f.write_str("a string or a list of strings"),
             Self::Number(range) => write!(f, "a number from {} to {}", range.start(), range.end()),
             Self::Switch => f.write_str("true or false"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
@@ -250,11 +250,10 @@ pub(super) fn variables() -> Vec<String> {
     TABLE.iter().flat_map(|it| [Some(it.variable()), it.file_variable()]).flatten().collect()
 }
 
-/// How alike two names must be for one to be taken for the other.
+/// How alike two names must be for one to be a likely typo of the other.
 const NEAR: f64 = 0.6;
 
-/// The sentence about a word that is none of the `known` ones: it names the nearest of them, or, where none is
-/// near, those there are.
+/// The sentence about an unknown word. It names the nearest of the `known` words, or lists them if none is near.
 pub fn unknown<'a>(word: &str, what: &str, known: impl Iterator<Item = &'a str>) -> String {
     let mut known: Vec<&str> = known.collect();
     known.dedup();
@@ -274,7 +273,7 @@ fn parts(name: &str) -> (&str, &str) {
     name.rsplit_once("__").or_else(|| name.split_once('.')).unwrap_or(("", name))
 }
 
-/// From 0 to 1. Sections are compared with sections, as a common one would make any two keys alike.
+/// From 0 to 1. Sections and keys are compared separately, because a common section would make any two keys alike.
 fn likeness(word: &str, name: &str) -> f64 {
     let like = strsim::normalized_damerau_levenshtein;
     let ((word_section, word_key), (section, key)) = (parts(word), parts(name));
@@ -283,7 +282,7 @@ fn likeness(word: &str, name: &str) -> f64 {
         true => like(word_key, key).max(NEAR),
         false => like(word_key, key),
     };
-    // `issuer` alone is meant to be `server.issuer`, and so is `mail.issuer`.
+    // `issuer` alone means `server.issuer`, and so does `mail.issuer`.
     let alone = if word_section.is_empty() || word_key == key { keys.min(0.9) } else { 0.0 };
     keys.min(like(word_section, section)).max(alone).max(like(word, key))
 }

@@ -45,7 +45,7 @@ fn lines<T>(outcome: Result<T, Vec<SettingsError>>) -> Vec<String> {
 }
 
 #[test]
-fn three_lines_are_a_configuration_and_the_rest_has_its_default() {
+fn three_settings_are_enough_and_the_rest_have_defaults() {
     let config = config(LEAST, &[], &[]).unwrap();
     assert_eq!(config.issuer.as_str(), "https://id.example.com");
     assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
@@ -62,7 +62,7 @@ fn three_lines_are_a_configuration_and_the_rest_has_its_default() {
 }
 
 #[test]
-fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+fn a_flag_overrides_the_environment_and_the_environment_the_file() {
     const NAME: &str = "[server]\nname = 'file'\n";
     for (text, env, flags, value, origin) in [
         ("", &[][..], &[][..], "idp", "default"),
@@ -107,7 +107,7 @@ fn every_kind_is_read_from_every_source() {
 }
 
 #[test]
-fn r_28_what_is_wrong_in_the_file_is_told_with_line_and_nearest_name() {
+fn r_28_errors_in_the_file_name_the_line_and_the_nearest_valid_name() {
     for (text, line) in [
         (
             "[server]\n\nisuer = 'x'",
@@ -131,9 +131,9 @@ fn r_28_what_is_wrong_in_the_file_is_told_with_line_and_nearest_name() {
             "idp.toml line 1: there is no section `colour`; valid names are `server`, `database`, `keys`, `mail`, \
              `registration`, `password`, `session`, `limits`, `log`",
         ),
-        ("[server]\nname = 7", "idp.toml line 2: server.name takes a text"),
-        ("[server]\nlisten = [7]", "idp.toml line 2: server.listen takes a text or a list of texts"),
-        ("[server]\nname = ''", "idp.toml line 2: server.name takes a text, not ``"),
+        ("[server]\nname = 7", "idp.toml line 2: server.name takes a string"),
+        ("[server]\nlisten = [7]", "idp.toml line 2: server.listen takes a string or a list of strings"),
+        ("[server]\nname = ''", "idp.toml line 2: server.name takes a string, not ``"),
         (
             "[password]\nmin_length = '15'",
             "idp.toml line 2: password.min_length takes a number from 8 to 256",
@@ -150,14 +150,14 @@ fn r_28_what_is_wrong_in_the_file_is_told_with_line_and_nearest_name() {
         ("[log]\nformat = 'xml'", "idp.toml line 2: log.format takes one of auto, text, json, not `xml`"),
         ("[server]\nname = 'a'\nname = 'b'", "idp.toml line 3: `name` is given twice; keep one of them"),
         ("[server]\nname = 'a\n", "idp.toml line 2: invalid literal string, expected `'`"),
-        ("[mail]\nsmtp_url = 7", "idp.toml line 2: mail.smtp_url takes a text"),
+        ("[mail]\nsmtp_url = 7", "idp.toml line 2: mail.smtp_url takes a string"),
     ] {
         assert_eq!(lines(read(text, &[], &[])), [line], "{text}");
     }
 }
 
 #[test]
-fn r_28_what_is_wrong_in_environment_and_flags_is_told() {
+fn r_28_errors_in_environment_and_flags_are_reported() {
     for (env, flags, line) in [
         (
             &[("IDP__SERVER__ISUER", "x")][..],
@@ -177,12 +177,12 @@ fn r_28_what_is_wrong_in_environment_and_flags_is_told() {
         (
             &[("IDP_SERVER_ISSUER", "x")],
             &[],
-            "environment variable IDP_SERVER_ISSUER: this sets nothing; its right name is IDP__SERVER__ISSUER",
+            "environment variable IDP_SERVER_ISSUER: this has no effect; the right name is IDP__SERVER__ISSUER",
         ),
         (
             &[("IDP_MAIL__SMTP_URL_FILE", "x")],
             &[],
-            "environment variable IDP_MAIL__SMTP_URL_FILE: this sets nothing; its right name is IDP__MAIL__SMTP_URL_FILE",
+            "environment variable IDP_MAIL__SMTP_URL_FILE: this has no effect; the right name is IDP__MAIL__SMTP_URL_FILE",
         ),
         (
             &[("IDP__LIMITS__PAGE_PER_MINUTE", "many")],
@@ -202,17 +202,17 @@ fn r_28_what_is_wrong_in_environment_and_flags_is_told() {
         (
             &[],
             &[("database.url", "postgres://u:hunter2@h/n")],
-            "flag --set database.url: others can see a secret on a command line; use IDP__DATABASE__URL_FILE",
+            "flag --set database.url: others can see a secret on the command line; use IDP__DATABASE__URL_FILE",
         ),
     ] {
         assert_eq!(lines(read("", env, flags)), [line]);
     }
-    assert!(read("", &[("PATH", "x"), ("IDP_SERVER_PORT", "x")], &[]).is_ok(), "others' variables");
-    assert!(read("", &[], &[("database.url", "sqlite:idp.db")]).is_ok(), "no secret in it");
+    assert!(read("", &[("PATH", "x"), ("IDP_SERVER_PORT", "x")], &[]).is_ok(), "variables of other programs");
+    assert!(read("", &[], &[("database.url", "sqlite:idp.db")]).is_ok(), "it holds no secret");
 }
 
 #[test]
-fn r_28_what_cannot_be_used_is_told_with_an_example() {
+fn r_28_unusable_values_are_refused_with_an_example() {
     for (name, value, why) in [
         (
             "server.issuer",
@@ -236,7 +236,7 @@ fn r_28_what_cannot_be_used_is_told_with_an_example() {
         (
             "mail.from",
             "nobody",
-            "mail.from cannot be nobody: it is no e-mail address; an example is Example <id@example.com>",
+            "mail.from cannot be nobody: it is not an e-mail address; an example is Example <id@example.com>",
         ),
         (
             "mail.smtp_url",
@@ -268,12 +268,12 @@ fn r_28_what_cannot_be_used_is_told_with_an_example() {
 }
 
 #[test]
-fn fault_06_what_is_nearly_an_address_is_told_what_to_write() {
+fn fault_06_the_refusal_of_a_near_miss_says_what_to_write() {
     for (name, value, why) in [
         (
             "server.listen",
             "localhost:8080",
-            "is not an address with a port: a name is not enough, write 127.0.0.1:8080, or [::1]:8080, or both",
+            "is not an address with a port: it must be an IP address, write 127.0.0.1:8080, or [::1]:8080, or both",
         ),
         ("server.listen", "LOCALHOST:80", "write 127.0.0.1:80, or [::1]:80, or both"),
         (
@@ -282,11 +282,11 @@ fn fault_06_what_is_nearly_an_address_is_told_what_to_write() {
             "write 127.0.0.1:8080 for this machine alone, 0.0.0.0:8080 or [::]:8080 for every address",
         ),
         ("server.listen", "*:8080", "0.0.0.0:8080 or [::]:8080 for every address"),
-        ("server.listen", "::1:8080", "an IPv6 address stands in brackets, write [::1]:8080"),
+        ("server.listen", "::1:8080", "an IPv6 address needs brackets, write [::1]:8080"),
         ("server.listen", "127.0.0.1", "its port is missing, write 127.0.0.1:8080"),
         ("server.listen", "[::]", "its port is missing, write [::]:8080"),
         ("server.listen", "http://127.0.0.1:8080/", "write 127.0.0.1:8080"),
-        ("server.listen", "id.example.com:443", "write the IP address of this machine and :443"),
+        ("server.listen", "id.example.com:443", "an IP address, write the one of this machine and :443"),
         ("server.listen", "127.0.0.1:99999", "`127.0.0.1:99999` is not an address with a port;"),
         (
             "server.trusted_proxies",
@@ -294,7 +294,7 @@ fn fault_06_what_is_nearly_an_address_is_told_what_to_write() {
             "is not a network: write 10.0.0.1, without a port or zone",
         ),
         ("server.trusted_proxies", "fe80::1%eth0", "is not a network: write fe80::1, without a port or zone"),
-        ("server.trusted_proxies", "::ffff:0.0.0.0/90", "write the IPv4 network as such"),
+        ("server.trusted_proxies", "::ffff:0.0.0.0/90", "write the IPv4 network as IPv4"),
         ("server.trusted_proxies", "::ffff:0.0.0.0/96", "would trust everybody"),
         (
             "server.issuer",
@@ -311,7 +311,7 @@ fn fault_06_what_is_nearly_an_address_is_told_what_to_write() {
 }
 
 #[test]
-fn fault_06_a_proxy_is_named_by_address_or_network() {
+fn fault_06_a_trusted_proxy_is_an_address_or_a_network() {
     for (value, network) in [
         ("10.0.0.1", "10.0.0.1/32"),
         ("10.1.2.3/8", "10.0.0.0/8"),
@@ -327,7 +327,7 @@ fn fault_06_a_proxy_is_named_by_address_or_network() {
 }
 
 #[test]
-fn a_good_smtp_url_or_database_is_taken() {
+fn a_valid_smtp_url_or_database_is_accepted() {
     for (name, value) in [
         ("mail.smtp_url", "smtp://localhost:1025"),
         ("mail.smtp_url", "smtp://mail.example.com:587?tls=required"),
@@ -358,7 +358,7 @@ fn ls_08_a_secret_in_a_file_that_others_can_read_is_refused() {
 }
 
 #[test]
-fn a_secret_comes_from_a_file_of_its_own_and_from_there_only() {
+fn a_secret_may_come_from_a_file_of_its_own_but_then_only_from_there() {
     let dir = tempfile::tempdir().unwrap();
     let secret = file(&dir, "smtp", "smtps://u:hunter2@mail.example.com\n", 0o600);
     let path = secret.to_str().unwrap();
@@ -366,7 +366,7 @@ fn a_secret_comes_from_a_file_of_its_own_and_from_there_only() {
     let MailTransport::Smtp(url) = config(LEAST, &env, &[]).unwrap().mail.transport else { panic!() };
     assert_eq!(url.expose(), "smtps://u:hunter2@mail.example.com", "without the line end");
     let both = [("IDP__MAIL__SMTP_URL_FILE", path), ("IDP__MAIL__SMTP_URL", "smtp://localhost")];
-    assert!(lines(read("", &both, &[]))[0].contains("gives the same setting; keep one of them"));
+    assert!(lines(read("", &both, &[]))[0].contains("sets the same setting; keep one of them"));
     for (name, text) in [("empty", Some("\n")), ("missing", None)] {
         let path = dir.path().join(name);
         text.map(|text| file(&dir, name, text, 0o600));
@@ -395,13 +395,13 @@ fn ls_01_no_error_and_no_listing_shows_a_secret() {
 }
 
 #[test]
-fn a_missing_file_is_told() {
+fn a_missing_file_is_reported() {
     let told = lines(load(Some(Path::new("/nowhere/idp.toml")), &[], &[]));
     assert_eq!(told, ["idp.toml: this file cannot be read: No such file or directory (os error 2)"]);
 }
 
 #[test]
-fn the_table_is_sound() {
+fn every_setting_in_the_table_is_valid() {
     for setting in TABLE {
         assert_eq!(setting.name.split('.').count(), 2, "{}", setting.name);
         assert!(setting.default.is_empty() || setting.kind.fits(setting.default), "{}", setting.name);
@@ -410,7 +410,7 @@ fn the_table_is_sound() {
     }
 }
 
-/// The reference as the handbook prints it.
+/// The reference as docs/configuration.md prints it.
 fn reference() -> String {
     let mut text = "| Setting | Environment | Takes | Default | |\n|---|---|---|---|---|\n".to_owned();
     for setting in TABLE {
@@ -427,13 +427,13 @@ fn reference() -> String {
 }
 
 #[test]
-fn the_handbook_holds_the_reference() {
+fn the_handbook_contains_the_reference() {
     let handbook = include_str!("../../../../../docs/configuration.md");
     assert!(handbook.contains(&reference()), "docs/configuration.md must hold this:\n{}", reference());
 }
 
 #[test]
-fn the_handbooks_example_is_a_configuration() {
+fn the_handbooks_example_is_a_valid_configuration() {
     let handbook = include_str!("../../../../../docs/configuration.md");
     let example = handbook.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     assert_eq!(example.lines().filter(|line| line.contains(" = ")).count(), 6);

@@ -1,4 +1,4 @@
-//! The texts of settings as the values they mean.
+//! Parses the texts of settings into values.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,14 +8,14 @@ use ipnet::IpNet;
 use lettre::message::Mailbox;
 use url::Url;
 
-/// A parser of lists, from one of their parts.
+/// Makes a parser of comma-separated lists from a parser of one item.
 pub(super) fn each<T>(
     parse: impl Fn(&str) -> Result<T, String>,
 ) -> impl FnOnce(&str) -> Result<Vec<T>, String> {
     move |text| text.split(',').map(str::trim).map(parse).collect()
 }
 
-/// An address and port to listen on. What is nearly one is refused with what to write.
+/// An address and port to listen on. The refusal of a near miss says what to write.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let why = |cure: String| format!("`{text}` is not an address with a port{cure}");
     text.parse().map_err(|_| why(cure_of_address(text)))
@@ -30,7 +30,7 @@ fn cure_of_address(text: &str) -> String {
     let v6 = bare.rsplit_once(':').and_then(|(host, port)| Some((host.parse().ok()?, port.parse().ok()?)));
     if let Some((ip, port)) = v6 {
         let address = SocketAddr::new(IpAddr::V6(ip), port);
-        return format!(": an IPv6 address stands in brackets, write {address}");
+        return format!(": an IPv6 address needs brackets, write {address}");
     }
     if let Ok(ip) = bare.trim_matches(['[', ']']).parse::<IpAddr>() {
         return format!(": its port is missing, write {}", SocketAddr::new(ip, 8080));
@@ -43,15 +43,15 @@ fn cure_of_address(text: &str) -> String {
             )
         }
         Some((host, Ok(port))) if host.eq_ignore_ascii_case("localhost") => {
-            format!(": a name is not enough, write 127.0.0.1:{port}, or [::1]:{port}, or both")
+            format!(": it must be an IP address, write 127.0.0.1:{port}, or [::1]:{port}, or both")
         }
         Some((_, Ok(port))) => {
-            format!(": a name is not enough, write the IP address of this machine and :{port}")
+            format!(": it must be an IP address, write the one of this machine and :{port}")
         }
     }
 }
 
-/// A network of proxies, or one of them. Bits behind the prefix say nothing and are dropped.
+/// A network of proxies, or the address of one. Bits after the prefix mean nothing and are dropped.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let single = |_| bare.parse::<IpAddr>().map(IpNet::from);
@@ -63,14 +63,14 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         format!("`{text}` is not a network{cure}")
     })?;
     let network = canonical(network)
-        .ok_or_else(|| format!("`{text}` holds IPv4 and IPv6 addresses: write the IPv4 network as such"))?;
+        .ok_or_else(|| format!("`{text}` mixes IPv4 and IPv6 addresses: write the IPv4 network as IPv4"))?;
     if network.prefix_len() == 0 {
-        return Err(format!("`{text}` would trust everybody, name your own proxies only"));
+        return Err(format!("`{text}` would trust everybody: list only your own proxies"));
     }
     Ok(network.trunc())
 }
 
-/// A network inside `::ffff:0:0/96` as the IPv4 network it is: addresses are compared in that form.
+/// A network inside `::ffff:0:0/96` as the IPv4 network that it is, because addresses are compared in that form.
 fn canonical(network: IpNet) -> Option<IpNet> {
     match network.addr().to_canonical() {
         IpAddr::V4(ip) if network.addr().is_ipv6() => {
@@ -93,10 +93,10 @@ pub(super) fn database_url(text: &str) -> Result<Secret, &'static str> {
 }
 
 pub(super) fn sender(text: &str) -> Result<Mailbox, &'static str> {
-    text.parse().map_err(|_| "it is no e-mail address")
+    text.parse().map_err(|_| "it is not an e-mail address")
 }
 
-/// Told without the text, which may hold a password.
+/// Does not quote the text, which may hold a password.
 const NO_MAIL_URL: &str = "it is not a URL; in user name and password, write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25";
 
 pub(super) fn smtp_url(text: &str) -> Result<Secret, &'static str> {
