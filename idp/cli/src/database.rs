@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use idp_core::secret::Secret;
 use idp_server::StartError;
+use idp_server::config::quoted;
 use idp_server::config::settings::Settings;
 use idp_server::{database_url, secret_files};
 use idp_store::{OpenError, Store};
 
 use crate::failure::Failure;
-use idp_server::config::quoted;
 
 /// Makes the data folder, for its owner only.
 ///
@@ -106,7 +106,7 @@ fn check(path: &Path, database: &Path, settings: &Settings) -> Result<bool, Fail
 /// [`Failure`], with the setting that named it.
 pub(crate) async fn open(settings: &Settings) -> Result<Store, Failure> {
     let url = settings.database_url()?;
-    database_url::check(url.expose()).map_err(|error| not_started(error, &place(settings)))?;
+    database_url::check(url.expose()).map_err(|error| not_started(error, &url_source(settings)))?;
     let opened = Store::open(url.expose(), 2).await;
     opened.map_err(|error| match file(&url) {
         // SQLite does not say what it could not open.
@@ -114,30 +114,30 @@ pub(crate) async fn open(settings: &Settings) -> Result<Store, Failure> {
             Ok(()) => error.into(),
             Err(why) => Failure::new(why),
         },
-        _ => named(error, &place(settings)),
+        _ => named(error, &url_source(settings)),
     })
 }
 
 /// Where the settings name the database.
-pub(crate) fn place(settings: &Settings) -> String {
+pub(crate) fn url_source(settings: &Settings) -> String {
     format!("database.url, {}", settings.origin("database.url"))
 }
 
 /// Says of a server that cannot be used where the settings name it.
-pub(crate) fn named(error: OpenError, place: &str) -> Failure {
+pub(crate) fn named(error: OpenError, source: &str) -> Failure {
     match error {
         OpenError::Unreachable { .. } | OpenError::Refused { .. } | OpenError::Unprotected { .. } => {
-            Failure::new(format_args!("{error} ({place})"))
+            Failure::new(format_args!("{error} ({source})"))
         }
         other => other.into(),
     }
 }
 
 /// The same for a server of ours that does not start.
-pub(crate) fn not_started(error: StartError, place: &str) -> Failure {
+pub(crate) fn not_started(error: StartError, source: &str) -> Failure {
     match error {
-        StartError::Open(error) => named(error, place),
-        StartError::Files(why) => Failure::new(format_args!("{why} ({place})")),
+        StartError::Open(error) => named(error, source),
+        StartError::Files(why) => Failure::new(format_args!("{why} ({source})")),
         other => other.into(),
     }
 }

@@ -3,33 +3,24 @@
 
 mod args;
 mod audit;
-mod client;
-mod config;
+mod commands;
 mod database;
-mod db;
-mod dev;
-mod example;
 mod failure;
-mod hint;
-mod key;
 mod logging;
-mod new_account;
-mod new_client;
 mod operator;
+mod options;
 mod output;
 mod secret_input;
-mod seed;
-mod serve;
-mod user;
-mod user_change;
-mod words;
+mod signals;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Verb};
+use args::{Args, Command};
+use commands::{client, config, db, dev, key, serve, user, version};
 use failure::Failure;
+use options::OutputFormat;
 
 /// Gives memory back after a burst of password hashes, which the system's allocator was measured not to do.
 #[global_allocator]
@@ -57,7 +48,7 @@ fn misread(wrong: &clap::Error) -> ExitCode {
     if wrong.use_stderr() && args::asks_for_json(&words) {
         let said = wrong.to_string();
         let failure = Failure::new(said.trim_start_matches("error: ").trim_end());
-        output::errors(args::Format::Json, &failure);
+        output::errors(OutputFormat::Json, &failure);
     } else {
         let _ = wrong.print();
     }
@@ -65,16 +56,16 @@ fn misread(wrong: &clap::Error) -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Failure> {
-    match args.verb {
-        Verb::Dev(args) => dev::run(args).await,
-        Verb::Serve(place) => serve::run(&place).await,
-        Verb::Db(args) => db::run(args).await,
-        Verb::Config(args) => config::run(args).await,
-        Verb::User(args) => user::run(args).await,
-        Verb::Client(args) => client::run(args).await,
-        Verb::Key(args) => key::run(args).await,
-        Verb::Version { format } => {
-            output::version(format);
+    match args.command {
+        Command::Dev(args) => dev::run(args).await,
+        Command::Serve(source) => serve::run(&source).await,
+        Command::Db(args) => db::run(args).await,
+        Command::Config(args) => config::run(args).await,
+        Command::User(args) => user::run(args).await,
+        Command::Client(args) => client::run(args).await,
+        Command::Key(args) => key::run(args).await,
+        Command::Version { format } => {
+            version::run(format);
             Ok(())
         }
     }

@@ -5,14 +5,13 @@ use std::path::Path;
 use idp_core::account::password::PasswordPolicy;
 use idp_core::time::Timestamp;
 use idp_server::clock::Clock;
+use idp_server::config::quoted;
 use idp_server::config::settings::{self, Settings};
 use idp_store::{OpenError, Store};
 
-use crate::args::{Common, Format, Place};
 use crate::database;
 use crate::failure::Failure;
-use crate::hint::program;
-use idp_server::config::quoted;
+use crate::options::{CommonOptions, OutputFormat, SettingsSource, program};
 
 /// Where `idp dev` keeps its database.
 pub(crate) const DEV_DATA_DIR: &str = "data/dev";
@@ -26,12 +25,12 @@ pub(crate) struct Operator {
     pub(crate) policy: PasswordPolicy,
     /// Where people and applications reach the server, if that is known here.
     pub(crate) issuer: Option<String>,
-    common: Common,
+    common: CommonOptions,
 }
 
 impl Operator {
     /// How to answer.
-    pub(crate) fn format(&self) -> Format {
+    pub(crate) fn format(&self) -> OutputFormat {
         self.common.format
     }
 
@@ -45,7 +44,7 @@ impl Operator {
 ///
 /// # Errors
 /// [`Failure`]: wrong settings, or no such database.
-pub(crate) async fn open(common: &Common) -> Result<Operator, Failure> {
+pub(crate) async fn open(common: &CommonOptions) -> Result<Operator, Failure> {
     let settings = settings(common)?;
     if !database::exists(&settings)?
         && let Some(file) = database::file(&settings.database_url()?)?
@@ -63,7 +62,7 @@ pub(crate) async fn open(common: &Common) -> Result<Operator, Failure> {
     })
 }
 
-fn no_database(common: &Common, settings: &Settings, file: &Path) -> Failure {
+fn no_database(common: &CommonOptions, settings: &Settings, file: &Path) -> Failure {
     let make = match settings.data_dir() {
         Some(folder) if common.dev => format!("start `{}` once", dev_command(&folder)),
         _ => format!("make it with `{}`", common.command("db migrate")),
@@ -78,7 +77,7 @@ fn dev_command(folder: &Path) -> String {
     }
 }
 
-fn behind(common: &Common, error: OpenError) -> Failure {
+fn behind(common: &CommonOptions, error: OpenError) -> Failure {
     match error {
         OpenError::Behind(count) => Failure::new(format_args!(
             "the database lacks {count} migration(s); run `{}`",
@@ -89,7 +88,7 @@ fn behind(common: &Common, error: OpenError) -> Failure {
 }
 
 /// What applications are to be told; `idp dev` writes down with which port it was started last.
-fn issuer(common: &Common, settings: &Settings) -> Option<String> {
+fn issuer(common: &CommonOptions, settings: &Settings) -> Option<String> {
     let given = settings.issuer().map(|issuer| issuer.as_str().to_owned());
     if given.is_some() || !common.dev {
         return given;
@@ -102,12 +101,12 @@ fn issuer(common: &Common, settings: &Settings) -> Option<String> {
 ///
 /// # Errors
 /// Every error in them.
-pub(crate) fn settings(common: &Common) -> Result<Settings, Failure> {
+pub(crate) fn settings(common: &CommonOptions) -> Result<Settings, Failure> {
     if !common.dev {
-        return load(&common.place);
+        return load(&common.source);
     }
     // The environment of a production server must not lead `--dev` to its database.
-    let mut flags = common.place.set.clone();
+    let mut flags = common.source.set.clone();
     if !flags.iter().any(|(name, _)| name == "server.data_dir") {
         flags.push(("server.data_dir".to_owned(), DEV_DATA_DIR.to_owned()));
     }
@@ -118,8 +117,8 @@ pub(crate) fn settings(common: &Common) -> Result<Settings, Failure> {
 ///
 /// # Errors
 /// Every error in them.
-pub(crate) fn load(place: &Place) -> Result<Settings, Failure> {
-    Ok(settings::load(place.config.as_deref(), &environment(), &place.set)?)
+pub(crate) fn load(source: &SettingsSource) -> Result<Settings, Failure> {
+    Ok(settings::load(source.config.as_deref(), &environment(), &source.set)?)
 }
 
 /// The environment. What is not Unicode becomes so, and is then refused by name where it is ours.

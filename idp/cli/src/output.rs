@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use idp_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::args::Format;
 use crate::failure::Failure;
+use crate::options::OutputFormat;
 
 /// One line to standard output. A reader that went away (`idp user list | head`) is no error.
 pub(crate) fn line(text: impl Display) {
@@ -15,16 +15,16 @@ pub(crate) fn line(text: impl Display) {
 }
 
 /// An answer in the form that was asked for.
-pub(crate) fn answer(format: Format, json: Value, text: impl Display) {
+pub(crate) fn answer(format: OutputFormat, json: Value, text: impl Display) {
     match format {
-        Format::Text => line(text),
-        Format::Json => line(format_args!("{json:#}")),
+        OutputFormat::Text => line(text),
+        OutputFormat::Json => line(format_args!("{json:#}")),
     }
 }
 
 /// What went wrong, to standard error.
-pub(crate) fn errors(format: Format, failure: &Failure) {
-    if format == Format::Json {
+pub(crate) fn errors(format: OutputFormat, failure: &Failure) {
+    if format == OutputFormat::Json {
         let _ = writeln!(io::stderr().lock(), "{}", json!({ "error": failure.lines().join("\n") }));
         return;
     }
@@ -68,12 +68,6 @@ pub(crate) fn facts(facts: &[(&str, String)]) -> String {
     let widest = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let line = |(name, value): &(&str, String)| format!("{name:widest$}  {value}").trim_end().to_owned();
     facts.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// Name and version of this program.
-pub(crate) fn version(format: Format) {
-    const VERSION: &str = env!("CARGO_PKG_VERSION");
-    answer(format, json!({ "name": "idp", "version": VERSION }), format_args!("idp {VERSION}"));
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@
 mod clients;
 mod configuration;
 mod databases;
-mod desk;
 mod hints;
 mod outgoing;
+mod sandbox;
 mod secrets;
 mod servers;
 mod users;

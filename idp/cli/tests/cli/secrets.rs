@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::desk::Desk;
+use crate::sandbox::Sandbox;
 
 const HANDBOOK: &str = include_str!("../../../../docs/configuration.md");
 const README: &str = include_str!("../../../../README.md");
@@ -18,20 +18,20 @@ fn set(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// A container: a desk with a file system of its own below `root`, and variables that lead there. Where the tests run as
+/// A container: a sandbox with a file system of its own below `root`, and variables that lead there. Where the tests run as
 /// root, the program runs as the container's user and mounted files are root's. Elsewhere both are whoever tests: mounted
 /// files must be private then, and no warning comes.
 struct Container {
-    desk: Desk,
+    sandbox: Sandbox,
     env: Vec<(String, String)>,
     user: Option<u32>,
 }
 
 impl Container {
     fn new(env: Vec<(String, String)>) -> Self {
-        let desk = Desk::empty();
-        set(desk.path(), 0o755);
-        let user = match desk.path().metadata().unwrap().uid() {
+        let sandbox = Sandbox::empty();
+        set(sandbox.path(), 0o755);
+        let user = match sandbox.path().metadata().unwrap().uid() {
             0 => Some(CONTAINER),
             _ => {
                 eprintln!("not root: mounted files are our own here");
@@ -40,20 +40,20 @@ impl Container {
         };
         // The program where another user reaches it. By a program of its own: a file that this process has open for
         // writing while another test starts a program cannot be run.
-        let (built, program) = (env!("CARGO_BIN_EXE_idp"), desk.path().join("idp"));
+        let (built, program) = (env!("CARGO_BIN_EXE_idp"), sandbox.path().join("idp"));
         if fs::hard_link(built, &program).is_err() {
             assert!(Command::new("cp").arg(built).arg(&program).status().unwrap().success());
         }
         let env = env.into_iter().map(|(name, value)| match value.strip_prefix('/') {
-            Some(path) => (name, desk.path().join(path).display().to_string()),
+            Some(path) => (name, sandbox.path().join(path).display().to_string()),
             None => (name, value),
         });
         let env = env.collect();
-        Self { desk, env, user }
+        Self { sandbox, env, user }
     }
 
     fn at(&self, path: &str) -> PathBuf {
-        self.desk.path().join(path.trim_start_matches('/'))
+        self.sandbox.path().join(path.trim_start_matches('/'))
     }
 
     /// A folder of the container's user.
@@ -96,7 +96,7 @@ impl Container {
 
     fn command(&self, args: &str) -> Command {
         let mut command = Command::new(self.at("idp"));
-        command.arg0("idp").args(args.split_whitespace()).current_dir(self.desk.path()).env_clear();
+        command.arg0("idp").args(args.split_whitespace()).current_dir(self.sandbox.path()).env_clear();
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(user) = self.user {
             command.uid(user).gid(user);
@@ -106,10 +106,10 @@ impl Container {
 
     /// What `config check` warns of, having found nothing wrong.
     fn warnings(&self) -> Vec<String> {
-        let answer = self.desk.answer(&mut self.command("config check"), "");
+        let answer = self.sandbox.answer(&mut self.command("config check"), "");
         assert_eq!(answer.code, Some(0), "{}", answer.err);
         assert!(answer.out.ends_with("The configuration is good.\n") && !answer.out.contains("hunter2"));
-        let json = self.desk.answer(&mut self.command("config check -o json"), "");
+        let json = self.sandbox.answer(&mut self.command("config check -o json"), "");
         let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
         let lines: Vec<String> = answer.err.lines().map(str::to_owned).collect();
         let listed = json["warnings"]
@@ -123,9 +123,9 @@ impl Container {
 
     /// The one line with which `serve` and `config check` refuse.
     fn refusal(&self) -> String {
-        let refusal = self.desk.answer(&mut self.command("config check"), "").refusal();
+        let refusal = self.sandbox.answer(&mut self.command("config check"), "").refusal();
         let mut serve = self.command("serve --set server.listen=127.0.0.1:0 --set log.level=error");
-        assert_eq!(self.desk.answer(&mut serve, "").refusal(), refusal);
+        assert_eq!(self.sandbox.answer(&mut serve, "").refusal(), refusal);
         assert!(!refusal.contains("hunter2"), "{refusal}");
         refusal
     }
@@ -133,7 +133,7 @@ impl Container {
     /// Runs the server once; what it warns of.
     fn served(&self) -> Vec<String> {
         let mut command = self.command("serve --set server.listen=127.0.0.1:0 --set log.format=json");
-        let (code, log) = self.desk.start_logged(&mut command, "listening on").stop_logged("TERM");
+        let (code, log) = self.sandbox.start_logged(&mut command, "listening on").stop_logged("TERM");
         assert_eq!(code, Some(0), "{log}");
         assert!(!log.contains("hunter2"));
         let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -376,7 +376,7 @@ fn fault_10_a_file_that_we_cannot_read_is_named_with_its_owner_and_the_cure() {
     let config = container.docker_secret("/etc/idp/idp.toml", "[log]\nlevel = 'info'\n");
     set(&config, 0o600);
     let check =
-        || container.desk.answer(&mut container.command("config check --config etc/idp/idp.toml"), "");
+        || container.sandbox.answer(&mut container.command("config check --config etc/idp/idp.toml"), "");
     let refusal = check().refusal();
     let begin = "etc/idp/idp.toml: this file cannot be read: it belongs to root:root with mode 0600, and idp runs as uid";
     assert!(refusal.starts_with(begin), "{refusal}");
@@ -455,7 +455,7 @@ fn fault_10_folders_and_a_database_that_we_cannot_write_are_named_with_the_cure(
     );
     assert_eq!(container.refusal(), expected);
     for command in ["user list", "db migrate", "db status"] {
-        assert_eq!(container.desk.answer(&mut container.command(command), "").refusal(), expected);
+        assert_eq!(container.sandbox.answer(&mut container.command(command), "").refusal(), expected);
     }
     cure(&expected);
     container.warnings();
@@ -527,7 +527,7 @@ fn fault_10_a_configuration_file_with_a_secret_may_be_mounted() {
     container.docker_secret("/etc/idp/idp.toml", &text);
     // The database is away; what was said before is what counts here.
     let answer = container
-        .desk
+        .sandbox
         .answer(&mut container.command("serve --config etc/idp/idp.toml --set log.format=text"), "");
     let warnings: Vec<&str> = answer.err.lines().filter(|line| line.contains("WARN")).collect();
     assert_eq!(warnings.len(), usize::from(container.user.is_some()), "one for the file: {}", answer.err);
@@ -540,7 +540,7 @@ fn fault_10_a_configuration_file_with_a_secret_may_be_mounted() {
     if container.user.is_some() {
         set(&container.at("/etc/idp/idp.toml"), 0o664);
         let refusal =
-            container.desk.answer(&mut container.command("config check --config etc/idp/idp.toml"), "");
+            container.sandbox.answer(&mut container.command("config check --config etc/idp/idp.toml"), "");
         let line = "error: etc/idp/idp.toml line 5: mail.smtp_url holds a secret and others can write this file (owner root, \
             group root, mode 0664); let root run `chmod go-w`, or use IDP__MAIL__SMTP_URL_FILE";
         assert_eq!(refusal.err.lines().next(), Some(line));
@@ -550,11 +550,11 @@ fn fault_10_a_configuration_file_with_a_secret_may_be_mounted() {
 #[test]
 fn fault_10_commands_take_mounted_passwords_and_pipes() {
     let container = Container::new(Vec::new());
-    chown(container.desk.path(), container.user, container.user).unwrap();
-    let run = |args: &str| container.desk.answer(&mut container.command(args), "");
+    chown(container.sandbox.path(), container.user, container.user).unwrap();
+    let run = |args: &str| container.sandbox.answer(&mut container.command(args), "");
     run("db migrate").good();
     let password = container.docker_secret("/run/secrets/ada", "tinker brass umbrella\n");
-    // Where the tests run as root the folder of the secret is not ours to change, and neither is the desk's.
+    // Where the tests run as root the folder of the secret is not ours to change, and neither is the sandbox's.
     let answer = run(&format!(
         "user create --email ada@example.org --name Ada --password-file {}",
         password.display()
@@ -565,30 +565,30 @@ fn fault_10_commands_take_mounted_passwords_and_pipes() {
     assert!(warned || container.user.is_none() && answer.err.is_empty(), "{}", answer.err);
     let line = "echo tinker brass umbrella | ./idp user create --email bob@example.org --name Bob --password-file /dev/stdin";
     let mut shell = Command::new("sh");
-    shell.args(["-c", line]).current_dir(container.desk.path()).env_clear().env("PATH", "/usr/bin:/bin");
+    shell.args(["-c", line]).current_dir(container.sandbox.path()).env_clear().env("PATH", "/usr/bin:/bin");
     if let Some(user) = container.user {
         shell.uid(user).gid(user);
     }
-    container.desk.answer(&mut shell, "").good();
+    container.sandbox.answer(&mut shell, "").good();
 }
 
 #[test]
 fn the_documents_production_examples_run() {
     for (document, name) in [(HANDBOOK, "docs/configuration.md"), (README, "README.md")] {
-        let desk = Desk::empty();
+        let sandbox = Sandbox::empty();
         let example = block(document, "```toml\n");
-        let here = desk.path().display().to_string();
+        let here = sandbox.path().display().to_string();
         let text = example
             .replace("\"/var/lib", &format!("\"{here}/var/lib"))
             .replace("\"/etc/idp", &format!("\"{here}/etc/idp"));
         assert_eq!(text.matches(&here).count(), 2, "{name}: keys and data");
-        desk.file("idp.toml", &text);
-        desk.idp("config check --config idp.toml").good();
-        desk.idp("db migrate --config idp.toml").good();
-        let mut serve = desk.command("serve --config idp.toml --set server.listen=127.0.0.1:0");
-        drop(desk.start(&mut serve, "listening on"));
-        set(&desk.path().join("idp.toml"), 0o640);
-        let refusal = desk.idp("config check --config idp.toml").refusal();
+        sandbox.file("idp.toml", &text);
+        sandbox.idp("config check --config idp.toml").good();
+        sandbox.idp("db migrate --config idp.toml").good();
+        let mut serve = sandbox.command("serve --config idp.toml --set server.listen=127.0.0.1:0");
+        drop(sandbox.start(&mut serve, "listening on"));
+        set(&sandbox.path().join("idp.toml"), 0o640);
+        let refusal = sandbox.idp("config check --config idp.toml").refusal();
         assert!(
             refusal.contains("mail.smtp_url holds a secret and others can read this file (owner "),
             "{name}: {refusal}"

@@ -4,21 +4,21 @@ use clap::Subcommand;
 use idp_store::KeyListing;
 use serde_json::json;
 
-use crate::args::Common;
 use crate::failure::Failure;
+use crate::options::CommonOptions;
 use crate::{operator, output};
 
 /// Signing keys
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct KeyArgs {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     #[command(subcommand)]
-    verb: Verb,
+    command: KeyCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum KeyCommand {
     /// Every key, without its private half
     List,
 }
@@ -27,8 +27,8 @@ enum Verb {
 ///
 /// # Errors
 /// [`Failure`].
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let Verb::List = args.verb;
+pub(crate) async fn run(args: KeyArgs) -> Result<(), Failure> {
+    let KeyCommand::List = args.command;
     let operator = operator::open(&args.common).await?;
     let keys = operator.store.read((), |reader, ()| Box::pin(reader.listed_keys())).await?;
     operator.store.close().await;

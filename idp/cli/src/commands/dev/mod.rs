@@ -1,5 +1,9 @@
 //! `idp dev`: everything in one process, on this computer only.
 
+mod example;
+mod passphrase;
+mod seed;
+
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,16 +19,15 @@ use idp_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::args::Common;
+use crate::commands::new_account::{self, NewAccount, NewAccountOutcome};
 use crate::failure::Failure;
-use crate::hint::program;
-use crate::new_account::{self, NewAccount, Outcome};
 use crate::operator::{self, DEV_DATA_DIR, DEV_ISSUER};
-use crate::{database, example, logging, output, seed, serve, words};
+use crate::options::{CommonOptions, program};
+use crate::{database, logging, output, signals};
 
 /// Try everything on this computer
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct DevArgs {
     /// Accounts and applications to begin with
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
@@ -46,7 +49,7 @@ pub(crate) struct Args {
 ///
 /// # Errors
 /// [`Failure`]: whatever keeps it from starting.
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let server = Loopback::bind(args.port, "--port").await?;
     let client = Loopback::bind(args.client_port, "--client-port").await?;
     let (issuer, app_url) = (server.url(), client.url());
@@ -57,11 +60,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let seed = args.seed.as_deref().map(|file| seed::read(file, &policy, now)).transpose()?;
     database::check_folder(&settings, true)?;
     database::exists(&settings)?;
-    let (place, data_dir) = (place(&args.data_dir), settings.data_dir());
-    let config = config(settings, &place)?;
+    let (options, data_dir) = (options(&args.data_dir), settings.data_dir());
+    let config = config(settings, &options)?;
     App::check_keys_folder(&config)?;
     database::make_folder(data_dir.as_deref())?;
-    let stop = serve::stop_signal()?;
+    let stop = signals::stop()?;
 
     let app = App::build(config, clock).await?;
     if let Some(seed) = seed {
@@ -75,11 +78,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         examples.spawn(axum::serve(listener, example.clone()).into_future());
     }
     note_issuer(Path::new(&args.data_dir), &issuer)?;
-    output::line(banner(&issuer, &app_url, &account, &another(&place)));
+    output::line(banner(&issuer, &app_url, &account, &another(&options)));
     Ok(app.serve(server.listeners, stop).await?)
 }
 
-impl Args {
+impl DevArgs {
     /// The settings of production with their defaults; the environment may steer the log and nothing else, so
     /// that a production server's does not lead here.
     fn settings(&self, issuer: &str) -> Result<Settings, Failure> {
@@ -98,11 +101,11 @@ impl Args {
     }
 }
 
-fn config(settings: Settings, place: &Common) -> Result<Config, Failure> {
+fn config(settings: Settings, options: &CommonOptions) -> Result<Config, Failure> {
     let (mut config, _) = settings.into_config()?;
     config.mail.transport = MailTransport::Mailbox;
     config.dev = true;
-    config.command = CommandLine { program: program(), place: place.flags() };
+    config.command = CommandLine { program: program(), place: options.flags() };
     Ok(config)
 }
 
@@ -142,7 +145,7 @@ const FIRST_EMAIL: &str = "admin@example.com";
 const ADMIN: &str = "admin";
 
 /// The account to begin with.
-enum First {
+enum FirstAccount {
     /// Made just now.
     Made(Secret),
     /// There is an account with the role already.
@@ -151,16 +154,20 @@ enum First {
     Taken,
 }
 
-async fn first_account(store: &Store, policy: &PasswordPolicy, now: Timestamp) -> Result<First, Failure> {
+async fn first_account(
+    store: &Store,
+    policy: &PasswordPolicy,
+    now: Timestamp,
+) -> Result<FirstAccount, Failure> {
     if let Some(email) = an_admin(store).await? {
-        return Ok(First::There(email));
+        return Ok(FirstAccount::There(email));
     }
-    let password = words::password();
+    let password = passphrase::random();
     let account = NewAccount::checked(FIRST_EMAIL, "Admin", password.clone(), policy)?;
     match account.with_roles([ADMIN.to_owned()]).make(store, now).await? {
-        Outcome::Made(..) => Ok(First::Made(password)),
-        Outcome::AddressTaken => Ok(First::Taken),
-        Outcome::NoSuchRole(role, known) => Err(new_account::no_such_role(&role, &known).into()),
+        NewAccountOutcome::Made(..) => Ok(FirstAccount::Made(password)),
+        NewAccountOutcome::AddressTaken => Ok(FirstAccount::Taken),
+        NewAccountOutcome::NoSuchRole(role, known) => Err(new_account::no_such_role(&role, &known).into()),
     }
 }
 
@@ -178,31 +185,31 @@ fn note_issuer(folder: &Path, issuer: &str) -> Result<(), Failure> {
 }
 
 /// What leads another command to this very database.
-fn place(data_dir: &str) -> Common {
-    let mut common = Common { dev: true, ..Common::default() };
+fn options(data_dir: &str) -> CommonOptions {
+    let mut common = CommonOptions { dev: true, ..CommonOptions::default() };
     if data_dir != DEV_DATA_DIR {
-        common.place.set.push(("server.data_dir".to_owned(), data_dir.to_owned()));
+        common.source.set.push(("server.data_dir".to_owned(), data_dir.to_owned()));
     }
     common
 }
 
 /// The command that makes another account.
-fn another(place: &Common) -> String {
+fn another(options: &CommonOptions) -> String {
     let more = "--email you@example.com --name You --role admin --password-stdin";
-    format!("{} {more}", place.command("user create"))
+    format!("{} {more}", options.command("user create"))
 }
 
-fn banner(issuer: &str, app_url: &str, account: &First, another: &str) -> String {
+fn banner(issuer: &str, app_url: &str, account: &FirstAccount, another: &str) -> String {
     let account = match account {
-        First::Made(password) => format!(
+        FirstAccount::Made(password) => format!(
             "  First account    {FIRST_EMAIL}, with the role admin\n  \
                Its password     {} (shown only now)",
             password.expose()
         ),
-        First::There(email) => {
+        FirstAccount::There(email) => {
             format!("  Account          {email}, with the role admin\n  Another one      {another}")
         }
-        First::Taken => format!("  An admin account {another}"),
+        FirstAccount::Taken => format!("  An admin account {another}"),
     };
     format!(
         "idp dev is ready. Everything stays on this computer.\n\n  \

@@ -3,30 +3,29 @@
 use idp_server::App;
 use idp_server::clock::Clock;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::args::Place;
 use crate::failure::Failure;
-use crate::{database, logging, operator, output};
+use crate::options::SettingsSource;
+use crate::{database, logging, operator, output, signals};
 
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
 /// [`Failure`]: whatever keeps it from starting.
-pub(crate) async fn run(place: &Place) -> Result<(), Failure> {
-    let settings = operator::load(place)?;
+pub(crate) async fn run(source: &SettingsSource) -> Result<(), Failure> {
+    let settings = operator::load(source)?;
     logging::start(settings.log());
     for warning in settings.warnings() {
         tracing::warn!("{warning}");
     }
     database::check_folder(&settings, false)?;
     database::exists(&settings)?;
-    let (place, data_dir) = (database::place(&settings), settings.data_dir());
+    let (source, data_dir) = (database::url_source(&settings), settings.data_dir());
     let (config, _) = settings.into_config()?;
     // What keeps us from starting is found before anything is made.
     App::check_keys_folder(&config)?;
     database::make_folder(data_dir.as_deref())?;
-    let stop = stop_signal()?;
+    let stop = signals::stop()?;
     let mut listeners = Vec::new();
     for address in &config.listen {
         let listener = TcpListener::bind(address).await;
@@ -35,7 +34,7 @@ pub(crate) async fn run(place: &Place) -> Result<(), Failure> {
     }
     let ready = format!("idp is ready: {}, listening on {}", config.issuer, addresses(&listeners));
     let app = App::build(config, Clock::system());
-    let app = app.await.map_err(|error| database::not_started(error, &place))?;
+    let app = app.await.map_err(|error| database::not_started(error, &source))?;
     output::line(ready);
     Ok(app.serve(listeners, stop).await?)
 }
@@ -43,21 +42,4 @@ pub(crate) async fn run(place: &Place) -> Result<(), Failure> {
 fn addresses(listeners: &[TcpListener]) -> String {
     let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
     addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(", ")
-}
-
-/// Resolves when SIGTERM or Ctrl-C arrives; both are listened for from now on.
-///
-/// # Errors
-/// When the system does not let us listen.
-pub(crate) fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| format!("signals cannot be received: {error}"));
-    let (mut terminate, mut interrupt): (Signal, Signal) =
-        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping: requests in flight are finished first");
-    })
 }

@@ -12,8 +12,8 @@ use idp_core::time::Timestamp;
 use idp_store::{AuditEvent, Store, StoreError, UriList};
 
 use crate::audit;
+use crate::commands::new_client::{self, ClientSpec};
 use crate::failure::Failure;
-use crate::new_client::{self, ClientSpec};
 use crate::secret_input::from_file;
 
 const ID: &str = "example";

@@ -12,9 +12,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::audit::BUILT_IN;
+use crate::commands::new_account::{self, NewAccount, NewAccountOutcome};
+use crate::commands::new_client::{self, ClientSpec};
 use crate::failure::Failure;
-use crate::new_account::{self, NewAccount, Outcome};
-use crate::new_client::{self, ClientSpec};
 use crate::output;
 use crate::secret_input::from_file;
 
@@ -87,9 +87,9 @@ impl Seed {
         let (mut made, mut there) = (0, 0);
         for account in self.accounts {
             match account.make(store, now).await? {
-                Outcome::Made(..) => made += 1,
-                Outcome::AddressTaken => there += 1,
-                Outcome::NoSuchRole(role, known) => {
+                NewAccountOutcome::Made(..) => made += 1,
+                NewAccountOutcome::AddressTaken => there += 1,
+                NewAccountOutcome::NoSuchRole(role, known) => {
                     return Err(Failure::new(format_args!(
                         "seed: {}",
                         new_account::no_such_role(&role, &known)

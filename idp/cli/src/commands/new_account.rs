@@ -23,7 +23,7 @@ pub(crate) struct NewAccount {
 }
 
 /// What came of making one.
-pub(crate) enum Outcome {
+pub(crate) enum NewAccountOutcome {
     /// It is made, and has these roles.
     Made(Box<User>, Vec<String>),
     /// The address has an account.
@@ -63,7 +63,7 @@ impl NewAccount {
     ///
     /// # Errors
     /// [`Failure`] when the database fails.
-    pub(crate) async fn make(self, store: &Store, now: Timestamp) -> Result<Outcome, Failure> {
+    pub(crate) async fn make(self, store: &Store, now: Timestamp) -> Result<NewAccountOutcome, Failure> {
         let hash = password::hash(&self.password, &mut HashMemory::default()).map_err(Failure::new)?;
         let user = User {
             id: UserId::new(now),
@@ -84,13 +84,13 @@ async fn insert(
     user: &User,
     hash: &PasswordHash,
     roles: &[String],
-) -> Result<Outcome, StoreError> {
+) -> Result<NewAccountOutcome, StoreError> {
     let known = tx.roles().await?;
     if let Some(role) = roles.iter().find(|role| !known.contains(role)) {
-        return Ok(Outcome::NoSuchRole(role.clone(), known));
+        return Ok(NewAccountOutcome::NoSuchRole(role.clone(), known));
     }
     if !tx.insert_user(user, Some(hash)).await? {
-        return Ok(Outcome::AddressTaken);
+        return Ok(NewAccountOutcome::AddressTaken);
     }
     let now = user.created_at;
     tx.audit(&audit::row(AuditEvent::UserCreated, user.id, now)).await?;
@@ -100,7 +100,7 @@ async fn insert(
             tx.audit(&audit::role(AuditEvent::RoleGranted, user.id, role, now)).await?;
         }
     }
-    Ok(Outcome::Made(Box::new(user.clone()), roles.to_vec()))
+    Ok(NewAccountOutcome::Made(Box::new(user.clone()), roles.to_vec()))
 }
 
 /// The sentence about a role that is none.

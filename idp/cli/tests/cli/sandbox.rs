@@ -1,4 +1,4 @@
-//! An operator's desk: an empty folder, the built program, and what it answers.
+//! Where a command is tried: an empty folder, the built program, and what it answers.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -9,7 +9,7 @@ use idp_store::{AuditEvent, Store};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) struct Desk {
+pub(crate) struct Sandbox {
     dir: TempDir,
 }
 
@@ -47,16 +47,16 @@ impl Answer {
     }
 }
 
-impl Desk {
+impl Sandbox {
     pub(crate) fn empty() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
     /// With a database in `data`.
     pub(crate) fn new() -> Self {
-        let desk = Self::empty();
-        desk.idp("db migrate").good();
-        desk
+        let sandbox = Self::empty();
+        sandbox.idp("db migrate").good();
+        sandbox
     }
 
     pub(crate) fn path(&self) -> &Path {

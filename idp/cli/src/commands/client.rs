@@ -9,29 +9,29 @@ use idp_core::secret::Secret;
 use idp_store::{AuditEvent, UriList};
 use serde_json::{Value, json};
 
-use crate::args::Common;
+use crate::commands::new_client::{self, ClientSpec};
 use crate::failure::Failure;
-use crate::new_client::{self, ClientSpec};
 use crate::operator::{self, Operator};
+use crate::options::CommonOptions;
 use crate::{audit, output, secret_input};
 
 /// Applications
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ClientArgs {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     #[command(subcommand)]
-    verb: Verb,
+    command: ClientCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum ClientCommand {
     /// Register an application. Its secret is made and shown once, unless you bring one
-    Create(Box<Create>),
+    Create(Box<CreateClient>),
     /// Applications, by id
-    List(List),
+    List(ListClients),
     /// One application
-    Show(Id),
+    Show(OneClient),
     /// Let an application's answers go to one more address
     AddRedirectUri(AddUri),
     /// Let browsers go to one more address after signing out
@@ -39,13 +39,13 @@ enum Verb {
     /// Change what an application may ask for; a narrower scope ends its tokens
     SetScope(SetScope),
     /// Switch an application off; ends its tokens
-    Disable(Id),
+    Disable(OneClient),
     /// Switch an application on again
-    Enable(Id),
+    Enable(OneClient),
 }
 
 #[derive(Debug, clap::Args)]
-struct Id {
+struct OneClient {
     /// The client id
     #[arg(value_parser = ClientId::parse)]
     id: ClientId,
@@ -72,7 +72,7 @@ struct SetScope {
 }
 
 #[derive(Debug, clap::Args)]
-struct Create {
+struct CreateClient {
     /// The client id
     id: String,
     /// The name people see; the id, if there is none
@@ -122,7 +122,7 @@ struct Create {
 }
 
 #[derive(Debug, clap::Args)]
-struct List {
+struct ListClients {
     /// Begin behind this application
     #[arg(long, value_name = "ID", value_parser = ClientId::parse)]
     after: Option<ClientId>,
@@ -135,23 +135,25 @@ struct List {
 ///
 /// # Errors
 /// [`Failure`].
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: ClientArgs) -> Result<(), Failure> {
     let operator = operator::open(&args.common).await?;
-    let done = match args.verb {
-        Verb::Create(create) => create.run(&operator).await,
-        Verb::List(list) => list.run(&operator).await,
-        Verb::Show(Id { id }) => show(&operator, id).await,
-        Verb::AddRedirectUri(add) => add_uri(&operator, UriList::Redirect, add).await,
-        Verb::AddPostLogoutRedirectUri(add) => add_uri(&operator, UriList::PostLogoutRedirect, add).await,
-        Verb::SetScope(set) => set.run(&operator).await,
-        Verb::Disable(Id { id }) => switch(&operator, id, false).await,
-        Verb::Enable(Id { id }) => switch(&operator, id, true).await,
+    let done = match args.command {
+        ClientCommand::Create(create) => create.run(&operator).await,
+        ClientCommand::List(list) => list.run(&operator).await,
+        ClientCommand::Show(OneClient { id }) => show(&operator, id).await,
+        ClientCommand::AddRedirectUri(add) => add_uri(&operator, UriList::Redirect, add).await,
+        ClientCommand::AddPostLogoutRedirectUri(add) => {
+            add_uri(&operator, UriList::PostLogoutRedirect, add).await
+        }
+        ClientCommand::SetScope(set) => set.run(&operator).await,
+        ClientCommand::Disable(OneClient { id }) => switch(&operator, id, false).await,
+        ClientCommand::Enable(OneClient { id }) => switch(&operator, id, true).await,
     };
     operator.store.close().await;
     done
 }
 
-impl Create {
+impl CreateClient {
     async fn run(self: Box<Self>, operator: &Operator) -> Result<(), Failure> {
         let brought = secret_input::read(self.secret_stdin, self.secret_file.as_ref())?;
         let made = (brought.is_none() && !self.public).then(Secret::random);
@@ -196,7 +198,7 @@ impl Create {
     }
 }
 
-impl List {
+impl ListClients {
     async fn run(self, operator: &Operator) -> Result<(), Failure> {
         let input = (self.after, self.limit);
         let read = operator

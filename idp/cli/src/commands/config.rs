@@ -4,24 +4,24 @@ use clap::Subcommand;
 use idp_server::App;
 use serde_json::json;
 
-use crate::args::{Format, Place};
 use crate::failure::Failure;
+use crate::options::{OutputFormat, SettingsSource};
 use crate::{database, operator, output};
 
 /// The configuration
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ConfigArgs {
     #[command(flatten)]
-    place: Place,
+    source: SettingsSource,
     /// How to answer
     #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: OutputFormat,
     #[command(subcommand)]
-    verb: Verb,
+    command: ConfigCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum ConfigCommand {
     /// Check all that `serve` checks before it listens, and show where each value comes from; makes nothing
     Check,
 }
@@ -30,9 +30,9 @@ enum Verb {
 ///
 /// # Errors
 /// Everything that is wrong.
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let Verb::Check = args.verb;
-    let settings = operator::load(&args.place)?;
+pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
+    let ConfigCommand::Check = args.command;
+    let settings = operator::load(&args.source)?;
     let (mut rows, mut shown) = (Vec::new(), Vec::new());
     for (setting, value, origin) in settings.shown() {
         shown.push(json!({ "name": setting.name, "value": value, "origin": origin.to_string() }));
@@ -41,9 +41,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut warnings = settings.warnings().to_vec();
     database::check_folder(&settings, false)?;
     database::exists(&settings)?;
-    let place = database::place(&settings);
+    let source = database::url_source(&settings);
     let (config, _) = settings.into_config()?;
-    warnings.extend(App::check(&config).await.map_err(|error| database::not_started(error, &place))?);
+    warnings.extend(App::check(&config).await.map_err(|error| database::not_started(error, &source))?);
     warnings.iter().for_each(|warning| output::warning(warning));
     let text = format!("{}\nThe configuration is good.", output::table(["setting", "value", "from"], &rows));
     output::answer(args.format, json!({ "settings": shown, "warnings": warnings }), text);

@@ -6,50 +6,50 @@ use clap::{ArgGroup, Subcommand};
 use idp_core::account::throttle::{ACCOUNT, Throttle};
 use idp_core::ids::UserId;
 use idp_core::time::Timestamp;
-use idp_core::user::{Email, User, UserState};
-use idp_store::{Reader, StoreError};
+use idp_core::user::{User, UserState};
+use idp_server::config::quoted;
 use serde_json::{Value, json};
 
-use crate::args::Common;
+use crate::commands::account_ref::AccountRef;
+use crate::commands::new_account::{self, NewAccount, NewAccountOutcome};
+use crate::commands::user_change::{AccountChange, change};
 use crate::failure::Failure;
-use crate::new_account::{self, NewAccount, Outcome};
 use crate::operator::{self, Operator};
-use crate::user_change::{Change, change};
+use crate::options::CommonOptions;
 use crate::{output, secret_input};
-use idp_server::config::quoted;
 
 /// Accounts
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct UserArgs {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     #[command(subcommand)]
-    verb: Verb,
+    command: UserCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum UserCommand {
     /// Make an account; its address counts as proven
-    Create(Create),
+    Create(CreateAccount),
     /// Accounts, in the order they were made
-    List(List),
+    List(ListAccounts),
     /// One account: state, roles, and whether it is locked
-    Show(Account),
+    Show(OneAccount),
     /// Switch a deactivated account on again
-    Activate(Account),
+    Activate(OneAccount),
     /// Switch an account off; ends its sessions and tokens
-    Deactivate(Account),
+    Deactivate(OneAccount),
     /// Forget the wrong passwords tried for an account
-    Unlock(Account),
+    Unlock(OneAccount),
     /// What an account may do
     Role {
         #[command(subcommand)]
-        verb: RoleVerb,
+        command: RoleCommand,
     },
 }
 
 #[derive(Debug, Subcommand)]
-enum RoleVerb {
+enum RoleCommand {
     /// Give an account a role
     Add(AccountRole),
     /// Take a role away; ends the account's sessions and tokens
@@ -57,22 +57,22 @@ enum RoleVerb {
 }
 
 #[derive(Debug, clap::Args)]
-struct Account {
+struct OneAccount {
     /// E-mail address or id of the account
-    who: Who,
+    account: AccountRef,
 }
 
 #[derive(Debug, clap::Args)]
 struct AccountRole {
     /// E-mail address or id of the account
-    who: Who,
+    account: AccountRef,
     /// The role: `admin`, or another one there is
     role: String,
 }
 
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("given").args(["password_stdin", "password_file"]).required(true)))]
-struct Create {
+struct CreateAccount {
     /// E-mail address
     #[arg(long)]
     email: String,
@@ -91,7 +91,7 @@ struct Create {
 }
 
 #[derive(Debug, clap::Args)]
-struct List {
+struct ListAccounts {
     /// Begin behind this account
     #[arg(long, value_name = "ID")]
     after: Option<UserId>,
@@ -100,79 +100,61 @@ struct List {
     limit: i64,
 }
 
-/// An account by e-mail address or id.
-#[derive(Clone, Debug)]
-pub(crate) enum Who {
-    Email(Email),
-    Id(UserId),
-}
-
-impl std::str::FromStr for Who {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let id = text.parse().map(Self::Id);
-        id.or_else(|_| Email::parse(text).map(Self::Email)).map_err(|_| "give an e-mail address or an id")
-    }
-}
-
-impl std::fmt::Display for Who {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Email(email) => email.fmt(f),
-            Self::Id(id) => id.fmt(f),
-        }
-    }
-}
-
 /// Runs one of the verbs.
 ///
 /// # Errors
 /// [`Failure`].
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: UserArgs) -> Result<(), Failure> {
     let operator = operator::open(&args.common).await?;
-    let done = match args.verb {
-        Verb::Create(create) => create.run(&operator).await,
-        Verb::List(list) => list.run(&operator).await,
-        Verb::Show(Account { who }) => show(&operator, who).await,
-        Verb::Activate(Account { who }) => change(&operator, who, Change::State(UserState::Active)).await,
-        Verb::Deactivate(Account { who }) => {
-            change(&operator, who, Change::State(UserState::Deactivated)).await
+    let done = match args.command {
+        UserCommand::Create(create) => create.run(&operator).await,
+        UserCommand::List(list) => list.run(&operator).await,
+        UserCommand::Show(OneAccount { account }) => show(&operator, account).await,
+        UserCommand::Activate(OneAccount { account }) => {
+            change(&operator, account, AccountChange::State(UserState::Active)).await
         }
-        Verb::Unlock(Account { who }) => change(&operator, who, Change::Unlock).await,
-        Verb::Role { verb: RoleVerb::Add(AccountRole { who, role }) } => {
-            change(&operator, who, Change::Role { role, granted: true }).await
+        UserCommand::Deactivate(OneAccount { account }) => {
+            change(&operator, account, AccountChange::State(UserState::Deactivated)).await
         }
-        Verb::Role { verb: RoleVerb::Remove(AccountRole { who, role }) } => {
-            change(&operator, who, Change::Role { role, granted: false }).await
+        UserCommand::Unlock(OneAccount { account }) => {
+            change(&operator, account, AccountChange::Unlock).await
+        }
+        UserCommand::Role { command: RoleCommand::Add(AccountRole { account, role }) } => {
+            change(&operator, account, AccountChange::Role { role, granted: true }).await
+        }
+        UserCommand::Role { command: RoleCommand::Remove(AccountRole { account, role }) } => {
+            change(&operator, account, AccountChange::Role { role, granted: false }).await
         }
     };
     operator.store.close().await;
     done
 }
 
-impl Create {
+impl CreateAccount {
     async fn run(self, operator: &Operator) -> Result<(), Failure> {
         let password = secret_input::read(self.password_stdin, self.password_file.as_ref())?;
         let password = password
             .ok_or_else(|| Failure::new("give the password with --password-stdin or --password-file"))?;
         let account = NewAccount::checked(&self.email, &self.name, password, &operator.policy)?;
         match account.with_roles(self.role).make(&operator.store, operator.now).await? {
-            Outcome::Made(user, roles) => {
+            NewAccountOutcome::Made(user, roles) => {
                 let text = format!("Made {} ({}).", user.email, user.id);
                 output::answer(operator.format(), described(&user, &roles), text);
                 Ok(())
             }
-            Outcome::AddressTaken => Err(Failure::new(format_args!(
+            NewAccountOutcome::AddressTaken => Err(Failure::new(format_args!(
                 "{0} has an account already; see it with `{1}`",
                 self.email,
                 operator.command(&format!("user show {}", quoted(&self.email)))
             ))),
-            Outcome::NoSuchRole(role, known) => Err(new_account::no_such_role(&role, &known).into()),
+            NewAccountOutcome::NoSuchRole(role, known) => {
+                Err(new_account::no_such_role(&role, &known).into())
+            }
         }
     }
 }
 
-impl List {
+impl ListAccounts {
     async fn run(self, operator: &Operator) -> Result<(), Failure> {
         let input = (self.after, self.limit);
         let read =
@@ -214,11 +196,11 @@ fn described(user: &User, roles: &[String]) -> Value {
     })
 }
 
-async fn show(operator: &Operator, who: Who) -> Result<(), Failure> {
-    let missing = nobody(operator, &who);
-    let read = operator.store.read(who, |reader, who| {
+async fn show(operator: &Operator, account: AccountRef) -> Result<(), Failure> {
+    let missing = account.not_found(operator);
+    let read = operator.store.read(account, |reader, account| {
         Box::pin(async move {
-            let Some(user) = find(reader, who).await? else { return Ok(None) };
+            let Some(user) = account.find(reader).await? else { return Ok(None) };
             let roles = reader.roles_of(user.id).await?;
             let throttles = reader.throttles_of(user.id).await?;
             Ok(Some((user, roles, throttles)))
@@ -278,18 +260,4 @@ impl Lock {
             Self::Closed => format!("closed after too many wrong passwords in a row; {end}"),
         }
     }
-}
-
-/// The account, if there is one.
-pub(crate) async fn find(reader: &mut Reader, who: &Who) -> Result<Option<User>, StoreError> {
-    match who {
-        Who::Id(id) => reader.user(*id).await,
-        Who::Email(email) => Ok(reader.credentials(email).await?.map(|credentials| credentials.user)),
-    }
-}
-
-/// The refusal when there is none.
-pub(crate) fn nobody(operator: &Operator, who: &Who) -> Failure {
-    let list = operator.command("user list");
-    Failure::new(format_args!("there is no account {who}; `{list}` shows those there are"))
 }

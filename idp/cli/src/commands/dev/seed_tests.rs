@@ -59,7 +59,7 @@ fn every_key_is_understood() {
 
 #[test]
 fn the_handbooks_example_is_a_seed() {
-    let handbook = include_str!("../../../docs/configuration.md");
+    let handbook = include_str!("../../../../../docs/configuration.md");
     let mut examples = handbook.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let example = examples.find(|example| example.contains("[[users]]")).unwrap();
     let seed = read(example).unwrap();

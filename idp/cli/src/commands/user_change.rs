@@ -5,15 +5,15 @@ use idp_core::user::{User, UserState};
 use idp_store::{AuditEvent, StoreError, Tx};
 use serde_json::json;
 
+use crate::commands::account_ref::AccountRef;
+use crate::commands::new_account::{self, EVERYBODY};
 use crate::failure::Failure;
-use crate::new_account::{self, EVERYBODY};
 use crate::operator::Operator;
-use crate::user::{Who, find, nobody};
 use crate::{audit, output};
 
 /// What is done to an account.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub(crate) enum AccountChange {
     /// Switch it on or off.
     State(UserState),
     /// Forget the wrong passwords tried.
@@ -23,8 +23,8 @@ pub(crate) enum Change {
 }
 
 /// What came of it.
-enum Changed {
-    Nobody,
+enum AccountChangeOutcome {
+    NoSuchAccount,
     NoSuchRole(Vec<String>),
     Done { user: Box<User>, changed: bool },
 }
@@ -33,48 +33,60 @@ enum Changed {
 ///
 /// # Errors
 /// [`Failure`]: no such account or role, or the database fails.
-pub(crate) async fn change(operator: &Operator, who: Who, change: Change) -> Result<(), Failure> {
-    if let Change::Role { role, granted: false } = &change
+pub(crate) async fn change(
+    operator: &Operator,
+    account: AccountRef,
+    change: AccountChange,
+) -> Result<(), Failure> {
+    if let AccountChange::Role { role, granted: false } = &change
         && role == EVERYBODY
     {
-        let off = operator.command(&format!("user deactivate {who}"));
+        let off = operator.command(&format!("user deactivate {account}"));
         return Err(Failure::new(format_args!(
             "every account has the role `user`; use `{off}` to switch it off"
         )));
     }
-    let (missing, input) = (nobody(operator, &who), (who, change.clone(), operator.now));
-    let write = operator.store.write(input, |tx, (who, change, now)| Box::pin(apply(tx, who, change, *now)));
+    let (missing, input) = (account.not_found(operator), (account, change.clone(), operator.now));
+    let write =
+        operator.store.write(input, |tx, (account, change, now)| Box::pin(apply(tx, account, change, *now)));
     let (user, changed) = match write.await? {
-        Changed::Nobody => return Err(missing),
-        Changed::NoSuchRole(known) => {
-            let Change::Role { role, .. } = &change else { return Err(missing) };
+        AccountChangeOutcome::NoSuchAccount => return Err(missing),
+        AccountChangeOutcome::NoSuchRole(known) => {
+            let AccountChange::Role { role, .. } = &change else { return Err(missing) };
             return Err(new_account::no_such_role(role, &known).into());
         }
-        Changed::Done { user, changed } => (user, changed),
+        AccountChangeOutcome::Done { user, changed } => (user, changed),
     };
     let json = json!({ "id": user.id.to_string(), "email": user.email.as_str(), "changed": changed });
     output::answer(operator.format(), json, change.sentence(&user, changed));
     Ok(())
 }
 
-async fn apply(tx: &mut Tx, who: &Who, change: &Change, now: Timestamp) -> Result<Changed, StoreError> {
-    let Some(user) = find(tx, who).await? else { return Ok(Changed::Nobody) };
+async fn apply(
+    tx: &mut Tx,
+    account: &AccountRef,
+    change: &AccountChange,
+    now: Timestamp,
+) -> Result<AccountChangeOutcome, StoreError> {
+    let Some(user) = account.find(tx).await? else { return Ok(AccountChangeOutcome::NoSuchAccount) };
     let (changed, row) = match change {
-        Change::State(_) if user.state == UserState::Newer => {
+        AccountChange::State(_) if user.state == UserState::Newer => {
             return Err(StoreError::Newer { table: "users", column: "state", id: user.id.to_string() });
         }
-        Change::State(state) => {
+        AccountChange::State(state) => {
             let event = match state {
                 UserState::Active => AuditEvent::UserActivated,
                 _ => AuditEvent::UserDeactivated,
             };
             (tx.set_user_state(user.id, *state, now).await?, audit::row(event, user.id, now))
         }
-        Change::Unlock => (tx.unlock(&user).await?, audit::row(AuditEvent::UserUnlocked, user.id, now)),
-        Change::Role { role, granted } => {
+        AccountChange::Unlock => {
+            (tx.unlock(&user).await?, audit::row(AuditEvent::UserUnlocked, user.id, now))
+        }
+        AccountChange::Role { role, granted } => {
             let known = tx.roles().await?;
             if !known.contains(role) {
-                return Ok(Changed::NoSuchRole(known));
+                return Ok(AccountChangeOutcome::NoSuchRole(known));
             }
             let (changed, event) = match granted {
                 true => (tx.grant_role(user.id, role).await?, AuditEvent::RoleGranted),
@@ -86,10 +98,10 @@ async fn apply(tx: &mut Tx, who: &Who, change: &Change, now: Timestamp) -> Resul
     if changed {
         tx.audit(&row).await?;
     }
-    Ok(Changed::Done { user: Box::new(user), changed })
+    Ok(AccountChangeOutcome::Done { user: Box::new(user), changed })
 }
 
-impl Change {
+impl AccountChange {
     fn sentence(&self, user: &User, changed: bool) -> String {
         let email = &user.email;
         match (self, changed) {
