@@ -194,6 +194,7 @@ impl CreateClient {
             id_token_alg: self.id_token_alg,
             access_token_alg: self.access_token_alg,
             secret,
+            secret_file: None,
         }
     }
 }

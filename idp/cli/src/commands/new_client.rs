@@ -1,5 +1,7 @@
 //! An application to be registered, from the command line or a seed file: the same checks for both.
 
+use std::path::PathBuf;
+
 use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
 use idp_core::oauth::scope::{KNOWN, Scope};
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
@@ -8,27 +10,38 @@ use idp_core::text::{DisplayText, readable};
 use idp_core::time::Timestamp;
 use idp_server::config::settings::unknown;
 use idp_store::{AuditEvent, Store};
+use serde::{Deserialize, Deserializer};
 
 use crate::audit;
 use crate::failure::Failure;
 
-/// What may be said about an application; what is not said has a default that suits most.
-#[derive(Debug, Default)]
+/// What may be said about a client, by options or by a `[[clients]]` of a seed file. What is not said has a default
+/// that suits most.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ClientSpec {
     pub(crate) id: String,
     pub(crate) name: Option<String>,
+    #[serde(default)]
     pub(crate) public: bool,
+    #[serde(default)]
     pub(crate) native: bool,
+    #[serde(default)]
     pub(crate) redirect_uris: Vec<String>,
+    #[serde(default)]
     pub(crate) post_logout_redirect_uris: Vec<String>,
     pub(crate) home_uri: Option<String>,
+    #[serde(default)]
     pub(crate) scopes: Vec<String>,
     pub(crate) auth_method: Option<String>,
     pub(crate) pkce: Option<String>,
     pub(crate) consent: Option<String>,
     pub(crate) id_token_alg: Option<String>,
     pub(crate) access_token_alg: Option<String>,
+    #[serde(default, deserialize_with = "secret")]
     pub(crate) secret: Option<Secret>,
+    /// A file with the secret. Whoever reads a spec replaces it by `secret`, which alone is checked.
+    pub(crate) secret_file: Option<PathBuf>,
 }
 
 /// What is asked for where no scope is named. `offline_access` is not among it: it outlives the session.
@@ -121,6 +134,10 @@ impl ClientSpec {
             secret => Ok(secret.as_ref()),
         }
     }
+}
+
+fn secret<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Secret>, D::Error> {
+    String::deserialize(text).map(|text| Some(Secret::new(text)))
 }
 
 /// Stock libraries encode secrets differently; these characters survive all of them.

@@ -1,6 +1,6 @@
-//! A seed file: accounts and applications to try things out with. Sowing it twice is harmless.
+//! A seed file: accounts and clients to try things out with. Applying it twice is harmless.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use idp_core::account::password::PasswordPolicy;
 use idp_core::client::Client;
@@ -8,8 +8,9 @@ use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
 use idp_server::config::settings::{broken_toml, line_of, unknown};
 use idp_store::Store;
+use serde::Deserialize;
+use serde_path_to_error::Segment;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 use crate::audit::BUILT_IN;
 use crate::commands::new_account::{self, NewAccount, NewAccountOutcome};
@@ -18,29 +19,28 @@ use crate::failure::Failure;
 use crate::output;
 use crate::secret_input::from_file;
 
-/// The kinds of entries.
-const KINDS: [&str; 2] = ["users", "clients"];
-const USER: [&str; 5] = ["email", "name", "password", "password_file", "roles"];
-const CLIENT: [&str; 15] = [
-    "id",
-    "name",
-    "secret",
-    "secret_file",
-    "public",
-    "native",
-    "redirect_uris",
-    "post_logout_redirect_uris",
-    "home_uri",
-    "scopes",
-    "auth_method",
-    "pkce",
-    "consent",
-    "id_token_alg",
-    "access_token_alg",
-];
+/// A seed file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeedFile {
+    #[serde(default)]
+    users: Vec<Spanned<SeedUser>>,
+    #[serde(default)]
+    clients: Vec<Spanned<ClientSpec>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeedUser {
+    email: String,
+    name: String,
+    password: Option<String>,
+    password_file: Option<PathBuf>,
+    #[serde(default)]
+    roles: Vec<Spanned<String>>,
+}
 
 /// What a seed file holds, checked.
-#[derive(Default)]
 pub(crate) struct Seed {
     accounts: Vec<NewAccount>,
     clients: Vec<Client>,
@@ -58,24 +58,39 @@ pub(crate) fn read(path: &Path, policy: &PasswordPolicy, now: Timestamp) -> Resu
 }
 
 fn parse(source: &Source<'_>, policy: &PasswordPolicy, now: Timestamp) -> Result<Seed, Failure> {
-    let table = DeTable::parse(source.text).map_err(|error| {
-        source.refuse(error.span().map_or(0, |span| span.start), broken_toml(source.text, &error))
-    })?;
-    let mut seed = Seed::default();
-    for (kind, entries) in table.get_ref() {
-        let wrong = || source.refuse(kind.span().start, unknown(kind.get_ref(), "table", KINDS.into_iter()));
-        let DeValue::Array(entries) = entries.get_ref() else { return Err(wrong()) };
-        for entry in entries {
-            let DeValue::Table(table) = entry.get_ref() else { return Err(wrong()) };
-            let entry = Entry { source, at: entry.span().start, table };
-            match &**kind.get_ref() {
-                "users" => seed.accounts.push(entry.account(policy)?),
-                "clients" => seed.clients.push(entry.client(now)?),
-                _ => return Err(wrong()),
-            }
-        }
+    let line = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+    let toml = toml::Deserializer::parse(source.text)
+        .map_err(|error| source.refuse(line(&error), broken_toml(source.text, &error)))?;
+    let file: SeedFile = serde_path_to_error::deserialize(toml)
+        .map_err(|error| source.refuse(line(error.inner()), explain(&error)))?;
+    let accounts = file.users.into_iter().map(|user| source.account(user, policy));
+    let clients = file.clients.into_iter().map(|client| source.client(client, now));
+    Ok(Seed { accounts: accounts.collect::<Result<_, _>>()?, clients: clients.collect::<Result<_, _>>()? })
+}
+
+/// What serde found wrong, in our words. Its own message quotes the value, which may be a password: nothing of it
+/// is used but names of keys and the kind of value that was expected.
+fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> String {
+    let message = error.inner().message();
+    if let Some(key) = message.strip_prefix("missing field `") {
+        return format!("{} is missing", key.trim_end_matches('`'));
     }
-    Ok(seed)
+    let unknown_key = message.strip_prefix("unknown field `");
+    if let Some((key, known)) = unknown_key.and_then(|rest| rest.rsplit_once("`, expected ")) {
+        return unknown(key, "key", known.split('`').skip(1).step_by(2));
+    }
+    let mut path: Vec<&Segment> = error.path().iter().collect();
+    // `Spanned` adds keys of its own, which begin with `$`.
+    path.retain(|segment| !segment.to_string().starts_with('$'));
+    let in_list =
+        matches!(path.last(), Some(Segment::Seq { .. })) || message.ends_with("expected a sequence");
+    let key = path.into_iter().rev().find(|segment| matches!(segment, Segment::Map { .. }));
+    match key.map(ToString::to_string).unwrap_or_default().as_str() {
+        key @ ("users" | "clients") => format!("write each entry of {key} as a table `[[{key}]]`"),
+        key if in_list => format!("{key} takes a list of texts"),
+        key if message.ends_with("expected a boolean") => format!("{key} takes true or false"),
+        key => format!("{key} takes a text"),
+    }
 }
 
 impl Seed {
@@ -115,115 +130,40 @@ impl Source<'_> {
     fn refuse(&self, at: usize, what: impl std::fmt::Display) -> Failure {
         Failure::new(format_args!("{} line {}: {what}", self.path.display(), line_of(self.text, at)))
     }
-}
 
-/// One `[[users]]` or `[[clients]]`.
-struct Entry<'a> {
-    source: &'a Source<'a>,
-    at: usize,
-    table: &'a DeTable<'a>,
-}
-
-impl Entry<'_> {
-    fn account(&self, policy: &PasswordPolicy) -> Result<NewAccount, Failure> {
-        self.only(&USER)?;
-        let (email, name) = (self.needed("email")?, self.needed("name")?);
-        let password = self.secret("password", "password_file")?;
-        let password = password.ok_or_else(|| self.refuse("password or password_file is missing"))?;
-        let account = NewAccount::checked(&email, &name, password, policy).map_err(|why| self.refuse(why))?;
-        Ok(account.with_roles(self.roles()?))
-    }
-
-    /// Roles that are there from the start; a seed comes before anybody could make others.
-    fn roles(&self) -> Result<Vec<String>, Failure> {
-        let roles = self.texts("roles")?;
-        let stranger = roles.iter().find(|role| !BUILT_IN.contains(&role.as_str()));
-        stranger.map_or(Ok(roles.clone()), |role| {
-            let what = unknown(role, "role", BUILT_IN.into_iter());
-            let value = self.table.iter().find(|(key, _)| key.get_ref() == "roles");
-            Err(self.source.refuse(value.map_or(self.at, |(key, _)| key.span().start), what))
-        })
-    }
-
-    fn client(&self, now: Timestamp) -> Result<Client, Failure> {
-        self.only(&CLIENT)?;
-        let spec = ClientSpec {
-            id: self.needed("id")?,
-            name: self.text("name")?,
-            public: self.switch("public")?,
-            native: self.switch("native")?,
-            redirect_uris: self.texts("redirect_uris")?,
-            post_logout_redirect_uris: self.texts("post_logout_redirect_uris")?,
-            home_uri: self.text("home_uri")?,
-            scopes: self.texts("scopes")?,
-            auth_method: self.text("auth_method")?,
-            pkce: self.text("pkce")?,
-            consent: self.text("consent")?,
-            id_token_alg: self.text("id_token_alg")?,
-            access_token_alg: self.text("access_token_alg")?,
-            secret: self.secret("secret", "secret_file")?,
-        };
-        spec.checked(now).map_err(|why| self.refuse(why))
-    }
-
-    fn refuse(&self, what: impl std::fmt::Display) -> Failure {
-        self.source.refuse(self.at, what)
-    }
-
-    fn only(&self, known: &[&str]) -> Result<(), Failure> {
-        match self.table.iter().find(|(key, _)| !known.contains(&&**key.get_ref())) {
-            None => Ok(()),
-            Some((key, _)) => {
-                let what = unknown(key.get_ref(), "key", known.iter().copied());
-                Err(self.source.refuse(key.span().start, what))
-            }
+    fn account(&self, user: Spanned<SeedUser>, policy: &PasswordPolicy) -> Result<NewAccount, Failure> {
+        let (at, user) = (user.span().start, user.into_inner());
+        let refuse = |why| self.refuse(at, why);
+        // Only roles that are there from the start: a seed comes before anybody could make others.
+        if let Some(role) = user.roles.iter().find(|role| !BUILT_IN.contains(&role.get_ref().as_str())) {
+            return Err(self.refuse(role.span().start, unknown(role.get_ref(), "role", BUILT_IN.into_iter())));
         }
+        let password = self.secret("password", user.password.map(Secret::new), user.password_file);
+        let password =
+            password.and_then(|given| given.ok_or("password or password_file is missing".to_owned()));
+        let account = NewAccount::checked(&user.email, &user.name, password.map_err(refuse)?, policy);
+        Ok(account.map_err(refuse)?.with_roles(user.roles.into_iter().map(Spanned::into_inner)))
     }
 
-    /// A value read by `read`; which is to answer `None` for the wrong type. The value itself is not told, it
-    /// may be a password.
-    fn get<T>(
+    fn client(&self, client: Spanned<ClientSpec>, now: Timestamp) -> Result<Client, Failure> {
+        let (at, mut spec) = (client.span().start, client.into_inner());
+        let secret = self.secret("secret", spec.secret.take(), spec.secret_file.take());
+        let client = secret.and_then(|secret| ClientSpec { secret, ..spec }.checked(now));
+        client.map_err(|why| self.refuse(at, why))
+    }
+
+    /// A secret, written in the seed or in a file beside it.
+    fn secret(
         &self,
         key: &str,
-        wanted: &str,
-        read: impl Fn(&DeValue<'_>) -> Option<T>,
-    ) -> Result<Option<T>, Failure> {
-        let Some((_, value)) = self.table.iter().find(|(known, _)| known.get_ref() == key) else {
-            return Ok(None);
-        };
-        let wrong = || self.source.refuse(value.span().start, format_args!("{key} takes {wanted}"));
-        read(value.get_ref()).map(Some).ok_or_else(wrong)
-    }
-
-    fn text(&self, key: &str) -> Result<Option<String>, Failure> {
-        self.get(key, "a text", |value| value.as_str().map(str::to_owned))
-    }
-
-    fn needed(&self, key: &str) -> Result<String, Failure> {
-        self.text(key)?.ok_or_else(|| self.refuse(format_args!("{key} is missing")))
-    }
-
-    fn texts(&self, key: &str) -> Result<Vec<String>, Failure> {
-        let text = |item: &Spanned<DeValue<'_>>| item.get_ref().as_str().map(str::to_owned);
-        let read = |value: &DeValue<'_>| value.as_array()?.iter().map(text).collect();
-        Ok(self.get(key, "a list of texts", read)?.unwrap_or_default())
-    }
-
-    fn switch(&self, key: &str) -> Result<bool, Failure> {
-        Ok(self.get(key, "true or false", |value| value.as_bool())?.unwrap_or_default())
-    }
-
-    /// A secret, written here or in a file beside this one.
-    fn secret(&self, key: &str, file_key: &str) -> Result<Option<Secret>, Failure> {
-        match (self.text(key)?, self.text(file_key)?) {
-            (Some(_), Some(_)) => Err(self.refuse(format_args!("keep one of {key} and {file_key}"))),
-            (Some(text), None) => Ok(Some(Secret::new(text))),
-            (None, Some(file)) => {
-                let path = self.source.path.parent().unwrap_or(Path::new("")).join(file);
-                from_file(&path).map(Some).map_err(|why| self.refuse(why))
-            }
-            (None, None) => Ok(None),
+        given: Option<Secret>,
+        file: Option<PathBuf>,
+    ) -> Result<Option<Secret>, String> {
+        let Some(file) = file else { return Ok(given) };
+        if given.is_some() {
+            return Err(format!("keep one of {key} and {key}_file"));
         }
+        from_file(&self.path.parent().unwrap_or(Path::new("")).join(file)).map(Some)
     }
 }
 
