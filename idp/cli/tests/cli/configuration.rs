@@ -1,8 +1,10 @@
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
 
+use crate::container::{HANDBOOK, block, set};
 use crate::sandbox::Sandbox;
 
+const README: &str = include_str!("../../../../README.md");
 const GOOD: &str = "[server]\nissuer = 'https://id.example.com'\n[mail]\n\
     smtp_url = 'smtps://idp:hunter2@mail.example.com'\nfrom = 'id@example.com'\n";
 
@@ -123,4 +125,29 @@ fn a_database_is_made_by_migrate_only_and_for_its_owner_only() {
         assert_eq!(facts.permissions().mode() & 0o777, mode, "{path}");
     }
     assert!(sandbox.idp("key list").good().starts_with("There are no keys yet"));
+}
+
+#[test]
+fn the_documents_production_examples_run() {
+    for (document, name) in [(HANDBOOK, "docs/configuration.md"), (README, "README.md")] {
+        let sandbox = Sandbox::empty();
+        let example = block(document, "```toml\n");
+        let here = sandbox.path().display().to_string();
+        let text = example
+            .replace("\"/var/lib", &format!("\"{here}/var/lib"))
+            .replace("\"/etc/idp", &format!("\"{here}/etc/idp"));
+        assert_eq!(text.matches(&here).count(), 2, "{name}: keys and data");
+        sandbox.file("idp.toml", &text);
+        sandbox.idp("config check --config idp.toml").good();
+        sandbox.idp("db migrate --config idp.toml").good();
+        let mut serve = sandbox.command("serve --config idp.toml --set server.listen=127.0.0.1:0");
+        drop(sandbox.start(&mut serve, "listening on"));
+        set(&sandbox.path().join("idp.toml"), 0o640);
+        let refusal = sandbox.idp("config check --config idp.toml").refusal();
+        assert!(
+            refusal.contains("mail.smtp_url holds a secret and others can read this file (owner "),
+            "{name}: {refusal}"
+        );
+        assert!(refusal.contains("chmod 600"), "{refusal}");
+    }
 }

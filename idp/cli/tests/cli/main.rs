@@ -9,10 +9,13 @@
 
 mod clients;
 mod configuration;
+mod container;
 mod databases;
+mod denied_files;
 mod hints;
+mod mounted_secrets;
 mod outgoing;
 mod sandbox;
-mod secrets;
 mod servers;
+mod shared_files;
 mod users;
