@@ -1,4 +1,4 @@
-//! The command line. Passwords and secrets have no place on it: others can see it.
+//! The command line. It takes no passwords or secrets: other users can see it.
 
 use clap::{Parser, Subcommand};
 
@@ -20,39 +20,39 @@ pub(crate) struct Args {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  it worked
-  1  it did not; standard error says why, one line for each reason
-  2  the command line is wrong
+  0  success
+  1  failure; standard error has one line for each reason
+  2  invalid command line
 
-With `-o json`, standard error holds one object instead: {\"error\": \"…\"}";
+With `-o json`, standard error has one object instead: {\"error\": \"…\"}";
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Try everything on this computer: server, example application and mailbox in one process
     Dev(DevArgs),
     /// Run the server in production
     Serve(SettingsSource),
-    /// The database
+    /// Create, migrate and inspect the database
     Db(DbArgs),
-    /// The configuration
+    /// Check the configuration
     Config(ConfigArgs),
-    /// Accounts
+    /// Manage accounts
     User(UserArgs),
-    /// Applications
+    /// Register and manage clients
     Client(ClientArgs),
-    /// Signing keys
+    /// List the signing keys
     Key(KeyArgs),
-    /// Which version this is
+    /// Print the version
     Version {
-        /// How to answer
+        /// Output format
         #[arg(short = 'o', long = "output", value_enum, default_value_t)]
         format: OutputFormat,
     },
 }
 
 impl Args {
-    /// How to answer; commands that run on have no form of their own.
+    /// The output format. `dev` and `serve` have only one.
     pub(crate) fn format(&self) -> OutputFormat {
         match &self.command {
             Command::Dev(_) | Command::Serve(_) => OutputFormat::Text,
@@ -66,7 +66,7 @@ impl Args {
     }
 }
 
-/// Whether a command line that cannot be read asks for JSON.
+/// Whether an invalid command line asks for JSON.
 pub(crate) fn asks_for_json(words: &[String]) -> bool {
     let follows = |pair: &[String]| ["-o", "--output"].contains(&pair[0].as_str()) && pair[1] == "json";
     words.windows(2).any(follows)

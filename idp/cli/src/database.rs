@@ -1,4 +1,4 @@
-//! The file of an embedded database: where it is, and that it is its owner's alone.
+//! The file of an embedded database: where it is, and that only its owner can use it.
 
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -14,20 +14,20 @@ use idp_store::{OpenError, Store};
 
 use crate::failure::Failure;
 
-/// Makes the data folder, for its owner only.
+/// Creates the data folder, accessible to its owner only.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be created.
 pub(crate) fn make_folder(data_dir: Option<&Path>) -> Result<(), Failure> {
     let Some(folder) = data_dir else { return Ok(()) };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     let shown = folder.display();
-    made.map_err(|error| Failure::new(format_args!("the data folder {shown} cannot be made: {error}")))
+    made.map_err(|error| Failure::new(format_args!("the data folder {shown} cannot be created: {error}")))
 }
 
-/// Refuses to keep an embedded database in a folder that everybody can write, or in a stranger's: whoever can write
-/// the folder, or one on the way to it, can exchange the file. We must be able to write it. With `dev`, root may use
-/// the folder of whoever it works for.
+/// Refuses to keep an embedded database in a folder that belongs to another user, or that everybody can write:
+/// whoever can write the folder, or one on its path, can replace the file. We must be able to write it. With `dev`,
+/// root may use another user's folder.
 ///
 /// # Errors
 /// One line that names the folder and the setting.
@@ -40,21 +40,21 @@ pub(crate) fn check_folder(settings: &Settings, dev: bool) -> Result<(), Failure
     Ok(check_writable(settings, &file)?)
 }
 
-/// Whether we can make the files of a database beside it.
+/// Checks that we can create files beside the database.
 fn check_writable(settings: &Settings, file: &Path) -> Result<(), String> {
     let setting = folder_setting(settings);
-    // No folder but the data folder is made.
+    // We create no folder but the data folder.
     let there = folders(file).into_iter().filter(|folder| settings.data_dir().is_some() || folder.exists());
     there.into_iter().try_for_each(|folder| secret_files::check_writable(&folder, &setting))
 }
 
-/// The setting that names the folder of the database, and where it was set.
+/// The setting that names the database's folder, and its source.
 fn folder_setting(settings: &Settings) -> String {
     let name = if settings.data_dir().is_some() { "server.data_dir" } else { "database.url" };
     format!("{name}, {}", settings.origin(name))
 }
 
-/// The folders of a database: its companions lie beside the file itself, not beside a link to it.
+/// The database's folders: of the file itself, where SQLite puts the companion files, and of a link to it.
 fn folders(file: &Path) -> Vec<PathBuf> {
     let files = [file.canonicalize().unwrap_or_default(), file.to_owned()];
     let parents = files.iter().filter_map(|file| file.parent());
@@ -63,7 +63,7 @@ fn folders(file: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The file of an embedded database; `None` for another one.
+/// The file of an embedded database; `None` for PostgreSQL.
 ///
 /// # Errors
 /// When the URL names no file.
@@ -71,10 +71,11 @@ pub(crate) fn file(url: &Secret) -> Result<Option<PathBuf>, Failure> {
     Ok(idp_store::database_file(url.expose())?)
 }
 
-/// Whether the database is there, as far as its file tells. It holds everybody's address and password hash.
+/// Whether the database file exists; without a file, `true`. It holds everybody's address and password hash.
 ///
 /// # Errors
-/// When others can read the file or one of its companions, which hold what was written last, or when we cannot.
+/// When others can read the file or a companion (`-wal`, `-shm`: these hold the latest writes), or when we cannot use
+/// one.
 pub(crate) fn exists(settings: &Settings) -> Result<bool, Failure> {
     let Some(file) = file(&settings.database_url()?)? else { return Ok(true) };
     for companion in ["-wal", "-shm"] {
@@ -109,7 +110,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Store, Failure> {
     database_url::check(url.expose()).map_err(|error| not_started(error, &url_source(settings)))?;
     let opened = Store::open(url.expose(), 2).await;
     opened.map_err(|error| match file(&url) {
-        // SQLite does not say what it could not open.
+        // SQLite does not say which file it could not open.
         Ok(Some(file)) => match check_writable(settings, &file) {
             Ok(()) => error.into(),
             Err(why) => Failure::new(why),
@@ -118,12 +119,12 @@ pub(crate) async fn open(settings: &Settings) -> Result<Store, Failure> {
     })
 }
 
-/// Where the settings name the database.
+/// `database.url`, and its source.
 pub(crate) fn url_source(settings: &Settings) -> String {
     format!("database.url, {}", settings.origin("database.url"))
 }
 
-/// Says of a server that cannot be used where the settings name it.
+/// Adds the source of `database.url` to an error about a database server.
 pub(crate) fn named(error: OpenError, source: &str) -> Failure {
     match error {
         OpenError::Unreachable { .. } | OpenError::Refused { .. } | OpenError::Unprotected { .. } => {
@@ -133,7 +134,7 @@ pub(crate) fn named(error: OpenError, source: &str) -> Failure {
     }
 }
 
-/// The same for a server of ours that does not start.
+/// Adds the source of `database.url` to an error of our own start.
 pub(crate) fn not_started(error: StartError, source: &str) -> Failure {
     match error {
         StartError::Open(error) => named(error, source),

@@ -1,5 +1,5 @@
-//! `idp`: the identity provider as one program. `dev` shows it, `serve` runs it, the other commands are the
-//! operator's.
+//! `idp`: the identity provider as one program. `dev` is for trying it, `serve` for production; the other commands
+//! are for operators.
 
 mod args;
 mod audit;
@@ -22,7 +22,7 @@ use commands::{client, config, db, dev, key, serve, user, version};
 use failure::Failure;
 use options::OutputFormat;
 
-/// Gives memory back after a burst of password hashes, which the system's allocator was measured not to do.
+/// Returns memory after a burst of password hashes; the system's allocator was measured not to.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// A command line that says nothing to be done: help was asked for, or it is wrong.
+/// Answers a command line that is invalid or asks for help.
 fn misread(wrong: &clap::Error) -> ExitCode {
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     if wrong.use_stderr() && args::asks_for_json(&words) {

@@ -1,4 +1,4 @@
-//! The options that several commands share, and how a command on the same database is written.
+//! Options that several commands share, and how to write a command for the same database.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use idp_server::config::quoted;
 /// Where the settings come from. Every setting can also be an environment variable, `IDP__SECTION__KEY`.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SettingsSource {
-    /// The configuration file
+    /// Read settings from this file
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// A setting; wins over environment and file; can be repeated. Secrets are refused here
+    /// Set one setting, over the environment and the file; can be repeated. Secrets are not accepted here
     #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
 }
@@ -21,15 +21,15 @@ pub(crate) struct SettingsSource {
 pub(crate) struct CommonOptions {
     #[command(flatten)]
     pub(crate) source: SettingsSource,
-    /// Work on the database of `idp dev`
+    /// Use the database of `idp dev`
     #[arg(long, global = true, conflicts_with = "config")]
     pub(crate) dev: bool,
-    /// How to answer
+    /// Output format
     #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t)]
     pub(crate) format: OutputFormat,
 }
 
-/// How a command answers.
+/// How a command prints its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
     /// For people
@@ -40,12 +40,12 @@ pub(crate) enum OutputFormat {
 }
 
 impl CommonOptions {
-    /// The command line of `verb` on the same database, as it can be typed.
-    pub(crate) fn command(&self, verb: &str) -> String {
-        [program(), verb.to_owned(), self.flags()].join(" ").trim_end().to_owned()
+    /// A command line for the same database, ready to be typed.
+    pub(crate) fn command(&self, command: &str) -> String {
+        [program(), command.to_owned(), self.flags()].join(" ").trim_end().to_owned()
     }
 
-    /// The flags that lead to the database.
+    /// The flags that select the database.
     pub(crate) fn flags(&self) -> String {
         let mut words = Vec::new();
         if let Some(file) = &self.source.config {

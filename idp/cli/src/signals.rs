@@ -4,12 +4,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 
-/// Starts to listen for SIGTERM and Ctrl-C. The future resolves when one of them arrives.
+/// Starts listening for SIGTERM and Ctrl-C. The future resolves when one arrives.
 ///
 /// # Errors
-/// When the system does not let us listen.
+/// When the system does not allow it.
 pub(crate) fn stop() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| format!("signals cannot be received: {error}"));
+    let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
     let (mut terminate, mut interrupt): (Signal, Signal) =
         (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     Ok(async move {
@@ -17,6 +17,6 @@ pub(crate) fn stop() -> Result<impl Future<Output = ()> + Send + 'static, Failur
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping: requests in flight are finished first");
+        tracing::info!("stopping once the requests in flight are finished");
     })
 }

@@ -26,10 +26,10 @@ impl AccountRef {
         }
     }
 
-    /// The error when it does not exist.
+    /// The failure to report when it does not exist.
     pub(crate) fn not_found(&self, operator: &Operator) -> Failure {
         let list = operator.command("user list");
-        Failure::new(format_args!("there is no account {self}; `{list}` shows those there are"))
+        Failure::new(format_args!("there is no account {self}; list them with `{list}`"))
     }
 }
 

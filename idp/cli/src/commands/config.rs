@@ -1,4 +1,4 @@
-//! `idp config check`: would the server start with this, and where does each value come from?
+//! `idp config check`: whether the server would start, and where each value comes from.
 
 use clap::Subcommand;
 use idp_server::App;
@@ -8,12 +8,12 @@ use crate::failure::Failure;
 use crate::options::{OutputFormat, SettingsSource};
 use crate::{database, operator, output};
 
-/// The configuration
+/// Check the configuration
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConfigArgs {
     #[command(flatten)]
     source: SettingsSource,
-    /// How to answer
+    /// Output format
     #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t)]
     pub(crate) format: OutputFormat,
     #[command(subcommand)]
@@ -22,11 +22,11 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Check all that `serve` checks before it listens, and show where each value comes from; makes nothing
+    /// Check everything that `serve` checks before it listens, and show where each value comes from; create nothing
     Check,
 }
 
-/// Checks.
+/// Runs the check.
 ///
 /// # Errors
 /// Everything that is wrong.
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let (config, _) = settings.into_config()?;
     warnings.extend(App::check(&config).await.map_err(|error| database::not_started(error, &source))?);
     warnings.iter().for_each(|warning| output::warning(warning));
-    let text = format!("{}\nThe configuration is good.", output::table(["setting", "value", "from"], &rows));
+    let text = format!("{}\nThe configuration is valid.", output::table(["setting", "value", "from"], &rows));
     output::answer(args.format, json!({ "settings": shown, "warnings": warnings }), text);
     Ok(())
 }

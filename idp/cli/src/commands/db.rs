@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::options::CommonOptions;
 use crate::{database, operator, output};
 
-/// The database
+/// Create, migrate and inspect the database
 #[derive(Debug, clap::Args)]
 pub(crate) struct DbArgs {
     #[command(flatten)]
@@ -19,13 +19,13 @@ pub(crate) struct DbArgs {
 
 #[derive(Debug, Subcommand)]
 enum DbCommand {
-    /// Make the database, or bring it up to this version
+    /// Create the database, or migrate it to this version
     Migrate,
-    /// Which migrations the database has
+    /// Show which migrations the database has
     Status,
 }
 
-/// Runs one of the verbs.
+/// Runs the command.
 ///
 /// # Errors
 /// [`Failure`].
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: DbArgs) -> Result<(), Failure> {
         }
         DbCommand::Status if !exists => {
             let make = args.common.command("db migrate");
-            let text = format!("There is no database yet. Make it with `{make}`.");
+            let text = format!("There is no database yet. Create it with `{make}`.");
             output::answer(args.common.format, json!({ "exists": false, "migrations": [] }), text);
             return Ok(());
         }
@@ -67,7 +67,7 @@ fn missing(migrations: &[MigrationStatus]) -> usize {
 
 fn migrated(before: &[MigrationStatus]) -> (Value, String) {
     let text = match missing(before) {
-        0 => "The database is up to date already.".to_owned(),
+        0 => "The database is already up to date.".to_owned(),
         count => format!("The database is up to date; migrations run: {count}."),
     };
     (json!({ "applied": missing(before) }), text)

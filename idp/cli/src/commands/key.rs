@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::options::CommonOptions;
 use crate::{operator, output};
 
-/// Signing keys
+/// List the signing keys
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyArgs {
     #[command(flatten)]
@@ -19,11 +19,11 @@ pub(crate) struct KeyArgs {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Every key, without its private half
+    /// List all keys, without their private parts
     List,
 }
 
-/// Runs one of the verbs.
+/// Runs the command.
 ///
 /// # Errors
 /// [`Failure`].
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: KeyArgs) -> Result<(), Failure> {
         })
         .collect();
     let text = match rows.as_slice() {
-        [] => "There are no keys yet; the server makes them when it starts.".to_owned(),
+        [] => "There are no keys yet; the server creates them when it starts.".to_owned(),
         rows => output::table(["id", "purpose", "state", "created_at"], rows),
     };
     output::answer(operator.format(), json!(shown), text);

@@ -1,4 +1,4 @@
-//! The commands, one module each, and what only they use.
+//! One module per command, and what only commands use.
 
 mod account_ref;
 pub(crate) mod client;

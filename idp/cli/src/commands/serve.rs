@@ -1,4 +1,4 @@
-//! `idp serve`: production.
+//! `idp serve`: the server in production.
 
 use idp_server::App;
 use idp_server::clock::Clock;
@@ -11,7 +11,7 @@ use crate::{database, logging, operator, output, signals};
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
-/// [`Failure`]: whatever keeps it from starting.
+/// [`Failure`]: why it cannot start.
 pub(crate) async fn run(source: &SettingsSource) -> Result<(), Failure> {
     let settings = operator::load(source)?;
     logging::start(settings.log());
@@ -22,7 +22,7 @@ pub(crate) async fn run(source: &SettingsSource) -> Result<(), Failure> {
     database::exists(&settings)?;
     let (source, data_dir) = (database::url_source(&settings), settings.data_dir());
     let (config, _) = settings.into_config()?;
-    // What keeps us from starting is found before anything is made.
+    // Check everything before creating anything.
     App::check_keys_folder(&config)?;
     database::make_folder(data_dir.as_deref())?;
     let stop = signals::stop()?;

@@ -18,7 +18,7 @@ use crate::operator::{self, Operator};
 use crate::options::CommonOptions;
 use crate::{output, secret_input};
 
-/// Accounts
+/// Manage accounts
 #[derive(Debug, clap::Args)]
 pub(crate) struct UserArgs {
     #[command(flatten)]
@@ -29,19 +29,19 @@ pub(crate) struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Make an account; its address counts as proven
+    /// Create an account; its e-mail address counts as verified
     Create(CreateAccount),
-    /// Accounts, in the order they were made
+    /// List accounts, oldest first
     List(ListAccounts),
-    /// One account: state, roles, and whether it is locked
+    /// Show one account: state, roles, and whether it is locked
     Show(OneAccount),
-    /// Switch a deactivated account on again
+    /// Reactivate an account
     Activate(OneAccount),
-    /// Switch an account off; ends its sessions and tokens
+    /// Deactivate an account: end its sessions and revoke its tokens
     Deactivate(OneAccount),
-    /// Forget the wrong passwords tried for an account
+    /// Unlock an account after too many wrong passwords
     Unlock(OneAccount),
-    /// What an account may do
+    /// Grant and revoke roles
     Role {
         #[command(subcommand)]
         command: RoleCommand,
@@ -50,9 +50,9 @@ enum UserCommand {
 
 #[derive(Debug, Subcommand)]
 enum RoleCommand {
-    /// Give an account a role
+    /// Grant a role to an account
     Add(AccountRole),
-    /// Take a role away; ends the account's sessions and tokens
+    /// Revoke a role; end the account's sessions and revoke its tokens
     Remove(AccountRole),
 }
 
@@ -66,7 +66,7 @@ struct OneAccount {
 struct AccountRole {
     /// E-mail address or id of the account
     account: AccountRef,
-    /// The role: `admin`, or another one there is
+    /// An existing role, such as `admin`
     role: String,
 }
 
@@ -79,28 +79,28 @@ struct CreateAccount {
     /// Full name
     #[arg(long)]
     name: String,
-    /// A role besides `user`, such as `admin`; can be repeated
+    /// Grant this role besides `user`; can be repeated
     #[arg(long)]
     role: Vec<String>,
-    /// Read the password from standard input, first line
+    /// Read the password from the first line of standard input
     #[arg(long)]
     password_stdin: bool,
-    /// Read the password from a file that is private to you, or root's
+    /// Read the password from a file that is private to you or owned by root
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 struct ListAccounts {
-    /// Begin behind this account
+    /// Start after this account
     #[arg(long, value_name = "ID")]
     after: Option<UserId>,
-    /// How many at most
+    /// Show at most this many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
     limit: i64,
 }
 
-/// Runs one of the verbs.
+/// Runs the command.
 ///
 /// # Errors
 /// [`Failure`].
@@ -136,14 +136,14 @@ impl CreateAccount {
         let password = password
             .ok_or_else(|| Failure::new("give the password with --password-stdin or --password-file"))?;
         let account = NewAccount::checked(&self.email, &self.name, password, &operator.policy)?;
-        match account.with_roles(self.role).make(&operator.store, operator.now).await? {
-            NewAccountOutcome::Made(user, roles) => {
-                let text = format!("Made {} ({}).", user.email, user.id);
+        match account.with_roles(self.role).create(&operator.store, operator.now).await? {
+            NewAccountOutcome::Created(user, roles) => {
+                let text = format!("Created {} ({}).", user.email, user.id);
                 output::answer(operator.format(), described(&user, &roles), text);
                 Ok(())
             }
             NewAccountOutcome::AddressTaken => Err(Failure::new(format_args!(
-                "{0} has an account already; see it with `{1}`",
+                "{0} already has an account; see it with `{1}`",
                 self.email,
                 operator.command(&format!("user show {}", quoted(&self.email)))
             ))),
@@ -174,7 +174,7 @@ fn list(users: &[(User, Vec<String>)], limit: i64, operator: &Operator) -> Strin
     let rows: Vec<_> = users.iter().map(row).collect();
     let table = output::table(["id", "email", "name", "state", "roles"], &rows);
     match users.last() {
-        None => "There are no accounts here.".to_owned(),
+        None => "There are no accounts.".to_owned(),
         Some((last, _)) if i64::try_from(users.len()) == Ok(limit) => {
             let more = operator.command(&format!("user list --limit {limit} --after {}", last.id));
             format!("{table}\nFor more: {more}")
@@ -183,7 +183,7 @@ fn list(users: &[(User, Vec<String>)], limit: i64, operator: &Operator) -> Strin
     }
 }
 
-/// What is shown of an account.
+/// An account as JSON.
 fn described(user: &User, roles: &[String]) -> Value {
     json!({
         "id": user.id.to_string(),
@@ -230,7 +230,7 @@ async fn show(operator: &Operator, account: AccountRef) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether wrong passwords keep an account from signing in, somewhere at least; the worst is the greatest.
+/// Whether wrong passwords lock an account, at least in some browser. Ordered: the strictest is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Lock {
     Open,
@@ -251,9 +251,9 @@ impl Lock {
         if let Self::Until(at) = self { Some(output::moment(at)) } else { None }
     }
 
-    /// What is said of it; `unlock` is the command that ends it.
+    /// The sentence to show; `unlock` is the command that unlocks the account.
     fn sentence(self, unlock: &str) -> String {
-        let end = format!("`{unlock}` ends that");
+        let end = format!("unlock it with `{unlock}`");
         match self {
             Self::Open => "not locked".to_owned(),
             Self::Until(at) => format!("locked until {} after wrong passwords; {end}", output::moment(at)),

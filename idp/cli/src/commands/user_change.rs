@@ -1,4 +1,4 @@
-//! What an operator does to an account that exists, each with its audit row in the same write.
+//! Changes to an existing account, each with its audit row in the same transaction.
 
 use idp_core::time::Timestamp;
 use idp_core::user::{User, UserState};
@@ -11,25 +11,25 @@ use crate::failure::Failure;
 use crate::operator::Operator;
 use crate::{audit, output};
 
-/// What is done to an account.
+/// A change to an account.
 #[derive(Clone, Debug)]
 pub(crate) enum AccountChange {
-    /// Switch it on or off.
+    /// Activate or deactivate it.
     State(UserState),
     /// Forget the wrong passwords tried.
     Unlock,
-    /// Give or take a role.
+    /// Grant or revoke a role.
     Role { role: String, granted: bool },
 }
 
-/// What came of it.
+/// The result of a change.
 enum AccountChangeOutcome {
     NoSuchAccount,
     NoSuchRole(Vec<String>),
     Done { user: Box<User>, changed: bool },
 }
 
-/// Does it, and says what came of it.
+/// Makes the change and prints the result.
 ///
 /// # Errors
 /// [`Failure`]: no such account or role, or the database fails.
@@ -43,7 +43,7 @@ pub(crate) async fn change(
     {
         let off = operator.command(&format!("user deactivate {account}"));
         return Err(Failure::new(format_args!(
-            "every account has the role `user`; use `{off}` to switch it off"
+            "every account has the role `user`; deactivate the account with `{off}`"
         )));
     }
     let (missing, input) = (account.not_found(operator), (account, change.clone(), operator.now));
@@ -106,17 +106,19 @@ impl AccountChange {
         let email = &user.email;
         match (self, changed) {
             (Self::State(UserState::Active), true) => format!("{email} may sign in again."),
-            (Self::State(UserState::Active), false) => format!("{email} is active already."),
+            (Self::State(UserState::Active), false) => format!("{email} is already active."),
             (Self::State(_), true) => {
-                format!("{email} is deactivated; its sessions and tokens have ended.")
+                format!("{email} is deactivated; its sessions are ended and its tokens revoked.")
             }
-            (Self::State(_), false) => format!("{email} is deactivated already."),
-            (Self::Unlock, true) => format!("{email} may try its password again."),
+            (Self::State(_), false) => format!("{email} is already deactivated."),
+            (Self::Unlock, true) => format!("{email} is unlocked."),
             (Self::Unlock, false) => format!("{email} was not locked."),
-            (Self::Role { role, granted: true }, true) => format!("{email} has the role `{role}` now."),
-            (Self::Role { role, granted: true }, false) => format!("{email} has the role `{role}` already."),
+            (Self::Role { role, granted: true }, true) => format!("{email} now has the role `{role}`."),
+            (Self::Role { role, granted: true }, false) => format!("{email} already has the role `{role}`."),
             (Self::Role { role, granted: false }, true) => {
-                format!("{email} no longer has the role `{role}`; its sessions and tokens have ended.")
+                format!(
+                    "{email} no longer has the role `{role}`; its sessions are ended and its tokens revoked."
+                )
             }
             (Self::Role { role, granted: false }, false) => {
                 format!("{email} does not have the role `{role}`.")

@@ -21,7 +21,7 @@ fn a_client_secret_is_made_and_shown_once() {
         assert!(!shown.contains(secret) && !shown.contains(stored.as_str()), "{shown}");
     }
     let text = sandbox.idp(&APP.replace("app ", "other ")).good();
-    assert!(text.starts_with("Registered other.\nIts secret, shown only now: "), "{text}");
+    assert!(text.starts_with("Registered other.\nIts secret (shown only once): "), "{text}");
     assert_eq!(text.lines().count(), 2, "without a configuration the issuer is not known: {text}");
     assert_eq!(sandbox.audited(AuditEvent::ClientCreated), 2);
 }
@@ -46,7 +46,7 @@ fn fault_11_a_name_is_kept_or_refused_and_never_changed() {
     let long = "n".repeat(61);
     for (name, why) in [
         ("Ti\u{202E}de", "the name: U+202E is a character that cannot be seen here"),
-        (long.as_str(), "the name has 61 characters; 60 are the most"),
+        (long.as_str(), "the name has 61 characters; pages show at most 60"),
     ] {
         let refusal = sandbox.idp(&APP.replace("--name App", &format!("--name {name}"))).refusal();
         assert!(refusal.contains(why), "{refusal}");
@@ -70,8 +70,8 @@ fn a_public_client_has_no_secret() {
 fn a_client_is_switched_off_and_on() {
     let sandbox = Sandbox::new();
     sandbox.idp(APP).good();
-    assert_eq!(sandbox.idp("client disable app").good(), "app is disabled; its tokens have ended.\n");
-    assert_eq!(sandbox.idp("client disable app").good(), "app is disabled already.\n");
+    assert_eq!(sandbox.idp("client disable app").good(), "app is disabled; its tokens are revoked.\n");
+    assert_eq!(sandbox.idp("client disable app").good(), "app is already disabled.\n");
     assert_eq!(sandbox.idp("client show app -o json").json()["state"], "disabled");
     assert_eq!(sandbox.idp("client enable app -o json").json(), json!({ "id": "app", "changed": true }));
     assert_eq!(
@@ -85,13 +85,15 @@ fn a_redirect_uri_is_added_once() {
     let sandbox = Sandbox::new();
     sandbox.idp(APP).good();
     let add = "client add-redirect-uri app https://app.example.com/cb2";
-    assert!(sandbox.idp(add).good().contains("may go to https://app.example.com/cb2 as well"));
+    assert!(sandbox.idp(add).good().contains("now has the redirect URI https://app.example.com/cb2"));
     assert_eq!(sandbox.idp(&format!("{add} -o json")).json()["changed"], false);
     let uris = json!(["https://app.example.com/cb", "https://app.example.com/cb2"]);
     assert_eq!(sandbox.idp("client show app -o json").json()["redirect_uris"], uris);
     assert_eq!(sandbox.audited(AuditEvent::ClientChanged), 1);
     let bye = "client add-post-logout-redirect-uri app https://app.example.com/bye";
-    assert!(sandbox.idp(bye).good().contains("may send people to https://app.example.com/bye"));
+    assert!(
+        sandbox.idp(bye).good().contains("now has the post-logout redirect URI https://app.example.com/bye")
+    );
     let uris = json!(["https://app.example.com/bye"]);
     assert_eq!(sandbox.idp("client show app -o json").json()["post_logout_redirect_uris"], uris);
     assert_eq!(sandbox.idp("client add-redirect-uri app http://app.example.com/").code, Some(2));
@@ -128,24 +130,24 @@ fn the_scope_always_has_openid_and_can_be_changed() {
     let set = "client set-scope app email profile";
     assert_eq!(
         sandbox.idp(set).good(),
-        "app may ask for: email openid profile. What was issued for more has ended.\n"
+        "app may request: email openid profile. Tokens for more are revoked.\n"
     );
-    assert_eq!(sandbox.idp(set).good(), "app may ask for: email openid profile. It is so already.\n");
+    assert_eq!(sandbox.idp(set).good(), "app may request: email openid profile. Nothing changed.\n");
     let wider = "client set-scope app openid email profile offline_access";
-    assert_eq!(sandbox.idp(wider).good(), "app may ask for: email offline_access openid profile.\n");
+    assert_eq!(sandbox.idp(wider).good(), "app may request: email offline_access openid profile.\n");
     assert_eq!(sandbox.idp("client show app -o json").json()["scope"], "email offline_access openid profile");
     assert_eq!(sandbox.audited(AuditEvent::ClientChanged), 2);
     assert_eq!(sandbox.idp("client set-scope app").code, Some(2));
     let refusal = sandbox.idp("client set-scope app opnid").refusal();
     assert!(refusal.contains("the nearest valid name is `openid`"), "{refusal}");
-    assert!(sandbox.idp("client set-scope b openid").refusal().starts_with("there is no application b"));
+    assert!(sandbox.idp("client set-scope b openid").refusal().starts_with("there is no client b"));
 }
 
 #[test]
 fn a_redirect_uri_is_no_pattern() {
     let sandbox = Sandbox::new();
     sandbox.idp(APP).good();
-    let why = "it is compared byte by byte, so that `*` would stand for itself; name each address";
+    let why = "URIs are compared byte by byte, so `*` would stand for itself; name each URI";
     for args in [
         "client create b --redirect-uri https://app.example.com/*",
         "client create b --redirect-uri https://b.example/ --post-logout-redirect-uri https://b.example/?a=*",
@@ -165,7 +167,7 @@ fn a_client_that_cannot_be_is_refused() {
     let sandbox = Sandbox::new();
     sandbox.idp(APP).good();
     for (args, why) in [
-        (APP, "there is an application app already; see it with `idp client show app`"),
+        (APP, "the client app already exists; see it with `idp client show app`"),
         ("client create b", "client b has no redirect URI"),
         (
             "client create b --redirect-uri http://b.example/cb",
@@ -176,8 +178,8 @@ fn a_client_that_cannot_be_is_refused() {
             "the nearest valid name is `openid`",
         ),
         ("client create b --redirect-uri https://b.example/cb --pkce S256", "there is no PKCE policy `S256`"),
-        ("client show b", "there is no application b; `idp client list` shows those there are"),
-        ("client enable b", "there is no application b"),
+        ("client show b", "there is no client b; list them with `idp client list`"),
+        ("client enable b", "there is no client b"),
     ] {
         let refusal = sandbox.idp(args).refusal();
         assert!(refusal.contains(why), "{why}: {refusal}");

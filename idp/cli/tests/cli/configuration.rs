@@ -47,7 +47,7 @@ fn config_check_shows_every_value_with_its_origin_and_no_secret() {
         "log.level                   warn                    environment variable IDP__LOG__LEVEL",
         "mail.smtp_url               (not shown)             idp.toml line 4",
         "keys.dir                    keys                    default",
-        "The configuration is good.",
+        "The configuration is valid.",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
     }
@@ -109,14 +109,14 @@ fn ls_08_a_file_with_secrets_that_others_can_read_stops_everything() {
 fn a_database_is_made_by_migrate_only_and_for_its_owner_only() {
     let sandbox = Sandbox::empty();
     let refusal = sandbox.idp("user list").refusal();
-    assert_eq!(refusal, "there is no database data/idp.db; make it with `idp db migrate`");
+    assert_eq!(refusal, "there is no database data/idp.db; create it with `idp db migrate`");
     assert!(sandbox.idp("user list --dev").refusal().ends_with("start `idp dev` once"));
     assert_eq!(sandbox.idp("db status -o json").json()["exists"], false);
     assert!(!sandbox.path().join("data").exists());
     let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations")).unwrap().count();
     let done = format!("The database is up to date; migrations run: {all}.\n");
     assert_eq!(sandbox.idp("db migrate").good(), done);
-    assert_eq!(sandbox.idp("db migrate").good(), "The database is up to date already.\n");
+    assert_eq!(sandbox.idp("db migrate").good(), "The database is already up to date.\n");
     assert!(sandbox.idp("db status").good().ends_with("The database is up to date.\n"));
     let status = sandbox.idp("db status -o json").json();
     assert!(status["migrations"].as_array().unwrap().iter().all(|migration| migration["applied"] == true));

@@ -1,4 +1,4 @@
-//! A container with its mounted files, as Docker and Kubernetes make them in the documents' examples.
+//! A container with mounted files, as in the documentation's examples for Docker and Kubernetes.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::sandbox::Sandbox;
 
 pub(crate) const HANDBOOK: &str = include_str!("../../../../docs/configuration.md");
-/// The user of the documents' containers.
+/// The user in those examples.
 const CONTAINER: u32 = 65532;
 pub(crate) const SMTP_URL: &str = "smtps://idp:hunter2@mail.example.com";
 
@@ -17,9 +17,9 @@ pub(crate) fn set(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// A container: a sandbox with a file system of its own below `root`, and variables that lead there. Where the tests run as
-/// root, the program runs as the container's user and mounted files are root's. Elsewhere both are whoever tests: mounted
-/// files must be private then, and no warning comes.
+/// A sandbox whose folder is the container's file system; paths in variables lead there. If the tests run as root, the
+/// program runs as the container's user and root owns mounted files. Otherwise the tester is both: mounted files must
+/// be private then, and there are no warnings.
 pub(crate) struct Container {
     pub(crate) sandbox: Sandbox,
     env: Vec<(String, String)>,
@@ -37,8 +37,8 @@ impl Container {
                 None
             }
         };
-        // The program where another user reaches it. By a program of its own: a file that this process has open for
-        // writing while another test starts a program cannot be run.
+        // Put the program where another user can reach it. `cp` copies it, not this process: a file that we hold open
+        // for writing while another test forks cannot be executed.
         let (built, program) = (env!("CARGO_BIN_EXE_idp"), sandbox.path().join("idp"));
         if fs::hard_link(built, &program).is_err() {
             assert!(Command::new("cp").arg(built).arg(&program).status().unwrap().success());
@@ -55,7 +55,7 @@ impl Container {
         self.sandbox.path().join(path.trim_start_matches('/'))
     }
 
-    /// A folder of the container's user.
+    /// A folder that the container's user owns.
     pub(crate) fn volume(&self, path: &str) -> PathBuf {
         let folder = self.at(path);
         fs::create_dir_all(&folder).unwrap();
@@ -103,11 +103,11 @@ impl Container {
         command
     }
 
-    /// What `config check` warns of, having found nothing wrong.
+    /// The warnings of `config check`, which must succeed.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let answer = self.sandbox.answer(&mut self.command("config check"), "");
         assert_eq!(answer.code, Some(0), "{}", answer.err);
-        assert!(answer.out.ends_with("The configuration is good.\n") && !answer.out.contains("hunter2"));
+        assert!(answer.out.ends_with("The configuration is valid.\n") && !answer.out.contains("hunter2"));
         let json = self.sandbox.answer(&mut self.command("config check -o json"), "");
         let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
         let lines: Vec<String> = answer.err.lines().map(str::to_owned).collect();
@@ -120,7 +120,7 @@ impl Container {
         lines.iter().map(|line| line.strip_prefix("warning: ").unwrap().to_owned()).collect()
     }
 
-    /// The one line with which `serve` and `config check` refuse.
+    /// The one error line of `serve` and `config check`.
     pub(crate) fn refusal(&self) -> String {
         let refusal = self.sandbox.answer(&mut self.command("config check"), "").refusal();
         let mut serve = self.command("serve --set server.listen=127.0.0.1:0 --set log.level=error");
@@ -129,7 +129,7 @@ impl Container {
         refusal
     }
 
-    /// Runs the server once; what it warns of.
+    /// Runs the server once; its warnings.
     pub(crate) fn served(&self) -> Vec<String> {
         let mut command = self.command("serve --set server.listen=127.0.0.1:0 --set log.format=json");
         let (code, log) = self.sandbox.start_logged(&mut command, "listening on").stop_logged("TERM");
@@ -143,13 +143,13 @@ impl Container {
     }
 }
 
-/// The block of a document that begins with this line.
+/// The code block of a document that begins with these lines.
 pub(crate) fn block<'a>(document: &'a str, first: &str) -> &'a str {
     let (_, rest) = document.split_once(first).unwrap();
     rest.split("```").next().unwrap()
 }
 
-/// The variables of the handbook's compose file.
+/// The variables in the documentation's compose file.
 pub(crate) fn docker() -> Vec<(String, String)> {
     let lines =
         block(HANDBOOK, "```yaml\n# compose.yaml\n").lines().filter_map(|line| line.trim().split_once(": "));
@@ -157,7 +157,7 @@ pub(crate) fn docker() -> Vec<(String, String)> {
     variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// The variables of the handbook's pod.
+/// The variables in the documentation's pod.
 pub(crate) fn kubernetes() -> Vec<(String, String)> {
     let lines = block(HANDBOOK, "```yaml\n# part of a pod\n").lines();
     let variables = lines.filter_map(|line| line.trim().strip_prefix("- { name: ")?.split_once(", value: "));
@@ -165,7 +165,7 @@ pub(crate) fn kubernetes() -> Vec<(String, String)> {
     variables.map(|(name, value)| (name.to_owned(), text(value))).collect()
 }
 
-/// Has root run the command that a refusal names.
+/// Runs the command that an error suggests, as root.
 pub(crate) fn cure(refusal: &str) {
     let command = refusal.rsplit_once("run `").unwrap().1.split_once('`').unwrap().0;
     let done = Command::new("sh").args(["-c", command]).output().unwrap();

@@ -1,4 +1,4 @@
-//! The database as an operator meets it: away, readable by others, or without its keys.
+//! Databases that are unreachable, readable by others, or without their keys.
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -58,11 +58,11 @@ fn r_28_config_check_refuses_what_serve_would_and_makes_nothing() {
     let sandbox = Sandbox::empty();
     sandbox.file("idp.toml", REST);
     let check = || sandbox.idp("config check --config idp.toml");
-    assert!(check().good().ends_with("The configuration is good.\n"));
+    assert!(check().good().ends_with("The configuration is valid.\n"));
     assert_eq!(std::fs::read_dir(sandbox.path()).unwrap().count(), 1, "nothing is made");
 
     drop(sandbox.start(&mut sandbox.command("serve --config idp.toml"), "listening on"));
-    assert!(check().good().ends_with("The configuration is good.\n"));
+    assert!(check().good().ends_with("The configuration is valid.\n"));
     let key = |folder: &str| {
         let entries = std::fs::read_dir(sandbox.path().join(folder)).unwrap();
         let mut names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());

@@ -1,4 +1,4 @@
-//! Files and folders that the system denies to us: the message names the owner and the command that mends it.
+//! Files and folders that the system denies to us: the error names the owner and the command that fixes it.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -33,7 +33,7 @@ fn fault_10_a_file_that_we_cannot_read_is_named_with_its_owner_and_the_cure() {
             cure(&refusal);
             container.warnings();
         }
-        // The folder that denies it.
+        // The folder denies access.
         let folder = file.parent().unwrap();
         set(folder, 0o700);
         let refusal = container.refusal();
@@ -44,7 +44,7 @@ fn fault_10_a_file_that_we_cannot_read_is_named_with_its_owner_and_the_cure() {
         cure(&refusal);
         container.warnings();
     }
-    // Ours, but not readable even to us.
+    // Ours, but not readable by us.
     set(&secret, 0o200);
     let refusal = container.refusal();
     assert!(refusal.contains("with mode 0200, and idp runs as uid 65532; run `chmod u+r /"), "{refusal}");
@@ -98,12 +98,12 @@ fn fault_10_folders_and_a_database_that_we_cannot_write_are_named_with_the_cure(
     );
     assert_eq!(container.refusal(), made);
     cure(&made);
-    // As a new volume is.
+    // Like a new volume.
     chown(&data, Some(0), Some(0)).unwrap();
     set(&data, 0o755);
     assert_eq!(container.refusal(), written);
     cure(&written);
-    // A key must be made.
+    // A key must be created.
     let (shown, up) = (keys.display(), parent(&keys));
     let begin = format!("there is no key-encryption key in {shown} (keys.dir), and none can be made there: ");
     let refusal = container.refusal();
@@ -121,7 +121,7 @@ fn fault_10_folders_and_a_database_that_we_cannot_write_are_named_with_the_cure(
     chown(&keys, Some(user), None).unwrap();
     container.warnings();
     container.served();
-    // Root worked with the database.
+    // Root has used the database.
     let database = data.join("idp.db");
     chown(&database, Some(0), Some(0)).unwrap();
     let shown = database.display();

@@ -1,15 +1,15 @@
-//! What the program tells people to type next works as it stands.
+//! Commands suggested in messages work as they are.
 
 use std::os::unix::process::CommandExt;
 
 use crate::sandbox::Sandbox;
 
-/// The command between backticks.
+/// The command between the first backticks.
 fn hinted(text: &str) -> String {
     text.split('`').nth(1).unwrap_or_else(|| panic!("no command in: {text}")).to_owned()
 }
 
-/// Runs what a hint says, as a person in this folder would.
+/// Runs the suggested command in the same folder.
 fn follow(sandbox: &Sandbox, hint: &str) -> String {
     let args = hint.strip_prefix("idp ").unwrap_or_else(|| panic!("{hint}"));
     sandbox.idp(args).good()

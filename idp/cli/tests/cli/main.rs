@@ -1,4 +1,4 @@
-//! The program as an operator meets it: the built binary, its answers and its exit codes.
+//! Runs the built program, and checks its output and exit codes.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Secrets mounted by Docker and Kubernetes; the examples of the documents are run.
+//! Secrets mounted by Docker and Kubernetes; runs the examples of the documentation.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -40,7 +40,7 @@ fn fault_10_the_documents_example_for_kubernetes_runs() {
     let container = Container::new(env);
     container.kubernetes_secret("/run/secrets/idp", &[("smtp_url", SMTP_URL)]);
     container.volume("/var/lib/idp");
-    // The key as the document makes it.
+    // Make the key as the documentation says.
     let make = block(HANDBOOK, "```\nhead -c 32").split_once('>').unwrap().0;
     let made = Command::new("sh").args(["-c", &format!("head -c 32{make}")]).output().unwrap();
     container
@@ -125,7 +125,7 @@ fn fault_10_a_configuration_file_with_a_secret_may_be_mounted() {
         [database]\nurl = 'postgres://idp:hunter2@127.0.0.1:1/idp'\n"
     );
     container.docker_secret("/etc/idp/idp.toml", &text);
-    // The database is away; what was said before is what counts here.
+    // The database is unreachable; only what was logged before matters.
     let answer = container
         .sandbox
         .answer(&mut container.command("serve --config etc/idp/idp.toml --set log.format=text"), "");
@@ -154,7 +154,7 @@ fn fault_10_commands_take_mounted_passwords_and_pipes() {
     let run = |args: &str| container.sandbox.answer(&mut container.command(args), "");
     run("db migrate").good();
     let password = container.docker_secret("/run/secrets/ada", "tinker brass umbrella\n");
-    // Where the tests run as root the folder of the secret is not ours to change, and neither is the sandbox's.
+    // If the tests run as root, the container's user can change neither the secret's folder nor the sandbox.
     let answer = run(&format!(
         "user create --email ada@example.org --name Ada --password-file {}",
         password.display()

@@ -1,4 +1,4 @@
-//! Connections that carry a secret, as an operator meets them: what is refused, and what is said.
+//! Outgoing connections that carry a secret: what is refused, and what is warned about.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -17,7 +17,7 @@ fn fault_18_every_command_refuses_a_database_that_would_get_the_password_in_clea
     let sandbox = Sandbox::empty();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    // A server that answers to every request for TLS that there is none, and hangs up.
+    // A server that refuses TLS and must receive nothing more.
     std::thread::spawn(move || {
         for mut socket in listener.incoming().flatten() {
             use std::io::{Read, Write};
@@ -28,7 +28,7 @@ fn fault_18_every_command_refuses_a_database_that_would_get_the_password_in_clea
             assert!(more.is_empty(), "{more:?}");
         }
     });
-    // By the rule, 0.0.0.0 is not this machine, although it leads there.
+    // 0.0.0.0 does not count as this machine, although it leads there.
     for (query, why) in [
         ("", "it refuses TLS, and the password is not sent in clear"),
         ("?sslmode=verify-full", "it refuses TLS, and the password is not sent in clear"),
@@ -74,7 +74,7 @@ fn fault_18_what_is_written_is_done_and_said_once_by_serve_and_config_check() {
     let Ok(server) = std::env::var("IDP_TEST_POSTGRES_URL") else {
         panic!("run `cargo xtask test`, which starts a PostgreSQL")
     };
-    // The test server is on this machine; 0.0.0.0 leads there and is, by the rule, elsewhere.
+    // The test server is on this machine. 0.0.0.0 leads there, but counts as another machine.
     let sandbox = Sandbox::empty();
     let name = format!("idp_outgoing_{}", std::process::id());
     let psql = |sql: String| {

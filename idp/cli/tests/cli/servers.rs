@@ -40,7 +40,9 @@ fn dev_sows_its_seed_and_doing_so_twice_is_harmless() {
         "[[users]]\nemail = 'ada@example.org'\nname = 'Ada'\npassword = 'tinker brass umbrella'\nroles = ['admin']\n\
          [[clients]]\nid = 'app'\npublic = true\nredirect_uris = ['http://localhost:3000/cb']\n",
     );
-    for (said, account) in [("2 made, 0 there", "ada@example.org"), ("0 made, 2 there", "ada@example.org")] {
+    for (said, account) in
+        [("2 created, 0 already there", "ada@example.org"), ("0 created, 2 already there", "ada@example.org")]
+    {
         let running = dev(&sandbox, "--seed seed.toml");
         assert!(running.line("Seed: ").starts_with(said), "{}", running.said);
         assert!(running.line("Account ").starts_with(account), "{}", running.said);
@@ -75,7 +77,7 @@ fn dev_in_another_folder_names_it_in_a_command_that_works() {
     assert!(page.contains(fix), "{page}");
     drop(second);
     let args = another.strip_prefix("idp ").unwrap();
-    assert!(sandbox.pipe(args, "tinker brass umbrella").good().starts_with("Made you@example.com"));
+    assert!(sandbox.pipe(args, "tinker brass umbrella").good().starts_with("Created you@example.com"));
 }
 
 #[test]
@@ -99,7 +101,7 @@ fn dev_says_what_to_do_when_the_examples_secret_is_gone() {
     drop(dev(&sandbox, ""));
     std::fs::remove_file(sandbox.path().join("data/dev/example-client.secret")).unwrap();
     let refusal = sandbox.idp("dev --port 0 --client-port 0").err;
-    assert!(refusal.contains("is not in data/dev; remove data/dev to begin anew"), "{refusal}");
+    assert!(refusal.contains("is not in data/dev; remove data/dev to start over"), "{refusal}");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn fault_10_a_folder_that_everybody_can_write_leads_to_no_keys_and_no_data() {
                 "{refusal}"
             );
             assert_eq!((data.exists(), keys.exists()), (exist, exist), "nothing is made");
-            // In a sticky one, nobody else can exchange what is root's or ours.
+            // In a sticky folder, nobody else can replace what root or we own.
             set(open, 0o1777);
             container.warnings();
             set(open, 0o755);

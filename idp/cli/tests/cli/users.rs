@@ -18,7 +18,7 @@ fn an_account_is_made_listed_and_shown() {
     assert_eq!(made["roles"], json!(["admin", "user"]));
     sandbox.file("password", "violet orchard lantern\n");
     let bob = "user create --email bob@example.org --name Bob --password-file password";
-    assert!(sandbox.idp(bob).good().starts_with("Made bob@example.org ("));
+    assert!(sandbox.idp(bob).good().starts_with("Created bob@example.org ("));
     let listed = sandbox.idp("user list -o json").json();
     assert_eq!(listed.as_array().unwrap().len(), 2);
     assert_eq!(listed[0], made);
@@ -41,9 +41,9 @@ fn an_account_that_cannot_be_is_refused_and_nothing_is_written() {
     for (args, password, why) in [
         ("--email ada --name A", PASSWORD, "`ada` is not a plain e-mail address"),
         ("--email b@example.org --name A", "short", "the password has fewer than 15 characters"),
-        ("--email b@example.org --name A", "passwordpassword", "the password would be guessed soon"),
+        ("--email b@example.org --name A", "passwordpassword", "the password is easy to guess"),
         ("--email b@example.org --name A", "", "standard input was empty"),
-        ("--email ADA@example.org --name A", PASSWORD, "ADA@example.org has an account already"),
+        ("--email ADA@example.org --name A", PASSWORD, "ADA@example.org already has an account"),
         ("--email b@example.org --name A --role amdin", PASSWORD, "the nearest valid name is `admin`"),
     ] {
         let refusal = sandbox.pipe(&format!("user create --password-stdin {args}"), password).refusal();
@@ -59,14 +59,16 @@ fn an_account_is_switched_off_and_on_and_each_change_is_audited_once() {
     let sandbox = Sandbox::new();
     sandbox.pipe(ADA, PASSWORD).good();
     let say = |args: &str| sandbox.idp(args).good();
-    assert!(say("user deactivate ada@example.org").ends_with("its sessions and tokens have ended.\n"));
-    assert!(say("user deactivate ada@example.org").ends_with("is deactivated already.\n"));
+    assert!(
+        say("user deactivate ada@example.org").ends_with("its sessions are ended and its tokens revoked.\n")
+    );
+    assert!(say("user deactivate ada@example.org").ends_with("is already deactivated.\n"));
     assert_eq!(sandbox.idp("user show ada@example.org -o json").json()["state"], "deactivated");
     assert!(say("user activate ada@example.org").ends_with("may sign in again.\n"));
     let again = sandbox.idp("user activate ada@example.org -o json").json();
     assert_eq!(again["changed"], false);
-    assert!(say("user role add ada@example.org admin").ends_with("has the role `admin` now.\n"));
-    assert!(say("user role add ada@example.org admin").ends_with("has the role `admin` already.\n"));
+    assert!(say("user role add ada@example.org admin").ends_with("now has the role `admin`.\n"));
+    assert!(say("user role add ada@example.org admin").ends_with("already has the role `admin`.\n"));
     assert!(say("user role remove ada@example.org admin").contains("no longer has the role `admin`"));
     for (event, times) in [
         (AuditEvent::UserDeactivated, 1),
@@ -77,7 +79,10 @@ fn an_account_is_switched_off_and_on_and_each_change_is_audited_once() {
         assert_eq!(sandbox.audited(event), times, "{event:?}");
     }
     for (args, why) in [
-        ("user deactivate bob@example.org", "there is no account bob@example.org; `idp user list` shows"),
+        (
+            "user deactivate bob@example.org",
+            "there is no account bob@example.org; list them with `idp user list`",
+        ),
         (
             "user role add ada@example.org amdin",
             "there is no role `amdin`; the nearest valid name is `admin`",
@@ -96,7 +101,7 @@ fn a_locked_account_is_shown_as_such_and_unlocked() {
     let id = sandbox.idp("user show ada@example.org -o json").json()["id"].as_str().unwrap().to_owned();
     let user: UserId = id.parse().unwrap();
     let own = Counted::Account { email_key: "ada@example.org".to_owned(), user: Some(user) };
-    // A browser in which she signed in before has a count of its own, which may be locked as well.
+    // A browser she has signed in with has its own count, which can be locked too.
     let browser = Counted::KnownBrowser(user, Secret::random().digest());
     let wrong_tries = |counted: &Counted, times: usize, at: i64| {
         let counted = counted.clone();
@@ -110,7 +115,7 @@ fn a_locked_account_is_shown_as_such_and_unlocked() {
             }
         });
     };
-    // So far ahead that the lock holds whenever this test runs.
+    // In 2100, so that the lock holds whenever this test runs.
     for _ in 0..10 {
         wrong_tries(&browser, 1, 4_102_444_800_000);
     }
@@ -121,7 +126,7 @@ fn a_locked_account_is_shown_as_such_and_unlocked() {
     );
     let text = sandbox.idp("user show ada@example.org").good();
     assert!(text.contains("locked until 2100-01-01T00:15:00Z") && text.contains("idp user unlock"), "{text}");
-    assert!(sandbox.idp("user unlock ada@example.org").good().ends_with("may try its password again.\n"));
+    assert!(sandbox.idp("user unlock ada@example.org").good().ends_with("is unlocked.\n"));
     assert!(sandbox.idp("user show ada@example.org").good().contains("not locked"));
     assert!(sandbox.idp("user unlock ada@example.org").good().ends_with("was not locked.\n"));
     assert_eq!(sandbox.audited(AuditEvent::UserUnlocked), 1);

@@ -28,13 +28,13 @@ use crate::{database, logging, output, signals};
 /// Try everything on this computer
 #[derive(Debug, clap::Args)]
 pub(crate) struct DevArgs {
-    /// Accounts and applications to begin with
+    /// Create the accounts and clients in this file
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
-    /// The server's port
+    /// Port of the server
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// The example application's port
+    /// Port of the example application
     #[arg(long, default_value_t = 8081)]
     client_port: u16,
     /// Folder of the database
@@ -48,7 +48,7 @@ pub(crate) struct DevArgs {
 /// Runs everything until it is told to stop.
 ///
 /// # Errors
-/// [`Failure`]: whatever keeps it from starting.
+/// [`Failure`]: why it cannot start.
 pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let server = Loopback::bind(args.port, "--port").await?;
     let client = Loopback::bind(args.client_port, "--client-port").await?;
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
 
     let app = App::build(config, clock).await?;
     if let Some(seed) = seed {
-        seed.sow(app.store(), now).await?;
+        seed.apply(app.store(), now).await?;
     }
     let account = first_account(app.store(), &policy, now).await?;
     let secret = example::register(app.store(), Path::new(&args.data_dir), &app_url, now).await?;
@@ -83,8 +83,8 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
 }
 
 impl DevArgs {
-    /// The settings of production with their defaults; the environment may steer the log and nothing else, so
-    /// that a production server's does not lead here.
+    /// The default settings of production. Only the log can be set by the environment: a production server's must
+    /// not lead to its database.
     fn settings(&self, issuer: &str) -> Result<Settings, Failure> {
         let mut env = operator::environment();
         env.retain(|(name, _)| name.starts_with("IDP__LOG__") || name.starts_with("IDP_LOG_"));
@@ -93,7 +93,7 @@ impl DevArgs {
             ("server.data_dir", &self.data_dir),
             ("keys.dir", &self.keys_dir),
             ("mail.from", "idp <idp@example.com>"),
-            // Replaced below: no mail leaves this process.
+            // Required, but replaced below: no mail leaves this process.
             ("mail.smtp_url", "smtp://localhost"),
         ];
         let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -109,7 +109,7 @@ fn config(settings: Settings, options: &CommonOptions) -> Result<Config, Failure
     Ok(config)
 }
 
-/// Listening on one port of `localhost`, which some programs take for `127.0.0.1` and others for `::1`.
+/// Listeners on one port of `localhost`, which some programs resolve to `127.0.0.1` and others to `::1`.
 struct Loopback {
     port: u16,
     listeners: Vec<TcpListener>,
@@ -124,7 +124,7 @@ impl Loopback {
         let v4 = TcpListener::bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
             .await
             .map_err(refuse)?;
-        // Port 0 means any: the second address follows the first.
+        // Port 0 means any free port: use the same one for both addresses.
         let port = v4.local_addr().map_err(refuse)?.port();
         let mut listeners = vec![v4];
         match TcpListener::bind(SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port)).await {
@@ -144,13 +144,13 @@ impl Loopback {
 const FIRST_EMAIL: &str = "admin@example.com";
 const ADMIN: &str = "admin";
 
-/// The account to begin with.
+/// The account to sign in with first.
 enum FirstAccount {
-    /// Made just now.
-    Made(Secret),
-    /// There is an account with the role already.
-    There(String),
-    /// Its address is taken by an account without the role.
+    /// Created just now, with this password.
+    Created(Secret),
+    /// An account with the role exists already.
+    Exists(String),
+    /// An account without the role has its address.
     Taken,
 }
 
@@ -160,12 +160,12 @@ async fn first_account(
     now: Timestamp,
 ) -> Result<FirstAccount, Failure> {
     if let Some(email) = an_admin(store).await? {
-        return Ok(FirstAccount::There(email));
+        return Ok(FirstAccount::Exists(email));
     }
     let password = passphrase::random();
     let account = NewAccount::checked(FIRST_EMAIL, "Admin", password.clone(), policy)?;
-    match account.with_roles([ADMIN.to_owned()]).make(store, now).await? {
-        NewAccountOutcome::Made(..) => Ok(FirstAccount::Made(password)),
+    match account.with_roles([ADMIN.to_owned()]).create(store, now).await? {
+        NewAccountOutcome::Created(..) => Ok(FirstAccount::Created(password)),
         NewAccountOutcome::AddressTaken => Ok(FirstAccount::Taken),
         NewAccountOutcome::NoSuchRole(role, known) => Err(new_account::no_such_role(&role, &known).into()),
     }
@@ -177,14 +177,14 @@ async fn an_admin(store: &Store) -> Result<Option<String>, StoreError> {
     Ok(found.map(|user| user.email.to_string()))
 }
 
-/// For the commands beside this process, which tell applications where it is.
+/// Saves the issuer for other commands, which show it to the operator.
 fn note_issuer(folder: &Path, issuer: &str) -> Result<(), Failure> {
     let file = folder.join(DEV_ISSUER);
     let written = std::fs::write(&file, issuer);
     Ok(written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?)
 }
 
-/// What leads another command to this very database.
+/// The options that select this database in another command.
 fn options(data_dir: &str) -> CommonOptions {
     let mut common = CommonOptions { dev: true, ..CommonOptions::default() };
     if data_dir != DEV_DATA_DIR {
@@ -193,7 +193,7 @@ fn options(data_dir: &str) -> CommonOptions {
     common
 }
 
-/// The command that makes another account.
+/// The command that creates another account.
 fn another(options: &CommonOptions) -> String {
     let more = "--email you@example.com --name You --role admin --password-stdin";
     format!("{} {more}", options.command("user create"))
@@ -201,12 +201,12 @@ fn another(options: &CommonOptions) -> String {
 
 fn banner(issuer: &str, app_url: &str, account: &FirstAccount, another: &str) -> String {
     let account = match account {
-        FirstAccount::Made(password) => format!(
+        FirstAccount::Created(password) => format!(
             "  First account    {FIRST_EMAIL}, with the role admin\n  \
-               Its password     {} (shown only now)",
+               Its password     {} (shown only once)",
             password.expose()
         ),
-        FirstAccount::There(email) => {
+        FirstAccount::Exists(email) => {
             format!("  Account          {email}, with the role admin\n  Another one      {another}")
         }
         FirstAccount::Taken => format!("  An admin account {another}"),

@@ -1,8 +1,8 @@
-//! Passwords that can be read aloud and typed.
+//! Passphrases that are easy to read and type.
 
 use idp_core::secret::{Secret, random_bytes};
 
-/// Five random words: 40 bits, which is enough behind a lock-out.
+/// Five random words: 40 bits, which is enough with a lock-out.
 pub(crate) fn random() -> Secret {
     let words = random_bytes::<5>().map(|byte| WORDS[usize::from(byte)]);
     Secret::new(words.join("-"))

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::secret_input::from_file;
 
-/// A seed file as it is written.
+/// The format of a seed file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SeedFile {
@@ -40,36 +40,36 @@ struct SeedUser {
     roles: Vec<Spanned<String>>,
 }
 
-/// What a seed file holds, checked.
+/// The checked content of a seed file.
 pub(crate) struct Seed {
     accounts: Vec<NewAccount>,
     clients: Vec<Client>,
 }
 
-/// Reads and checks a seed file; nothing is written.
+/// Reads and checks a seed file. Writes nothing.
 ///
 /// # Errors
-/// The first thing that is wrong, with file and line.
+/// The first error, with file and line.
 pub(crate) fn read(path: &Path, policy: &PasswordPolicy, now: Timestamp) -> Result<Seed, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Failure::new(format_args!("{}: this file cannot be read: {error}", path.display()))
     })?;
-    parse(&Source { path, text: &text }, policy, now)
+    parse(&SeedText { path, text: &text }, policy, now)
 }
 
-fn parse(source: &Source<'_>, policy: &PasswordPolicy, now: Timestamp) -> Result<Seed, Failure> {
-    let line = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+fn parse(source: &SeedText<'_>, policy: &PasswordPolicy, now: Timestamp) -> Result<Seed, Failure> {
+    let at = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
     let toml = toml::Deserializer::parse(source.text)
-        .map_err(|error| source.refuse(line(&error), broken_toml(source.text, &error)))?;
+        .map_err(|error| source.refuse(at(&error), broken_toml(source.text, &error)))?;
     let file: SeedFile = serde_path_to_error::deserialize(toml)
-        .map_err(|error| source.refuse(line(error.inner()), explain(&error)))?;
+        .map_err(|error| source.refuse(at(error.inner()), explain(&error)))?;
     let accounts = file.users.into_iter().map(|user| source.account(user, policy));
     let clients = file.clients.into_iter().map(|client| source.client(client, now));
     Ok(Seed { accounts: accounts.collect::<Result<_, _>>()?, clients: clients.collect::<Result<_, _>>()? })
 }
 
-/// What serde found wrong, in our words. Its own message quotes the value, which may be a password: nothing of it
-/// is used but names of keys and the kind of value that was expected.
+/// An error of serde in our words. Serde's message quotes the value, which can be a password: take only the names of
+/// keys and the expected type from it.
 fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> String {
     let message = error.inner().message();
     if let Some(key) = message.strip_prefix("missing field `") {
@@ -94,16 +94,16 @@ fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> String {
 }
 
 impl Seed {
-    /// Makes what is not there yet; what is there is left as it is.
+    /// Creates what does not exist yet, and leaves the rest unchanged.
     ///
     /// # Errors
     /// [`Failure`]: an unknown role, or the database fails.
-    pub(crate) async fn sow(self, store: &Store, now: Timestamp) -> Result<(), Failure> {
-        let (mut made, mut there) = (0, 0);
+    pub(crate) async fn apply(self, store: &Store, now: Timestamp) -> Result<(), Failure> {
+        let (mut created, mut existing) = (0, 0);
         for account in self.accounts {
-            match account.make(store, now).await? {
-                NewAccountOutcome::Made(..) => made += 1,
-                NewAccountOutcome::AddressTaken => there += 1,
+            match account.create(store, now).await? {
+                NewAccountOutcome::Created(..) => created += 1,
+                NewAccountOutcome::AddressTaken => existing += 1,
                 NewAccountOutcome::NoSuchRole(role, known) => {
                     return Err(Failure::new(format_args!(
                         "seed: {}",
@@ -114,19 +114,19 @@ impl Seed {
         }
         for client in self.clients {
             let is_new = new_client::register(store, client).await?;
-            *if is_new { &mut made } else { &mut there } += 1;
+            *if is_new { &mut created } else { &mut existing } += 1;
         }
-        output::line(format_args!("Seed: {made} made, {there} there already and left as they are."));
+        output::line(format_args!("Seed: {created} created, {existing} already there and left unchanged."));
         Ok(())
     }
 }
 
-struct Source<'a> {
+struct SeedText<'a> {
     path: &'a Path,
     text: &'a str,
 }
 
-impl Source<'_> {
+impl SeedText<'_> {
     fn refuse(&self, at: usize, what: impl std::fmt::Display) -> Failure {
         Failure::new(format_args!("{} line {}: {what}", self.path.display(), line_of(self.text, at)))
     }
@@ -134,7 +134,7 @@ impl Source<'_> {
     fn account(&self, user: Spanned<SeedUser>, policy: &PasswordPolicy) -> Result<NewAccount, Failure> {
         let (at, user) = (user.span().start, user.into_inner());
         let refuse = |why| self.refuse(at, why);
-        // Only roles that are there from the start: a seed comes before anybody could make others.
+        // Only built-in roles: nobody can have created others before the seed is applied.
         if let Some(role) = user.roles.iter().find(|role| !BUILT_IN.contains(&role.get_ref().as_str())) {
             return Err(self.refuse(role.span().start, unknown(role.get_ref(), "role", BUILT_IN.into_iter())));
         }
@@ -152,7 +152,7 @@ impl Source<'_> {
         client.map_err(|why| self.refuse(at, why))
     }
 
-    /// A secret, written in the seed or in a file beside it.
+    /// A secret, from the seed itself or from a file beside it.
     fn secret(
         &self,
         key: &str,

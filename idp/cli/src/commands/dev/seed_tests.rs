@@ -36,7 +36,7 @@ redirect_uris = ["com.example.phone:/cb"]
 "#;
 
 fn read(text: &str) -> Result<Seed, Failure> {
-    let source = Source { path: Path::new("seed.toml"), text };
+    let source = SeedText { path: Path::new("seed.toml"), text };
     parse(&source, &PasswordPolicy::new(15, "idp"), Timestamp::from_millis(0))
 }
 
@@ -135,7 +135,7 @@ fn what_is_wrong_is_told_with_file_and_line() {
 fn no_error_quotes_a_password_or_secret() {
     let user = "[[users]]\nemail = 'a@b.example'\nname = 'A'\n";
     let client = "[[clients]]\nid = 'app'\nredirect_uris = ['https://a.example/']\n";
-    // Each is of the wrong type, too weak, or broken.
+    // Wrong types, weak secrets, broken TOML.
     for value in [
         "90210",
         "902109021090210902109021090210902109021090210902109021090210",
@@ -157,7 +157,7 @@ fn no_error_quotes_a_password_or_secret() {
             assert!(!told.contains("hunter2") && !told.contains("902") && !told.contains("210"), "{told}");
         }
     }
-    // Each stands where something else belongs, or beside a mistake.
+    // Secrets in the wrong place, or beside another mistake.
     for text in [
         "password = 'hunter2'".to_owned(),
         "users = 'hunter2'".to_owned(),
