@@ -1,4 +1,4 @@
-//! The file of an embedded database: where it is, and that it is its owner's alone.
+//! The file of an embedded database: where it is, and that only its owner can use it.
 
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -7,27 +7,27 @@ use std::path::{Path, PathBuf};
 
 use idp_core::secret::Secret;
 use idp_server::StartError;
+use idp_server::config::quoted;
 use idp_server::config::settings::Settings;
 use idp_server::{database_url, secret_files};
 use idp_store::{OpenError, Store};
 
 use crate::failure::Failure;
-use idp_server::config::quoted;
 
-/// Makes the data folder, for its owner only.
+/// Creates the data folder, accessible to its owner only.
 ///
 /// # Errors
-/// When it cannot be made.
+/// When it cannot be created.
 pub(crate) fn make_folder(data_dir: Option<&Path>) -> Result<(), Failure> {
     let Some(folder) = data_dir else { return Ok(()) };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     let shown = folder.display();
-    made.map_err(|error| Failure::new(format_args!("the data folder {shown} cannot be made: {error}")))
+    made.map_err(|error| Failure::new(format_args!("the data folder {shown} cannot be created: {error}")))
 }
 
-/// Refuses to keep an embedded database in a folder that everybody can write, or in a stranger's: whoever can write
-/// the folder, or one on the way to it, can exchange the file. We must be able to write it. With `dev`, root may use
-/// the folder of whoever it works for.
+/// Refuses to keep an embedded database in a folder that belongs to another user, or that everybody can write:
+/// whoever can write the folder, or one on its path, can replace the file. We must be able to write it. With `dev`,
+/// root may use another user's folder.
 ///
 /// # Errors
 /// One line that names the folder and the setting.
@@ -40,15 +40,15 @@ pub(crate) fn check_folder(settings: &Settings, dev: bool) -> Result<(), Failure
     Ok(check_writable(settings, &file)?)
 }
 
-/// Whether we can make the files of a database beside it.
+/// Checks that we can create files beside the database.
 fn check_writable(settings: &Settings, file: &Path) -> Result<(), String> {
     let setting = settings.database_folder_setting();
-    // No folder but the data folder is made.
+    // We create no folder but the data folder.
     let there = folders(file).into_iter().filter(|folder| settings.data_dir().is_some() || folder.exists());
     there.into_iter().try_for_each(|folder| secret_files::check_writable(&folder, &setting))
 }
 
-/// The folders of a database: its companions lie beside the file itself, not beside a link to it.
+/// The database's folders: of the file itself, where SQLite puts the companion files, and of a link to it.
 fn folders(file: &Path) -> Vec<PathBuf> {
     let files = [file.canonicalize().unwrap_or_default(), file.to_owned()];
     let parents = files.iter().filter_map(|file| file.parent());
@@ -57,7 +57,7 @@ fn folders(file: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The file of an embedded database; `None` for another one.
+/// The file of an embedded database; `None` for PostgreSQL.
 ///
 /// # Errors
 /// When the URL names no file.
@@ -65,10 +65,11 @@ pub(crate) fn file(url: &Secret) -> Result<Option<PathBuf>, Failure> {
     Ok(idp_store::database_file(url.expose())?)
 }
 
-/// Whether the database is there, as far as its file tells. It holds everybody's address and password hash.
+/// Whether the database file exists; without a file, `true`. It holds everybody's address and password hash.
 ///
 /// # Errors
-/// When others can read the file or one of its companions, which hold what was written last, or when we cannot.
+/// When others can read the file or a companion (`-wal`, `-shm`: these hold the latest writes), or when we cannot use
+/// one.
 pub(crate) fn exists(settings: &Settings) -> Result<bool, Failure> {
     let Some(file) = file(&settings.database_url()?)? else { return Ok(true) };
     for companion in ["-wal", "-shm"] {
@@ -100,38 +101,38 @@ fn check(path: &Path, database: &Path, settings: &Settings) -> Result<bool, Fail
 /// [`Failure`], with the setting that named it.
 pub(crate) async fn open(settings: &Settings) -> Result<Store, Failure> {
     let url = settings.database_url()?;
-    database_url::check(url.expose()).map_err(|error| not_started(error, &place(settings)))?;
+    database_url::check(url.expose()).map_err(|error| not_started(error, &url_source(settings)))?;
     let opened = Store::open(url.expose(), 2).await;
     opened.map_err(|error| match file(&url) {
-        // SQLite does not say what it could not open.
+        // SQLite does not say which file it could not open.
         Ok(Some(file)) => match check_writable(settings, &file) {
             Ok(()) => error.into(),
             Err(why) => Failure::new(why),
         },
-        _ => named(error, &place(settings)),
+        _ => named(error, &url_source(settings)),
     })
 }
 
-/// Where the settings name the database.
-pub(crate) fn place(settings: &Settings) -> String {
+/// `database.url`, and its source.
+pub(crate) fn url_source(settings: &Settings) -> String {
     settings.database_url_setting()
 }
 
-/// Says of a server that cannot be used where the settings name it.
-pub(crate) fn named(error: OpenError, place: &str) -> Failure {
+/// Adds the source of `database.url` to an error about a database server.
+pub(crate) fn named(error: OpenError, source: &str) -> Failure {
     match error {
         OpenError::Unreachable { .. } | OpenError::Refused { .. } | OpenError::Unprotected { .. } => {
-            Failure::new(format_args!("{error} ({place})"))
+            Failure::new(format_args!("{error} ({source})"))
         }
         other => other.into(),
     }
 }
 
-/// The same for a server of ours that does not start.
-pub(crate) fn not_started(error: StartError, place: &str) -> Failure {
+/// Adds the source of `database.url` to an error of our own start.
+pub(crate) fn not_started(error: StartError, source: &str) -> Failure {
     match error {
-        StartError::Open(error) => named(error, place),
-        StartError::Files(why) => Failure::new(format_args!("{why} ({place})")),
+        StartError::Open(error) => named(error, source),
+        StartError::Files(why) => Failure::new(format_args!("{why} ({source})")),
         other => other.into(),
     }
 }

@@ -1,4 +1,4 @@
-//! Why a command did not work: lines for a person, each with what to do next.
+//! Why a command failed: one or more lines, each saying what to do next.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use idp_server::StartError;
 use idp_server::config::settings::SettingsError;
 use idp_store::{OpenError, StoreError};
 
-/// One or more lines.
+/// The reasons, one line each.
 #[derive(Debug)]
 pub(crate) struct Failure(Vec<String>);
 
 impl Failure {
-    /// One line.
+    /// A failure with one reason.
     pub(crate) fn new(line: impl fmt::Display) -> Self {
         Self(vec![line.to_string()])
     }
 
-    /// The lines.
+    /// The reasons.
     pub(crate) fn lines(&self) -> &[String] {
         &self.0
     }
@@ -49,7 +49,7 @@ impl From<OpenError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let advice = match error {
-            StoreError::Defect(_) => "this is a defect of this program",
+            StoreError::Defect(_) => "this is a bug in this program",
             StoreError::Corrupt { .. } => "repair the row",
             StoreError::Newer { .. } => "use the version that wrote it",
             _ => "try again",

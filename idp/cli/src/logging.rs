@@ -1,4 +1,4 @@
-//! Log lines to standard error: one event, one line, whatever its values hold.
+//! Log lines to standard error: one line per event, whatever its values contain.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -10,15 +10,14 @@ use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging. Other people's crates are heard from `warn` on only: what they say below that may quote
-/// requests.
+/// Starts logging. Third-party crates log from `warn` up only: below that they can quote requests.
 pub(crate) fn start(config: LogConfig) {
     let level = LevelFilter::from_level(config.level);
     let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("idp", level);
     let registry = tracing_subscriber::registry().with(filter);
     let lines = layer().with_writer(OneLine::stderr);
     let json = config.json.unwrap_or_else(|| !io::stderr().is_terminal());
-    // A second start, as in tests, keeps the first.
+    // A second call, as in tests, changes nothing.
     let _ = if json {
         registry.with(lines.json().flatten_event(true).with_span_list(false)).try_init()
     } else {
@@ -27,8 +26,8 @@ pub(crate) fn start(config: LogConfig) {
     std::panic::set_hook(Box::new(idp_server::panics::note));
 }
 
-/// Writes an event, which comes as a whole, as one line of visible characters. The formatter escapes only some of
-/// the characters that end lines, hide text or steer terminals (RUSTSEC-2025-0055).
+/// Writes each event as one line of visible characters; the formatter hands over whole events. It escapes only some
+/// of the characters that end lines, hide text or control terminals (RUSTSEC-2025-0055).
 struct OneLine<W>(W);
 
 impl OneLine<io::Stderr> {
@@ -43,7 +42,7 @@ impl<W: Write> Write for OneLine<W> {
         let mut line = String::with_capacity(text.len() + 1);
         for sign in text.strip_suffix('\n').unwrap_or(&text).chars() {
             match misleads(sign) {
-                // This form of escape is also JSON's: four digits, and two of them beyond U+FFFF.
+                // This is also how JSON escapes: four digits, and a surrogate pair beyond U+FFFF.
                 true => sign
                     .encode_utf16(&mut [0; 2])
                     .iter()

@@ -1,37 +1,28 @@
-//! `idp`: the identity provider as one program. `dev` shows it, `serve` runs it, the other commands are the
-//! operator's.
+//! `idp`: the identity provider as one program. `dev` is for trying it, `serve` for production; the other commands
+//! are for operators.
 
 mod args;
 mod audit;
-mod client;
-mod config;
+mod commands;
 mod database;
-mod db;
-mod dev;
-mod example;
 mod failure;
-mod hint;
-mod key;
 mod logging;
-mod new_account;
-mod new_client;
 mod operator;
+mod options;
 mod output;
 mod secret_input;
-mod seed;
-mod serve;
-mod user;
-mod user_change;
-mod words;
+mod signals;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Verb};
+use args::{Args, Command};
+use commands::{client, config, db, dev, key, serve, user, version};
 use failure::Failure;
+use options::OutputFormat;
 
-/// Gives memory back after a burst of password hashes, which the system's allocator was measured not to do.
+/// Returns memory after a burst of password hashes; the system's allocator was measured not to.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -51,13 +42,13 @@ async fn main() -> ExitCode {
     }
 }
 
-/// A command line that says nothing to be done: help was asked for, or it is wrong.
+/// Answers a command line that is invalid or asks for help.
 fn misread(wrong: &clap::Error) -> ExitCode {
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     if wrong.use_stderr() && args::asks_for_json(&words) {
         let said = wrong.to_string();
         let failure = Failure::new(said.trim_start_matches("error: ").trim_end());
-        output::errors(args::Format::Json, &failure);
+        output::errors(OutputFormat::Json, &failure);
     } else {
         let _ = wrong.print();
     }
@@ -65,16 +56,16 @@ fn misread(wrong: &clap::Error) -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Failure> {
-    match args.verb {
-        Verb::Dev(args) => dev::run(args).await,
-        Verb::Serve(place) => serve::run(&place).await,
-        Verb::Db(args) => db::run(args).await,
-        Verb::Config(args) => config::run(args).await,
-        Verb::User(args) => user::run(args).await,
-        Verb::Client(args) => client::run(args).await,
-        Verb::Key(args) => key::run(args).await,
-        Verb::Version { format } => {
-            output::version(format);
+    match args.command {
+        Command::Dev(args) => dev::run(args).await,
+        Command::Serve(source) => serve::run(&source).await,
+        Command::Db(args) => db::run(args).await,
+        Command::Config(args) => config::run(args).await,
+        Command::User(args) => user::run(args).await,
+        Command::Client(args) => client::run(args).await,
+        Command::Key(args) => key::run(args).await,
+        Command::Version { format } => {
+            version::run(format);
             Ok(())
         }
     }

@@ -1,51 +1,50 @@
-//! What the operator's commands share: settings, an open database, a clock.
+//! What commands on a database share: the settings, the open store and the time.
 
 use std::path::Path;
 
 use idp_core::account::password::PasswordPolicy;
 use idp_core::time::Timestamp;
 use idp_server::clock::Clock;
+use idp_server::config::quoted;
 use idp_server::config::settings::{self, Settings};
 use idp_store::{OpenError, Store};
 
-use crate::args::{Common, Format, Place};
 use crate::database;
 use crate::failure::Failure;
-use crate::hint::program;
-use idp_server::config::quoted;
+use crate::options::{CommonOptions, OutputFormat, SettingsSource, program};
 
-/// Where `idp dev` keeps its database.
+/// The data folder of `idp dev`.
 pub(crate) const DEV_DATA_DIR: &str = "data/dev";
-/// The file in that folder with the issuer of the last start.
+/// A file in that folder with the issuer of the last start.
 pub(crate) const DEV_ISSUER: &str = "issuer";
 
-/// An operator at work.
+/// What a command works with.
 pub(crate) struct Operator {
     pub(crate) store: Store,
     pub(crate) now: Timestamp,
     pub(crate) policy: PasswordPolicy,
-    /// Where people and applications reach the server, if that is known here.
+    /// The issuer, if it is known here.
     pub(crate) issuer: Option<String>,
-    common: Common,
+    common: CommonOptions,
 }
 
 impl Operator {
-    /// How to answer.
-    pub(crate) fn format(&self) -> Format {
+    /// The output format.
+    pub(crate) fn format(&self) -> OutputFormat {
         self.common.format
     }
 
-    /// A command on the same database, as it can be typed.
-    pub(crate) fn command(&self, verb: &str) -> String {
-        self.common.command(verb)
+    /// A command line for the same database, ready to be typed.
+    pub(crate) fn command(&self, command: &str) -> String {
+        self.common.command(command)
     }
 }
 
-/// Opens the database, which must be there and of this program's version.
+/// Opens the database, which must exist and have this program's schema.
 ///
 /// # Errors
-/// [`Failure`]: wrong settings, or no such database.
-pub(crate) async fn open(common: &Common) -> Result<Operator, Failure> {
+/// [`Failure`]: invalid settings, or no such database.
+pub(crate) async fn open(common: &CommonOptions) -> Result<Operator, Failure> {
     let settings = settings(common)?;
     if !database::exists(&settings)?
         && let Some(file) = database::file(&settings.database_url()?)?
@@ -63,10 +62,10 @@ pub(crate) async fn open(common: &Common) -> Result<Operator, Failure> {
     })
 }
 
-fn no_database(common: &Common, settings: &Settings, file: &Path) -> Failure {
+fn no_database(common: &CommonOptions, settings: &Settings, file: &Path) -> Failure {
     let make = match settings.data_dir() {
         Some(folder) if common.dev => format!("start `{}` once", dev_command(&folder)),
-        _ => format!("make it with `{}`", common.command("db migrate")),
+        _ => format!("create it with `{}`", common.command("db migrate")),
     };
     Failure::new(format_args!("there is no database {}; {make}", file.display()))
 }
@@ -78,7 +77,7 @@ fn dev_command(folder: &Path) -> String {
     }
 }
 
-fn behind(common: &Common, error: OpenError) -> Failure {
+fn behind(common: &CommonOptions, error: OpenError) -> Failure {
     match error {
         OpenError::Behind(count) => Failure::new(format_args!(
             "the database lacks {count} migration(s); run `{}`",
@@ -88,8 +87,8 @@ fn behind(common: &Common, error: OpenError) -> Failure {
     }
 }
 
-/// What applications are to be told; `idp dev` writes down with which port it was started last.
-fn issuer(common: &Common, settings: &Settings) -> Option<String> {
+/// The issuer that clients need. `idp dev` saves its own, as its port can differ from start to start.
+fn issuer(common: &CommonOptions, settings: &Settings) -> Option<String> {
     let given = settings.issuer().map(|issuer| issuer.as_str().to_owned());
     if given.is_some() || !common.dev {
         return given;
@@ -98,31 +97,31 @@ fn issuer(common: &Common, settings: &Settings) -> Option<String> {
     Some(written.unwrap_or_else(|| "http://localhost:8080".to_owned()))
 }
 
-/// The settings of a command.
+/// The settings of a command on a database.
 ///
 /// # Errors
 /// Every error in them.
-pub(crate) fn settings(common: &Common) -> Result<Settings, Failure> {
+pub(crate) fn settings(common: &CommonOptions) -> Result<Settings, Failure> {
     if !common.dev {
-        return load(&common.place);
+        return load(&common.source);
     }
-    // The environment of a production server must not lead `--dev` to its database.
-    let mut flags = common.place.set.clone();
+    // With `--dev`, a production server's environment must not lead to its database.
+    let mut flags = common.source.set.clone();
     if !flags.iter().any(|(name, _)| name == "server.data_dir") {
         flags.push(("server.data_dir".to_owned(), DEV_DATA_DIR.to_owned()));
     }
     Ok(settings::load(None, &[], &flags)?)
 }
 
-/// The settings of a place: flags, environment, file.
+/// The settings from flags, environment and file.
 ///
 /// # Errors
 /// Every error in them.
-pub(crate) fn load(place: &Place) -> Result<Settings, Failure> {
-    Ok(settings::load(place.config.as_deref(), &environment(), &place.set)?)
+pub(crate) fn load(source: &SettingsSource) -> Result<Settings, Failure> {
+    Ok(settings::load(source.config.as_deref(), &environment(), &source.set)?)
 }
 
-/// The environment. What is not Unicode becomes so, and is then refused by name where it is ours.
+/// The environment. Names and values that are not Unicode are converted lossily; ours are then refused by name.
 pub(crate) fn environment() -> Vec<(String, String)> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()

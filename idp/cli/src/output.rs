@@ -6,25 +6,25 @@ use std::io::{self, Write};
 use idp_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::args::Format;
 use crate::failure::Failure;
+use crate::options::OutputFormat;
 
-/// One line to standard output. A reader that went away (`idp user list | head`) is no error.
+/// Prints one line. A closed pipe (`idp user list | head`) is no error.
 pub(crate) fn line(text: impl Display) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
-/// An answer in the form that was asked for.
-pub(crate) fn answer(format: Format, json: Value, text: impl Display) {
+/// Prints an answer in the requested format.
+pub(crate) fn answer(format: OutputFormat, json: Value, text: impl Display) {
     match format {
-        Format::Text => line(text),
-        Format::Json => line(format_args!("{json:#}")),
+        OutputFormat::Text => line(text),
+        OutputFormat::Json => line(format_args!("{json:#}")),
     }
 }
 
-/// What went wrong, to standard error.
-pub(crate) fn errors(format: Format, failure: &Failure) {
-    if format == Format::Json {
+/// Prints what went wrong to standard error.
+pub(crate) fn errors(format: OutputFormat, failure: &Failure) {
+    if format == OutputFormat::Json {
         let _ = writeln!(io::stderr().lock(), "{}", json!({ "error": failure.lines().join("\n") }));
         return;
     }
@@ -33,22 +33,22 @@ pub(crate) fn errors(format: Format, failure: &Failure) {
     }
 }
 
-/// What works but deserves a look, to standard error.
+/// Prints a warning to standard error.
 pub(crate) fn warning(text: &str) {
     let _ = writeln!(io::stderr().lock(), "warning: {}", plain(text));
 }
 
-/// A message may quote what somebody typed: it must stay one line and steer no terminal.
+/// Messages can quote user input: keep them on one line and free of terminal escapes.
 fn plain(line: &str) -> String {
     line.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect()
 }
 
-/// A moment as people and programs read it (RFC 3339, UTC).
+/// A time in RFC 3339, in UTC.
 pub(crate) fn moment(at: Timestamp) -> String {
     jiff::Timestamp::from_second(at.seconds()).map_or_else(|_| at.to_string(), |moment| moment.to_string())
 }
 
-/// Rows in columns as wide as they need to be.
+/// A table whose columns are as wide as their widest cell.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let width = |text: &str| text.chars().count();
     let mut widths = head.map(width);
@@ -63,17 +63,11 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
     std::iter::once(written(head)).chain(rows).collect::<Vec<_>>().join("\n")
 }
 
-/// Facts about one thing, one a line.
+/// Names and values, one pair per line.
 pub(crate) fn facts(facts: &[(&str, String)]) -> String {
     let widest = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let line = |(name, value): &(&str, String)| format!("{name:widest$}  {value}").trim_end().to_owned();
     facts.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// Name and version of this program.
-pub(crate) fn version(format: Format) {
-    const VERSION: &str = env!("CARGO_PKG_VERSION");
-    answer(format, json!({ "name": "idp", "version": VERSION }), format_args!("idp {VERSION}"));
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Passwords and secrets: from standard input or from a file, never from the command line.
+//! Reads passwords and secrets from standard input or a file, never from the command line.
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use idp_server::secret_files;
 use crate::failure::Failure;
 use crate::output;
 
-/// More than any password or secret has.
+/// In bytes. Longer than any password or secret.
 const LONGEST_LINE: u64 = 16 * 1024;
 
-/// Reads one from whichever was named; `None` when neither was.
+/// Reads from the source that was named; `None` if none was.
 ///
 /// # Errors
-/// When nothing can be read there.
+/// When it cannot be read, or is empty.
 pub(crate) fn read(stdin: bool, file: Option<&PathBuf>) -> Result<Option<Secret>, Failure> {
     match file {
         Some(path) => Ok(Some(from_file(path)?)),
@@ -24,10 +24,10 @@ pub(crate) fn read(stdin: bool, file: Option<&PathBuf>) -> Result<Option<Secret>
     }
 }
 
-/// Reads one from a file, and warns where others can read it too.
+/// Reads from a file, and warns if others can read it too.
 ///
 /// # Errors
-/// When there is no secret in it, or it is no place for one.
+/// When the file is empty, unreadable, or not safe for a secret.
 pub(crate) fn from_file(path: &Path) -> Result<Secret, String> {
     let file = secret_files::read(path)?;
     if let Some(warning) = &file.warning {
@@ -36,7 +36,7 @@ pub(crate) fn from_file(path: &Path) -> Result<Secret, String> {
     Ok(file.secret)
 }
 
-/// The first line, so that it also works when a person types it.
+/// Only the first line, so that a person can type it.
 fn first_line(input: impl BufRead) -> Result<Secret, Failure> {
     let mut line = String::new();
     let read = input.take(LONGEST_LINE).read_line(&mut line);

@@ -2,61 +2,63 @@ use idp_core::audit::AuditEvent;
 use idp_core::secret::Digest;
 use serde_json::json;
 
-use crate::desk::Desk;
+use crate::sandbox::Sandbox;
 
 const APP: &str = "client create app --name App --redirect-uri https://app.example.com/cb";
 
 #[test]
 fn a_client_secret_is_made_and_shown_once() {
-    let desk = Desk::new();
-    let made = desk.idp(&format!("{APP} -o json")).json();
+    let sandbox = Sandbox::new();
+    let made = sandbox.idp(&format!("{APP} -o json")).json();
     let secret = made["secret"].as_str().unwrap();
     assert_eq!(secret.len(), 43);
     assert_eq!(made["redirect_uris"], json!(["https://app.example.com/cb"]));
-    let shown = desk.idp("client show app").good();
+    let shown = sandbox.idp("client show app").good();
     assert!(shown.contains("authentication  client_secret_basic_or_post"), "{shown}");
     let stored = Digest::of(secret);
     for args in ["client show app", "client show app -o json", "client list -o json"] {
-        let shown = desk.idp(args).good();
+        let shown = sandbox.idp(args).good();
         assert!(!shown.contains(secret) && !shown.contains(stored.as_str()), "{shown}");
     }
-    let text = desk.idp(&APP.replace("app ", "other ")).good();
-    assert!(text.starts_with("Registered other.\nIts secret, shown only now: "), "{text}");
+    let text = sandbox.idp(&APP.replace("app ", "other ")).good();
+    assert!(text.starts_with("Registered other.\nIts secret (shown only once): "), "{text}");
     assert_eq!(text.lines().count(), 2, "without a configuration the issuer is not known: {text}");
-    assert_eq!(desk.audited(AuditEvent::ClientCreated), 2);
+    assert_eq!(sandbox.audited(AuditEvent::ClientCreated), 2);
 }
 
 #[test]
 fn a_secret_can_be_brought_along_by_file_or_standard_input() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let secret = "0123456789abcdef0123456789abcdef";
-    let said = desk.pipe(&format!("{APP} --secret-stdin"), secret).good();
+    let said = sandbox.pipe(&format!("{APP} --secret-stdin"), secret).good();
     assert_eq!(said, "Registered app.\n", "a secret that is known is not shown");
-    desk.file("secret", &format!("{secret}\n"));
-    desk.idp(&APP.replace("create app", "create b").replace("--name", "--secret-file secret --name")).good();
-    let refusal = desk.pipe(&APP.replace("create app", "create c --secret-stdin"), "too-short").refusal();
+    sandbox.file("secret", &format!("{secret}\n"));
+    sandbox
+        .idp(&APP.replace("create app", "create b").replace("--name", "--secret-file secret --name"))
+        .good();
+    let refusal = sandbox.pipe(&APP.replace("create app", "create c --secret-stdin"), "too-short").refusal();
     assert!(refusal.contains("32 or more") && !refusal.contains("too-short"), "{refusal}");
 }
 
 #[test]
 fn fault_11_a_name_is_kept_or_refused_and_never_changed() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let long = "n".repeat(61);
     for (name, why) in [
         ("Ti\u{202E}de", "the name: U+202E is a character that cannot be seen here"),
-        (long.as_str(), "the name has 61 characters; 60 are the most"),
+        (long.as_str(), "the name has 61 characters; pages show at most 60"),
     ] {
-        let refusal = desk.idp(&APP.replace("--name App", &format!("--name {name}"))).refusal();
+        let refusal = sandbox.idp(&APP.replace("--name App", &format!("--name {name}"))).refusal();
         assert!(refusal.contains(why), "{refusal}");
     }
-    desk.idp(&APP.replace("--name App", "--name علی\u{200C}رضا")).good();
-    assert!(desk.idp("client show app -o json").good().contains("علی\u{200C}رضا"));
+    sandbox.idp(&APP.replace("--name App", "--name علی\u{200C}رضا")).good();
+    assert!(sandbox.idp("client show app -o json").good().contains("علی\u{200C}رضا"));
 }
 
 #[test]
 fn a_public_client_has_no_secret() {
-    let desk = Desk::new();
-    let made = desk.idp(&format!("{APP} --public --native -o json")).json();
+    let sandbox = Sandbox::new();
+    let made = sandbox.idp(&format!("{APP} --public --native -o json")).json();
     assert_eq!(
         (&made["public"], &made["native"], &made["pkce"]),
         (&json!(true), &json!(true), &json!("always"))
@@ -66,90 +68,95 @@ fn a_public_client_has_no_secret() {
 
 #[test]
 fn a_client_is_switched_off_and_on() {
-    let desk = Desk::new();
-    desk.idp(APP).good();
-    assert_eq!(desk.idp("client disable app").good(), "app is disabled; its tokens have ended.\n");
-    assert_eq!(desk.idp("client disable app").good(), "app is disabled already.\n");
-    assert_eq!(desk.idp("client show app -o json").json()["state"], "disabled");
-    assert_eq!(desk.idp("client enable app -o json").json(), json!({ "id": "app", "changed": true }));
-    assert_eq!((desk.audited(AuditEvent::ClientDisabled), desk.audited(AuditEvent::ClientEnabled)), (1, 1));
+    let sandbox = Sandbox::new();
+    sandbox.idp(APP).good();
+    assert_eq!(sandbox.idp("client disable app").good(), "app is disabled; its tokens are revoked.\n");
+    assert_eq!(sandbox.idp("client disable app").good(), "app is already disabled.\n");
+    assert_eq!(sandbox.idp("client show app -o json").json()["state"], "disabled");
+    assert_eq!(sandbox.idp("client enable app -o json").json(), json!({ "id": "app", "changed": true }));
+    assert_eq!(
+        (sandbox.audited(AuditEvent::ClientDisabled), sandbox.audited(AuditEvent::ClientEnabled)),
+        (1, 1)
+    );
 }
 
 #[test]
 fn a_redirect_uri_is_added_once() {
-    let desk = Desk::new();
-    desk.idp(APP).good();
+    let sandbox = Sandbox::new();
+    sandbox.idp(APP).good();
     let add = "client add-redirect-uri app https://app.example.com/cb2";
-    assert!(desk.idp(add).good().contains("may go to https://app.example.com/cb2 as well"));
-    assert_eq!(desk.idp(&format!("{add} -o json")).json()["changed"], false);
+    assert!(sandbox.idp(add).good().contains("now has the redirect URI https://app.example.com/cb2"));
+    assert_eq!(sandbox.idp(&format!("{add} -o json")).json()["changed"], false);
     let uris = json!(["https://app.example.com/cb", "https://app.example.com/cb2"]);
-    assert_eq!(desk.idp("client show app -o json").json()["redirect_uris"], uris);
-    assert_eq!(desk.audited(AuditEvent::ClientChanged), 1);
+    assert_eq!(sandbox.idp("client show app -o json").json()["redirect_uris"], uris);
+    assert_eq!(sandbox.audited(AuditEvent::ClientChanged), 1);
     let bye = "client add-post-logout-redirect-uri app https://app.example.com/bye";
-    assert!(desk.idp(bye).good().contains("may send people to https://app.example.com/bye"));
+    assert!(
+        sandbox.idp(bye).good().contains("now has the post-logout redirect URI https://app.example.com/bye")
+    );
     let uris = json!(["https://app.example.com/bye"]);
-    assert_eq!(desk.idp("client show app -o json").json()["post_logout_redirect_uris"], uris);
-    assert_eq!(desk.idp("client add-redirect-uri app http://app.example.com/").code, Some(2));
+    assert_eq!(sandbox.idp("client show app -o json").json()["post_logout_redirect_uris"], uris);
+    assert_eq!(sandbox.idp("client add-redirect-uri app http://app.example.com/").code, Some(2));
 }
 
 #[test]
 fn a_new_client_is_told_where_its_issuer_is() {
-    let desk = Desk::empty();
-    desk.file("idp.toml", "[server]\nissuer = 'https://id.example.com'\n");
-    desk.idp("db migrate --config idp.toml").good();
-    let text = desk.idp(&format!("{APP} --config idp.toml")).good();
+    let sandbox = Sandbox::empty();
+    sandbox.file("idp.toml", "[server]\nissuer = 'https://id.example.com'\n");
+    sandbox.idp("db migrate --config idp.toml").good();
+    let text = sandbox.idp(&format!("{APP} --config idp.toml")).good();
     for line in [
         "Issuer: https://id.example.com",
         "Discovery: https://id.example.com/.well-known/openid-configuration",
     ] {
         assert!(text.lines().any(|said| said == line), "{text}");
     }
-    let json = desk.idp(&format!("{APP} --config idp.toml -o json").replace("app ", "b ")).json();
+    let json = sandbox.idp(&format!("{APP} --config idp.toml -o json").replace("app ", "b ")).json();
     assert_eq!(json["issuer"], "https://id.example.com");
     assert_eq!(json["discovery"], "https://id.example.com/.well-known/openid-configuration");
-    desk.idp("db migrate --dev").good();
-    assert_eq!(desk.idp(&format!("{APP} --dev -o json")).json()["issuer"], "http://localhost:8080");
-    drop(desk.start(&mut desk.command("dev --port 0 --client-port 0"), "Ctrl-C stops it."));
-    let issuer = desk.idp(&format!("{APP} --dev -o json").replace("app ", "c ")).json()["issuer"].clone();
+    sandbox.idp("db migrate --dev").good();
+    assert_eq!(sandbox.idp(&format!("{APP} --dev -o json")).json()["issuer"], "http://localhost:8080");
+    drop(sandbox.start(&mut sandbox.command("dev --port 0 --client-port 0"), "Ctrl-C stops it."));
+    let issuer = sandbox.idp(&format!("{APP} --dev -o json").replace("app ", "c ")).json()["issuer"].clone();
     let port: u16 = issuer.as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
     assert!(port != 8080 && port > 0, "the port that `dev` was started with");
 }
 
 #[test]
 fn the_scope_always_has_openid_and_can_be_changed() {
-    let desk = Desk::new();
-    let made = desk.idp(&format!("{APP} --scope offline_access -o json")).json();
+    let sandbox = Sandbox::new();
+    let made = sandbox.idp(&format!("{APP} --scope offline_access -o json")).json();
     assert_eq!(made["scope"], "offline_access openid");
     let set = "client set-scope app email profile";
     assert_eq!(
-        desk.idp(set).good(),
-        "app may ask for: email openid profile. What was issued for more has ended.\n"
+        sandbox.idp(set).good(),
+        "app may request: email openid profile. Tokens for more are revoked.\n"
     );
-    assert_eq!(desk.idp(set).good(), "app may ask for: email openid profile. It is so already.\n");
+    assert_eq!(sandbox.idp(set).good(), "app may request: email openid profile. Nothing changed.\n");
     let wider = "client set-scope app openid email profile offline_access";
-    assert_eq!(desk.idp(wider).good(), "app may ask for: email offline_access openid profile.\n");
-    assert_eq!(desk.idp("client show app -o json").json()["scope"], "email offline_access openid profile");
-    assert_eq!(desk.audited(AuditEvent::ClientChanged), 2);
-    assert_eq!(desk.idp("client set-scope app").code, Some(2));
-    let refusal = desk.idp("client set-scope app opnid").refusal();
+    assert_eq!(sandbox.idp(wider).good(), "app may request: email offline_access openid profile.\n");
+    assert_eq!(sandbox.idp("client show app -o json").json()["scope"], "email offline_access openid profile");
+    assert_eq!(sandbox.audited(AuditEvent::ClientChanged), 2);
+    assert_eq!(sandbox.idp("client set-scope app").code, Some(2));
+    let refusal = sandbox.idp("client set-scope app opnid").refusal();
     assert!(refusal.contains("the nearest valid name is `openid`"), "{refusal}");
-    assert!(desk.idp("client set-scope b openid").refusal().starts_with("there is no application b"));
+    assert!(sandbox.idp("client set-scope b openid").refusal().starts_with("there is no client b"));
 }
 
 #[test]
 fn a_redirect_uri_is_no_pattern() {
-    let desk = Desk::new();
-    desk.idp(APP).good();
-    let why = "it is compared byte by byte, so that `*` would stand for itself; name each address";
+    let sandbox = Sandbox::new();
+    sandbox.idp(APP).good();
+    let why = "URIs are compared byte by byte, so `*` would stand for itself; name each URI";
     for args in [
         "client create b --redirect-uri https://app.example.com/*",
         "client create b --redirect-uri https://b.example/ --post-logout-redirect-uri https://b.example/?a=*",
     ] {
-        let refusal = desk.idp(args).refusal();
+        let refusal = sandbox.idp(args).refusal();
         assert!(refusal.ends_with(why), "{refusal}");
     }
     for verb in ["add-redirect-uri", "add-post-logout-redirect-uri"] {
-        let answer = desk.idp(&format!("client {verb} app https://app.example.com/*"));
+        let answer = sandbox.idp(&format!("client {verb} app https://app.example.com/*"));
         assert_eq!(answer.code, Some(2));
         assert!(answer.err.contains(why), "{}", answer.err);
     }
@@ -157,10 +164,10 @@ fn a_redirect_uri_is_no_pattern() {
 
 #[test]
 fn a_client_that_cannot_be_is_refused() {
-    let desk = Desk::new();
-    desk.idp(APP).good();
+    let sandbox = Sandbox::new();
+    sandbox.idp(APP).good();
     for (args, why) in [
-        (APP, "there is an application app already; see it with `idp client show app`"),
+        (APP, "the client app already exists; see it with `idp client show app`"),
         ("client create b", "client b has no redirect URI"),
         (
             "client create b --redirect-uri http://b.example/cb",
@@ -171,11 +178,11 @@ fn a_client_that_cannot_be_is_refused() {
             "the nearest valid name is `openid`",
         ),
         ("client create b --redirect-uri https://b.example/cb --pkce S256", "there is no PKCE policy `S256`"),
-        ("client show b", "there is no application b; `idp client list` shows those there are"),
-        ("client enable b", "there is no application b"),
+        ("client show b", "there is no client b; list them with `idp client list`"),
+        ("client enable b", "there is no client b"),
     ] {
-        let refusal = desk.idp(args).refusal();
+        let refusal = sandbox.idp(args).refusal();
         assert!(refusal.contains(why), "{why}: {refusal}");
     }
-    assert_eq!(desk.audited(AuditEvent::ClientCreated), 1);
+    assert_eq!(sandbox.audited(AuditEvent::ClientCreated), 1);
 }

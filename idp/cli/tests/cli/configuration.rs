@@ -1,21 +1,23 @@
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use crate::desk::Desk;
+use crate::container::{HANDBOOK, block, set};
+use crate::sandbox::Sandbox;
 
+const README: &str = include_str!("../../../../README.md");
 const GOOD: &str = "[server]\nissuer = 'https://id.example.com'\n[mail]\n\
     smtp_url = 'smtps://idp:hunter2@mail.example.com'\nfrom = 'id@example.com'\n";
 
 #[test]
 fn the_version_is_told() {
-    let desk = Desk::empty();
-    assert_eq!(desk.idp("version").good(), format!("idp {}\n", env!("CARGO_PKG_VERSION")));
-    assert_eq!(desk.idp("version -o json").json()["version"], env!("CARGO_PKG_VERSION"));
+    let sandbox = Sandbox::empty();
+    assert_eq!(sandbox.idp("version").good(), format!("idp {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(sandbox.idp("version -o json").json()["version"], env!("CARGO_PKG_VERSION"));
 }
 
 #[test]
 fn a_wrong_command_line_exits_with_two() {
-    let desk = Desk::empty();
+    let sandbox = Sandbox::empty();
     for args in [
         "",
         "sevre",
@@ -28,38 +30,38 @@ fn a_wrong_command_line_exits_with_two() {
         "user list --limit 0",
         "serve --set server.issuer",
     ] {
-        let answer = desk.idp(args);
+        let answer = sandbox.idp(args);
         assert_eq!(answer.code, Some(2), "{args}: {}{}", answer.out, answer.err);
     }
 }
 
 #[test]
 fn config_check_shows_every_value_with_its_origin_and_no_secret() {
-    let desk = Desk::empty();
-    desk.file("idp.toml", GOOD);
-    let mut command = desk.command("config check --config idp.toml --set server.name=Acme");
-    let shown = desk.answer(command.env("IDP__LOG__LEVEL", "warn"), "").good();
+    let sandbox = Sandbox::empty();
+    sandbox.file("idp.toml", GOOD);
+    let mut command = sandbox.command("config check --config idp.toml --set server.name=Acme");
+    let shown = sandbox.answer(command.env("IDP__LOG__LEVEL", "warn"), "").good();
     for line in [
         "server.issuer               https://id.example.com  idp.toml line 2",
         "server.name                 Acme                    flag --set server.name",
         "log.level                   warn                    environment variable IDP__LOG__LEVEL",
         "mail.smtp_url               (not shown)             idp.toml line 4",
         "keys.dir                    keys                    default",
-        "The configuration is good.",
+        "The configuration is valid.",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
     }
-    let json = desk.idp("config check --config idp.toml -o json").json();
+    let json = sandbox.idp("config check --config idp.toml -o json").json();
     assert_eq!(json["settings"][0]["origin"], "idp.toml line 2");
     assert!(!json.to_string().contains("hunter2") && !shown.contains("hunter2"));
 }
 
 #[test]
 fn r_28_every_error_in_the_configuration_is_one_line_and_stops_the_start() {
-    let desk = Desk::empty();
-    desk.file("idp.toml", "[server]\nisuer = 'x'\n[log]\nformat = 'xml'\n");
+    let sandbox = Sandbox::empty();
+    sandbox.file("idp.toml", "[server]\nisuer = 'x'\n[log]\nformat = 'xml'\n");
     for verb in ["config check", "serve", "user list", "db migrate"] {
-        let answer = desk.idp(&format!("{verb} --config idp.toml"));
+        let answer = sandbox.idp(&format!("{verb} --config idp.toml"));
         assert_eq!((answer.code, answer.out.as_str()), (Some(1), ""));
         assert_eq!(
             answer.err,
@@ -67,35 +69,35 @@ fn r_28_every_error_in_the_configuration_is_one_line_and_stops_the_start() {
              error: idp.toml line 4: log.format takes one of auto, text, json, not `xml`\n",
         );
     }
-    desk.file("idp.toml", &GOOD.replace("https://id", "http://id"));
-    let refusal = desk.idp("serve --config idp.toml").refusal();
+    sandbox.file("idp.toml", &GOOD.replace("https://id", "http://id"));
+    let refusal = sandbox.idp("serve --config idp.toml").refusal();
     assert!(
         refusal.starts_with("idp.toml line 2: server.issuer cannot be http://id.example.com"),
         "{refusal}"
     );
-    assert!(!desk.path().join("data/idp.db").exists(), "nothing is made before everything is right");
-    desk.file("idp.toml", GOOD);
-    let mut command = desk.command("serve --config idp.toml");
-    let refusal = desk.answer(command.env("IDP__SERVER__ISUER", "x"), "").refusal();
+    assert!(!sandbox.path().join("data/idp.db").exists(), "nothing is made before everything is right");
+    sandbox.file("idp.toml", GOOD);
+    let mut command = sandbox.command("serve --config idp.toml");
+    let refusal = sandbox.answer(command.env("IDP__SERVER__ISUER", "x"), "").refusal();
     assert!(refusal.ends_with("the nearest valid name is `IDP__SERVER__ISSUER`"), "{refusal}");
 }
 
 #[test]
 fn ls_08_a_file_with_secrets_that_others_can_read_stops_everything() {
-    let desk = Desk::new();
-    set_permissions(desk.path().join("data/idp.db"), Permissions::from_mode(0o644)).unwrap();
+    let sandbox = Sandbox::new();
+    set_permissions(sandbox.path().join("data/idp.db"), Permissions::from_mode(0o644)).unwrap();
     for verb in ["user list", "db status", "db migrate"] {
-        let refusal = desk.idp(verb).refusal();
+        let refusal = sandbox.idp(verb).refusal();
         assert!(refusal.starts_with("others can read the database data/idp.db"), "{refusal}");
     }
-    desk.file("idp.toml", GOOD);
-    set_permissions(desk.path().join("idp.toml"), Permissions::from_mode(0o644)).unwrap();
-    let refusal = desk.idp("config check --config idp.toml").refusal();
+    sandbox.file("idp.toml", GOOD);
+    set_permissions(sandbox.path().join("idp.toml"), Permissions::from_mode(0o644)).unwrap();
+    let refusal = sandbox.idp("config check --config idp.toml").refusal();
     assert!(refusal.contains("holds a secret and others can read this file"), "{refusal}");
-    set_permissions(desk.path().join("data/idp.db"), Permissions::from_mode(0o600)).unwrap();
-    desk.file("password", "tinker brass umbrella");
-    set_permissions(desk.path().join("password"), Permissions::from_mode(0o640)).unwrap();
-    let refusal = desk.idp("user create --email a@b.example --name A --password-file password").refusal();
+    set_permissions(sandbox.path().join("data/idp.db"), Permissions::from_mode(0o600)).unwrap();
+    sandbox.file("password", "tinker brass umbrella");
+    set_permissions(sandbox.path().join("password"), Permissions::from_mode(0o640)).unwrap();
+    let refusal = sandbox.idp("user create --email a@b.example --name A --password-file password").refusal();
     let (what, rest) = refusal.split_once(" (owner ").unwrap();
     let (owner, cure) = rest.split_once("); ").unwrap();
     assert_eq!(what, "others can read the file password");
@@ -105,22 +107,47 @@ fn ls_08_a_file_with_secrets_that_others_can_read_stops_everything() {
 
 #[test]
 fn a_database_is_made_by_migrate_only_and_for_its_owner_only() {
-    let desk = Desk::empty();
-    let refusal = desk.idp("user list").refusal();
-    assert_eq!(refusal, "there is no database data/idp.db; make it with `idp db migrate`");
-    assert!(desk.idp("user list --dev").refusal().ends_with("start `idp dev` once"));
-    assert_eq!(desk.idp("db status -o json").json()["exists"], false);
-    assert!(!desk.path().join("data").exists());
+    let sandbox = Sandbox::empty();
+    let refusal = sandbox.idp("user list").refusal();
+    assert_eq!(refusal, "there is no database data/idp.db; create it with `idp db migrate`");
+    assert!(sandbox.idp("user list --dev").refusal().ends_with("start `idp dev` once"));
+    assert_eq!(sandbox.idp("db status -o json").json()["exists"], false);
+    assert!(!sandbox.path().join("data").exists());
     let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations")).unwrap().count();
     let done = format!("The database is up to date; migrations run: {all}.\n");
-    assert_eq!(desk.idp("db migrate").good(), done);
-    assert_eq!(desk.idp("db migrate").good(), "The database is up to date already.\n");
-    assert!(desk.idp("db status").good().ends_with("The database is up to date.\n"));
-    let status = desk.idp("db status -o json").json();
+    assert_eq!(sandbox.idp("db migrate").good(), done);
+    assert_eq!(sandbox.idp("db migrate").good(), "The database is already up to date.\n");
+    assert!(sandbox.idp("db status").good().ends_with("The database is up to date.\n"));
+    let status = sandbox.idp("db status -o json").json();
     assert!(status["migrations"].as_array().unwrap().iter().all(|migration| migration["applied"] == true));
     for (path, mode) in [("data", 0o700), ("data/idp.db", 0o600)] {
-        let facts = desk.path().join(path).metadata().unwrap();
+        let facts = sandbox.path().join(path).metadata().unwrap();
         assert_eq!(facts.permissions().mode() & 0o777, mode, "{path}");
     }
-    assert!(desk.idp("key list").good().starts_with("There are no keys yet"));
+    assert!(sandbox.idp("key list").good().starts_with("There are no keys yet"));
+}
+
+#[test]
+fn the_documents_production_examples_run() {
+    for (document, name) in [(HANDBOOK, "docs/configuration.md"), (README, "README.md")] {
+        let sandbox = Sandbox::empty();
+        let example = block(document, "```toml\n");
+        let here = sandbox.path().display().to_string();
+        let text = example
+            .replace("\"/var/lib", &format!("\"{here}/var/lib"))
+            .replace("\"/etc/idp", &format!("\"{here}/etc/idp"));
+        assert_eq!(text.matches(&here).count(), 2, "{name}: keys and data");
+        sandbox.file("idp.toml", &text);
+        sandbox.idp("config check --config idp.toml").good();
+        sandbox.idp("db migrate --config idp.toml").good();
+        let mut serve = sandbox.command("serve --config idp.toml --set server.listen=127.0.0.1:0");
+        drop(sandbox.start(&mut serve, "listening on"));
+        set(&sandbox.path().join("idp.toml"), 0o640);
+        let refusal = sandbox.idp("config check --config idp.toml").refusal();
+        assert!(
+            refusal.contains("mail.smtp_url holds a secret and others can read this file (owner "),
+            "{name}: {refusal}"
+        );
+        assert!(refusal.contains("chmod 600"), "{refusal}");
+    }
 }

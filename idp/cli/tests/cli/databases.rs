@@ -1,28 +1,28 @@
-//! The database as an operator meets it: away, readable by others, or without its keys.
+//! Databases that are unreachable, readable by others, or without their keys.
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use crate::desk::Desk;
+use crate::sandbox::Sandbox;
 
 const REST: &str = "[server]\nissuer = 'http://localhost:8080'\nlisten = '127.0.0.1:0'\n\
     [mail]\nfrom = 'id@example.com'\nsmtp_url = 'smtp://localhost'\n";
 
-fn shared(desk: &Desk, file: &str) {
-    set_permissions(desk.path().join(file), Permissions::from_mode(0o666)).unwrap();
+fn shared(sandbox: &Sandbox, file: &str) {
+    set_permissions(sandbox.path().join(file), Permissions::from_mode(0o666)).unwrap();
 }
 
-fn mine(desk: &Desk, file: &str) {
-    set_permissions(desk.path().join(file), Permissions::from_mode(0o600)).unwrap();
+fn mine(sandbox: &Sandbox, file: &str) {
+    set_permissions(sandbox.path().join(file), Permissions::from_mode(0o600)).unwrap();
 }
 
 #[test]
 fn r_28_a_server_that_is_away_is_one_clear_line_with_its_setting() {
-    let desk = Desk::empty();
+    let sandbox = Sandbox::empty();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    desk.file("idp.toml", &format!("{REST}[database]\nurl = 'postgres://ada:hunter2@{free}/idp'\n"));
+    sandbox.file("idp.toml", &format!("{REST}[database]\nurl = 'postgres://ada:hunter2@{free}/idp'\n"));
     for verb in ["user list", "db status", "db migrate", "serve", "config check"] {
-        let refusal = desk.idp(&format!("{verb} --config idp.toml")).refusal();
+        let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
         let line = format!("cannot reach {free}: connection refused (database.url, idp.toml line 8)");
         assert_eq!(refusal, line, "{verb}");
     }
@@ -30,73 +30,73 @@ fn r_28_a_server_that_is_away_is_one_clear_line_with_its_setting() {
 
 #[test]
 fn ls_08_a_database_others_can_read_is_refused_whatever_its_name_and_with_its_companions() {
-    let desk = Desk::empty();
-    desk.file("idp.toml", &format!("{REST}[database]\nurl = 'sqlite:my%20own.db'\n"));
-    desk.idp("db migrate --config idp.toml").good();
+    let sandbox = Sandbox::empty();
+    sandbox.file("idp.toml", &format!("{REST}[database]\nurl = 'sqlite:my%20own.db'\n"));
+    sandbox.idp("db migrate --config idp.toml").good();
     for file in ["my own.db", "my own.db-wal", "my own.db-shm"] {
         if file != "my own.db" {
-            desk.file(file, "");
+            sandbox.file(file, "");
         }
-        shared(&desk, file);
+        shared(&sandbox, file);
         for verb in ["user list", "db status", "db migrate", "serve", "config check"] {
-            let refusal = desk.idp(&format!("{verb} --config idp.toml")).refusal();
+            let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
             assert_eq!(
                 refusal,
                 format!("others can read the database {file}; keep them out with `chmod 600 'my own.db'*`")
             );
         }
-        mine(&desk, file);
+        mine(&sandbox, file);
         if file != "my own.db" {
-            std::fs::remove_file(desk.path().join(file)).unwrap();
+            std::fs::remove_file(sandbox.path().join(file)).unwrap();
         }
     }
-    desk.idp("user list --config idp.toml").good();
+    sandbox.idp("user list --config idp.toml").good();
 }
 
 #[test]
 fn r_28_config_check_refuses_what_serve_would_and_makes_nothing() {
-    let desk = Desk::empty();
-    desk.file("idp.toml", REST);
-    let check = || desk.idp("config check --config idp.toml");
-    assert!(check().good().ends_with("The configuration is good.\n"));
-    assert_eq!(std::fs::read_dir(desk.path()).unwrap().count(), 1, "nothing is made");
+    let sandbox = Sandbox::empty();
+    sandbox.file("idp.toml", REST);
+    let check = || sandbox.idp("config check --config idp.toml");
+    assert!(check().good().ends_with("The configuration is valid.\n"));
+    assert_eq!(std::fs::read_dir(sandbox.path()).unwrap().count(), 1, "nothing is made");
 
-    drop(desk.start(&mut desk.command("serve --config idp.toml"), "listening on"));
-    assert!(check().good().ends_with("The configuration is good.\n"));
+    drop(sandbox.start(&mut sandbox.command("serve --config idp.toml"), "listening on"));
+    assert!(check().good().ends_with("The configuration is valid.\n"));
     let key = |folder: &str| {
-        let entries = std::fs::read_dir(desk.path().join(folder)).unwrap();
+        let entries = std::fs::read_dir(sandbox.path().join(folder)).unwrap();
         let mut names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.find(|name| name.ends_with(".kek")).unwrap()
     };
     let name = key("keys");
-    shared(&desk, &format!("keys/{name}"));
+    shared(&sandbox, &format!("keys/{name}"));
     let refusal = check().refusal();
     let (what, rest) = refusal.split_once(" (owner ").unwrap();
     let (owner, cure) = rest.split_once("); ").unwrap();
     assert_eq!(what, format!("others can read the key-encryption key keys/{name} of keys.dir"));
     assert!(owner.ends_with(", mode 0666"), "{owner}");
     assert_eq!(cure, format!("keep them out with `chmod 600 keys/{name}`"));
-    assert_eq!(desk.idp("serve --config idp.toml").refusal(), refusal);
+    assert_eq!(sandbox.idp("serve --config idp.toml").refusal(), refusal);
 
-    std::fs::rename(desk.path().join("keys"), desk.path().join("away")).unwrap();
+    std::fs::rename(sandbox.path().join("keys"), sandbox.path().join("away")).unwrap();
     let refusal = check().refusal();
     assert!(refusal.contains(&name) && refusal.contains("is not in keys"), "{refusal}");
-    assert_eq!(desk.idp("serve --config idp.toml").refusal(), refusal);
-    assert!(!desk.path().join("keys").exists());
+    assert_eq!(sandbox.idp("serve --config idp.toml").refusal(), refusal);
+    assert!(!sandbox.path().join("keys").exists());
 
-    std::fs::rename(desk.path().join("away"), desk.path().join("keys")).unwrap();
-    mine(&desk, &format!("keys/{name}"));
-    shared(&desk, "data/idp.db");
+    std::fs::rename(sandbox.path().join("away"), sandbox.path().join("keys")).unwrap();
+    mine(&sandbox, &format!("keys/{name}"));
+    shared(&sandbox, "data/idp.db");
     assert!(check().refusal().starts_with("others can read the database data/idp.db"));
 }
 
 #[test]
 fn a_key_that_is_made_is_told_once_with_the_advice_to_keep_it() {
-    let desk = Desk::empty();
-    desk.file("idp.toml", REST);
+    let sandbox = Sandbox::empty();
+    sandbox.file("idp.toml", REST);
     for times in [1, 0] {
-        let mut command = desk.command("serve --config idp.toml");
-        let running = desk.start_logged(&mut command, "listening on");
+        let mut command = sandbox.command("serve --config idp.toml");
+        let running = sandbox.start_logged(&mut command, "listening on");
         let (_, log) = running.stop_logged("TERM");
         let told: Vec<_> =
             log.lines().filter(|line| line.contains("a key-encryption key was made")).collect();

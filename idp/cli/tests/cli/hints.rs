@@ -1,90 +1,90 @@
-//! What the program tells people to type next works as it stands.
+//! Commands suggested in messages work as they are.
 
 use std::os::unix::process::CommandExt;
 
-use crate::desk::Desk;
+use crate::sandbox::Sandbox;
 
-/// The command between backticks.
+/// The command between the first backticks.
 fn hinted(text: &str) -> String {
     text.split('`').nth(1).unwrap_or_else(|| panic!("no command in: {text}")).to_owned()
 }
 
-/// Runs what a hint says, as a person in this folder would.
-fn follow(desk: &Desk, hint: &str) -> String {
+/// Runs the suggested command in the same folder.
+fn follow(sandbox: &Sandbox, hint: &str) -> String {
     let args = hint.strip_prefix("idp ").unwrap_or_else(|| panic!("{hint}"));
-    desk.idp(args).good()
+    sandbox.idp(args).good()
 }
 
 #[test]
 fn a_hint_names_the_same_database_and_can_be_run() {
-    let desk = Desk::empty();
-    desk.file("idp.toml", "[server]\ndata_dir = 'elsewhere'\n");
+    let sandbox = Sandbox::empty();
+    sandbox.file("idp.toml", "[server]\ndata_dir = 'elsewhere'\n");
     for place in
         ["--config idp.toml", "--dev", "--dev --set server.data_dir=other", "--set server.data_dir=third"]
     {
-        let refusal = desk.idp(&format!("user list {place}")).refusal();
+        let refusal = sandbox.idp(&format!("user list {place}")).refusal();
         if place == "--dev" {
             assert!(refusal.ends_with("start `idp dev` once"), "{refusal}");
-            desk.idp(&format!("db migrate {place}")).good();
+            sandbox.idp(&format!("db migrate {place}")).good();
         } else {
             let hint = hinted(&refusal.replace(
                 "start `idp dev --data-dir other` once",
                 "`idp db migrate --dev --set server.data_dir=other`",
             ));
             assert_eq!(hint, format!("idp db migrate {place}"));
-            follow(&desk, &hint);
+            follow(&sandbox, &hint);
         }
         for verb in
             ["user show a@b.example", "user deactivate a@b.example", "client show a", "client enable a"]
         {
-            let refusal = desk.idp(&format!("{verb} {place}")).refusal();
+            let refusal = sandbox.idp(&format!("{verb} {place}")).refusal();
             let list = format!("idp {} list {place}", verb.split(' ').next().unwrap());
             assert_eq!(hinted(&refusal), list);
-            follow(&desk, &list);
+            follow(&sandbox, &list);
         }
         let app = format!("client create app --public --redirect-uri https://a.example/cb {place}");
-        desk.idp(&app).good();
-        follow(&desk, &hinted(&desk.idp(&app).refusal()));
+        sandbox.idp(&app).good();
+        follow(&sandbox, &hinted(&sandbox.idp(&app).refusal()));
         let ada = format!("user create --email a@b.example --name A --password-stdin {place}");
-        desk.pipe(&ada, "tinker brass umbrella").good();
-        follow(&desk, &hinted(&desk.pipe(&ada, "tinker brass umbrella").refusal()));
+        sandbox.pipe(&ada, "tinker brass umbrella").good();
+        follow(&sandbox, &hinted(&sandbox.pipe(&ada, "tinker brass umbrella").refusal()));
     }
 }
 
 #[test]
 fn a_hint_begins_with_the_name_the_program_was_started_as() {
-    let desk = Desk::new();
-    let mut command = desk.command("client show app");
-    let refusal = desk.answer(command.arg0("target/debug/idp"), "").refusal();
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command("client show app");
+    let refusal = sandbox.answer(command.arg0("target/debug/idp"), "").refusal();
     assert!(refusal.contains("`target/debug/idp client list`"), "{refusal}");
-    let mut command = desk.command("client show app");
-    let refusal = desk.answer(command.arg0("/opt/my tools/idp"), "").refusal();
+    let mut command = sandbox.command("client show app");
+    let refusal = sandbox.answer(command.arg0("/opt/my tools/idp"), "").refusal();
     assert!(refusal.contains("`'/opt/my tools/idp' client list`"), "{refusal}");
-    let mut command = desk.command("db status --set server.data_dir=a$b");
-    let said = desk.answer(command.arg0("idp"), "").good();
+    let mut command = sandbox.command("db status --set server.data_dir=a$b");
+    let said = sandbox.answer(command.arg0("idp"), "").good();
     assert!(said.contains("`idp db migrate --set 'server.data_dir=a$b'`"), "{said}");
 }
 
 #[test]
 fn with_json_what_went_wrong_is_json_too() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     for args in ["client show app -o json", "-o json", "user show a@b.example --output json"] {
         let args = if args == "-o json" { "db status -o json --config nowhere.toml" } else { args };
-        assert!(!desk.idp(args).json_refusal().is_empty());
+        assert!(!sandbox.idp(args).json_refusal().is_empty());
     }
-    desk.file("idp.toml", "[server]\nisuer = 'x'\n[log]\nformat = 'xml'\n");
-    let both = desk.idp("config check --config idp.toml -o json").json_refusal();
+    sandbox.file("idp.toml", "[server]\nisuer = 'x'\n[log]\nformat = 'xml'\n");
+    let both = sandbox.idp("config check --config idp.toml -o json").json_refusal();
     assert_eq!(both.lines().count(), 2, "{both}");
-    let answer = desk.idp("client create -o json");
+    let answer = sandbox.idp("client create -o json");
     assert_eq!(answer.code, Some(2));
     let error: serde_json::Value = serde_json::from_str(&answer.err).unwrap();
     assert!(error["error"].as_str().unwrap().contains("<ID>"), "{error}");
-    assert!(desk.idp("--help").good().contains("Exit codes:"));
+    assert!(sandbox.idp("--help").good().contains("Exit codes:"));
 }
 
 #[test]
 fn a_missing_password_names_both_ways_to_give_it() {
-    let answer = Desk::new().idp("user create --email a@b.example --name A");
+    let answer = Sandbox::new().idp("user create --email a@b.example --name A");
     assert_eq!(answer.code, Some(2));
     assert!(
         answer.err.contains("--password-stdin") && answer.err.contains("--password-file"),

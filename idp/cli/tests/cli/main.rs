@@ -1,4 +1,4 @@
-//! The program as an operator meets it: the built binary, its answers and its exit codes.
+//! Runs the built program, and checks its output and exit codes.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,10 +9,13 @@
 
 mod clients;
 mod configuration;
+mod container;
 mod databases;
-mod desk;
+mod denied_files;
 mod hints;
+mod mounted_secrets;
 mod outgoing;
-mod secrets;
+mod sandbox;
 mod servers;
+mod shared_files;
 mod users;

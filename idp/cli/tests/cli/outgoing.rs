@@ -1,23 +1,23 @@
-//! Connections that carry a secret, as an operator meets them: what is refused, and what is said.
+//! Outgoing connections that carry a secret: what is refused, and what is warned about.
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::desk::Desk;
+use crate::sandbox::Sandbox;
 
 const REST: &str = "[server]\nissuer = 'http://localhost:8080'\nlisten = '127.0.0.1:0'\n\
     [mail]\nfrom = 'id@example.com'\nsmtp_url = 'smtp://localhost'\n";
 const COMMANDS: [&str; 5] = ["user list", "db status", "db migrate", "serve", "config check"];
 
-fn postgres(desk: &Desk, rest: &str) {
-    desk.file("idp.toml", &format!("{REST}[database]\nurl = 'postgres://ada:hunter2@{rest}'\n"));
+fn postgres(sandbox: &Sandbox, rest: &str) {
+    sandbox.file("idp.toml", &format!("{REST}[database]\nurl = 'postgres://ada:hunter2@{rest}'\n"));
 }
 
 #[test]
 fn fault_18_every_command_refuses_a_database_that_would_get_the_password_in_clear() {
-    let desk = Desk::empty();
+    let sandbox = Sandbox::empty();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    // A server that answers to every request for TLS that there is none, and hangs up.
+    // A server that refuses TLS and must receive nothing more.
     std::thread::spawn(move || {
         for mut socket in listener.incoming().flatten() {
             use std::io::{Read, Write};
@@ -28,17 +28,17 @@ fn fault_18_every_command_refuses_a_database_that_would_get_the_password_in_clea
             assert!(more.is_empty(), "{more:?}");
         }
     });
-    // By the rule, 0.0.0.0 is not this machine, although it leads there.
+    // 0.0.0.0 does not count as this machine, although it leads there.
     for (query, why) in [
         ("", "it refuses TLS, and the password is not sent in clear"),
         ("?sslmode=verify-full", "it refuses TLS, and the password is not sent in clear"),
         ("?sslmode=prefer", "sslmode=prefer gives the password in clear to a server that refuses TLS"),
     ] {
-        postgres(&desk, &format!("0.0.0.0:{port}/idp{query}"));
+        postgres(&sandbox, &format!("0.0.0.0:{port}/idp{query}"));
         for verb in COMMANDS {
             for variable in ["PGSSLMODE", "UNRELATED"] {
-                let mut command = desk.command(&format!("{verb} --config idp.toml --set log.level=error"));
-                let refusal = desk.answer(command.env(variable, "disable"), "").refusal();
+                let mut command = sandbox.command(&format!("{verb} --config idp.toml --set log.level=error"));
+                let refusal = sandbox.answer(command.env(variable, "disable"), "").refusal();
                 assert!(
                     refusal.starts_with(&format!("no protected connection to 0.0.0.0:{port}: {why}")),
                     "{refusal}"
@@ -52,15 +52,15 @@ fn fault_18_every_command_refuses_a_database_that_would_get_the_password_in_clea
 
 #[test]
 fn fault_18_a_misspelt_parameter_and_a_file_that_is_not_there_are_told() {
-    let desk = Desk::empty();
+    let sandbox = Sandbox::empty();
     for (query, why) in [
         ("ssl_mode=require", "there is no parameter `ssl_mode` in database.url; its name is `sslmode`"),
         ("sslmode=yes", "there is no sslmode=yes; it is one of disable, require, verify-ca and verify-full"),
         ("sslrootcert=ca.pem", "the file ca.pem cannot be read: No such file or directory (os error 2)"),
     ] {
-        postgres(&desk, &format!("db.example.com/idp?{query}"));
+        postgres(&sandbox, &format!("db.example.com/idp?{query}"));
         for verb in COMMANDS {
-            let refusal = desk.idp(&format!("{verb} --config idp.toml")).refusal();
+            let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
             assert!(
                 refusal.contains(why) && refusal.ends_with("(database.url, idp.toml line 8)"),
                 "{verb}: {refusal}"
@@ -74,8 +74,8 @@ fn fault_18_what_is_written_is_done_and_said_once_by_serve_and_config_check() {
     let Ok(server) = std::env::var("IDP_TEST_POSTGRES_URL") else {
         panic!("run `cargo xtask test`, which starts a PostgreSQL")
     };
-    // The test server is on this machine; 0.0.0.0 leads there and is, by the rule, elsewhere.
-    let desk = Desk::empty();
+    // The test server is on this machine. 0.0.0.0 leads there, but counts as another machine.
+    let sandbox = Sandbox::empty();
     let name = format!("idp_outgoing_{}", std::process::id());
     let psql = |sql: String| {
         let made = std::process::Command::new("psql").args([&server, "-qc", &sql]).status().unwrap();
@@ -84,12 +84,12 @@ fn fault_18_what_is_written_is_done_and_said_once_by_serve_and_config_check() {
     psql(format!("CREATE DATABASE {name}"));
     let (before, _) = server.rsplit_once('/').unwrap();
     let url = format!("{}/{name}?sslmode=disable", before.replace("127.0.0.1", "0.0.0.0"));
-    desk.file(
+    sandbox.file(
         "idp.toml",
         &format!("{REST}[database]\nurl = '{url}'\n")
             .replace("smtp://localhost", "smtp://mail.example.com?tls=opportunistic"),
     );
-    let check = desk.idp("config check --config idp.toml");
+    let check = sandbox.idp("config check --config idp.toml");
     let said: Vec<&str> = check.err.lines().collect();
     assert_eq!((check.code, said.len()), (Some(0), 2), "{}", check.err);
     assert!(
@@ -99,8 +99,8 @@ fn fault_18_what_is_written_is_done_and_said_once_by_serve_and_config_check() {
         "{said:?}"
     );
     assert!(said[1].starts_with("warning: mail.smtp_url says tls=opportunistic: "), "{said:?}");
-    let mut serve = desk.command("serve --config idp.toml --set log.format=json");
-    let (_, log) = desk.start_logged(&mut serve, "listening on").stop_logged("TERM");
+    let mut serve = sandbox.command("serve --config idp.toml --set log.format=json");
+    let (_, log) = sandbox.start_logged(&mut serve, "listening on").stop_logged("TERM");
     for warning in said {
         let text = warning.trim_start_matches("warning: ");
         assert_eq!(

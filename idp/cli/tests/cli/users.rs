@@ -6,68 +6,70 @@ use idp_core::time::Timestamp;
 use idp_store::Counted;
 use serde_json::json;
 
-use crate::desk::Desk;
+use crate::sandbox::Sandbox;
 
 const PASSWORD: &str = "tinker brass umbrella\n";
 const ADA: &str = "user create --email Ada@Example.org --name Ada --password-stdin";
 
 #[test]
 fn an_account_is_made_listed_and_shown() {
-    let desk = Desk::new();
-    let made = desk.pipe(&format!("{ADA} --role admin -o json"), PASSWORD).json();
+    let sandbox = Sandbox::new();
+    let made = sandbox.pipe(&format!("{ADA} --role admin -o json"), PASSWORD).json();
     assert_eq!((&made["email"], &made["state"]), (&json!("Ada@example.org"), &json!("active")));
     assert_eq!(made["roles"], json!(["admin", "user"]));
-    desk.file("password", "violet orchard lantern\n");
+    sandbox.file("password", "violet orchard lantern\n");
     let bob = "user create --email bob@example.org --name Bob --password-file password";
-    assert!(desk.idp(bob).good().starts_with("Made bob@example.org ("));
-    let listed = desk.idp("user list -o json").json();
+    assert!(sandbox.idp(bob).good().starts_with("Created bob@example.org ("));
+    let listed = sandbox.idp("user list -o json").json();
     assert_eq!(listed.as_array().unwrap().len(), 2);
     assert_eq!(listed[0], made);
-    let first = desk.idp("user list --limit 1").good();
+    let first = sandbox.idp("user list --limit 1").good();
     let id = made["id"].as_str().unwrap();
     assert!(first.ends_with(&format!("For more: idp user list --limit 1 --after {id}\n")), "{first}");
-    assert_eq!(desk.idp(&format!("user list --after {id} -o json")).json(), json!([listed[1]]));
+    assert_eq!(sandbox.idp(&format!("user list --after {id} -o json")).json(), json!([listed[1]]));
     for who in ["ADA@EXAMPLE.ORG", id] {
-        assert_eq!(desk.idp(&format!("user show {who} -o json")).json()["id"], id);
+        assert_eq!(sandbox.idp(&format!("user show {who} -o json")).json()["id"], id);
     }
-    let shown = desk.idp("user show bob@example.org").good();
+    let shown = sandbox.idp("user show bob@example.org").good();
     assert!(shown.contains("state    active") && shown.contains("sign-in  not locked"), "{shown}");
-    assert_eq!((desk.audited(AuditEvent::UserCreated), desk.audited(AuditEvent::RoleGranted)), (2, 1));
+    assert_eq!((sandbox.audited(AuditEvent::UserCreated), sandbox.audited(AuditEvent::RoleGranted)), (2, 1));
 }
 
 #[test]
 fn an_account_that_cannot_be_is_refused_and_nothing_is_written() {
-    let desk = Desk::new();
-    desk.pipe(ADA, PASSWORD).good();
+    let sandbox = Sandbox::new();
+    sandbox.pipe(ADA, PASSWORD).good();
     for (args, password, why) in [
         ("--email ada --name A", PASSWORD, "`ada` is not a plain e-mail address"),
         ("--email b@example.org --name A", "short", "the password has fewer than 15 characters"),
-        ("--email b@example.org --name A", "passwordpassword", "the password would be guessed soon"),
+        ("--email b@example.org --name A", "passwordpassword", "the password is easy to guess"),
         ("--email b@example.org --name A", "", "standard input was empty"),
-        ("--email ADA@example.org --name A", PASSWORD, "ADA@example.org has an account already"),
+        ("--email ADA@example.org --name A", PASSWORD, "ADA@example.org already has an account"),
         ("--email b@example.org --name A --role amdin", PASSWORD, "the nearest valid name is `admin`"),
     ] {
-        let refusal = desk.pipe(&format!("user create --password-stdin {args}"), password).refusal();
+        let refusal = sandbox.pipe(&format!("user create --password-stdin {args}"), password).refusal();
         assert!(refusal.contains(why), "{why}: {refusal}");
         assert!(password.is_empty() || !refusal.contains(password.trim()), "{refusal}");
     }
-    assert_eq!(desk.idp("user list -o json").json().as_array().unwrap().len(), 1);
-    assert_eq!(desk.audited(AuditEvent::UserCreated), 1);
+    assert_eq!(sandbox.idp("user list -o json").json().as_array().unwrap().len(), 1);
+    assert_eq!(sandbox.audited(AuditEvent::UserCreated), 1);
 }
 
 #[test]
 fn an_account_is_switched_off_and_on_and_each_change_is_audited_once() {
-    let desk = Desk::new();
-    desk.pipe(ADA, PASSWORD).good();
-    let say = |args: &str| desk.idp(args).good();
-    assert!(say("user deactivate ada@example.org").ends_with("its sessions and tokens have ended.\n"));
-    assert!(say("user deactivate ada@example.org").ends_with("is deactivated already.\n"));
-    assert_eq!(desk.idp("user show ada@example.org -o json").json()["state"], "deactivated");
+    let sandbox = Sandbox::new();
+    sandbox.pipe(ADA, PASSWORD).good();
+    let say = |args: &str| sandbox.idp(args).good();
+    assert!(
+        say("user deactivate ada@example.org").ends_with("its sessions are ended and its tokens revoked.\n")
+    );
+    assert!(say("user deactivate ada@example.org").ends_with("is already deactivated.\n"));
+    assert_eq!(sandbox.idp("user show ada@example.org -o json").json()["state"], "deactivated");
     assert!(say("user activate ada@example.org").ends_with("may sign in again.\n"));
-    let again = desk.idp("user activate ada@example.org -o json").json();
+    let again = sandbox.idp("user activate ada@example.org -o json").json();
     assert_eq!(again["changed"], false);
-    assert!(say("user role add ada@example.org admin").ends_with("has the role `admin` now.\n"));
-    assert!(say("user role add ada@example.org admin").ends_with("has the role `admin` already.\n"));
+    assert!(say("user role add ada@example.org admin").ends_with("now has the role `admin`.\n"));
+    assert!(say("user role add ada@example.org admin").ends_with("already has the role `admin`.\n"));
     assert!(say("user role remove ada@example.org admin").contains("no longer has the role `admin`"));
     for (event, times) in [
         (AuditEvent::UserDeactivated, 1),
@@ -75,33 +77,36 @@ fn an_account_is_switched_off_and_on_and_each_change_is_audited_once() {
         (AuditEvent::RoleGranted, 1),
         (AuditEvent::RoleRevoked, 1),
     ] {
-        assert_eq!(desk.audited(event), times, "{event:?}");
+        assert_eq!(sandbox.audited(event), times, "{event:?}");
     }
     for (args, why) in [
-        ("user deactivate bob@example.org", "there is no account bob@example.org; `idp user list` shows"),
+        (
+            "user deactivate bob@example.org",
+            "there is no account bob@example.org; list them with `idp user list`",
+        ),
         (
             "user role add ada@example.org amdin",
             "there is no role `amdin`; the nearest valid name is `admin`",
         ),
         ("user role remove ada@example.org user", "every account has the role `user`"),
     ] {
-        let refusal = desk.idp(args).refusal();
+        let refusal = sandbox.idp(args).refusal();
         assert!(refusal.starts_with(why), "{refusal}");
     }
 }
 
 #[test]
 fn a_locked_account_is_shown_as_such_and_unlocked() {
-    let desk = Desk::new();
-    desk.pipe(ADA, PASSWORD).good();
-    let id = desk.idp("user show ada@example.org -o json").json()["id"].as_str().unwrap().to_owned();
+    let sandbox = Sandbox::new();
+    sandbox.pipe(ADA, PASSWORD).good();
+    let id = sandbox.idp("user show ada@example.org -o json").json()["id"].as_str().unwrap().to_owned();
     let user: UserId = id.parse().unwrap();
     let own = Counted::Account { email_key: "ada@example.org".to_owned(), user: Some(user) };
-    // A browser in which she signed in before has a count of its own, which may be locked as well.
+    // A browser she has signed in with has its own count, which can be locked too.
     let browser = Counted::KnownBrowser(user, Secret::random().digest());
     let wrong_tries = |counted: &Counted, times: usize, at: i64| {
         let counted = counted.clone();
-        desk.with_store(|store| async move {
+        sandbox.with_store(|store| async move {
             for minute in 0..times {
                 let now = Timestamp::from_millis(at + i64::try_from(minute).unwrap() * 86_400_000);
                 let input = (counted.clone(), now);
@@ -111,22 +116,22 @@ fn a_locked_account_is_shown_as_such_and_unlocked() {
             }
         });
     };
-    // So far ahead that the lock holds whenever this test runs.
+    // In 2100, so that the lock holds whenever this test runs.
     for _ in 0..10 {
         wrong_tries(&browser, 1, 4_102_444_800_000);
     }
-    let shown = desk.idp("user show ada@example.org -o json").json();
+    let shown = sandbox.idp("user show ada@example.org -o json").json();
     assert_eq!(
         (&shown["locked_until"], &shown["wrong_passwords"]),
         (&json!("2100-01-01T00:15:00Z"), &json!(10))
     );
-    let text = desk.idp("user show ada@example.org").good();
+    let text = sandbox.idp("user show ada@example.org").good();
     assert!(text.contains("locked until 2100-01-01T00:15:00Z") && text.contains("idp user unlock"), "{text}");
-    assert!(desk.idp("user unlock ada@example.org").good().ends_with("may try its password again.\n"));
-    assert!(desk.idp("user show ada@example.org").good().contains("not locked"));
-    assert!(desk.idp("user unlock ada@example.org").good().ends_with("was not locked.\n"));
-    assert_eq!(desk.audited(AuditEvent::UserUnlocked), 1);
+    assert!(sandbox.idp("user unlock ada@example.org").good().ends_with("is unlocked.\n"));
+    assert!(sandbox.idp("user show ada@example.org").good().contains("not locked"));
+    assert!(sandbox.idp("user unlock ada@example.org").good().ends_with("was not locked.\n"));
+    assert_eq!(sandbox.audited(AuditEvent::UserUnlocked), 1);
     wrong_tries(&own, 100, 0);
-    let shown = desk.idp("user show ada@example.org -o json").json();
+    let shown = sandbox.idp("user show ada@example.org -o json").json();
     assert_eq!((&shown["closed"], &shown["wrong_passwords"]), (&json!(true), &json!(100)));
 }

@@ -1,5 +1,9 @@
 //! `idp dev`: everything in one process, on this computer only.
 
+mod example;
+mod passphrase;
+mod seed;
+
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,23 +19,22 @@ use idp_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::args::Common;
+use crate::commands::new_account::{self, NewAccount, NewAccountOutcome};
 use crate::failure::Failure;
-use crate::hint::program;
-use crate::new_account::{self, NewAccount, Outcome};
 use crate::operator::{self, DEV_DATA_DIR, DEV_ISSUER};
-use crate::{database, example, logging, output, seed, serve, words};
+use crate::options::{CommonOptions, program};
+use crate::{database, logging, output, signals};
 
 /// Try everything on this computer
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Accounts and applications to begin with
+pub(crate) struct DevArgs {
+    /// Create the accounts and clients in this file
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
-    /// The server's port
+    /// Port of the server
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// The example application's port
+    /// Port of the example application
     #[arg(long, default_value_t = 8081)]
     client_port: u16,
     /// Folder of the database
@@ -45,8 +48,8 @@ pub(crate) struct Args {
 /// Runs everything until it is told to stop.
 ///
 /// # Errors
-/// [`Failure`]: whatever keeps it from starting.
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+/// [`Failure`]: why it cannot start.
+pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let server = Loopback::bind(args.port, "--port").await?;
     let client = Loopback::bind(args.client_port, "--client-port").await?;
     let (issuer, app_url) = (server.url(), client.url());
@@ -57,15 +60,15 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let seed = args.seed.as_deref().map(|file| seed::read(file, &policy, now)).transpose()?;
     database::check_folder(&settings, true)?;
     database::exists(&settings)?;
-    let (place, data_dir) = (place(&args.data_dir), settings.data_dir());
-    let config = config(settings, &place)?;
+    let (options, data_dir) = (options(&args.data_dir), settings.data_dir());
+    let config = config(settings, &options)?;
     App::check_keys_folder(&config)?;
     database::make_folder(data_dir.as_deref())?;
-    let stop = serve::stop_signal()?;
+    let stop = signals::stop()?;
 
     let app = App::build(config, clock).await?;
     if let Some(seed) = seed {
-        seed.sow(app.store(), now).await?;
+        seed.apply(app.store(), now).await?;
     }
     let account = first_account(app.store(), &policy, now).await?;
     let secret = example::register(app.store(), Path::new(&args.data_dir), &app_url, now).await?;
@@ -75,13 +78,13 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         examples.spawn(axum::serve(listener, example.clone()).into_future());
     }
     note_issuer(Path::new(&args.data_dir), &issuer)?;
-    output::line(banner(&issuer, &app_url, &account, &another(&place)));
+    output::line(banner(&issuer, &app_url, &account, &another(&options)));
     Ok(app.serve(server.listeners, stop).await?)
 }
 
-impl Args {
-    /// The settings of production with their defaults; the environment may steer the log and nothing else, so
-    /// that a production server's does not lead here.
+impl DevArgs {
+    /// The default settings of production. Only the log can be set by the environment: a production server's must
+    /// not lead to its database.
     fn settings(&self, issuer: &str) -> Result<Settings, Failure> {
         let mut env = operator::environment();
         env.retain(|(name, _)| name.starts_with("IDP__LOG__") || name.starts_with("IDP_LOG_"));
@@ -90,7 +93,7 @@ impl Args {
             ("server.data_dir", &self.data_dir),
             ("keys.dir", &self.keys_dir),
             ("mail.from", "idp <idp@example.com>"),
-            // Replaced below: no mail leaves this process.
+            // Required, but replaced below: no mail leaves this process.
             ("mail.smtp_url", "smtp://localhost"),
         ];
         let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -98,15 +101,15 @@ impl Args {
     }
 }
 
-fn config(settings: Settings, place: &Common) -> Result<Config, Failure> {
+fn config(settings: Settings, options: &CommonOptions) -> Result<Config, Failure> {
     let (mut config, _) = settings.into_config()?;
     config.mail.transport = MailTransport::Mailbox;
     config.dev = true;
-    config.command = CommandLine { program: program(), place: place.flags() };
+    config.command = CommandLine { program: program(), place: options.flags() };
     Ok(config)
 }
 
-/// Listening on one port of `localhost`, which some programs take for `127.0.0.1` and others for `::1`.
+/// Listeners on one port of `localhost`, which some programs resolve to `127.0.0.1` and others to `::1`.
 struct Loopback {
     port: u16,
     listeners: Vec<TcpListener>,
@@ -121,7 +124,7 @@ impl Loopback {
         let v4 = TcpListener::bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
             .await
             .map_err(refuse)?;
-        // Port 0 means any: the second address follows the first.
+        // Port 0 means any free port: use the same one for both addresses.
         let port = v4.local_addr().map_err(refuse)?.port();
         let mut listeners = vec![v4];
         match TcpListener::bind(SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port)).await {
@@ -141,26 +144,30 @@ impl Loopback {
 const FIRST_EMAIL: &str = "admin@example.com";
 const ADMIN: &str = "admin";
 
-/// The account to begin with.
-enum First {
-    /// Made just now.
-    Made(Secret),
-    /// There is an account with the role already.
-    There(String),
-    /// Its address is taken by an account without the role.
+/// The account to sign in with first.
+enum FirstAccount {
+    /// Created just now, with this password.
+    Created(Secret),
+    /// An account with the role exists already.
+    Exists(String),
+    /// An account without the role has its address.
     Taken,
 }
 
-async fn first_account(store: &Store, policy: &PasswordPolicy, now: Timestamp) -> Result<First, Failure> {
+async fn first_account(
+    store: &Store,
+    policy: &PasswordPolicy,
+    now: Timestamp,
+) -> Result<FirstAccount, Failure> {
     if let Some(email) = an_admin(store).await? {
-        return Ok(First::There(email));
+        return Ok(FirstAccount::Exists(email));
     }
-    let password = words::password();
+    let password = passphrase::random();
     let account = NewAccount::checked(FIRST_EMAIL, "Admin", password.clone(), policy)?;
-    match account.with_roles([ADMIN.to_owned()]).make(store, now).await? {
-        Outcome::Made(..) => Ok(First::Made(password)),
-        Outcome::AddressTaken => Ok(First::Taken),
-        Outcome::NoSuchRole(role, known) => Err(new_account::no_such_role(&role, &known).into()),
+    match account.with_roles([ADMIN.to_owned()]).create(store, now).await? {
+        NewAccountOutcome::Created(..) => Ok(FirstAccount::Created(password)),
+        NewAccountOutcome::AddressTaken => Ok(FirstAccount::Taken),
+        NewAccountOutcome::NoSuchRole(role, known) => Err(new_account::no_such_role(&role, &known).into()),
     }
 }
 
@@ -170,39 +177,39 @@ async fn an_admin(store: &Store) -> Result<Option<String>, StoreError> {
     Ok(found.map(|user| user.email.to_string()))
 }
 
-/// For the commands beside this process, which tell applications where it is.
+/// Saves the issuer for other commands, which show it to the operator.
 fn note_issuer(folder: &Path, issuer: &str) -> Result<(), Failure> {
     let file = folder.join(DEV_ISSUER);
     let written = std::fs::write(&file, issuer);
     Ok(written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?)
 }
 
-/// What leads another command to this very database.
-fn place(data_dir: &str) -> Common {
-    let mut common = Common { dev: true, ..Common::default() };
+/// The options that select this database in another command.
+fn options(data_dir: &str) -> CommonOptions {
+    let mut common = CommonOptions { dev: true, ..CommonOptions::default() };
     if data_dir != DEV_DATA_DIR {
-        common.place.set.push(("server.data_dir".to_owned(), data_dir.to_owned()));
+        common.source.set.push(("server.data_dir".to_owned(), data_dir.to_owned()));
     }
     common
 }
 
-/// The command that makes another account.
-fn another(place: &Common) -> String {
+/// The command that creates another account.
+fn another(options: &CommonOptions) -> String {
     let more = "--email you@example.com --name You --role admin --password-stdin";
-    format!("{} {more}", place.command("user create"))
+    format!("{} {more}", options.command("user create"))
 }
 
-fn banner(issuer: &str, app_url: &str, account: &First, another: &str) -> String {
+fn banner(issuer: &str, app_url: &str, account: &FirstAccount, another: &str) -> String {
     let account = match account {
-        First::Made(password) => format!(
+        FirstAccount::Created(password) => format!(
             "  First account    {FIRST_EMAIL}, with the role admin\n  \
-               Its password     {} (shown only now)",
+               Its password     {} (shown only once)",
             password.expose()
         ),
-        First::There(email) => {
+        FirstAccount::Exists(email) => {
             format!("  Account          {email}, with the role admin\n  Another one      {another}")
         }
-        First::Taken => format!("  An admin account {another}"),
+        FirstAccount::Taken => format!("  An admin account {another}"),
     };
     format!(
         "idp dev is ready. Everything stays on this computer.\n\n  \

@@ -1,4 +1,4 @@
-//! An operator's desk: an empty folder, the built program, and what it answers.
+//! An empty folder to run the built program in.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -10,11 +10,11 @@ use idp_store::Store;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) struct Desk {
+pub(crate) struct Sandbox {
     dir: TempDir,
 }
 
-/// What the program answered.
+/// The result of a command.
 pub(crate) struct Answer {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -22,25 +22,25 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Standard output of a command that worked.
+    /// Standard output of a command that must succeed without warnings.
     pub(crate) fn good(self) -> String {
         assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
         self.out
     }
 
-    /// The same, as JSON.
+    /// The same, parsed as JSON.
     pub(crate) fn json(self) -> Value {
         serde_json::from_str(&self.good()).unwrap()
     }
 
-    /// The error of a command that refused and answers in JSON.
+    /// The error of a command that must fail with `-o json`.
     pub(crate) fn json_refusal(self) -> String {
         assert_eq!((self.code, self.out.as_str()), (Some(1), ""), "{}", self.err);
         let error: Value = serde_json::from_str(&self.err).unwrap();
         error["error"].as_str().unwrap().to_owned()
     }
 
-    /// The one line of a command that refused.
+    /// The one error line of a command that must fail.
     pub(crate) fn refusal(self) -> String {
         assert_eq!((self.code, self.out.as_str()), (Some(1), ""), "{}", self.err);
         assert!(self.err.starts_with("error: ") && self.err.lines().count() == 1, "{}", self.err);
@@ -48,16 +48,16 @@ impl Answer {
     }
 }
 
-impl Desk {
+impl Sandbox {
     pub(crate) fn empty() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
     /// With a database in `data`.
     pub(crate) fn new() -> Self {
-        let desk = Self::empty();
-        desk.idp("db migrate").good();
-        desk
+        let sandbox = Self::empty();
+        sandbox.idp("db migrate").good();
+        sandbox
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -72,7 +72,7 @@ impl Desk {
         file.unwrap().write_all(text.as_bytes()).unwrap();
     }
 
-    /// The program with these arguments, separated by spaces, in this folder, without anybody's environment.
+    /// The program with these arguments, separated by spaces, in this folder and with an empty environment.
     pub(crate) fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_idp"));
         command.arg0("idp").args(args.split_whitespace()).current_dir(self.path()).env_clear();
@@ -83,7 +83,7 @@ impl Desk {
         self.pipe(args, "")
     }
 
-    /// Runs it with a text on standard input.
+    /// Runs it with this standard input.
     pub(crate) fn pipe(&self, args: &str, stdin: &str) -> Answer {
         self.answer(&mut self.command(args), stdin)
     }
@@ -91,7 +91,7 @@ impl Desk {
     pub(crate) fn answer(&self, command: &mut Command, stdin: &str) -> Answer {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // A command that reads nothing may be gone already.
+        // A command that reads nothing may have exited already.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
         let output = child.wait_with_output().unwrap();
         Answer {
@@ -101,14 +101,14 @@ impl Desk {
         }
     }
 
-    /// How many audit rows of an event there are.
+    /// The number of audit rows for an event.
     pub(crate) fn audited(&self, event: AuditEvent) -> i64 {
         self.with_store(|store| async move {
             store.read(event, |reader, event| Box::pin(reader.audit_count(*event, None))).await.unwrap()
         })
     }
 
-    /// Works on the database in `data` beside the program.
+    /// Opens the database in `data` directly.
     pub(crate) fn with_store<T, F: Future<Output = T>>(&self, work: impl FnOnce(Store) -> F) -> T {
         let url = format!("sqlite:{}", self.path().join("data/idp.db").display());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -120,12 +120,12 @@ impl Desk {
         })
     }
 
-    /// Starts the program and waits for a line of standard output that holds `ready`.
+    /// Starts the program and waits for a line of standard output that contains `ready`.
     pub(crate) fn start(&self, command: &mut Command, ready: &str) -> Running {
         self.start_as(command.stderr(Stdio::null()), ready)
     }
 
-    /// The same, keeping what it logs for the end.
+    /// The same, but keeps the log for `stop_logged`.
     pub(crate) fn start_logged(&self, command: &mut Command, ready: &str) -> Running {
         self.start_as(command.stderr(Stdio::piped()), ready)
     }
@@ -141,16 +141,16 @@ impl Desk {
     }
 }
 
-/// A server that is up; killed with its test.
+/// A running server; killed when it is dropped.
 pub(crate) struct Running {
     child: Child,
     out: BufReader<ChildStdout>,
-    /// What it said until it was ready.
+    /// What it printed until it was ready.
     pub(crate) said: String,
 }
 
 impl Running {
-    /// The rest of a line that holds `name`.
+    /// The rest of the first line that contains `name`.
     pub(crate) fn line(&self, name: &str) -> &str {
         let line = self
             .said
@@ -160,12 +160,12 @@ impl Running {
         line.1.trim()
     }
 
-    /// Asks for a page; the status line.
+    /// Requests a page; returns the status line.
     pub(crate) fn get(&self, url: &str) -> String {
         self.page(url).lines().next().unwrap().to_owned()
     }
 
-    /// Asks for a page over a plain socket; all of the answer.
+    /// Requests a page over a plain socket; returns the whole response.
     pub(crate) fn page(&self, url: &str) -> String {
         let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap();
         let mut socket = std::net::TcpStream::connect(host).unwrap();
@@ -175,7 +175,7 @@ impl Running {
         answer
     }
 
-    /// Sends a signal and waits; the exit code and what was logged, which is little.
+    /// Sends a signal and waits; returns the exit code and the log, which must fit into the pipe.
     pub(crate) fn stop_logged(mut self, signal: &str) -> (Option<i32>, String) {
         let mut log = self.child.stderr.take().unwrap();
         let (code, _) = self.stop(signal);
@@ -184,7 +184,7 @@ impl Running {
         (code, lines)
     }
 
-    /// Sends a signal and waits; the exit code and what else was said.
+    /// Sends a signal and waits; returns the exit code and the rest of the output.
     pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, String) {
         let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status();
         assert!(sent.unwrap().success());

@@ -6,173 +6,155 @@ use clap::{ArgGroup, Subcommand};
 use idp_core::account::throttle::{ACCOUNT, Throttle};
 use idp_core::ids::UserId;
 use idp_core::time::Timestamp;
-use idp_core::user::{Email, User, UserState};
-use idp_store::{Reader, StoreError};
+use idp_core::user::{User, UserState};
+use idp_server::config::quoted;
 use serde_json::{Value, json};
 
-use crate::args::Common;
+use crate::commands::account_ref::AccountRef;
+use crate::commands::new_account::{self, NewAccount, NewAccountOutcome};
+use crate::commands::user_change::{AccountChange, change};
 use crate::failure::Failure;
-use crate::new_account::{self, NewAccount, Outcome};
 use crate::operator::{self, Operator};
-use crate::user_change::{Change, change};
+use crate::options::CommonOptions;
 use crate::{output, secret_input};
-use idp_server::config::quoted;
 
-/// Accounts
+/// Manage accounts
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct UserArgs {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     #[command(subcommand)]
-    verb: Verb,
+    command: UserCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
-    /// Make an account; its address counts as proven
-    Create(Create),
-    /// Accounts, in the order they were made
-    List(List),
-    /// One account: state, roles, and whether it is locked
-    Show(Account),
-    /// Switch a deactivated account on again
-    Activate(Account),
-    /// Switch an account off; ends its sessions and tokens
-    Deactivate(Account),
-    /// Forget the wrong passwords tried for an account
-    Unlock(Account),
-    /// What an account may do
+enum UserCommand {
+    /// Create an account; its e-mail address counts as verified
+    Create(CreateAccount),
+    /// List accounts, oldest first
+    List(ListAccounts),
+    /// Show one account: state, roles, and whether it is locked
+    Show(OneAccount),
+    /// Reactivate an account
+    Activate(OneAccount),
+    /// Deactivate an account: end its sessions and revoke its tokens
+    Deactivate(OneAccount),
+    /// Unlock an account after too many wrong passwords
+    Unlock(OneAccount),
+    /// Grant and revoke roles
     Role {
         #[command(subcommand)]
-        verb: RoleVerb,
+        command: RoleCommand,
     },
 }
 
 #[derive(Debug, Subcommand)]
-enum RoleVerb {
-    /// Give an account a role
+enum RoleCommand {
+    /// Grant a role to an account
     Add(AccountRole),
-    /// Take a role away; ends the account's sessions and tokens
+    /// Revoke a role; end the account's sessions and revoke its tokens
     Remove(AccountRole),
 }
 
 #[derive(Debug, clap::Args)]
-struct Account {
+struct OneAccount {
     /// E-mail address or id of the account
-    who: Who,
+    account: AccountRef,
 }
 
 #[derive(Debug, clap::Args)]
 struct AccountRole {
     /// E-mail address or id of the account
-    who: Who,
-    /// The role: `admin`, or another one there is
+    account: AccountRef,
+    /// An existing role, such as `admin`
     role: String,
 }
 
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("given").args(["password_stdin", "password_file"]).required(true)))]
-struct Create {
+struct CreateAccount {
     /// E-mail address
     #[arg(long)]
     email: String,
     /// Full name
     #[arg(long)]
     name: String,
-    /// A role besides `user`, such as `admin`; can be repeated
+    /// Grant this role besides `user`; can be repeated
     #[arg(long)]
     role: Vec<String>,
-    /// Read the password from standard input, first line
+    /// Read the password from the first line of standard input
     #[arg(long)]
     password_stdin: bool,
-    /// Read the password from a file that is private to you, or root's
+    /// Read the password from a file that is private to you or owned by root
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
-struct List {
-    /// Begin behind this account
+struct ListAccounts {
+    /// Start after this account
     #[arg(long, value_name = "ID")]
     after: Option<UserId>,
-    /// How many at most
+    /// Show at most this many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
     limit: i64,
 }
 
-/// An account by e-mail address or id.
-#[derive(Clone, Debug)]
-pub(crate) enum Who {
-    Email(Email),
-    Id(UserId),
-}
-
-impl std::str::FromStr for Who {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let id = text.parse().map(Self::Id);
-        id.or_else(|_| Email::parse(text).map(Self::Email)).map_err(|_| "give an e-mail address or an id")
-    }
-}
-
-impl std::fmt::Display for Who {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Email(email) => email.fmt(f),
-            Self::Id(id) => id.fmt(f),
-        }
-    }
-}
-
-/// Runs one of the verbs.
+/// Runs the command.
 ///
 /// # Errors
 /// [`Failure`].
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: UserArgs) -> Result<(), Failure> {
     let operator = operator::open(&args.common).await?;
-    let done = match args.verb {
-        Verb::Create(create) => create.run(&operator).await,
-        Verb::List(list) => list.run(&operator).await,
-        Verb::Show(Account { who }) => show(&operator, who).await,
-        Verb::Activate(Account { who }) => change(&operator, who, Change::State(UserState::Active)).await,
-        Verb::Deactivate(Account { who }) => {
-            change(&operator, who, Change::State(UserState::Deactivated)).await
+    let done = match args.command {
+        UserCommand::Create(create) => create.run(&operator).await,
+        UserCommand::List(list) => list.run(&operator).await,
+        UserCommand::Show(OneAccount { account }) => show(&operator, account).await,
+        UserCommand::Activate(OneAccount { account }) => {
+            change(&operator, account, AccountChange::State(UserState::Active)).await
         }
-        Verb::Unlock(Account { who }) => change(&operator, who, Change::Unlock).await,
-        Verb::Role { verb: RoleVerb::Add(AccountRole { who, role }) } => {
-            change(&operator, who, Change::Role { role, granted: true }).await
+        UserCommand::Deactivate(OneAccount { account }) => {
+            change(&operator, account, AccountChange::State(UserState::Deactivated)).await
         }
-        Verb::Role { verb: RoleVerb::Remove(AccountRole { who, role }) } => {
-            change(&operator, who, Change::Role { role, granted: false }).await
+        UserCommand::Unlock(OneAccount { account }) => {
+            change(&operator, account, AccountChange::Unlock).await
+        }
+        UserCommand::Role { command: RoleCommand::Add(AccountRole { account, role }) } => {
+            change(&operator, account, AccountChange::Role { role, granted: true }).await
+        }
+        UserCommand::Role { command: RoleCommand::Remove(AccountRole { account, role }) } => {
+            change(&operator, account, AccountChange::Role { role, granted: false }).await
         }
     };
     operator.store.close().await;
     done
 }
 
-impl Create {
+impl CreateAccount {
     async fn run(self, operator: &Operator) -> Result<(), Failure> {
         let password = secret_input::read(self.password_stdin, self.password_file.as_ref())?;
         let password = password
             .ok_or_else(|| Failure::new("give the password with --password-stdin or --password-file"))?;
         let account = NewAccount::checked(&self.email, &self.name, password, &operator.policy)?;
-        match account.with_roles(self.role).make(&operator.store, operator.now).await? {
-            Outcome::Made(user, roles) => {
-                let text = format!("Made {} ({}).", user.email, user.id);
+        match account.with_roles(self.role).create(&operator.store, operator.now).await? {
+            NewAccountOutcome::Created(user, roles) => {
+                let text = format!("Created {} ({}).", user.email, user.id);
                 output::answer(operator.format(), described(&user, &roles), text);
                 Ok(())
             }
-            Outcome::AddressTaken => Err(Failure::new(format_args!(
-                "{0} has an account already; see it with `{1}`",
+            NewAccountOutcome::AddressTaken => Err(Failure::new(format_args!(
+                "{0} already has an account; see it with `{1}`",
                 self.email,
                 operator.command(&format!("user show {}", quoted(&self.email)))
             ))),
-            Outcome::NoSuchRole(role, known) => Err(new_account::no_such_role(&role, &known).into()),
+            NewAccountOutcome::NoSuchRole(role, known) => {
+                Err(new_account::no_such_role(&role, &known).into())
+            }
         }
     }
 }
 
-impl List {
+impl ListAccounts {
     async fn run(self, operator: &Operator) -> Result<(), Failure> {
         let input = (self.after, self.limit);
         let read =
@@ -192,7 +174,7 @@ fn list(users: &[(User, Vec<String>)], limit: i64, operator: &Operator) -> Strin
     let rows: Vec<_> = users.iter().map(row).collect();
     let table = output::table(["id", "email", "name", "state", "roles"], &rows);
     match users.last() {
-        None => "There are no accounts here.".to_owned(),
+        None => "There are no accounts.".to_owned(),
         Some((last, _)) if i64::try_from(users.len()) == Ok(limit) => {
             let more = operator.command(&format!("user list --limit {limit} --after {}", last.id));
             format!("{table}\nFor more: {more}")
@@ -201,7 +183,7 @@ fn list(users: &[(User, Vec<String>)], limit: i64, operator: &Operator) -> Strin
     }
 }
 
-/// What is shown of an account.
+/// An account as JSON.
 fn described(user: &User, roles: &[String]) -> Value {
     json!({
         "id": user.id.to_string(),
@@ -214,11 +196,11 @@ fn described(user: &User, roles: &[String]) -> Value {
     })
 }
 
-async fn show(operator: &Operator, who: Who) -> Result<(), Failure> {
-    let missing = nobody(operator, &who);
-    let read = operator.store.read(who, |reader, who| {
+async fn show(operator: &Operator, account: AccountRef) -> Result<(), Failure> {
+    let missing = account.not_found(operator);
+    let read = operator.store.read(account, |reader, account| {
         Box::pin(async move {
-            let Some(user) = find(reader, who).await? else { return Ok(None) };
+            let Some(user) = account.find(reader).await? else { return Ok(None) };
             let roles = reader.roles_of(user.id).await?;
             let throttles = reader.throttles_of(user.id).await?;
             Ok(Some((user, roles, throttles)))
@@ -248,7 +230,7 @@ async fn show(operator: &Operator, who: Who) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether wrong passwords keep an account from signing in, somewhere at least; the worst is the greatest.
+/// Whether wrong passwords lock an account, at least in some browser. Ordered: the strictest is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Lock {
     Open,
@@ -269,27 +251,13 @@ impl Lock {
         if let Self::Until(at) = self { Some(output::moment(at)) } else { None }
     }
 
-    /// What is said of it; `unlock` is the command that ends it.
+    /// The sentence to show; `unlock` is the command that unlocks the account.
     fn sentence(self, unlock: &str) -> String {
-        let end = format!("`{unlock}` ends that");
+        let end = format!("unlock it with `{unlock}`");
         match self {
             Self::Open => "not locked".to_owned(),
             Self::Until(at) => format!("locked until {} after wrong passwords; {end}", output::moment(at)),
             Self::Closed => format!("closed after too many wrong passwords in a row; {end}"),
         }
     }
-}
-
-/// The account, if there is one.
-pub(crate) async fn find(reader: &mut Reader, who: &Who) -> Result<Option<User>, StoreError> {
-    match who {
-        Who::Id(id) => reader.user(*id).await,
-        Who::Email(email) => Ok(reader.credentials(email).await?.map(|credentials| credentials.user)),
-    }
-}
-
-/// The refusal when there is none.
-pub(crate) fn nobody(operator: &Operator, who: &Who) -> Failure {
-    let list = operator.command("user list");
-    Failure::new(format_args!("there is no account {who}; `{list}` shows those there are"))
 }

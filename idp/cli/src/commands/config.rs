@@ -1,38 +1,38 @@
-//! `idp config check`: would the server start with this, and where does each value come from?
+//! `idp config check`: whether the server would start, and where each value comes from.
 
 use clap::Subcommand;
 use idp_server::App;
 use serde_json::json;
 
-use crate::args::{Format, Place};
 use crate::failure::Failure;
+use crate::options::{OutputFormat, SettingsSource};
 use crate::{database, operator, output};
 
-/// The configuration
+/// Check the configuration
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ConfigArgs {
     #[command(flatten)]
-    place: Place,
-    /// How to answer
+    source: SettingsSource,
+    /// Output format
     #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: OutputFormat,
     #[command(subcommand)]
-    verb: Verb,
+    command: ConfigCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
-    /// Check all that `serve` checks before it listens, and show where each value comes from; makes nothing
+enum ConfigCommand {
+    /// Check everything that `serve` checks before it listens, and show where each value comes from; create nothing
     Check,
 }
 
-/// Checks.
+/// Runs the check.
 ///
 /// # Errors
 /// Everything that is wrong.
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let Verb::Check = args.verb;
-    let settings = operator::load(&args.place)?;
+pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
+    let ConfigCommand::Check = args.command;
+    let settings = operator::load(&args.source)?;
     let (mut rows, mut shown) = (Vec::new(), Vec::new());
     for (setting, value, origin) in settings.shown() {
         shown.push(json!({ "name": setting.name, "value": value, "origin": origin.to_string() }));
@@ -41,11 +41,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut warnings = settings.warnings().to_vec();
     database::check_folder(&settings, false)?;
     database::exists(&settings)?;
-    let place = database::place(&settings);
+    let source = database::url_source(&settings);
     let (config, _) = settings.into_config()?;
-    warnings.extend(App::check(&config).await.map_err(|error| database::not_started(error, &place))?);
+    warnings.extend(App::check(&config).await.map_err(|error| database::not_started(error, &source))?);
     warnings.iter().for_each(|warning| output::warning(warning));
-    let text = format!("{}\nThe configuration is good.", output::table(["setting", "value", "from"], &rows));
+    let text = format!("{}\nThe configuration is valid.", output::table(["setting", "value", "from"], &rows));
     output::answer(args.format, json!({ "settings": shown, "warnings": warnings }), text);
     Ok(())
 }

@@ -4,57 +4,57 @@ use clap::Subcommand;
 use idp_store::MigrationStatus;
 use serde_json::{Value, json};
 
-use crate::args::Common;
 use crate::failure::Failure;
+use crate::options::CommonOptions;
 use crate::{database, operator, output};
 
-/// The database
+/// Create, migrate and inspect the database
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct DbArgs {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     #[command(subcommand)]
-    verb: Verb,
+    command: DbCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
-    /// Make the database, or bring it up to this version
+enum DbCommand {
+    /// Create the database, or migrate it to this version
     Migrate,
-    /// Which migrations the database has
+    /// Show which migrations the database has
     Status,
 }
 
-/// Runs one of the verbs.
+/// Runs the command.
 ///
 /// # Errors
 /// [`Failure`].
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: DbArgs) -> Result<(), Failure> {
     let settings = operator::settings(&args.common)?;
     let exists = database::exists(&settings)?;
-    match args.verb {
-        Verb::Migrate => {
+    match args.command {
+        DbCommand::Migrate => {
             if !exists {
                 database::check_folder(&settings, args.common.dev)?;
             }
             database::make_folder(settings.data_dir().as_deref())?;
         }
-        Verb::Status if !exists => {
+        DbCommand::Status if !exists => {
             let make = args.common.command("db migrate");
-            let text = format!("There is no database yet. Make it with `{make}`.");
+            let text = format!("There is no database yet. Create it with `{make}`.");
             output::answer(args.common.format, json!({ "exists": false, "migrations": [] }), text);
             return Ok(());
         }
-        Verb::Status => {}
+        DbCommand::Status => {}
     }
     let store = database::open(&settings).await?;
     let before = store.migrations().await?;
-    let (json, text) = match args.verb {
-        Verb::Migrate => {
+    let (json, text) = match args.command {
+        DbCommand::Migrate => {
             store.migrate().await?;
             migrated(&before)
         }
-        Verb::Status => status(&before, &args.common.command("db migrate")),
+        DbCommand::Status => status(&before, &args.common.command("db migrate")),
     };
     store.close().await;
     output::answer(args.common.format, json, text);
@@ -67,7 +67,7 @@ fn missing(migrations: &[MigrationStatus]) -> usize {
 
 fn migrated(before: &[MigrationStatus]) -> (Value, String) {
     let text = match missing(before) {
-        0 => "The database is up to date already.".to_owned(),
+        0 => "The database is already up to date.".to_owned(),
         count => format!("The database is up to date; migrations run: {count}."),
     };
     (json!({ "applied": missing(before) }), text)

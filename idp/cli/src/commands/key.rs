@@ -4,31 +4,31 @@ use clap::Subcommand;
 use idp_store::KeyListing;
 use serde_json::json;
 
-use crate::args::Common;
 use crate::failure::Failure;
+use crate::options::CommonOptions;
 use crate::{operator, output};
 
-/// Signing keys
+/// List the signing keys
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct KeyArgs {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     #[command(subcommand)]
-    verb: Verb,
+    command: KeyCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
-    /// Every key, without its private half
+enum KeyCommand {
+    /// List all keys, without their private parts
     List,
 }
 
-/// Runs one of the verbs.
+/// Runs the command.
 ///
 /// # Errors
 /// [`Failure`].
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let Verb::List = args.verb;
+pub(crate) async fn run(args: KeyArgs) -> Result<(), Failure> {
+    let KeyCommand::List = args.command;
     let operator = operator::open(&args.common).await?;
     let keys = operator.store.read((), |reader, ()| Box::pin(reader.listed_keys())).await?;
     operator.store.close().await;
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         })
         .collect();
     let text = match rows.as_slice() {
-        [] => "There are no keys yet; the server makes them when it starts.".to_owned(),
+        [] => "There are no keys yet; the server creates them when it starts.".to_owned(),
         rows => output::table(["id", "purpose", "state", "created_at"], rows),
     };
     output::answer(operator.format(), json!(shown), text);

@@ -13,16 +13,16 @@ use idp_core::time::Timestamp;
 use idp_store::{Store, StoreError, UriList};
 
 use crate::audit;
+use crate::commands::new_client::{self, ClientSpec};
 use crate::failure::Failure;
-use crate::new_client::{self, ClientSpec};
 use crate::secret_input::from_file;
 
 const ID: &str = "example";
 
-/// The application at `base_url`, as a client of `issuer`.
+/// The application, served at `base_url`, as a client of `issuer`.
 ///
 /// # Errors
-/// When one of the two cannot be used.
+/// When one of the two URLs cannot be used.
 pub(crate) fn router(issuer: &str, base_url: &str, secret: &Secret) -> Result<Router, Failure> {
     let config = client_example::Config {
         issuer: issuer.to_owned(),
@@ -33,11 +33,11 @@ pub(crate) fn router(issuer: &str, base_url: &str, secret: &Secret) -> Result<Ro
     client_example::app(config).map_err(|why| Failure::new(format_args!("the example application: {why:#}")))
 }
 
-/// Registers it where that has not been done, and answers its secret. The secret lies beside the database, for
-/// its owner only: a digest cannot be turned back, and both are thrown away together.
+/// Registers it on the first start, and returns its secret. The secret is kept in a file beside the database, as the
+/// database has only a digest; both are deleted together. Only its owner can read the file.
 ///
 /// # Errors
-/// [`Failure`]: the secret's file is gone or cannot be written, or the database fails.
+/// [`Failure`]: the secret's file is missing or cannot be written, or the database fails.
 pub(crate) async fn register(
     store: &Store,
     folder: &Path,
@@ -58,15 +58,15 @@ pub(crate) async fn register(
     let client = spec.checked(now)?;
     if !new_client::register(store, client.clone()).await? && !adopt(store, client).await? {
         return Err(Failure::new(format_args!(
-            "the secret of the application `{ID}` is not in {0}; remove {0} to begin anew",
+            "the secret of the client `{ID}` is not in {0}; remove {0} to start over",
             folder.display()
         )));
     }
     Ok(secret)
 }
 
-/// Goes on with what an earlier start registered, which may have had another `--client-port`. `false`: it has
-/// another secret.
+/// Updates the client of an earlier start, which may have had another `--client-port`. `false`: it has another
+/// secret.
 async fn adopt(store: &Store, client: Client) -> Result<bool, StoreError> {
     let write = store.write(client, |tx, client| {
         Box::pin(async move {

@@ -1,4 +1,6 @@
-//! An application to be registered, from the command line or a seed file: the same checks for both.
+//! Clients to register, from the command line or a seed file, with the same checks for both.
+
+use std::path::PathBuf;
 
 use idp_core::audit::AuditEvent;
 use idp_core::client::{AuthMethod, Client, ClientId, ConsentPolicy, PkcePolicy, SigningAlg};
@@ -9,50 +11,61 @@ use idp_core::text::{DisplayText, readable};
 use idp_core::time::Timestamp;
 use idp_server::config::settings::unknown;
 use idp_store::Store;
+use serde::{Deserialize, Deserializer};
 
 use crate::audit;
 use crate::failure::Failure;
 
-/// What may be said about an application; what is not said has a default that suits most.
-#[derive(Debug, Default)]
+/// A client as an operator describes it, with options or in a seed file. Whatever is left out has a default that
+/// suits most clients.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ClientSpec {
     pub(crate) id: String,
     pub(crate) name: Option<String>,
+    #[serde(default)]
     pub(crate) public: bool,
+    #[serde(default)]
     pub(crate) native: bool,
+    #[serde(default)]
     pub(crate) redirect_uris: Vec<String>,
+    #[serde(default)]
     pub(crate) post_logout_redirect_uris: Vec<String>,
     pub(crate) home_uri: Option<String>,
+    #[serde(default)]
     pub(crate) scopes: Vec<String>,
     pub(crate) auth_method: Option<String>,
     pub(crate) pkce: Option<String>,
     pub(crate) consent: Option<String>,
     pub(crate) id_token_alg: Option<String>,
     pub(crate) access_token_alg: Option<String>,
+    #[serde(default, deserialize_with = "secret")]
     pub(crate) secret: Option<Secret>,
+    /// A file with the secret. The reader of a seed replaces it with `secret`; `checked` ignores it.
+    pub(crate) secret_file: Option<PathBuf>,
 }
 
-/// What is asked for where no scope is named. `offline_access` is not among it: it outlives the session.
+/// The default scope. It lacks `offline_access`, which outlives the session.
 const SCOPES: [&str; 3] = ["openid", "profile", "email"];
-/// The most characters of a client's name.
+/// The maximum number of characters in a client's name.
 const LONGEST_NAME: usize = 60;
-/// A secret that was brought along has at least so many characters; ours have 43.
+/// The minimum length of a supplied secret; generated ones have 43 characters.
 const SHORTEST_SECRET: usize = 32;
 
-/// A client's name as people see it. It is refused where it would have to be changed.
+/// A client's name as people see it. A name that would have to be changed is refused.
 fn shown_name(text: &str) -> Result<DisplayText, String> {
     let name = readable(text).map_err(|why| format!("the name: {why}; type it again"))?;
     match name.chars().count() {
         0 => Err("the name is empty; people see it when they are asked for consent".to_owned()),
         count if count > LONGEST_NAME => {
-            Err(format!("the name has {count} characters; {LONGEST_NAME} are the most that a page shows"))
+            Err(format!("the name has {count} characters; pages show at most {LONGEST_NAME}"))
         }
         _ => Ok(DisplayText::new(&name, LONGEST_NAME)),
     }
 }
 
 impl ClientSpec {
-    /// Checks it. The secret of a confidential client is the one given; only its digest is kept.
+    /// Checks it. Of the secret, only a digest is kept.
     ///
     /// # Errors
     /// One sentence: what is wrong, and what would be right.
@@ -65,7 +78,7 @@ impl ClientSpec {
             None => DisplayText::new(&self.id, LONGEST_NAME),
         };
         if self.redirect_uris.is_empty() {
-            return Err(format!("client {id} has no redirect URI; name the address its answers go to"));
+            return Err(format!("client {id} has no redirect URI; name the URI that its responses go to"));
         }
         Ok(Client {
             name,
@@ -93,7 +106,7 @@ impl ClientSpec {
         match (self.public, method) {
             (true, None | Some(AuthMethod::None)) => Ok(AuthMethod::None),
             (false, Some(AuthMethod::None)) => {
-                Err("authentication method `none` is a public client's; say so".to_owned())
+                Err("authentication method `none` is for public clients; make this client public".to_owned())
             }
             (true, Some(_)) => {
                 Err("a public client has no secret and so no authentication method".to_owned())
@@ -114,7 +127,7 @@ impl ClientSpec {
 
     fn secret(&self) -> Result<Option<&Secret>, String> {
         match &self.secret {
-            Some(_) if self.public => Err("a public client keeps no secret; leave it out".to_owned()),
+            Some(_) if self.public => Err("a public client has no secret; leave it out".to_owned()),
             None if !self.public => Err("a client that is not public needs a secret".to_owned()),
             Some(secret) if !transports_unchanged(secret) => Err(format!(
                 "the secret needs {SHORTEST_SECRET} or more of the characters A-Z a-z 0-9 - . _ ~"
@@ -124,7 +137,11 @@ impl ClientSpec {
     }
 }
 
-/// Stock libraries encode secrets differently; these characters survive all of them.
+fn secret<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Secret>, D::Error> {
+    String::deserialize(text).map(|text| Some(Secret::new(text)))
+}
+
+/// Client libraries encode secrets differently; these characters survive all of them.
 fn transports_unchanged(secret: &Secret) -> bool {
     let text = secret.expose();
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
@@ -135,15 +152,15 @@ fn uri(text: &str) -> Result<RedirectUri, String> {
     RedirectUri::parse(text).map_err(|why| format!("`{text}` cannot be a redirect URI: {why}"))
 }
 
-/// Where answers may go. Whoever writes `*` hopes for a pattern, which does not exist here.
+/// A redirect URI. Anyone who writes `*` expects a pattern, but there are none.
 ///
 /// # Errors
 /// One sentence.
 pub(crate) fn address(text: &str) -> Result<RedirectUri, String> {
     if text.contains('*') {
         return Err(format!(
-            "`{text}` cannot be a redirect URI: it is compared byte by byte, so that `*` would stand for itself; \
-             name each address"
+            "`{text}` cannot be a redirect URI: URIs are compared byte by byte, so `*` would stand for itself; \
+             name each URI"
         ));
     }
     uri(text)
@@ -153,10 +170,10 @@ fn addresses(texts: &[String]) -> Result<Vec<RedirectUri>, String> {
     texts.iter().map(|text| address(text)).collect()
 }
 
-/// A scope with `openid` in it, without which nobody signs in (OpenID Connect Core section 3.1.2.1).
+/// A scope, with `openid` added: sign-in requires it (OpenID Connect Core section 3.1.2.1).
 ///
 /// # Errors
-/// One sentence: a word is no scope of ours.
+/// One sentence, if a scope is unknown.
 pub(crate) fn scope(texts: &[String]) -> Result<Scope, String> {
     let words: Vec<&str> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
     match words.iter().find(|word| !KNOWN.contains(word)) {
@@ -170,7 +187,7 @@ fn algorithm(text: &Option<String>) -> Result<Option<SigningAlg>, String> {
     word("signature algorithm", text, SigningAlg::ALL, SigningAlg::as_str)
 }
 
-/// One of a closed set of words.
+/// One of a fixed set of values.
 fn word<T: Copy>(
     what: &str,
     given: &Option<String>,
@@ -183,7 +200,7 @@ fn word<T: Copy>(
     found.map(Some).ok_or_else(|| unknown(given, what, words))
 }
 
-/// Registers it, with its audit row. `false`: the id is taken, nothing is changed.
+/// Registers it with its audit row. `false`: the id is taken, and nothing changed.
 ///
 /// # Errors
 /// [`Failure`] when the database fails.
@@ -251,10 +268,10 @@ mod tests {
             (ClientSpec { pkce: some("allways"), ..spec() }, "the nearest valid name is `always`"),
             (ClientSpec { consent: some("skp"), ..spec() }, "the nearest valid name is `skip`"),
             (ClientSpec { id_token_alg: some("HS256"), ..spec() }, "the nearest valid name is `"),
-            (ClientSpec { auth_method: some("none"), ..spec() }, "`none` is a public client's"),
+            (ClientSpec { auth_method: some("none"), ..spec() }, "`none` is for public clients"),
             (ClientSpec { auth_method: some("client_secret_post"), ..public() }, "has no secret"),
             (ClientSpec { pkce: some("optional"), ..public() }, "a public client always uses PKCE"),
-            (ClientSpec { secret: Some(Secret::random()), ..public() }, "a public client keeps no secret"),
+            (ClientSpec { secret: Some(Secret::random()), ..public() }, "a public client has no secret"),
             (ClientSpec { secret: None, ..spec() }, "needs a secret"),
             (ClientSpec { secret: Some(Secret::new("short".into())), ..spec() }, "needs 32 or more"),
             (ClientSpec { secret: Some(Secret::new("a b:".repeat(10))), ..spec() }, "A-Z a-z 0-9 - . _ ~"),

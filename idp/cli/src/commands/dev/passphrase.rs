@@ -1,9 +1,9 @@
-//! Passwords that can be read aloud and typed.
+//! Passphrases that are easy to read and type.
 
 use idp_core::secret::{Secret, random_bytes};
 
-/// Five random words: 40 bits, which is enough behind a lock-out.
-pub(crate) fn password() -> Secret {
+/// Five random words: 40 bits, which is enough with a lock-out.
+pub(crate) fn random() -> Secret {
     let words = random_bytes::<5>().map(|byte| WORDS[usize::from(byte)]);
     Secret::new(words.join("-"))
 }
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn what_is_made_is_good_enough_for_the_policy() {
         for _ in 0..50 {
-            let password = password();
+            let password = random();
             assert_eq!(PasswordPolicy::new(15, "idp").check(password.expose(), &["Admin"]), Ok(()));
         }
     }

@@ -1,4 +1,4 @@
-//! An account that an operator makes: the same checks as for one who registers.
+//! Accounts created by operators. They pass the same checks as those people register themselves.
 
 use idp_core::account::password::{self, HashMemory, LONGEST, PasswordHash, PasswordPolicy, WeakPassword};
 use idp_core::audit::AuditEvent;
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 /// The role every account has.
 pub(crate) const EVERYBODY: &str = "user";
 
-/// A checked account, not made yet.
+/// A checked account that is not created yet.
 pub(crate) struct NewAccount {
     email: Email,
     name: FullName,
@@ -23,18 +23,18 @@ pub(crate) struct NewAccount {
     roles: Vec<String>,
 }
 
-/// What came of making one.
-pub(crate) enum Outcome {
-    /// It is made, and has these roles.
-    Made(Box<User>, Vec<String>),
-    /// The address has an account.
+/// The result of creating an account.
+pub(crate) enum NewAccountOutcome {
+    /// Created, with these roles.
+    Created(Box<User>, Vec<String>),
+    /// The address already has an account.
     AddressTaken,
-    /// There is no such role; these are.
+    /// The first role does not exist; these do.
     NoSuchRole(String, Vec<String>),
 }
 
 impl NewAccount {
-    /// Checks what was given.
+    /// Checks the input.
     ///
     /// # Errors
     /// One sentence.
@@ -52,7 +52,7 @@ impl NewAccount {
         Ok(Self { email: address, name, password, roles: vec![EVERYBODY.to_owned()] })
     }
 
-    /// With these roles besides the one that everybody has.
+    /// Adds these roles to the one that everybody has.
     pub(crate) fn with_roles(mut self, roles: impl IntoIterator<Item = String>) -> Self {
         self.roles.extend(roles.into_iter().filter(|role| role != EVERYBODY));
         self.roles.sort();
@@ -60,11 +60,11 @@ impl NewAccount {
         self
     }
 
-    /// Makes it, with its audit rows, in one write.
+    /// Creates it with its audit rows in one transaction.
     ///
     /// # Errors
     /// [`Failure`] when the database fails.
-    pub(crate) async fn make(self, store: &Store, now: Timestamp) -> Result<Outcome, Failure> {
+    pub(crate) async fn create(self, store: &Store, now: Timestamp) -> Result<NewAccountOutcome, Failure> {
         let hash = password::hash(&self.password, &mut HashMemory::default()).map_err(Failure::new)?;
         let user = User {
             id: UserId::new(now),
@@ -85,13 +85,13 @@ async fn insert(
     user: &User,
     hash: &PasswordHash,
     roles: &[String],
-) -> Result<Outcome, StoreError> {
+) -> Result<NewAccountOutcome, StoreError> {
     let known = tx.roles().await?;
     if let Some(role) = roles.iter().find(|role| !known.contains(role)) {
-        return Ok(Outcome::NoSuchRole(role.clone(), known));
+        return Ok(NewAccountOutcome::NoSuchRole(role.clone(), known));
     }
     if !tx.insert_user(user, Some(hash)).await? {
-        return Ok(Outcome::AddressTaken);
+        return Ok(NewAccountOutcome::AddressTaken);
     }
     let now = user.created_at;
     tx.audit(&audit::row(AuditEvent::UserCreated, user.id, now)).await?;
@@ -101,27 +101,27 @@ async fn insert(
             tx.audit(&audit::role(AuditEvent::RoleGranted, user.id, role, now)).await?;
         }
     }
-    Ok(Outcome::Made(Box::new(user.clone()), roles.to_vec()))
+    Ok(NewAccountOutcome::Created(Box::new(user.clone()), roles.to_vec()))
 }
 
-/// The sentence about a role that is none.
+/// The sentence about a role that does not exist.
 pub(crate) fn no_such_role(role: &str, known: &[String]) -> String {
     unknown(role, "role", known.iter().map(String::as_str))
 }
 
-/// Why a password was refused, and what makes a better one.
+/// Why a password is refused, and what would be better.
 fn sentence(weak: &WeakPassword) -> String {
     match weak {
         WeakPassword::TooShort { min } => {
             format!("the password has fewer than {min} characters; three or four words make a good one")
         }
-        WeakPassword::TooLong => format!("the password has more than {LONGEST} characters; take fewer words"),
+        WeakPassword::TooLong => format!("the password has more than {LONGEST} characters; use fewer words"),
         WeakPassword::OwnData => {
-            "the password is mostly name, address or the name of this service; take other words".to_owned()
+            "the password is mostly the name, the address or the name of this service; use other words"
+                .to_owned()
         }
         WeakPassword::Guessable(_) => {
-            "the password would be guessed soon; three or four words that do not belong together are better"
-                .to_owned()
+            "the password is easy to guess; three or four unrelated words are better".to_owned()
         }
     }
 }
@@ -141,8 +141,8 @@ mod tests {
             ("ada", "Ada", "tinker brass umbrella", "`ada` is not a plain e-mail address"),
             ("ada@example.org", " ", "tinker brass umbrella", "a name is missing"),
             ("ada@example.org", "Ada", "tinker", "fewer than 15 characters"),
-            ("ada@example.org", "Ada", "ada@example.org", "mostly name, address"),
-            ("ada@example.org", "Ada", "passwordpassword", "guessed soon"),
+            ("ada@example.org", "Ada", "ada@example.org", "mostly the name, the address"),
+            ("ada@example.org", "Ada", "passwordpassword", "easy to guess"),
         ] {
             let told = checked(email, name, password).err().unwrap_or_default();
             assert!(told.contains(why) && !told.contains(password) || password == email, "{told}");

@@ -1,4 +1,4 @@
-//! `idp client`: applications.
+//! `idp client`: clients.
 
 use std::path::PathBuf;
 
@@ -10,43 +10,43 @@ use idp_core::secret::Secret;
 use idp_store::UriList;
 use serde_json::{Value, json};
 
-use crate::args::Common;
+use crate::commands::new_client::{self, ClientSpec};
 use crate::failure::Failure;
-use crate::new_client::{self, ClientSpec};
 use crate::operator::{self, Operator};
+use crate::options::CommonOptions;
 use crate::{audit, output, secret_input};
 
-/// Applications
+/// Register and manage clients
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ClientArgs {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonOptions,
     #[command(subcommand)]
-    verb: Verb,
+    command: ClientCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
-    /// Register an application. Its secret is made and shown once, unless you bring one
-    Create(Box<Create>),
-    /// Applications, by id
-    List(List),
-    /// One application
-    Show(Id),
-    /// Let an application's answers go to one more address
+enum ClientCommand {
+    /// Register a client. Its secret is generated and shown once, unless you supply one
+    Create(Box<CreateClient>),
+    /// List clients by id
+    List(ListClients),
+    /// Show one client
+    Show(OneClient),
+    /// Add a redirect URI
     AddRedirectUri(AddUri),
-    /// Let browsers go to one more address after signing out
+    /// Add a URI that browsers may return to after sign-out
     AddPostLogoutRedirectUri(AddUri),
-    /// Change what an application may ask for; a narrower scope ends its tokens
+    /// Replace the scope a client may request; a narrower one revokes its tokens
     SetScope(SetScope),
-    /// Switch an application off; ends its tokens
-    Disable(Id),
-    /// Switch an application on again
-    Enable(Id),
+    /// Disable a client and revoke its tokens
+    Disable(OneClient),
+    /// Enable a client again
+    Enable(OneClient),
 }
 
 #[derive(Debug, clap::Args)]
-struct Id {
+struct OneClient {
     /// The client id
     #[arg(value_parser = ClientId::parse)]
     id: ClientId,
@@ -57,7 +57,7 @@ struct AddUri {
     /// The client id
     #[arg(value_parser = ClientId::parse)]
     id: ClientId,
-    /// The address, exactly as it will be sent: it is compared byte by byte
+    /// The URI, exactly as it will be sent: it is compared byte by byte
     #[arg(value_parser = new_client::address)]
     uri: RedirectUri,
 }
@@ -67,106 +67,108 @@ struct SetScope {
     /// The client id
     #[arg(value_parser = ClientId::parse)]
     id: ClientId,
-    /// All that it may ask for from now on: profile, email, offline_access; openid is always among it
+    /// Everything it may request from now on: profile, email, offline_access; openid is always included
     #[arg(required = true)]
     scope: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
-struct Create {
+struct CreateClient {
     /// The client id
     id: String,
-    /// The name people see; the id, if there is none
+    /// Name shown to people [default: the client id]
     #[arg(long)]
     name: Option<String>,
-    /// Where answers go, exactly as it will be sent; can be repeated
+    /// Redirect URI, exactly as it will be sent; can be repeated
     #[arg(long, value_name = "URI")]
     redirect_uri: Vec<String>,
-    /// Where browsers may go after signing out; can be repeated
+    /// URI that browsers may return to after sign-out; can be repeated
     #[arg(long, value_name = "URI")]
     post_logout_redirect_uri: Vec<String>,
-    /// Its start page
+    /// Start page of the application
     #[arg(long, value_name = "URI")]
     home_uri: Option<String>,
-    /// What it may ask for; can be repeated. `openid` is always among it; `offline_access` gives refresh tokens
+    /// Scope it may request; can be repeated. `openid` is always included; `offline_access` allows refresh tokens
     /// [default: openid profile email]
     #[arg(long)]
     scope: Vec<String>,
-    /// It runs where no secret can be kept: a browser, a telephone, a desktop
+    /// Register a public client, which cannot keep a secret: it runs in a browser, on a phone or on a desktop
     #[arg(long, conflicts_with_all = ["secret_stdin", "secret_file"])]
     public: bool,
-    /// It listens on a loopback port that differs from start to start
+    /// Accept any port in loopback redirect URIs, for an application that picks one at each start
     #[arg(long)]
     native: bool,
-    /// client_secret_basic, client_secret_post or client_secret_basic_or_post
+    /// How it authenticates: client_secret_basic, client_secret_post or client_secret_basic_or_post
     /// [default: client_secret_basic_or_post]
     #[arg(long, value_name = "METHOD")]
     auth_method: Option<String>,
-    /// always, or-nonce or optional [default: or-nonce; always for a public client]
+    /// When PKCE is required: always, or-nonce or optional [default: or-nonce; always for a public client]
     #[arg(long, value_name = "POLICY")]
     pkce: Option<String>,
-    /// ask or skip [default: ask]
+    /// Whether people are asked for consent: ask or skip [default: ask]
     #[arg(long, value_name = "POLICY")]
     consent: Option<String>,
-    /// RS256 or ES256 [default: RS256]
+    /// Signature algorithm of ID tokens: RS256 or ES256 [default: RS256]
     #[arg(long, value_name = "ALG")]
     id_token_alg: Option<String>,
-    /// RS256 or ES256 [default: ES256]
+    /// Signature algorithm of access tokens: RS256 or ES256 [default: ES256]
     #[arg(long, value_name = "ALG")]
     access_token_alg: Option<String>,
-    /// Read the secret from standard input, first line
+    /// Read the secret from the first line of standard input
     #[arg(long, conflicts_with = "secret_file")]
     secret_stdin: bool,
-    /// Read the secret from a file that is private to you, or root's
+    /// Read the secret from a file that is private to you or owned by root
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
-struct List {
-    /// Begin behind this application
+struct ListClients {
+    /// Start after this client
     #[arg(long, value_name = "ID", value_parser = ClientId::parse)]
     after: Option<ClientId>,
-    /// How many at most
+    /// Show at most this many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
     limit: i64,
 }
 
-/// Runs one of the verbs.
+/// Runs the command.
 ///
 /// # Errors
 /// [`Failure`].
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: ClientArgs) -> Result<(), Failure> {
     let operator = operator::open(&args.common).await?;
-    let done = match args.verb {
-        Verb::Create(create) => create.run(&operator).await,
-        Verb::List(list) => list.run(&operator).await,
-        Verb::Show(Id { id }) => show(&operator, id).await,
-        Verb::AddRedirectUri(add) => add_uri(&operator, UriList::Redirect, add).await,
-        Verb::AddPostLogoutRedirectUri(add) => add_uri(&operator, UriList::PostLogoutRedirect, add).await,
-        Verb::SetScope(set) => set.run(&operator).await,
-        Verb::Disable(Id { id }) => switch(&operator, id, false).await,
-        Verb::Enable(Id { id }) => switch(&operator, id, true).await,
+    let done = match args.command {
+        ClientCommand::Create(create) => create.run(&operator).await,
+        ClientCommand::List(list) => list.run(&operator).await,
+        ClientCommand::Show(OneClient { id }) => show(&operator, id).await,
+        ClientCommand::AddRedirectUri(add) => add_uri(&operator, UriList::Redirect, add).await,
+        ClientCommand::AddPostLogoutRedirectUri(add) => {
+            add_uri(&operator, UriList::PostLogoutRedirect, add).await
+        }
+        ClientCommand::SetScope(set) => set.run(&operator).await,
+        ClientCommand::Disable(OneClient { id }) => switch(&operator, id, false).await,
+        ClientCommand::Enable(OneClient { id }) => switch(&operator, id, true).await,
     };
     operator.store.close().await;
     done
 }
 
-impl Create {
+impl CreateClient {
     async fn run(self: Box<Self>, operator: &Operator) -> Result<(), Failure> {
-        let brought = secret_input::read(self.secret_stdin, self.secret_file.as_ref())?;
-        let made = (brought.is_none() && !self.public).then(Secret::random);
-        let client = self.spec(brought.or_else(|| made.clone())).checked(operator.now)?;
+        let supplied = secret_input::read(self.secret_stdin, self.secret_file.as_ref())?;
+        let generated = (supplied.is_none() && !self.public).then(Secret::random);
+        let client = self.spec(supplied.or_else(|| generated.clone())).checked(operator.now)?;
         let (mut json, id) = (described(&client), client.id.clone());
         if !new_client::register(&operator.store, client).await? {
             let show = operator.command(&format!("client show {id}"));
-            let advice = format!("see it with `{show}`, or take another id");
-            return Err(Failure::new(format_args!("there is an application {id} already; {advice}")));
+            let advice = format!("see it with `{show}`, or choose another id");
+            return Err(Failure::new(format_args!("the client {id} already exists; {advice}")));
         }
         let mut text = format!("Registered {id}.");
-        if let Some(secret) = made {
+        if let Some(secret) = generated {
             json["secret"] = json!(secret.expose());
-            text.push_str(&format!("\nIts secret, shown only now: {}", secret.expose()));
+            text.push_str(&format!("\nIts secret (shown only once): {}", secret.expose()));
         }
         if let Some(issuer) = &operator.issuer {
             let discovery = format!("{issuer}/.well-known/openid-configuration");
@@ -193,11 +195,12 @@ impl Create {
             id_token_alg: self.id_token_alg,
             access_token_alg: self.access_token_alg,
             secret,
+            secret_file: None,
         }
     }
 }
 
-impl List {
+impl ListClients {
     async fn run(self, operator: &Operator) -> Result<(), Failure> {
         let input = (self.after, self.limit);
         let read = operator
@@ -219,7 +222,7 @@ fn list(clients: &[Client], limit: i64, operator: &Operator) -> String {
     let rows: Vec<_> = clients.iter().map(row).collect();
     let table = output::table(["id", "name", "kind", "state"], &rows);
     match clients.last() {
-        None => "There are no applications here.".to_owned(),
+        None => "There are no clients.".to_owned(),
         Some(last) if i64::try_from(clients.len()) == Ok(limit) => {
             let more = operator.command(&format!("client list --limit {limit} --after {}", last.id));
             format!("{table}\nFor more: {more}")
@@ -236,7 +239,7 @@ fn texts(uris: &[RedirectUri]) -> Vec<&str> {
     uris.iter().map(RedirectUri::as_str).collect()
 }
 
-/// What is shown of an application: never its secret, which nobody here knows.
+/// A client as JSON. Its secret is not in it: only a digest is stored.
 fn described(client: &Client) -> Value {
     json!({
         "id": client.id.as_str(),
@@ -296,9 +299,9 @@ async fn add_uri(operator: &Operator, list: UriList, AddUri { id, uri }: AddUri)
     });
     let added = write.await?.ok_or_else(|| no_client(operator, &id))?;
     let text = match (added, list) {
-        (true, UriList::Redirect) => format!("Answers for {id} may go to {uri} as well."),
-        (true, UriList::PostLogoutRedirect) => format!("After signing out, {id} may send people to {uri}."),
-        (false, _) => format!("{id} has {uri} already."),
+        (true, UriList::Redirect) => format!("{id} now has the redirect URI {uri}."),
+        (true, UriList::PostLogoutRedirect) => format!("{id} now has the post-logout redirect URI {uri}."),
+        (false, _) => format!("{id} already has {uri}."),
     };
     output::answer(operator.format(), json!({ "id": id.as_str(), "changed": added }), text);
     Ok(())
@@ -320,12 +323,12 @@ impl SetScope {
         });
         let (changed, wider) = write.await?.ok_or_else(|| no_client(operator, &self.id))?;
         let more = match (changed, wider) {
-            (false, _) => " It is so already.",
+            (false, _) => " Nothing changed.",
             (true, true) => "",
-            (true, false) => " What was issued for more has ended.",
+            (true, false) => " Tokens for more are revoked.",
         };
         let json = json!({ "id": self.id.as_str(), "scope": scope.to_string(), "changed": changed });
-        output::answer(operator.format(), json, format_args!("{} may ask for: {scope}.{more}", self.id));
+        output::answer(operator.format(), json, format_args!("{} may request: {scope}.{more}", self.id));
         Ok(())
     }
 }
@@ -333,7 +336,7 @@ impl SetScope {
 async fn switch(operator: &Operator, id: ClientId, on: bool) -> Result<(), Failure> {
     let write = operator.store.write((id.clone(), on, operator.now), |tx, (id, on, now)| {
         Box::pin(async move {
-            // Also one that only a newer version can use.
+            // Even a client that only a newer version can use.
             if !tx.has_client(id).await? {
                 return Ok(None);
             }
@@ -347,10 +350,10 @@ async fn switch(operator: &Operator, id: ClientId, on: bool) -> Result<(), Failu
     });
     let changed = write.await?.ok_or_else(|| no_client(operator, &id))?;
     let text = match (on, changed) {
-        (true, true) => format!("{id} may be used again."),
-        (true, false) => format!("{id} is enabled already."),
-        (false, true) => format!("{id} is disabled; its tokens have ended."),
-        (false, false) => format!("{id} is disabled already."),
+        (true, true) => format!("{id} is enabled."),
+        (true, false) => format!("{id} is already enabled."),
+        (false, true) => format!("{id} is disabled; its tokens are revoked."),
+        (false, false) => format!("{id} is already disabled."),
     };
     output::answer(operator.format(), json!({ "id": id.as_str(), "changed": changed }), text);
     Ok(())
@@ -358,5 +361,5 @@ async fn switch(operator: &Operator, id: ClientId, on: bool) -> Result<(), Failu
 
 fn no_client(operator: &Operator, id: &ClientId) -> Failure {
     let list = operator.command("client list");
-    Failure::new(format_args!("there is no application {id}; `{list}` shows those there are"))
+    Failure::new(format_args!("there is no client {id}; list them with `{list}`"))
 }

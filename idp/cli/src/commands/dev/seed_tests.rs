@@ -36,7 +36,7 @@ redirect_uris = ["com.example.phone:/cb"]
 "#;
 
 fn read(text: &str) -> Result<Seed, Failure> {
-    let source = Source { path: Path::new("seed.toml"), text };
+    let source = SeedText { path: Path::new("seed.toml"), text };
     parse(&source, &PasswordPolicy::new(15, "idp"), Timestamp::from_millis(0))
 }
 
@@ -52,14 +52,20 @@ fn every_key_is_understood() {
     assert_eq!(app.secret, Some(idp_core::secret::Digest::of("0123456789abcdef0123456789abcdef")));
     assert_eq!((app.scope.to_string().as_str(), app.pkce.as_str()), ("email openid", "optional"));
     assert!(seed.clients[1].is_public());
-    for key in USER.iter().chain(&CLIENT).filter(|key| !key.ends_with("_file")) {
-        assert!(FULL.contains(&format!("\n{key} = ")), "{key} is not tried here");
+    for (kind, count) in [("users", 5), ("clients", 15)] {
+        let told = told(&format!("[[{kind}]]\n'?' = 1"));
+        let (_, names) = told.split_once("valid names are `").unwrap();
+        let names: Vec<&str> = names.trim_end_matches('`').split("`, `").collect();
+        assert_eq!(names.len(), count, "{told}");
+        for key in names.iter().filter(|key| !key.ends_with("_file")) {
+            assert!(FULL.contains(&format!("\n{key} = ")), "{key} is not tried here");
+        }
     }
 }
 
 #[test]
 fn the_handbooks_example_is_a_seed() {
-    let handbook = include_str!("../../../docs/configuration.md");
+    let handbook = include_str!("../../../../../docs/configuration.md");
     let mut examples = handbook.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let example = examples.find(|example| example.contains("[[users]]")).unwrap();
     let seed = read(example).unwrap();
@@ -78,9 +84,12 @@ fn what_is_wrong_is_told_with_file_and_line() {
     for (text, why) in [
         (
             "[[user]]\n".to_owned(),
-            "seed.toml line 1: there is no table `user`; the nearest valid name is `users`",
+            "seed.toml line 1: there is no key `user`; the nearest valid name is `users`",
         ),
-        ("users = 7\n".to_owned(), "seed.toml line 1: there is no table `users`"),
+        ("users = 7\n".to_owned(), "seed.toml line 1: write each entry of users as a table `[[users]]`"),
+        ("\n[users]\n".to_owned(), "seed.toml line 2: write each entry of users as a table `[[users]]`"),
+        ("clients = ['app']\n".to_owned(), "line 1: write each entry of clients as a table `[[clients]]`"),
+        ("[[servers]]\n".to_owned(), "there is no key `servers`; "),
         (
             format!("{user}pasword = 'x'"),
             "seed.toml line 4: there is no key `pasword`; the nearest valid name is `password`",
@@ -93,10 +102,14 @@ fn what_is_wrong_is_told_with_file_and_line() {
         (format!("{user}password = 12345678"), "seed.toml line 4: password takes a text"),
         (format!("{user}password = 'a'\npassword_file = 'b'"), "keep one of password and password_file"),
         (format!("{user}password_file = '/nowhere'"), "the file /nowhere cannot be read"),
-        (format!("{user}roles = 'admin'\npassword = 'x'"), "seed.toml line 1: the password"),
+        (format!("{user}roles = 'admin'"), "seed.toml line 4: roles takes a list of texts"),
+        (format!("{user}roles = ['admin']\npassword = 'x'"), "seed.toml line 1: the password"),
         ("[[users]]\nname = 'A'\n".to_owned(), "seed.toml line 1: email is missing"),
         (format!("{client}redirect_uris = 'x'"), "seed.toml line 4: redirect_uris takes a list of texts"),
-        (format!("{client}redirect_uris = [7]"), "redirect_uris takes a list of texts"),
+        (
+            format!("{client}redirect_uris = [\n'https://a.example/',\n7]"),
+            "seed.toml line 6: redirect_uris takes a list of texts",
+        ),
         (
             format!("{client}redirect_uris = ['http://a.example/']"),
             "seed.toml line 1: `http://a.example/` cannot be",
@@ -109,12 +122,59 @@ fn what_is_wrong_is_told_with_file_and_line() {
         (format!("{client}id = 'app'"), "seed.toml line 4: `id` is given twice; keep one of them"),
         (
             format!("{user}password = 'tinker brass umbrella'\nroles = ['admin', 'user',\n 'amdin']"),
-            "seed.toml line 5: there is no role `amdin`; the nearest valid name is `admin`",
+            "seed.toml line 6: there is no role `amdin`; the nearest valid name is `admin`",
         ),
     ] {
         let told = told(&text);
         assert!(told.contains(why), "{text}\n{told}");
         assert!(!told.contains("12345678"), "no value of a password is shown");
+    }
+}
+
+#[test]
+fn no_error_quotes_a_password_or_secret() {
+    let user = "[[users]]\nemail = 'a@b.example'\nname = 'A'\n";
+    let client = "[[clients]]\nid = 'app'\nredirect_uris = ['https://a.example/']\n";
+    // Wrong types, weak secrets, broken TOML.
+    for value in [
+        "90210",
+        "902109021090210902109021090210902109021090210902109021090210",
+        "90.210",
+        "9021-05-27",
+        "['hunter2']",
+        "[['hunter2']]",
+        "{ hunter2 = 'hunter2' }",
+        "hunter2",
+        "'hunter2",
+        "\"hunter2",
+        "\"hunter2\\q\"",
+        "'''hunter2",
+        "'hunter2' 'hunter2'",
+    ] {
+        for entry in [format!("{user}password"), format!("{client}secret")] {
+            let told = told(&format!("{entry} = {value}"));
+            assert!(told.starts_with("seed.toml line ") && told.lines().count() == 1, "{value}: {told}");
+            assert!(!told.contains("hunter2") && !told.contains("902") && !told.contains("210"), "{told}");
+        }
+    }
+    // Secrets in the wrong place, or beside another mistake.
+    for text in [
+        "password = 'hunter2'".to_owned(),
+        "users = 'hunter2'".to_owned(),
+        "users = ['hunter2']".to_owned(),
+        "users = [['a@b.example', 'A', 'hunter2']]".to_owned(),
+        format!("{user}pasword = 'hunter2'"),
+        format!("{user}roles = 'hunter2'\npassword = 'hunter2'"),
+        format!("{user}password = 'hunter2'\npassword = 'hunter2'"),
+        "[[users]]\nemail = 7\npassword = 'hunter2'".to_owned(),
+        "users = [{ email = 'a@b.example', password = 'hunter2', roles = 7 }]".to_owned(),
+        format!("{client}public = 'hunter2'"),
+        format!("{client}public = 'invalid type: hunter2, expected a string'"),
+        format!("{client}public = 'hunter2`, expected one of `a'"),
+        format!("{client}scopes = [['hunter2']]"),
+    ] {
+        let told = told(&text);
+        assert!(!told.is_empty() && !told.contains("hunter2"), "{text}\n{told}");
     }
 }
 

@@ -1,0 +1,45 @@
+//! `idp serve`: the server in production.
+
+use idp_server::App;
+use idp_server::clock::Clock;
+use tokio::net::TcpListener;
+
+use crate::failure::Failure;
+use crate::options::SettingsSource;
+use crate::{database, logging, operator, output, signals};
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// [`Failure`]: why it cannot start.
+pub(crate) async fn run(source: &SettingsSource) -> Result<(), Failure> {
+    let settings = operator::load(source)?;
+    logging::start(settings.log());
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
+    database::check_folder(&settings, false)?;
+    database::exists(&settings)?;
+    let (source, data_dir) = (database::url_source(&settings), settings.data_dir());
+    let (config, _) = settings.into_config()?;
+    // Check everything before creating anything.
+    App::check_keys_folder(&config)?;
+    database::make_folder(data_dir.as_deref())?;
+    let stop = signals::stop()?;
+    let mut listeners = Vec::new();
+    for address in &config.listen {
+        let listener = TcpListener::bind(address).await;
+        let why = |error| format!("cannot listen on {address}: {error}; change server.listen");
+        listeners.push(listener.map_err(why)?);
+    }
+    let ready = format!("idp is ready: {}, listening on {}", config.issuer, addresses(&listeners));
+    let app = App::build(config, Clock::system());
+    let app = app.await.map_err(|error| database::not_started(error, &source))?;
+    output::line(ready);
+    Ok(app.serve(listeners, stop).await?)
+}
+
+fn addresses(listeners: &[TcpListener]) -> String {
+    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+    addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(", ")
+}

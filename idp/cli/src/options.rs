@@ -1,0 +1,72 @@
+//! Options that several commands share, and how to write a command for the same database.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use idp_server::config::quoted;
+
+/// Where the settings come from. Every setting can also be an environment variable, `IDP__SECTION__KEY`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SettingsSource {
+    /// Read settings from this file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set one setting, over the environment and the file; can be repeated. Secrets are not accepted here
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// The options of every command that works on a database.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct CommonOptions {
+    #[command(flatten)]
+    pub(crate) source: SettingsSource,
+    /// Use the database of `idp dev`
+    #[arg(long, global = true, conflicts_with = "config")]
+    pub(crate) dev: bool,
+    /// Output format
+    #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t)]
+    pub(crate) format: OutputFormat,
+}
+
+/// How a command prints its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+impl CommonOptions {
+    /// A command line for the same database, ready to be typed.
+    pub(crate) fn command(&self, command: &str) -> String {
+        [program(), command.to_owned(), self.flags()].join(" ").trim_end().to_owned()
+    }
+
+    /// The flags that select the database.
+    pub(crate) fn flags(&self) -> String {
+        let mut words = Vec::new();
+        if let Some(file) = &self.source.config {
+            words.push(format!("--config {}", quoted(&file.to_string_lossy())));
+        }
+        if self.dev {
+            words.push("--dev".to_owned());
+        }
+        let set = |(name, value): &(String, String)| format!("--set {}", quoted(&format!("{name}={value}")));
+        words.extend(self.source.set.iter().map(set));
+        words.join(" ")
+    }
+}
+
+/// The name this program was started under, quoted for a shell: `idp`, or a path.
+pub(crate) fn program() -> String {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if name.is_empty() { "idp".to_owned() } else { quoted(&name.to_string_lossy()) }
+}
+
+fn setting(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("write it as section.key=value")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

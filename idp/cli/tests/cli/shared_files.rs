@@ -1,0 +1,109 @@
+//! Files and folders that others could have changed are refused.
+
+use std::fs;
+use std::os::unix::fs::chown;
+
+use crate::container::{Container, SMTP_URL, docker, set};
+
+#[test]
+fn fault_10_what_others_could_have_written_is_refused_by_file_owner_and_setting() {
+    let container = Container::new(docker());
+    let secret = container.docker_secret("/run/secrets/smtp_url", SMTP_URL);
+    container.volume("/var/lib/idp");
+    container.volume("/etc/idp/keys");
+    set(&secret, 0o666);
+    let refusal = container.refusal();
+    let begin = |what: &str| {
+        format!(
+            "environment variable IDP__MAIL__SMTP_URL_FILE: others can {what} the file {}",
+            secret.display()
+        )
+    };
+    if container.user.is_some() {
+        assert!(refusal.starts_with(&begin("write")), "{refusal}");
+        assert!(
+            refusal.contains("(owner root, group root, mode 0666); let root run `chmod go-w /"),
+            "{refusal}"
+        );
+    } else {
+        assert!(refusal.starts_with(&begin("read")), "{refusal}");
+    }
+    set(&secret, 0o400);
+    chown(&secret, container.user, container.user).unwrap();
+    let folder = secret.parent().unwrap();
+    set(folder, 0o777);
+    let refusal = container.refusal();
+    assert!(refusal.starts_with(&begin("exchange")), "{refusal}");
+    let named = format!("they can write the folder {} (owner ", folder.display());
+    assert!(refusal.contains(&named), "{refusal}");
+    set(folder, 0o755);
+    assert_eq!(container.warnings(), [""; 0]);
+    for (folder, setting) in [
+        ("/etc/idp/keys", "keys.dir; "),
+        ("/var/lib/idp", "server.data_dir, environment variable IDP__SERVER__DATA_DIR; "),
+    ] {
+        let folder = container.at(folder);
+        let shown = folder.display();
+        for mode in [0o777, 0o1777] {
+            set(&folder, mode);
+            let refusal = container.refusal();
+            assert!(
+                refusal.starts_with(&format!("everybody can write the folder {shown} ({setting}owner ")),
+                "{refusal}"
+            );
+            assert!(
+                refusal.ends_with(&format!("mode {mode:04o}); run `chmod o-w {shown}`, or name another one")),
+                "{refusal}"
+            );
+        }
+        set(&folder, 0o700);
+        if container.user.is_some() {
+            chown(&folder, Some(20_000), Some(20_000)).unwrap();
+            set(&folder, 0o755);
+            let refusal = container.refusal();
+            let setting = setting.trim_end_matches("; ");
+            let begin = format!("the folder {shown} ({setting}) belongs to another user (owner 20000, ");
+            assert!(refusal.starts_with(&begin) && refusal.contains("idp runs as 65532"), "{refusal}");
+            chown(&folder, container.user, container.user).unwrap();
+        }
+    }
+    assert_eq!(container.warnings(), [""; 0]);
+}
+
+#[test]
+fn fault_10_a_folder_that_everybody_can_write_leads_to_no_keys_and_no_data() {
+    let container = Container::new(docker());
+    container.docker_secret("/run/secrets/smtp_url", SMTP_URL);
+    let (data, keys) = (container.at("/var/lib/idp"), container.at("/etc/idp/keys"));
+    let setting = "server.data_dir, environment variable IDP__SERVER__DATA_DIR";
+    container.volume("/var/lib");
+    container.volume("/etc/idp");
+    for exist in [false, true] {
+        if exist {
+            container.volume("/var/lib/idp");
+            container.volume("/etc/idp/keys");
+        }
+        for (folder, setting) in [(&data, setting), (&keys, "keys.dir")] {
+            let open = folder.parent().unwrap();
+            set(open, 0o777);
+            let refusal = container.refusal();
+            let (shown, at) = (folder.display(), open.display());
+            let begin = format!(
+                "others can exchange the folder {shown} ({setting}), for they can write the folder {at} (owner "
+            );
+            assert!(refusal.starts_with(&begin), "{refusal}");
+            assert!(
+                refusal.ends_with(&format!("mode 0777); keep them out with `chmod go-w {at}`")),
+                "{refusal}"
+            );
+            assert_eq!((data.exists(), keys.exists()), (exist, exist), "nothing is made");
+            // In a sticky folder, nobody else can replace what root or we own.
+            set(open, 0o1777);
+            container.warnings();
+            set(open, 0o755);
+        }
+    }
+    for folder in [data, keys] {
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+    }
+}
