@@ -27,7 +27,7 @@ fn fault_10_a_file_that_we_cannot_read_is_named_with_its_owner_and_the_cure() {
                 refusal,
                 format!(
                     "{begin} cannot be read: it belongs to root:{shown} with mode {mode:04o}, and idp runs as uid {user}; \
-                     let root run `chown {user} {path} && chmod 400 {path}`"
+                     as root, run `chown {user} {path} && chmod 400 {path}`"
                 )
             );
             cure(&refusal);
@@ -38,7 +38,7 @@ fn fault_10_a_file_that_we_cannot_read_is_named_with_its_owner_and_the_cure() {
         set(folder, 0o700);
         let refusal = container.refusal();
         let whose =
-            format!(" belongs to root:root with mode 0700, and idp runs as uid {user}; let root run `ch");
+            format!(" belongs to root:root with mode 0700, and idp runs as uid {user}; as root, run `ch");
         let named = refusal.contains(&folder.display().to_string());
         assert!(named && refusal.contains(&whose), "{refusal}");
         cure(&refusal);
@@ -86,7 +86,7 @@ fn fault_10_folders_and_a_database_that_we_cannot_write_are_named_with_the_cure(
         fs::create_dir_all(folder.parent().unwrap()).unwrap();
     }
     let setting = "server.data_dir, environment variable IDP__SERVER__DATA_DIR";
-    let who = format!("with mode 0755, and idp runs as uid {user}; let root run");
+    let who = format!("with mode 0755, and idp runs as uid {user}; as root, run");
     let parent = |folder: &Path| folder.parent().unwrap().display().to_string();
     let (shown, up) = (data.display(), parent(&data));
     let made = format!(
@@ -127,7 +127,7 @@ fn fault_10_folders_and_a_database_that_we_cannot_write_are_named_with_the_cure(
     let shown = database.display();
     let expected = format!(
         "the database {shown} ({setting}) cannot be used: it belongs to root:root with mode 0600, and idp runs as uid \
-         {user}; let root run `chown {user} {shown}*`"
+         {user}; as root, run `chown {user} {shown}*`"
     );
     assert_eq!(container.refusal(), expected);
     for command in ["user list", "db migrate", "db status"] {

@@ -20,7 +20,7 @@ fn fault_10_the_documents_example_for_docker_runs() {
         .map(|_| {
             format!(
                 "environment variable IDP__MAIL__SMTP_URL_FILE: others can read the secret in {} (owner root, group \
-                 root, mode 0444); it is taken, since root alone can write it",
+                 root, mode 0444); it is accepted because only root can write it",
                 secret.display()
             )
         })
@@ -48,7 +48,7 @@ fn fault_10_the_documents_example_for_kubernetes_runs() {
     let warnings = container.warnings();
     assert_eq!(warnings.len(), if container.user.is_some() { 2 } else { 0 }, "{warnings:?}");
     if container.user.is_some() {
-        let mode = "(owner root, group 65532, mode 0440); it is taken, since root alone can write it";
+        let mode = "(owner root, group 65532, mode 0440); it is accepted because only root can write it";
         let at = |path: &str| container.at(path).display().to_string();
         assert_eq!(
             warnings,
@@ -142,7 +142,7 @@ fn fault_10_a_configuration_file_with_a_secret_may_be_mounted() {
         let refusal =
             container.sandbox.answer(&mut container.command("config check --config etc/idp/idp.toml"), "");
         let line = "error: etc/idp/idp.toml line 5: mail.smtp_url holds a secret and others can write this file (owner root, \
-            group root, mode 0664); let root run `chmod go-w`, or use IDP__MAIL__SMTP_URL_FILE";
+            group root, mode 0664); as root, run `chmod go-w`, or use IDP__MAIL__SMTP_URL_FILE";
         assert_eq!(refusal.err.lines().next(), Some(line));
     }
 }

@@ -22,7 +22,7 @@ fn fault_10_what_others_could_have_written_is_refused_by_file_owner_and_setting(
     if container.user.is_some() {
         assert!(refusal.starts_with(&begin("write")), "{refusal}");
         assert!(
-            refusal.contains("(owner root, group root, mode 0666); let root run `chmod go-w /"),
+            refusal.contains("(owner root, group root, mode 0666); as root, run `chmod go-w /"),
             "{refusal}"
         );
     } else {
@@ -33,8 +33,8 @@ fn fault_10_what_others_could_have_written_is_refused_by_file_owner_and_setting(
     let folder = secret.parent().unwrap();
     set(folder, 0o777);
     let refusal = container.refusal();
-    assert!(refusal.starts_with(&begin("exchange")), "{refusal}");
-    let named = format!("they can write the folder {} (owner ", folder.display());
+    assert!(refusal.starts_with(&begin("replace")), "{refusal}");
+    let named = format!("they can write to the folder {} (owner ", folder.display());
     assert!(refusal.contains(&named), "{refusal}");
     set(folder, 0o755);
     assert_eq!(container.warnings(), [""; 0]);
@@ -48,11 +48,11 @@ fn fault_10_what_others_could_have_written_is_refused_by_file_owner_and_setting(
             set(&folder, mode);
             let refusal = container.refusal();
             assert!(
-                refusal.starts_with(&format!("everybody can write the folder {shown} ({setting}owner ")),
+                refusal.starts_with(&format!("everybody can write to the folder {shown} ({setting}owner ")),
                 "{refusal}"
             );
             assert!(
-                refusal.ends_with(&format!("mode {mode:04o}); run `chmod o-w {shown}`, or name another one")),
+                refusal.ends_with(&format!("mode {mode:04o}); run `chmod o-w {shown}`, or use another one")),
                 "{refusal}"
             );
         }
@@ -89,7 +89,7 @@ fn fault_10_a_folder_that_everybody_can_write_leads_to_no_keys_and_no_data() {
             let refusal = container.refusal();
             let (shown, at) = (folder.display(), open.display());
             let begin = format!(
-                "others can exchange the folder {shown} ({setting}), for they can write the folder {at} (owner "
+                "others can replace the folder {shown} ({setting}), because they can write to the folder {at} (owner "
             );
             assert!(refusal.starts_with(&begin), "{refusal}");
             assert!(
