@@ -25,7 +25,21 @@ const CORE: &[&[&str]] = &[
     &["secret", "time", "text", "authority", "loopback", "file_access"],
 ];
 
-const STORE: &[&[&str]] = &[&["lib"]];
+const STORE: &[&[&str]] = &[
+    &["lib"],
+    &["cleanup", "engine::look"],
+    &["engine::migrate", "grants", "sessions", "throttles"],
+    &[
+        "engine::db", "audit", "clients", "clock", "codes", "consents", "flows", "keys", "known_browsers",
+        "outbox",
+    ],
+    &["registrations", "roles", "single_use", "users"],
+    &["engine::read", "engine::group_commit", "engine::postgres"],
+    &["row"],
+    &["engine::connection"],
+    &["engine"],
+    &["error", "lock"],
+];
 
 const SERVER: &[&[&str]] = &[
     &["lib"],
@@ -47,7 +61,16 @@ const SERVER: &[&[&str]] = &[
     &["start_error", "clock"],
 ];
 
-const CLI: &[&[&str]] = &[&["main"]];
+const CLI: &[&[&str]] = &[
+    &["main"],
+    &["args"],
+    &["commands::dev", "commands::serve"],
+    &["commands"],
+    &["commands::account_ref", "commands::new_account", "commands::new_client"],
+    &["operator", "secret_input"],
+    &["database", "output", "audit"],
+    &["failure", "logging", "options", "signals"],
+];
 
 /// Finds the modules below a folder, with their code.
 fn modules(folder: &Path, name: &[String], found: &mut BTreeMap<Module, TokenStream>) {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::engine::connection::Reader;
-use crate::engine::scratch::Scratch;
+use crate::engine::scratch_for_tests::Scratch;
 
 /// Each statement finds its rows by an index, however large the table is.
 #[tokio::test]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::engine::connection::on;
 use crate::engine::look::Unfit;
-use crate::engine::scratch::Scratch;
+use crate::engine::scratch_for_tests::Scratch;
 
 /// A [`Reader`] has no method that writes. This is the second line of defence: the engine refuses as well.
 async fn a_reader_cannot_change_anything(url: &str, refusal: &str) {

@@ -3,7 +3,7 @@ use idp_core::time::Timestamp;
 
 use super::*;
 use crate::engine::db::Pools;
-use crate::engine::scratch::Scratch;
+use crate::engine::scratch_for_tests::Scratch;
 
 fn waiting<F>(job: F) -> Box<dyn QueuedWrite>
 where

@@ -14,4 +14,4 @@ pub(crate) mod postgres_tls;
 mod read;
 mod run_to_end;
 #[cfg(test)]
-pub(crate) mod scratch;
+pub(crate) mod scratch_for_tests;

@@ -87,9 +87,9 @@ fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> String {
     let key = path.into_iter().rev().find(|segment| matches!(segment, Segment::Map { .. }));
     match key.map(ToString::to_string).unwrap_or_default().as_str() {
         key @ ("users" | "clients") => format!("write each entry of {key} as a table `[[{key}]]`"),
-        key if in_list => format!("{key} takes a list of texts"),
+        key if in_list => format!("{key} takes a list of strings"),
         key if message.ends_with("expected a boolean") => format!("{key} takes true or false"),
-        key => format!("{key} takes a text"),
+        key => format!("{key} takes a string"),
     }
 }
 
