@@ -54,7 +54,7 @@ const SERVER: &[&[&str]] = &[
     &["http::connections", "http::limits", "http::readiness", "http::errors", "http::form"],
     &[
         "http::address", "http::assets", "http::cookies", "http::panics", "http::policy",
-        "http::refusal_log", "http::shares",
+        "http::refusal_log", "http::shares", "http::socket", "http::traffic",
     ],
     &["keys", "text"],
     &["config", "mail"],

@@ -50,8 +50,8 @@ on_both_engines! {
     async fn rl_05_a_thousand_sign_ins_at_once_are_served_or_turned_away(engine: Engine) {
         let app = TestApp::start_with(engine, |config| {
             config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
-            // Twice the default: time to verify 64 even on a machine that runs other stories meanwhile.
-            config.hashing = HashingConfig { sign_in_wait: 2 * HashingConfig::default().sign_in_wait, ..HashingConfig::default() };
+            // Three times the default: time to verify 64 even on a machine that runs other stories meanwhile.
+            config.hashing = HashingConfig { sign_in_wait: 3 * HashingConfig::default().sign_in_wait, ..HashingConfig::default() };
         }).await;
         app.user(ADA).await;
         let mut browser = RawBrowser::new(&app);

@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::Host;
 
+use crate::loopback::loopback;
+
 /// `uri-host [ ":" port ]` (RFC 3986 section 3.2), without a user name. Two spellings of one host are equal: they may
 /// differ in letter case, percent-encoding, the notation of an IPv6 address, and IDNA's two forms of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,11 +69,7 @@ impl Authority {
 
     /// Whether it can only be this machine: `localhost` or a loopback address.
     pub fn is_loopback(&self) -> bool {
-        match &self.host {
-            Host::Domain(name) => name == "localhost",
-            Host::Ipv4(ip) => ip.is_loopback(),
-            Host::Ipv6(ip) => ip.is_loopback(),
-        }
+        loopback(&self.host.to_string()).is_some()
     }
 }
 

@@ -165,11 +165,11 @@ impl App {
         listeners: Vec<TcpListener>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), StartError> {
-        let (patience, config) = (Timeouts::default(), &self.0.config);
-        let (most, trusted) = (connections::room(), config.trusted_proxies.clone());
-        let room = ConnectionLimits { most, per_address: config.per_address, trusted };
+        let (timeouts, config) = (Timeouts::default(), &self.0.config);
+        let (most, trusted) = (connections::most(), config.trusted_proxies.clone());
+        let limits = ConnectionLimits { most, per_address: config.per_address, trusted };
         let refusals = Arc::clone(&self.0.refusals);
-        let connections = Arc::new(Connections::new(self.router(), room, patience, refusals));
+        let connections = Arc::new(Connections::new(self.router(), limits, timeouts, refusals));
         let mut doors = JoinSet::new();
         for listener in listeners {
             doors.spawn(Arc::clone(&connections).accept(listener));
@@ -179,7 +179,7 @@ impl App {
             () = shutdown => {}
             Some(ended) = doors.join_next() => ended.map_err(std::io::Error::other)?,
         }
-        if !tokio::join!(connections.end(), tasks.end(patience.drain)).0 {
+        if !tokio::join!(connections.end(), tasks.end(timeouts.drain)).0 {
             tracing::warn!("requests were still running after 30 seconds and were cut off");
         }
         self.0.refusals.tell();

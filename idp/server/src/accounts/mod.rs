@@ -6,3 +6,4 @@ pub(crate) mod known_mailbox;
 pub(crate) mod lanes;
 pub(crate) mod registration;
 pub(crate) mod sign_in;
+mod try_counts;

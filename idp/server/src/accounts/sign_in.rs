@@ -1,16 +1,17 @@
 //! Sign-in. Credentials are checked only here.
 
-use idp_core::account::throttle::{self, Reservation, Throttle};
+use idp_core::account::throttle::Throttle;
 use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::ids::{MailId, RegistrationId, SessionId, UserId};
 use idp_core::secret::{Digest, Secret};
 use idp_core::session::{Authentication, Session};
 use idp_core::time::Timestamp;
 use idp_core::user::{Email, User, UserState};
-use idp_store::{Counted, Credentials, Mail, MailKind, NewSession, Registration, StoreError, Tx};
+use idp_store::{Counted, Mail, MailKind, NewSession, Registration, StoreError, Tx};
 
 use crate::accounts::hasher::HashError;
 use crate::accounts::lanes::Lane;
+use crate::accounts::try_counts::{AddressFacts, Counts, Locks, Reserved, refund, reserve};
 use crate::http::context::RequestContext;
 use crate::http::errors::{PageError, Reason};
 
@@ -35,13 +36,6 @@ pub(crate) enum SignInOutcome {
 
 /// `Retry-After` in seconds for an account that only an administrator can unlock: nobody knows when that will be.
 pub(crate) const CLOSED_FOR_A_DAY: u64 = 24 * 60 * 60;
-
-/// What is known of an address before a password is verified.
-struct AddressFacts {
-    credentials: Option<Credentials>,
-    registration: Option<Registration>,
-    browser_known: bool,
-}
 
 /// Counts the try, verifies the password, and signs in or returns why not.
 pub(crate) async fn sign_in(
@@ -204,109 +198,6 @@ async fn look_up(context: &RequestContext, email: &Email, now: Timestamp) -> Res
         })
         .await?;
     Ok(known)
-}
-
-/// The counters of a try: of the account it is for, and of the network it comes from.
-#[derive(Clone)]
-struct Counts {
-    /// The account's counter, or that of one of its known browsers.
-    account: Counted,
-    /// The client address's counter. `None` for a known browser: other people's tries from there must not lock the
-    /// owner out.
-    network: Option<Counted>,
-    /// The account's own counter, if `account` is that of a known browser.
-    owners: Option<Counted>,
-}
-
-impl Counts {
-    fn of(context: &RequestContext, email: &Email, known: &AddressFacts) -> Self {
-        let user = known.credentials.as_ref().map(|credentials| credentials.user.id);
-        let account = Counted::Account { email_key: email.key().to_owned(), user };
-        match user.filter(|_| known.browser_known) {
-            Some(user) => Self {
-                account: Counted::KnownBrowser(user, context.browser.digest()),
-                network: None,
-                owners: Some(account),
-            },
-            None => Self {
-                account,
-                network: Some(Counted::Network(context.info.network().to_string())),
-                owners: None,
-            },
-        }
-    }
-
-    /// Every write takes the rows in the same order, the network's first; otherwise two writes could deadlock.
-    async fn reserve(&self, tx: &mut Tx, now: Timestamp) -> Result<Reserved, StoreError> {
-        let mut locks = Locks::default();
-        if let Some(network) = &self.network {
-            match tx.reserve(network, &throttle::NETWORK, now).await? {
-                Reservation::Locked { until } => return Ok(Reserved::Locked { until }),
-                Reservation::Closed => return Ok(Reserved::Closed),
-                Reservation::Granted { locks_until } => locks.network = locks_until.is_some(),
-            }
-        }
-        let refused = match tx.reserve(&self.account, &throttle::ACCOUNT, now).await? {
-            Reservation::Granted { locks_until } => {
-                return Ok(Reserved::Granted(Locks { account: locks_until, ..locks }));
-            }
-            Reservation::Locked { until } => Reserved::Locked { until },
-            Reservation::Closed => Reserved::Closed,
-        };
-        // A locked account verifies nothing, so the network is not charged.
-        self.refund_network(tx, now).await?;
-        Ok(refused)
-    }
-
-    async fn refund_network(&self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
-        match &self.network {
-            Some(network) => tx.refund(network, &throttle::NETWORK, now).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn refund(&self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
-        self.refund_network(tx, now).await?;
-        tx.refund(&self.account, &throttle::ACCOUNT, now).await
-    }
-
-    /// The password was right: earlier tries no longer count.
-    async fn clear(&self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
-        self.refund_network(tx, now).await?;
-        tx.clear_throttle(&self.account).await?;
-        match &self.owners {
-            Some(account) => tx.owner_was_here(account).await,
-            None => Ok(()),
-        }
-    }
-}
-
-/// What this try locks if it turns out wrong.
-#[derive(Clone, Copy, Default)]
-struct Locks {
-    /// The account, until this time.
-    account: Option<Timestamp>,
-    /// The client address.
-    network: bool,
-}
-
-enum Reserved {
-    Granted(Locks),
-    Locked { until: Timestamp },
-    Closed,
-}
-
-async fn reserve(context: &RequestContext, counts: &Counts, now: Timestamp) -> Result<Reserved, PageError> {
-    let write = context
-        .app
-        .store
-        .write((counts.clone(), now), |tx, (counts, now)| Box::pin(counts.reserve(tx, *now)));
-    Ok(write.await?)
-}
-
-async fn refund(context: &RequestContext, counts: Counts, now: Timestamp) -> Result<(), PageError> {
-    let write = context.app.store.write((counts, now), |tx, (counts, now)| Box::pin(counts.refund(tx, *now)));
-    Ok(write.await?)
 }
 
 /// A try with the right password by somebody who may not sign in.

@@ -5,52 +5,36 @@
 //! peer has said which version it speaks.) What a peer can make us keep is bounded per connection. What it can have
 //! under way is bounded per client address and in total.
 
-use std::io::{ErrorKind, IoSlice, Write};
-use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::io::{ErrorKind, Write};
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::HeaderMap;
-use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use ipnet::IpNet;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
-use tower::Service;
 
-use crate::http::address::{Network, client_address, is_trusted};
+use crate::http::address::{Network, is_trusted};
 use crate::http::refusal_log::RefusalLog;
-use crate::http::shares::{AddressShare, Share, ShareKind, Shares, Taken};
+use crate::http::shares::{ShareKind, Shares, Taken};
+use crate::http::socket::Socket;
+use crate::http::traffic::{Peer, Traffic, answer};
 
 /// The most connections at once, if the system lets us open as many files.
 const MOST: u32 = 10_000;
 /// Files reserved for everything else: databases, mail, logs.
 const OTHER_FILES: u32 = 256;
-/// A request is given up this many spans after the one in which it came. No handler takes half as long.
-const STALLED: usize = 13;
-/// A response that its peer does not read is given up this many spans after the one in which it was made. Our responses
-/// are short.
-const UNREAD: usize = 4;
-
 /// The longest head of an HTTP/1.1 request, in bytes. A browser with many cookies for `localhost` needs less than half.
 const HEAD: usize = 64 * 1024;
 /// The most header lines of a head.
 const HEADER_LINES: usize = 100;
-/// The most bytes read at once. Without it, hyper doubles its buffer and reads beyond the longest head.
-const PIECE: u64 = 8 * 1024;
 /// The longest head of an HTTP/2 request, in bytes as HTTP/2 counts them (RFC 9113 section 6.5.2).
 const HEAD_2: u32 = 16 * 1024;
 /// Requests under way on one HTTP/2 connection. RFC 9113 section 6.5.2 recommends 100 or more, whose heads would take
@@ -112,26 +96,26 @@ enum Phase {
 pub(crate) struct Connections {
     router: Router,
     http: Builder<TokioExecutor>,
-    room: ConnectionLimits,
+    limits: ConnectionLimits,
     /// Each connection holds one permit, and so does a listener that waits for the next connection.
     slots: Arc<Semaphore>,
     shares: Arc<Shares>,
     refusals: Arc<RefusalLog>,
     phase: watch::Sender<Phase>,
-    patience: Timeouts,
+    timeouts: Timeouts,
 }
 
 impl Connections {
     pub(crate) fn new(
         router: Router,
-        room: ConnectionLimits,
-        patience: Timeouts,
+        limits: ConnectionLimits,
+        timeouts: Timeouts,
         refusals: Arc<RefusalLog>,
     ) -> Self {
-        let slots = Arc::new(Semaphore::new(usize::try_from(room.most).unwrap_or(Semaphore::MAX_PERMITS)));
-        let shares = Shares::new(room.most, room.per_address);
+        let slots = Arc::new(Semaphore::new(usize::try_from(limits.most).unwrap_or(Semaphore::MAX_PERMITS)));
+        let shares = Shares::new(limits.most, limits.per_address);
         let (http, phase) = (bounded(), watch::Sender::new(Phase::Open));
-        Self { router, http, room, slots, shares, refusals, phase, patience }
+        Self { router, http, limits, slots, shares, refusals, phase, timeouts }
     }
 
     /// Accepts connections until the server shuts down.
@@ -159,10 +143,10 @@ impl Connections {
     /// The peer of a new connection, if its address has room for another one.
     fn admit(&self, peer: SocketAddr) -> Option<(Peer, Taken)> {
         let address = peer.ip().to_canonical();
-        let proxy = is_trusted(address, &self.room.trusted);
+        let proxy = is_trusted(address, &self.limits.trusted);
         let share = if proxy { self.shares.unbounded() } else { self.shares.of(Network::of(address)) };
         let taken = share.take(ShareKind::Connection, 1)?;
-        let forwards = proxy.then(|| (Arc::clone(&self.shares), self.room.trusted.clone()));
+        let forwards = proxy.then(|| (Arc::clone(&self.shares), self.limits.trusted.clone()));
         Some((Peer { address, share, forwards }, taken))
     }
 
@@ -176,17 +160,17 @@ impl Connections {
         let mut phase = self.phase.subscribe();
         tokio::select! {
             _ = connection.as_mut() => return,
-            () = traffic.quiet(self.patience.quiet) => if traffic.is_under_way() { return },
+            () = traffic.quiet(self.timeouts.quiet) => if traffic.is_under_way() { return },
             () = reached(&mut phase, Phase::Ending) => {}
         }
         connection.as_mut().graceful_shutdown();
         // A peer that ignores the shutdown may go on sending requests.
-        let mut stalled = pin!(traffic.stalled(self.patience.quiet));
+        let mut stalled = pin!(traffic.stalled(self.timeouts.quiet));
         loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
                 // If nothing is under way by now, there is half a head, or the peer ignores the shutdown.
-                () = sleep(self.patience.goodbye) => if !traffic.is_under_way() { return },
+                () = sleep(self.timeouts.goodbye) => if !traffic.is_under_way() { return },
                 () = stalled.as_mut() => return,
                 () = reached(&mut phase, Phase::Cut) => return,
             }
@@ -196,7 +180,7 @@ impl Connections {
     /// Accepts no more connections and waits for the responses under way. `false`: some took too long and were cut off.
     pub(crate) async fn end(&self) -> bool {
         self.phase.send_replace(Phase::Ending);
-        let ended = timeout(self.patience.drain, self.slots.acquire_many(self.room.most)).await.is_ok();
+        let ended = timeout(self.timeouts.drain, self.slots.acquire_many(self.limits.most)).await.is_ok();
         self.phase.send_replace(Phase::Cut);
         ended
     }
@@ -224,83 +208,6 @@ fn turn_away(socket: TcpStream) {
     }
 }
 
-/// A socket that is read in pieces.
-struct Socket {
-    read: Take<OwnedReadHalf>,
-    write: OwnedWriteHalf,
-}
-
-impl Socket {
-    fn new(socket: TcpStream) -> Self {
-        let (read, write) = socket.into_split();
-        Self { read: read.take(PIECE), write }
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        self.read.set_limit(PIECE);
-        Pin::new(&mut self.read).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.write).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.write).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.write.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.write).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.write).poll_shutdown(cx)
-    }
-}
-
-/// Who is at the other end of a connection.
-struct Peer {
-    address: IpAddr,
-    share: Arc<Share>,
-    /// All shares and all trusted proxies, if the peer is a proxy that forwards requests of others.
-    forwards: Option<(Arc<Shares>, Vec<IpNet>)>,
-}
-
-impl Peer {
-    /// Who sent a request: the address, and the share it counts against.
-    fn caller(&self, headers: &HeaderMap) -> (IpAddr, Arc<Share>) {
-        if let Some((shares, proxies)) = &self.forwards {
-            let address = client_address(self.address, headers, proxies);
-            let share = match is_trusted(address, proxies) {
-                true => Arc::clone(&self.share),
-                false => shares.of(Network::of(address)),
-            };
-            return (address, share);
-        }
-        (self.address, Arc::clone(&self.share))
-    }
-}
-
 async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
     drop(phase.wait_for(|phase| *phase >= wanted).await);
 }
@@ -321,154 +228,9 @@ async fn accepted(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-/// Admits a request before the first await, so that requests are admitted in order of arrival.
-fn answer(
-    mut router: Router,
-    traffic: Arc<Traffic>,
-    request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<Answer>, std::convert::Infallible>> {
-    traffic.asked.store(true, Ordering::Relaxed);
-    let mut request = request.map(Body::new);
-    let (address, share) = traffic.peer.caller(request.headers());
-    let taken = share.take(ShareKind::Request, 1);
-    let handled = UnderWay::begin(&traffic, Stage::Handled);
-    request.extensions_mut().insert(AddressShare { address, share, admitted: taken.is_some() });
-    async move {
-        let response = router.call(request).await?;
-        let sent = UnderWay::begin(&traffic, Stage::Sent);
-        drop(handled);
-        Ok(response.map(|body| Answer { body, _under_way: sent, _taken: taken }))
-    }
-}
-
-/// What happens on one connection.
-struct Traffic {
-    /// Whether a request has come since the last check.
-    asked: AtomicBool,
-    peer: Peer,
-    /// The number of the current span.
-    span: AtomicUsize,
-    /// Requests with their handlers, by the span in which they came: one count for each span that a request may last.
-    handled: [AtomicU32; STALLED],
-    /// Responses not yet handed to the connection, by the span in which they were made.
-    sent: [AtomicU32; UNREAD],
-}
-
-impl Traffic {
-    fn new(peer: Peer) -> Self {
-        let (asked, span) = (AtomicBool::default(), AtomicUsize::default());
-        Self { asked, peer, span, handled: Default::default(), sent: Default::default() }
-    }
-
-    fn counts(&self, stage: Stage) -> &[AtomicU32] {
-        match stage {
-            Stage::Handled => &self.handled,
-            Stage::Sent => &self.sent,
-        }
-    }
-
-    /// Whether any request is with its handler, or any response not yet handed to the connection.
-    fn is_under_way(&self) -> bool {
-        self.handled.iter().chain(&self.sent).any(|count| count.load(Ordering::Relaxed) > 0)
-    }
-
-    /// Begins the next span. Returns whether something has stalled: it still holds the count that this span reuses.
-    fn has_stalled(&self) -> bool {
-        let next = self.span.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        let oldest = |stage| {
-            let counts = self.counts(stage);
-            counts[next % counts.len()].load(Ordering::Relaxed)
-        };
-        oldest(Stage::Handled) + oldest(Stage::Sent) > 0
-    }
-
-    /// Resolves when something has stalled, no matter what else was requested meanwhile.
-    async fn stalled(&self, span: Duration) {
-        loop {
-            sleep(span).await;
-            if self.has_stalled() {
-                return;
-            }
-        }
-    }
-
-    /// Resolves when no request came for a whole span and nothing is under way, or when something has stalled.
-    async fn quiet(&self, span: Duration) {
-        loop {
-            sleep(span).await;
-            let asked = self.asked.swap(false, Ordering::Relaxed);
-            if self.has_stalled() || !asked && !self.is_under_way() {
-                return;
-            }
-        }
-    }
-}
-
-/// What a request waits for.
-#[derive(Clone, Copy)]
-enum Stage {
-    /// Its handler.
-    Handled,
-    /// Its peer.
-    Sent,
-}
-
-/// A request in one stage. It leaves the stage when this is dropped.
-struct UnderWay {
-    traffic: Arc<Traffic>,
-    stage: Stage,
-    span: usize,
-}
-
-impl UnderWay {
-    fn begin(traffic: &Arc<Traffic>, stage: Stage) -> Self {
-        let begun = Self { traffic: Arc::clone(traffic), stage, span: traffic.span.load(Ordering::Relaxed) };
-        begun.count().fetch_add(1, Ordering::Relaxed);
-        begun
-    }
-
-    fn count(&self) -> &AtomicU32 {
-        let counts = self.traffic.counts(self.stage);
-        &counts[self.span % counts.len()]
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.count().fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The body of a response, which is under way until this is dropped.
-struct Answer {
-    body: Body,
-    _under_way: UnderWay,
-    _taken: Option<Taken>,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// How many connections there may be. A limit above the system's limit of open files would be useless. That limit is
 /// raised as far as allowed and needed.
-pub(crate) fn room() -> u32 {
+pub(crate) fn most() -> u32 {
     let wanted = u64::from(MOST + OTHER_FILES);
     let mut files = getrlimit(Resource::Nofile);
     let allowed = files.maximum.unwrap_or(wanted).min(wanted);

@@ -1,6 +1,6 @@
 //! Connections that send no request, half of one, or are shut down, with plain sockets on loopback.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,11 +24,11 @@ struct Server {
 }
 
 impl Server {
-    async fn start(most: u32, patience: Timeouts) -> Self {
-        Self::start_with(ConnectionLimits { most, per_address: Some(most), trusted: vec![] }, patience).await
+    async fn start(most: u32, timeouts: Timeouts) -> Self {
+        Self::start_with(ConnectionLimits { most, per_address: Some(most), trusted: vec![] }, timeouts).await
     }
 
-    async fn start_with(room: ConnectionLimits, patience: Timeouts) -> Self {
+    async fn start_with(limits: ConnectionLimits, timeouts: Timeouts) -> Self {
         let (begun, finish) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let (count, told) = (Arc::clone(&begun), Arc::clone(&finish));
         let slow = move || async move {
@@ -37,7 +37,7 @@ impl Server {
             "slow answer"
         };
         let router = Router::new().route("/", get(|| async { "quick" })).route("/slow", get(slow));
-        let connections = Arc::new(Connections::new(router, room, patience, Arc::new(RefusalLog::new())));
+        let connections = Arc::new(Connections::new(router, limits, timeouts, Arc::new(RefusalLog::new())));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let door = tokio::spawn(Arc::clone(&connections).accept(listener));
@@ -141,7 +141,7 @@ async fn rl_07_no_more_connections_than_there_is_room_for() {
     assert!(third.try_read(&mut [0; 1]).is_err(), "answered beyond the limit");
     drop(second);
     third.read_exact(&mut [0; 15]).await.unwrap();
-    assert!((1..=MOST).contains(&room()));
+    assert!((1..=MOST).contains(&super::most()));
 }
 
 /// A connection from another address of this machine.
@@ -157,8 +157,8 @@ async fn from(source: [u8; 4], to: SocketAddr, text: &str) -> TcpStream {
 #[tokio::test]
 async fn fault_04_one_address_cannot_take_all_connections() {
     for (trusted, of_one) in [(vec![], 2), (vec!["127.0.0.1/32".parse().unwrap()], 4)] {
-        let room = ConnectionLimits { most: 8, per_address: None, trusted };
-        let server = Server::start_with(room, Timeouts { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+        let limits = ConnectionLimits { most: 8, per_address: None, trusted };
+        let server = Server::start_with(limits, Timeouts { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
         let mut held = Vec::new();
         for _ in 0..of_one {
             let (mut socket, mut told) = (server.says(REQUEST).await, [0; 15]);
@@ -258,27 +258,6 @@ async fn fault_04_a_stalled_request_is_given_up_whatever_else_is_requested() {
     assert!(server.ends_although_asked(Some("/slow")).await, "a handler that does not end");
     assert_eq!(server.begun.load(Ordering::SeqCst), 1);
     assert!(!server.ends_although_asked(None).await, "with nothing stalled the connection stays");
-}
-
-#[tokio::test]
-async fn fault_04_a_request_is_given_up_by_its_own_age() {
-    let shares = Shares::new(8, None);
-    let address = IpAddr::from([192, 0, 2, 1]);
-    let peer = Peer { address, share: shares.of(Network::of(address)), forwards: None };
-    let traffic = Arc::new(Traffic::new(peer));
-    for (stage, spans) in [(Stage::Handled, STALLED), (Stage::Sent, UNREAD)] {
-        let old = UnderWay::begin(&traffic, stage);
-        for _ in 1..spans {
-            drop(UnderWay::begin(&traffic, stage));
-            assert!(!traffic.has_stalled());
-        }
-        let young = UnderWay::begin(&traffic, stage);
-        assert!(traffic.has_stalled() && traffic.is_under_way());
-        drop(old);
-        assert!(!traffic.has_stalled() && traffic.is_under_way());
-        drop(young);
-        assert!(!traffic.is_under_way());
-    }
 }
 
 #[tokio::test]

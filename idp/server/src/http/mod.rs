@@ -23,3 +23,5 @@ pub(crate) mod refusal_log;
 pub(crate) mod request_log;
 pub(crate) mod security_headers;
 pub(crate) mod shares;
+mod socket;
+mod traffic;

@@ -1,0 +1,221 @@
+//! What is under way on one connection: requests with their handlers, and responses on their way to the peer.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::{Request, Response};
+use ipnet::IpNet;
+use tokio::time::sleep;
+use tower::Service;
+
+use crate::http::address::{Network, client_address, is_trusted};
+use crate::http::shares::{AddressShare, Share, ShareKind, Shares, Taken};
+
+/// A request is given up this many spans after the one in which it came. No handler takes half as long.
+const STALLED: usize = 13;
+/// A response that its peer does not read is given up this many spans after the one in which it was made. Our responses
+/// are short.
+const UNREAD: usize = 4;
+
+/// Who is at the other end of a connection.
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) share: Arc<Share>,
+    /// All shares and all trusted proxies, if the peer is a proxy that forwards requests of others.
+    pub(super) forwards: Option<(Arc<Shares>, Vec<IpNet>)>,
+}
+
+impl Peer {
+    /// Who sent a request: the address, and the share it counts against.
+    fn caller(&self, headers: &HeaderMap) -> (IpAddr, Arc<Share>) {
+        if let Some((shares, proxies)) = &self.forwards {
+            let address = client_address(self.address, headers, proxies);
+            let share = match is_trusted(address, proxies) {
+                true => Arc::clone(&self.share),
+                false => shares.of(Network::of(address)),
+            };
+            return (address, share);
+        }
+        (self.address, Arc::clone(&self.share))
+    }
+}
+
+/// Admits a request before the first await, so that requests are admitted in order of arrival.
+pub(super) fn answer(
+    mut router: Router,
+    traffic: Arc<Traffic>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<Answer>, std::convert::Infallible>> {
+    traffic.asked.store(true, Ordering::Relaxed);
+    let mut request = request.map(Body::new);
+    let (address, share) = traffic.peer.caller(request.headers());
+    let taken = share.take(ShareKind::Request, 1);
+    let handled = UnderWay::begin(&traffic, RequestPhase::Handled);
+    request.extensions_mut().insert(AddressShare { address, share, admitted: taken.is_some() });
+    async move {
+        let response = router.call(request).await?;
+        let sent = UnderWay::begin(&traffic, RequestPhase::Sent);
+        drop(handled);
+        Ok(response.map(|body| Answer { body, _under_way: sent, _taken: taken }))
+    }
+}
+
+/// What happens on one connection.
+pub(super) struct Traffic {
+    /// Whether a request has come since the last check.
+    asked: AtomicBool,
+    peer: Peer,
+    /// The number of the current span.
+    span: AtomicUsize,
+    /// Requests with their handlers, by the span in which they came: one count for each span that a request may last.
+    handled: [AtomicU32; STALLED],
+    /// Responses not yet handed to the connection, by the span in which they were made.
+    sent: [AtomicU32; UNREAD],
+}
+
+impl Traffic {
+    pub(super) fn new(peer: Peer) -> Self {
+        let (asked, span) = (AtomicBool::default(), AtomicUsize::default());
+        Self { asked, peer, span, handled: Default::default(), sent: Default::default() }
+    }
+
+    fn counts(&self, phase: RequestPhase) -> &[AtomicU32] {
+        match phase {
+            RequestPhase::Handled => &self.handled,
+            RequestPhase::Sent => &self.sent,
+        }
+    }
+
+    /// Whether any request is with its handler, or any response not yet handed to the connection.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.handled.iter().chain(&self.sent).any(|count| count.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Begins the next span. Returns whether something has stalled: it still holds the count that this span reuses.
+    fn has_stalled(&self) -> bool {
+        let next = self.span.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let oldest = |phase| {
+            let counts = self.counts(phase);
+            counts[next % counts.len()].load(Ordering::Relaxed)
+        };
+        oldest(RequestPhase::Handled) + oldest(RequestPhase::Sent) > 0
+    }
+
+    /// Resolves when something has stalled, no matter what else was requested meanwhile.
+    pub(super) async fn stalled(&self, span: Duration) {
+        loop {
+            sleep(span).await;
+            if self.has_stalled() {
+                return;
+            }
+        }
+    }
+
+    /// Resolves when no request came for a whole span and nothing is under way, or when something has stalled.
+    pub(super) async fn quiet(&self, span: Duration) {
+        loop {
+            sleep(span).await;
+            let asked = self.asked.swap(false, Ordering::Relaxed);
+            if self.has_stalled() || !asked && !self.is_under_way() {
+                return;
+            }
+        }
+    }
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy)]
+enum RequestPhase {
+    /// Its handler.
+    Handled,
+    /// Its peer.
+    Sent,
+}
+
+/// A request in one phase. It leaves the phase when this is dropped.
+struct UnderWay {
+    traffic: Arc<Traffic>,
+    phase: RequestPhase,
+    span: usize,
+}
+
+impl UnderWay {
+    fn begin(traffic: &Arc<Traffic>, phase: RequestPhase) -> Self {
+        let begun = Self { traffic: Arc::clone(traffic), phase, span: traffic.span.load(Ordering::Relaxed) };
+        begun.count().fetch_add(1, Ordering::Relaxed);
+        begun
+    }
+
+    fn count(&self) -> &AtomicU32 {
+        let counts = self.traffic.counts(self.phase);
+        &counts[self.span % counts.len()]
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.count().fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of a response, which is under way until this is dropped.
+pub(super) struct Answer {
+    body: Body,
+    _under_way: UnderWay,
+    _taken: Option<Taken>,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_04_a_request_is_given_up_by_its_own_age() {
+        let shares = Shares::new(8, None);
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let peer = Peer { address, share: shares.of(Network::of(address)), forwards: None };
+        let traffic = Arc::new(Traffic::new(peer));
+        for (phase, spans) in [(RequestPhase::Handled, STALLED), (RequestPhase::Sent, UNREAD)] {
+            let old = UnderWay::begin(&traffic, phase);
+            for _ in 1..spans {
+                drop(UnderWay::begin(&traffic, phase));
+                assert!(!traffic.has_stalled());
+            }
+            let young = UnderWay::begin(&traffic, phase);
+            assert!(traffic.has_stalled() && traffic.is_under_way());
+            drop(old);
+            assert!(!traffic.has_stalled() && traffic.is_under_way());
+            drop(young);
+            assert!(!traffic.is_under_way());
+        }
+    }
+}
