@@ -20,7 +20,7 @@ const CORE: &[&[&str]] = &[
     &["lib"],
     &["flow"],
     &["oauth", "account"],
-    &["audit", "client", "consent", "session", "user"],
+    &["audit", "client", "consent", "mail_server", "session", "user"],
     &["redirect_uri", "scope", "single_use", "typed_code", "seal", "ids"],
     &["secret", "time", "text", "authority", "loopback", "file_access"],
 ];
@@ -46,11 +46,12 @@ const SERVER: &[&[&str]] = &[
     &["routes", "tasks"],
     &["pages", "oauth", "mail::delivery", "http::health"],
     &["flow", "accounts"],
-    &["mail::quota", "pages::onward"],
+    &["mail::quota", "mail::contents", "pages::onward"],
     &["http::middleware", "http::enforcement", "http::context"],
     &["http"],
     &["state"],
     &["accounts::hasher", "accounts::lanes", "mail::transport"],
+    &["mail::server", "mail::availability"],
     &["http::connections", "http::limits", "http::readiness", "http::errors", "http::form"],
     &[
         "http::address", "http::assets", "http::cookies", "http::panics", "http::policy",

@@ -23,6 +23,7 @@ mod keys;
 mod limits;
 mod lockout;
 mod mail;
+mod mail_server;
 mod newer;
 mod oauth_authorize;
 mod oauth_budget;

@@ -17,6 +17,7 @@ pub mod file_access;
 pub mod flow;
 pub mod ids;
 pub mod loopback;
+pub mod mail_server;
 pub mod oauth;
 pub mod redirect_uri;
 pub mod scope;

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::http::health;
 use crate::http::refusal_log;
 use crate::keys::server_keys;
-use crate::mail::delivery;
+use crate::mail::delivery::{self, Senders};
 use crate::state::{AppState, Shared};
 
 /// Becomes true when the tasks must end.
@@ -32,7 +32,10 @@ impl Tasks {
         // Mail left over from the last run is sent at once.
         mail.mailer.wake();
         tasks.running.spawn(async move {
-            rounds("mail", stop.clone(), || mail.mailer.rest(), || delivery::round(&mail, &stop)).await;
+            let senders = Senders::default();
+            let round = || delivery::round(&mail, &senders, &stop);
+            rounds("mail", stop.clone(), || mail.mailer.rest(), round).await;
+            senders.finish().await;
         });
         let (refusals, stop) = (Arc::clone(&app.refusals), tasks.stop.subscribe());
         tasks.running.spawn(async move {
@@ -52,7 +55,7 @@ impl Tasks {
         self.stop.send_replace(true);
         let ended = async { while self.running.join_next().await.is_some() {} };
         if tokio::time::timeout(patience, ended).await.is_err() {
-            tracing::warn!("a mail was still being sent and was cut off; it may arrive twice");
+            tracing::warn!("mails were still being sent and were cut off; they may arrive twice");
         }
     }
 }

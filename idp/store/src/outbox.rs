@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use idp_core::ids::MailId;
-use idp_core::time::{DAY, Timestamp};
+use idp_core::time::{DAY, HOUR, Timestamp};
 use idp_core::user::{Email, FullName};
 use sqlx::{FromRow, Row};
 
@@ -112,6 +112,10 @@ macro_rules! known_kinds {
 
 /// How long delivery is attempted.
 const TRIED_FOR: Duration = DAY;
+/// After this many tries, later mails to the recipient no longer wait for this one.
+const IN_LINE_TRIES: i64 = 5;
+/// At this age, later mails to the recipient no longer wait for this one.
+const IN_LINE_FOR: Duration = HOUR.saturating_mul(22);
 
 impl Tx {
     /// Puts a mail into the outbox.
@@ -134,6 +138,10 @@ impl Tx {
     /// mail that failed, or it would always come first and hold up all others. A kind of mail this version does not
     /// know is not claimed; it waits for a node that knows it.
     ///
+    /// A recipient's mails leave in the order in which they were requested, on all nodes together: one is claimed only
+    /// when the earlier ones are gone. It does not wait for one that has failed often or is old, or a single mail that
+    /// cannot be sent would hold up a recipient's mail for a day.
+    ///
     /// # Errors
     /// [`StoreError`].
     pub async fn claim_mail(
@@ -143,13 +151,18 @@ impl Tx {
     ) -> Result<Option<ClaimedMail>, StoreError> {
         const SQL: &str = concat!(
             "UPDATE outbox SET due_at = $2, attempts = attempts + 1 WHERE due_at <= $1 AND id = \
-            (SELECT id FROM outbox WHERE due_at <= $1 AND kind IN ",
+            (SELECT id FROM (SELECT id, due_at, in_line, \
+            ROW_NUMBER() OVER (PARTITION BY recipient, in_line ORDER BY created_at, id) AS place \
+            FROM (SELECT id, due_at, created_at, LOWER(recipient) AS recipient, \
+            attempts < $3 AND created_at > $4 AS in_line FROM outbox WHERE kind IN ",
             known_kinds!(),
-            " ORDER BY due_at, id LIMIT 1) \
+            ") AS mails) AS lines WHERE due_at <= $1 AND (place = 1 OR NOT in_line) \
+            ORDER BY due_at, id LIMIT 1) \
             RETURNING id, kind, recipient, name, subject, minutes, created_at, attempts"
         );
         on!(self, c => {
-            let row = sqlx::query(SQL).bind(now.millis()).bind(now.plus(lease).millis()).fetch_optional(c).await?;
+            let row = sqlx::query(SQL).bind(now.millis()).bind(now.plus(lease).millis())
+                .bind(IN_LINE_TRIES).bind(now.minus(IN_LINE_FOR).millis()).fetch_optional(c).await?;
             Ok(row.map(|row| ClaimedMail {
                 id: row.try_get("id").unwrap_or_default(),
                 subject: row.try_get("subject").unwrap_or_default(),
@@ -178,6 +191,21 @@ impl Tx {
         const SQL: &str = "UPDATE outbox SET due_at = $2 WHERE id = $1 AND expires_at > $2";
         let kept = on!(self, c => sqlx::query(SQL)
             .bind(id).bind(due_at.millis()).execute(c).await.map(|done| done.rows_affected()))?;
+        if kept == 0 {
+            self.delete_mail(id).await?;
+        }
+        Ok(kept == 1)
+    }
+
+    /// Gives a claimed mail its place in line back, because something else than the mail failed. `false`: it would be
+    /// too old at its `next` try and was deleted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn return_mail(&mut self, id: &str, next: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE outbox SET due_at = created_at WHERE id = $1 AND expires_at > $2";
+        let kept = on!(self, c => sqlx::query(SQL)
+            .bind(id).bind(next.millis()).execute(c).await.map(|done| done.rows_affected()))?;
         if kept == 0 {
             self.delete_mail(id).await?;
         }

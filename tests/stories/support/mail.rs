@@ -51,17 +51,58 @@ pub(crate) enum Security {
     StartTls(TlsAcceptor),
 }
 
+/// An answer other than the usual one.
+#[derive(Clone, Copy)]
+pub(crate) enum Instead {
+    /// This line.
+    Reply(&'static str),
+    /// None until the server is released.
+    Silence,
+    /// The connection is cut.
+    Cut,
+    /// The same, the first time only.
+    CutOnce,
+}
+
+/// The greeting, as [`Sink::instead`] names it.
+pub(crate) const GREETING: &str = "(greeting)";
+/// The end of a mail, as [`Sink::instead`] names it; its recipient follows.
+pub(crate) const END_OF_MAIL: &str = "(end of mail) ";
+
 #[derive(Clone)]
 struct Kept {
     mails: Arc<Mutex<Vec<Received>>>,
     said: Arc<Mutex<Vec<String>>>,
+    /// What to answer to lines that begin like this.
+    script: Arc<Mutex<Vec<(String, Instead)>>>,
     /// Whether mails are accepted at once.
     answers: watch::Sender<bool>,
 }
 
 impl Kept {
     fn new(answers: bool) -> Self {
-        Self { mails: Arc::default(), said: Arc::default(), answers: watch::Sender::new(answers) }
+        let (mails, said, script) = (Arc::default(), Arc::default(), Arc::default());
+        Self { mails, said, script, answers: watch::Sender::new(answers) }
+    }
+
+    /// What to answer to this line: the usual answer, unless the script says otherwise. `None`: hang up.
+    async fn answer(&self, line: &str, usual: &str) -> Option<String> {
+        let matches = |start: &str| line.to_lowercase().starts_with(&start.to_lowercase());
+        let scripted = {
+            let mut script = self.script.lock().unwrap();
+            let found = script.iter().find(|(start, _)| matches(start)).map(|(_, instead)| *instead);
+            script.retain(|(start, instead)| !(matches(start) && matches!(instead, Instead::CutOnce)));
+            found
+        };
+        match scripted {
+            None => Some(usual.to_owned()),
+            Some(Instead::Reply(reply)) => Some(format!("{reply}\r\n")),
+            Some(Instead::Cut | Instead::CutOnce) => None,
+            Some(Instead::Silence) => {
+                self.answers.subscribe().wait_for(|open| *open).await.ok()?;
+                Some(usual.to_owned())
+            }
+        }
     }
 }
 
@@ -83,6 +124,25 @@ impl Sink {
 
     /// A server that receives mails but acknowledges none until it is released.
     pub(crate) async fn held() -> Self {
+        let sink = Self::patient().await;
+        sink.instead(END_OF_MAIL, Instead::Silence);
+        sink
+    }
+
+    /// From now on lines that begin like this get another answer. For one such start the first rule counts.
+    pub(crate) fn instead(&self, start: &str, instead: Instead) {
+        let mut script = self.kept.script.lock().unwrap();
+        script.retain(|(known, _)| known != start);
+        script.push((start.to_owned(), instead));
+    }
+
+    /// From now on every line gets the usual answer.
+    pub(crate) fn as_usual(&self) {
+        self.kept.script.lock().unwrap().clear();
+    }
+
+    /// A server that holds back the answers its script says, until it is released.
+    pub(crate) async fn patient() -> Self {
         Self::listen(Security::None, Kept::new(false)).await
     }
 
@@ -170,6 +230,10 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Option<S> {
     let mut socket = BufReader::new(socket);
     let mut recipients = Vec::new();
+    let welcome = match welcome {
+        "" => String::new(),
+        usual => kept.answer(GREETING, usual).await?,
+    };
     socket.write_all(welcome.as_bytes()).await.ok()?;
     socket.flush().await.ok()?;
     loop {
@@ -178,6 +242,9 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         kept.said.lock().unwrap().push(line.clone());
         let answer = if verb.starts_with("EHLO") {
             offer
+        } else if verb.starts_with("MAIL FROM:") {
+            recipients.clear();
+            OK
         } else if verb.starts_with("RCPT TO:") {
             recipients.push(line[8..].trim().trim_matches(['<', '>']).to_owned());
             OK
@@ -185,9 +252,15 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             socket.write_all(b"354 go on\r\n").await.ok()?;
             socket.flush().await.ok()?;
             let raw = data(&mut socket).await?;
+            let end = format!("{END_OF_MAIL}{}", recipients.join(","));
             kept.mails.lock().unwrap().push(received(std::mem::take(&mut recipients), raw));
-            kept.answers.subscribe().wait_for(|open| *open).await.ok()?;
-            OK
+            let answer = kept.answer(&end, OK).await?;
+            if !answer.starts_with('2') {
+                kept.mails.lock().unwrap().pop();
+            }
+            socket.write_all(answer.as_bytes()).await.ok()?;
+            socket.flush().await.ok()?;
+            continue;
         } else if verb.starts_with("AUTH") {
             "235 welcome\r\n"
         } else if verb.starts_with("STARTTLS") {
@@ -197,6 +270,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         } else {
             OK
         };
+        let answer = kept.answer(&line, answer).await?;
         socket.write_all(answer.as_bytes()).await.ok()?;
         socket.flush().await.ok()?;
         match verb.as_str() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
+use super::mail::Sink;
 use super::{Engine, TestApp};
 
 /// Every row of every table, as text, sorted. It omits when a session was last used, because looking counts as use, and
@@ -147,9 +148,14 @@ impl TestApp {
 
     /// How many mails an address has received, once the outbox is empty: a mail leaves it a moment after it arrives.
     pub(crate) async fn mails_in_all(&self, address: &str) -> usize {
+        self.sink_mails(&self.sink, address).await
+    }
+
+    /// The same for another mail server.
+    pub(crate) async fn sink_mails(&self, sink: &Sink, address: &str) -> usize {
         for _ in 0..600 {
             if self.count("outbox", "1 = 1").await == 0 {
-                return self.sink.mails_to(address).len();
+                return sink.mails_to(address).len();
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }

@@ -1,82 +1,230 @@
-//! Sends the outbox: claims a mail, makes its link at the last moment, hands it to the mail server, and deletes it.
+//! Sends the outbox: claims mails, several at once, makes their links at the last moment, hands them to the mail server,
+//! and deletes them. What follows a failure is a rule ([`idp_core::mail_server`]).
 
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
-use idp_core::ids::RegistrationId;
-use idp_core::single_use::{Activation, SingleUse};
-use idp_core::text::Excerpt;
-use idp_core::time::{HOUR, MINUTE};
-use idp_core::typed_code::TypedCode;
-use idp_store::{ClaimedMail, Mail, MailKind, StoreError};
-use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
-use lettre::transport::smtp;
-use lettre::{Address, AsyncTransport, Message};
-use serde::Serialize;
+use idp_core::mail_server::{Reaction, Step, Trouble, mail_wait, reaction};
+use idp_core::time::{MINUTE, Timestamp};
+use idp_store::{ClaimedMail, Mail, StoreError};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
+use crate::mail::contents::{self, Unmade};
+use crate::mail::server::{LONGEST, SmtpFailure};
 use crate::mail::transport::{SentMail, Transport};
-use crate::state::{AppState, Shared};
-use crate::text::catalogue::LANGUAGE;
-use crate::text::moments;
+use crate::state::Shared;
 
 /// How long a claimed mail is kept from other senders.
 const LEASE: Duration = MINUTE.saturating_mul(5);
+// Otherwise another node could send a mail that is still being sent here.
+const _: () = assert!(LONGEST.as_secs() < LEASE.as_secs());
 
-/// Sends the mails that are due. On shutdown it stops between two mails.
-pub(crate) async fn round(app: &Shared, stop: &watch::Receiver<bool>) {
-    if let Err(error) = send_due(app, stop).await {
+/// The mails in progress. Dropping this cuts them off.
+#[derive(Default)]
+pub(crate) struct Senders(Mutex<JoinSet<()>>);
+
+impl Senders {
+    fn busy(&self) -> usize {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while running.try_join_next().is_some() {}
+        running.len()
+    }
+
+    fn start(&self, app: &Shared, claimed: ClaimedMail) {
+        let app = Shared::clone(app);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
+            send(&app, claimed).await;
+            // There is room again, and perhaps another mail for the same recipient.
+            app.mailer.wake();
+        });
+    }
+
+    /// Waits for the mails in progress.
+    pub(crate) async fn finish(self) {
+        let mut running = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        while running.join_next().await.is_some() {}
+    }
+}
+
+/// Begins to send the mails that are due, as many at once as there is room for. It does not wait for them: a slow one
+/// holds up nothing but itself and later mails to its recipient.
+pub(crate) async fn round(app: &Shared, senders: &Senders, stop: &watch::Receiver<bool>) {
+    if let Transport::Smtp(server) = &app.mailer.transport {
+        server.close_idle().await;
+    }
+    if let Err(error) = start_due(app, senders, stop).await {
         tracing::error!(%error, "the outbox cannot be read");
     }
 }
 
-async fn send_due(app: &Shared, stop: &watch::Receiver<bool>) -> Result<(), StoreError> {
-    while !*stop.borrow() {
+async fn start_due(app: &Shared, senders: &Senders, stop: &watch::Receiver<bool>) -> Result<(), StoreError> {
+    while !*stop.borrow() && senders.busy() < app.mailer.room(app.clock.now()) {
         let now = app.clock.now();
         let claimed = app.store.write(now, |tx, now| Box::pin(tx.claim_mail(LEASE, *now))).await?;
         let Some(claimed) = claimed else { return Ok(()) };
-        let kind = claimed.mail.as_ref().map_or("unreadable", |mail| mail.kind.as_str());
-        match deliver(app, &claimed).await {
-            Ok(()) => {
-                tracing::info!(mail_id = claimed.id, kind, "mail handed over");
-                app.store.write(claimed.id, |tx, id| Box::pin(tx.delete_mail(id))).await?;
-            }
-            Err(failure) => {
-                let attempt = claimed.attempts;
-                tracing::warn!(mail_id = claimed.id, kind, attempt, %failure, "mail not handed over");
-                postpone(app, claimed, kind).await?;
-            }
-        }
+        senders.start(app, claimed);
     }
     Ok(())
 }
 
+/// Sends one mail and records what became of it.
+async fn send(app: &Shared, claimed: ClaimedMail) {
+    let kind = claimed.mail.as_ref().map_or("unreadable", |mail| mail.kind.as_str());
+    let settled = match deliver(app, &claimed).await {
+        Ok(()) => {
+            tracing::info!(mail_id = claimed.id, kind, "mail handed over");
+            app.store.write(claimed.id, |tx, id| Box::pin(tx.delete_mail(id))).await
+        }
+        Err(failure) => fail(app, &claimed, kind, &failure).await,
+    };
+    if let Err(error) = settled {
+        tracing::error!(%error, "the outbox cannot be written; a mail may arrive twice");
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Unmade(#[from] Unmade),
+    #[error("a panic")]
+    Panicked,
+    /// In words for the log, and as it is.
+    #[error("{0}")]
+    Smtp(String, SmtpFailure),
+}
+
+/// Where the conversation failed, for the log.
+fn place(failure: &SmtpFailure) -> &'static str {
+    match failure.trouble {
+        Trouble::Reply { .. } => "refused by the mail server",
+        Trouble::Tls => "no TLS with the mail server",
+        Trouble::Protocol => "protocol error with the mail server",
+        Trouble::Silence if failure.step == Step::Connection => "no connection to the mail server",
+        Trouble::Silence => "no answer from the mail server",
+    }
+}
+
 /// Any error, even a panic, fails this mail only: it waits, and the others are sent.
 async fn deliver(app: &Shared, claimed: &ClaimedMail) -> Result<(), Failure> {
-    let mail = claimed.mail.as_ref().map_err(|error| Failure::Store(error.clone()))?;
+    let mail = claimed.mail.as_ref().map_err(|error| Unmade::from(error.clone()))?;
     AssertUnwindSafe(hand_over(app, mail)).catch_unwind().await.unwrap_or(Err(Failure::Panicked))
 }
 
-/// Reschedules a mail, later each time. After a day it is given up, and that is audited.
-async fn postpone(app: &Shared, mail: ClaimedMail, kind: &'static str) -> Result<(), StoreError> {
-    let waits = [MINUTE / 6, MINUTE, MINUTE * 5, MINUTE * 15, HOUR];
-    let tries = usize::try_from(mail.attempts.max(1) - 1).unwrap_or(usize::MAX);
-    let now = app.clock.now();
-    let due = now.plus(waits[tries.min(waits.len() - 1)]);
-    let given_up = AuditRecord {
-        at: now,
-        event: AuditEvent::MailGivenUp,
-        actor: Actor::System,
-        subject: Some(mail.subject),
-        client_id: None,
-        source: AuditSource::default(),
-        detail: kind,
+async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
+    // The registration may be over: then there is nothing left to prove.
+    let Some(composed) = contents::compose(app, mail).await? else { return Ok(()) };
+    match &app.mailer.transport {
+        Transport::Mailbox => {
+            let contents::Composed { subject, text, html } = composed;
+            let (id, to) = (mail.id.to_string(), mail.recipient.to_string());
+            app.mailer.remember(SentMail { id, to, subject, text, html, at: app.clock.now() });
+            Ok(())
+        }
+        Transport::Smtp(server) => {
+            let sent = server.send(&contents::message(app, mail, composed)?).await;
+            // An answer to the recipient or the mail itself shows that the server takes mail.
+            let takes_mail = sent.as_ref().err().is_none_or(|failure| failure.step >= Step::Recipient);
+            if takes_mail && server.availability.works() {
+                tracing::info!(server = server.shown, "the mail server takes mail again");
+            }
+            let shown = |failure: &SmtpFailure| format!("{} {}: {failure}", place(failure), server.shown);
+            sent.map_err(|failure| Failure::Smtp(shown(&failure), failure))
+        }
+    }
+}
+
+/// Logs why a mail was not handed over, and does what follows.
+async fn fail(
+    app: &Shared,
+    mail: &ClaimedMail,
+    kind: &'static str,
+    failure: &Failure,
+) -> Result<(), StoreError> {
+    let (attempt, wait) = (mail.attempts, mail_wait(mail.attempts));
+    let seconds = wait.as_secs();
+    let (Failure::Smtp(_, smtp), Transport::Smtp(server)) = (failure, &app.mailer.transport) else {
+        tracing::warn!(mail_id = mail.id, kind, attempt, %failure, seconds, "mail not handed over; tried again later");
+        return retry(app, mail, kind, wait).await;
     };
+    let (step, class, code, to_do) = (smtp.step.as_str(), smtp.trouble.class(), smtp.code(), to_do(smtp));
+    let reaction = reaction(smtp.step, smtp.trouble);
+    match reaction {
+        Reaction::RetryMail => {
+            tracing::warn!(
+                mail_id = mail.id, kind, attempt, step, class, code, %failure, to_do, seconds,
+                "mail not handed over; tried again later"
+            );
+            retry(app, mail, kind, wait).await
+        }
+        Reaction::GiveUpMail => {
+            tracing::warn!(mail_id = mail.id, kind, attempt, step, class, code, %failure, to_do, "mail given up");
+            give_up(app, mail, kind).await
+        }
+        Reaction::WaitForServer | Reaction::WaitForOperator => {
+            let for_operator = reaction == Reaction::WaitForOperator;
+            let is_new = server.availability.failed(smtp.step, smtp.trouble, for_operator, app.clock.now());
+            match (is_new, for_operator) {
+                (false, _) => {
+                    tracing::debug!(mail_id = mail.id, kind, attempt, %failure, "mail not handed over")
+                }
+                (true, false) => tracing::warn!(
+                    mail_id = mail.id, kind, attempt, step, class, code, %failure, to_do,
+                    "mail not handed over; all mail waits until the mail server takes it"
+                ),
+                (true, true) => tracing::error!(
+                    mail_id = mail.id, kind, attempt, step, class, code, %failure, to_do,
+                    "mail not handed over; all mail waits until this is mended"
+                ),
+            }
+            stay_in_line(app, mail, kind, smtp.step).await
+        }
+    }
+}
+
+/// What the operator can do about a failure.
+fn to_do(failure: &SmtpFailure) -> &'static str {
+    match (reaction(failure.step, failure.trouble), failure.step) {
+        (Reaction::WaitForServer, _) => {
+            "nothing if it passes; otherwise see whether the mail server runs, can be reached from here and has room"
+        }
+        (Reaction::WaitForOperator, _) if failure.trouble == Trouble::Tls => {
+            "check the host and port in mail.smtp_url, and the mail server's certificate and STARTTLS"
+        }
+        (Reaction::WaitForOperator, Step::Auth) => "check the user and password in mail.smtp_url",
+        (Reaction::WaitForOperator, Step::Sender) => {
+            "check mail.from, which the mail server must accept as a sender, and the user and password in mail.smtp_url"
+        }
+        (Reaction::WaitForOperator, _) => {
+            "check the host and port in mail.smtp_url, and whether that mail server accepts mail from this machine"
+        }
+        (Reaction::GiveUpMail, _) => {
+            "nothing, unless many mails are refused: then ask whoever runs the mail server"
+        }
+        (Reaction::RetryMail, _) => match failure.trouble {
+            Trouble::Reply { code: 500.., .. } => {
+                "see whether the mail server accepts mail for other domains from this machine, and whether it wants a \
+                 user and password in mail.smtp_url"
+            }
+            _ => "nothing, unless it goes on for hours: then ask whoever runs the mail server",
+        },
+    }
+}
+
+/// Tries a mail again later, or gives it up after a day.
+async fn retry(
+    app: &Shared,
+    mail: &ClaimedMail,
+    kind: &'static str,
+    wait: Duration,
+) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    let input = (mail.id.clone(), now.plus(wait), record(mail, kind, now));
     app.store
-        .write((mail.id, due, given_up), |tx, (id, due, given_up)| {
+        .write(input, |tx, (id, due, given_up)| {
             Box::pin(async move {
                 if !tx.postpone_mail(id, *due).await? {
                     tx.audit(given_up).await?;
@@ -87,167 +235,53 @@ async fn postpone(app: &Shared, mail: ClaimedMail, kind: &'static str) -> Result
         .await
 }
 
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("the mail cannot be composed: {0}")]
-    Write(String),
-    #[error("a panic")]
-    Panicked,
-    #[error("its link would work for less than an hour")]
-    Late,
-    /// What went wrong, with which mail server, and why.
-    #[error("{0} the mail server {1}: {2}")]
-    Smtp(&'static str, String, String),
-}
-
-impl Failure {
-    fn smtp(server: &str, error: &smtp::Error) -> Self {
-        let mut why = std::error::Error::source(error);
-        while let Some(deeper) = why.and_then(std::error::Error::source) {
-            why = Some(deeper);
-        }
-        // A server may answer with text of any length.
-        let why = why.map_or_else(|| error.to_string(), ToString::to_string);
-        let why = Excerpt::new(why, 300).to_string();
-        match error.status() {
-            Some(code) => Self::Smtp("refused by", server.to_owned(), format!("{code} {why}")),
-            None if error.is_tls() => Self::Smtp("no TLS with", server.to_owned(), why),
-            None if error.is_client() || error.is_response() => {
-                Self::Smtp("protocol error with", server.to_owned(), why)
-            }
-            None => Self::Smtp("no connection to", server.to_owned(), why),
-        }
+/// The failure was not this mail's: it keeps its place before later mails, unless it is a day old. A sender that was
+/// refused may have been refused in this mail only, so another mail tries next.
+async fn stay_in_line(
+    app: &Shared,
+    mail: &ClaimedMail,
+    kind: &'static str,
+    step: Step,
+) -> Result<(), StoreError> {
+    let wait = mail_wait(mail.attempts);
+    if step == Step::Sender {
+        return retry(app, mail, kind, wait).await;
     }
-}
-
-impl From<tera::Error> for Failure {
-    fn from(error: tera::Error) -> Self {
-        let why = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-        Self::Write(format!("{error}{why}"))
-    }
-}
-
-/// The values for a mail's templates.
-#[derive(Serialize)]
-struct Contents<'a> {
-    lang: &'static str,
-    dir: &'static str,
-    brand: &'a str,
-    name: &'a str,
-    link: String,
-    code: String,
-    /// How long link and code work, in whole hours.
-    hours: u64,
-    minutes: i64,
-    at: String,
-    issuer_host: &'a str,
-}
-
-async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
-    let Minted { link, code, hours } = match mail.kind {
-        MailKind::Activation => match mint(app, mail).await? {
-            Some(minted) => minted,
-            // The registration is over: there is nothing left to prove.
-            None => return Ok(()),
-        },
-        MailKind::AlreadyRegistered | MailKind::Locked | MailKind::Welcome => {
-            Minted { link: app.config.issuer.url("/signin"), code: String::new(), hours: 0 }
-        }
-    };
     let now = app.clock.now();
-    let (lang, dir) = (LANGUAGE, "ltr");
-    let contents = Contents {
-        lang,
-        dir,
-        brand: &app.config.brand,
-        name: mail.name.as_str(),
-        link,
-        code,
-        hours,
-        minutes: mail.minutes.unwrap_or_default(),
-        at: moments::moment(mail.created_at),
-        issuer_host: app.config.issuer.authority(),
-    };
-    let fill = |part: &str| app.renderer.fill(&format!("emails/{}/{part}", mail.kind.as_str()), &[&contents]);
-    let subject = fill("subject.txt")?.trim().to_owned();
-    let (text, html) = (fill("body.txt")?, fill("body.html")?);
-    match &app.mailer.transport {
-        Transport::Mailbox => {
-            let (id, to) = (mail.id.to_string(), mail.recipient.to_string());
-            app.mailer.remember(SentMail { id, to, subject, text, html, at: now });
-            Ok(())
-        }
-        Transport::Smtp(smtp, server) => {
-            let sent = smtp.send(message(app, mail, subject, text, html)?).await;
-            sent.map(drop).map_err(|error| Failure::smtp(server, &error))
-        }
-    }
-}
-
-/// A fresh link and code for a mail.
-struct Minted {
-    link: String,
-    code: String,
-    /// How long both work, in whole hours.
-    hours: u64,
-}
-
-/// Makes link and code now, so that even a mail that waited an hour carries fresh ones, and stores their digests before
-/// they are sent. They expire with their registration. Its lifetime is not extended for a late mail: that would reveal
-/// that its address gets one. The mail states the time that is left.
-async fn mint(app: &AppState, mail: &Mail) -> Result<Option<Minted>, Failure> {
-    let Ok(id) = mail.subject.parse::<RegistrationId>() else { return Ok(None) };
-    let (link, code) = (SingleUse::<Activation>::generate(), TypedCode::generate());
-    let tag = code.tag(&app.keys.load().mac, &id.to_string());
-    let input = (id, link.digest(), tag, app.clock.now());
-    let hours = app
-        .store
-        .write(input, |tx, (id, digest, tag, now)| {
+    let input = (mail.id.clone(), now.plus(wait), record(mail, kind, now));
+    app.store
+        .write(input, |tx, (id, next, given_up)| {
             Box::pin(async move {
-                let Some(registration) = tx.registration(*id, *now).await? else { return Ok(None) };
-                let hours = whole_hours(registration.expires_at.since(*now));
-                if hours > 0 {
-                    tx.insert_single_use(digest, &id.to_string(), registration.expires_at).await?;
-                    tx.set_registration_code(*id, tag).await?;
+                if !tx.return_mail(id, *next).await? {
+                    tx.audit(given_up).await?;
                 }
-                Ok(Some(hours))
+                Ok(())
             })
         })
-        .await?;
-    let link = app.config.issuer.url(&format!("/activate?token={}", link.expose()));
-    match hours {
-        None => Ok(None),
-        Some(0) => Err(Failure::Late),
-        Some(hours) => Ok(Some(Minted { link, code: code.shown(), hours })),
+        .await
+}
+
+async fn give_up(app: &Shared, mail: &ClaimedMail, kind: &'static str) -> Result<(), StoreError> {
+    let input = (mail.id.clone(), record(mail, kind, app.clock.now()));
+    app.store
+        .write(input, |tx, (id, given_up)| {
+            Box::pin(async move {
+                tx.delete_mail(id).await?;
+                tx.audit(given_up).await
+            })
+        })
+        .await
+}
+
+/// The audit record of a mail that is given up.
+fn record(mail: &ClaimedMail, kind: &'static str, now: Timestamp) -> AuditRecord {
+    AuditRecord {
+        at: now,
+        event: AuditEvent::MailGivenUp,
+        actor: Actor::System,
+        subject: Some(mail.subject.clone()),
+        client_id: None,
+        source: AuditSource::default(),
+        detail: kind,
     }
-}
-
-/// Rounded down, after adding five minutes for the time until a mail is made.
-fn whole_hours(span: Duration) -> u64 {
-    (span + 5 * MINUTE).as_secs() / HOUR.as_secs()
-}
-
-fn message(
-    app: &AppState,
-    mail: &Mail,
-    subject: String,
-    text: String,
-    html: String,
-) -> Result<Message, Failure> {
-    let write = |error: String| Failure::Write(error);
-    let address: Address = mail.recipient.as_str().parse().map_err(|e| write(format!("recipient: {e}")))?;
-    // Only a proven name goes into a header: what a stranger typed must not reach somebody's mailbox there.
-    let name = (mail.kind != MailKind::Activation).then(|| mail.name.to_string());
-    let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
-    Message::builder()
-        .from(app.config.mail.from.clone())
-        .to(Mailbox::new(name, address))
-        .subject(subject)
-        .date(UNIX_EPOCH + Duration::from_millis(u64::try_from(app.clock.now().millis()).unwrap_or_default()))
-        .message_id(Some(format!("<{}@{}>", mail.id, app.config.mail.from.email.domain())))
-        .raw_header(HeaderValue::new(automatic, "auto-generated".to_owned()))
-        .multipart(MultiPart::alternative_plain_html(text, html))
-        .map_err(|error| write(error.to_string()))
 }

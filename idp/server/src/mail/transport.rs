@@ -11,11 +11,12 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{self, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
-use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use percent_encoding::percent_decode_str;
 use tokio::sync::Notify;
 
 use crate::config::{MailConfig, MailTransport};
+use crate::mail::availability::{AT_ONCE, Availability};
+use crate::mail::server::MailServer;
 use crate::start_error::StartError;
 
 /// How many mails the development mailbox keeps.
@@ -31,8 +32,7 @@ pub(crate) struct Mailer {
 }
 
 pub(crate) enum Transport {
-    /// The connections, and the server's host and port for the log.
-    Smtp(AsyncSmtpTransport<Tokio1Executor>, String),
+    Smtp(Box<MailServer>),
     Mailbox,
 }
 
@@ -62,6 +62,14 @@ impl Mailer {
             MailTransport::Smtp(url) => smtp(url)?,
         };
         Ok(Self { transport, warning, bell: Notify::new(), sent: Mutex::default() })
+    }
+
+    /// How many mails may be in progress now.
+    pub(crate) fn room(&self, now: Timestamp) -> usize {
+        match &self.transport {
+            Transport::Mailbox => AT_ONCE,
+            Transport::Smtp(server) => server.availability.room(now),
+        }
     }
 
     /// Announces a mail to send.
@@ -107,31 +115,30 @@ fn smtp(url: &Secret) -> Result<(Transport, Option<String>), StartError> {
         _ => return Err(unknown()),
     };
     let port = url.port().unwrap_or(tls.port());
-    let server = format!("{host}:{port}");
-    let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&name)
-        .port(port)
-        .tls(tls.parameters(name).map_err(|_| unknown())?)
-        .timeout(Some(Duration::from_secs(20)));
-    let builder = match url.path().trim_matches('/') {
-        "" => builder,
-        hello => builder.hello_name(ClientId::Domain(hello.to_owned())),
+    let shown = format!("{host}:{port}");
+    let hello = match url.path().trim_matches('/') {
+        "" => ClientId::default(),
+        hello => ClientId::Domain(hello.to_owned()),
     };
-    let builder = match url.password() {
+    let credentials = match url.password() {
         Some(password) => {
             let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(|text| text.into_owned());
             let decoded = |text: &str| decoded(text).map_err(|_| unknown());
-            builder.credentials(Credentials::new(decoded(url.username())?, decoded(password)?))
+            Some(Credentials::new(decoded(url.username())?, decoded(password)?))
         }
-        None => builder,
+        None => None,
     };
     let is_risky = tls == Protection::IfOffered && is_local.is_none();
     let warning = is_risky.then(|| {
         format!(
             "mail.smtp_url says tls=opportunistic: whoever is on the way can keep TLS from being used, and read the \
-             password and every mail ({server})"
+             password and every mail ({shown})"
         )
     });
-    Ok((Transport::Smtp(builder.build(), server), warning))
+    let tls = tls.parameters(name.clone()).map_err(|_| unknown())?;
+    let (availability, idle) = (Availability::default(), Mutex::default());
+    let server = MailServer { host: name, port, tls, hello, credentials, shown, availability, idle };
+    Ok((Transport::Smtp(Box::new(server)), warning))
 }
 
 /// How TLS protects a connection to a mail server.
@@ -172,11 +179,14 @@ mod tests {
     /// The server's name for the log, the TLS mode, and the warning.
     fn parsed(url: &str) -> (String, String, Option<String>) {
         let (transport, warning) = smtp(&Secret::new(url.to_owned())).unwrap();
-        let Transport::Smtp(transport, server) = transport else { panic!() };
-        let shown = format!("{transport:?}");
-        let tls = ["Opportunistic", "Required", "Wrapper", "None"];
-        let tls = tls.into_iter().find(|tls| shown.contains(&format!("tls: {tls}")));
-        (server, tls.unwrap_or_else(|| panic!("{shown}")).to_owned(), warning)
+        let Transport::Smtp(server) = transport else { panic!() };
+        let tls = match server.tls {
+            Tls::None => "None",
+            Tls::Opportunistic(_) => "Opportunistic",
+            Tls::Required(_) => "Required",
+            Tls::Wrapper(_) => "Wrapper",
+        };
+        (server.shown, tls.to_owned(), warning)
     }
 
     #[tokio::test]

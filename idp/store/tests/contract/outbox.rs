@@ -18,13 +18,18 @@ contract! {
     a_postponed_mail_comes_again_later,
     a_mail_is_given_up_after_a_day,
     r_13_parallel_senders_never_get_the_same_mail,
+    fault_20_the_mails_of_one_recipient_leave_one_after_the_other,
+    fault_20_parallel_senders_keep_the_order_of_each_recipient,
+    fault_20_a_returned_mail_keeps_its_place,
+    fault_20_a_mail_that_cannot_be_sent_holds_up_its_recipient_only_for_a_while,
 }
 
 const LEASE: Duration = MINUTE;
 
 async fn every_kind_of_mail_reads_back_as_written(db: Db) {
     for (kind, minutes) in MailKind::ALL.into_iter().zip([None, Some(15), Some(i64::MAX), Some(0)]) {
-        let written = Mail { kind, minutes, ..mail(NOW) };
+        let recipient = email(&format!("{}@example.org", kind.as_str()));
+        let written = Mail { kind, minutes, recipient, ..mail(NOW) };
         tell!(db, |tx, written| tx.enqueue_mail(written));
         let claimed = claim(&db, NOW).await.unwrap();
         assert_eq!(claimed, Mail { attempts: 1, ..written });
@@ -34,9 +39,9 @@ async fn every_kind_of_mail_reads_back_as_written(db: Db) {
 
 async fn the_mail_that_is_due_longest_comes_first_and_none_before_its_time(db: Db) {
     let (third, first, second) = (
-        enqueue(&db, after(SECOND * 3)).await,
-        enqueue(&db, after(SECOND)).await,
-        enqueue(&db, after(SECOND * 2)).await,
+        enqueue_to(&db, "c@example.org", after(SECOND * 3)).await,
+        enqueue_to(&db, "a@example.org", after(SECOND)).await,
+        enqueue_to(&db, "b@example.org", after(SECOND * 2)).await,
     );
     assert_eq!(claim(&db, NOW).await, None);
     let now = after(SECOND * 2);
@@ -83,8 +88,8 @@ async fn a_mail_is_given_up_after_a_day(db: Db) {
 
 async fn r_13_parallel_senders_never_get_the_same_mail(db: Db) {
     let mut enqueued = Vec::new();
-    for _ in 0..30 {
-        enqueued.push(enqueue(&db, NOW).await);
+    for number in 0..30 {
+        enqueued.push(enqueue_to(&db, &format!("ada{number}@example.org"), NOW).await);
     }
     let senders: Vec<_> = (0..8).map(|_| tokio::spawn(send_some(db.store.clone()))).collect();
     let mut sent = Vec::new();
@@ -98,6 +103,89 @@ async fn r_13_parallel_senders_never_get_the_same_mail(db: Db) {
     enqueued.sort();
     sent.sort();
     assert_eq!(sent, enqueued, "each mail once");
+}
+
+async fn fault_20_the_mails_of_one_recipient_leave_one_after_the_other(db: Db) {
+    let first = enqueue_to(&db, "ada@example.org", NOW).await;
+    let second = enqueue_to(&db, "Ada@example.org", after(SECOND)).await;
+    let other = enqueue_to(&db, "mia@example.org", after(SECOND * 2)).await;
+    let now = after(SECOND * 3);
+    assert_eq!(claim(&db, now).await.unwrap().id, first);
+    assert_eq!(claim(&db, now).await.unwrap().id, other, "another recipient's mail does not wait");
+    assert_eq!(claim(&db, now).await, None, "the first one is being sent");
+    let (row, later) = (first.to_string(), after(MINUTE));
+    assert!(tell!(db, |tx, row, later| tx.postpone_mail(row, *later)));
+    assert_eq!(claim(&db, after(SECOND * 59)).await, None, "the first one is tried again later");
+    assert_eq!(claim(&db, later).await.unwrap().id, first);
+    tell!(db, |tx, row| tx.delete_mail(row));
+    assert_eq!(claim(&db, later).await.unwrap().id, second);
+}
+
+async fn fault_20_parallel_senders_keep_the_order_of_each_recipient(db: Db) {
+    for number in 0..20 {
+        for recipient in ["ada@example.org", "mia@example.org"] {
+            enqueue_to(&db, recipient, after(SECOND * number)).await;
+        }
+    }
+    let senders: Vec<_> = (0..4).map(|_| tokio::spawn(send_in_order(db.store.clone()))).collect();
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    assert_eq!(waiting(&db).await, 0);
+}
+
+/// Sends until nothing is left. While it sends a mail, nobody else gets one of the same recipient.
+async fn send_in_order(store: Store) {
+    while ask!(store, |r| r.mails_waiting()) > 0 {
+        let Some(mail) = claim(&store, after(MINUTE)).await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let others = claim(&store, after(MINUTE)).await;
+        if let Some(other) = others {
+            assert_ne!(other.recipient, mail.recipient);
+            let row = other.id.to_string();
+            tell!(store, |tx, row| tx.delete_mail(row));
+        }
+        let row = mail.id.to_string();
+        tell!(store, |tx, row| tx.delete_mail(row));
+    }
+}
+
+async fn fault_20_a_returned_mail_keeps_its_place(db: Db) {
+    let first = enqueue_to(&db, "ada@example.org", NOW).await;
+    let second = enqueue_to(&db, "mia@example.org", after(SECOND)).await;
+    let now = after(SECOND * 2);
+    assert_eq!(claim(&db, now).await.unwrap().id, first);
+    let (row, next) = (first.to_string(), after(MINUTE));
+    assert!(tell!(db, |tx, row, next| tx.return_mail(row, *next)));
+    assert_eq!(claim(&db, now).await.unwrap().id, first);
+    assert_eq!(claim(&db, now).await.unwrap().id, second);
+    let too_late = after(DAY);
+    assert!(!tell!(db, |tx, row, too_late| tx.return_mail(row, *too_late)));
+    assert_eq!(waiting(&db).await, 1);
+}
+
+async fn fault_20_a_mail_that_cannot_be_sent_holds_up_its_recipient_only_for_a_while(db: Db) {
+    let (stuck, later) = (enqueue(&db, NOW).await, enqueue(&db, after(SECOND)).await);
+    let row = stuck.to_string();
+    for number in 1..=5 {
+        let now = after(MINUTE * number);
+        assert_eq!(claim(&db, now).await.unwrap().id, stuck);
+        assert!(number == 5 || claim(&db, now).await.is_none(), "{number}");
+        let due = after(MINUTE * (number + 1));
+        assert!(tell!(db, |tx, row, due| tx.postpone_mail(row, *due)));
+    }
+    assert_eq!(claim(&db, after(MINUTE * 5)).await.unwrap().id, later, "five tries");
+    let (old, new) = (enqueue_to(&db, "mia@example.org", NOW).await, after(HOUR * 23));
+    let row = old.to_string();
+    assert!(tell!(db, |tx, row, new| tx.postpone_mail(row, new.plus(MINUTE))));
+    let young = enqueue_to(&db, "mia@example.org", new).await;
+    let mut claimed = Vec::new();
+    while let Some(mail) = claim(&db, new).await {
+        claimed.push(mail.id);
+    }
+    assert!(claimed.contains(&young) && !claimed.contains(&old), "a day is nearly over");
 }
 
 async fn send_some(store: Store) -> Vec<MailId> {
@@ -123,7 +211,11 @@ fn mail(created_at: Timestamp) -> Mail {
 }
 
 async fn enqueue(db: &Db, due: Timestamp) -> MailId {
-    let mail = mail(due);
+    enqueue_to(db, "ada@example.org", due).await
+}
+
+async fn enqueue_to(db: &Db, recipient: &str, due: Timestamp) -> MailId {
+    let mail = Mail { recipient: email(recipient), ..mail(due) };
     tell!(db, |tx, mail| tx.enqueue_mail(mail));
     mail.id
 }

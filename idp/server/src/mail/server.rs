@@ -1,0 +1,238 @@
+//! A conversation with the mail server. Each step has a time limit, and a failure tells the step it happened in.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use idp_core::mail_server::{Step, Trouble};
+use idp_core::text::Excerpt;
+use lettre::address::Envelope;
+use lettre::transport::smtp;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Tls};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::response::{Response, Severity};
+use lettre::{Address, Message};
+use tokio::time::{Instant, timeout};
+
+use crate::mail::availability::{AT_ONCE, Availability};
+
+/// How long to wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long to wait until the server has taken responsibility for a mail. It may check the mail first; whoever gives up
+/// too early sends it twice (RFC 5321 section 4.5.3.2.6).
+const PATIENCE_AT_END: Duration = Duration::from_secs(60);
+/// How long to wait for a goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How long an unused connection is kept open. Servers close theirs after minutes.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// No mail takes longer: a connection that turns out to be dead, a new one, and four commands.
+pub(crate) const LONGEST: Duration =
+    PATIENCE.saturating_mul(8).saturating_add(PATIENCE_AT_END).saturating_add(GOODBYE.saturating_mul(2));
+
+/// The mail server.
+pub(crate) struct MailServer {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) tls: Tls,
+    /// How we introduce ourselves.
+    pub(crate) hello: ClientId,
+    pub(crate) credentials: Option<Credentials>,
+    /// Host and port for the log.
+    pub(crate) shown: String,
+    pub(crate) availability: Availability,
+    pub(crate) idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
+}
+
+/// What went wrong, and when.
+#[derive(Debug)]
+pub(crate) struct SmtpFailure {
+    pub(crate) step: Step,
+    pub(crate) trouble: Trouble,
+    /// The server's words, or the system's.
+    why: String,
+}
+
+impl SmtpFailure {
+    pub(crate) fn code(&self) -> Option<u16> {
+        match self.trouble {
+            Trouble::Reply { code, .. } => Some(code),
+            Trouble::Silence | Trouble::Tls | Trouble::Protocol => None,
+        }
+    }
+
+    fn of(step: Step, error: &smtp::Error) -> Self {
+        let mut source = std::error::Error::source(error);
+        while let Some(deeper) = source.and_then(std::error::Error::source) {
+            source = Some(deeper);
+        }
+        let why = source.map_or_else(|| error.to_string(), ToString::to_string);
+        let trouble = match error.status() {
+            Some(code) => Trouble::reply(code.into(), &why),
+            None if error.is_tls() || error.is_client() && step == Step::StartTls => Trouble::Tls,
+            // The library's words for a connection that was closed instead of an answer.
+            None if why == "incomplete response" => Trouble::Silence,
+            None if error.is_client() || error.is_response() => Trouble::Protocol,
+            None => Trouble::Silence,
+        };
+        // A server may answer with text of any length.
+        Self { step, trouble, why: Excerpt::new(why, 300).to_string() }
+    }
+
+    /// An answer that is no refusal, but not the one that was due either.
+    fn unexpected(step: Step, response: &Response) -> Self {
+        let why = format!("unexpected answer {}", response.code());
+        Self { step, trouble: Trouble::Protocol, why }
+    }
+}
+
+impl fmt::Display for SmtpFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code() {
+            Some(code) => write!(f, "{code} {}", self.why),
+            None => f.write_str(&self.why),
+        }
+    }
+}
+
+/// Takes one step, within its time.
+async fn step<T>(
+    step: Step,
+    patience: Duration,
+    work: impl Future<Output = Result<T, smtp::Error>>,
+) -> Result<T, SmtpFailure> {
+    match timeout(patience, work).await {
+        Ok(done) => done.map_err(|error| SmtpFailure::of(step, &error)),
+        Err(_) => {
+            let why = format!("no answer in {} seconds", patience.as_secs());
+            Err(SmtpFailure { step, trouble: Trouble::Silence, why })
+        }
+    }
+}
+
+/// The same for a command whose answer must be 2yz, or 3yz for `DATA`.
+async fn answered(
+    at: Step,
+    patience: Duration,
+    due: Severity,
+    work: impl Future<Output = Result<Response, smtp::Error>>,
+) -> Result<(), SmtpFailure> {
+    let response = step(at, patience, work).await?;
+    match response.code().severity == due {
+        true => Ok(()),
+        false => Err(SmtpFailure::unexpected(at, &response)),
+    }
+}
+
+impl MailServer {
+    /// Hands a mail over. `Ok`: the server has taken responsibility for it.
+    pub(crate) async fn send(&self, mail: &Message) -> Result<(), SmtpFailure> {
+        let bytes = mail.formatted();
+        if let Some(mut old) = self.take_idle() {
+            match converse(&mut old, mail.envelope(), &bytes).await {
+                // The server has closed the connection since it was last used.
+                Err(failure) if failure.step == Step::Sender && failure.trouble.ends_the_connection() => {}
+                done => return self.put_back(old, done).await,
+            }
+        }
+        let mut fresh = self.connect().await?;
+        let done = converse(&mut fresh, mail.envelope(), &bytes).await;
+        self.put_back(fresh, done).await
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpFailure> {
+        let wrapper = match &self.tls {
+            Tls::Wrapper(parameters) => Some(parameters.clone()),
+            Tls::None | Tls::Opportunistic(_) | Tls::Required(_) => None,
+        };
+        let server = (self.host.as_str(), self.port);
+        let opened = AsyncSmtpConnection::connect_tokio1(server, Some(PATIENCE), &self.hello, wrapper, None);
+        let mut connection = step(Step::Connection, PATIENCE, opened).await?;
+        let upgrade = match &self.tls {
+            Tls::Required(parameters) => Some(parameters),
+            Tls::Opportunistic(parameters) if connection.can_starttls() => Some(parameters),
+            Tls::None | Tls::Opportunistic(_) | Tls::Wrapper(_) => None,
+        };
+        if let Some(parameters) = upgrade {
+            step(Step::StartTls, PATIENCE, connection.starttls(parameters.clone(), &self.hello)).await?;
+        }
+        if let Some(credentials) = &self.credentials {
+            let auth = connection.auth(DEFAULT_MECHANISMS, credentials);
+            answered(Step::Auth, PATIENCE, Severity::PositiveCompletion, auth).await?;
+        }
+        Ok(connection)
+    }
+
+    fn take_idle(&self) -> Option<AsyncSmtpConnection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|(_, since)| since.elapsed() < IDLE);
+        idle.pop().map(|(connection, _)| connection)
+    }
+
+    /// Keeps a connection for the next mail, or says goodbye after a failure.
+    async fn put_back(
+        &self,
+        mut connection: AsyncSmtpConnection,
+        done: Result<(), SmtpFailure>,
+    ) -> Result<(), SmtpFailure> {
+        if done.is_ok() {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < AT_ONCE {
+                idle.push((connection, Instant::now()));
+            }
+        } else if !done.as_ref().is_err_and(|failure| failure.trouble.ends_the_connection()) {
+            let _ = timeout(GOODBYE, connection.abort()).await;
+        }
+        done
+    }
+
+    /// Closes connections that have been unused for a while.
+    pub(crate) async fn close_idle(&self) {
+        let old: Vec<_> = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.extract_if(.., |(_, since)| since.elapsed() >= IDLE).collect()
+        };
+        let goodbyes = old.into_iter().map(|(mut connection, _)| async move {
+            let _ = timeout(GOODBYE, connection.abort()).await;
+        });
+        futures_util::future::join_all(goodbyes).await;
+    }
+}
+
+/// The commands for one mail. What goes into a mail is ASCII, so it needs no extension.
+async fn converse(
+    connection: &mut AsyncSmtpConnection,
+    envelope: &Envelope,
+    mail: &[u8],
+) -> Result<(), SmtpFailure> {
+    const DONE: Severity = Severity::PositiveCompletion;
+    let sender: Option<Address> = envelope.from().cloned();
+    answered(Step::Sender, PATIENCE, DONE, connection.command(Mail::new(sender, Vec::new()))).await?;
+    for recipient in envelope.to() {
+        let named = connection.command(Rcpt::new(recipient.clone(), Vec::new()));
+        answered(Step::Recipient, PATIENCE, DONE, named).await?;
+    }
+    let data = connection.command(Data);
+    answered(Step::Data, PATIENCE, Severity::PositiveIntermediate, data).await?;
+    answered(Step::Data, PATIENCE_AT_END, DONE, connection.message(mail)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn fault_20_a_silent_server_is_given_up_and_the_step_is_known() {
+        for at in [Step::Connection, Step::Auth, Step::Recipient, Step::Data] {
+            let silent = pending::<Result<(), smtp::Error>>();
+            let failure = step(at, Duration::ZERO, silent).await.unwrap_err();
+            assert_eq!((failure.step, failure.trouble), (at, Trouble::Silence));
+            assert!(failure.trouble.ends_the_connection() && failure.code().is_none());
+        }
+    }
+}
