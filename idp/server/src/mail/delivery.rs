@@ -1,8 +1,9 @@
 //! Sends the outbox: claims mails, several at once, makes their links at the last moment, hands them to the mail server,
 //! and deletes them. What follows a failure is a rule ([`idp_core::mail_server`]).
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -25,19 +26,31 @@ const _: () = assert!(LONGEST.as_secs() < LEASE.as_secs());
 
 /// The mails in progress. Dropping this cuts them off.
 #[derive(Default)]
-pub(crate) struct Senders(Mutex<JoinSet<()>>);
+pub(crate) struct Senders {
+    running: Mutex<JoinSet<()>>,
+    /// Their ids. If the clock jumps past a lease, the mail is claimed again; but it is not sent twice.
+    ids: Arc<Mutex<HashSet<String>>>,
+}
 
 impl Senders {
     fn busy(&self) -> usize {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         while running.try_join_next().is_some() {}
         running.len()
     }
 
     fn start(&self, app: &Shared, claimed: ClaimedMail) {
-        let app = Shared::clone(app);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
-            send(&app, claimed).await;
+        let id = claimed.id.clone();
+        if !self.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
+            return;
+        }
+        let (app, ids) = (Shared::clone(app), Arc::clone(&self.ids));
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
+            let sent = AssertUnwindSafe(send(&app, claimed)).catch_unwind().await;
+            ids.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            if sent.is_err() {
+                tracing::error!(mail_id = id, "a panic while a mail was sent");
+            }
             // There is room again, and perhaps another mail for the same recipient.
             app.mailer.wake();
         });
@@ -45,7 +58,7 @@ impl Senders {
 
     /// Waits for the mails in progress.
     pub(crate) async fn finish(self) {
-        let mut running = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.into_inner().unwrap_or_else(PoisonError::into_inner);
         while running.join_next().await.is_some() {}
     }
 }
