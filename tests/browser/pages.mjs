@@ -1,5 +1,5 @@
 // Every page of the product in every reachable state, judged and photographed.
-import { testControl, heading, shot, story, tell, freshPage } from "./lib.mjs";
+import { testControl, check, heading, shot, story, tell, freshPage } from "./lib.mjs";
 import { countCosts, costSummary, judge } from "./judge.mjs";
 import { fill, mailTo, open, press, register, signIn } from "./people.mjs";
 
@@ -67,6 +67,11 @@ async function activating(page, browser) {
   await fill(phone, { Password: "not the one that was chosen" });
   await press(phone, "Activate account");
   await judge(phone, "activate-elsewhere-wrong");
+  await open(phone, "/signin");
+  await signIn(phone, ada);
+  await open(phone, (await mailTo(ada, 2)).link);
+  await judge(phone, "activate-elsewhere-proved");
+  check((await phone.locator("#password").count()) === 0, "a proven password is asked for again");
   await phone.close();
   await open(page, (await mailTo(ada, 2)).link);
   await judge(page, "activate-question");

@@ -74,6 +74,51 @@ on_both_engines! {
         assert_eq!(locked_for(&attempt(&app.browser(), ADA, WRONG).await), 15);
     }
 
+    async fn fault_17_a_stranger_cannot_count_when_an_address_becomes_an_account(engine: Engine) {
+        // Nine tries before, one after; or a lock before; or a hundred in a row.
+        for (before, after) in [(9, vec![401, 429]), (10, vec![429]), (4, vec![401, 401, 401, 401, 401, 401, 429])] {
+            let app = behind_a_proxy(engine).await;
+            let (stranger, own) = (app.browser(), app.browser());
+            let tries = async |times: usize, email: &str| {
+                let mut statuses = Vec::new();
+                for _ in 0..times {
+                    statuses.push(from(&stranger, "203.0.113.9", email, WRONG).await.status.as_u16());
+                }
+                statuses
+            };
+            register(&own, ADA, PASSWORD).await;
+            register(&app.browser(), "mia@example.org", PASSWORD).await;
+            let page = own.open(&app.sink.mail_to(ADA, 1).await.link()).await;
+            for email in [ADA, "mia@example.org"] {
+                assert_eq!(tries(before, email).await, vec![401; before]);
+            }
+            own.submit(&page, "/activate", &[]).await;
+            assert_eq!(app.count("users", "1 = 1").await, 1);
+            for email in ["mia@example.org", ADA] {
+                assert_eq!(tries(after.len(), email).await, after, "{email}");
+            }
+            // The owner is not locked out where the address was proven, and the operator sees the lock.
+            let count = "id LIKE 'account:%' AND user_id IS NOT NULL AND locked_until IS NOT NULL";
+            assert_eq!(app.count("throttles", count).await, 1);
+            assert_eq!(from(&own, "198.51.100.1", ADA, PASSWORD).await.status, 303);
+        }
+    }
+
+    async fn fault_17_the_browser_that_registered_is_known_although_the_link_was_opened_elsewhere(engine: Engine) {
+        let app = behind_a_proxy(engine).await;
+        let (own, phone, stranger) = (app.browser(), app.browser(), app.browser());
+        register(&own, ADA, PASSWORD).await;
+        let page = phone.open(&app.sink.mail_to(ADA, 1).await.link()).await;
+        for _ in 0..10 {
+            assert_eq!(from(&stranger, "203.0.113.9", ADA, WRONG).await.status, 401);
+        }
+        phone.submit(&page, "/activate", &[("password", PASSWORD)]).await;
+        assert_eq!(from(&stranger, "203.0.113.9", ADA, PASSWORD).await.status, 429);
+        for browser in [&own, &phone] {
+            assert_eq!(from(browser, "198.51.100.1", ADA, PASSWORD).await.status, 303);
+        }
+    }
+
     async fn rl_10_an_unknown_address_is_locked_like_a_known_one(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user("ada@example.org").await;

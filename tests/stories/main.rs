@@ -7,6 +7,7 @@
 mod support;
 
 mod activation;
+mod activation_pages;
 mod activation_races;
 mod browser;
 mod browser_test;

@@ -264,23 +264,6 @@ impl Tx {
         Ok(())
     }
 
-    /// Hands a registration to another browser, whose person has proved that it is theirs. One that has ended is
-    /// handed over like any other: nothing can come of it, and whether it has ended is not revealed. `false`: there
-    /// is no such registration.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn adopt_registration(
-        &mut self,
-        id: RegistrationId,
-        browser: &Digest,
-    ) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE registrations SET browser_digest = $2 WHERE id = $1";
-        let adopted = on!(self, c => sqlx::query(SQL)
-            .bind(id.to_string()).bind(browser.as_str()).execute(c).await.map(|done| done.rows_affected()))?;
-        Ok(adopted == 1)
-    }
-
     /// Sets the typed code of a registration's newest mail. The expiry stays the same: it must not reveal whether the
     /// address gets such mails.
     ///
@@ -346,8 +329,7 @@ impl Tx {
             self.set_outcome(id, TOLD).await?;
             return Ok(Activation::AlreadyUsed);
         }
-        // Tries that strangers made before the account existed are not held against its owner.
-        self.unlock(&user).await?;
+        self.keep_count(&user).await?;
         self.grant_role(user.id, "user").await?;
         Ok(Activation::Activated(Box::new(user), registration.flow_id))
     }

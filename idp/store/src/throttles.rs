@@ -156,6 +156,20 @@ impl Tx {
         Ok(gone > 0)
     }
 
+    /// Makes the count of wrong tries at an address the count of its new account. It goes on as it is: whoever counts
+    /// their own tries must not learn when an address is activated. The owner's browsers have counters of their own.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn keep_count(&mut self, user: &User) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE throttles SET user_id = $2, expires_at = $3 WHERE id = $1";
+        let counted = Counted::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
+        on!(self, c => sqlx::query(SQL)
+            .bind(counted.key()).bind(user.id.to_string()).bind(counted.forgotten_at(user.created_at).millis())
+            .execute(c).await.map(drop))?;
+        Ok(())
+    }
+
     /// Records that an account's owner signed in, in a browser with a counter of its own: tries at the account are no
     /// longer in a row, and the owner is told of the next lock again. A lock in force stays.
     ///

@@ -93,6 +93,8 @@ async fn insert(
     if !tx.insert_user(user, Some(hash)).await? {
         return Ok(NewAccountOutcome::AddressTaken);
     }
+    // Wrong tries that strangers made before the account existed must not lock its owner out, who is known in no browser.
+    tx.unlock(user).await?;
     let now = user.created_at;
     tx.audit(&audit::row(AuditEvent::UserCreated, user.id, now)).await?;
     for role in roles {

@@ -96,6 +96,31 @@ fn an_account_is_switched_off_and_on_and_each_change_is_audited_once() {
 }
 
 #[test]
+fn fault_17_what_strangers_tried_before_does_not_lock_a_new_account() {
+    let sandbox = Sandbox::new();
+    let before = Counted::Account { email_key: "ada@example.org".to_owned(), user: None };
+    // In 2100, so that the lock holds whenever this test runs.
+    let now = Timestamp::from_millis(4_102_444_800_000);
+    let counted = before.clone();
+    sandbox.with_store(|store| async move {
+        for _ in 0..10 {
+            let input = (counted.clone(), now);
+            store
+                .write(input, |tx, (counted, now)| Box::pin(tx.reserve(counted, &ACCOUNT, *now)))
+                .await
+                .unwrap();
+        }
+    });
+    sandbox.pipe(ADA, PASSWORD).good();
+    let shown = sandbox.idp("user show ada@example.org -o json").json();
+    assert_eq!((&shown["locked_until"], &shown["wrong_passwords"]), (&json!(null), &json!(0)));
+    sandbox.with_store(|store| async move {
+        let left = store.read(before, |db, before| Box::pin(db.throttle(before))).await.unwrap();
+        assert_eq!(left, None);
+    });
+}
+
+#[test]
 fn a_locked_account_is_shown_as_such_and_unlocked() {
     let sandbox = Sandbox::new();
     sandbox.pipe(ADA, PASSWORD).good();

@@ -2,7 +2,7 @@
 
 use crate::account::password::{PasswordPolicy, WeakPassword};
 use crate::secret::Secret;
-use crate::time::{DAY, Timestamp};
+use crate::time::{DAY, HOUR, MINUTE, Timestamp};
 use crate::user::{BadName, Email, FullName};
 
 use std::time::Duration;
@@ -16,6 +16,12 @@ pub const MAILS_PER_HOUR: i64 = 3;
 pub const MAILS_PER_HOUR_IF_KNOWN: i64 = 2;
 /// How long a person waits before asking for the next mail.
 pub const RESEND_WAIT: Duration = Duration::from_secs(60);
+
+/// How many hours a link or code still works, as people read it: rounded down, after adding five minutes for the time until
+/// a mail is made and read.
+pub fn whole_hours(left: Duration) -> u64 {
+    (left + 5 * MINUTE).as_secs() / HOUR.as_secs()
+}
 
 /// The form as typed.
 pub struct RegistrationForm<'a> {

@@ -56,6 +56,7 @@ login-throttled =
        *[other] Too many tries. Wait { $minutes } minutes, then try again.
     }
 login-unactivated = This account is not active yet. Open the link in the activation mail, or have it sent again.
+login-unactivated-closed = This account is not active yet, and registration is closed by now. Ask the people who run { $brand } for an account.
 login-deactivated = This account is switched off. Ask the people who run { $brand } to switch it on.
 
 ## Registration
@@ -106,6 +107,7 @@ check-mail-title = Check your mail
 check-mail-sent = We sent a mail to
 check-mail-what =
     { $hours ->
+        [0] Open the link in it to activate your account. The link works for less than an hour.
         [one] Open the link in it to activate your account. The link works for one hour.
        *[other] Open the link in it to activate your account. The link works for { $hours } hours.
     }
@@ -139,7 +141,7 @@ mail-wait =
 activate-title = Activate your account
 activate-for = This activates the account of
 activate-submit = Activate account
-activate-password-why = The registration was made in another browser. Enter the password you chose there, to show that it was you.
+activate-password-why = The registration was made in another browser, or this one was closed since. Enter the password you chose, to show that it was you.
 activate-wrong = That is not the password of this registration. If you registered more than once, open the newest mail. If this is the newest one, somebody else may have registered this address. Then create your account again below.
 activate-not-yours = It was not you? Then somebody else typed your address, and nothing happens. You can still use the address yourself:
 activated-title = Your account is active
@@ -151,9 +153,9 @@ link-expired-text-register = Activation links work for 24 hours. Create the acco
 link-expired-text-closed = Activation links work for 24 hours. Ask the people who run { $brand } for help.
 link-expired-resend = Send a new link
 link-used-title = Already active
-link-used-text = This link was used before, so there is nothing left to do. You can sign in.
+link-used-text = This address has an account by now, so there is nothing left to do. Sign in with its password.
 link-unknown-title = This link does not work
-link-unknown-text = It may be cut off, or a newer mail has replaced it. Open the newest mail, or sign in.
+link-unknown-text = It may be cut off, or too old. Open the newest mail, or sign in.
 
 ## Notices: shown on the page that follows a success
 
@@ -234,8 +236,8 @@ error-dev-fix = Command that fixes it
 
 error-csrf-failed-title = Please try that again
 error-csrf-failed = You signed in or out elsewhere meanwhile, or the form is not from here. Open the page again.
-error-flow-expired-title = This page was open too long
-error-flow-expired = For your safety it stopped working. Start again.
+error-flow-expired-title = This page does not work any more
+error-flow-expired = It was open too long, or it belongs to another browser. Start again.
 error-flow-expired-app-title = This page was open too long
 error-flow-expired-app = For your safety it stopped working. Start again from { $app }.
 error-flow-changed-title = { $app } has changed
@@ -279,7 +281,7 @@ error-registration-closed = New accounts are made by the people who run { $brand
 error-registration-used-title = Already active
 error-registration-used = This address has an account by now. Sign in with its password.
 error-registration-expired-title = This registration has expired
-error-registration-expired = Nobody confirmed the address within 24 hours. Create the account again to get a new mail.
+error-registration-expired = It was not confirmed in time. Create the account again to get a new mail.
 
 # Authorization requests that must not be answered with a redirect to an app.
 error-client-missing-title = The app did not say who it is

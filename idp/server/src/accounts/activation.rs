@@ -8,6 +8,7 @@ use idp_core::time::Timestamp;
 use idp_core::typed_code::TypedCode;
 use idp_store::{Activation, CodeTry, Mail, MailKind, Reader, Registration, StoreError, Tx};
 
+use crate::accounts::proven_registration;
 use crate::http::context::RequestContext;
 use crate::http::errors::PageError;
 
@@ -97,11 +98,11 @@ async fn registration_of(
     }
 }
 
-/// Whether the registration was begun in another browser. Then this one must prove the password, because the person who
-/// reads the mailbox need not be the one who registered. The account gets the password chosen at registration, so a
+/// Whether this browser neither made the registration nor proved its password. Then it must prove it, because the person
+/// who reads the mailbox need not be the one who registered. The account gets the password chosen at registration, so a
 /// click in a mail that a stranger caused would give the stranger an account in somebody else's name.
 pub(crate) fn is_foreign(context: &RequestContext, registration: &Registration) -> bool {
-    registration.browser != context.browser.digest()
+    !proven_registration::belongs_here(context, registration)
 }
 
 /// Consumes a link and creates the account, in one write. `proven`: the person proved the password.
@@ -183,10 +184,14 @@ async fn activate(
     browser: &Digest,
     record: &AuditRecord,
 ) -> Result<Activation, StoreError> {
+    let own = tx.registration(id, record.at).await?.map(|registration| registration.browser);
     let activation = tx.activate(id, record.at).await?;
     if let Activation::Activated(user, _) = &activation {
-        // Whoever reads the mailbox is the owner: strangers' wrong tries must not lock this browser out.
-        tx.remember_browser(user.id, browser, record.at).await?;
+        // Whoever reads the mailbox is the owner: strangers' wrong tries must not lock this browser out, nor the one that
+        // registered, whose password was proven here if it is another one.
+        for browser in [Some(browser), own.as_ref().filter(|own| *own != browser)].into_iter().flatten() {
+            tx.remember_browser(user.id, browser, record.at).await?;
+        }
         let subject = Some(user.id.to_string());
         tx.audit(&AuditRecord { subject, actor: Actor::User(user.id), ..record.clone() }).await?;
         tx.enqueue_mail(&Mail {

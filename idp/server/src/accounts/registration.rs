@@ -14,6 +14,7 @@ use idp_store::{NewRegistration, Registration, RegistrationState, StoreError, Tx
 use crate::accounts::hasher::HashError;
 use crate::accounts::known_mailbox;
 use crate::accounts::lanes::Lane;
+use crate::accounts::proven_registration;
 use crate::http::context::RequestContext;
 use crate::http::errors::{PageError, Reason};
 use crate::mail::quota::{self, Registrant};
@@ -26,14 +27,15 @@ pub(crate) fn must_be_open(context: &RequestContext) -> Result<(), PageError> {
     }
 }
 
-/// This browser's registration, in whatever state. Another browser learns nothing about it.
+/// This browser's registration, in whatever state. A browser that neither made it nor proved its password learns nothing
+/// about it.
 pub(crate) async fn own(
     context: &RequestContext,
     id: RegistrationId,
 ) -> Result<Option<(Registration, RegistrationState)>, PageError> {
     let input = (id, context.app.clock.now());
     let read = context.app.store.read(input, |db, (id, now)| Box::pin(db.registration_and_state(*id, *now)));
-    Ok(read.await?.filter(|(registration, _)| registration.browser == context.browser.digest()))
+    Ok(read.await?.filter(|(registration, _)| proven_registration::belongs_here(context, registration)))
 }
 
 /// The registration form as it was typed.

@@ -60,20 +60,18 @@ pub(crate) async fn sign_in(
             Proof::Account(user) if user.state == UserState::Newer => {
                 let id = user.id.to_string();
                 let why = "in a state of a newer version";
-                let refused = RefusedSignIn { counts, subject: Some(id.clone()), adopted: None, why };
+                let refused = RefusedSignIn { counts, subject: Some(id.clone()), why };
                 refused.record(&context, now).await?;
                 Err(StoreError::Newer { table: "users", column: "state", id }.into())
             }
             Proof::Account(user) => {
                 let why = "deactivated";
-                let refused =
-                    RefusedSignIn { counts, subject: Some(user.id.to_string()), adopted: None, why };
+                let refused = RefusedSignIn { counts, subject: Some(user.id.to_string()), why };
                 refused.record(&context, now).await?;
                 Ok(SignInOutcome::Deactivated)
             }
             Proof::Registration(id) => {
-                let refused =
-                    RefusedSignIn { counts, subject: None, adopted: Some(id), why: "not activated" };
+                let refused = RefusedSignIn { counts, subject: None, why: "not activated" };
                 refused.record(&context, now).await?;
                 Ok(SignInOutcome::Unactivated(id))
             }
@@ -83,8 +81,7 @@ pub(crate) async fn sign_in(
 }
 
 /// The same for somebody who holds a registration's link and claims to have begun it: [`SignInOutcome::Unactivated`] if
-/// the password is the one chosen then. Nobody is signed in, and the registration stays with its own browser, which may
-/// be waiting for it.
+/// the password is the one chosen then. Nobody is signed in.
 pub(crate) async fn prove_registration(
     context: &RequestContext,
     registration: Registration,
@@ -204,8 +201,6 @@ async fn look_up(context: &RequestContext, email: &Email, now: Timestamp) -> Res
 struct RefusedSignIn {
     counts: Counts,
     subject: Option<String>,
-    /// The registration whose mail this browser may now request: its person proved to have begun it.
-    adopted: Option<RegistrationId>,
     why: &'static str,
 }
 
@@ -213,13 +208,10 @@ impl RefusedSignIn {
     async fn record(self, context: &RequestContext, now: Timestamp) -> Result<(), PageError> {
         let record = context.audit(AuditEvent::SignInFailed, Actor::Anonymous, self.subject.clone());
         let record = AuditRecord { detail: self.why, ..record };
-        let input = (self, context.browser.digest(), record, now);
-        let write = context.app.store.write(input, |tx, (refused, browser, record, now)| {
+        let input = (self.counts, record, now);
+        let write = context.app.store.write(input, |tx, (counts, record, now)| {
             Box::pin(async move {
-                refused.counts.refund(tx, *now).await?;
-                if let Some(id) = refused.adopted {
-                    tx.adopt_registration(id, browser).await?;
-                }
+                counts.refund(tx, *now).await?;
                 tx.audit(record).await
             })
         });

@@ -20,6 +20,7 @@ pub(crate) struct Browser {
     pub(crate) signed_in: Option<SignedIn>,
     pub(crate) notice: Option<Notice>,
     mailbox: Option<Secret>,
+    registration: Option<Secret>,
 }
 
 impl Browser {
@@ -44,6 +45,7 @@ impl Browser {
             signed_in,
             notice,
             mailbox: read(Cookie::Mailbox),
+            registration: read(Cookie::Registration),
         })
     }
 
@@ -77,6 +79,12 @@ impl Browser {
     /// The cookie that shows that mailed links were opened in this browser ([`crate::accounts::known_mailbox`]).
     pub(crate) fn mailbox(&self) -> Option<&Secret> {
         self.mailbox.as_ref()
+    }
+
+    /// The cookie that shows that a registration's password was proven in this browser
+    /// ([`crate::accounts::proven_registration`]).
+    pub(crate) fn registration(&self) -> Option<&Secret> {
+        self.registration.as_ref()
     }
 
     /// Whether it sends a session cookie without a live session. Nobody learns whether there ever was one.

@@ -16,6 +16,8 @@ pub(crate) enum Cookie {
     Notice,
     /// That a link mailed to an address was opened in this browser ([`crate::accounts::known_mailbox`]).
     Mailbox,
+    /// That the password of a registration was proven in this browser ([`crate::accounts::proven_registration`]).
+    Registration,
 }
 
 impl Cookie {
@@ -25,6 +27,7 @@ impl Cookie {
             Self::Browser => "idp-browser",
             Self::Notice => "idp-notice",
             Self::Mailbox => "idp-mailbox",
+            Self::Registration => "idp-registration",
         };
         // The prefix requires `Secure`, which http://localhost does not have.
         if https { format!("__Host-{name}") } else { name.to_owned() }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use idp_core::account::registration::whole_hours;
 use idp_core::ids::RegistrationId;
 use idp_core::single_use::{Activation, SingleUse};
-use idp_core::time::{HOUR, MINUTE};
 use idp_core::typed_code::TypedCode;
 use idp_store::{Mail, MailKind, StoreError};
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -124,11 +124,6 @@ async fn mint(app: &AppState, mail: &Mail) -> Result<Option<Minted>, Unmade> {
         Some(0) => Err(Unmade::Late),
         Some(hours) => Ok(Some(Minted { link, code: code.shown(), hours })),
     }
-}
-
-/// Rounded down, after adding five minutes for the time until a mail is made.
-fn whole_hours(span: Duration) -> u64 {
-    (span + 5 * MINUTE).as_secs() / HOUR.as_secs()
 }
 
 /// The mail as it is sent.

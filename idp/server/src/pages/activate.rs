@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::activation::{self, Link, LinkOutcome, LinkToken};
 use crate::accounts::known_mailbox;
+use crate::accounts::proven_registration;
 use crate::accounts::registration::{self, must_be_open};
 use crate::accounts::sign_in::{self, CLOSED_FOR_A_DAY, SignInOutcome};
 use crate::http::browser::Notice;
@@ -24,7 +25,7 @@ struct ActivatePage<'a> {
     action: &'static str,
     token: &'a str,
     email: String,
-    /// Whether to ask for the password: this is not the browser that registered.
+    /// Whether to ask for the password: this browser did not register, and the password was not proven in it.
     foreign: bool,
     register_url: String,
 }
@@ -155,11 +156,12 @@ async fn proof(
     token: &LinkToken,
     form: &ActivateForm,
 ) -> Result<Result<bool, Response>, PageError> {
-    let found = activation::registration_to_activate(context, token).await?;
-    let Some(registration) = found.filter(|registration| activation::is_foreign(context, registration))
-    else {
+    let Some(registration) = activation::registration_to_activate(context, token).await? else {
         return Ok(Ok(false));
     };
+    if !activation::is_foreign(context, &registration) {
+        return Ok(Ok(proven_registration::was_proved(context, registration.id)));
+    }
     let ask = |refused| question(context, &form.token, &registration, Some(refused)).map(Err);
     let refuse = |status, error| ask(Correction { status, error, retry_after: None });
     let later = |text, seconds| {

@@ -3,9 +3,8 @@
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use idp_core::account::registration::{ACTIVATION_LIFETIME, resend_wait};
+use idp_core::account::registration::{resend_wait, whole_hours};
 use idp_core::ids::{FlowId, RegistrationId};
-use idp_core::time::HOUR;
 use idp_core::typed_code::TypedCode;
 use idp_store::{CodeTry, Registration, RegistrationState};
 use serde::{Deserialize, Serialize};
@@ -26,6 +25,7 @@ struct CheckMailPage {
     resend_action: String,
     resend_wait: u64,
     change_url: String,
+    /// How long link and code still work, in whole hours.
     expires_hours: u64,
 }
 
@@ -72,13 +72,14 @@ fn page(
     error: Option<FieldError>,
 ) -> Result<Html, PageError> {
     let flow = registration.flow_id.map(|flow: FlowId| format!("?flow={flow}")).unwrap_or_default();
+    let now = context.app.clock.now();
     let page = CheckMailPage {
         email: registration.email.to_string(),
         code_action: format!("{}/code", url(registration.id)),
         resend_action: format!("{}/resend", url(registration.id)),
-        resend_wait: resend_wait(registration.mailed_at, context.app.clock.now()),
+        resend_wait: resend_wait(registration.mailed_at, now),
         change_url: with_email(&format!("/register{flow}"), registration.email.as_str()),
-        expires_hours: ACTIVATION_LIFETIME.as_secs() / HOUR.as_secs(),
+        expires_hours: whole_hours(registration.expires_at.since(now)),
     };
     context.page_with(&page, error.into_iter().collect())
 }

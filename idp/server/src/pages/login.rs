@@ -11,6 +11,7 @@ use idp_core::user::Email;
 use idp_store::Flow;
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::proven_registration;
 use crate::accounts::sign_in::{self, CLOSED_FOR_A_DAY, SignInOutcome};
 use crate::flow::{self, ClientAndConsent, FlowState, Via};
 use crate::http::browser::Notice;
@@ -151,9 +152,15 @@ pub(crate) async fn submit(
             .await
         }
         SignInOutcome::Unactivated(registration) => {
-            let refused = RefusedLogin::of(&context, "login-unactivated", StatusCode::FORBIDDEN);
-            let resend = context.app.config.registration.then(|| format!("/register/{registration}/resend"));
-            refuse(&context, &flow, form.email, RefusedLogin { resend, ..refused }).await
+            let open = context.app.config.registration;
+            let key = if open { "login-unactivated" } else { "login-unactivated-closed" };
+            let refused = RefusedLogin::of(&context, key, StatusCode::FORBIDDEN);
+            let resend = open.then(|| format!("/register/{registration}/resend"));
+            let mut answer = refuse(&context, &flow, form.email, RefusedLogin { resend, ..refused }).await?;
+            // From now on this browser may go on with the registration, beside the one that made it.
+            let cookie = proven_registration::proved(&context, registration);
+            answer.headers_mut().append(header::SET_COOKIE, cookie);
+            Ok(answer)
         }
     }
 }

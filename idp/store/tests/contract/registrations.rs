@@ -20,7 +20,6 @@ contract! {
     a_typed_code_has_five_tries_and_a_new_mail_resets_them,
     fifty_parallel_tries_of_a_typed_code_are_five,
     a_typed_code_ends_with_its_registration,
-    rg_01_an_ended_registration_is_handed_over_like_an_open_one,
     a_registration_has_ended_when_it_or_another_for_its_address_became_an_account,
 }
 
@@ -200,24 +199,6 @@ async fn a_typed_code_ends_with_its_registration(db: Db) {
     tell!(db, |tx, ended| tx.activate(*ended, NOW));
     assert!(!try_code(&db, expired, "tag", after(DAY)).await);
     assert!(!try_code(&db, ended, "tag", NOW).await);
-}
-
-async fn rg_01_an_ended_registration_is_handed_over_like_an_open_one(db: Db) {
-    let open = a_registration(&db, "ada@example.org", NOW).await;
-    let bystander = a_registration(&db, "bob@example.org", NOW).await;
-    let over = a_registration(&db, "eve@example.org", NOW).await.id;
-    tell!(db, |tx, over| tx.activate(*over, NOW));
-    for id in [open.id, over] {
-        let browser = new_digest();
-        assert!(tell!(db, |tx, id, browser| tx.adopt_registration(*id, browser)));
-        let (read, _) = ask!(db, |r, id| r.registration_and_state(*id, NOW)).unwrap();
-        assert_eq!((read.browser.as_str(), read.mailed_at), (browser.as_str(), NOW));
-        assert_eq!(read.expires_at, after(DAY), "its expiry stays");
-    }
-    let (other, nobody, browser) = (bystander.id, RegistrationId::new(NOW), new_digest());
-    assert!(!tell!(db, |tx, nobody, browser| tx.adopt_registration(*nobody, browser)));
-    let read = ask!(db, |r, other| r.registration(*other, NOW)).unwrap();
-    assert_eq!(read.browser.as_str(), bystander.browser.as_str(), "no other is touched");
 }
 
 async fn a_registration_has_ended_when_it_or_another_for_its_address_became_an_account(db: Db) {
