@@ -1,4 +1,4 @@
-//! From "check your mail" to an account (security.md 2.7): by link, by code, once.
+//! From "check your mail" to an account: by link, by code, once.
 
 use std::time::Duration;
 

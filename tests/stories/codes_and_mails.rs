@@ -1,10 +1,10 @@
 //! The "check your mail" page: how often a code may be tried, how often a mail may be requested, and that a known
-//! address gets the same answers as a new one (security.md RG-01, RG-13).
+//! address gets the same answers as a new one.
 
 use std::time::Duration;
 
 use crate::registration::{ADA, register};
-use crate::support::uni::assert_alike;
+use crate::support::indistinguishable::assert_alike;
 use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Mail over real SMTP: what it contains, who gets it, and when it must not be sent (security.md 2.14).
+//! Email over real SMTP: what it contains, who gets it, and when it must not be sent.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,5 +1,4 @@
-//! A node beside a newer one on one database: it starts, works, and leaves alone what it does not know (security.md
-//!
+//! A node beside a newer one on one database: it starts, works, and leaves alone what it does not know.
 
 use std::time::Duration;
 

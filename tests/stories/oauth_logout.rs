@@ -44,7 +44,7 @@ fn assert_asks_because(answer: &Answer, why: Option<&str>) {
     assert_eq!(answer.reason(), why, "{}", answer.text());
 }
 
-/// LO-02's page after signing out.
+/// The page after signing out.
 #[track_caller]
 fn assert_signed_out_because(answer: &Answer, why: &str) {
     answer.assert_page(why);

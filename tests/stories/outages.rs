@@ -1,4 +1,4 @@
-//! When the mail server or the database is away, the server shuts down, or its clock is wrong (security.md 3).
+//! When the mail server or the database is away, the server shuts down, or its clock is wrong.
 
 use std::time::Duration;
 

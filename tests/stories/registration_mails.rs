@@ -1,12 +1,12 @@
-//! The mails of registrations (security.md 2.7): how many an address gets, and who gets more.
+//! The emails of registrations: how many an address gets, and who gets more.
 
 use std::time::Duration;
 
 use crate::registration::{ADA, register};
 use crate::sign_in::attempt;
 use crate::support::browser::Answer;
+use crate::support::indistinguishable::assert_alike;
 use crate::support::raw::RawBrowser;
-use crate::support::uni::assert_alike;
 use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
 
 /// Registers Ada's address in this many unknown browsers. Returns what they are shown.

@@ -1,4 +1,4 @@
-//! Sessions (security.md 2.8): what opens one, how long it lives, how it ends.
+//! Sessions: what opens one, how long it lives, how it ends.
 
 use std::time::Duration;
 

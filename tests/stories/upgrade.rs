@@ -1,4 +1,4 @@
-//! A database of an earlier version is taken over as it is (security.md R-26): nothing is lost, people stay signed in,
+//! A database of an earlier version is taken over as it is: nothing is lost, people stay signed in,
 //! and what was begun can be finished.
 //!
 //! `tests/fixtures` holds one such database per version and engine, with what browsers, clients and mailboxes held

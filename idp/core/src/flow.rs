@@ -4,7 +4,7 @@
 //!             ┌── not signed in, not fresh enough, other subject ──> SignIn ──┐
 //! target ─────┼── scope not consented ─────────────────────────────> Consent ─┼──> next_step again
 //!             ├── nothing missing ──> Issue(Approval) | Enter                 │
-//!             └── "no", or prompt=none and something missing ──> Refuse(code) │
+//!             └── "no", or prompt=none and something missing ──> Refuse(refusal) │
 //!                  ▲──────────────────────────────────────────────────────────┘
 //! ```
 //! Sign-in, a live session, `prompt=none` and a person's "allow" all ask this function; nothing else decides. Only

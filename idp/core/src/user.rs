@@ -153,7 +153,7 @@ pub enum UserState {
 }
 
 impl UserState {
-    /// The stored word.
+    /// The word shown to operators, and stored for the states this version knows.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -177,7 +177,7 @@ pub struct User {
     pub email: Email,
     /// The full name.
     pub name: FullName,
-    /// Active or deactivated.
+    /// Active, deactivated, or a state of a newer version.
     pub state: UserState,
     /// Raised to end every session and revoke every grant of the account at once.
     pub epoch: i64,

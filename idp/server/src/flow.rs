@@ -361,7 +361,7 @@ impl FlowAnswer<'_> {
                     return Ok(true);
                 }
                 // Since then the session ended, or user or client changed: the flow must stay open for another try.
-                Err(StoreError::Conflict("live session"))
+                Err(StoreError::Conflict("the session ended, or the user or client changed"))
             })
         });
         match write.await {

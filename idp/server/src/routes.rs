@@ -51,19 +51,25 @@ const POST: Method = Method::POST;
 
 /// A page that anybody may open.
 const PAGE: Classes = (Auth::Browser, Csrf::Safe, BodyClass::None, Cache::NoStore, Rate::Page);
-/// One of our forms; one that checks a password or code; one that causes a mail.
+/// One of our forms.
 const FORM: Classes = (Auth::Browser, Csrf::Token, SMALL, Cache::NoStore, Rate::Page);
+/// A form that checks a password or code.
 const TRY: Classes = (Auth::Browser, Csrf::Token, SMALL, Cache::NoStore, Rate::SignIn);
+/// A form that sends an email.
 const MAIL: Classes = (Auth::Browser, Csrf::Token, SMALL, Cache::NoStore, Rate::Register);
-/// A document made in advance, a static file, a probe.
+/// A document made in advance.
 const DOCUMENT: Classes = (Auth::Anyone, Csrf::Safe, BodyClass::None, Cache::Minutes, Rate::Unlimited);
+/// A static file.
 const STATIC: Classes = (Auth::Anyone, Csrf::Safe, BodyClass::None, Cache::Immutable, Rate::Unlimited);
+/// A probe of a load balancer or supervisor.
 const PROBE: Classes = (Auth::Probe, Csrf::Safe, BodyClass::None, Cache::Probe, Rate::Unlimited);
 /// A form that a client's page sends through the browser. It is turned into a GET, which brings the cookies.
 const HAND_OVER: Classes = (Auth::Anyone, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Page);
 /// A request from the client itself.
 const CLIENT: Classes = (Auth::Client, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Client);
+/// A request with an access token.
 const BEARER: Classes = (Auth::Bearer, Csrf::Safe, BodyClass::None, Cache::NoStore, Rate::Client);
+/// The same as a form.
 const BEARER_FORM: Classes = (Auth::Bearer, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Client);
 
 const SMALL: BodyClass = BodyClass::Form(16 * 1024);

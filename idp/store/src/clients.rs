@@ -225,7 +225,7 @@ impl Tx {
         list: UriList,
         uri: &RedirectUri,
     ) -> Result<bool, StoreError> {
-        // Compared with what was read: of two administrators at the same time, the second is told to look again.
+        // Compared with what was read: of two administrators at the same time, the second is told to try again.
         const REDIRECT: &str = "UPDATE clients SET redirect_uris = $3 WHERE id = $1 AND redirect_uris = $2";
         const POST_LOGOUT: &str = "UPDATE clients SET post_logout_redirect_uris = $3 \
             WHERE id = $1 AND post_logout_redirect_uris = $2";
@@ -242,7 +242,11 @@ impl Tx {
         let changed = on!(self, c => sqlx::query(sql)
             .bind(id.as_str()).bind(before).bind(json(&uris))
             .execute(c).await.map(|done| done.rows_affected()))?;
-        if changed == 1 { Ok(true) } else { Err(StoreError::Conflict("change of this application")) }
+        if changed == 1 {
+            Ok(true)
+        } else {
+            Err(StoreError::Conflict("this client was changed at the same time"))
+        }
     }
 
     /// Changes a client's home page. `false`: no such client, or it already has this one.
@@ -272,7 +276,11 @@ impl Tx {
         let changed = on!(self, c => sqlx::query(SQL)
             .bind(id.as_str()).bind(client.scope.to_string()).bind(scope.to_string()).bind(narrower)
             .execute(c).await.map(|done| done.rows_affected()))?;
-        if changed == 1 { Ok(true) } else { Err(StoreError::Conflict("change of this application")) }
+        if changed == 1 {
+            Ok(true)
+        } else {
+            Err(StoreError::Conflict("this client was changed at the same time"))
+        }
     }
 
     /// Enables or disables a client. Disabling ends its grants. `false`: no such client, or it already is.

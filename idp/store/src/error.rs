@@ -6,8 +6,8 @@ use sqlx::sqlite::SqliteError;
 /// A failed read or write.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// Something with this name already exists.
-    #[error("there is already such a {0}")]
+    /// The row changed between reading and writing, or a precondition no longer holds.
+    #[error("conflicting change: {0}")]
     Conflict(&'static str),
     /// A row holds something this program never writes.
     #[error("{table}.{column} of row {id} is corrupt")]

@@ -32,7 +32,7 @@ mod users;
 
 pub use clients::UriList;
 pub use codes::ConsumedCode;
-pub use engine::connection::{Job, Reader, Tx};
+pub use engine::connection::{JobFuture, Reader, Tx};
 pub use engine::db::{Engine, Store, database_file};
 pub use engine::look::Unfit;
 pub use engine::migrate::MigrationStatus;

@@ -21,7 +21,7 @@ pub enum Counted {
         /// The account, if there is one. Its counter is kept until a right password or an administrator clears it.
         user: Option<UserId>,
     },
-    /// Sign-ins for an account from a browser that has signed in to it before.
+    /// Sign-ins for an account from a browser that is known to it ([`crate::known_browsers`]).
     KnownBrowser(UserId, Digest),
     /// Sign-ins from a client address (for IPv6, from its /64 network).
     Network(String),

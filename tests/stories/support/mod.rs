@@ -4,13 +4,13 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod http2;
+pub(crate) mod indistinguishable;
 pub(crate) mod mail;
 pub(crate) mod node;
 pub(crate) mod oracle;
 pub(crate) mod raw;
 pub(crate) mod state;
 pub(crate) mod template;
-pub(crate) mod uni;
 pub(crate) mod wire;
 
 use std::net::SocketAddr;

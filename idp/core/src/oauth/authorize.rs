@@ -197,13 +197,16 @@ fn no_parameter_twice(params: &Params) -> Result<(), Refusal> {
 }
 
 fn no_request_object(params: &Params) -> Result<(), Refusal> {
-    for (name, code) in [
-        ("request", ErrorCode::RequestNotSupported),
-        ("request_uri", ErrorCode::RequestUriNotSupported),
-        ("registration", ErrorCode::RegistrationNotSupported),
+    const NO_OBJECT: &str = "request objects are not supported; send each parameter in the query";
+    const NO_REGISTRATION: &str =
+        "the registration parameter is not supported; clients are registered in advance";
+    for (name, code, hint) in [
+        ("request", ErrorCode::RequestNotSupported, NO_OBJECT),
+        ("request_uri", ErrorCode::RequestUriNotSupported, NO_OBJECT),
+        ("registration", ErrorCode::RegistrationNotSupported, NO_REGISTRATION),
     ] {
         if params.has(name) {
-            return Err(Refusal::new(code, "send the parameters one by one").because_of(name));
+            return Err(Refusal::new(code, hint).because_of(name));
         }
     }
     Ok(())

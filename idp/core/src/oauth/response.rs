@@ -56,7 +56,7 @@ impl AuthorizationResponse {
     /// Encrypts the response for its flow's row, so that the database alone gives nobody a code.
     ///
     /// # Errors
-    /// [`SealError::MissingKey`] if the ring is empty.
+    /// [`SealError::NoKey`] if the ring is empty.
     pub fn seal(&self, ring: &Keyring, flow: FlowId) -> Result<String, SealError> {
         let code = self.code.as_ref().map_or("", SingleUseDigest::as_str);
         let location = self.location.expose();

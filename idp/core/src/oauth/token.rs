@@ -50,15 +50,13 @@ fn missing(name: &'static str) -> Refusal {
     Refusal::new(ErrorCode::InvalidRequest, "a required parameter is missing").because_of(name)
 }
 
-const EXPIRED: Refusal =
+/// The response to a code or refresh token that is unknown, used, expired or revoked.
+pub const UNUSABLE: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "the code or token is unknown, used, expired or revoked");
 const BAD_SCOPE: Refusal = Refusal::new(ErrorCode::InvalidScope, "scope is malformed").because_of("scope");
 const WRONG_URI: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "redirect_uri is not the one the code was sent to")
         .because_of("redirect_uri");
-
-/// The one answer to every unusable code or refresh token.
-pub const UNUSABLE: Refusal = EXPIRED;
 
 impl<'a> TokenRequest<'a> {
     /// Reads a request.
@@ -108,7 +106,7 @@ pub fn redeem(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     if now >= code.expires_at {
-        return Err(EXPIRED);
+        return Err(UNUSABLE);
     }
     if redirect_uri != code.redirect_uri.as_str() {
         return Err(WRONG_URI);
@@ -165,7 +163,7 @@ pub fn refresh(
     now: Timestamp,
 ) -> RefreshDecision {
     if grant.facts.client_id != *client_id || grant.is_expired(now) || !grant.facts.is_offline() {
-        return RefreshDecision::Refuse(EXPIRED);
+        return RefreshDecision::Refuse(UNUSABLE);
     }
     if generation != grant.generation {
         return RefreshDecision::Reused;

@@ -255,7 +255,7 @@ error-too-many-requests =
        *[other] Many requests came from your network. Wait { $seconds } seconds, then try again.
     }
 error-unavailable-title = Please try again shortly
-error-unavailable = We are too busy or under maintenance. Nothing was changed. Try again in a minute.
+error-unavailable = We are too busy or under maintenance. Try again in a minute.
 error-internal-error-title = Something went wrong
 error-internal-error = We could not finish this and have noted it. Try again, or give support the reference below.
 error-not-found-title = Page not found

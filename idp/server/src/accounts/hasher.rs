@@ -1,5 +1,5 @@
-//! The threads for costly password work: one per core, at low priority, with one block of memory each. Passwords are
-//! hashed, verified and judged for strength only here.
+//! The threads for costly password work: one per core, by default at low priority, with one block of memory each.
+//! The server hashes, verifies and judges passwords only here.
 //!
 //! Each kind of work waits in its own [`Lane`] ([`crate::accounts::lanes`]). Work that would wait longer than people
 //! do is refused at once.

@@ -11,7 +11,7 @@ use crate::http::html::{self, Html, Layout};
 use crate::http::refusal_log::Fault;
 use crate::http::request_log::{LONGEST_DETAIL, RequestSummary};
 use crate::state::Shared;
-use crate::text::moments::moment;
+use crate::text::dates::moment;
 use crate::text::templates::without_marks;
 
 /// Kept on error pages, because a refused request may still end a session.

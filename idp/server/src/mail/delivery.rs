@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::mail::transport::{SentMail, Transport};
 use crate::state::{AppState, Shared};
 use crate::text::catalogue::LANGUAGE;
-use crate::text::moments;
+use crate::text::dates;
 
 /// How long a claimed mail is kept from other senders.
 const LEASE: Duration = MINUTE.saturating_mul(5);
@@ -167,7 +167,7 @@ async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
         code,
         hours,
         minutes: mail.minutes.unwrap_or_default(),
-        at: moments::moment(mail.created_at),
+        at: dates::moment(mail.created_at),
         issuer_host: app.config.issuer.authority(),
     };
     let fill = |part: &str| app.renderer.fill(&format!("emails/{}/{part}", mail.kind.as_str()), &[&contents]);

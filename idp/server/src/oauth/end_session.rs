@@ -91,7 +91,8 @@ impl<'a> SignOutRequest<'a> {
         tracing::info!(request_id, client_id, detail = flaw.rule(), value, "{done}");
     }
 
-    /// The page of LO-02: the person is signed out, and it says why they are not sent on.
+    /// The error page after sign-out: it says that the person is signed out, and why they are not sent back to the
+    /// client.
     fn refusal(&self, flaw: LogoutFlaw) -> PageError {
         let error = PageError {
             explanation: Some(Box::new(self.explanation(flaw))),

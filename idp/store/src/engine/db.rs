@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, PgConnection, SqliteConnection};
 use tokio::time::Instant;
 
-use super::connection::{Job, Reader, Tx};
+use super::connection::{JobFuture, Reader, Tx};
 use super::group_commit::Writer;
 use super::pool::{Era, PATIENCE, Pool};
 use super::{postgres, postgres_tls, read};
@@ -126,7 +126,7 @@ impl Store {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+        F: for<'t> Fn(&'t mut Reader, &'t I) -> JobFuture<'t, T> + Send + Sync + 'static,
     {
         match &*self.0 {
             StoreInner::Sqlite { readers, .. } => read::read(readers, input, job).await,
@@ -142,7 +142,7 @@ impl Store {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+        F: for<'t> Fn(&'t mut Reader, &'t I) -> JobFuture<'t, T> + Send + Sync + 'static,
     {
         match &*self.0 {
             StoreInner::Sqlite { looks, .. } => read::read(looks, input, job).await,
@@ -160,7 +160,7 @@ impl Store {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+        F: for<'t> Fn(&'t mut Tx, &'t I) -> JobFuture<'t, T> + Send + Sync + 'static,
     {
         match &*self.0 {
             StoreInner::Sqlite { writer, .. } => writer.write(input, job).await,

@@ -14,7 +14,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::connection::{Job, Tx};
+use super::connection::{JobFuture, Tx};
 use super::pool::Pool;
 use crate::error::StoreError;
 use crate::lock::lock;
@@ -52,7 +52,7 @@ impl<I, T, F> QueuedWrite for PendingWrite<I, T, F>
 where
     I: Send + Sync,
     T: Send,
-    F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T> + Send + Sync,
+    F: for<'t> Fn(&'t mut Tx, &'t I) -> JobFuture<'t, T> + Send + Sync,
 {
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> futures_util::future::BoxFuture<'t, ()> {
         Box::pin(async move {
@@ -94,7 +94,7 @@ impl Writer {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+        F: for<'t> Fn(&'t mut Tx, &'t I) -> JobFuture<'t, T> + Send + Sync + 'static,
     {
         let stopped = || StoreError::Unavailable("the writer has stopped".to_owned());
         let (reply, answer) = oneshot::channel();

@@ -7,7 +7,7 @@ use crate::engine::scratch_for_tests::Scratch;
 
 fn waiting<F>(job: F) -> Box<dyn QueuedWrite>
 where
-    F: for<'t> Fn(&'t mut Tx, &'t ()) -> Job<'t, ()> + Send + Sync + 'static,
+    F: for<'t> Fn(&'t mut Tx, &'t ()) -> JobFuture<'t, ()> + Send + Sync + 'static,
 {
     Box::new(PendingWrite { input: (), job, outcome: None, reply: oneshot::channel().0 })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::{Connection, Job, Reader, Tx, on};
+use super::connection::{Connection, JobFuture, Reader, Tx, on};
 use super::db::{Store, StoreInner};
 use super::migrate::MIGRATIONS;
 use super::pool::ServerIdentity;
@@ -177,7 +177,7 @@ impl Store {
     }
 }
 
-fn write_if<'t>(tx: &'t mut Tx, write: &'t bool) -> Job<'t, Writable> {
+fn write_if<'t>(tx: &'t mut Tx, write: &'t bool) -> JobFuture<'t, Writable> {
     Box::pin(tx.try_write(*write))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sqlx::PgConnection;
 
-use super::connection::{Connection, Job, Tx};
+use super::connection::{Connection, JobFuture, Tx};
 use super::pool::{FRESH_STARTS, Pool};
 use crate::error::StoreError;
 
@@ -17,7 +17,7 @@ const TRIES: u32 = 8;
 /// commit.
 pub(crate) async fn write<I, T, F>(pool: &Pool<PgConnection>, input: &I, job: &F) -> Result<T, StoreError>
 where
-    F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T>,
+    F: for<'t> Fn(&'t mut Tx, &'t I) -> JobFuture<'t, T>,
 {
     let (mut tries, mut fresh_starts) = (0, 0);
     loop {
@@ -48,7 +48,7 @@ where
 /// Returns [`StoreError::Lost`] only if nothing can have been committed.
 async fn attempt<I, T, F>(pool: &Pool<PgConnection>, mut tx: Tx, input: &I, job: &F) -> Result<T, StoreError>
 where
-    F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T>,
+    F: for<'t> Fn(&'t mut Tx, &'t I) -> JobFuture<'t, T>,
 {
     tx.control("BEGIN").await?;
     let work = AssertUnwindSafe(async { job(&mut tx, input).await }).catch_unwind().await;

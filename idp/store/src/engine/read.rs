@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connection::{Connection, Job, Reader};
+use super::connection::{Connection, JobFuture, Reader};
 use super::pool::{FRESH_STARTS, Lent, Pool, Pooled};
 use super::run_to_end::RunsToEnd;
 use crate::error::StoreError;
@@ -19,7 +19,7 @@ where
     Lent<C>: Into<Connection>,
     I: Send + Sync + 'static,
     T: Send + 'static,
-    F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+    F: for<'t> Fn(&'t mut Reader, &'t I) -> JobFuture<'t, T> + Send + Sync + 'static,
 {
     let (mut tries, mut fresh_starts) = (0, 0);
     loop {
@@ -48,7 +48,7 @@ async fn attempt<C, I, T, F>(
 where
     C: Pooled,
     Lent<C>: Into<Connection>,
-    F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T>,
+    F: for<'t> Fn(&'t mut Reader, &'t I) -> JobFuture<'t, T>,
 {
     let lent = match pool.lend(permit).await {
         Ok(lent) => lent,

@@ -1,4 +1,4 @@
-//! LG-05: every text is taken literally, wherever it appears.
+//! Every text is taken literally, wherever it appears.
 
 use idp_core::account::throttle::ACCOUNT;
 use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};

@@ -178,7 +178,7 @@ settings! {
     DATABASE_URL: Text = text("database.url", "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`, with TLS unless the host is this machine. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret();
     DATABASE_CONNECTIONS: Number = number("database.connections", 1..=1000, "16", "Connections to the database: this many for reading, and as many for writing. The embedded database uses one for writing and, for reading, at most one per core, or two.");
     KEYS_DIR: Text = text("keys.dir", "keys", "Folder of the key-encryption keys.");
-    MAIL_SMTP_URL: Text = text("mail.smtp_url", "", "`smtps://USER:PASSWORD@HOST`, or `smtp://…` with STARTTLS, which only a mail server on this machine may lack; required.").example("smtps://USER:PASSWORD@mail.example.com").secret();
+    MAIL_SMTP_URL: Text = text("mail.smtp_url", "", "`smtps://USER:PASSWORD@HOST`, or `smtp://USER:PASSWORD@HOST`, which requires STARTTLS unless the mail server is on this machine. Required.").example("smtps://USER:PASSWORD@mail.example.com").secret();
     MAIL_FROM: Text = text("mail.from", "", "The sender of every mail; required.").example("Example <id@example.com>");
     REGISTRATION_OPEN: Switch = switch("registration.open", "true", "Whether people may register themselves.");
     PASSWORD_MIN_LENGTH: Number = number("password.min_length", FLOOR as u32..=LONGEST as u32, "15", "The minimum length of a new password, in characters.");

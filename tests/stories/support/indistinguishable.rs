@@ -1,5 +1,4 @@
-//! UNI (security.md section 2): two answers that nobody can tell apart. Time is not measured here: stories
-//! compare the work instead, and `load timing` (tests/load) times the pairs and compares their AUC.
+//! Two responses that nobody can tell apart. Time is not measured here: stories compare the work instead, and `load timing` (tests/load) times the pairs and compares their AUC.
 
 use super::browser::Answer;
 
@@ -38,7 +37,7 @@ impl Answer {
     }
 }
 
-/// UNI: all these faces are the same.
+/// All these faces are the same.
 #[track_caller]
 pub(crate) fn assert_alike(faces: &[String]) {
     for (number, face) in faces.iter().enumerate() {
