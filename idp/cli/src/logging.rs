@@ -26,8 +26,8 @@ pub(crate) fn start(config: LogConfig) {
     std::panic::set_hook(Box::new(idp_server::panics::note));
 }
 
-/// Writes each event as one line of visible characters; the formatter hands over whole events. It escapes only some
-/// of the characters that end lines, hide text or control terminals (RUSTSEC-2025-0055).
+/// Writes each event as one line of visible characters. The formatter calls `write` once per event, and itself escapes
+/// only some of the characters that end lines, hide text or control terminals (RUSTSEC-2025-0055).
 struct OneLine<W>(W);
 
 impl OneLine<io::Stderr> {

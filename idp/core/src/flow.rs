@@ -162,11 +162,11 @@ pub fn next_step(situation: Situation<'_>) -> Step {
     }
 }
 
-const ACCESS_DENIED: Refusal = Refusal::new(ErrorCode::AccessDenied, "the person said no");
+const ACCESS_DENIED: Refusal = Refusal::new(ErrorCode::AccessDenied, "the user denied the request");
 const LOGIN_REQUIRED: Refusal =
     Refusal::new(ErrorCode::LoginRequired, "prompt=none, but the person has to sign in");
 const CONSENT_REQUIRED: Refusal =
-    Refusal::new(ErrorCode::ConsentRequired, "prompt=none, but the person has to be asked");
+    Refusal::new(ErrorCode::ConsentRequired, "prompt=none, but the user has not consented");
 
 /// How long a sign-in on this flow's own pages satisfies any `max_age`: `max_age=0` asks for a new sign-in, not for
 /// the impossible. A person who lingers on the next page for longer must sign in once more.

@@ -197,7 +197,7 @@ pub enum OpenError {
         why: String,
     },
     /// The server answers but refuses us: wrong password, no such database, too many connections.
-    #[error("the database server {server} refuses: {why}")]
+    #[error("the database server {server} refused the connection: {why}")]
     Refused {
         /// Host and port, or a socket's path.
         server: String,

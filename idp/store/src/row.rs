@@ -49,7 +49,7 @@ impl RowRef<'_> {
     pub(crate) fn leave(self, column: &'static str) {
         if is_new(&format!("{}.{column} {}", self.table, self.id)) {
             let (table, id) = (self.table, self.id);
-            tracing::warn!(table, column, id, "a row of a newer version is left alone");
+            tracing::warn!(table, column, id, "left a row from a newer version unchanged");
         }
     }
 }
@@ -74,7 +74,7 @@ pub(crate) fn note_members(table: &'static str, column: &'static str, stored: &V
             Some(known) => note_members(table, column, value, known),
             None if is_new(&format!("{table}.{column} member {name}")) => {
                 let member: String = name.chars().filter(|sign| !sign.is_control()).take(40).collect();
-                tracing::warn!(table, column, member, "a member of a newer version is left alone");
+                tracing::warn!(table, column, member, "left a member from a newer version unchanged");
             }
             None => {}
         }

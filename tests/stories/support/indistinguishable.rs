@@ -1,4 +1,5 @@
-//! Two responses that nobody can tell apart. Time is not measured here: stories compare the work instead, and `load timing` (tests/load) times the pairs and compares their AUC.
+//! Two responses that nobody can tell apart. Time is not measured here: stories
+//! compare the work instead, and `load timing` (tests/load) times the pairs and compares their AUC.
 
 use super::browser::Answer;
 

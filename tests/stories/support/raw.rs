@@ -1,4 +1,4 @@
-//! Requests byte by byte: what no well-behaved client sends, and what a browser sends to an https issuer whose TLS is
+//! Requests written byte by byte: what no well-behaved client sends, and what a browser sends to an https issuer whose TLS is
 //! terminated in front of the product.
 
 use std::collections::BTreeMap;

@@ -159,8 +159,8 @@ fn uri(text: &str) -> Result<RedirectUri, String> {
 pub(crate) fn address(text: &str) -> Result<RedirectUri, String> {
     if text.contains('*') {
         return Err(format!(
-            "`{text}` cannot be a redirect URI: URIs are compared byte by byte, so `*` would stand for itself; \
-             name each URI"
+            "`{text}` cannot be a redirect URI: URIs are compared byte for byte, so `*` is not a wildcard; \
+             list each URI"
         ));
     }
     uri(text)

@@ -130,7 +130,7 @@ fn the_scope_always_has_openid_and_can_be_changed() {
     let set = "client set-scope app email profile";
     assert_eq!(
         sandbox.idp(set).good(),
-        "app may request: email openid profile. Tokens for more are revoked.\n"
+        "app may request: email openid profile. Tokens with a wider scope are revoked.\n"
     );
     assert_eq!(sandbox.idp(set).good(), "app may request: email openid profile. Nothing changed.\n");
     let wider = "client set-scope app openid email profile offline_access";
@@ -147,7 +147,7 @@ fn the_scope_always_has_openid_and_can_be_changed() {
 fn a_redirect_uri_is_no_pattern() {
     let sandbox = Sandbox::new();
     sandbox.idp(APP).good();
-    let why = "URIs are compared byte by byte, so `*` would stand for itself; name each URI";
+    let why = "URIs are compared byte for byte, so `*` is not a wildcard; list each URI";
     for args in [
         "client create b --redirect-uri https://app.example.com/*",
         "client create b --redirect-uri https://b.example/ --post-logout-redirect-uri https://b.example/?a=*",

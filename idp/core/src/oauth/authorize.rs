@@ -189,7 +189,7 @@ const OURS: [&str; 17] = [
 fn no_parameter_twice(params: &Params) -> Result<(), Refusal> {
     match OURS.into_iter().find(|name| params.is_repeated(name)) {
         Some(name) => {
-            let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once");
+            let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is repeated");
             Err(refusal.because_of(name))
         }
         None => Ok(()),
@@ -291,7 +291,7 @@ fn prompt(params: &Params) -> Result<Prompt, Refusal> {
         }
     }
     if prompt.none && prompt != (Prompt { none: true, ..Prompt::default() }) {
-        return Err(Refusal::new(ErrorCode::InvalidRequest, "prompt=none stands alone").because_of("prompt"));
+        return Err(Refusal::new(ErrorCode::InvalidRequest, "prompt=none cannot be combined with other values").because_of("prompt"));
     }
     Ok(prompt)
 }
@@ -316,7 +316,7 @@ fn subjects(params: &Params, hints: &dyn HintVerifier) -> Result<Option<Vec<Stri
     const BAD_HINT: Refusal =
         Refusal::new(ErrorCode::LoginRequired, "id_token_hint was not issued here, or not for this client")
             .because_of("id_token_hint");
-    const NOBODY: Refusal = Refusal::new(ErrorCode::LoginRequired, "two different subjects are asked for");
+    const NOBODY: Refusal = Refusal::new(ErrorCode::LoginRequired, "id_token_hint and claims name different subjects");
     let mut lists = claimed_subjects(params)?;
     if let Some(token) = params.get("id_token_hint") {
         let hint = hints.verify(token).ok_or(BAD_HINT)?;
@@ -332,7 +332,7 @@ fn subjects(params: &Params, hints: &dyn HintVerifier) -> Result<Option<Vec<Stri
 }
 
 const BAD_CLAIMS: Refusal =
-    Refusal::new(ErrorCode::InvalidRequest, "claims is not the JSON of OpenID Connect Core 5.5")
+    Refusal::new(ErrorCode::InvalidRequest, "claims is not a valid claims object (OpenID Connect Core 5.5)")
         .because_of("claims");
 
 /// Each list of subjects that `claims` names, as `value` or `values` of `sub` (OpenID Connect Core section 5.5.1).

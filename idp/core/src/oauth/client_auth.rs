@@ -40,7 +40,7 @@ pub const FAILED: Refusal = Refusal::new(ErrorCode::InvalidClient, "client authe
 /// there is nothing readable.
 pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials, Refusal> {
     if let Some(name) = ["client_id", "client_secret"].into_iter().find(|name| params.is_repeated(name)) {
-        let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once");
+        let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is repeated");
         return Err(refusal.because_of(name));
     }
     let Some(header) = authorization else {

@@ -30,8 +30,8 @@ pub enum BadIssuer {
     #[error("it must be scheme and host only, without path, query or trailing slash: write {0}")]
     MoreThanOrigin(String),
     /// The right origin in another spelling: capital letters, the scheme's default port, a name that is not ASCII.
-    /// Tokens carry the issuer byte by byte, so there is only one spelling.
-    #[error("browsers and tokens write it as {0}: write it so here")]
+    /// Tokens carry the issuer byte for byte, so there is only one spelling.
+    #[error("write it as {0}, the form that browsers and tokens use")]
     Spelling(String),
 }
 
@@ -99,7 +99,7 @@ impl Issuer {
         Ok(Self { text: origin, authority, host })
     }
 
-    /// The identifier, byte by byte as in every token.
+    /// The identifier, byte for byte as in every token.
     pub fn as_str(&self) -> &str {
         &self.text
     }

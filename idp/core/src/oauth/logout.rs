@@ -111,14 +111,14 @@ impl LogoutFlaw {
     /// The rule in the client's terms, for its developer and for the log.
     pub fn rule(self) -> &'static str {
         match self {
-            Self::BadHint => "id_token_hint is no ID token that this server signed",
-            Self::HintOfAnotherClient => "id_token_hint was issued to another client than client_id names",
+            Self::BadHint => "id_token_hint is not an ID token signed by this server",
+            Self::HintOfAnotherClient => "id_token_hint was issued to a client other than the one in client_id",
             Self::UnknownClient => "no enabled client has this client_id",
             Self::NoClient => "post_logout_redirect_uri needs id_token_hint or client_id beside it",
             Self::UnregisteredUri => {
-                "post_logout_redirect_uri is not registered for this client; it must be equal, byte by byte"
+                "post_logout_redirect_uri is not registered for this client; it must match a registered URI byte for byte"
             }
-            Self::OtherSession => "id_token_hint is of another session than this browser's",
+            Self::OtherSession => "id_token_hint belongs to a session other than this browser's",
         }
     }
 

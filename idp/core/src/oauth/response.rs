@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn fault_01_a_response_is_stored_sealed_and_opens_for_its_own_flow_only() {
         let code = SingleUse::generate();
-        let refusal = Refusal::new(ErrorCode::AccessDenied, "the person said no");
+        let refusal = Refusal::new(ErrorCode::AccessDenied, "the user denied the request");
         for response in [
             AuthorizationResponse::success(&target(), ISSUER, &code, NOW),
             AuthorizationResponse::error(&target(), ISSUER, refusal, NOW),

@@ -68,7 +68,7 @@ impl<'a> TokenRequest<'a> {
         const ALL: [&str; 6] =
             ["grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope"];
         if let Some(name) = ALL.into_iter().find(|name| params.is_repeated(name)) {
-            let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once");
+            let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is repeated");
             return Err(refusal.because_of(name));
         }
         if params.has("resource") {
@@ -137,7 +137,7 @@ fn verifier_belongs(challenge: Option<&str>, verifier: Option<&str>) -> Result<(
         }
         (None, Some(_)) => {
             let refusal =
-                Refusal::new(ErrorCode::InvalidGrant, "code_verifier without a code_challenge before");
+                Refusal::new(ErrorCode::InvalidGrant, "code_verifier was sent, but the authorization request had no code_challenge");
             Err(refusal.because_of("code_verifier"))
         }
     }

@@ -237,7 +237,7 @@ pub(crate) fn most() -> u32 {
     if files.current.is_some_and(|current| current < allowed) {
         files.current = Some(allowed);
         if let Err(error) = setrlimit(Resource::Nofile, files) {
-            tracing::debug!(%error, "the limit of open files stays as it is");
+            tracing::debug!(%error, "cannot raise the limit on open files");
         }
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(wanted).min(wanted);

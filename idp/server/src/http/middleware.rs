@@ -107,7 +107,7 @@ async fn run(request: Request, next: Next) -> Response {
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
-            PageError::new(Reason::INTERNAL).detail(format!("a panic at {}", panics::place())).into_response()
+            PageError::new(Reason::INTERNAL).detail(format!("panic at {}", panics::place())).into_response()
         }
     }
 }

@@ -41,12 +41,12 @@ async fn send_due(app: &Shared, stop: &watch::Receiver<bool>) -> Result<(), Stor
         let kind = claimed.mail.as_ref().map_or("unreadable", |mail| mail.kind.as_str());
         match deliver(app, &claimed).await {
             Ok(()) => {
-                tracing::info!(mail_id = claimed.id, kind, "mail handed over");
+                tracing::info!(mail_id = claimed.id, kind, "mail sent");
                 app.store.write(claimed.id, |tx, id| Box::pin(tx.delete_mail(id))).await?;
             }
             Err(failure) => {
                 let attempt = claimed.attempts;
-                tracing::warn!(mail_id = claimed.id, kind, attempt, %failure, "mail not handed over");
+                tracing::warn!(mail_id = claimed.id, kind, attempt, %failure, "mail could not be sent");
                 postpone(app, claimed, kind).await?;
             }
         }
@@ -93,7 +93,7 @@ enum Failure {
     Store(#[from] StoreError),
     #[error("the mail cannot be composed: {0}")]
     Write(String),
-    #[error("a panic")]
+    #[error("composing or sending it panicked")]
     Panicked,
     #[error("its link would work for less than an hour")]
     Late,

@@ -100,12 +100,12 @@ fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> Page
 /// Why a redirect URI is not accepted; some could not even be registered.
 fn mismatch(uri: Option<&str>) -> &'static str {
     match RedirectUri::parse(uri.unwrap_or_default()) {
-        Ok(_) => "redirect_uri must equal a registered one, byte by byte",
+        Ok(_) => "redirect_uri must equal a registered one, byte for byte",
         Err(BadRedirectUri::PlainHttp) => {
             "http is for loopback only: 127.0.0.1, [::1] and localhost; elsewhere use https"
         }
         Err(_) => {
-            "this redirect_uri could not even be registered: it is not a URI of a web page or an application"
+            "this redirect_uri could not be registered: it must be https, http on loopback, or a private-use scheme"
         }
     }
 }

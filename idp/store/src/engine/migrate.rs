@@ -33,7 +33,7 @@ impl Store {
                 self.require_current().await?;
                 tracing::warn!(
                     migration,
-                    "the database was made by a newer version; this one works beside it"
+                    "a newer version has migrated the database; this version can run alongside it"
                 );
                 Ok(())
             }
