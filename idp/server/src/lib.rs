@@ -15,8 +15,8 @@
 //! | `config` | the settings, and the files that hold secrets |
 //!
 //! `routes` is the table of all URLs, `flow` the steps of an authorization request, `tasks` the work without a request,
-//! `state` what all requests share. Only this file imports `routes`. A module imports from its own level or a lower
-//! one, never in a circle; `tests/stories/floors.rs` lists the levels and checks the imports.
+//! `state` what all requests share. Only this file imports `routes`. A module imports only from its own layer or a
+//! lower one, never in a circle; `tests/stories/layers.rs` lists the layers and checks the imports.
 
 mod accounts;
 pub mod clock;

@@ -291,7 +291,11 @@ fn prompt(params: &Params) -> Result<Prompt, Refusal> {
         }
     }
     if prompt.none && prompt != (Prompt { none: true, ..Prompt::default() }) {
-        return Err(Refusal::new(ErrorCode::InvalidRequest, "prompt=none cannot be combined with other values").because_of("prompt"));
+        return Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            "prompt=none cannot be combined with other values",
+        )
+        .because_of("prompt"));
     }
     Ok(prompt)
 }
@@ -316,7 +320,8 @@ fn subjects(params: &Params, hints: &dyn HintVerifier) -> Result<Option<Vec<Stri
     const BAD_HINT: Refusal =
         Refusal::new(ErrorCode::LoginRequired, "id_token_hint was not issued here, or not for this client")
             .because_of("id_token_hint");
-    const NOBODY: Refusal = Refusal::new(ErrorCode::LoginRequired, "id_token_hint and claims name different subjects");
+    const NOBODY: Refusal =
+        Refusal::new(ErrorCode::LoginRequired, "id_token_hint and claims name different subjects");
     let mut lists = claimed_subjects(params)?;
     if let Some(token) = params.get("id_token_hint") {
         let hint = hints.verify(token).ok_or(BAD_HINT)?;

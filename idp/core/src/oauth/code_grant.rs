@@ -22,14 +22,17 @@ const UNSUPPORTED: Refusal = Refusal::new(ErrorCode::UnsupportedResponseType, "r
 const BAD_SCOPE: Refusal =
     Refusal::new(ErrorCode::InvalidScope, "scope is malformed or asks for too much").because_of("scope");
 const NO_SCOPE: Refusal =
-    Refusal::new(ErrorCode::InvalidScope, "none of the requested scopes is allowed for this client").because_of("scope");
+    Refusal::new(ErrorCode::InvalidScope, "none of the requested scopes is allowed for this client")
+        .because_of("scope");
 const BAD_CHALLENGE: Refusal = Refusal::new(ErrorCode::InvalidRequest, "code_challenge_method must be S256")
     .because_of("code_challenge_method");
 const FAILED_PKCE: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "code_verifier does not match the code_challenge")
         .because_of("code_verifier");
-const FOREIGN: Refusal =
-    Refusal::new(ErrorCode::InvalidGrant, "the code or token was issued to another client, or redirect_uri differs");
+const FOREIGN: Refusal = Refusal::new(
+    ErrorCode::InvalidGrant,
+    "the code or token was issued to another client, or redirect_uri differs",
+);
 const BROKEN: Refusal = Refusal::new(ErrorCode::InvalidRequest, "the request is malformed");
 
 /// What an authorization request asks for, once the client and its redirect URI are known.

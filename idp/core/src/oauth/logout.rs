@@ -112,7 +112,9 @@ impl LogoutFlaw {
     pub fn rule(self) -> &'static str {
         match self {
             Self::BadHint => "id_token_hint is not an ID token signed by this server",
-            Self::HintOfAnotherClient => "id_token_hint was issued to a client other than the one in client_id",
+            Self::HintOfAnotherClient => {
+                "id_token_hint was issued to a client other than the one in client_id"
+            }
             Self::UnknownClient => "no enabled client has this client_id",
             Self::NoClient => "post_logout_redirect_uri needs id_token_hint or client_id beside it",
             Self::UnregisteredUri => {

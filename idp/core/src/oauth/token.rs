@@ -136,8 +136,10 @@ fn verifier_belongs(challenge: Option<&str>, verifier: Option<&str>) -> Result<(
             Err(refusal.because_of("code_verifier"))
         }
         (None, Some(_)) => {
-            let refusal =
-                Refusal::new(ErrorCode::InvalidGrant, "code_verifier was sent, but the authorization request had no code_challenge");
+            let refusal = Refusal::new(
+                ErrorCode::InvalidGrant,
+                "code_verifier was sent, but the authorization request had no code_challenge",
+            );
             Err(refusal.because_of("code_verifier"))
         }
     }

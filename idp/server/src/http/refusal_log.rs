@@ -110,7 +110,11 @@ impl RefusalLog {
         let total: u64 = left_out.values().map(|counted| counted.count).sum();
         let reasons: Vec<String> =
             left_out.iter().map(|(reason, counted)| format!("{reason} {counted}")).collect();
-        tracing::warn!(total, reasons = reasons.join(", "), "refused requests that were not logged one by one");
+        tracing::warn!(
+            total,
+            reasons = reasons.join(", "),
+            "refused requests that were not logged one by one"
+        );
     }
 }
 

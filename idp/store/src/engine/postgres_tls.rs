@@ -56,9 +56,9 @@ impl SslMode {
     /// The risk of writing this in a URL, for a server beyond this machine.
     fn risk(self) -> Option<&'static str> {
         match self {
-            Self::Disable => {
-                Some("the password and all data travel in clear text, and anyone on the network path can read them")
-            }
+            Self::Disable => Some(
+                "the password and all data travel in clear text, and anyone on the network path can read them",
+            ),
             Self::Require => Some(
                 "the server's certificate is not checked, and anyone on the network path can impersonate the \
                  server and read the password",

@@ -176,7 +176,7 @@ settings! {
     SERVER_NAME: Text = text("server.name", "idp", "The name people see on pages and in mails.");
     SERVER_DATA_DIR: Text = text("server.data_dir", "data", "Folder of the embedded database `idp.db`.");
     DATABASE_URL: Text = text("database.url", "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`, with TLS unless the host is this machine. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret();
-    DATABASE_CONNECTIONS: Number = number("database.connections", 1..=1000, "16", "Connections to the database: this many for reading, and as many for writing. The embedded database uses one for writing and, for reading, at most one per core, or two.");
+    DATABASE_CONNECTIONS: Number = number("database.connections", 1..=1000, "16", "Connections to the database: this many for reading, and as many for writing. SQLite uses one connection for writing and one per core for reading (at least two), up to this number.");
     KEYS_DIR: Text = text("keys.dir", "keys", "Folder of the key-encryption keys.");
     MAIL_SMTP_URL: Text = text("mail.smtp_url", "", "`smtps://USER:PASSWORD@HOST`, or `smtp://USER:PASSWORD@HOST`, which requires STARTTLS unless the mail server is on this machine. Required.").example("smtps://USER:PASSWORD@mail.example.com").secret();
     MAIL_FROM: Text = text("mail.from", "", "The sender of every mail; required.").example("Example <id@example.com>");
@@ -190,7 +190,7 @@ settings! {
     LIMITS_REGISTER: Number = number("limits.register_per_minute", PER_MINUTE, "20", "Registrations and requests for mail per minute from one client address.");
     LIMITS_CLIENT: Number = number("limits.client_per_minute", PER_MINUTE, "12000", "Calls to the token and userinfo endpoints per minute from one client address.");
     LIMITS_UNROUTED: Number = number("limits.unrouted_per_minute", PER_MINUTE, "600", "Requests per minute from one client address that no route answers: unknown paths, wrong methods, other hosts.");
-    LIMITS_CONNECTIONS: Number = number("limits.connections_per_ip", 1..=10_000, "", "How many connections one client address may have at once, and how many requests under way. A quarter of all by default. Connections from `server.trusted_proxies` are exempt: their requests count for the client that the proxy names.").example("2500");
+    LIMITS_CONNECTIONS: Number = number("limits.connections_per_ip", 1..=10_000, "", "How many connections, and how many requests in progress, one client address may have. The default is a quarter of all connections. Connections from `server.trusted_proxies` are exempt: their requests count for the client that the proxy names.").example("2500");
     LOG_FORMAT: Word = word("log.format", &["auto", "text", "json"], "auto", "How log lines look: `auto` is `text` on a terminal and `json` elsewhere.");
     LOG_LEVEL: Word = word("log.level", LEVELS, "info", "The minimum level of the events that are logged.");
 }
