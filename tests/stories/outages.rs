@@ -59,7 +59,7 @@ on_both_engines! {
             (
                 "ALTER TABLE heartbeat RENAME TO gone",
                 "ALTER TABLE gone RENAME TO heartbeat",
-                "the database takes no writes",
+                "the database does not accept writes",
             ),
             (
                 "UPDATE keys SET state = 'retiring' WHERE purpose = 'ES256'",
@@ -74,7 +74,7 @@ on_both_engines! {
             (
                 "ALTER TABLE _sqlx_migrations RENAME TO gone",
                 "ALTER TABLE gone RENAME TO _sqlx_migrations",
-                "the database has another schema",
+                "the database has a different schema",
             ),
         ] {
             app.sql(breaks).await;

@@ -53,10 +53,10 @@ impl From<StoreError> for Failure {
             StoreError::Corrupt { .. } => "nothing was changed; repair the row",
             StoreError::Newer { .. } => "nothing was changed; use the version that wrote it",
             // A connection that broke during the commit: the change may have been made.
-            StoreError::Unavailable(_) | StoreError::Lost(_) => {
+            StoreError::Unavailable(_) | StoreError::Disconnected(_) => {
                 "check whether a change was made, then try again"
             }
-            StoreError::Conflict(_) | StoreError::Again(_) | StoreError::Panicked => {
+            StoreError::Conflict(_) | StoreError::Retry(_) | StoreError::Panicked => {
                 "nothing was changed; try again"
             }
         };

@@ -35,8 +35,8 @@ impl Answer {
         location
     }
 
-    /// An error redirect: a response to the client at `uri` with this `error`, the exact state that was sent, and the issuer; no code
-    /// or token.
+    /// An error redirect: a response to the client at `uri` with this `error`, the exact state that was sent, and the
+    /// issuer; no code or token.
     #[track_caller]
     pub(crate) fn assert_refused(&self, app: &TestApp, uri: &str, error: &str) {
         self.assert_refused_with(app, uri, error, Some(STATE));

@@ -257,8 +257,8 @@ impl From<StoreError> for PageError {
         match error {
             // Another node, of the newer version, can serve a newer row.
             StoreError::Unavailable(_)
-            | StoreError::Again(_)
-            | StoreError::Lost(_)
+            | StoreError::Retry(_)
+            | StoreError::Disconnected(_)
             | StoreError::Newer { .. } => {
                 let retry_after = Some(5);
                 Self { detail: Some(error.to_string()), retry_after, ..Self::new(Reason::UNAVAILABLE) }

@@ -3,8 +3,8 @@
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use super::db::{Pools, Store};
 use super::pool::Pool;
+use super::store::{Pools, Store};
 use crate::error::OpenError;
 
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");

@@ -88,8 +88,8 @@ impl From<SslMode> for PgSslMode {
 /// The mode for a server beyond this machine, given what its URL says.
 ///
 /// # Errors
-/// `allow` and `prefer` are refused. Anyone on the network path can switch their protection off, so they are `disable` under
-/// a misleading name.
+/// `allow` and `prefer` are refused. Anyone on the network path can switch their protection off, so they are `disable`
+/// under a misleading name.
 fn beyond(written: Option<SslMode>, has_root: bool) -> Result<SslMode, SslMode> {
     match written {
         None => Ok(SslMode::VerifyFull),
