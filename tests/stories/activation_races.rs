@@ -60,7 +60,7 @@ on_both_engines! {
         let second = app.second_node().await;
         let letters = "ada.lovelace";
         let variant = |number: usize| {
-            let flip = |(at, sign): (usize, char)| if number >> (at % 6) & 1 == 1 { sign.to_ascii_uppercase() } else { sign };
+            let flip = |(at, c): (usize, char)| if number >> (at % 6) & 1 == 1 { c.to_ascii_uppercase() } else { c };
             format!("{}@example.org", letters.chars().enumerate().map(flip).collect::<String>())
         };
         let browsers: Vec<Browser> = (0..50).map(|at| if at % 2 == 0 { app.browser() } else { second.browser() }).collect();

@@ -47,7 +47,7 @@ const SERVER: &[&[&str]] = &[
     &["routes", "tasks"],
     &["pages", "oauth", "mail::delivery", "http::health"],
     &["flow", "accounts"],
-    &["mail::quota", "pages::onward"],
+    &["mail::quota", "pages::continue_to_client"],
     &["http::middleware", "http::enforcement", "http::context"],
     &["http"],
     &["state"],

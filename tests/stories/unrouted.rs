@@ -141,7 +141,7 @@ on_both_engines! {
         for _ in 0..600 {
             let told = logged_lines("refused requests that were not logged one by one");
             counted = told.iter().filter_map(|line| line.split("not-found ").nth(1)).filter_map(|rest| {
-                rest.split(|sign: char| !sign.is_ascii_digit()).next()?.parse::<usize>().ok()
+                rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<usize>().ok()
             }).sum();
             if counted + lines >= 1_500 {
                 break;

@@ -78,7 +78,7 @@ pub enum Step {
     /// Nothing is missing: answer the client with a code.
     Issue(Box<Approval>),
     /// Nothing is missing: show the person's own pages.
-    Enter,
+    ShowAccount,
     /// The client gets an error.
     Refuse(Refusal),
 }
@@ -89,7 +89,7 @@ pub enum SignInReason {
     /// There is no live session.
     NoSession,
     /// `prompt=login` or `select_account`, and nobody has signed in since the flow began.
-    Asked,
+    Prompt,
     /// The last sign-in is older than `max_age`.
     TooOld,
     /// The client asked for somebody else.
@@ -102,7 +102,7 @@ pub enum ConsentReason {
     /// Nothing, or less, was allowed before.
     NotGranted,
     /// `prompt=consent`, whatever was allowed before.
-    Asked,
+    Prompt,
 }
 
 /// Proof that everything the policy demands has happened. Only [`next_step`] makes one.
@@ -142,7 +142,7 @@ impl Approval {
 /// Decides what is needed next.
 pub fn next_step(situation: Situation<'_>) -> Step {
     let request = match situation.target {
-        FlowTarget::Account if situation.session.is_some() => return Step::Enter,
+        FlowTarget::Account if situation.session.is_some() => return Step::ShowAccount,
         FlowTarget::Account => return Step::SignIn(SignInReason::NoSession),
         FlowTarget::Client(request) => request,
     };
@@ -182,7 +182,7 @@ fn signed_in<'a>(
         return Err(SignInReason::OtherSubject);
     }
     if (request.prompt.login || request.prompt.select_account) && !since_start {
-        return Err(SignInReason::Asked);
+        return Err(SignInReason::Prompt);
     }
     let grace = if since_start { JUST_NOW } else { Duration::ZERO };
     let fresh = |age: u32| situation.now.since(session.auth_time) <= SECOND * age + grace;
@@ -197,7 +197,7 @@ fn consented(request: &AuthorizationRequest, situation: Situation<'_>) -> Result
         return Ok(());
     }
     if request.prompt.consent {
-        return Err(ConsentReason::Asked);
+        return Err(ConsentReason::Prompt);
     }
     let remembered = situation.consent.is_some_and(|consent| consent.scope.covers(&request.scope));
     let skips = situation.client.is_some_and(|client| client.consent == ConsentPolicy::Skip);

@@ -35,10 +35,10 @@ impl TypedCode {
     pub fn of_typed(text: &str) -> Option<Self> {
         let text: String = text
             .chars()
-            .filter(|sign| !sign.is_whitespace() && *sign != '-')
-            .map(|sign| sign.to_ascii_uppercase())
+            .filter(|c| !c.is_whitespace() && *c != '-')
+            .map(|c| c.to_ascii_uppercase())
             .collect();
-        let shaped = text.len() == LENGTH && text.bytes().all(|sign| ALPHABET.contains(&sign));
+        let shaped = text.len() == LENGTH && text.bytes().all(|byte| ALPHABET.contains(&byte));
         shaped.then_some(Self(text))
     }
 

@@ -10,7 +10,7 @@ use idp_core::text::DisplayText;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{RowRef, moment, unless_newer};
+use crate::row::{RowRef, timestamp, unless_newer};
 
 /// The length of a client's name as people see it, in characters.
 const LONGEST_NAME: usize = 60;
@@ -63,7 +63,7 @@ struct ClientRow {
 
 impl ClientRow {
     fn auth_method(&self) -> Result<AuthMethod, StoreError> {
-        self.row_ref().word("auth_method", AuthMethod::from_stored(&self.auth_method))
+        self.row_ref().known_word("auth_method", AuthMethod::from_stored(&self.auth_method))
     }
 
     fn secret(&self) -> Result<Option<Digest>, StoreError> {
@@ -95,14 +95,14 @@ impl ClientRow {
             )?,
             home_uri: self.home_uri.as_deref().map(uri).transpose()?,
             scope: row.value("scope", Scope::parse(&self.scope).ok())?,
-            pkce: row.word("pkce", PkcePolicy::from_stored(&self.pkce))?,
-            consent: row.word("consent", ConsentPolicy::from_stored(&self.consent))?,
-            id_token_alg: row.word("id_token_alg", SigningAlg::from_stored(&self.id_token_alg))?,
+            pkce: row.known_word("pkce", PkcePolicy::from_stored(&self.pkce))?,
+            consent: row.known_word("consent", ConsentPolicy::from_stored(&self.consent))?,
+            id_token_alg: row.known_word("id_token_alg", SigningAlg::from_stored(&self.id_token_alg))?,
             access_token_alg: row
-                .word("access_token_alg", SigningAlg::from_stored(&self.access_token_alg))?,
+                .known_word("access_token_alg", SigningAlg::from_stored(&self.access_token_alg))?,
             enabled: self.enabled,
             epoch: self.epoch,
-            created_at: moment(self.created_at),
+            created_at: timestamp(self.created_at),
         })
     }
 }
@@ -122,7 +122,7 @@ impl AllowedRow {
         let user = user.to_string();
         let row = RowRef { table: "consents", id: &user };
         let scope = row.value("scope", Scope::parse(scope).ok())?;
-        Ok(Some(Consent { scope, granted_at: moment(granted_at) }))
+        Ok(Some(Consent { scope, granted_at: timestamp(granted_at) }))
     }
 }
 

@@ -170,10 +170,10 @@ fn described(error: &sqlx::Error) -> String {
 /// escape.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 200;
-    let plain = |sign: char| match sign {
+    let plain = |c: char| match c {
         '"' => '\'',
-        sign if sign.is_control() => ' ',
-        sign => sign,
+        c if c.is_control() => ' ',
+        c => c,
     };
     let mut short: String = text.chars().take(LONGEST).map(plain).collect();
     if text.chars().nth(LONGEST).is_some() {

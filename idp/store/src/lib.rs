@@ -45,5 +45,5 @@ pub use keys::{KeyListing, KeyState, StoredKey};
 pub use outbox::{ClaimedMail, Mail, MailKind};
 pub use registrations::{Activation, CodeTry, NewRegistration, Registration, RegistrationState};
 pub use sessions::{NewSession, SignedIn};
-pub use throttles::Counted;
+pub use throttles::ThrottleKey;
 pub use users::Credentials;

@@ -53,9 +53,9 @@ pub(crate) fn assert_alike(faces: &[String]) {
 /// The text with every UUID masked.
 fn without_ids(text: &str) -> String {
     let shaped = |window: &[u8]| {
-        window.iter().enumerate().all(|(at, sign)| match at {
-            8 | 13 | 18 | 23 => *sign == b'-',
-            _ => sign.is_ascii_hexdigit(),
+        window.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
         })
     };
     let (bytes, mut masked, mut at) = (text.as_bytes(), Vec::new(), 0);

@@ -54,7 +54,7 @@ impl Answer {
         }
         assert!(!location.contains('#'), "{location}");
         let description = self.redirect_param("error_description").unwrap_or_default();
-        let legal = |sign: char| matches!(sign, ' '..='~') && sign != '"' && sign != '\\';
+        let legal = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
         assert!(description.chars().all(legal), "{description}");
     }
 
@@ -130,6 +130,6 @@ pub(crate) struct Tokens {
 
 /// Whether a text contains an authorization code.
 fn holds_a_code(text: &str) -> bool {
-    let of_a_code = |sign: &char| sign.is_ascii_alphanumeric() || "-_".contains(*sign);
+    let of_a_code = |c: &char| c.is_ascii_alphanumeric() || "-_".contains(*c);
     text.split("ac_").skip(1).any(|rest| rest.chars().take_while(of_a_code).count() >= 43)
 }

@@ -58,7 +58,7 @@ struct AddUri {
     #[arg(value_parser = ClientId::parse)]
     id: ClientId,
     /// The URI, exactly as it will be sent: it is compared byte for byte
-    #[arg(value_parser = new_client::address)]
+    #[arg(value_parser = new_client::redirect_uri)]
     uri: RedirectUri,
 }
 

@@ -1,6 +1,6 @@
 //! Accounts created by operators. They pass the same checks as those people register themselves.
 
-use idp_core::account::password::{self, HashMemory, LONGEST, PasswordHash, PasswordPolicy, WeakPassword};
+use idp_core::account::password::{self, HashMemory, MAX_LENGTH, PasswordHash, PasswordPolicy, WeakPassword};
 use idp_core::audit::AuditEvent;
 use idp_core::ids::UserId;
 use idp_core::secret::Secret;
@@ -115,7 +115,9 @@ fn sentence(weak: &WeakPassword) -> String {
         WeakPassword::TooShort { min } => {
             format!("the password has fewer than {min} characters; three or four words make a good one")
         }
-        WeakPassword::TooLong => format!("the password has more than {LONGEST} characters; use fewer words"),
+        WeakPassword::TooLong => {
+            format!("the password has more than {MAX_LENGTH} characters; use fewer words")
+        }
         WeakPassword::OwnData => {
             "the password is mostly the name, the address or the name of this service; use other words"
                 .to_owned()

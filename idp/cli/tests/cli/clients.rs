@@ -45,7 +45,7 @@ fn fault_11_a_name_is_kept_or_refused_and_never_changed() {
     let sandbox = Sandbox::new();
     let long = "n".repeat(61);
     for (name, why) in [
-        ("Ti\u{202E}de", "the name: U+202E is a character that cannot be seen here"),
+        ("Ti\u{202E}de", "the name: it contains U+202E, an invisible or misleading character"),
         (long.as_str(), "the name has 61 characters; pages show at most 60"),
     ] {
         let refusal = sandbox.idp(&APP.replace("--name App", &format!("--name {name}"))).refusal();

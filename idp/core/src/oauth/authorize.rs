@@ -96,7 +96,7 @@ pub enum PageReason {
     /// `redirect_uri` is missing.
     MissingRedirectUri,
     /// `redirect_uri` is not registered.
-    ForeignRedirectUri,
+    UnregisteredRedirectUri,
     /// `client_id` or `redirect_uri` was sent more than once.
     Repeated,
 }
@@ -177,17 +177,18 @@ fn redirect_target(params: &Params, client: &Client) -> Result<RedirectTarget, P
     let uri = client.redirect_match.find(&client.redirect_uris, requested);
     // The next rule refuses a repeated state; then neither value is sent back.
     let state = params.get("state").filter(|_| !params.is_repeated("state")).map(str::to_owned);
-    uri.map(|uri| RedirectTarget { uri, state }).ok_or(PageReason::ForeignRedirectUri)
+    uri.map(|uri| RedirectTarget { uri, state }).ok_or(PageReason::UnregisteredRedirectUri)
 }
 
-const OURS: [&str; 17] = [
+/// The parameters that may come only once; `client_id` and `redirect_uri` are checked before.
+const SINGLE_VALUED: [&str; 17] = [
     "response_type", "scope", "state", "nonce", "code_challenge", "code_challenge_method", "response_mode",
     "prompt", "max_age", "login_hint", "id_token_hint", "claims", "display", "ui_locales", "acr_values",
     "request", "request_uri",
 ];
 
 fn no_parameter_twice(params: &Params) -> Result<(), Refusal> {
-    match OURS.into_iter().find(|name| params.is_repeated(name)) {
+    match SINGLE_VALUED.into_iter().find(|name| params.is_repeated(name)) {
         Some(name) => {
             let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is repeated");
             Err(refusal.because_of(name))

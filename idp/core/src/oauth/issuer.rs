@@ -54,7 +54,7 @@ pub enum BadHost {
     Missing,
     /// Two or more, even of the same value.
     #[error("Host is sent more than once")]
-    Doubled,
+    Repeated,
     /// In HTTP/2, `:authority` and `Host` name different hosts (RFC 9113 section 8.3.1).
     #[error(":authority and Host name different hosts")]
     Differing,
@@ -131,7 +131,7 @@ impl Issuer {
     ///
     /// # Errors
     /// [`BadHost`]: it does not name one host.
-    pub fn is_asked<'a>(
+    pub fn is_addressed_by<'a>(
         &self,
         version: HttpVersion,
         target: Option<&str>,
@@ -139,7 +139,7 @@ impl Issuer {
     ) -> Result<bool, BadHost> {
         let host = hosts.next();
         if hosts.next().is_some() {
-            return Err(BadHost::Doubled);
+            return Err(BadHost::Repeated);
         }
         let is_ours = |host| self.is_host(std::str::from_utf8(host).map_err(|_| BadAuthority::Host)?);
         let (host, target) =
@@ -250,7 +250,7 @@ mod tests {
             (V1_1, None, &[evil], Ok(false)),
             (V1_1, None, &["id.example.com."], Ok(false)),
             (V1_1, None, &[], Err(BadHost::Missing)),
-            (V1_1, None, &[ours, ours], Err(BadHost::Doubled)),
+            (V1_1, None, &[ours, ours], Err(BadHost::Repeated)),
             (V1_1, None, &[""], Err(BadHost::Invalid(BadAuthority::Empty))),
             (V1_1, None, &["u@id.example.com"], Err(BadHost::Invalid(BadAuthority::UserInfo))),
             (V1_1, None, &["b\u{fc}cher.example"], Err(BadHost::Invalid(BadAuthority::Host))),
@@ -268,13 +268,13 @@ mod tests {
             (V2, Some(ours), &[evil], Err(BadHost::Differing)),
             (V2, Some(evil), &[ours], Err(BadHost::Differing)),
             (V2, Some(evil), &[], Ok(false)),
-            (V2, Some(ours), &[ours, ours], Err(BadHost::Doubled)),
+            (V2, Some(ours), &[ours, ours], Err(BadHost::Repeated)),
             (V2, None, &[], Err(BadHost::Missing)),
         ] {
-            let found = issuer.is_asked(version, target, hosts.iter().map(|host| host.as_bytes()));
+            let found = issuer.is_addressed_by(version, target, hosts.iter().map(|host| host.as_bytes()));
             assert_eq!(found, asked, "{version:?} {target:?} {hosts:?}");
         }
-        assert!(issuer.is_asked(V1_1, None, [&b"id\xff"[..]].into_iter()).is_err());
+        assert!(issuer.is_addressed_by(V1_1, None, [&b"id\xff"[..]].into_iter()).is_err());
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! The token endpoint's rules: redeem a code, refresh a grant, mint what the client gets.
+//! The token endpoint's rules: redeem a code, refresh a grant, issue what the client gets.
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::claims::{AccessTokenClaims, IdTokenClaims, Issued};
-use super::code_grant::{self, Redemption, Renewal};
+use super::code_grant::{self, Redemption, RefreshRequest};
 use super::error::{ErrorCode, Refusal};
 use super::grant::{Grant, GrantFacts, IssuedCode, Lifetimes};
 use super::keys::{KeyError, KeySet};
@@ -174,13 +174,13 @@ pub fn refresh(
     if scope.is_some_and(|scope| Scope::parse(scope).is_err()) {
         return RefreshDecision::Refuse(BAD_SCOPE);
     }
-    let renewal = Renewal {
+    let renewal = RefreshRequest {
         owner: grant.facts.client_id.as_str(),
         granted: &grant.facts.scope,
         client_id: client_id.as_str(),
         scope,
     };
-    match code_grant::renew(renewal) {
+    match code_grant::refresh_scope(renewal) {
         Ok(scope) => RefreshDecision::Rotate(scope),
         Err(refusal) => RefreshDecision::Refuse(refusal),
     }
@@ -199,8 +199,8 @@ pub struct TokenResponse {
     id_token: Option<String>,
 }
 
-/// What a response is minted from.
-pub struct Mint<'a> {
+/// The inputs of a token response.
+pub struct TokenResponseInput<'a> {
     /// Keys and issuer.
     pub keys: &'a KeySet,
     /// Decides the algorithms.
@@ -215,7 +215,7 @@ pub struct Mint<'a> {
     pub refresh_token: Option<Secret>,
 }
 
-impl Mint<'_> {
+impl TokenResponseInput<'_> {
     /// Signs the tokens. If `openid` was granted, there is an ID token, also on a refresh.
     ///
     /// # Errors

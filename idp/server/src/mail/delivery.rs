@@ -146,14 +146,14 @@ struct Contents<'a> {
 }
 
 async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
-    let Minted { link, code, hours } = match mail.kind {
-        MailKind::Activation => match mint(app, mail).await? {
+    let FreshLink { link, code, hours } = match mail.kind {
+        MailKind::Activation => match create_link_and_code(app, mail).await? {
             Some(minted) => minted,
             // The registration is over: there is nothing left to prove.
             None => return Ok(()),
         },
         MailKind::AlreadyRegistered | MailKind::Locked | MailKind::Welcome => {
-            Minted { link: app.config.issuer.url("/signin"), code: String::new(), hours: 0 }
+            FreshLink { link: app.config.issuer.url("/signin"), code: String::new(), hours: 0 }
         }
     };
     let now = app.clock.now();
@@ -187,7 +187,7 @@ async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
 }
 
 /// A fresh link and code for a mail.
-struct Minted {
+struct FreshLink {
     link: String,
     code: String,
     /// How long both work, in whole hours.
@@ -197,7 +197,7 @@ struct Minted {
 /// Makes link and code now, so that even a mail that waited an hour carries fresh ones, and stores their digests before
 /// they are sent. They expire with their registration. Its lifetime is not extended for a late mail: that would reveal
 /// that its address gets one. The mail states the time that is left.
-async fn mint(app: &AppState, mail: &Mail) -> Result<Option<Minted>, Failure> {
+async fn create_link_and_code(app: &AppState, mail: &Mail) -> Result<Option<FreshLink>, Failure> {
     let Ok(id) = mail.subject.parse::<RegistrationId>() else { return Ok(None) };
     let (link, code) = (SingleUse::<Activation>::generate(), TypedCode::generate());
     let tag = code.tag(&app.keys.load().mac, &id.to_string());
@@ -220,7 +220,7 @@ async fn mint(app: &AppState, mail: &Mail) -> Result<Option<Minted>, Failure> {
     match hours {
         None => Ok(None),
         Some(0) => Err(Failure::Late),
-        Some(hours) => Ok(Some(Minted { link, code: code.shown(), hours })),
+        Some(hours) => Ok(Some(FreshLink { link, code: code.shown(), hours })),
     }
 }
 

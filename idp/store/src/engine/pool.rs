@@ -2,7 +2,7 @@
 //!
 //! A pool that checks before and after each use whether the other side is still there turns one round trip into
 //! three, or on SQLite, whose connections are threads, one thread switch into three. This pool does not check.
-//! Whoever meets a broken connection starts over on a fresh one, and no other of the same age is used again.
+//! Whoever finds a connection broken starts over on a fresh one, and no other of its generation is used again.
 
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::MetadataExt;
@@ -29,7 +29,7 @@ const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
 /// What the pool needs from a connection of either engine.
 pub(crate) trait Pooled: Connection {
-    /// Whether connecting failed for a reason that goes away within moments.
+    /// Whether connecting failed for a reason that goes away by itself, soon.
     fn is_transient(error: &sqlx::Error) -> bool;
 
     /// The file currently at the database's path; `None` if there is no file.

@@ -211,7 +211,8 @@ impl Tx {
     /// Writes, if asked to, along the same path to the disk as any write.
     async fn try_write(&mut self, write: bool) -> Result<Writable, StoreError> {
         const READ_ONLY: &str = "SELECT current_setting('transaction_read_only') = 'on'";
-        // The value changes, because SQLite does not write a page on which nothing changes.
+        // The name is the one that earlier versions stored. The value changes, because SQLite does not write a page on
+        // which nothing changes.
         const SQL: &str = "INSERT INTO heartbeat (name, beats) VALUES ('look', 1) \
             ON CONFLICT (name) DO UPDATE SET beats = heartbeat.beats + 1";
         let server = self.server().await?;

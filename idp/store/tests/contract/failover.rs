@@ -96,7 +96,7 @@ async fn fault_05_connections_to_a_former_server_are_given_up_even_if_nobody_wri
     assert!(matches!(store.check_readiness().await, Err(NotReady::Standby)));
     assert!(matches!(store.check_readiness().await, Err(NotReady::Standby)));
     servers_are(&db, &[]).await;
-    store.check_readiness().await.expect("one look finds the server of now");
+    store.check_readiness().await.expect("one check finds the current server");
     assert!(!is_on_standby(&store).await);
 }
 

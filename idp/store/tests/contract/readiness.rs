@@ -12,15 +12,15 @@ use crate::given::{NOW, a_record, a_user};
 use crate::harness::{Db, TestDatabase, sqlite};
 
 contract! { sqlite:
-    fault_05_a_look_reaches_the_log_of_the_file,
-    fault_05_a_look_at_a_full_disk_says_so,
+    fault_05_a_check_reaches_the_log_of_the_file,
+    fault_05_a_check_on_a_full_disk_says_so,
 }
 contract! {
-    fault_05_only_a_write_that_changed_something_replaces_a_look,
-    fault_05_a_look_waits_behind_no_request,
-    fault_05_a_look_writes_once_unless_something_was_just_written,
-    fault_05_a_look_says_what_is_wrong_and_recovers_by_itself,
-    fault_05_a_look_at_a_database_without_this_programs_schema_says_so,
+    fault_05_only_a_write_that_changed_something_replaces_a_check,
+    fault_05_a_check_waits_behind_no_request,
+    fault_05_a_check_writes_once_unless_something_was_just_written,
+    fault_05_a_check_says_what_is_wrong_and_recovers_by_itself,
+    fault_05_a_check_of_a_database_without_this_programs_schema_says_so,
 }
 
 /// How many checks have written.
@@ -33,7 +33,7 @@ async fn later() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
 }
 
-async fn fault_05_a_look_writes_once_unless_something_was_just_written(db: Db) {
+async fn fault_05_a_check_writes_once_unless_something_was_just_written(db: Db) {
     let before = db.database.everything().await;
     db.check_readiness().await.unwrap();
     assert_eq!(beats(&db).await, 1, "the write is really made");
@@ -49,7 +49,7 @@ async fn fault_05_a_look_writes_once_unless_something_was_just_written(db: Db) {
     assert_eq!(beats(&db).await, 2);
 }
 
-async fn fault_05_only_a_write_that_changed_something_replaces_a_look(db: Db) {
+async fn fault_05_only_a_write_that_changed_something_replaces_a_check(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
     later().await;
     tell!(db, |tx, ada| tx.raise_user_epoch(*ada));
@@ -62,7 +62,7 @@ async fn fault_05_only_a_write_that_changed_something_replaces_a_look(db: Db) {
 }
 
 /// Requests that hold their connections indefinitely.
-async fn fault_05_a_look_waits_behind_no_request(db: Db) {
+async fn fault_05_a_check_waits_behind_no_request(db: Db) {
     let store = db.database.open_with(1).await;
     let (open, held) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let mut requests = Vec::new();
@@ -106,7 +106,7 @@ async fn fault_05_a_look_waits_behind_no_request(db: Db) {
 }
 
 /// SQLite does not write a page on which nothing changes.
-async fn fault_05_a_look_reaches_the_log_of_the_file(db: Db) {
+async fn fault_05_a_check_reaches_the_log_of_the_file(db: Db) {
     db.check_readiness().await.unwrap();
     later().await;
     let log = sqlite::file(&db.database.url).with_extension("db-wal");
@@ -117,7 +117,7 @@ async fn fault_05_a_look_reaches_the_log_of_the_file(db: Db) {
 
 /// A disk of its own that is really full. Mounting one takes root; where that is not possible, this says so and tests
 /// nothing.
-async fn fault_05_a_look_at_a_full_disk_says_so(db: Db) {
+async fn fault_05_a_check_on_a_full_disk_says_so(db: Db) {
     let disk = sqlite::file(&db.database.url).with_file_name("disk");
     std::fs::create_dir(&disk).unwrap();
     let run = |program: &str, args: &[&str]| {
@@ -153,7 +153,7 @@ async fn fault_05_a_look_at_a_full_disk_says_so(db: Db) {
     healed.unwrap();
 }
 
-async fn fault_05_a_look_says_what_is_wrong_and_recovers_by_itself(db: Db) {
+async fn fault_05_a_check_says_what_is_wrong_and_recovers_by_itself(db: Db) {
     db.check_readiness().await.unwrap();
     db.database.execute("ALTER TABLE heartbeat RENAME TO gone").await;
     later().await;
@@ -171,7 +171,7 @@ async fn fault_05_a_look_says_what_is_wrong_and_recovers_by_itself(db: Db) {
     assert!(matches!(found, Err(NotReady::Unreachable(_) | NotReady::WriterStopped)), "{found:?}");
 }
 
-async fn fault_05_a_look_at_a_database_without_this_programs_schema_says_so(database: TestDatabase) {
+async fn fault_05_a_check_of_a_database_without_this_programs_schema_says_so(database: TestDatabase) {
     let store = database.open().await;
     let found = store.check_readiness().await;
     assert!(matches!(found, Err(NotReady::WrongSchema(_))), "{found:?}");

@@ -105,7 +105,7 @@ fn config(settings: Settings, options: &CommonOptions) -> Result<Config, Failure
     let (mut config, _) = settings.into_config()?;
     config.mail.transport = MailTransport::Mailbox;
     config.dev = true;
-    config.command = CommandLine { program: program(), place: options.flags() };
+    config.command = CommandLine { program: program(), database_flags: options.flags() };
     Ok(config)
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use idp_core::account::password::{FLOOR, LONGEST};
+use idp_core::account::password::{LOWEST_MIN_LENGTH, MAX_LENGTH};
 use idp_core::text::readable;
 use toml::de::DeValue;
 use url::Url;
@@ -181,7 +181,7 @@ settings! {
     MAIL_SMTP_URL: Text = text("mail.smtp_url", "", "`smtps://USER:PASSWORD@HOST`, or `smtp://USER:PASSWORD@HOST`, which requires STARTTLS unless the mail server is on this machine. Required.").example("smtps://USER:PASSWORD@mail.example.com").secret();
     MAIL_FROM: Text = text("mail.from", "", "The sender of every mail; required.").example("Example <id@example.com>");
     REGISTRATION_OPEN: Switch = switch("registration.open", "true", "Whether people may register themselves.");
-    PASSWORD_MIN_LENGTH: Number = number("password.min_length", FLOOR as u32..=LONGEST as u32, "15", "The minimum length of a new password, in characters.");
+    PASSWORD_MIN_LENGTH: Number = number("password.min_length", LOWEST_MIN_LENGTH as u32..=MAX_LENGTH as u32, "15", "The minimum length of a new password, in characters.");
     PASSWORD_SCHEDULING: Word = word("password.scheduling", Scheduling::WORDS, "nice", "How Linux schedules the threads that hash passwords: `normal`, like all other threads; `nice`, at niceness 10; `batch`, at niceness 10 and in the class SCHED_BATCH; `idle`, in the class SCHED_IDLE. With `idle` nobody can sign in while anything else keeps the machine busy.");
     SESSION_IDLE_MINUTES: Number = number("session.idle_minutes", 1..=43_200, "30", "A session ends after this many minutes without use.");
     SESSION_ABSOLUTE_HOURS: Number = number("session.absolute_hours", 1..=720, "12", "A session ends after this many hours, however much it is used.");
