@@ -9,7 +9,7 @@ use crate::registration::ask;
 use crate::support::browser::{Answer, Browser};
 use crate::support::{Engine, PASSWORD, TestApp, is_proof, on_both_engines};
 
-/// The token of a link for a registration, made like the one in the mail.
+/// The token of a link for a registration, made like the one in the email.
 async fn link(app: &TestApp, id: &str) -> String {
     let id: RegistrationId = id.parse().unwrap();
     let link = SingleUse::<Activation>::generate();

@@ -7,7 +7,7 @@ use crate::support::browser::{Answer, Browser};
 use crate::support::client::{authorize, basic_of, changed, request};
 use crate::support::{Engine, PASSWORD, SECRET, TestApp, confidential, is_logged, on_both_engines};
 
-/// The first mail in the mailbox of `dev`; waits for it, because mail is sent in the background.
+/// The first email in the mailbox of `dev`; waits for it, because email is sent in the background.
 async fn first_mail(browser: &Browser) -> Answer {
     for _ in 0..400 {
         let mailbox = browser.open("/dev/mail").await;

@@ -20,7 +20,7 @@ use crate::registration::{ADA, ask, register};
 use crate::support::mail::{Security, Sink};
 use crate::support::{Engine, PASSWORD, TestApp, is_logged, on_both_engines};
 
-/// The header fields of our mails, all of them.
+/// The header fields of our emails, all of them.
 const HEAD: [&str; 8] =
     ["auto-submitted", "content-type", "date", "from", "message-id", "mime-version", "subject", "to"];
 
@@ -112,7 +112,7 @@ on_both_engines! {
     }
 }
 
-/// Waits until the mail in the outbox has been tried once.
+/// Waits until the email in the outbox has been tried once.
 async fn wait_until_tried(app: &TestApp) {
     for _ in 0..600 {
         // The lease of the first try is five minutes, the wait after a failure ten seconds.

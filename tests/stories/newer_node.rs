@@ -67,7 +67,7 @@ on_both_engines! {
         assert!(is_logged("the database was made by a newer version"));
         assert!(is_logged("id=\"tomorrow-1\"") || is_logged("id=tomorrow-1"), "a line for the key that is left alone");
 
-        // What was issued before still works, and a registration gets its mail although another one waits.
+        // What was issued before still works, and a registration gets its email although another one waits.
         assert_eq!(ada.get("/account").await.status, 200);
         assert_eq!(app.userinfo(&tokens.access).await.status, 200);
         let tokens = app.refresh("tides", &tokens.refresh).await.tokens();

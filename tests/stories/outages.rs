@@ -158,7 +158,7 @@ on_both_engines! {
         let (stop, ended) = begin(&app).await;
         until("a mail", async || sink.count() == 1).await;
         stop.send(()).unwrap();
-        // By now the server has closed its connections: only this mail can still hold it up.
+        // By now the server has closed its connections: only this email can still hold it up.
         tokio::time::sleep(Duration::from_millis(300)).await;
         sink.release();
         ended.await.unwrap().unwrap();

@@ -72,7 +72,7 @@ on_both_engines! {
         let app = TestApp::start(engine).await;
         let mut faces = strangers_ask(&app, 5).await;
         assert_eq!(app.mails_in_all(ADA).await, 3);
-        // The browser is not known yet: no mail is sent, and nobody can tell.
+        // The browser is not known yet: no email is sent, and nobody can tell.
         let own = app.browser();
         faces.push(register(&own, ADA, PASSWORD).await.face(&[ADA]));
         assert_eq!(app.mails_in_all(ADA).await, 3);
@@ -107,7 +107,7 @@ on_both_engines! {
             assert!(set.iter().any(|cookie| cookie.starts_with(name) && !cookie.contains("Max-Age")), "{set:?}");
         }
         strangers_ask(&app, 3).await;
-        // She reads the mail of one address, and registers another.
+        // She reads the email of one address, and registers another.
         ask_raw(&mut eve, ADA).await;
         assert_eq!(app.mails_in_all(ADA).await, 3);
         // Somebody else has her cookie, or makes one up.

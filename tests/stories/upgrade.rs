@@ -105,7 +105,7 @@ async fn make(engine: Engine, folder: &Path) {
     kept["sign_in"] = held(&ben.open(&authorize(&request("moon"))).await, "/login");
     kept["ben"] = json!(ben.cookies());
 
-    // Carol has the link, Dora types the code, Eve's mail is not sent yet.
+    // Carol has the link, Dora types the code, Eve's email is not sent yet.
     let carol = app.browser();
     register(&carol, CAROL, PASSWORD).await;
     kept["link"] = json!(app.sink.mail_to(CAROL, 1).await.link());

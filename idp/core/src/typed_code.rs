@@ -1,4 +1,4 @@
-//! A short code that a person reads in a mail and types. It is stored as an HMAC bound to what it opens; the store
+//! A short code that a person reads in an email and types. It is stored as an HMAC bound to what it opens; the store
 //! counts the tries.
 
 use std::fmt;
@@ -13,7 +13,7 @@ pub const LENGTH: usize = 8;
 /// How many wrong tries end a code.
 pub const TRIES: i64 = 5;
 
-/// A typed code in the clear, on its way into a mail.
+/// A typed code in the clear, on its way into an email.
 pub struct TypedCode(String);
 
 impl TypedCode {

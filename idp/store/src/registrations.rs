@@ -48,7 +48,7 @@ pub struct Registration {
     pub browser: Digest,
     /// The flow to continue afterwards.
     pub flow_id: Option<FlowId>,
-    /// When the last mail was requested.
+    /// When the last email was requested.
     pub mailed_at: Timestamp,
     /// When the registration, its link and its code expire.
     pub expires_at: Timestamp,
@@ -71,11 +71,11 @@ pub enum RegistrationState {
 /// The result of entering a typed code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeTry {
-    /// The code from the newest mail.
+    /// The code from the newest email.
     Right,
     /// A wrong code; there are tries left.
     Wrong,
-    /// A wrong code, or one that was not checked: no tries are left until the next mail.
+    /// A wrong code, or one that was not checked: no tries are left until the next email.
     NoneLeft,
 }
 
@@ -233,8 +233,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Records that another mail was requested, and gives the registration its full lifetime again. `false`: the last
-    /// mail was requested too recently. Parallel calls queue for the row.
+    /// Records that another email was requested, and gives the registration its full lifetime again. `false`: the last
+    /// email was requested too recently. Parallel calls queue for the row.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -253,8 +253,8 @@ impl Tx {
         Ok(noted == 1)
     }
 
-    /// Invalidates the code of the previous mail and resets its tries, because a new mail is on its way. Done when
-    /// the mail is requested, not when it is sent, so that an address that gets no code behaves the same.
+    /// Invalidates the code of the previous email and resets its tries, because a new email is on its way. Done when
+    /// the email is requested, not when it is sent, so that an address that gets no code behaves the same.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -281,8 +281,8 @@ impl Tx {
         Ok(adopted == 1)
     }
 
-    /// Sets the typed code of a registration's newest mail. The expiry stays the same: it must not reveal whether the
-    /// address gets such mails.
+    /// Sets the typed code of a registration's newest email. The expiry stays the same: it must not reveal whether the
+    /// address gets such emails.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -90,7 +90,7 @@ impl TestApp {
         Self::start_as(engine, change, true).await
     }
 
-    /// A product that only answers requests: it sends no mail and deletes nothing, so nothing changes by itself.
+    /// A product that only answers requests: it sends no email and deletes nothing, so nothing changes by itself.
     pub(crate) async fn start_still(engine: Engine) -> Self {
         Self::start_still_with(engine, |_| {}).await
     }

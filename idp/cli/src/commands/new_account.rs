@@ -45,7 +45,7 @@ impl NewAccount {
         policy: &PasswordPolicy,
     ) -> Result<Self, String> {
         let address = Email::parse(email)
-            .map_err(|_| format!("`{email}` is not a plain e-mail address; write it like ada@example.org"))?;
+            .map_err(|_| format!("`{email}` is not a plain email address; write it like ada@example.org"))?;
         let name = FullName::parse(name).map_err(|why| why.to_string())?;
         let weak = policy.check(password.expose(), &[name.as_str(), address.as_str()]);
         weak.map_err(|weak| sentence(&weak))?;
@@ -140,7 +140,7 @@ mod tests {
     fn an_operators_account_passes_the_same_checks_as_anybodys() {
         assert!(checked("ada@example.org", "Ada Lovelace", "tinker brass umbrella").is_ok());
         for (email, name, password, why) in [
-            ("ada", "Ada", "tinker brass umbrella", "`ada` is not a plain e-mail address"),
+            ("ada", "Ada", "tinker brass umbrella", "`ada` is not a plain email address"),
             ("ada@example.org", " ", "tinker brass umbrella", "a name is missing"),
             ("ada@example.org", "Ada", "tinker", "fewer than 15 characters"),
             ("ada@example.org", "Ada", "ada@example.org", "mostly the name, the address"),

@@ -29,7 +29,7 @@ pub(crate) struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Create an account; its e-mail address counts as verified
+    /// Create an account; its email address counts as verified
     Create(CreateAccount),
     /// List accounts, oldest first
     List(ListAccounts),

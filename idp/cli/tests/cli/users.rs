@@ -40,7 +40,7 @@ fn an_account_that_cannot_be_is_refused_and_nothing_is_written() {
     let sandbox = Sandbox::new();
     sandbox.pipe(ADA, PASSWORD).good();
     for (args, password, why) in [
-        ("--email ada --name A", PASSWORD, "`ada` is not a plain e-mail address"),
+        ("--email ada --name A", PASSWORD, "`ada` is not a plain email address"),
         ("--email b@example.org --name A", "short", "the password has fewer than 15 characters"),
         ("--email b@example.org --name A", "passwordpassword", "the password is easy to guess"),
         ("--email b@example.org --name A", "", "standard input was empty"),

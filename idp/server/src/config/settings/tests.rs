@@ -236,7 +236,7 @@ fn r_28_unusable_values_are_refused_with_an_example() {
         (
             "mail.from",
             "nobody",
-            "mail.from cannot be nobody: it is not an e-mail address; an example is Example <id@example.com>",
+            "mail.from cannot be nobody: it is not an email address; an example is Example <id@example.com>",
         ),
         (
             "mail.smtp_url",

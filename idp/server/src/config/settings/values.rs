@@ -93,7 +93,7 @@ pub(super) fn database_url(text: &str) -> Result<Secret, &'static str> {
 }
 
 pub(super) fn sender(text: &str) -> Result<Mailbox, &'static str> {
-    text.parse().map_err(|_| "it is not an e-mail address")
+    text.parse().map_err(|_| "it is not an email address")
 }
 
 /// Does not quote the text, which may hold a password.
