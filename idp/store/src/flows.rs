@@ -118,7 +118,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Closes a flow and stores its sealed answer with it, in one statement. `false`: it was already closed, and
+    /// Closes a flow and stores its sealed response with it, in one statement. `false`: it was already closed, and
     /// somebody else answered the client.
     ///
     /// # Errors
