@@ -31,7 +31,7 @@ pub struct EndedFlow {
     pub flow: Flow,
     /// Whether it was answered; otherwise it expired.
     pub answered: bool,
-    /// The answer, sealed for this row. `None` if an older node closed the flow.
+    /// The response, sealed for this row. `None` if an older node closed the flow.
     pub sealed_response: Option<String>,
 }
 

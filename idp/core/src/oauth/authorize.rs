@@ -14,8 +14,8 @@ use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::single_use::{AuthorizationCode, SingleUse};
 
-/// Where the answer goes. It is made only from a registered redirect URI, and nothing else can be answered with a
-/// redirect to a client.
+/// Where the response goes. It is made only from a registered redirect URI, and nothing else can be redirected to a
+/// client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedirectTarget {
     uri: RedirectUri,
@@ -68,7 +68,7 @@ pub struct AuthorizationRequest {
     /// it is answered only if the epoch was never raised.
     #[serde(default)]
     pub client_epoch: i64,
-    /// Where the answer goes.
+    /// Where the response goes.
     pub target: RedirectTarget,
     /// What is asked for: known here and allowed to the client.
     pub scope: Scope,
@@ -91,7 +91,7 @@ pub struct AuthorizationRequest {
 pub enum PageReason {
     /// `client_id` is missing.
     MissingClient,
-    /// `client_id` is malformed, unknown or disabled: one answer for all.
+    /// `client_id` is malformed, unknown or disabled: one response for all.
     UnknownClient,
     /// `redirect_uri` is missing.
     MissingRedirectUri,

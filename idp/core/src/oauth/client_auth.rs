@@ -84,7 +84,7 @@ fn parse_id(text: &str) -> Result<ClientId, Refusal> {
     ClientId::parse(text).map_err(|_| FAILED)
 }
 
-/// Why a client failed to authenticate, for the log only: the client gets one answer, [`FAILED`], for every reason.
+/// Why a client failed to authenticate, for the log only: the client gets one response, [`FAILED`], for every reason.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The registered client, if the ID is one.

@@ -46,7 +46,7 @@ pub enum HttpVersion {
     V2,
 }
 
-/// Why a request does not name one host. The answer is 400 (RFC 9112 section 3.2).
+/// Why a request does not name one host. The response is 400 (RFC 9112 section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadHost {
     /// No `Host`; in HTTP/2, no `:authority` either.

@@ -13,7 +13,7 @@ use crate::secret::Secret;
 use crate::single_use::{AuthorizationCode, SingleUse, SingleUseDigest};
 use crate::time::Timestamp;
 
-/// Where the browser takes the client's answer: the redirect URI with a code or an error.
+/// Where the browser takes the response to the client: the redirect URI with a code or an error.
 #[derive(Clone, Debug)]
 pub struct AuthorizationResponse {
     location: Secret,

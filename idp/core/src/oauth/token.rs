@@ -186,7 +186,7 @@ pub fn refresh(
     }
 }
 
-/// The answer of the token endpoint (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
+/// The response of the token endpoint (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
 #[derive(Serialize)]
 pub struct TokenResponse {
     access_token: String,

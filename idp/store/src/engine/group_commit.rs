@@ -1,5 +1,5 @@
 //! SQLite's single writer. Writes that are waiting share one transaction and are all answered after its one commit:
-//! they share the disk sync, and no answer leaves before it.
+//! they share the disk sync, and no result is returned before it.
 //!
 //! A write that fails is rolled back alone. That takes a savepoint per write, and each savepoint is a round trip to
 //! the connection's thread, which costs more than the work there. Failures are rare, because refusals are results. So
