@@ -1,4 +1,4 @@
-//! From "check your mail" to an account (security.md 2.7): by link, by code, once.
+//! From "check your mail" to an account: by link, by code, once.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ on_both_engines! {
             Raw::post(path).form(&[]).send(&app).await.assert_page("cookies-blocked");
         }
         assert_eq!(app.state().await, before);
-        // Not the browser that registered: mail is often read on the phone.
+        // Not the browser that registered: email is often read on the phone.
         let phone = app.browser();
         let page = phone.open(&link).await;
         let active = phone.submit(&page, "/activate", &[("password", PASSWORD)]).await;

@@ -44,7 +44,7 @@ fn assert_asks_because(answer: &Answer, why: Option<&str>) {
     assert_eq!(answer.reason(), why, "{}", answer.text());
 }
 
-/// LO-02's page after signing out.
+/// The page after signing out.
 #[track_caller]
 fn assert_signed_out_because(answer: &Answer, why: &str) {
     answer.assert_page(why);
@@ -229,8 +229,8 @@ on_both_engines! {
             let nobody = app.browser().open(&target(&pairs)).await;
             assert_ends(&nobody, then, why);
         }
-        for told in ["client_id=\"nobody\" detail=\"no enabled client has this client_id", "detail=\"id_token_hint is no ID token that this server signed",
-            "detail=\"id_token_hint was issued to another client than client_id names", "detail=\"id_token_hint is of another session",
+        for told in ["client_id=\"nobody\" detail=\"no enabled client has this client_id", "detail=\"id_token_hint is not an ID token signed by this server",
+            "detail=\"id_token_hint was issued to a client other than the one in client_id", "detail=\"id_token_hint belongs to a session other than",
             "detail=\"post_logout_redirect_uri needs id_token_hint or client_id"]
         {
             assert!(is_logged(told), "{told}");
@@ -238,7 +238,7 @@ on_both_engines! {
         // If no page gives the reason, the log does.
         for (pairs, told) in [
             (vec![id("unheard")], "client_id=\"unheard\" detail=\"no enabled client has this client_id\""),
-            (vec![hint("x.y.z"), id("unheard-of")], "client_id=\"unheard-of\" detail=\"id_token_hint is no ID token that this server signed\""),
+            (vec![hint("x.y.z"), id("unheard-of")], "client_id=\"unheard-of\" detail=\"id_token_hint is not an ID token signed by this server\""),
         ] {
             assert_ends(&app.browser().open(&target(&pairs)).await, Then::Page, None);
             assert!(is_logged(told), "{told}");

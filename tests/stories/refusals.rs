@@ -23,15 +23,15 @@ on_both_engines! {
             (vec![("client_id", Some("logged-off"))], "client_id=\"logged-off\" detail=\"this client is disabled\""),
             (vec![("client_id", Some("logged\r\nnobody"))], "client_id=\"logged%0D%0Anobody\" detail="),
             (vec![("client_id", Some(&long))], "yyy... (3880 more bytes)\" detail=\"no client has this client_id\""),
-            (vec![("redirect_uri", Some("https://logged.example/cb/"))], "client_id=\"logged\" detail=\"redirect_uri must equal a registered one, byte by byte\" value=\"redirect_uri=https://logged.example/cb/\""),
+            (vec![("redirect_uri", Some("https://logged.example/cb/"))], "client_id=\"logged\" detail=\"redirect_uri must equal a registered one, byte for byte\" value=\"redirect_uri=https://logged.example/cb/\""),
             (vec![("redirect_uri", None)], "client_id=\"logged\" detail=\"redirect_uri is missing\" value=\"redirect_uri\""),
             (vec![("response_type", Some("token"))], "client_id=\"logged\" detail=\"response_type must be code\" value=\"response_type=token\""),
-            (vec![("scope", Some("logged:nothing"))], "client_id=\"logged\" detail=\"scope names nothing this client may ask for\" value=\"scope=logged:nothing\""),
+            (vec![("scope", Some("logged:nothing"))], "client_id=\"logged\" detail=\"none of the requested scopes is allowed for this client\" value=\"scope=logged:nothing\""),
             (vec![("prompt", Some("logged"))], "client_id=\"logged\" detail=\"prompt has an unknown value\" value=\"prompt=logged\""),
             (vec![("max_age", Some("-7"))], "detail=\"max_age must be a whole number of seconds\" value=\"max_age=-7\""),
             (vec![("response_mode", Some("fragment"))], "detail=\"response_mode must be query\" value=\"response_mode=fragment\""),
             (vec![("id_token_hint", Some("canary-of-a-hint"))], "client_id=\"logged\" detail=\"id_token_hint was not issued here, or not for this client\" value=\"id_token_hint\""),
-            (vec![("claims", Some("canary-of-claims"))], "client_id=\"logged\" detail=\"claims is not the JSON of OpenID Connect Core 5.5\" value=\"claims\""),
+            (vec![("claims", Some("canary-of-claims"))], "client_id=\"logged\" detail=\"claims is not a valid claims object (OpenID Connect Core 5.5)\" value=\"claims\""),
             (vec![("prompt", Some("none"))], "code=\"login_required\" client_id=\"logged\" detail=\"prompt=none, but the person has to sign in\""),
         ] {
             browser.get(&authorize(&changed("logged", &changes))).await;
@@ -39,7 +39,7 @@ on_both_engines! {
         }
         let twice = [request("logged"), vec![("state".to_owned(), "canary-of-a-state".to_owned())]].concat();
         browser.get(&authorize(&twice)).await;
-        assert_logged("client_id=\"logged\" detail=\"a parameter is there more than once\" value=\"state\"");
+        assert_logged("client_id=\"logged\" detail=\"a parameter is repeated\" value=\"state\"");
         for canary in ["canary-of-a-hint", "canary-of-claims", "canary-of-a-state", &long[..200]] {
             assert!(!is_logged(canary), "{canary}");
         }

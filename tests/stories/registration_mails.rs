@@ -1,12 +1,12 @@
-//! The mails of registrations (security.md 2.7): how many an address gets, and who gets more.
+//! The emails of registrations: how many an address gets, and who gets more.
 
 use std::time::Duration;
 
 use crate::registration::{ADA, register};
 use crate::sign_in::attempt;
 use crate::support::browser::Answer;
+use crate::support::indistinguishable::assert_alike;
 use crate::support::raw::RawBrowser;
-use crate::support::uni::assert_alike;
 use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
 
 /// Registers Ada's address in this many unknown browsers. Returns what they are shown.
@@ -72,7 +72,7 @@ on_both_engines! {
         let app = TestApp::start(engine).await;
         let mut faces = strangers_ask(&app, 5).await;
         assert_eq!(app.mails_in_all(ADA).await, 3);
-        // The browser is not known yet: no mail is sent, and nobody can tell.
+        // The browser is not known yet: no email is sent, and nobody can tell.
         let own = app.browser();
         faces.push(register(&own, ADA, PASSWORD).await.face(&[ADA]));
         assert_eq!(app.mails_in_all(ADA).await, 3);
@@ -107,7 +107,7 @@ on_both_engines! {
             assert!(set.iter().any(|cookie| cookie.starts_with(name) && !cookie.contains("Max-Age")), "{set:?}");
         }
         strangers_ask(&app, 3).await;
-        // She reads the mail of one address, and registers another.
+        // She reads the email of one address, and registers another.
         ask_raw(&mut eve, ADA).await;
         assert_eq!(app.mails_in_all(ADA).await, 3);
         // Somebody else has her cookie, or makes one up.

@@ -1,4 +1,4 @@
-//! Sessions (security.md 2.8): what opens one, how long it lives, how it ends.
+//! Sessions: what opens one, how long it lives, how it ends.
 
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ on_both_engines! {
                 CREATE TRIGGER full_disk BEFORE UPDATE ON sessions FOR EACH ROW EXECUTE FUNCTION full_disk()",
         }).await;
         assert!(is_signed_in(&app, &cookie).await);
-        assert!(is_logged("the use of a session cannot be written down"));
+        assert!(is_logged("cannot record that a session was used"));
     }
 
     async fn lg_13_a_token_does_not_work_as_a_session_nor_a_session_as_a_token(engine: Engine) {

@@ -1,4 +1,4 @@
-//! No client address can use up what all share: connections, requests under way, room for bodies (security.md 2.16).
+//! No client address can use up what all share: connections, requests in progress, room for bodies.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Signing in (security.md 2.8): what people are told before and after the right password.
+//! Signing in: what people are told before and after the right password.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use idp_core::user::UserState;
 use crate::registration::{ADA, register};
 use crate::support::browser::{Answer, Browser};
 use crate::support::client::{authorize, changed, request};
+use crate::support::indistinguishable::assert_alike;
 use crate::support::raw::{Raw, RawBrowser};
-use crate::support::uni::assert_alike;
 use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
 
 pub(crate) const WRONG: &str = "violet ladder pancake tunnel";

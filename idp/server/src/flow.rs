@@ -1,4 +1,4 @@
-//! Advances a flow: load what the decision depends on, ask [`next_step`], do what it says.
+//! Advances a flow: load what the decision depends on, call [`next_step`], do what it says.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::audit::AuditRecord;
@@ -17,7 +17,7 @@ use crate::http::context::RequestContext;
 use crate::http::errors::{About, PageError, Reason};
 use crate::http::form::with_email;
 use crate::http::refusal_log::Fault;
-use crate::pages::onward::Onward;
+use crate::pages::continue_to_client::ContinuePage;
 
 /// What a decision needs besides the flow's row.
 #[derive(Default)]
@@ -27,8 +27,8 @@ pub(crate) struct ClientAndConsent {
 }
 
 /// Starts a flow. `known` has just been read for it; `email` is an address typed elsewhere, to fill in.
-/// If no page is needed, the answer is returned at once; a row is written only when a page must be shown.
-pub(crate) async fn begin(
+/// If no page is needed, the response is returned at once; a row is written only when a page must be shown.
+pub(crate) async fn start(
     context: &RequestContext,
     target: FlowTarget,
     known: ClientAndConsent,
@@ -48,7 +48,7 @@ pub(crate) async fn begin(
                 .await?;
             Ok(Redirect::to(&url).into_response())
         }
-        step => FlowAnswer { context, flow: &flow, known: &known, via: Via::Request }.with(step).await,
+        step => FlowEnd { context, flow: &flow, known: &known, via: Via::Request }.carry_out(step).await,
     }
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn url(id: FlowId) -> String {
     format!("/flow/{id}")
 }
 
-/// Where the button on the page that goes on by itself leads: back to us, so that a code redeemed in the meantime is
+/// Where the button on the automatic redirect page leads: back to us, so that a code redeemed in the meantime is
 /// not sent a second time.
 fn button_url(id: FlowId) -> String {
     format!("{}?go=1", url(id))
@@ -94,7 +94,7 @@ pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<FlowState
 }
 
 /// This browser's open flow, for pages outside the flow. `None` if it is over or cannot be loaded, for whatever reason.
-pub(crate) async fn under_way(
+pub(crate) async fn find_open(
     context: &RequestContext,
     id: Option<&str>,
 ) -> Option<(Flow, ClientAndConsent)> {
@@ -103,35 +103,36 @@ pub(crate) async fn under_way(
     Some((flow, known))
 }
 
-/// The response for a flow that is over: the client's answer once more while it is still usable, otherwise a page that
-/// says how the flow ended and links back to the client.
+/// The response for a flow that is over: the authorization response once more while it is still usable, otherwise a
+/// page that says how the flow ended and links back to the client.
 ///
-/// If the answer is a redirect, only a second click on the same form gets it again. Reload and Back do not: each would
-/// start the client's app again.
-pub(crate) async fn again(
+/// If the response is a redirect, only a second click on the same form gets it again. Reload and Back do not: each
+/// would start the client's app again.
+pub(crate) async fn replay(
     context: &RequestContext,
     ended: &EndedFlow,
     via: Via,
 ) -> Result<Response, PageError> {
     let FlowTarget::Client(request) = &ended.flow.target else {
-        return if ended.answered { Ok(entered()) } else { Err(expired()) };
+        return if ended.answered { Ok(to_home_page()) } else { Err(expired()) };
     };
     let id = request.client_id.clone();
     let Some(client) = context.app.store.read(id, |db, id| Box::pin(db.client(id))).await? else {
-        return Err(over(&ended.flow, ended.answered));
+        return Err(already_over(&ended.flow, ended.answered));
     };
     let unchanged = client.enabled && client.epoch == request.client_epoch;
     let shown = unchanged && (request.target.uri().is_https() || matches!(via, Via::Form(_)));
-    if let Some(response) = kept(context, ended).await?.filter(|_| shown) {
+    if let Some(response) = replayable_response(context, ended).await?.filter(|_| shown) {
         let known = ClientAndConsent { client: Some(client), consent: None };
-        return FlowAnswer { context, flow: &ended.flow, known: &known, via }.go(request, &response);
+        return FlowEnd { context, flow: &ended.flow, known: &known, via }
+            .redirect_to_client(request, &response);
     }
     Err(back_to(&client, if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP }))
 }
 
-/// The answer that closed a flow, if it may be sent again: it has not expired, its code can still be redeemed, and the
-/// code was issued in this browser's current session.
-async fn kept(
+/// The response that closed a flow, if it may be sent again: it has not expired, its code can still be redeemed, and
+/// the code was issued in this browser's current session.
+async fn replayable_response(
     context: &RequestContext,
     ended: &EndedFlow,
 ) -> Result<Option<AuthorizationResponse>, PageError> {
@@ -141,8 +142,8 @@ async fn kept(
         Ok(response) => response,
         // Another node sealed it under a newer key, or somebody altered the row. It lasts only a minute anyway.
         Err(error) => {
-            if app.refusals.admits(Fault::Ours, "sealed answer") {
-                tracing::warn!(request_id = context.info.request_id, %error, "cannot open a flow's sealed answer");
+            if app.refusals.admits(Fault::Ours, "sealed response") {
+                tracing::warn!(request_id = context.info.request_id, %error, "cannot open a flow's sealed response");
             }
             return Ok(None);
         }
@@ -213,7 +214,7 @@ pub(crate) async fn load(
     }
 }
 
-/// Asks [`next_step`].
+/// Calls [`next_step`].
 pub(crate) fn decide(
     context: &RequestContext,
     flow: &Flow,
@@ -233,18 +234,18 @@ pub(crate) fn decide(
 
 /// The request with which a flow leaves our pages. It decides how the browser gets to the client.
 pub(crate) enum Via {
-    /// `GET /authorize`: no page was shown, the flow has no row, and the answer is a redirect.
+    /// `GET /authorize`: no page was shown, the flow has no row, and the response is a redirect.
     Request,
     /// `GET /flow/ID`.
     Page,
-    /// The button on the page that goes on by itself.
+    /// The button on the automatic redirect page.
     Button,
     /// One of our forms, with the audit record of what the person decided in it.
     Form(Option<AuditRecord>),
 }
 
 /// A flow about to leave our pages: to the client with a code or an error, or to the person's account page.
-pub(crate) struct FlowAnswer<'a> {
+pub(crate) struct FlowEnd<'a> {
     pub(crate) context: &'a RequestContext,
     pub(crate) flow: &'a Flow,
     pub(crate) known: &'a ClientAndConsent,
@@ -260,25 +261,25 @@ struct ClosingWrite {
     now: Timestamp,
 }
 
-impl FlowAnswer<'_> {
+impl FlowEnd<'_> {
     /// Carries out the step, in one write.
-    pub(crate) async fn with(self, step: Step) -> Result<Response, PageError> {
+    pub(crate) async fn carry_out(self, step: Step) -> Result<Response, PageError> {
         match (step, &self.flow.target) {
             (Step::Issue(approval), _) => self.issue(approval).await,
             (Step::Refuse(refusal), FlowTarget::Client(request)) => self.refuse(request, refusal).await,
-            (Step::Enter, _) => match self.close(None).await? {
+            (Step::ShowAccount, _) => match self.close(None).await? {
                 true => Ok(Redirect::to("/account").into_response()),
-                false => Ok(entered()),
+                false => Ok(to_home_page()),
             },
             _ => Err(PageError::new(Reason::INTERNAL).detail("a step that needs a page cannot end a flow")),
         }
     }
 
     /// Sends the browser to the client. After a form, browsers apply its page's `form-action` to every redirect that
-    /// follows, including those of the client's callback. So after one of our forms, an https client is reached from a
-    /// page that goes on by itself. In all other cases a redirect is better: an in-app browser may open another app
+    /// follows, including those of the client's callback. So after one of our forms, an https client is reached from
+    /// the automatic redirect page. In all other cases a redirect is better: an in-app browser may open another app
     /// only after a gesture, and a redirect after a tap counts as one.
-    fn go(
+    fn redirect_to_client(
         &self,
         request: &AuthorizationRequest,
         response: &AuthorizationResponse,
@@ -290,7 +291,7 @@ impl FlowAnswer<'_> {
             }
             Via::Page if request.target.uri().is_https() => {
                 let (url, button) = (response.location().expose(), button_url(self.flow.id));
-                Onward::signed_in(name.unwrap_or_default(), url, &button).show(self.context)
+                ContinuePage::signed_in(name.unwrap_or_default(), url, &button).show(self.context)
             }
             _ => Ok(Redirect::to(response.location().expose()).into_response()),
         }
@@ -329,17 +330,17 @@ impl FlowAnswer<'_> {
         let until = self.context.app.clock.now().plus(config.lifetimes.code);
         let response = AuthorizationResponse::error(&request.target, config.issuer.as_str(), refusal, until);
         if !self.close(Some(&response)).await? {
-            return self.too_late().await;
+            return self.already_closed().await;
         }
         let (request_id, client_id) = (&self.context.info.request_id, request.client_id.as_str());
         let (code, detail) = (refusal.code.as_str(), refusal.hint);
         if self.context.app.refusals.admits(Fault::Theirs, code) {
             tracing::info!(request_id, code, client_id, detail, "authorization refused");
         }
-        self.go(request, &response)
+        self.redirect_to_client(request, &response)
     }
 
-    /// Closes the flow with its answer, remembers the consent and stores the code: one write, all or nothing.
+    /// Closes the flow with its response, stores the consent and stores the code: one write, all or nothing.
     async fn issue(self, approval: Box<Approval>) -> Result<Response, PageError> {
         let app = &self.context.app;
         let request = approval.request();
@@ -361,12 +362,12 @@ impl FlowAnswer<'_> {
                     return Ok(true);
                 }
                 // Since then the session ended, or user or client changed: the flow must stay open for another try.
-                Err(StoreError::Conflict("live session"))
+                Err(StoreError::Conflict("the session ended, or the user or client changed"))
             })
         });
         match write.await {
-            Ok(true) => self.go(request, &response),
-            Ok(false) => self.too_late().await,
+            Ok(true) => self.redirect_to_client(request, &response),
+            Ok(false) => self.already_closed().await,
             // The flow's page shows what is needed now.
             Err(StoreError::Conflict(_)) if self.is_stored() => {
                 Ok(Redirect::to(&url(self.flow.id)).into_response())
@@ -376,12 +377,12 @@ impl FlowAnswer<'_> {
         }
     }
 
-    /// The second of two tabs or clicks: the client has its answer already; the browser is sent there all the same.
-    async fn too_late(self) -> Result<Response, PageError> {
+    /// The second of two tabs or clicks: the client has its response already; the browser is sent there all the same.
+    async fn already_closed(self) -> Result<Response, PageError> {
         let input = (self.flow.id, self.context.app.clock.now());
         let ended = self.context.app.store.read(input, |db, (id, now)| Box::pin(db.ended_flow(*id, *now)));
         match ended.await? {
-            Some(ended) => again(self.context, &ended, self.via).await,
+            Some(ended) => replay(self.context, &ended, self.via).await,
             None => Err(expired()),
         }
     }
@@ -403,12 +404,12 @@ impl ClosingWrite {
 }
 
 /// Back, or a second tab, after a sign-in that led to the person's own pages: goes there.
-fn entered() -> Response {
+fn to_home_page() -> Response {
     Redirect::to("/").into_response()
 }
 
 /// A flow that is over and whose client no longer exists.
-fn over(flow: &Flow, answered: bool) -> PageError {
+fn already_over(flow: &Flow, answered: bool) -> PageError {
     if answered {
         PageError::new(Reason::FLOW_ANSWERED).about(About::client_of(&flow.target))
     } else {

@@ -4,13 +4,13 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod http2;
+pub(crate) mod indistinguishable;
 pub(crate) mod mail;
 pub(crate) mod node;
 pub(crate) mod oracle;
 pub(crate) mod raw;
 pub(crate) mod state;
 pub(crate) mod template;
-pub(crate) mod uni;
 pub(crate) mod wire;
 
 use std::net::SocketAddr;
@@ -90,7 +90,7 @@ impl TestApp {
         Self::start_as(engine, change, true).await
     }
 
-    /// A product that only answers requests: it sends no mail and deletes nothing, so nothing changes by itself.
+    /// A product that only answers requests: it sends no email and deletes nothing, so nothing changes by itself.
     pub(crate) async fn start_still(engine: Engine) -> Self {
         Self::start_still_with(engine, |_| {}).await
     }

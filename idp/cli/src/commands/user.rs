@@ -7,7 +7,7 @@ use idp_core::account::throttle::{ACCOUNT, Throttle};
 use idp_core::ids::UserId;
 use idp_core::time::Timestamp;
 use idp_core::user::{User, UserState};
-use idp_server::config::quoted;
+use idp_server::config::shell_quoted;
 use serde_json::{Value, json};
 
 use crate::commands::account_ref::AccountRef;
@@ -29,7 +29,7 @@ pub(crate) struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Create an account; its e-mail address counts as verified
+    /// Create an account; its email address counts as verified
     Create(CreateAccount),
     /// List accounts, oldest first
     List(ListAccounts),
@@ -145,7 +145,7 @@ impl CreateAccount {
             NewAccountOutcome::AddressTaken => Err(Failure::new(format_args!(
                 "{0} already has an account; see it with `{1}`",
                 self.email,
-                operator.command(&format!("user show {}", quoted(&self.email)))
+                operator.command(&format!("user show {}", shell_quoted(&self.email)))
             ))),
             NewAccountOutcome::NoSuchRole(role, known) => {
                 Err(new_account::no_such_role(&role, &known).into())
@@ -212,7 +212,7 @@ async fn show(operator: &Operator, account: AccountRef) -> Result<(), Failure> {
     let mut json = described(&user, &roles);
     json["wrong_passwords"] = json!(wrong_passwords);
     json["locked_until"] = json!(lock.until());
-    json["closed"] = json!(lock == Lock::Closed);
+    json["closed"] = json!(lock == Lock::LockedForGood);
     let text = output::facts(&[
         ("id", user.id.to_string()),
         ("email", user.email.to_string()),
@@ -221,7 +221,7 @@ async fn show(operator: &Operator, account: AccountRef) -> Result<(), Failure> {
         ("roles", roles.join(", ")),
         (
             "sign-in",
-            lock.sentence(&operator.command(&format!("user unlock {}", quoted(user.email.as_str())))),
+            lock.sentence(&operator.command(&format!("user unlock {}", shell_quoted(user.email.as_str())))),
         ),
         ("created", output::moment(user.created_at)),
         ("updated", output::moment(user.updated_at)),
@@ -235,13 +235,13 @@ async fn show(operator: &Operator, account: AccountRef) -> Result<(), Failure> {
 enum Lock {
     Open,
     Until(Timestamp),
-    Closed,
+    LockedForGood,
 }
 
 impl Lock {
     fn of(throttle: &Throttle, now: Timestamp) -> Self {
         match throttle.locked_until.filter(|until| *until > now) {
-            _ if ACCOUNT.in_a_row.is_some_and(|most| throttle.in_a_row >= most) => Self::Closed,
+            _ if ACCOUNT.in_a_row.is_some_and(|most| throttle.in_a_row >= most) => Self::LockedForGood,
             Some(until) => Self::Until(until),
             None => Self::Open,
         }
@@ -257,7 +257,7 @@ impl Lock {
         match self {
             Self::Open => "not locked".to_owned(),
             Self::Until(at) => format!("locked until {} after wrong passwords; {end}", output::moment(at)),
-            Self::Closed => format!("closed after too many wrong passwords in a row; {end}"),
+            Self::LockedForGood => format!("locked for good after too many wrong passwords in a row; {end}"),
         }
     }
 }

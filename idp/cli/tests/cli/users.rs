@@ -3,7 +3,7 @@ use idp_core::audit::AuditEvent;
 use idp_core::ids::UserId;
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
-use idp_store::Counted;
+use idp_store::ThrottleKey;
 use serde_json::json;
 
 use crate::sandbox::Sandbox;
@@ -40,7 +40,7 @@ fn an_account_that_cannot_be_is_refused_and_nothing_is_written() {
     let sandbox = Sandbox::new();
     sandbox.pipe(ADA, PASSWORD).good();
     for (args, password, why) in [
-        ("--email ada --name A", PASSWORD, "`ada` is not a plain e-mail address"),
+        ("--email ada --name A", PASSWORD, "`ada` is not a plain email address"),
         ("--email b@example.org --name A", "short", "the password has fewer than 15 characters"),
         ("--email b@example.org --name A", "passwordpassword", "the password is easy to guess"),
         ("--email b@example.org --name A", "", "standard input was empty"),
@@ -101,17 +101,16 @@ fn a_locked_account_is_shown_as_such_and_unlocked() {
     sandbox.pipe(ADA, PASSWORD).good();
     let id = sandbox.idp("user show ada@example.org -o json").json()["id"].as_str().unwrap().to_owned();
     let user: UserId = id.parse().unwrap();
-    let own = Counted::Account { email_key: "ada@example.org".to_owned(), user: Some(user) };
+    let own = ThrottleKey::Account { email_key: "ada@example.org".to_owned(), user: Some(user) };
     // A browser she has signed in with has its own count, which can be locked too.
-    let browser = Counted::KnownBrowser(user, Secret::random().digest());
-    let wrong_tries = |counted: &Counted, times: usize, at: i64| {
-        let counted = counted.clone();
+    let browser = ThrottleKey::KnownBrowser(user, Secret::random().digest());
+    let wrong_tries = |key: &ThrottleKey, times: usize, at: i64| {
+        let key = key.clone();
         sandbox.with_store(|store| async move {
             for minute in 0..times {
                 let now = Timestamp::from_millis(at + i64::try_from(minute).unwrap() * 86_400_000);
-                let input = (counted.clone(), now);
-                let tried =
-                    store.write(input, |tx, (counted, now)| Box::pin(tx.reserve(counted, &ACCOUNT, *now)));
+                let input = (key.clone(), now);
+                let tried = store.write(input, |tx, (key, now)| Box::pin(tx.reserve(key, &ACCOUNT, *now)));
                 tried.await.unwrap();
             }
         });

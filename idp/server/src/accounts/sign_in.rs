@@ -7,11 +7,11 @@ use idp_core::secret::{Digest, Secret};
 use idp_core::session::{Authentication, Session};
 use idp_core::time::Timestamp;
 use idp_core::user::{Email, User, UserState};
-use idp_store::{Counted, Mail, MailKind, NewSession, Registration, StoreError, Tx};
+use idp_store::{Mail, MailKind, NewSession, Registration, StoreError, ThrottleKey, Tx};
 
 use crate::accounts::hasher::HashError;
 use crate::accounts::lanes::Lane;
-use crate::accounts::try_counts::{AddressFacts, Counts, Locks, Reserved, refund, reserve};
+use crate::accounts::try_counts::{AddressFacts, Locks, Reserved, TryCounters, refund, reserve};
 use crate::http::context::RequestContext;
 use crate::http::errors::{PageError, Reason};
 
@@ -27,7 +27,7 @@ pub(crate) enum SignInOutcome {
         minutes: u64,
     },
     /// Too many tries in a row: waiting does not help, an administrator must unlock the account.
-    Closed,
+    LockedForGood,
     /// Right password, but an administrator has deactivated the account.
     Deactivated,
     /// The right password of a registration whose address is not proven yet.
@@ -35,7 +35,7 @@ pub(crate) enum SignInOutcome {
 }
 
 /// `Retry-After` in seconds for an account that only an administrator can unlock: nobody knows when that will be.
-pub(crate) const CLOSED_FOR_A_DAY: u64 = 24 * 60 * 60;
+pub(crate) const LOCKED_RETRY_AFTER: u64 = 24 * 60 * 60;
 
 /// Counts the try, verifies the password, and signs in or returns why not.
 pub(crate) async fn sign_in(
@@ -47,7 +47,7 @@ pub(crate) async fn sign_in(
     run_detached(async move {
         let now = context.app.clock.now();
         let known = look_up(&context, &email, now).await?;
-        let counts = Counts::of(&context, &email, &known);
+        let counts = TryCounters::of(&context, &email, &known);
         let (counts, proof) = match try_password(&context, counts, password, known, now).await? {
             Ok(proven) => proven,
             Err(outcome) => return Ok(outcome),
@@ -96,8 +96,9 @@ pub(crate) async fn prove_registration(
         let known =
             AddressFacts { credentials: None, registration: Some(registration), browser_known: false };
         // Its own counter, which nobody without the link can fill.
-        let network = Some(Counted::Network(context.info.network().to_string()));
-        let counts = Counts { account: Counted::Registration(id), network, owners: None };
+        let network = Some(ThrottleKey::Network(context.info.network().to_string()));
+        let counts =
+            TryCounters { account: ThrottleKey::Registration(id), network, account_of_known_browser: None };
         match try_password(&context, counts, password, known, now).await? {
             Err(outcome) => Ok(outcome),
             Ok((counts, _)) => {
@@ -122,17 +123,17 @@ async fn run_detached(
 /// locked out and nothing was compared.
 async fn try_password(
     context: &RequestContext,
-    counts: Counts,
+    counts: TryCounters,
     password: Secret,
     known: AddressFacts,
     now: Timestamp,
-) -> Result<Result<(Counts, Proof), SignInOutcome>, PageError> {
+) -> Result<Result<(TryCounters, Proof), SignInOutcome>, PageError> {
     let refused = |outcome| Ok(Err(outcome));
     let locks = match reserve(context, &counts, now).await? {
         Reserved::Locked { until } => {
             return refused(SignInOutcome::Throttled { minutes: now.minutes_until(until) });
         }
-        Reserved::Closed => return refused(SignInOutcome::Closed),
+        Reserved::LockedForGood => return refused(SignInOutcome::LockedForGood),
         Reserved::Granted(locks) => locks,
     };
     match prove(context, password, &known).await {
@@ -202,7 +203,7 @@ async fn look_up(context: &RequestContext, email: &Email, now: Timestamp) -> Res
 
 /// A try with the right password by somebody who may not sign in.
 struct RefusedSignIn {
-    counts: Counts,
+    counts: TryCounters,
     subject: Option<String>,
     /// The registration whose mail this browser may now request: its person proved to have begun it.
     adopted: Option<RegistrationId>,
@@ -229,7 +230,7 @@ impl RefusedSignIn {
 
 async fn begin_session(
     context: &RequestContext,
-    counts: Counts,
+    counts: TryCounters,
     user: User,
     now: Timestamp,
 ) -> Result<SignInOutcome, PageError> {
@@ -261,7 +262,7 @@ async fn begin_session(
 
 struct NewSignIn {
     session: NewSession,
-    counts: Counts,
+    counts: TryCounters,
     /// This browser's previous session. Its cookie becomes invalid. If the same person signs in again, the session
     /// itself goes on, so that what clients got from it stays valid.
     old: Option<Session>,
@@ -300,7 +301,7 @@ impl NewSignIn {
 
 async fn fail(
     context: &RequestContext,
-    counts: Counts,
+    counts: TryCounters,
     user: Option<User>,
     locks: Locks,
 ) -> Result<(), PageError> {
@@ -326,7 +327,7 @@ async fn fail(
 /// This try locked the account: audits that, and tells the owner once.
 async fn locked(
     tx: &mut Tx,
-    account: &Counted,
+    account: &ThrottleKey,
     user: Option<&User>,
     until: Timestamp,
     failed: &AuditRecord,
@@ -338,7 +339,7 @@ async fn locked(
     }
     tx.audit(&AuditRecord { event: AuditEvent::Throttled, ..failed.clone() }).await?;
     if let Some(user) = user.filter(|user| user.state == UserState::Active)
-        && tx.tell_once(account).await?
+        && tx.claim_lockout_notice(account).await?
     {
         let mail = Mail {
             id: MailId::new(failed.at),

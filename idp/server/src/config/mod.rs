@@ -17,7 +17,7 @@ pub mod database_url;
 pub mod secret_files;
 pub mod settings;
 
-pub use idp_core::text::quoted;
+pub use idp_core::text::shell_quoted;
 
 /// The server's configuration.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub struct Config {
     pub session: SessionLifetime,
     /// Requests per minute and client address.
     pub limits: RateLimits,
-    /// How many connections, and how many requests under way, one client address may have. `None`: a quarter of all.
+    /// How many connections, and how many requests in progress, one client address may have. `None`: a quarter of all.
     pub per_address: Option<u32>,
     /// Whether this is `idp dev`: a mailbox page, a clock that can be moved, and refusals that explain
     /// themselves. No setting switches it on.
@@ -65,19 +65,19 @@ pub struct CommandLine {
     /// The program, as the shell finds it.
     pub program: String,
     /// The flags that name the database.
-    pub place: String,
+    pub database_flags: String,
 }
 
 impl Default for CommandLine {
     fn default() -> Self {
-        Self { program: "idp".to_owned(), place: "--dev".to_owned() }
+        Self { program: "idp".to_owned(), database_flags: "--dev".to_owned() }
     }
 }
 
 impl CommandLine {
     /// A command as it can be typed: the verb, the flags that name the database, and the other words.
     pub(crate) fn line(&self, verb: &str, words: &str) -> String {
-        format!("{} {verb} {} {words}", self.program, self.place)
+        format!("{} {verb} {} {words}", self.program, self.database_flags)
     }
 }
 

@@ -60,7 +60,7 @@ impl Browser {
         if let Err(error) = touched.await
             && app.refusals.admits(Fault::Ours, "session not touched")
         {
-            tracing::warn!(%error, "the use of a session cannot be written down");
+            tracing::warn!(%error, "cannot record that a session was used");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::config::Config;
 pub(crate) enum Cookie {
     /// The session.
     Session,
-    /// The browser. Flows are bound to it, and it identifies a browser that signed in before.
+    /// The browser. Flows are bound to it, and it identifies browsers in which an account is known.
     Browser,
     /// A success that the next page reports.
     Notice,

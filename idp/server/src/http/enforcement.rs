@@ -133,7 +133,7 @@ async fn collect(mut body: Body, limit: usize, mut room: Option<&mut Taken>) -> 
             return Err(PageError::new(Reason::TOO_LARGE));
         }
         if room.as_mut().is_some_and(|room| !room.grow(piece.len() as u64)) {
-            let detail = "too many bodies are under way";
+            let detail = "too many request bodies are in progress";
             return Err(
                 PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE) }.detail(detail)
             );

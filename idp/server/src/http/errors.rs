@@ -19,7 +19,7 @@ pub(crate) struct Reason {
     pub(crate) key: &'static str,
     /// The HTTP status.
     pub(crate) status: StatusCode,
-    /// Who must fix it: `yours` the person, `app` the client, `ours` we.
+    /// Who has to fix it: the person (`yours`), the client's developer (`app`) or the operator (`ours`).
     pub(crate) kind: &'static str,
 }
 
@@ -243,7 +243,7 @@ impl PageError {
         OAuthError {
             status: self.reason.status,
             refusal: Refusal::new(code, hint),
-            told: None,
+            description: None,
             challenge: None,
             retry_after: self.retry_after,
             detail: self.detail.as_deref().map(Box::from),
@@ -257,8 +257,8 @@ impl From<StoreError> for PageError {
         match error {
             // Another node, of the newer version, can serve a newer row.
             StoreError::Unavailable(_)
-            | StoreError::Again(_)
-            | StoreError::Lost(_)
+            | StoreError::Retry(_)
+            | StoreError::Disconnected(_)
             | StoreError::Newer { .. } => {
                 let retry_after = Some(5);
                 Self { detail: Some(error.to_string()), retry_after, ..Self::new(Reason::UNAVAILABLE) }
@@ -294,7 +294,7 @@ pub(crate) struct OAuthError {
     pub(crate) status: StatusCode,
     pub(crate) refusal: Refusal,
     /// The description, if it is not the refusal's own.
-    pub(crate) told: Option<Box<str>>,
+    pub(crate) description: Option<Box<str>>,
     /// `WWW-Authenticate`.
     pub(crate) challenge: Option<&'static str>,
     pub(crate) retry_after: Option<u64>,
@@ -317,7 +317,7 @@ impl From<Refusal> for OAuthError {
             _ => (StatusCode::BAD_REQUEST, None),
         };
         let about = Box::default();
-        Self { status, refusal, told: None, challenge, retry_after: None, detail: None, about }
+        Self { status, refusal, description: None, challenge, retry_after: None, detail: None, about }
     }
 }
 
@@ -341,7 +341,7 @@ struct ErrorBody<'a> {
 
 impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
-        let error_description = self.told.as_deref().unwrap_or(self.refusal.hint);
+        let error_description = self.description.as_deref().unwrap_or(self.refusal.hint);
         let body = ErrorBody { error: self.refusal.code.as_str(), error_description };
         let mut response = (self.status, Json(body)).into_response();
         if let Some(challenge) = self.challenge {

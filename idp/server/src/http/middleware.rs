@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use idp_core::secret::{base64url, random_bytes};
 
 use crate::http::address::{RequestInfo, client_address};
-use crate::http::error_answers::{answer, in_short};
+use crate::http::error_responses::{error_response, short_error_response};
 use crate::http::errors::{PageError, Reason};
 use crate::http::policy::{self, UNROUTED};
 use crate::http::request_log::{Failure, RequestSummary};
@@ -41,8 +41,8 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
     let is_probe = policy::is_probe(request.uri().path());
     if !admitted && !is_probe {
         let error = PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE) };
-        app.refusals.count_of("requests under way", info.network());
-        return with_headers(in_short(&app, &error, &summary), &info);
+        app.refusals.count_of("requests in progress", info.network());
+        return with_headers(short_error_response(&app, &error, &summary), &info);
     }
     let (response, unrouted) = match unreadable(&app, &request, is_probe, &mut summary) {
         Some(error) => (error.into_response(), true),
@@ -55,13 +55,13 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
     if unrouted && let Some(seconds) = app.limiters.wait(UNROUTED.rate, info.network()) {
         let error = PageError { retry_after: Some(seconds), ..PageError::new(Reason::TOO_MANY) };
         app.refusals.count(error.reason.key);
-        return with_headers(in_short(&app, &error, &summary), &info);
+        return with_headers(short_error_response(&app, &error, &summary), &info);
     }
     if let Some(failure) = Failure::of(&response) {
         failure.log(&app, &info, &summary);
     }
     let response = match response.extensions().get::<PageError>().cloned() {
-        Some(error) => answer(&app, error, response, &info, &summary),
+        Some(error) => error_response(&app, error, response, &info, &summary),
         None => response,
     };
     with_headers(response, &info)
@@ -107,7 +107,7 @@ async fn run(request: Request, next: Next) -> Response {
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
-            PageError::new(Reason::INTERNAL).detail(format!("a panic at {}", panics::place())).into_response()
+            PageError::new(Reason::INTERNAL).detail(format!("panic at {}", panics::place())).into_response()
         }
     }
 }

@@ -8,7 +8,7 @@ pub(crate) mod context;
 pub(crate) mod cookies;
 pub(crate) mod csrf;
 pub(crate) mod enforcement;
-pub(crate) mod error_answers;
+pub(crate) mod error_responses;
 pub(crate) mod errors;
 pub(crate) mod form;
 pub(crate) mod health;

@@ -35,7 +35,7 @@ pub(crate) enum Csrf {
     /// Only our own form, with our token.
     Token,
     /// A POST that clients send or that changes nothing by itself. Its cookies are ignored.
-    NoCookies,
+    NotNeeded,
 }
 
 /// Which body is read.

@@ -13,26 +13,30 @@ use idp_core::oauth::params::Params;
 use idp_core::redirect_uri::RedirectUri;
 use serde::{Deserialize, Serialize};
 
-use super::authorize::{hand_over, sent};
-use crate::config::quoted;
+use super::authorize::{redirect_as_get, sent};
+use crate::config::shell_quoted;
 use crate::http::context::RequestContext;
 use crate::http::cookies::Cookie;
 use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered};
 use crate::http::form::{self, Form, FormBody, Protocol};
 use crate::http::html::Page;
 use crate::http::refusal_log::Fault;
-use crate::pages::onward::Onward;
+use crate::pages::continue_to_client::ContinuePage;
 use crate::text::catalogue::Arg;
 
 /// `GET /logout`: signs out at once if a client proves that it asks for this very session, otherwise asks the person.
 pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> Result<Response, PageError> {
     let asked = SignOutRequest::read(&context, &params).await?;
-    if asked.logout.asks { asked.question(&context) } else { asked.sign_out(&context, false).await }
+    if asked.logout.needs_confirmation {
+        asked.confirmation_page(&context)
+    } else {
+        asked.sign_out(&context, false).await
+    }
 }
 
 /// `POST /logout`: the same request as a form. It is turned into a GET, which carries the session cookie.
 pub(crate) async fn post(Extension(FormBody(pairs)): Extension<FormBody>) -> Response {
-    hand_over(path::END_SESSION, &pairs)
+    redirect_as_get(path::END_SESSION, &pairs)
 }
 
 #[derive(Deserialize)]
@@ -91,7 +95,8 @@ impl<'a> SignOutRequest<'a> {
         tracing::info!(request_id, client_id, detail = flaw.rule(), value, "{done}");
     }
 
-    /// The page of LO-02: the person is signed out, and it says why they are not sent on.
+    /// The error page after sign-out: it says that the person is signed out, and why they are not sent back to the
+    /// client.
     fn refusal(&self, flaw: LogoutFlaw) -> PageError {
         let error = PageError {
             explanation: Some(Box::new(self.explanation(flaw))),
@@ -171,7 +176,7 @@ fn registered(client: &Client) -> Vec<Registered> {
 /// The command that would make this request valid.
 fn fix(params: &Params, client: &Client) -> Option<Fix> {
     let uri = params.get("post_logout_redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok())?;
-    let words = format!("{} {}", client.id, quoted(uri));
+    let words = format!("{} {}", client.id, shell_quoted(uri));
     Some(Fix { verb: "client add-post-logout-redirect-uri", words })
 }
 
@@ -259,7 +264,7 @@ impl Page for SignOutPage<'_> {
 
 impl SignOutRequest<'_> {
     /// The confirmation page. Its form carries the original request, which the page afterwards needs.
-    fn question(&self, context: &RequestContext) -> Result<Response, PageError> {
+    fn confirmation_page(&self, context: &RequestContext) -> Result<Response, PageError> {
         let app = &context.app;
         let Logout { flaw, then, .. } = &self.logout;
         self.log_flaw(context, "asked before signing out");
@@ -324,7 +329,7 @@ pub(crate) async fn signed_out(
         && let AfterLogout::Return(target) = logout.then
         && target.uri().is_https()
     {
-        return Onward::signed_out(client.name.to_string(), &target.location()).show(&context);
+        return ContinuePage::signed_out(client.name.to_string(), &target.location()).show(&context);
     }
     let client = match query.get("client_id").and_then(|id| ClientId::parse(id).ok()) {
         Some(id) => context.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,

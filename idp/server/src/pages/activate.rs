@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::accounts::activation::{self, Link, LinkOutcome, LinkToken};
 use crate::accounts::known_mailbox;
 use crate::accounts::registration::{self, must_be_open};
-use crate::accounts::sign_in::{self, CLOSED_FOR_A_DAY, SignInOutcome};
+use crate::accounts::sign_in::{self, LOCKED_RETRY_AFTER, SignInOutcome};
 use crate::http::browser::Notice;
 use crate::http::context::RequestContext;
 use crate::http::errors::PageError;
@@ -99,7 +99,7 @@ pub(crate) async fn show(
     let Some(token) = LinkToken::of_presented(&fields.token) else {
         return problem(&context, LinkProblem::Unknown, None);
     };
-    match activation::look_at(&context, token).await? {
+    match activation::find_link(&context, token).await? {
         Link::Open(registration) => question(&context, &fields.token, &registration, None),
         Link::Used => problem(&context, LinkProblem::Used, None),
         Link::Expired => problem(&context, LinkProblem::Expired, Some(&fields.token)),
@@ -180,9 +180,9 @@ async fn proof(
         SignInOutcome::Throttled { minutes } => {
             later(catalogue.text("login-throttled", &[("minutes", minutes.into())]), minutes * 60)
         }
-        SignInOutcome::Closed => {
+        SignInOutcome::LockedForGood => {
             let brand = [("brand", context.app.config.brand.as_str().into())];
-            later(catalogue.text("login-closed", &brand), CLOSED_FOR_A_DAY)
+            later(catalogue.text("login-closed", &brand), LOCKED_RETRY_AFTER)
         }
         SignInOutcome::SignedIn(_) | SignInOutcome::Wrong | SignInOutcome::Deactivated => {
             refuse(StatusCode::UNAUTHORIZED, field_error(context, "password", "activate-wrong"))
@@ -231,7 +231,7 @@ pub(crate) async fn resend(
     let Some(token) = LinkToken::of_presented(&fields.token) else {
         return problem(&context, LinkProblem::Unknown, None);
     };
-    let registration = match activation::look_at_expired(&context, token).await? {
+    let registration = match activation::find_expired_link(&context, token).await? {
         Link::Open(registration) => registration,
         Link::Used => return problem(&context, LinkProblem::Used, None),
         Link::Expired | Link::Unknown => return problem(&context, LinkProblem::Unknown, None),

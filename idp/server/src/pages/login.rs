@@ -11,7 +11,7 @@ use idp_core::user::Email;
 use idp_store::Flow;
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::sign_in::{self, CLOSED_FOR_A_DAY, SignInOutcome};
+use crate::accounts::sign_in::{self, LOCKED_RETRY_AFTER, SignInOutcome};
 use crate::flow::{self, ClientAndConsent, FlowState, Via};
 use crate::http::browser::Notice;
 use crate::http::context::RequestContext;
@@ -59,7 +59,7 @@ pub(crate) struct FormState {
 
 /// `GET /signin`: starts a flow to the account page. `email` in the query is filled in.
 pub(crate) async fn begin(context: RequestContext, Protocol(query): Protocol) -> Result<Response, PageError> {
-    flow::begin(&context, FlowTarget::Account, ClientAndConsent::default(), query.get("email")).await
+    flow::start(&context, FlowTarget::Account, ClientAndConsent::default(), query.get("email")).await
 }
 
 /// The form.
@@ -95,7 +95,7 @@ pub(crate) fn page(
 pub(crate) fn asked_again(context: &RequestContext, flow: &Flow, known: &ClientAndConsent) -> Option<String> {
     let signed_in = context.browser.signed_in.as_ref()?;
     match flow::decide(context, flow, known, None) {
-        Step::SignIn(SignInReason::Asked | SignInReason::TooOld) => Some(signed_in.user.email.to_string()),
+        Step::SignIn(SignInReason::Prompt | SignInReason::TooOld) => Some(signed_in.user.email.to_string()),
         _ => None,
     }
 }
@@ -117,7 +117,7 @@ pub(crate) async fn submit(
 ) -> Result<Response, PageError> {
     let flow = match flow::find(&context, &id).await? {
         FlowState::Open(flow) => flow,
-        FlowState::Over(ended) => return flow::again(&context, &ended, Via::Form(None)).await,
+        FlowState::Over(ended) => return flow::replay(&context, &ended, Via::Form(None)).await,
     };
     let errors = missing(&context, &form);
     let Some(email) = Email::parse(&form.email).ok().filter(|_| errors.is_empty()) else {
@@ -129,13 +129,13 @@ pub(crate) async fn submit(
         SignInOutcome::Throttled { minutes } => {
             refuse(&context, &flow, form.email, RefusedLogin::throttled(&context, minutes)).await
         }
-        SignInOutcome::Closed => {
+        SignInOutcome::LockedForGood => {
             refuse(
                 &context,
                 &flow,
                 form.email,
                 RefusedLogin {
-                    retry_after: Some(CLOSED_FOR_A_DAY),
+                    retry_after: Some(LOCKED_RETRY_AFTER),
                     ..RefusedLogin::of(&context, "login-closed", StatusCode::TOO_MANY_REQUESTS)
                 },
             )

@@ -77,7 +77,7 @@ async fn page(
     errors: Vec<FieldError>,
 ) -> Result<Response, PageError> {
     // Registering works even if the flow is over; the page then names no client.
-    let (flow, app) = match flow::under_way(context, flow).await {
+    let (flow, app) = match flow::find_open(context, flow).await {
         Some((flow, known)) => (Some(flow.id), app_of(&flow.target, &known).0),
         None => (None, None),
     };

@@ -107,9 +107,9 @@ impl Reading {
                 Ok(Readers::Owner) => {}
                 Ok(Readers::Others) => self.settings.warnings.push(secret_files::warning(path, file.access)),
                 Err(refusal) => {
-                    let (what, cure) = (refusal.what("this file"), refusal.cure(""));
+                    let (what, fix) = (refusal.what("this file"), refusal.fix(""));
                     let variable = setting.file_variable().unwrap_or_default();
-                    self.refuse(&at, format!("{name} holds a secret and {what}; {cure}, or use {variable}"));
+                    self.refuse(&at, format!("{name} holds a secret and {what}; {fix}, or use {variable}"));
                 }
             }
         }

@@ -236,7 +236,7 @@ fn r_28_unusable_values_are_refused_with_an_example() {
         (
             "mail.from",
             "nobody",
-            "mail.from cannot be nobody: it is not an e-mail address; an example is Example <id@example.com>",
+            "mail.from cannot be nobody: it is not an email address; an example is Example <id@example.com>",
         ),
         (
             "mail.smtp_url",
@@ -299,7 +299,7 @@ fn fault_06_the_refusal_of_a_near_miss_says_what_to_write() {
         (
             "server.issuer",
             "https://ID.example.com:443",
-            "browsers and tokens write it as https://id.example.com: write it so here",
+            "write it as https://id.example.com, the form that browsers and tokens use",
         ),
         ("server.issuer", "https://id.example.com/idp", "or trailing slash: write https://id.example.com;"),
     ] {

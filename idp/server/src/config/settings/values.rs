@@ -17,11 +17,11 @@ pub(super) fn each<T>(
 
 /// An address and port to listen on. The refusal of a near miss says what to write.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    let why = |cure: String| format!("`{text}` is not an address with a port{cure}");
-    text.parse().map_err(|_| why(cure_of_address(text)))
+    let why = |fix: String| format!("`{text}` is not an address with a port{fix}");
+    text.parse().map_err(|_| why(fix_of_address(text)))
 }
 
-fn cure_of_address(text: &str) -> String {
+fn fix_of_address(text: &str) -> String {
     let bare = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
     let bare = bare.trim_end_matches('/');
     if let Ok(address) = bare.parse::<SocketAddr>() {
@@ -56,11 +56,11 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let single = |_| bare.parse::<IpAddr>().map(IpNet::from);
     let network = bare.parse::<IpNet>().or_else(single).map_err(|_| {
-        let cure = match forwarded_address(text.as_bytes()) {
+        let fix = match forwarded_address(text.as_bytes()) {
             Some(address) => format!(": write {address}, without a port or zone"),
             None => String::new(),
         };
-        format!("`{text}` is not a network{cure}")
+        format!("`{text}` is not a network{fix}")
     })?;
     let network = canonical(network)
         .ok_or_else(|| format!("`{text}` mixes IPv4 and IPv6 addresses: write the IPv4 network as IPv4"))?;
@@ -93,7 +93,7 @@ pub(super) fn database_url(text: &str) -> Result<Secret, &'static str> {
 }
 
 pub(super) fn sender(text: &str) -> Result<Mailbox, &'static str> {
-    text.parse().map_err(|_| "it is not an e-mail address")
+    text.parse().map_err(|_| "it is not an email address")
 }
 
 /// Does not quote the text, which may hold a password.

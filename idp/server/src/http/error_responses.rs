@@ -11,14 +11,14 @@ use crate::http::html::{self, Html, Layout};
 use crate::http::refusal_log::Fault;
 use crate::http::request_log::{LONGEST_DETAIL, RequestSummary};
 use crate::state::Shared;
-use crate::text::moments::moment;
+use crate::text::dates::moment;
 use crate::text::templates::without_marks;
 
 /// Kept on error pages, because a refused request may still end a session.
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// The error as a page, or as JSON at endpoints that clients call.
-pub(crate) fn answer(
+pub(crate) fn error_response(
     app: &Shared,
     error: PageError,
     bare: Response,
@@ -32,8 +32,8 @@ pub(crate) fn answer(
     let mut response = match summary.speaks_json() {
         true => {
             // The client's developer sees the same detail as the log.
-            let told = error.detail.as_deref().filter(|_| summary.host.is_some()).map(Box::from);
-            OAuthError { told, ..error.as_oauth() }.into_response()
+            let description = error.detail.as_deref().filter(|_| summary.host.is_some()).map(Box::from);
+            OAuthError { description, ..error.as_oauth() }.into_response()
         }
         false => page(app, &error, info, summary),
     };
@@ -53,7 +53,7 @@ fn retry_after(response: &mut Response, error: &PageError) {
 }
 
 /// The error as one sentence, for errors that may come in great numbers.
-pub(crate) fn in_short(app: &Shared, error: &PageError, summary: &RequestSummary) -> Response {
+pub(crate) fn short_error_response(app: &Shared, error: &PageError, summary: &RequestSummary) -> Response {
     if summary.speaks_json() {
         return error.as_oauth().into_response();
     }
