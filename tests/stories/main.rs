@@ -11,6 +11,7 @@ mod activation_races;
 mod browser;
 mod browser_test;
 mod codes_and_mails;
+mod cookies;
 mod detours;
 mod developer;
 mod floors;

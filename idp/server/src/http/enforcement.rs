@@ -199,12 +199,15 @@ fn signed_out(fields: &[(String, String)]) -> String {
 fn finish(app: &Shared, policy: Policy, browser: Option<Browser>, mut response: Response) -> Response {
     let headers = response.headers_mut();
     if let Some(browser) = browser {
-        if browser.is_new && !sets(headers, &browser.set_cookie(app, None)) {
-            headers.append(header::SET_COOKIE, browser.set_cookie(app, None));
-        }
         let is_page = headers.get(header::CONTENT_TYPE).is_some();
         if is_page && browser.notice.is_some() {
             headers.append(header::SET_COOKIE, Cookie::Notice.clear(&app.config));
+        }
+        let own = browser.is_new.then(|| browser.set_cookie(app));
+        for cookie in own.into_iter().chain(browser.renamed) {
+            if !sets(headers, &cookie) {
+                headers.append(header::SET_COOKIE, cookie);
+            }
         }
     }
     if let Some(value) = policy.cache.header().filter(|_| response.status().is_success()) {
@@ -213,7 +216,7 @@ fn finish(app: &Shared, policy: Policy, browser: Option<Browser>, mut response: 
     response
 }
 
-/// Whether the handler already set this cookie, with a longer life.
+/// Whether this cookie is already set or deleted.
 fn sets(headers: &HeaderMap, cookie: &HeaderValue) -> bool {
     let name = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
     headers.get_all(header::SET_COOKIE).iter().any(|set| name(set) == name(cookie))

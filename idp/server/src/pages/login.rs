@@ -184,7 +184,6 @@ async fn incomplete(
 
 /// Sets the cookie of the new session, and makes the browser's own cookie last, so that it stays a known browser.
 fn signed_in(context: &RequestContext, flow: &Flow, session: &Secret) -> Response {
-    const KNOWN_FOR: u64 = 180 * 24 * 60 * 60;
     let url = flow::url(flow.id);
     let mut response = match flow.target {
         FlowTarget::Account => context.redirect_with(Notice::SignedIn, &url),
@@ -192,7 +191,7 @@ fn signed_in(context: &RequestContext, flow: &Flow, session: &Secret) -> Respons
     };
     let headers = response.headers_mut();
     headers.append(header::SET_COOKIE, Cookie::Session.set(session, None, &context.app.config));
-    headers.append(header::SET_COOKIE, context.browser.set_cookie(&context.app, Some(KNOWN_FOR)));
+    headers.append(header::SET_COOKIE, context.browser.keep_cookie(&context.app));
     response
 }
 
