@@ -49,7 +49,7 @@ pub(crate) async fn confirm(
     Form(form): Form<ConfirmForm>,
 ) -> Result<Response, PageError> {
     let pairs = form::decode(form.request.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST))?;
-    SignOutRequest::read(&context, &Params::new(pairs)).await?.sign_out(&context, true).await
+    SignOutRequest::read(&context, &Params::of_form(pairs)).await?.sign_out(&context, true).await
 }
 
 /// A sign-out request, and what was decided about it.

@@ -106,7 +106,7 @@ pub(crate) struct LoginForm {
     #[serde(default)]
     email: String,
     #[serde(default)]
-    password: String,
+    password: Secret,
 }
 
 /// `POST /flow/ID/login`.
@@ -123,7 +123,7 @@ pub(crate) async fn submit(
     let Some(email) = Email::parse(&form.email).ok().filter(|_| errors.is_empty()) else {
         return incomplete(&context, &flow, form.email, errors).await;
     };
-    match sign_in::sign_in(&context, &email, Secret::new(form.password)).await? {
+    match sign_in::sign_in(&context, &email, form.password).await? {
         SignInOutcome::SignedIn(session) => Ok(signed_in(&context, &flow, &session)),
         SignInOutcome::Wrong => refuse(&context, &flow, form.email, RefusedLogin::wrong(&context)).await,
         SignInOutcome::Throttled { minutes } => {
@@ -165,7 +165,7 @@ fn missing(context: &RequestContext, form: &LoginForm) -> Vec<FieldError> {
         Err(_) if form.email.trim().is_empty() => Some("email-missing"),
         Err(_) => Some("email-invalid"),
     };
-    let password = form.password.is_empty().then_some("password-missing");
+    let password = form.password.expose().is_empty().then_some("password-missing");
     let email = email.map(|key| field_error(context, "email", key));
     email.into_iter().chain(password.map(|key| field_error(context, "password", key))).collect()
 }
