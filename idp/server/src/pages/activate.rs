@@ -173,9 +173,7 @@ async fn proof(
             field_error(context, "password", "password-missing"),
         );
     }
-    match sign_in::prove_registration(context, registration.clone(), form.password.clone())
-        .await?
-    {
+    match sign_in::prove_registration(context, registration.clone(), form.password.clone()).await? {
         SignInOutcome::Unactivated(_) => Ok(Ok(true)),
         SignInOutcome::Throttled { minutes } => {
             later(catalogue.text("login-throttled", &[("minutes", minutes.into())]), minutes * 60)
@@ -184,7 +182,10 @@ async fn proof(
             let brand = [("brand", context.app.config.brand.as_str().into())];
             later(catalogue.text("login-closed", &brand), CLOSED_FOR_A_DAY)
         }
-        SignInOutcome::SignedIn(_) | SignInOutcome::Wrong | SignInOutcome::Deactivated => {
+        SignInOutcome::SignedIn(_)
+        | SignInOutcome::Wrong
+        | SignInOutcome::Deactivated
+        | SignInOutcome::Changed => {
             refuse(StatusCode::UNAUTHORIZED, field_error(context, "password", "activate-wrong"))
         }
     }

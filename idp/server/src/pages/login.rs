@@ -150,6 +150,10 @@ pub(crate) async fn submit(
             )
             .await
         }
+        SignInOutcome::Changed => {
+            let refused = RefusedLogin::of(&context, "login-changed", StatusCode::CONFLICT);
+            refuse(&context, &flow, form.email, refused).await
+        }
         SignInOutcome::Unactivated(registration) => {
             let refused = RefusedLogin::of(&context, "login-unactivated", StatusCode::FORBIDDEN);
             let resend = context.app.config.registration.then(|| format!("/register/{registration}/resend"));
