@@ -12,6 +12,7 @@ mod back_and_reload;
 mod browser;
 mod browser_test;
 mod codes_and_mails;
+mod cookies;
 mod developer;
 mod headers;
 mod headers_injection_and_caching;

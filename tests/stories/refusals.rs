@@ -70,6 +70,51 @@ on_both_engines! {
         }
     }
 
+    async fn fault_21_the_page_of_an_unknown_client_shows_the_id_it_asked_with(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let browser = app.browser();
+        let (long, cut) = ("z".repeat(4000), format!("{}... (3880 more bytes)", "z".repeat(120)));
+        for (id, shown) in [
+            ("shown-nobody", "shown-nobody"),
+            ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+            ("shown\r\nnobody\u{202E}", "shown%0D%0Anobody%E2%80%AE"),
+            (&long, &cut),
+        ] {
+            let page = browser.get(&authorize(&changed("shown", &[("client_id", Some(id))]))).await;
+            page.assert_error_page(400, "client-unknown");
+            // Signing out for such a client says the same, on the question as on the page after it.
+            let asked = [("client_id", id), ("post_logout_redirect_uri", "https://shown.example/bye")];
+            let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(asked).finish();
+            let signed_out = browser.get(&format!("/logout?{query}")).await;
+            let question = app.signed_in(ADA).await.get(&format!("/logout?{query}")).await;
+            for page in [page, signed_out, question] {
+                assert!(page.text().contains(&format!("id=\"asked-client\">{shown}<")), "{id}: {}", page.body);
+                assert!(!page.body.contains("<script>alert") && !page.body.contains("\u{202E}"), "{}", page.body);
+            }
+        }
+        // Nothing that may be a secret: only the client's ID is shown.
+        let page = browser.get(&authorize(&changed("shown", &[("state", Some("canary-on-a-page")), ("id_token_hint", Some("canary-on-a-page"))]))).await;
+        assert!(page.reason() == Some("client-unknown") && !page.body.contains("canary-on-a-page"));
+        // A page without an ID has no line for one.
+        assert!(!browser.get(&authorize(&changed("shown", &[("client_id", None)]))).await.body.contains("asked-client"));
+    }
+
+    async fn fault_21_a_page_that_is_gone_names_its_id_in_the_log(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let browser = app.browser();
+        browser.open("/signin").await;
+        for (path, told) in [
+            ("/flow/01935a1e-8a33-7000-8000-0000000000aa", "value=\"flow=01935a1e-8a33-7000-8000-0000000000aa\""),
+            ("/register/01935a1e-8a33-7000-8000-0000000000ab", "value=\"registration=01935a1e-8a33-7000-8000-0000000000ab\""),
+        ] {
+            assert_eq!(browser.get(path).await.status, 400);
+            assert_logged(told);
+        }
+        assert_eq!(browser.get("/flow/canary-in-a-path").await.status, 400);
+        assert!(!is_logged("canary-in-a-path"), "what is no ID may be a secret");
+    }
+
     async fn fault_12_a_flow_that_cannot_go_on_names_its_client(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;

@@ -100,11 +100,11 @@ on_both_engines! {
         register(&app.browser(), mine, PASSWORD).await;
         let link = app.sink.mail_to(mine, 1).await.link();
         eve.open(link.strip_prefix(&app.issuer).unwrap()).await;
-        let shown = eve.cookies["idp-mailbox"].clone();
+        let shown = eve.cookies[&app.cookie("mailbox")].clone();
         // Both last until the browser is closed: neither is worth anything without the other.
         let set: Vec<String> = eve.seen.iter().flat_map(Answer::cookies).collect();
-        for name in ["idp-browser=", "idp-mailbox="] {
-            assert!(set.iter().any(|cookie| cookie.starts_with(name) && !cookie.contains("Max-Age")), "{set:?}");
+        for name in [app.cookie("browser"), app.cookie("mailbox")] {
+            assert!(set.iter().any(|cookie| cookie.starts_with(&name) && !cookie.contains("Max-Age")), "{set:?}");
         }
         strangers_ask(&app, 3).await;
         // She reads the email of one address, and registers another.
@@ -115,7 +115,7 @@ on_both_engines! {
         register(&app.browser(), mine, PASSWORD).await;
         for cookie in [shown, "A".repeat(43), "x".to_owned()] {
             let mut other = RawBrowser::new(&app);
-            other.cookies.insert("idp-mailbox".to_owned(), cookie);
+            other.cookies.insert(app.cookie("mailbox"), cookie);
             ask_raw(&mut other, mine).await;
             assert_eq!(app.mails_in_all(mine).await, 3);
         }

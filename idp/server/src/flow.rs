@@ -39,17 +39,22 @@ pub(crate) async fn start(
     let flow = Flow { id: FlowId::new(now), browser: context.browser.digest(), target, started_at: now };
     match decide(context, &flow, &known, None) {
         Step::SignIn(_) | Step::Consent(_) => {
-            let (url, expires_at) =
-                (with_email(&url(flow.id), email.unwrap_or_default()), now.plus(app.config.lifetimes.flow));
-            app.store
-                .write((flow, expires_at), |tx, (flow, expires_at)| {
-                    Box::pin(tx.insert_flow(flow, *expires_at))
-                })
-                .await?;
+            let url = with_email(&url(flow.id), email.unwrap_or_default());
+            insert(context, flow).await?;
             Ok(Redirect::to(&url).into_response())
         }
         step => FlowEnd { context, flow: &flow, known: &known, via: Via::Request }.carry_out(step).await,
     }
+}
+
+/// Writes a flow's row, because a page must be shown.
+async fn insert(context: &RequestContext, flow: Flow) -> Result<(), StoreError> {
+    let expires_at = flow.started_at.plus(context.app.config.lifetimes.flow);
+    let write = context
+        .app
+        .store
+        .write((flow, expires_at), |tx, (flow, expires_at)| Box::pin(tx.insert_flow(flow, *expires_at)));
+    write.await
 }
 
 /// The URL of a flow's page.
@@ -72,6 +77,7 @@ pub(crate) enum FlowState {
 /// Finds this browser's flow. Any other browser gets the same error, whether the flow is open or over.
 pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<FlowState, PageError> {
     let id: FlowId = id.parse().map_err(|_| expired())?;
+    let gone = || expired().about(About::id("flow", &id));
     let found = context
         .app
         .store
@@ -84,7 +90,7 @@ pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<FlowState
             })
         })
         .await?
-        .ok_or_else(expired)?;
+        .ok_or_else(gone)?;
     let (FlowState::Open(flow) | FlowState::Over(EndedFlow { flow, .. })) = &found;
     if flow.browser != context.browser.digest() {
         let error = PageError::new(Reason::FLOW_FOREIGN).detail("this flow began in another browser");
@@ -369,10 +375,12 @@ impl FlowEnd<'_> {
             Ok(true) => self.redirect_to_client(request, &response),
             Ok(false) => self.already_closed().await,
             // The flow's page shows what is needed now.
-            Err(StoreError::Conflict(_)) if self.is_stored() => {
+            Err(StoreError::Conflict(_)) => {
+                if !self.is_stored() {
+                    insert(self.context, self.flow.clone()).await?;
+                }
                 Ok(Redirect::to(&url(self.flow.id)).into_response())
             }
-            Err(StoreError::Conflict(_)) => Err(expired()),
             Err(error) => Err(error.into()),
         }
     }

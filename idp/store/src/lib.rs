@@ -44,6 +44,7 @@ pub use grants::StoredGrant;
 pub use keys::{KeyListing, KeyState, StoredKey};
 pub use outbox::{ClaimedMail, Mail, MailKind};
 pub use registrations::{Activation, CodeTry, NewRegistration, Registration, RegistrationState};
+pub use roles::{ADMIN, AdministratorGuard, LAST_ADMINISTRATOR};
 pub use sessions::{NewSession, SignedIn};
 pub use throttles::ThrottleKey;
 pub use users::Credentials;

@@ -150,6 +150,16 @@ impl TestApp {
         Browser::new(&self.issuer)
     }
 
+    /// The name of a cookie: `session`, `browser`, `notice` or `mailbox`.
+    pub(crate) fn cookie(&self, what: &str) -> String {
+        let (prefix, rest) = match self.issuer.strip_prefix("https://") {
+            Some(rest) => ("__Host-", rest),
+            None => ("", self.issuer.trim_start_matches("http://")),
+        };
+        let port = rest.rsplit_once(':').map_or(String::new(), |(_, port)| format!("-{port}"));
+        format!("{prefix}idp-{what}{port}")
+    }
+
     /// A URL of the product.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.issuer)

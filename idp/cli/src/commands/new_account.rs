@@ -47,6 +47,10 @@ impl NewAccount {
         let address = Email::parse(email)
             .map_err(|_| format!("`{email}` is not a plain email address; write it like ada@example.org"))?;
         let name = FullName::parse(name).map_err(|why| why.to_string())?;
+        if let Some(sign) = password::untypable(password.expose()) {
+            let sign = u32::from(sign);
+            return Err(format!("the password contains U+{sign:04X}, which nobody can type into a form"));
+        }
         let weak = policy.check(password.expose(), &[name.as_str(), address.as_str()]);
         weak.map_err(|weak| sentence(&weak))?;
         Ok(Self { email: address, name, password, roles: vec![EVERYBODY.to_owned()] })

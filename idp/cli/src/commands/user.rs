@@ -6,7 +6,7 @@ use clap::{ArgGroup, Subcommand};
 use idp_core::account::throttle::{ACCOUNT, Throttle};
 use idp_core::ids::UserId;
 use idp_core::time::Timestamp;
-use idp_core::user::{User, UserState};
+use idp_core::user::User;
 use idp_server::config::shell_quoted;
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ enum UserCommand {
     /// Reactivate an account
     Activate(OneAccount),
     /// Deactivate an account: end its sessions and revoke its tokens
-    Deactivate(OneAccount),
+    Deactivate(DeactivateAccount),
     /// Unlock an account after too many wrong passwords
     Unlock(OneAccount),
     /// Grant and revoke roles
@@ -53,13 +53,31 @@ enum RoleCommand {
     /// Grant a role to an account
     Add(AccountRole),
     /// Revoke a role; end the account's sessions and revoke its tokens
-    Remove(AccountRole),
+    Remove(RemoveRole),
 }
 
 #[derive(Debug, clap::Args)]
 struct OneAccount {
     /// E-mail address or id of the account
     account: AccountRef,
+}
+
+#[derive(Debug, clap::Args)]
+struct DeactivateAccount {
+    #[command(flatten)]
+    one: OneAccount,
+    /// Even if no administrator is left
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct RemoveRole {
+    #[command(flatten)]
+    which: AccountRole,
+    /// Even if no administrator is left
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -111,19 +129,20 @@ pub(crate) async fn run(args: UserArgs) -> Result<(), Failure> {
         UserCommand::List(list) => list.run(&operator).await,
         UserCommand::Show(OneAccount { account }) => show(&operator, account).await,
         UserCommand::Activate(OneAccount { account }) => {
-            change(&operator, account, AccountChange::State(UserState::Active)).await
+            change(&operator, account, AccountChange::Activate).await
         }
-        UserCommand::Deactivate(OneAccount { account }) => {
-            change(&operator, account, AccountChange::State(UserState::Deactivated)).await
+        UserCommand::Deactivate(DeactivateAccount { one: OneAccount { account }, force }) => {
+            change(&operator, account, AccountChange::Deactivate { force }).await
         }
         UserCommand::Unlock(OneAccount { account }) => {
             change(&operator, account, AccountChange::Unlock).await
         }
         UserCommand::Role { command: RoleCommand::Add(AccountRole { account, role }) } => {
-            change(&operator, account, AccountChange::Role { role, granted: true }).await
+            change(&operator, account, AccountChange::Grant { role }).await
         }
-        UserCommand::Role { command: RoleCommand::Remove(AccountRole { account, role }) } => {
-            change(&operator, account, AccountChange::Role { role, granted: false }).await
+        UserCommand::Role { command: RoleCommand::Remove(RemoveRole { which, force }) } => {
+            let AccountRole { account, role } = which;
+            change(&operator, account, AccountChange::Revoke { role, force }).await
         }
     };
     operator.store.close().await;

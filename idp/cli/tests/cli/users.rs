@@ -70,7 +70,7 @@ fn an_account_is_switched_off_and_on_and_each_change_is_audited_once() {
     assert_eq!(again["changed"], false);
     assert!(say("user role add ada@example.org admin").ends_with("now has the role `admin`.\n"));
     assert!(say("user role add ada@example.org admin").ends_with("already has the role `admin`.\n"));
-    assert!(say("user role remove ada@example.org admin").contains("no longer has the role `admin`"));
+    assert!(say("user role remove ada@example.org admin --force").contains("no longer has the role `admin`"));
     for (event, times) in [
         (AuditEvent::UserDeactivated, 1),
         (AuditEvent::UserActivated, 1),
@@ -93,6 +93,76 @@ fn an_account_is_switched_off_and_on_and_each_change_is_audited_once() {
         let refusal = sandbox.idp(args).refusal();
         assert!(refusal.starts_with(why), "{refusal}");
     }
+}
+
+#[test]
+fn fault_21_a_password_that_no_form_can_send_is_refused_with_the_reason() {
+    let sandbox = Sandbox::new();
+    for (password, why) in [
+        ("tinker\tbrass umbrella orbit", "the password contains U+0009, which nobody can type into a form"),
+        ("tinker brass\r umbrella orbit", "U+000D"),
+        ("tinker brass umbrella\u{7} orbit", "U+0007"),
+        ("tinker brass umbrella\u{85} orbit", "U+0085"),
+        ("tinker brass\u{2028} umbrella orbit", "U+2028"),
+        ("\u{feff}tinker brass umbrella orbit", "U+FEFF"),
+        ("tinker brass\0 umbrella orbit", "U+0000"),
+    ] {
+        for source in ["--password-stdin", "--password-file password"] {
+            sandbox.file("password", password);
+            let args = format!("user create --email b@example.org --name B {source}");
+            let refusal = sandbox.pipe(&args, password).refusal();
+            assert!(refusal.contains(why) && !refusal.contains("umbrella"), "{why}: {refusal}");
+        }
+    }
+    // More than one line: which part is the password?
+    sandbox.file("password", "tinker brass umbrella\nviolet orchard lantern\n");
+    let file = "user create --email b@example.org --name B --password-file password";
+    assert!(sandbox.idp(file).refusal().contains("U+000A"));
+    // A form sends this, and other keyboards write it in another form.
+    sandbox
+        .pipe("user create --email b@example.org --name B --password-stdin", "cafe\u{301} tinker brass orbit")
+        .good();
+    // What a form cannot carry in its 16 KiB.
+    let long = format!("a{}", "\u{301}".repeat(200));
+    let refusal = sandbox
+        .pipe("user create --email c@example.org --name C --password-stdin", &long.repeat(60))
+        .refusal();
+    assert!(refusal.contains("more than 256 characters"), "{refusal}");
+}
+
+#[test]
+fn fault_21_the_last_administrator_stays_one() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(&format!("{ADA} --role admin"), PASSWORD).good();
+    sandbox.pipe(&ADA.replace("Ada", "Bob"), PASSWORD).good();
+    let last =
+        "ada@example.org is the only active account with the role `admin`; give it to another account first";
+    for change in ["user role remove ada@example.org admin", "user deactivate ada@example.org"] {
+        let refusal = sandbox.idp(&change.replace("ada@", "Ada@")).refusal();
+        assert!(refusal.to_lowercase().contains(last), "{refusal}");
+        assert!(refusal.contains("--force"), "{refusal}");
+    }
+    assert_eq!(sandbox.idp("user show ada@example.org -o json").json()["roles"], json!(["admin", "user"]));
+    assert_eq!(
+        (sandbox.audited(AuditEvent::RoleRevoked), sandbox.audited(AuditEvent::UserDeactivated)),
+        (0, 0)
+    );
+    // A deactivated administrator is none.
+    sandbox.idp("user role add bob@example.org admin").good();
+    sandbox.idp("user deactivate bob@example.org").good();
+    sandbox.idp("user role remove ada@example.org admin").refusal();
+    // Taking it from him leaves one, and so does everything once there are two.
+    sandbox.idp("user role remove bob@example.org admin").good();
+    sandbox.idp("user role add bob@example.org admin").good();
+    sandbox.idp("user activate bob@example.org").good();
+    sandbox.idp("user role remove ada@example.org admin").good();
+    sandbox.idp("user deactivate bob@example.org").refusal();
+    sandbox.idp("user deactivate ada@example.org").good();
+    sandbox.idp("user deactivate bob@example.org --force").good();
+    sandbox.idp("user activate bob@example.org").good();
+    sandbox.idp("user role remove bob@example.org admin --force").good();
+    // Without an administrator there is nothing to keep.
+    sandbox.idp("user deactivate bob@example.org").good();
 }
 
 #[test]

@@ -82,6 +82,13 @@ impl Default for PasswordPolicy {
     }
 }
 
+/// The first character of a password that nobody can type into a form: browsers drop line ends, forms refuse NUL, and no
+/// keyboard has the other control characters or the mark at the beginning of some files.
+pub fn untypable(password: &str) -> Option<char> {
+    let separates = |sign| matches!(sign, '\u{2028}' | '\u{2029}' | '\u{FEFF}');
+    password.chars().find(|sign| sign.is_control() || separates(*sign))
+}
+
 /// As much of a text as a field may hold: a longer text is refused anyway, so the rest is ignored here.
 fn beginning(text: &str) -> &str {
     text.char_indices().nth(OWN_TEXT).map_or(text, |(end, _)| &text[..end])
@@ -111,7 +118,10 @@ fn normalized_beginning(password: &str) -> Zeroizing<String> {
 
 /// One form for what is typed on different keyboards (SP 800-63B-4 section 3.1.1.2: NFKC).
 fn normalized(password: &str) -> Zeroizing<String> {
-    Zeroizing::new(password.nfkc().collect())
+    let size = password.nfkc().map(char::len_utf8).sum();
+    let mut text = Zeroizing::new(String::with_capacity(size));
+    text.extend(password.nfkc());
+    text
 }
 
 /// Memory and time of a hash: the OWASP minimum, 19 MiB and two passes in one lane. More lanes would only

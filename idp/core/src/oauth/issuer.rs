@@ -114,6 +114,11 @@ impl Issuer {
         &self.authority
     }
 
+    /// The port, unless it is the scheme's default.
+    pub fn port(&self) -> Option<u16> {
+        self.host.port()
+    }
+
     /// Whether a `Host` header or `:authority` names this server (RFC 9110 section 7.2).
     ///
     /// # Errors

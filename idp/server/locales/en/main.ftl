@@ -56,6 +56,7 @@ login-throttled =
        *[other] Too many tries. Wait { $minutes } minutes, then try again.
     }
 login-unactivated = This account is not active yet. Open the link in the activation mail, or have it sent again.
+login-changed = Your account was changed at this moment. Sign in again.
 login-deactivated = This account is switched off. Ask the people who run { $brand } to switch it on.
 
 ## Registration
@@ -218,6 +219,7 @@ error-kind-yours = You can fix this
 error-kind-app = The app made a mistake
 error-kind-ours = The mistake is ours
 error-details = Details for support
+error-asked-client = Client identifier sent by the app
 error-reference = Reference
 error-time = Time
 error-reason = Reason

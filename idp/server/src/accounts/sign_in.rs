@@ -30,6 +30,8 @@ pub(crate) enum SignInOutcome {
     LockedForGood,
     /// Right password, but an administrator has deactivated the account.
     Deactivated,
+    /// Right password, but while it was compared the account was changed, which ends everything that began before.
+    Changed,
     /// The right password of a registration whose address is not proven yet.
     Unactivated(RegistrationId),
 }
@@ -56,21 +58,7 @@ pub(crate) async fn sign_in(
             Proof::Account(user) if user.state == UserState::Active => {
                 begin_session(&context, counts, user, now).await
             }
-            // Only a node that knows the state can decide whether this account may sign in.
-            Proof::Account(user) if user.state == UserState::Newer => {
-                let id = user.id.to_string();
-                let why = "in a state of a newer version";
-                let refused = RefusedSignIn { counts, subject: Some(id.clone()), adopted: None, why };
-                refused.record(&context, now).await?;
-                Err(StoreError::Newer { table: "users", column: "state", id }.into())
-            }
-            Proof::Account(user) => {
-                let why = "deactivated";
-                let refused =
-                    RefusedSignIn { counts, subject: Some(user.id.to_string()), adopted: None, why };
-                refused.record(&context, now).await?;
-                Ok(SignInOutcome::Deactivated)
-            }
+            Proof::Account(user) => refuse_account(&context, counts, user.id, user.state, now).await,
             Proof::Registration(id) => {
                 let refused =
                     RefusedSignIn { counts, subject: None, adopted: Some(id), why: "not activated" };
@@ -251,13 +239,45 @@ async fn begin_session(
         browser: context.browser.digest(),
         record: context.audit(AuditEvent::SignedIn, Actor::User(user.id), Some(user.id.to_string())),
     };
-    let input = (started, context.app.config.session);
-    let made = context
+    let (counts, lifetime) = (started.counts.clone(), context.app.config.session);
+    let write = context
         .app
         .store
-        .write(input, |tx, (started, lifetime)| Box::pin(started.save(tx, lifetime)))
-        .await?;
-    Ok(if made { SignInOutcome::SignedIn(cookie) } else { SignInOutcome::Deactivated })
+        .write((started, lifetime), |tx, (started, lifetime)| Box::pin(started.save(tx, lifetime)));
+    match write.await {
+        Ok(()) => Ok(SignInOutcome::SignedIn(cookie)),
+        Err(StoreError::Conflict(_)) => {
+            let found = context.app.store.read(user.id, |db, id| Box::pin(db.user(*id))).await?;
+            let state = found.map_or(user.state, |user| user.state);
+            refuse_account(context, counts, user.id, state, now).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The answer to the right password of an account that may not sign in, or whose session could not begin.
+async fn refuse_account(
+    context: &RequestContext,
+    counts: TryCounters,
+    id: UserId,
+    state: UserState,
+    now: Timestamp,
+) -> Result<SignInOutcome, PageError> {
+    let why = match state {
+        UserState::Active => "changed during the sign-in",
+        UserState::Deactivated => "deactivated",
+        UserState::Newer => "in a state of a newer version",
+    };
+    let refused = RefusedSignIn { counts, subject: Some(id.to_string()), adopted: None, why };
+    refused.record(context, now).await?;
+    match state {
+        UserState::Active => Ok(SignInOutcome::Changed),
+        UserState::Deactivated => Ok(SignInOutcome::Deactivated),
+        // Only a node that knows the state can decide whether this account may sign in.
+        UserState::Newer => {
+            Err(StoreError::Newer { table: "users", column: "state", id: id.to_string() }.into())
+        }
+    }
 }
 
 struct NewSignIn {
@@ -275,7 +295,7 @@ impl NewSignIn {
         &self,
         tx: &mut Tx,
         lifetime: &idp_core::session::SessionLifetime,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
         let now = self.record.at;
         self.counts.clear(tx, now).await?;
         let own = self.old.as_ref().filter(|old| old.user_id == self.session.user_id);
@@ -285,7 +305,8 @@ impl NewSignIn {
         };
         if !renewed {
             if !tx.insert_session(&self.session, lifetime, now).await? {
-                return Ok(false);
+                // Nothing of this is kept, and the refusal is recorded instead.
+                return Err(StoreError::Conflict("active account"));
             }
             // A session of the same person is not ended here: it has ended already, or a concurrent sign-in has just
             // renewed it, and then both go on.
@@ -294,8 +315,7 @@ impl NewSignIn {
             }
         }
         tx.remember_browser(self.session.user_id, &self.browser, now).await?;
-        tx.audit(&self.record).await?;
-        Ok(true)
+        tx.audit(&self.record).await
     }
 }
 

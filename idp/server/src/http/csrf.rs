@@ -1,9 +1,10 @@
 //! Protection against cross-site request forgery: the token in our forms, and the check of forms that must carry it.
 
 use axum::http::{HeaderMap, header};
-use idp_core::secret::{MacKey, base64url, from_base64url, random_bytes};
+use idp_core::secret::{MacKey, Secret, base64url, from_base64url, random_bytes};
 
 use crate::http::browser::Browser;
+use crate::http::form::Fields;
 use crate::state::Shared;
 
 /// Separates the MAC tags of CSRF tokens from those for other purposes.
@@ -43,7 +44,7 @@ pub(crate) fn check(
     app: &Shared,
     headers: &HeaderMap,
     browser: Option<&Browser>,
-    fields: Option<&mut Vec<(String, String)>>,
+    fields: Option<&mut Fields>,
 ) -> Result<(), NotOurForm> {
     let foreign = |why| Err(NotOurForm::Foreign(why));
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
@@ -64,10 +65,10 @@ pub(crate) fn check(
     if browser.is_new {
         return Err(NotOurForm::NoCookies);
     }
-    let tokens: Vec<String> =
+    let tokens: Vec<Secret> =
         fields.extract_if(.., |(name, _)| name == "csrf").map(|(_, value)| value).collect();
     match &tokens[..] {
-        [token] if matches(&app.keys.load().mac, browser.csrf_binding(), token) => Ok(()),
+        [token] if matches(&app.keys.load().mac, browser.csrf_binding(), token.expose()) => Ok(()),
         _ => Err(NotOurForm::Token),
     }
 }

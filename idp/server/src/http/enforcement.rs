@@ -8,12 +8,14 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::BodyExt;
+use idp_core::secret::Secret;
+use zeroize::Zeroizing;
 
 use crate::http::browser::Browser;
 use crate::http::cookies::Cookie;
 use crate::http::csrf::{self, NotOurForm};
 use crate::http::errors::{PageError, Reason};
-use crate::http::form::{self, FormBody};
+use crate::http::form::{self, Fields, FormBody};
 use crate::http::policy::{Auth, BodyClass, Csrf, Policy};
 use crate::http::shares::{AddressShare, ShareKind, Taken};
 use crate::state::Shared;
@@ -87,8 +89,6 @@ fn with<T: Clone + Send + Sync + 'static>(value: T) -> axum::http::Extensions {
     extensions
 }
 
-type Fields = Vec<(String, String)>;
-
 /// The length of the body according to `Content-Length`.
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
@@ -124,8 +124,12 @@ async fn read_body(
 }
 
 /// Reads a body. Each piece counts against the share as it arrives; a length that is only announced costs nothing.
-async fn collect(mut body: Body, limit: usize, mut room: Option<&mut Taken>) -> Result<Vec<u8>, PageError> {
-    let mut bytes = Vec::new();
+async fn collect(
+    mut body: Body,
+    limit: usize,
+    mut room: Option<&mut Taken>,
+) -> Result<Zeroizing<Vec<u8>>, PageError> {
+    let mut bytes = Zeroizing::new(Vec::new());
     while let Some(frame) = body.frame().await {
         let broken = |_| PageError::new(Reason::BAD_REQUEST).detail("the body ended early");
         let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
@@ -138,9 +142,20 @@ async fn collect(mut body: Body, limit: usize, mut room: Option<&mut Taken>) -> 
                 PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE) }.detail(detail)
             );
         }
-        bytes.extend_from_slice(&piece);
+        append(&mut bytes, &piece);
     }
     Ok(bytes)
+}
+
+/// Appends. The buffer that has become too small is wiped, because the body may hold a password.
+fn append(bytes: &mut Zeroizing<Vec<u8>>, piece: &[u8]) {
+    let length = bytes.len() + piece.len();
+    if bytes.capacity() < length {
+        let mut larger = Zeroizing::new(Vec::with_capacity(length.next_power_of_two()));
+        larger.extend_from_slice(bytes);
+        *bytes = larger;
+    }
+    bytes.extend_from_slice(piece);
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -161,7 +176,7 @@ fn old_form(
     why: NotOurForm,
     uri: &Uri,
     browser: Option<&Browser>,
-    fields: Option<&[(String, String)]>,
+    fields: Option<&[(String, Secret)]>,
 ) -> Stopped {
     let signed_in = browser.is_some_and(|browser| browser.signed_in.is_some());
     let detail = match why {
@@ -178,7 +193,7 @@ fn old_form(
     let again = match (token, uri.query()) {
         (Some((name, token)), _) if page.starts_with("/activate") => {
             let mut query = form_urlencoded::Serializer::new(String::new());
-            format!("/activate?{}", query.append_pair(name, token).finish())
+            format!("/activate?{}", query.append_pair(name, token.expose()).finish())
         }
         (_, Some(query)) if page == uri.path() => format!("{page}?{query}"),
         _ => page.to_owned(),
@@ -187,24 +202,28 @@ fn old_form(
 }
 
 /// The page after sign-out, with the redirect that the sign-out request asked for. The page checks the request again.
-fn signed_out(fields: &[(String, String)]) -> String {
+fn signed_out(fields: &[(String, Secret)]) -> String {
     let request = fields.iter().find(|(name, _)| name == "request");
-    let pairs = request.and_then(|(_, request)| form::decode(request.as_bytes())).unwrap_or_default();
+    let pairs =
+        request.and_then(|(_, request)| form::decode(request.expose().as_bytes())).unwrap_or_default();
     if pairs.is_empty() {
         return "/signed-out".to_owned();
     }
-    format!("/signed-out?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+    format!("/signed-out?{}", form::encode(&pairs))
 }
 
 fn finish(app: &Shared, policy: Policy, browser: Option<Browser>, mut response: Response) -> Response {
     let headers = response.headers_mut();
     if let Some(browser) = browser {
-        if browser.is_new && !sets(headers, &browser.set_cookie(app, None)) {
-            headers.append(header::SET_COOKIE, browser.set_cookie(app, None));
-        }
         let is_page = headers.get(header::CONTENT_TYPE).is_some();
         if is_page && browser.notice.is_some() {
             headers.append(header::SET_COOKIE, Cookie::Notice.clear(&app.config));
+        }
+        let own = browser.is_new.then(|| browser.set_cookie(app));
+        for cookie in own.into_iter().chain(browser.renamed) {
+            if !sets(headers, &cookie) {
+                headers.append(header::SET_COOKIE, cookie);
+            }
         }
     }
     if let Some(value) = policy.cache.header().filter(|_| response.status().is_success()) {
@@ -213,7 +232,7 @@ fn finish(app: &Shared, policy: Policy, browser: Option<Browser>, mut response: 
     response
 }
 
-/// Whether the handler already set this cookie, with a longer life.
+/// Whether this cookie is already set or deleted.
 fn sets(headers: &HeaderMap, cookie: &HeaderValue) -> bool {
     let name = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
     headers.get_all(header::SET_COOKIE).iter().any(|set| name(set) == name(cookie))

@@ -73,7 +73,7 @@ reasons! {
 /// both are escaped and truncated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct About {
-    /// For the log.
+    /// For the log, and for pages that say that the client must mend something.
     pub(crate) client_id: Option<String>,
     /// `name=value`, for the log.
     pub(crate) value: Option<String>,
@@ -100,6 +100,11 @@ impl About {
         Self { client_id: Some(id.as_str().to_owned()), ..Self::default() }
     }
 
+    /// A page whose address has a valid ID. Of any other path nothing is logged: it may contain a secret.
+    pub(crate) fn id(what: &'static str, id: &impl std::fmt::Display) -> Self {
+        Self { value: Some(format!("{what}={id}")), ..Self::default() }
+    }
+
     /// The client of a flow, if the flow is for a client.
     pub(crate) fn client_of(target: &FlowTarget) -> Self {
         match target {
@@ -111,6 +116,12 @@ impl About {
     /// The client that a request names, which may not be registered.
     pub(crate) fn claimed(params: &Params) -> Self {
         Self { client_id: params.get("client_id").map(logged), ..Self::default() }
+    }
+
+    /// The client's ID for a page about what the client must mend, so that its people can tell which one it is. It is
+    /// what anybody may send, escaped and cut: of a request's values, no page shows another one.
+    pub(crate) fn shown_client(&self, kind: &str) -> Option<&str> {
+        self.client_id.as_deref().filter(|_| kind == "app")
     }
 
     /// With the parameter that broke the rule.

@@ -10,6 +10,7 @@ pub(crate) mod csrf;
 pub(crate) mod enforcement;
 pub(crate) mod error_responses;
 pub(crate) mod errors;
+pub(crate) mod field_value;
 pub(crate) mod form;
 pub(crate) mod health;
 pub(crate) mod host;

@@ -7,13 +7,14 @@ use idp_core::oauth::authorize::{self, AuthorizationRequest, AuthorizeRefusal, P
 use idp_core::oauth::discovery::path;
 use idp_core::oauth::params::Params;
 use idp_core::redirect_uri::{BadRedirectUri, RedirectUri};
+use idp_core::secret::Secret;
 use idp_core::text::Excerpt;
 
 use crate::config::shell_quoted;
 use crate::flow::{self, ClientAndConsent};
 use crate::http::context::RequestContext;
 use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered, Sent};
-use crate::http::form::{FormBody, Protocol};
+use crate::http::form::{self, FormBody, Protocol};
 use crate::http::refusal_log::Fault;
 
 /// `GET /authorize`: checks the request, then goes as far as possible without a page.
@@ -61,9 +62,8 @@ pub(crate) async fn post(axum::Extension(FormBody(pairs)): axum::Extension<FormB
 }
 
 /// Redirects to a GET with the form as its query.
-pub(crate) fn redirect_as_get(path: &str, pairs: &[(String, String)]) -> Response {
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-    Redirect::to(&format!("{path}?{query}")).into_response()
+pub(crate) fn redirect_as_get(path: &str, pairs: &[(String, Secret)]) -> Response {
+    Redirect::to(&format!("{path}?{}", form::encode(pairs))).into_response()
 }
 
 fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> PageError {

@@ -53,7 +53,7 @@ pub(crate) async fn confirm(
     Form(form): Form<ConfirmForm>,
 ) -> Result<Response, PageError> {
     let pairs = form::decode(form.request.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST))?;
-    SignOutRequest::read(&context, &Params::new(pairs)).await?.sign_out(&context, true).await
+    SignOutRequest::read(&context, &Params::of_form(pairs)).await?.sign_out(&context, true).await
 }
 
 /// A sign-out request, and what was decided about it.
@@ -240,7 +240,7 @@ struct SignOutPage<'a> {
     request: String,
     /// For people who did not want to sign out.
     stay_url: String,
-    flaw: Option<Flaw>,
+    flaw: Option<Flaw<'a>>,
     dev_detail: Option<Explanation>,
     dev_fix: Option<String>,
     #[serde(skip)]
@@ -249,9 +249,10 @@ struct SignOutPage<'a> {
 
 /// What is wrong with the request.
 #[derive(Serialize)]
-struct Flaw {
+struct Flaw<'a> {
     reason: &'static str,
     text: String,
+    asked_client: Option<&'a str>,
 }
 
 impl Page for SignOutPage<'_> {
@@ -289,7 +290,8 @@ impl SignOutRequest<'_> {
             stay_url: home.map_or_else(|| "/account".to_owned(), |home| home.as_str().to_owned()),
             flaw: flaw.map(|flaw| {
                 let (key, reason) = flaw_text(flaw);
-                Flaw { reason, text: app.renderer.catalogue.text(key, &[]) }
+                let text = app.renderer.catalogue.text(key, &[]);
+                Flaw { reason, text, asked_client: self.about.client_id.as_deref() }
             }),
             dev_fix: fix.map(|fix| app.config.command.line(fix.verb, &fix.words)),
             dev_detail,

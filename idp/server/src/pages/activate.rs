@@ -145,7 +145,7 @@ pub(crate) struct ActivateForm {
     #[serde(default)]
     token: String,
     #[serde(default)]
-    password: String,
+    password: Secret,
 }
 
 /// Whether the person proved by the password that they registered. Inner `Err`: they must, but did not; this response
@@ -167,15 +167,13 @@ async fn proof(
         ask(Correction { status, error, retry_after: Some(seconds) })
     };
     let catalogue = &context.app.renderer.catalogue;
-    if form.password.is_empty() {
+    if form.password.expose().is_empty() {
         return refuse(
             StatusCode::UNPROCESSABLE_ENTITY,
             field_error(context, "password", "password-missing"),
         );
     }
-    match sign_in::prove_registration(context, registration.clone(), Secret::new(form.password.clone()))
-        .await?
-    {
+    match sign_in::prove_registration(context, registration.clone(), form.password.clone()).await? {
         SignInOutcome::Unactivated(_) => Ok(Ok(true)),
         SignInOutcome::Throttled { minutes } => {
             later(catalogue.text("login-throttled", &[("minutes", minutes.into())]), minutes * 60)
@@ -184,7 +182,10 @@ async fn proof(
             let brand = [("brand", context.app.config.brand.as_str().into())];
             later(catalogue.text("login-closed", &brand), LOCKED_RETRY_AFTER)
         }
-        SignInOutcome::SignedIn(_) | SignInOutcome::Wrong | SignInOutcome::Deactivated => {
+        SignInOutcome::SignedIn(_)
+        | SignInOutcome::Wrong
+        | SignInOutcome::Deactivated
+        | SignInOutcome::Changed => {
             refuse(StatusCode::UNAUTHORIZED, field_error(context, "password", "activate-wrong"))
         }
     }

@@ -106,7 +106,7 @@ pub(crate) struct LoginForm {
     #[serde(default)]
     email: String,
     #[serde(default)]
-    password: String,
+    password: Secret,
 }
 
 /// `POST /flow/ID/login`.
@@ -123,7 +123,7 @@ pub(crate) async fn submit(
     let Some(email) = Email::parse(&form.email).ok().filter(|_| errors.is_empty()) else {
         return incomplete(&context, &flow, form.email, errors).await;
     };
-    match sign_in::sign_in(&context, &email, Secret::new(form.password)).await? {
+    match sign_in::sign_in(&context, &email, form.password).await? {
         SignInOutcome::SignedIn(session) => Ok(signed_in(&context, &flow, &session)),
         SignInOutcome::Wrong => refuse(&context, &flow, form.email, RefusedLogin::wrong(&context)).await,
         SignInOutcome::Throttled { minutes } => {
@@ -150,6 +150,10 @@ pub(crate) async fn submit(
             )
             .await
         }
+        SignInOutcome::Changed => {
+            let refused = RefusedLogin::of(&context, "login-changed", StatusCode::CONFLICT);
+            refuse(&context, &flow, form.email, refused).await
+        }
         SignInOutcome::Unactivated(registration) => {
             let refused = RefusedLogin::of(&context, "login-unactivated", StatusCode::FORBIDDEN);
             let resend = context.app.config.registration.then(|| format!("/register/{registration}/resend"));
@@ -165,7 +169,7 @@ fn missing(context: &RequestContext, form: &LoginForm) -> Vec<FieldError> {
         Err(_) if form.email.trim().is_empty() => Some("email-missing"),
         Err(_) => Some("email-invalid"),
     };
-    let password = form.password.is_empty().then_some("password-missing");
+    let password = form.password.expose().is_empty().then_some("password-missing");
     let email = email.map(|key| field_error(context, "email", key));
     email.into_iter().chain(password.map(|key| field_error(context, "password", key))).collect()
 }
@@ -184,7 +188,6 @@ async fn incomplete(
 
 /// Sets the cookie of the new session, and makes the browser's own cookie last, so that it stays a known browser.
 fn signed_in(context: &RequestContext, flow: &Flow, session: &Secret) -> Response {
-    const KNOWN_FOR: u64 = 180 * 24 * 60 * 60;
     let url = flow::url(flow.id);
     let mut response = match flow.target {
         FlowTarget::Account => context.redirect_with(Notice::SignedIn, &url),
@@ -192,7 +195,7 @@ fn signed_in(context: &RequestContext, flow: &Flow, session: &Secret) -> Respons
     };
     let headers = response.headers_mut();
     headers.append(header::SET_COOKIE, Cookie::Session.set(session, None, &context.app.config));
-    headers.append(header::SET_COOKIE, context.browser.set_cookie(&context.app, Some(KNOWN_FOR)));
+    headers.append(header::SET_COOKIE, context.browser.keep_cookie(&context.app));
     response
 }
 

@@ -104,9 +104,9 @@ pub(crate) struct RegisterForm {
     #[serde(default)]
     email: String,
     #[serde(default)]
-    password: String,
+    password: Secret,
     #[serde(default)]
-    password_confirm: String,
+    password_confirm: Secret,
 }
 
 /// `POST /register`.
@@ -117,8 +117,6 @@ pub(crate) async fn submit(
 ) -> Result<Response, PageError> {
     must_be_open(&context)?;
     let RegisterForm { name, email, password, password_confirm } = form;
-    // As secrets they are wiped wherever the work ends, even if that is in the queue.
-    let (password, password_confirm) = (Secret::new(password), Secret::new(password_confirm));
     let typed = registration::Typed { name, email, password, password_confirm };
     let (name, email, checked) = registration::check(&context, typed).await?;
     match checked {

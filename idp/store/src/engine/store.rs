@@ -288,7 +288,7 @@ fn server(options: &PgConnectOptions) -> String {
 /// before that.
 fn private_file(path: &std::path::Path) -> Result<(), OpenError> {
     use std::os::unix::fs::OpenOptionsExt;
-    if path.as_os_str().is_empty() || path.to_string_lossy().contains(":memory:") {
+    if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
         return Ok(());
     }
     let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);

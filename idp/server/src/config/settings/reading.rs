@@ -37,7 +37,11 @@ pub fn load(
     for (name, value) in flags {
         reading.flag(name, value);
     }
-    if reading.errors.is_empty() { Ok(reading.settings) } else { Err(reading.errors) }
+    if !reading.errors.is_empty() {
+        return Err(reading.errors);
+    }
+    reading.settings.warn_of_contradictions();
+    Ok(reading.settings)
 }
 
 /// The state of reading.

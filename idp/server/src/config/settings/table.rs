@@ -172,7 +172,7 @@ macro_rules! settings {
 settings! {
     SERVER_ISSUER: Text = text("server.issuer", "", "The URL at which people reach this server. Every token names it, every link begins with it. Scheme and host only; required.").example("https://id.example.com");
     SERVER_LISTEN: List = list("server.listen", "127.0.0.1:8080", "Addresses and ports to listen on, behind the proxy that terminates TLS.");
-    SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of the proxies that are trusted to name the client's address. None by default.").example("10.0.0.0/8");
+    SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of the proxies that are trusted to name the client's address. None by default; together less than half of all IPv4 or IPv6 addresses.").example("10.0.0.0/8");
     SERVER_NAME: Text = text("server.name", "idp", "The name people see on pages and in emails.");
     SERVER_DATA_DIR: Text = text("server.data_dir", "data", "Folder of the embedded database `idp.db`.");
     DATABASE_URL: Text = text("database.url", "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`, with TLS unless the host is this machine. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret();
@@ -183,7 +183,7 @@ settings! {
     REGISTRATION_OPEN: Switch = switch("registration.open", "true", "Whether people may register themselves.");
     PASSWORD_MIN_LENGTH: Number = number("password.min_length", LOWEST_MIN_LENGTH as u32..=MAX_LENGTH as u32, "15", "The minimum length of a new password, in characters.");
     PASSWORD_SCHEDULING: Word = word("password.scheduling", Scheduling::WORDS, "nice", "How Linux schedules the threads that hash passwords: `normal`, like all other threads; `nice`, at niceness 10; `batch`, at niceness 10 and in the class SCHED_BATCH; `idle`, in the class SCHED_IDLE. With `idle` nobody can sign in while anything else keeps the machine busy.");
-    SESSION_IDLE_MINUTES: Number = number("session.idle_minutes", 1..=43_200, "30", "A session ends after this many minutes without use.");
+    SESSION_IDLE_MINUTES: Number = number("session.idle_minutes", 1..=43_200, "30", "A session ends after this many minutes without use; no more than `session.absolute_hours`.");
     SESSION_ABSOLUTE_HOURS: Number = number("session.absolute_hours", 1..=720, "12", "A session ends after this many hours, however much it is used.");
     LIMITS_PAGE: Number = number("limits.page_per_minute", PER_MINUTE, "600", "Pages per minute for one client address.");
     LIMITS_SIGN_IN: Number = number("limits.sign_in_per_minute", PER_MINUTE, "60", "Attempts at passwords and codes per minute from one client address.");

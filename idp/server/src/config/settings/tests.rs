@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{Config, MailTransport, RateLimits};
 
-type Pairs<'a> = &'a [(&'a str, &'a str)];
+pub(super) type Pairs<'a> = &'a [(&'a str, &'a str)];
 
-const LEAST: &str = "[server]\nissuer = 'https://id.example.com'\n\
+pub(super) const LEAST: &str = "[server]\nissuer = 'https://id.example.com'\n\
     [mail]\nsmtp_url = 'smtps://u:hunter2@mail.example.com'\nfrom = 'Example <id@example.com>'\n";
 
 fn file(dir: &TempDir, name: &str, text: &str, mode: u32) -> PathBuf {
@@ -25,17 +25,17 @@ fn owned(pairs: Pairs<'_>) -> Vec<(String, String)> {
 }
 
 /// Reads a file of this text as `idp.toml`.
-fn read(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Settings, Vec<SettingsError>> {
+pub(super) fn read(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Settings, Vec<SettingsError>> {
     let dir = tempfile::tempdir().unwrap();
     load(Some(&file(&dir, "idp.toml", text, 0o600)), &owned(env), &owned(flags))
 }
 
-fn config(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Config, Vec<SettingsError>> {
+pub(super) fn config(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Config, Vec<SettingsError>> {
     Ok(read(text, env, flags)?.into_config()?.0)
 }
 
 /// Every error as one line, without the temporary folder.
-fn lines<T>(outcome: Result<T, Vec<SettingsError>>) -> Vec<String> {
+pub(super) fn lines<T>(outcome: Result<T, Vec<SettingsError>>) -> Vec<String> {
     let Err(errors) = outcome else { return Vec::new() };
     let line = |error: &SettingsError| match error.to_string().split_once("/idp.toml") {
         Some((_, rest)) => format!("idp.toml{rest}"),
