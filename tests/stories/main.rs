@@ -38,6 +38,7 @@ mod oauth_requests;
 mod oauth_token;
 mod oauth_token_http;
 mod oauth_userinfo;
+mod old_forms;
 mod onward;
 mod outages;
 mod prepared;

@@ -246,7 +246,9 @@ on_both_engines! {
         let evil_own = format!("{own}.evil.tld");
         for (csrf, headers) in [
             (Some(good), vec![("origin", "https://evil.tld")]),
-            (Some(good), vec![("origin", "null")]),
+            (Some(&her_token), vec![("origin", "null")]),
+            (None, vec![("origin", "null")]),
+            (Some(good), vec![("origin", "null"), ("sec-fetch-site", "same-site")]),
             (Some(good), vec![("origin", "null"), ("sec-fetch-site", "cross-site")]),
             (Some(good), vec![("origin", evil_own.as_str())]),
             (Some(good), vec![("origin", "https://asking.example")]),

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::BodyExt;
+use idp_core::oauth::discovery::path;
 
 use crate::http::browser::Browser;
 use crate::http::cookies::Cookie;
@@ -156,7 +157,8 @@ fn is_form(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && parts.all(utf8)
 }
 
-/// The response to a refused form. It leads back to the form's page, which shows a fresh form.
+/// The response to a refused form. An old one of ours leads to where its page leads by now; of any other we say why it
+/// is refused, and lead to the form's page as well, which shows a fresh form.
 fn old_form(
     why: NotOurForm,
     uri: &Uri,
@@ -164,36 +166,46 @@ fn old_form(
     fields: Option<&[(String, String)]>,
 ) -> Stopped {
     let signed_in = browser.is_some_and(|browser| browser.signed_in.is_some());
+    let fields = fields.unwrap_or_default();
     let detail = match why {
         NotOurForm::NoCookies => return PageError::new(Reason::COOKIES).into(),
         // A second click, or sign-out in another tab: the session has already ended.
-        NotOurForm::Token if uri.path() == "/logout/confirm" && !signed_in => {
-            return Stopped::See(signed_out(fields.unwrap_or_default()));
+        NotOurForm::Token | NotOurForm::Old if uri.path() == "/logout/confirm" && !signed_in => {
+            return Stopped::See(with_request("/signed-out", fields));
         }
+        NotOurForm::Old => return Stopped::See(page_again(uri, signed_in, fields)),
         NotOurForm::Token => "the form's token is missing, old, or of another session",
         NotOurForm::Foreign(detail) => detail,
     };
-    let page = form::page_of(uri.path(), signed_in);
-    let token = fields.unwrap_or_default().iter().find(|(name, _)| name == "token");
-    let again = match (token, uri.query()) {
-        (Some((name, token)), _) if page.starts_with("/activate") => {
-            let mut query = form_urlencoded::Serializer::new(String::new());
-            format!("/activate?{}", query.append_pair(name, token).finish())
-        }
-        (_, Some(query)) if page == uri.path() => format!("{page}?{query}"),
-        _ => page.to_owned(),
-    };
+    let again = page_again(uri, signed_in, fields);
     PageError::new(Reason::CSRF).detail(detail).action(again, "action-try-again").into()
 }
 
-/// The page after sign-out, with the redirect that the sign-out request asked for. The page checks the request again.
-fn signed_out(fields: &[(String, String)]) -> String {
+/// The page on which a form stands, with what it needs from the form.
+fn page_again(uri: &Uri, signed_in: bool, fields: &[(String, String)]) -> String {
+    let page = form::page_of(uri.path(), signed_in);
+    let field = |wanted: &str| fields.iter().find(|(name, value)| name == wanted && !value.is_empty());
+    match (page, uri.query()) {
+        ("/activate", _) => match field("token") {
+            Some(token) => with_query(page, [token.clone()]),
+            None => page.to_owned(),
+        },
+        // The question whether to sign out, which an application's request had led to.
+        ("/account", _) if field("request").is_some() => with_request(path::END_SESSION, fields),
+        (_, Some(query)) if page == uri.path() => format!("{page}?{query}"),
+        _ => page.to_owned(),
+    }
+}
+
+/// A page with the sign-out request that a form carries. The page checks it again.
+fn with_request(page: &str, fields: &[(String, String)]) -> String {
     let request = fields.iter().find(|(name, _)| name == "request");
     let pairs = request.and_then(|(_, request)| form::decode(request.as_bytes())).unwrap_or_default();
-    if pairs.is_empty() {
-        return "/signed-out".to_owned();
-    }
-    format!("/signed-out?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+    if pairs.is_empty() { page.to_owned() } else { with_query(page, pairs) }
+}
+
+fn with_query(page: &str, pairs: impl IntoIterator<Item = (String, String)>) -> String {
+    format!("{page}?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
 }
 
 fn finish(app: &Shared, policy: Policy, browser: Option<Browser>, mut response: Response) -> Response {

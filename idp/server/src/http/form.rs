@@ -5,7 +5,8 @@ use axum::http::request::Parts;
 use idp_core::oauth::params::Params;
 use idp_core::text::DisplayText;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde::de::value::MapDeserializer;
+use serde_json::Value;
 
 use crate::http::errors::{PageError, Reason};
 
@@ -16,18 +17,25 @@ const FIELDS: usize = 64;
 /// that are not UTF-8, NUL, and more fields than any of our forms has.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<(String, String)>> {
     let mut pairs = Vec::new();
-    for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+    for (name, value) in pairs_of(text) {
+        if pairs.len() == FIELDS {
+            return None;
+        }
+        pairs.push((name?, value?));
+    }
+    Some(pairs)
+}
+
+/// The names and values of a form. `None`: it cannot be decoded.
+fn pairs_of(text: &[u8]) -> impl Iterator<Item = (Option<String>, Option<String>)> {
+    text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
         let middle = pair.iter().position(|byte| *byte == b'=');
         let (name, value) = match middle {
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &b""[..]),
         };
-        if pairs.len() == FIELDS {
-            return None;
-        }
-        pairs.push((decode_part(name)?, decode_part(value)?));
-    }
-    Some(pairs)
+        (decode_part(name), decode_part(value))
+    })
 }
 
 /// Decodes one name, value or path.
@@ -42,6 +50,7 @@ pub(crate) fn page_of(path: &str, signed_in: bool) -> &str {
     match path {
         "/logout/confirm" if signed_in => "/account",
         "/logout/confirm" => "/signed-out",
+        "/activate/resend" => "/activate",
         _ if path.starts_with("/flow/") || path.starts_with("/register/") => {
             path.rsplit_once('/').map_or(path, |(page, _)| page)
         }
@@ -79,18 +88,20 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Form<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
         let FormBody(pairs) = parts.extensions.get::<FormBody>().cloned().unwrap_or(FormBody(Vec::new()));
-        read(pairs).map(Form)
+        read(pairs.into_iter().map(|(name, value)| (name, Some(value)))).map(Form)
     }
 }
 
-/// The query in the type that its handler expects.
+/// The query of a page in the type that its handler expects. Mail programs and other sites add parameters to links, so
+/// unknown ones are ignored, however they are written. Known ones are read strictly, and only once.
 pub(crate) struct Query<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
-        read(query(parts)?).map(Query)
+        let query = parts.uri.query().unwrap_or_default();
+        read(pairs_of(query.as_bytes()).map(|(name, value)| (name.unwrap_or_default(), value))).map(Query)
     }
 }
 
@@ -113,17 +124,32 @@ fn query(parts: &Parts) -> Result<Vec<(String, String)>, PageError> {
     decode(query.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST).detail("malformed query"))
 }
 
-fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, PageError> {
-    let bad = |detail: String| PageError::new(Reason::BAD_REQUEST).detail(detail);
-    let mut fields = Map::new();
-    for (name, value) in pairs {
-        if fields.insert(name, Value::String(value)).is_some() {
-            return Err(bad("a field is repeated".to_owned()));
-        }
+/// The parameters of a page's query that can be decoded, for a page that is not strict about any.
+pub(crate) struct LenientQuery(pub(crate) Params);
+
+impl<S: Sync> FromRequestParts<S> for LenientQuery {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(Params::new(
+            pairs_of(query.as_bytes()).filter_map(|(name, value)| name.zip(value)).collect(),
+        )))
     }
+}
+
+/// Reads pairs into a type. `None` is a value that could not be decoded. The type refuses a field that is repeated, and,
+/// if it says so, one that it does not know.
+fn read<T: DeserializeOwned>(pairs: impl Iterator<Item = (String, Option<String>)>) -> Result<T, PageError> {
+    // `false` is no text, so it is refused unless the field is ignored.
+    let value = |text: Option<String>| text.map_or(Value::Bool(false), Value::String);
+    let fields = MapDeserializer::new(pairs.map(|(name, text)| (name, value(text))));
     // serde's message is dropped because it quotes field names: an unescaped `&` makes half of a password one.
-    let shape = |_| bad("a field is missing, unknown or has an invalid value".to_owned());
-    T::deserialize(Value::Object(fields)).map_err(shape)
+    let shape = |_: serde_json::Error| {
+        PageError::new(Reason::BAD_REQUEST)
+            .detail("a field is missing, repeated, unknown or has an invalid value")
+    };
+    T::deserialize(fields).map_err(shape)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::config::quoted;
 use crate::http::context::RequestContext;
 use crate::http::cookies::Cookie;
 use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered};
-use crate::http::form::{self, Form, FormBody, Protocol};
+use crate::http::form::{self, Form, FormBody, LenientQuery, Protocol};
 use crate::http::html::Page;
 use crate::http::refusal_log::Fault;
 use crate::pages::onward::Onward;
@@ -315,7 +315,7 @@ impl Page for SignedOutPage {
 /// page of the named client.
 pub(crate) async fn signed_out(
     context: RequestContext,
-    Protocol(query): Protocol,
+    LenientQuery(query): LenientQuery,
 ) -> Result<Response, PageError> {
     // Goes on only if nobody is signed in: a session means that somebody signed in since or followed a stranger's link.
     if context.browser.signed_in.is_none()
