@@ -18,6 +18,7 @@ mod headers;
 mod headers_more;
 mod hosts;
 mod http2;
+mod http_rules;
 mod journey;
 mod keys;
 mod limits;

@@ -216,7 +216,7 @@ on_both_engines! {
         let before = app.state().await;
         for (what, token) in &all {
             let answer = browser.get(&silent("tides", &[("id_token_hint", Some(token))])).await;
-            if answer.status == 413 {
+            if answer.status == 414 {
                 continue;
             }
             assert_eq!(answer.redirect_param("error").as_deref(), Some("login_required"), "{what} {}", answer.body);

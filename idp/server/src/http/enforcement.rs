@@ -15,6 +15,7 @@ use crate::http::cookies::Cookie;
 use crate::http::csrf::{self, NotOurForm};
 use crate::http::errors::{PageError, Reason};
 use crate::http::form::{self, FormBody};
+use crate::http::media_type::{self, NotAForm};
 use crate::http::policy::{Auth, BodyClass, Csrf, Policy};
 use crate::http::shares::{AddressShare, ShareKind, Taken};
 use crate::state::Shared;
@@ -115,13 +116,14 @@ async fn read_body(
     if empty && !headers.contains_key(header::CONTENT_TYPE) {
         return Ok(Some(Fields::new()));
     }
-    if !is_form(headers) {
-        return Err(PageError::new(Reason::MEDIA_TYPE));
-    }
+    media_type::check(headers).map_err(not_a_form)?;
     let slow = |_| PageError::new(Reason::TIMEOUT).detail("the body took too long");
     let bytes = tokio::time::timeout(SLOWEST_BODY, collect(body, limit, room)).await.map_err(slow)??;
     let fields = form::decode(&bytes);
-    fields.map(Some).ok_or_else(|| PageError::new(Reason::BAD_REQUEST).detail("malformed form"))
+    fields.map(Some).ok_or_else(|| {
+        PageError::new(Reason::BAD_REQUEST)
+            .detail("the form is malformed: percent-encode UTF-8, with at most 64 fields")
+    })
 }
 
 /// Reads a body. Each piece counts against the share as it arrives; a length that is only announced costs nothing.
@@ -144,17 +146,11 @@ async fn collect(mut body: Body, limit: usize, mut room: Option<&mut Taken>) -> 
     Ok(bytes)
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    let types: Vec<&str> =
-        headers.get_all(header::CONTENT_TYPE).iter().filter_map(|value| value.to_str().ok()).collect();
-    let [one] = types[..] else { return false };
-    let mut parts = one.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    let utf8 = |part: &str| {
-        let charset = part.to_ascii_lowercase();
-        !charset.starts_with("charset") || matches!(charset.as_str(), "charset=utf-8" | "charset=\"utf-8\"")
-    };
-    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && parts.all(utf8)
+fn not_a_form(why: NotAForm) -> PageError {
+    match why {
+        NotAForm::Type(told) => PageError::new(Reason::MEDIA_TYPE).detail(told),
+        NotAForm::Coding(told) => PageError::new(Reason::CODING).detail(told),
+    }
 }
 
 /// The response to a refused form. An old one of ours leads to where its page leads by now; of any other we say why it

@@ -1,7 +1,7 @@
 //! Sign-out: the end-session endpoint (RP-Initiated Logout 1.0), the confirmation page, and the page afterwards.
 
 use axum::Extension;
-use axum::http::{HeaderValue, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::audit::{Actor, AuditEvent};
 use idp_core::client::{Client, ClientId};
@@ -192,8 +192,6 @@ impl SignOutRequest<'_> {
             (AfterLogout::Stay, client) => Redirect::to(&afterwards(client.as_ref())).into_response(),
         };
         response.headers_mut().append(header::SET_COOKIE, Cookie::Session.clear(&context.app.config));
-        // The next person at this browser must find nothing of this session in its cache.
-        response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
         Ok(response)
     }
 }
