@@ -109,8 +109,9 @@ pub(crate) async fn find_open(
     Some((flow, known))
 }
 
-/// The response for a flow that is over: the authorization response once more while it is still usable, otherwise a
-/// page that says how the flow ended and links back to the client.
+/// The response for a flow that is over: the authorization response once more while it is still usable; then, if the
+/// person was signed in, the client's start page; otherwise a page that says how the flow ended and links back to the
+/// client.
 ///
 /// If the response is a redirect, only a second click on the same form gets it again. Reload and Back do not: each
 /// would start the client's app again.
@@ -126,49 +127,59 @@ pub(crate) async fn replay(
     let Some(client) = context.app.store.read(id, |db, id| Box::pin(db.client(id))).await? else {
         return Err(already_over(&ended.flow, ended.answered));
     };
+    let response = opened(context, ended);
     let unchanged = client.enabled && client.epoch == request.client_epoch;
     let shown = unchanged && (request.target.uri().is_https() || matches!(via, Via::Form(_)));
-    if let Some(response) = replayable_response(context, ended).await?.filter(|_| shown) {
+    if let Some(response) = response.as_ref().filter(|_| shown)
+        && is_usable(context, response).await?
+    {
         let known = ClientAndConsent { client: Some(client), consent: None };
         return FlowEnd { context, flow: &ended.flow, known: &known, via }
-            .redirect_to_client(request, &response);
+            .redirect_to_client(request, response);
     }
-    Err(back_to(&client, if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP }))
+    // A client that got a code has signed the person in. Nothing is left to say, so the browser goes there.
+    let signed_in = response.is_some_and(|response| response.code().is_some());
+    match client.home_uri.as_ref().filter(|home| signed_in && client.enabled && home.is_https()) {
+        // After a form no redirect may lead to an https client; the page after this one goes on.
+        Some(_) if matches!(via, Via::Form(_)) => Ok(Redirect::to(&url(ended.flow.id)).into_response()),
+        Some(home) => ContinuePage::home(client.name.to_string(), home.as_str()).show(context),
+        None => {
+            Err(back_to(&client, if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP }))
+        }
+    }
 }
 
-/// The response that closed a flow, if it may be sent again: it has not expired, its code can still be redeemed, and
-/// the code was issued in this browser's current session.
-async fn replayable_response(
-    context: &RequestContext,
-    ended: &EndedFlow,
-) -> Result<Option<AuthorizationResponse>, PageError> {
-    let (app, now) = (&context.app, context.app.clock.now());
-    let Some(sealed) = &ended.sealed_response else { return Ok(None) };
-    let response = match AuthorizationResponse::open(&app.ring, ended.flow.id, sealed) {
-        Ok(response) => response,
+/// The authorization response that closed a flow.
+fn opened(context: &RequestContext, ended: &EndedFlow) -> Option<AuthorizationResponse> {
+    let app = &context.app;
+    match AuthorizationResponse::open(&app.ring, ended.flow.id, ended.sealed_response.as_ref()?) {
+        Ok(response) => Some(response),
         // Another node sealed it under a newer key, or somebody altered the row. It lasts only a minute anyway.
         Err(error) => {
             if app.refusals.admits(Fault::Ours, "sealed response") {
                 tracing::warn!(request_id = context.info.request_id, %error, "cannot open a flow's sealed response");
             }
-            return Ok(None);
+            None
         }
-    };
-    let usable = match response.code() {
-        _ if now >= response.expires_at() => false,
-        None => true,
-        Some(digest) => match &context.browser.signed_in {
-            Some(SignedIn { session, .. }) => {
-                let input = (digest.clone(), session.id, now);
-                let read = app.store.read(input, |db, (digest, session, now)| {
-                    Box::pin(db.code_is_usable(digest, *session, *now))
-                });
-                read.await?
-            }
-            None => false,
-        },
-    };
-    Ok(usable.then_some(response))
+    }
+}
+
+/// Whether an answer may be sent again: it has not expired, its code can still be redeemed, and the code was issued in
+/// this browser's current session.
+async fn is_usable(context: &RequestContext, response: &AuthorizationResponse) -> Result<bool, PageError> {
+    let (app, now) = (&context.app, context.app.clock.now());
+    match (response.code(), &context.browser.signed_in) {
+        _ if now >= response.expires_at() => Ok(false),
+        (None, _) => Ok(true),
+        (Some(digest), Some(SignedIn { session, .. })) => {
+            let input = (digest.clone(), session.id, now);
+            let read = app.store.read(input, |db, (digest, session, now)| {
+                Box::pin(db.code_is_usable(digest, *session, *now))
+            });
+            Ok(read.await?)
+        }
+        (Some(_), None) => Ok(false),
+    }
 }
 
 /// The error page of a flow that ends here: it names the client and links to it.

@@ -32,7 +32,7 @@ use idp_core::time::SECOND;
 use idp_core::user::{Email, FullName, User, UserState};
 use idp_server::App;
 use idp_server::clock::Clock;
-use idp_server::config::{CommandLine, Config, HashingConfig, MailConfig, MailTransport, RateLimits};
+use idp_server::config::{CommandLine, Config, HashingConfig, Hsts, MailConfig, MailTransport, RateLimits};
 use idp_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -248,6 +248,7 @@ fn config(address: SocketAddr, database: &Database, smtp_url: &str, keys_dir: &P
             unrouted: unlimited,
         },
         per_address: None,
+        hsts: Hsts::default(),
         dev: false,
         command: CommandLine::default(),
     }

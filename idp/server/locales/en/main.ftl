@@ -268,6 +268,8 @@ error-too-large-title = That was too large
 error-too-large = More was sent than this page accepts. Shorten it, then try again.
 error-unsupported-type-title = This format is not supported
 error-unsupported-type = The request came in a format this page does not read. Use the form on the page.
+error-unsupported-coding-title = This format is not supported
+error-unsupported-coding = The request came compressed, and this page does not unpack it. Use the form on the page.
 error-bad-request-title = We could not read that request
 error-bad-request = Part of it is missing or not valid. Go back and try again.
 error-misdirected-title = This address is not ours
@@ -292,6 +294,8 @@ error-redirect-uri-missing-title = The app gave no return address
 error-redirect-uri-missing = Without one you could not get back to it. Tell the people who run the app.
 error-redirect-uri-mismatch-title = The return address does not match
 error-redirect-uri-mismatch = The app asked to return to an unregistered address. You were not sent there. Tell whoever runs it.
+error-app-request-title = The app’s request could not be read
+error-app-request = It is malformed, too long or sent in the wrong way. Tell the people who run the app.
 error-parameter-repeated-title = The app’s request is ambiguous
 error-parameter-repeated = It gives one value twice, so it was refused. Tell the people who run the app.
 

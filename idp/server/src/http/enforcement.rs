@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::BodyExt;
+use idp_core::oauth::discovery::path;
 use idp_core::secret::Secret;
 use zeroize::Zeroizing;
 
@@ -16,6 +17,7 @@ use crate::http::cookies::Cookie;
 use crate::http::csrf::{self, NotOurForm};
 use crate::http::errors::{PageError, Reason};
 use crate::http::form::{self, Fields, FormBody};
+use crate::http::media_type::{self, NotAForm};
 use crate::http::policy::{Auth, BodyClass, Csrf, Policy};
 use crate::http::shares::{AddressShare, ShareKind, Taken};
 use crate::state::Shared;
@@ -114,13 +116,14 @@ async fn read_body(
     if empty && !headers.contains_key(header::CONTENT_TYPE) {
         return Ok(Some(Fields::new()));
     }
-    if !is_form(headers) {
-        return Err(PageError::new(Reason::MEDIA_TYPE));
-    }
+    media_type::check(headers).map_err(not_a_form)?;
     let slow = |_| PageError::new(Reason::TIMEOUT).detail("the body took too long");
     let bytes = tokio::time::timeout(SLOWEST_BODY, collect(body, limit, room)).await.map_err(slow)??;
     let fields = form::decode(&bytes);
-    fields.map(Some).ok_or_else(|| PageError::new(Reason::BAD_REQUEST).detail("malformed form"))
+    fields.map(Some).ok_or_else(|| {
+        PageError::new(Reason::BAD_REQUEST)
+            .detail("the form is malformed: percent-encode UTF-8, with at most 64 fields")
+    })
 }
 
 /// Reads a body. Each piece counts against the share as it arrives; a length that is only announced costs nothing.
@@ -158,20 +161,15 @@ fn append(bytes: &mut Zeroizing<Vec<u8>>, piece: &[u8]) {
     bytes.extend_from_slice(piece);
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    let types: Vec<&str> =
-        headers.get_all(header::CONTENT_TYPE).iter().filter_map(|value| value.to_str().ok()).collect();
-    let [one] = types[..] else { return false };
-    let mut parts = one.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    let utf8 = |part: &str| {
-        let charset = part.to_ascii_lowercase();
-        !charset.starts_with("charset") || matches!(charset.as_str(), "charset=utf-8" | "charset=\"utf-8\"")
-    };
-    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && parts.all(utf8)
+fn not_a_form(why: NotAForm) -> PageError {
+    match why {
+        NotAForm::Type(told) => PageError::new(Reason::MEDIA_TYPE).detail(told),
+        NotAForm::Coding(told) => PageError::new(Reason::CODING).detail(told),
+    }
 }
 
-/// The response to a refused form. It leads back to the form's page, which shows a fresh form.
+/// The response to a refused form. An old one of ours leads to where its page leads by now; of any other we say why it
+/// is refused, and lead to the form's page as well, which shows a fresh form.
 fn old_form(
     why: NotOurForm,
     uri: &Uri,
@@ -179,37 +177,48 @@ fn old_form(
     fields: Option<&[(String, Secret)]>,
 ) -> Stopped {
     let signed_in = browser.is_some_and(|browser| browser.signed_in.is_some());
+    let fields = fields.unwrap_or_default();
     let detail = match why {
         NotOurForm::NoCookies => return PageError::new(Reason::COOKIES).into(),
         // A second click, or sign-out in another tab: the session has already ended.
-        NotOurForm::Token if uri.path() == "/logout/confirm" && !signed_in => {
-            return Stopped::See(signed_out(fields.unwrap_or_default()));
+        NotOurForm::Token | NotOurForm::Old if uri.path() == "/logout/confirm" && !signed_in => {
+            return Stopped::See(with_request("/signed-out", fields));
         }
+        NotOurForm::Old => return Stopped::See(page_again(uri, signed_in, fields)),
         NotOurForm::Token => "the form's token is missing, old, or of another session",
         NotOurForm::Foreign(detail) => detail,
     };
-    let page = form::page_of(uri.path(), signed_in);
-    let token = fields.unwrap_or_default().iter().find(|(name, _)| name == "token");
-    let again = match (token, uri.query()) {
-        (Some((name, token)), _) if page.starts_with("/activate") => {
-            let mut query = form_urlencoded::Serializer::new(String::new());
-            format!("/activate?{}", query.append_pair(name, token.expose()).finish())
-        }
-        (_, Some(query)) if page == uri.path() => format!("{page}?{query}"),
-        _ => page.to_owned(),
-    };
+    let again = page_again(uri, signed_in, fields);
     PageError::new(Reason::CSRF).detail(detail).action(again, "action-try-again").into()
 }
 
-/// The page after sign-out, with the redirect that the sign-out request asked for. The page checks the request again.
-fn signed_out(fields: &[(String, Secret)]) -> String {
+/// The page on which a form stands, with what it needs from the form.
+fn page_again(uri: &Uri, signed_in: bool, fields: &[(String, Secret)]) -> String {
+    let page = form::page_of(uri.path(), signed_in);
+    let field =
+        |wanted: &str| fields.iter().find(|(name, value)| name == wanted && !value.expose().is_empty());
+    match (page, uri.query()) {
+        ("/activate", _) => match field("token") {
+            Some(token) => with_query(page, std::slice::from_ref(token)),
+            None => page.to_owned(),
+        },
+        // The question whether to sign out, which an application's request had led to.
+        ("/account", _) if field("request").is_some() => with_request(path::END_SESSION, fields),
+        (_, Some(query)) if page == uri.path() => format!("{page}?{query}"),
+        _ => page.to_owned(),
+    }
+}
+
+/// A page with the sign-out request that a form carries. The page checks it again.
+fn with_request(page: &str, fields: &[(String, Secret)]) -> String {
     let request = fields.iter().find(|(name, _)| name == "request");
     let pairs =
         request.and_then(|(_, request)| form::decode(request.expose().as_bytes())).unwrap_or_default();
-    if pairs.is_empty() {
-        return "/signed-out".to_owned();
-    }
-    format!("/signed-out?{}", form::encode(&pairs))
+    if pairs.is_empty() { page.to_owned() } else { with_query(page, &pairs) }
+}
+
+fn with_query(page: &str, pairs: &[(String, Secret)]) -> String {
+    format!("{page}?{}", form::encode(pairs))
 }
 
 fn finish(app: &Shared, policy: Policy, browser: Option<Browser>, mut response: Response) -> Response {

@@ -1,21 +1,19 @@
 //! The responses to requests that fail: an error page, JSON for clients, or one sentence.
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use idp_core::text::Excerpt;
 use serde::Serialize;
 
 use crate::http::address::RequestInfo;
-use crate::http::errors::{Explanation, OAuthError, PageError};
+use crate::http::errors::{Explanation, OAuthError, PageError, Reason};
 use crate::http::html::{self, Html, Layout};
+use crate::http::media_type;
 use crate::http::refusal_log::Fault;
 use crate::http::request_log::{LONGEST_DETAIL, RequestSummary};
 use crate::state::Shared;
 use crate::text::dates::moment;
 use crate::text::templates::without_marks;
-
-/// Kept on error pages, because a refused request may still end a session.
-const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// The error as a page, or as JSON at endpoints that clients call.
 pub(crate) fn error_response(
@@ -25,14 +23,16 @@ pub(crate) fn error_response(
     info: &RequestInfo,
     summary: &RequestSummary,
 ) -> Response {
-    let kept = [header::ALLOW, header::SET_COOKIE, CLEAR_SITE_DATA].map(|name| {
+    // A refused request may still end a session.
+    let kept = [header::ALLOW, header::SET_COOKIE].map(|name| {
         let values: Vec<HeaderValue> = bare.headers().get_all(&name).iter().cloned().collect();
         (name, values)
     });
     let mut response = match summary.speaks_json() {
         true => {
-            // The client's developer sees the same detail as the log.
-            let description = error.detail.as_deref().filter(|_| summary.host.is_some()).map(Box::from);
+            // The client's developer sees the same detail as the log, but nothing of what broke on our side.
+            let theirs = error.reason.status.is_client_error();
+            let description = error.detail.as_deref().filter(|_| theirs).map(Box::from);
             OAuthError { description, ..error.as_oauth() }.into_response()
         }
         false => page(app, &error, info, summary),
@@ -43,7 +43,18 @@ pub(crate) fn error_response(
         }
     }
     retry_after(&mut response, &error);
+    accepted(&mut response, &error);
     response
+}
+
+/// What would have been accepted, on a 415 (RFC 9110 section 15.5.16).
+fn accepted(response: &mut Response, error: &PageError) {
+    let (name, value) = match error.reason {
+        Reason::MEDIA_TYPE => (header::ACCEPT, media_type::FORM),
+        Reason::CODING => (header::ACCEPT_ENCODING, "identity"),
+        _ => return,
+    };
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
 }
 
 fn retry_after(response: &mut Response, error: &PageError) {
@@ -86,7 +97,7 @@ struct Button<'a> {
 
 fn page(app: &Shared, error: &PageError, info: &RequestInfo, summary: &RequestSummary) -> Response {
     let catalogue = &app.renderer.catalogue;
-    let key = error.reason.key;
+    let (key, kind) = error.reason.of_request_by(summary.is_of_client());
     let domain = app.config.issuer.authority();
     let args = [
         ("seconds", error.retry_after.unwrap_or(60).into()),
@@ -104,8 +115,8 @@ fn page(app: &Shared, error: &PageError, info: &RequestInfo, summary: &RequestSu
     let dev_detail = error.explanation.as_deref().filter(|_| app.config.dev);
     let fix = dev_detail.and_then(|detail| detail.fix.as_ref());
     let content = ErrorPage {
-        kind: error.reason.kind,
-        reason: key,
+        kind,
+        reason: error.reason.key,
         text: catalogue.text(&format!("error-{key}"), &args),
         heading,
         action,

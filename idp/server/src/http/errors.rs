@@ -47,9 +47,11 @@ reasons! {
     UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "ours";
     INTERNAL = "internal-error", INTERNAL_SERVER_ERROR, "ours";
     NOT_FOUND = "not-found", NOT_FOUND, "yours";
-    METHOD = "method-not-allowed", METHOD_NOT_ALLOWED, "app";
+    METHOD = "method-not-allowed", METHOD_NOT_ALLOWED, "yours";
     TOO_LARGE = "too-large", PAYLOAD_TOO_LARGE, "yours";
-    MEDIA_TYPE = "unsupported-type", UNSUPPORTED_MEDIA_TYPE, "app";
+    TOO_LONG = "too-large", URI_TOO_LONG, "yours";
+    MEDIA_TYPE = "unsupported-type", UNSUPPORTED_MEDIA_TYPE, "yours";
+    CODING = "unsupported-coding", UNSUPPORTED_MEDIA_TYPE, "yours";
     BAD_REQUEST = "bad-request", BAD_REQUEST, "yours";
     MISDIRECTED = "misdirected", MISDIRECTED_REQUEST, "yours";
     MISDIRECTED_DOT = "misdirected-dot", MISDIRECTED_REQUEST, "yours";
@@ -67,6 +69,22 @@ reasons! {
     HINT_MISSING = "id-token-hint-missing", BAD_REQUEST, "app";
     HINT_INVALID = "id-token-hint-invalid", BAD_REQUEST, "app";
     HINT_CLIENT = "id-token-hint-client", BAD_REQUEST, "app";
+}
+
+impl Reason {
+    /// The same error at an endpoint to which clients send the browser, together with the key of its texts. The client
+    /// made such a request, so only its makers can fix it.
+    pub(crate) fn of_request_by(self, client: bool) -> (&'static str, &'static str) {
+        const MADE_BY_CLIENT: [Reason; 6] = [
+            Reason::METHOD,
+            Reason::TOO_LARGE,
+            Reason::TOO_LONG,
+            Reason::MEDIA_TYPE,
+            Reason::CODING,
+            Reason::BAD_REQUEST,
+        ];
+        if client && MADE_BY_CLIENT.contains(&self) { ("app-request", "app") } else { (self.key, self.kind) }
+    }
 }
 
 /// What a refusal is about. The log shows the client and the value that broke the rule. Anybody can send either, so
@@ -245,10 +263,13 @@ impl PageError {
             StatusCode::TOO_MANY_REQUESTS => (ErrorCode::TemporarilyUnavailable, "too many requests"),
             StatusCode::INTERNAL_SERVER_ERROR => (ErrorCode::ServerError, "something went wrong here"),
             StatusCode::METHOD_NOT_ALLOWED => (ErrorCode::InvalidRequest, "this method is not allowed here"),
-            StatusCode::PAYLOAD_TOO_LARGE => (ErrorCode::InvalidRequest, "the request is too large"),
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::URI_TOO_LONG => {
+                (ErrorCode::InvalidRequest, "the request is too large")
+            }
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 (ErrorCode::InvalidRequest, "send application/x-www-form-urlencoded")
             }
+            StatusCode::REQUEST_TIMEOUT => (ErrorCode::InvalidRequest, "the request took too long"),
             _ => (ErrorCode::InvalidRequest, "the request is malformed"),
         };
         OAuthError {

@@ -1,7 +1,5 @@
 //! Forms and queries, read once and strictly, within limits.
 
-use std::collections::HashSet;
-
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use idp_core::oauth::params::Params;
@@ -24,18 +22,25 @@ pub(crate) type Fields = Vec<(String, Secret)>;
 /// that are not UTF-8, NUL, and more fields than any of our forms has.
 pub(crate) fn decode(text: &[u8]) -> Option<Fields> {
     let mut pairs = Fields::new();
-    for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+    for (name, value) in pairs_of(text) {
+        if pairs.len() == FIELDS {
+            return None;
+        }
+        pairs.push((name?, value?));
+    }
+    Some(pairs)
+}
+
+/// The names and values of a form. `None`: it cannot be decoded.
+fn pairs_of(text: &[u8]) -> impl Iterator<Item = (Option<String>, Option<Secret>)> {
+    text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
         let middle = pair.iter().position(|byte| *byte == b'=');
         let (name, value) = match middle {
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &b""[..]),
         };
-        if pairs.len() == FIELDS {
-            return None;
-        }
-        pairs.push((decode_part(name)?, Secret::new(decode_part(value)?)));
-    }
-    Some(pairs)
+        (decode_part(name), decode_part(value).map(Secret::new))
+    })
 }
 
 /// Decodes one name, value or path. Nothing else is left of it in memory, because it may be a password.
@@ -69,6 +74,7 @@ pub(crate) fn page_of(path: &str, signed_in: bool) -> &str {
     match path {
         "/logout/confirm" if signed_in => "/account",
         "/logout/confirm" => "/signed-out",
+        "/activate/resend" => "/activate",
         _ if path.starts_with("/flow/") || path.starts_with("/register/") => {
             path.rsplit_once('/').map_or(path, |(page, _)| page)
         }
@@ -106,18 +112,20 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Form<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
         let FormBody(pairs) = parts.extensions.remove::<FormBody>().unwrap_or(FormBody(Fields::new()));
-        read(pairs).map(Form)
+        read(pairs.into_iter().map(|(name, value)| (name, Some(value)))).map(Form)
     }
 }
 
-/// The query in the type that its handler expects.
+/// The query of a page in the type that its handler expects. Mail programs and other sites add parameters to links, so
+/// unknown ones are ignored, however they are written. Known ones are read strictly, and only once.
 pub(crate) struct Query<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
-        read(query(parts)?).map(Query)
+        let query = parts.uri.query().unwrap_or_default();
+        read(pairs_of(query.as_bytes()).map(|(name, value)| (name.unwrap_or_default(), value))).map(Query)
     }
 }
 
@@ -138,16 +146,29 @@ fn query(parts: &Parts) -> Result<Fields, PageError> {
     decode(query.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST).detail("malformed query"))
 }
 
-fn read<T: DeserializeOwned>(pairs: Fields) -> Result<T, PageError> {
-    let bad = |detail: &str| PageError::new(Reason::BAD_REQUEST).detail(detail);
-    let mut names = HashSet::new();
-    if !pairs.iter().all(|(name, _)| names.insert(name)) {
-        return Err(bad("a field is repeated"));
+/// The parameters of a page's query that can be decoded, for a page that is not strict about any.
+pub(crate) struct LenientQuery(pub(crate) Params);
+
+impl<S: Sync> FromRequestParts<S> for LenientQuery {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = pairs_of(query.as_bytes()).filter_map(|(name, value)| name.zip(value));
+        Ok(Self(Params::of_form(pairs.collect())))
     }
+}
+
+/// Reads pairs into a type. `None` is a value that could not be decoded. The type refuses a field that is repeated, and,
+/// if it says so, one that it does not know.
+fn read<T: DeserializeOwned>(pairs: impl Iterator<Item = (String, Option<Secret>)>) -> Result<T, PageError> {
+    let fields = MapDeserializer::new(pairs.map(|(name, value)| (name, FieldValue(value))));
     // serde's message is dropped because it quotes field names: an unescaped `&` makes half of a password one.
-    let shape = |_| bad("a field is missing, unknown or has an invalid value");
-    let fields = pairs.into_iter().map(|(name, value)| (name, FieldValue(value)));
-    T::deserialize(MapDeserializer::new(fields)).map_err(shape)
+    let shape = |_| {
+        PageError::new(Reason::BAD_REQUEST)
+            .detail("a field is missing, repeated, unknown or has an invalid value")
+    };
+    T::deserialize(fields).map_err(shape)
 }
 
 #[cfg(test)]
@@ -182,7 +203,10 @@ mod tests {
 
     #[test]
     fn a_form_is_read_into_the_type_of_its_handler() {
-        let typed = |text: &str| read::<Typed>(decode(text.as_bytes()).unwrap());
+        let typed = |text: &str| {
+            let pairs = decode(text.as_bytes()).unwrap().into_iter();
+            read::<Typed>(pairs.map(|(name, value)| (name, Some(value))))
+        };
         let full = typed("email=a&password=b+c&flow=&answer=allow").unwrap();
         let (password, flow) = (Secret::new("b c".to_owned()), Some(String::new()));
         assert_eq!(full, Typed { email: "a".to_owned(), password, flow, answer: Some(Answer::Allow) });

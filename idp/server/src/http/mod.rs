@@ -16,6 +16,7 @@ pub(crate) mod health;
 pub(crate) mod host;
 pub(crate) mod html;
 pub(crate) mod limits;
+pub(crate) mod media_type;
 pub(crate) mod middleware;
 pub mod panics;
 pub(crate) mod policy;

@@ -125,6 +125,11 @@ pub(crate) fn speaks_json(path: &str) -> bool {
         .contains(&path)
 }
 
+/// Whether clients send browsers to this path, with a request that the person neither sees nor can change.
+pub(crate) fn is_of_client(path: &str) -> bool {
+    [path::AUTHORIZE, path::END_SESSION].contains(&path)
+}
+
 /// Whether this is the path of a probe, which may come under any host name.
 pub(crate) fn is_probe(path: &str) -> bool {
     [ALIVE, READY].contains(&path)

@@ -77,6 +77,8 @@ pub(crate) struct AddressShare {
     /// The client's address.
     pub(crate) address: IpAddr,
     pub(crate) share: Arc<Share>,
+    /// Whether a trusted proxy sent it.
+    pub(crate) by_proxy: bool,
     /// Whether there is room for the request.
     pub(crate) admitted: bool,
 }

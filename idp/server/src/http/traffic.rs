@@ -60,7 +60,8 @@ pub(super) fn serve_request(
     let (address, share) = traffic.peer.caller(request.headers());
     let taken = share.take(ShareKind::Request, 1);
     let handled = UnderWay::begin(&traffic, RequestPhase::Handled);
-    request.extensions_mut().insert(AddressShare { address, share, admitted: taken.is_some() });
+    let (by_proxy, admitted) = (traffic.peer.forwards.is_some(), taken.is_some());
+    request.extensions_mut().insert(AddressShare { address, share, by_proxy, admitted });
     async move {
         let response = router.call(request).await?;
         let sent = UnderWay::begin(&traffic, RequestPhase::Sent);

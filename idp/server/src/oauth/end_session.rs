@@ -1,7 +1,7 @@
 //! Sign-out: the end-session endpoint (RP-Initiated Logout 1.0), the confirmation page, and the page afterwards.
 
 use axum::Extension;
-use axum::http::{HeaderValue, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::audit::{Actor, AuditEvent};
 use idp_core::client::{Client, ClientId};
@@ -18,7 +18,7 @@ use crate::config::shell_quoted;
 use crate::http::context::RequestContext;
 use crate::http::cookies::Cookie;
 use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered};
-use crate::http::form::{self, Form, FormBody, Protocol};
+use crate::http::form::{self, Form, FormBody, LenientQuery, Protocol};
 use crate::http::html::Page;
 use crate::http::refusal_log::Fault;
 use crate::pages::continue_to_client::ContinuePage;
@@ -197,8 +197,6 @@ impl SignOutRequest<'_> {
             (AfterLogout::Stay, client) => Redirect::to(&afterwards(client.as_ref())).into_response(),
         };
         response.headers_mut().append(header::SET_COOKIE, Cookie::Session.clear(&context.app.config));
-        // The next person at this browser must find nothing of this session in its cache.
-        response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
         Ok(response)
     }
 }
@@ -322,7 +320,7 @@ impl Page for SignedOutPage {
 /// page of the named client.
 pub(crate) async fn signed_out(
     context: RequestContext,
-    Protocol(query): Protocol,
+    LenientQuery(query): LenientQuery,
 ) -> Result<Response, PageError> {
     // Goes on only if nobody is signed in: a session means that somebody signed in since or followed a stranger's link.
     if context.browser.signed_in.is_none()

@@ -84,8 +84,7 @@ fn problem_page<'a>(
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TokenFields {
+pub(crate) struct TokenQuery {
     #[serde(default)]
     token: String,
 }
@@ -93,7 +92,7 @@ pub(crate) struct TokenFields {
 /// `GET /activate?token=…`: shows the button; nothing is consumed.
 pub(crate) async fn show(
     context: RequestContext,
-    Query(fields): Query<TokenFields>,
+    Query(fields): Query<TokenQuery>,
 ) -> Result<Response, PageError> {
     must_be_open(&context)?;
     let Some(token) = LinkToken::of_presented(&fields.token) else {
@@ -222,11 +221,18 @@ async fn done(context: &RequestContext, id: RegistrationId) -> Result<Response, 
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResendForm {
+    #[serde(default)]
+    token: String,
+}
+
 /// `POST /activate/resend`: even an expired link proves that its holder reads the mailbox, so this requests a fresh
 /// mail and sets the known-mailbox cookie. The registration stays with its own browser.
 pub(crate) async fn resend(
     context: RequestContext,
-    Form(fields): Form<TokenFields>,
+    Form(fields): Form<ResendForm>,
 ) -> Result<Response, PageError> {
     must_be_open(&context)?;
     let Some(token) = LinkToken::of_presented(&fields.token) else {

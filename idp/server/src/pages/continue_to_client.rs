@@ -26,6 +26,11 @@ impl<'a> ContinuePage<'a> {
         Self { app, url, link, signed_out: false }
     }
 
+    /// Goes back to the client's start page: it has its answer already.
+    pub(crate) fn home(app: String, url: &'a str) -> Self {
+        Self { app, url, link: url, signed_out: false }
+    }
+
     /// Redirects after sign-out.
     pub(crate) fn signed_out(app: String, url: &'a str) -> Self {
         Self { app, url, link: url, signed_out: true }

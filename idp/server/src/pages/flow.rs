@@ -12,7 +12,6 @@ use crate::http::form::{Query, shown_email};
 use crate::pages::{consent, login};
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct FlowQuery {
     /// "Use another account": the address is not filled in.
     switch: Option<String>,

@@ -17,7 +17,7 @@ use crate::http::browser::Notice;
 use crate::http::context::RequestContext;
 use crate::http::cookies::Cookie;
 use crate::http::errors::PageError;
-use crate::http::form::{Form, Protocol, shown_email, with_email};
+use crate::http::form::{Form, LenientQuery, shown_email, with_email};
 use crate::http::html::{FieldError, Html, Page};
 use crate::pages::{AppView, app_of, field_error};
 
@@ -58,7 +58,10 @@ pub(crate) struct FormState {
 }
 
 /// `GET /signin`: starts a flow to the account page. `email` in the query is filled in.
-pub(crate) async fn begin(context: RequestContext, Protocol(query): Protocol) -> Result<Response, PageError> {
+pub(crate) async fn begin(
+    context: RequestContext,
+    LenientQuery(query): LenientQuery,
+) -> Result<Response, PageError> {
     flow::start(&context, FlowTarget::Account, ClientAndConsent::default(), query.get("email")).await
 }
 

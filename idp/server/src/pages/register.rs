@@ -43,7 +43,6 @@ impl Page for ClosedPage {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct RegisterQuery {
     /// The flow to go on with.
     flow: Option<String>,

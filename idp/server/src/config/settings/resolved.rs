@@ -13,7 +13,9 @@ use idp_core::time::{HOUR, MINUTE};
 
 use crate::config::settings::table::{self as keys, Number, Setting, Switch, TABLE, TextSetting};
 use crate::config::settings::values::{addresses, database_url, networks, sender, smtp_url};
-use crate::config::{CommandLine, Config, HashingConfig, MailConfig, MailTransport, RateLimits, Scheduling};
+use crate::config::{
+    CommandLine, Config, HashingConfig, Hsts, MailConfig, MailTransport, RateLimits, Scheduling,
+};
 
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +135,7 @@ impl Settings {
             database_url,
             database_connections: self.database_connections(),
             keys_dir: PathBuf::from(self.text(&keys::KEYS_DIR)),
+            hsts: Hsts::of_word(self.text(&keys::SERVER_HSTS)),
             mail: MailConfig { from, transport: MailTransport::Smtp(smtp) },
             password: self.password_policy(),
             hashing: HashingConfig {

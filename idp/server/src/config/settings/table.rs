@@ -8,7 +8,7 @@ use idp_core::text::readable;
 use toml::de::DeValue;
 use url::Url;
 
-use crate::config::Scheduling;
+use crate::config::{Hsts, Scheduling};
 
 /// One setting.
 #[derive(Debug)]
@@ -175,6 +175,7 @@ settings! {
     SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of the proxies that are trusted to name the client's address. None by default; together less than half of all IPv4 or IPv6 addresses.").example("10.0.0.0/8");
     SERVER_NAME: Text = text("server.name", "idp", "The name people see on pages and in emails.");
     SERVER_DATA_DIR: Text = text("server.data_dir", "data", "Folder of the embedded database `idp.db`.");
+    SERVER_HSTS: Word = word("server.hsts", Hsts::WORDS, "host", "What browsers are told to use over https only, for two years (HSTS), if the issuer is https: `host`, every port of the issuer's host; `subdomains`, the hosts below it too; `preload`, the same, and browsers may ship with it; `off`, nothing. Not sent if a trusted proxy says `X-Forwarded-Proto: http`.");
     DATABASE_URL: Text = text("database.url", "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`, with TLS unless the host is this machine. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret();
     DATABASE_CONNECTIONS: Number = number("database.connections", 1..=1000, "16", "Connections to the database: this many for reading, and as many for writing. SQLite uses one connection for writing and one per core for reading (at least two), up to this number.");
     KEYS_DIR: Text = text("keys.dir", "keys", "Folder of the key-encryption keys.");

@@ -124,7 +124,7 @@ fn r_28_errors_in_the_file_name_the_line_and_the_nearest_valid_name() {
         (
             "[server]\ncolour = 'red'",
             "idp.toml line 2: there is no setting `server.colour`; valid names are `server.issuer`, `server.listen`, \
-             `server.trusted_proxies`, `server.name`, `server.data_dir`",
+             `server.trusted_proxies`, `server.name`, `server.data_dir`, `server.hsts`",
         ),
         (
             "[colour]\nred = 1",
@@ -438,4 +438,13 @@ fn the_handbooks_example_is_a_valid_configuration() {
     let example = handbook.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     assert_eq!(example.lines().filter(|line| line.contains(" = ")).count(), 6);
     assert_eq!(lines(config(example, &[], &[])), [""; 0]);
+}
+
+#[test]
+fn fault_09_hsts_binds_more_than_the_host_only_if_the_operator_says_so() {
+    let header = |word: &str| config(LEAST, &[], &[("server.hsts", word)]).map(|config| config.hsts.header());
+    assert_eq!(config(LEAST, &[], &[]).unwrap().hsts.header(), Some("max-age=63072000"));
+    assert_eq!((header("host"), header("off")), (Ok(Some("max-age=63072000")), Ok(None)));
+    assert_eq!(header("subdomains"), Ok(Some("max-age=63072000; includeSubDomains")));
+    assert_eq!(header("preload"), Ok(Some("max-age=63072000; includeSubDomains; preload")));
 }
