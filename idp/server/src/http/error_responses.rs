@@ -97,7 +97,7 @@ struct Button<'a> {
 
 fn page(app: &Shared, error: &PageError, info: &RequestInfo, summary: &RequestSummary) -> Response {
     let catalogue = &app.renderer.catalogue;
-    let (key, kind) = error.reason.of_request_by(summary.is_of_client());
+    let Reason { key, kind, .. } = error.reason.shown(summary.is_of_client());
     let domain = app.config.issuer.authority();
     let args = [
         ("seconds", error.retry_after.unwrap_or(60).into()),

@@ -53,6 +53,7 @@ reasons! {
     MEDIA_TYPE = "unsupported-type", UNSUPPORTED_MEDIA_TYPE, "yours";
     CODING = "unsupported-coding", UNSUPPORTED_MEDIA_TYPE, "yours";
     BAD_REQUEST = "bad-request", BAD_REQUEST, "yours";
+    APP_REQUEST = "app-request", BAD_REQUEST, "app";
     MISDIRECTED = "misdirected", MISDIRECTED_REQUEST, "yours";
     MISDIRECTED_DOT = "misdirected-dot", MISDIRECTED_REQUEST, "yours";
     BAD_HOST = "bad-host", BAD_REQUEST, "yours";
@@ -72,10 +73,10 @@ reasons! {
 }
 
 impl Reason {
-    /// The same error at an endpoint to which clients send the browser, together with the key of its texts. The client
-    /// made such a request, so only its makers can fix it.
-    pub(crate) fn of_request_by(self, client: bool) -> (&'static str, &'static str) {
-        const MADE_BY_CLIENT: [Reason; 6] = [
+    /// What the page says. At an endpoint to which clients send the browser, the client made the request, so only its
+    /// makers can fix it.
+    pub(crate) fn shown(self, made_by_client: bool) -> Self {
+        const THEIRS: [Reason; 6] = [
             Reason::METHOD,
             Reason::TOO_LARGE,
             Reason::TOO_LONG,
@@ -83,7 +84,7 @@ impl Reason {
             Reason::CODING,
             Reason::BAD_REQUEST,
         ];
-        if client && MADE_BY_CLIENT.contains(&self) { ("app-request", "app") } else { (self.key, self.kind) }
+        if made_by_client && THEIRS.contains(&self) { Self::APP_REQUEST } else { self }
     }
 }
 
