@@ -52,7 +52,10 @@ const SERVER: &[&[&str]] = &[
     &["http"],
     &["state"],
     &["accounts::hasher", "accounts::lanes", "mail::transport"],
-    &["http::connections", "http::limits", "http::readiness", "http::errors", "http::form"],
+    &[
+        "http::connections", "http::limits", "http::readiness", "http::errors", "http::form",
+        "http::field_value",
+    ],
     &[
         "http::address", "http::assets", "http::cookies", "http::panics", "http::policy",
         "http::refusal_log", "http::shares", "http::socket", "http::traffic",

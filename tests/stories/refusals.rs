@@ -74,10 +74,10 @@ on_both_engines! {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
         let browser = app.browser();
-        let (long, cut) = ("z".repeat(4000), format!("{}... (3880 more bytes)", "z".repeat(120)));
+        let (long, cut) = ("z".repeat(4000), format!("{}…", "z".repeat(120)));
         for (id, shown) in [
             ("shown-nobody", "shown-nobody"),
-            ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+            ("<script>alert(1)</script>", "%3Cscript%3Ealert%281%29%3C/script%3E"),
             ("shown\r\nnobody\u{202E}", "shown%0D%0Anobody%E2%80%AE"),
             (&long, &cut),
         ] {
@@ -90,7 +90,7 @@ on_both_engines! {
             let question = app.signed_in(ADA).await.get(&format!("/logout?{query}")).await;
             for page in [page, signed_out, question] {
                 assert!(page.text().contains(&format!("id=\"asked-client\">{shown}<")), "{id}: {}", page.body);
-                assert!(!page.body.contains("<script>alert") && !page.body.contains("\u{202E}"), "{}", page.body);
+                assert!(!page.body.contains("alert(1)") && !page.body.contains("\u{202E}"), "{}", page.body);
             }
         }
         // Nothing that may be a secret: only the client's ID is shown.

@@ -121,13 +121,18 @@ on_both_engines! {
         let app = TestApp::start(engine).await;
         for (email, change, told, detail) in [
             (ADA, "epoch = epoch + 1", "Your account was changed at this moment", "changed during the sign-in"),
-            ("ben@example.org", "epoch = epoch + 1, state = 'deactivated'", "deactivated", "deactivated"),
+            (
+                "ben@example.org",
+                "epoch = epoch + 1, state = 'deactivated' WHERE email = 'ben@example.org'",
+                "This account is switched off",
+                "deactivated",
+            ),
         ] {
             app.user(email).await;
             meanwhile(&app, "INSERT ON throttles", change).await;
             let answer = attempt(&app.browser(), email, PASSWORD).await;
             assert!(answer.status.is_client_error() && answer.text().contains(told), "{email}: {}", answer.text());
-            assert_eq!(answer.text().contains("deactivated"), told == "deactivated", "{}", answer.text());
+            assert_eq!(answer.text().contains("switched off"), detail == "deactivated", "{}", answer.text());
             assert!(!answer.cookies().iter().any(|cookie| cookie.starts_with("idp-session")));
             let condition = format!("event = 'sign_in_failed' AND detail = '{detail}' AND subject IS NOT NULL");
             assert_eq!(app.count("audit", &condition).await, 1, "{email}");

@@ -82,7 +82,7 @@ struct ErrorPage<'a> {
     heading: String,
     text: String,
     action: Option<Button<'a>>,
-    asked_client: Option<&'a str>,
+    asked_client: Option<String>,
     reference: &'a str,
     at: String,
     dev_detail: Option<&'a Explanation>,

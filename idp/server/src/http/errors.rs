@@ -113,6 +113,17 @@ const LOGGED: [&str; 9] = [
     "code_challenge_method",
 ];
 
+/// What is escaped in a client ID on a page. `%` is not: it comes from the escapes of [`logged`].
+const ODD_IN_IDS: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':')
+    .remove(b'/')
+    .remove(b'@')
+    .remove(b'%');
+
 impl About {
     /// A registered client.
     pub(crate) fn client(id: &ClientId) -> Self {
@@ -137,10 +148,14 @@ impl About {
         Self { client_id: params.get("client_id").map(logged), ..Self::default() }
     }
 
-    /// The client's ID for a page about what the client must mend, so that its people can tell which one it is. It is
-    /// what anybody may send, escaped and cut: of a request's values, no page shows another one.
-    pub(crate) fn shown_client(&self, kind: &str) -> Option<&str> {
-        self.client_id.as_deref().filter(|_| kind == "app")
+    /// The client's ID for a page about what the client must mend, so that its people can tell which one it is. Anybody
+    /// may send it, so it is cut, and every sign that such an ID does not need is escaped. No page shows another value
+    /// of a request.
+    pub(crate) fn shown_client(&self, kind: &str) -> Option<String> {
+        let id = self.client_id.as_deref().filter(|_| kind == "app")?;
+        // The log's excerpt ends in how many bytes more there were.
+        let (id, cut) = id.rsplit_once("... (").map_or((id, ""), |(id, _)| (id, "…"));
+        Some(format!("{}{cut}", percent_encoding::utf8_percent_encode(id, ODD_IN_IDS)))
     }
 
     /// With the parameter that broke the rule.

@@ -238,7 +238,7 @@ struct SignOutPage<'a> {
     request: String,
     /// For people who did not want to sign out.
     stay_url: String,
-    flaw: Option<Flaw<'a>>,
+    flaw: Option<Flaw>,
     dev_detail: Option<Explanation>,
     dev_fix: Option<String>,
     #[serde(skip)]
@@ -247,10 +247,10 @@ struct SignOutPage<'a> {
 
 /// What is wrong with the request.
 #[derive(Serialize)]
-struct Flaw<'a> {
+struct Flaw {
     reason: &'static str,
     text: String,
-    asked_client: Option<&'a str>,
+    asked_client: Option<String>,
 }
 
 impl Page for SignOutPage<'_> {
@@ -289,7 +289,7 @@ impl SignOutRequest<'_> {
             flaw: flaw.map(|flaw| {
                 let (key, reason) = flaw_text(flaw);
                 let text = app.renderer.catalogue.text(key, &[]);
-                Flaw { reason, text, asked_client: self.about.client_id.as_deref() }
+                Flaw { reason, text, asked_client: self.about.shown_client("app") }
             }),
             dev_fix: fix.map(|fix| app.config.command.line(fix.verb, &fix.words)),
             dev_detail,

@@ -57,7 +57,6 @@ fn fault_21_a_folder_may_have_memory_in_its_name() {
     }
     for url in [
         "sqlite::memory:",
-        "sqlite://:memory:",
         "sqlite:%3Amemory%3A",
         "sqlite::memory:?cache=shared",
         "sqlite:idp.db?mode=memory",
