@@ -32,7 +32,8 @@ impl App {
         let mut tera = Tera::new();
         tera.add_raw_template("page.html", include_str!("../page/page.html"))?;
         let (provider, sessions) = (Mutex::default(), Mutex::default());
-        Ok(Self { config, issuer, http: Http::new()?, tera, provider, sessions })
+        let cookie = cookie_name(&base_url);
+        Ok(Self { config, issuer, cookie, http: Http::new()?, tera, provider, sessions })
     }
 
     pub(crate) fn client_id(&self) -> ClientId {
@@ -50,7 +51,7 @@ impl App {
     pub(crate) async fn redirect(&self, session: Session, to: &str) -> Response {
         let id = self.sessions.lock().await.put(session);
         let secure = if self.config.base_url.starts_with("https:") { "; Secure" } else { "" };
-        let cookie = format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Lax{secure}");
+        let cookie = format!("{}={id}; Path=/; HttpOnly; SameSite=Lax{secure}", self.cookie);
         ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response()
     }
 
@@ -115,8 +116,14 @@ impl<'c> AsyncHttpClient<'c> for Http {
     }
 }
 
-/// All ports of a host share their cookies, so this one needs a name that nothing else uses.
-const COOKIE: &str = "example-session";
+/// All ports of a host share their cookies, so this one needs a name that nothing else uses, not even another
+/// example on another port. Sessions are kept in memory, so no cookie of an earlier name is worth reading.
+fn cookie_name(base_url: &IssuerUrl) -> String {
+    match base_url.url().port() {
+        Some(port) => format!("example-session-{port}"),
+        None => "example-session".to_owned(),
+    }
+}
 
 /// What we remember about one browser.
 #[derive(Default)]
@@ -176,10 +183,10 @@ pub(crate) struct Browser(Option<String>);
 impl FromRequestParts<Arc<App>> for Browser {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
         let lines = parts.headers.get_all(header::COOKIE).iter();
         let mut pairs = lines.filter_map(|line| line.to_str().ok()).flat_map(|it| it.split("; "));
-        let id = pairs.find_map(|pair| pair.strip_prefix(COOKIE)?.strip_prefix('='));
+        let id = pairs.find_map(|pair| pair.strip_prefix(app.cookie.as_str())?.strip_prefix('='));
         Ok(Self(id.map(str::to_owned)))
     }
 }
@@ -318,6 +325,17 @@ mod tests {
         assert!(sessions.find(&browsers[0]).is_none());
         assert!(sessions.find(&browsers[1]).is_some());
         assert!(sessions.find(&Browser(None)).is_none());
+    }
+
+    #[test]
+    fn fault_21_the_cookies_name_contains_the_port() {
+        for (url, name) in [
+            ("http://localhost:8081", "example-session-8081"),
+            ("https://app.example:8443", "example-session-8443"),
+            ("https://app.example", "example-session"),
+        ] {
+            assert_eq!(cookie_name(&IssuerUrl::new(url.to_owned()).unwrap()), name);
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn dev_needs_nothing_and_shows_the_first_password_once() {
 
     let second = dev(&sandbox, "");
     assert!(second.line("Account ").starts_with("admin@example.com") && !second.said.contains(&password));
-    assert!(second.line("Another one").starts_with("idp user create --dev "));
+    assert!(second.line("Create another").starts_with("idp user create --dev "));
     let example = sandbox.idp("client show example --dev -o json").json();
     let home = second.line("Example app");
     assert_eq!(example["redirect_uris"][1], format!("{home}callback"), "another port, the same application");
@@ -69,7 +69,7 @@ fn dev_in_another_folder_names_it_in_a_command_that_works() {
     let sandbox = Sandbox::empty();
     drop(dev(&sandbox, "--data-dir other"));
     let second = dev(&sandbox, "--data-dir other");
-    let another = second.line("Another one").to_owned();
+    let another = second.line("Create another").to_owned();
     assert!(another.starts_with("idp user create --dev --set server.data_dir=other "), "{another}");
     let foreign = "authorize?client_id=example&redirect_uri=https://other.example/cb";
     let page = second.page(&second.line("Sign in").replace("signin", foreign));

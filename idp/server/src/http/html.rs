@@ -1,6 +1,6 @@
 //! HTML: what all pages have in common, and the only builder of HTML responses.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -144,6 +144,13 @@ impl Html {
     }
 }
 
+/// No search engine has any use for our pages.
+const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
+
+/// A 401 must have a challenge (RFC 9110 section 15.5.2). Browsers have no window of their own for this one: the person
+/// authenticates with the form on the page.
+const FORM_CHALLENGE: &str = "Cookie realm=\"sign-in\"";
+
 impl IntoResponse for Html {
     fn into_response(self) -> Response {
         let csp =
@@ -151,8 +158,11 @@ impl IntoResponse for Html {
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
             (header::CONTENT_SECURITY_POLICY, csp),
+            (X_ROBOTS_TAG, HeaderValue::from_static("noindex")),
         ];
+        let unauthorized = self.status == StatusCode::UNAUTHORIZED;
+        let challenge = unauthorized.then_some([(header::WWW_AUTHENTICATE, FORM_CHALLENGE)]);
         let retry_after = self.retry_after.map(|seconds| [(header::RETRY_AFTER, HeaderValue::from(seconds))]);
-        (self.status, headers, retry_after, self.body).into_response()
+        (self.status, headers, retry_after, challenge, self.body).into_response()
     }
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::state::AppState;
 use crate::text::catalogue::LANGUAGE;
-use crate::text::moments;
+use crate::text::dates;
 
 /// Why a mail cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ pub(crate) async fn compose(app: &AppState, mail: &Mail) -> Result<Option<Compos
         code,
         hours,
         minutes: mail.minutes.unwrap_or_default(),
-        at: moments::moment(mail.created_at),
+        at: dates::moment(mail.created_at),
         issuer_host: app.config.issuer.authority(),
     };
     let fill = |part: &str| app.renderer.fill(&format!("emails/{}/{part}", mail.kind.as_str()), &[&contents]);

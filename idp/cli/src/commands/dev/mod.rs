@@ -105,7 +105,7 @@ fn config(settings: Settings, options: &CommonOptions) -> Result<Config, Failure
     let (mut config, _) = settings.into_config()?;
     config.mail.transport = MailTransport::Mailbox;
     config.dev = true;
-    config.command = CommandLine { program: program(), place: options.flags() };
+    config.command = CommandLine { program: program(), database_flags: options.flags() };
     Ok(config)
 }
 
@@ -207,9 +207,9 @@ fn banner(issuer: &str, app_url: &str, account: &FirstAccount, another: &str) ->
             password.expose()
         ),
         FirstAccount::Exists(email) => {
-            format!("  Account          {email}, with the role admin\n  Another one      {another}")
+            format!("  Account          {email}, with the role admin\n  Create another   {another}")
         }
-        FirstAccount::Taken => format!("  An admin account {another}"),
+        FirstAccount::Taken => format!("  Create an admin  {another}"),
     };
     format!(
         "idp dev is ready. Everything stays on this computer.\n\n  \
