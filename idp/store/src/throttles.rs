@@ -163,9 +163,9 @@ impl Tx {
     /// [`StoreError`].
     pub(crate) async fn keep_count(&mut self, user: &User) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE throttles SET user_id = $2, expires_at = $3 WHERE id = $1";
-        let counted = ThrottleKey::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
+        let key = ThrottleKey::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
         on!(self, c => sqlx::query(SQL)
-            .bind(counted.key()).bind(user.id.to_string()).bind(counted.forgotten_at(user.created_at).millis())
+            .bind(key.to_stored()).bind(user.id.to_string()).bind(key.expires_at(user.created_at).millis())
             .execute(c).await.map(drop))?;
         Ok(())
     }
