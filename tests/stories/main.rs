@@ -13,6 +13,7 @@ mod browser_test;
 mod codes_and_mails;
 mod detours;
 mod developer;
+mod example_tabs;
 mod floors;
 mod headers;
 mod headers_more;
