@@ -89,6 +89,14 @@ impl Mailer {
     }
 }
 
+/// Usually a bare machine or container, where nobody has installed the list of authorities.
+fn no_tls(why: &lettre::transport::smtp::Error) -> StartError {
+    let cause = std::error::Error::source(why).map_or_else(|| why.to_string(), ToString::to_string);
+    StartError::Mail(format!(
+        "TLS cannot be used: {cause}; install the certificates of the known authorities (the package ca-certificates)"
+    ))
+}
+
 /// Unless its query says otherwise, `smtp://` means STARTTLS or no mail: somebody in between could remove the offer of
 /// TLS, and a password must not travel in clear. Only a server on this machine may do without.
 fn smtp(url: &Secret) -> Result<(Transport, Option<String>), StartError> {
@@ -110,7 +118,7 @@ fn smtp(url: &Secret) -> Result<(Transport, Option<String>), StartError> {
     let server = format!("{host}:{port}");
     let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&name)
         .port(port)
-        .tls(tls.parameters(name).map_err(|_| unknown())?)
+        .tls(tls.parameters(name).map_err(|why| no_tls(&why))?)
         .timeout(Some(Duration::from_secs(20)));
     let builder = match url.path().trim_matches('/') {
         "" => builder,
