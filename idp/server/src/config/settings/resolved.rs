@@ -85,6 +85,11 @@ impl Settings {
         self.text(&keys::DATABASE_URL).is_empty().then(|| PathBuf::from(self.text(&keys::SERVER_DATA_DIR)))
     }
 
+    /// Whether the log's level was chosen, and is not the default.
+    pub fn log_level_is_chosen(&self) -> bool {
+        self.source(keys::LOG_LEVEL.setting()) != SettingSource::Default
+    }
+
     /// How to log.
     pub fn log(&self) -> LogConfig {
         let json = match self.text(&keys::LOG_FORMAT) {
