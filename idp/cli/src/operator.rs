@@ -1,5 +1,6 @@
 //! What commands on a database share: the settings, the open store and the time.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -134,7 +135,15 @@ pub(crate) fn settings(common: &CommonOptions) -> Result<Settings, Failure> {
 /// Every error in them.
 pub(crate) fn load(source: &SettingsSource) -> Result<(Settings, Option<&'static Path>), Failure> {
     let default = if source.config.is_none() { default_file() } else { None };
-    let settings = settings::load(source.config.as_deref().or(default), &environment(), &source.set)?;
+    let settings = settings::load(source.config.as_deref().or(default), &environment(), &source.set);
+    let settings = settings.map_err(|errors| match default.filter(|file| File::open(file).is_err()) {
+        Some(file) => Failure::from(errors).and(format_args!(
+            "{} is read because it is there and no --config names another file; if it is the file of another user's \
+             server, run this command as that user (`sudo -u USER`)",
+            file.display()
+        )),
+        None => errors.into(),
+    })?;
     Ok((settings, default))
 }
 

@@ -1,14 +1,14 @@
 //! Reads passwords and secrets from standard input or a file, never from the command line. At a terminal it asks twice
 //! and shows nothing.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, ErrorKind, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use idp_core::secret::Secret;
 use idp_server::secret_files;
 
 use crate::failure::Failure;
-use crate::output;
+use crate::{output, signals};
 
 /// In bytes. Longer than any password or secret.
 const LONGEST_LINE: u64 = 16 * 1024;
@@ -42,9 +42,13 @@ fn typed(what: &str) -> Result<Secret, Failure> {
 }
 
 fn ask(prompt: &str) -> Result<Secret, Failure> {
+    // Otherwise Ctrl-C ends the program before the terminal is restored.
+    signals::catch_interrupt();
     let typed = rpassword::prompt_password(prompt);
-    typed.map(Secret::new).map_err(|error| {
-        Failure::new(format_args!("the terminal cannot be read: {error}; pipe it into this command"))
+    typed.map(Secret::new).map_err(|error| match error.kind() {
+        // Ctrl-C or Ctrl-D.
+        ErrorKind::Interrupted | ErrorKind::UnexpectedEof => Failure::new("cancelled; nothing was changed"),
+        _ => Failure::new(format_args!("the terminal cannot be read: {error}; pipe it into this command")),
     })
 }
 

@@ -71,6 +71,22 @@ fn fault_22_a_mistake_in_the_file_in_etc_is_reported_with_its_line() {
 }
 
 #[test]
+fn fault_22_a_file_in_etc_that_cannot_be_read_stops_the_command_and_says_why_it_was_read() {
+    let sandbox = sandbox();
+    std::os::unix::fs::symlink("nowhere", sandbox.path().join("etc/idp/idp.toml")).unwrap();
+    let Some(refused) = idp(&sandbox, "db migrate") else { return };
+    let lines: Vec<&str> = refused.err.lines().collect();
+    assert_eq!((refused.code, lines.len()), (Some(1), 2), "{}", refused.err);
+    assert!(lines[0].starts_with("error: /etc/idp/idp.toml: this file cannot be read: "), "{}", lines[0]);
+    assert!(
+        lines[1].contains("no --config names another file") && lines[1].contains("sudo -u USER"),
+        "{}",
+        lines[1]
+    );
+    assert!(!sandbox.path().join("data").exists());
+}
+
+#[test]
 fn fault_22_without_any_file_the_message_says_where_it_was_looked_for() {
     let sandbox = sandbox();
     let Some(refused) = idp(&sandbox, "serve") else { return };

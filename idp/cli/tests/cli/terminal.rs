@@ -66,6 +66,16 @@ fn fault_22_two_entries_that_differ_are_refused() {
     terminal.answer("Password: ", "");
     let (code, screen) = terminal.end();
     assert!(code == Some(1) && screen.contains("error: the password is empty"), "{code:?} {screen}");
+    for key in ["\u{3}", "\u{4}"] {
+        let mut terminal = Terminal::start(&sandbox, ADA);
+        terminal.answer("Password: ", PASSWORD);
+        terminal.answer("The same password again: ", key);
+        let (code, screen) = terminal.end();
+        assert!(
+            code == Some(1) && screen.contains("error: cancelled; nothing was changed"),
+            "{code:?} {screen}"
+        );
+    }
     assert_eq!(sandbox.idp("user list").good(), "There are no accounts.\n");
 }
 
