@@ -38,8 +38,8 @@ fn config(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Config, Vec<Se
 fn lines<T>(outcome: Result<T, Vec<SettingsError>>) -> Vec<String> {
     let Err(errors) = outcome else { return Vec::new() };
     let line = |error: &SettingsError| match error.to_string().split_once("/idp.toml") {
-        Some((_, rest)) => format!("idp.toml{rest}"),
-        None => error.to_string(),
+        Some((folder, rest)) if folder.starts_with('/') && !folder.contains(' ') => format!("idp.toml{rest}"),
+        _ => error.to_string(),
     };
     errors.iter().map(line).collect()
 }
