@@ -56,6 +56,8 @@ pub fn app(config: Config) -> Result<Router, Error> {
 struct App {
     config: Config,
     issuer: IssuerUrl,
+    /// The name of the session cookie.
+    session_cookie: String,
     http: Http,
     tera: Tera,
     provider: Mutex<Option<Arc<Provider>>>,

@@ -32,7 +32,8 @@ impl App {
         let mut tera = Tera::new();
         tera.add_raw_template("page.html", include_str!("../page/page.html"))?;
         let (provider, pending, sessions) = Default::default();
-        Ok(Self { config, issuer, http: Http::new()?, tera, provider, pending, sessions })
+        let session_cookie = session_cookie(&base_url);
+        Ok(Self { config, issuer, session_cookie, http: Http::new()?, tera, provider, pending, sessions })
     }
 
     pub(crate) fn client_id(&self) -> ClientId {
@@ -56,7 +57,7 @@ impl App {
         let mut sessions = self.sessions.lock().await;
         sessions.take(browser.session());
         sessions.put(id.clone(), User(Arc::new(Mutex::new(user))));
-        ([(header::SET_COOKIE, self.cookie(SESSION, &id, "/"))], Redirect::to("/")).into_response()
+        ([(header::SET_COOKIE, self.cookie(&self.session_cookie, &id, "/"))], Redirect::to("/")).into_response()
     }
 
     /// Scripts cannot read the cookie. With `Lax`, browsers send it when the issuer redirects back here, but
@@ -128,8 +129,14 @@ impl<'c> AsyncHttpClient<'c> for Http {
     }
 }
 
-/// All ports of a host share their cookies, so ours need names that nothing else uses.
-const SESSION: &str = "example-session";
+/// All ports of a host share their cookies, so this one needs a name that nothing else uses, not even another
+/// example on another port. Sessions are kept in memory, so no cookie of an earlier name is worth reading.
+fn session_cookie(base_url: &IssuerUrl) -> String {
+    match base_url.url().port() {
+        Some(port) => format!("example-session-{port}"),
+        None => "example-session".to_owned(),
+    }
+}
 
 /// How long sign-ins in progress and sessions last.
 const MAX_AGE: Duration = Duration::from_secs(3_600);
@@ -194,17 +201,22 @@ impl<T> Kept<T> {
     }
 }
 
-/// The cookies that the browser sent: names and values.
-pub(crate) struct Browser(Vec<(String, String)>);
+/// The cookies that the browser sent.
+pub(crate) struct Browser {
+    /// Names and values.
+    cookies: Vec<(String, String)>,
+    /// The name of the session's.
+    session_cookie: String,
+}
 
 impl Browser {
     fn cookie(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+        self.cookies.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
     /// The session id, or nothing.
     pub(crate) fn session(&self) -> &str {
-        self.cookie(SESSION).unwrap_or_default()
+        self.cookie(&self.session_cookie).unwrap_or_default()
     }
 
     /// Whether we sent this browser away with this `state`.
@@ -216,11 +228,12 @@ impl Browser {
 impl FromRequestParts<Arc<App>> for Browser {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
         let lines = parts.headers.get_all(header::COOKIE).iter();
         let pairs = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split("; "));
         let pairs = pairs.filter_map(|pair| pair.split_once('='));
-        Ok(Self(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+        let cookies = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(Self { cookies, session_cookie: app.session_cookie.clone() })
     }
 }
 
@@ -359,6 +372,17 @@ mod tests {
         let found = ["0", "1", ""].map(|key| kept.find(key).copied());
         assert_eq!(found, [None, Some(1), None]);
         assert_eq!((kept.take("1"), kept.take("1")), (Some(1), None));
+    }
+
+    #[test]
+    fn fault_21_the_cookies_name_contains_the_port() {
+        for (url, name) in [
+            ("http://localhost:8081", "example-session-8081"),
+            ("https://app.example:8443", "example-session-8443"),
+            ("https://app.example", "example-session"),
+        ] {
+            assert_eq!(session_cookie(&IssuerUrl::new(url.to_owned()).unwrap()), name);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-// What the script adds to pages that work without it (ux.md §2.2 rules 1, 5 and 9): a password can be shown, a sent
+// What the script adds to pages that work without it: a password can be shown, a sent
 // form says so, the time until the next mail is counted down, and texts can be copied.
 import { check, heading, story, tell, freshPage } from "./lib.mjs";
 import { fill, open, press } from "./people.mjs";

@@ -1,4 +1,4 @@
-// What every page must meet (ux.md §2.1 and §2.2), in every state.
+// What every page must meet, in every state.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { check, complaints, shot } from "./lib.mjs";
@@ -72,7 +72,7 @@ const costs = [];
 /// How many pages were judged, and what the most expensive one cost.
 export const costSummary = () => `${costs.length} pages and states, the most expensive ${Math.max(...costs)} bytes`;
 
-/// The widths of ux.md §2.2 rule 13, and those whose screenshots are kept.
+/// The widths at which no page may scroll sideways, and those whose screenshots are kept.
 const WIDTHS = [[1280, 800], [768, 1024], [360, 740], [320, 640]];
 const PICTURED = [1280, 360];
 

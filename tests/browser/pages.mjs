@@ -152,6 +152,13 @@ async function failing(page, browser) {
   for (const tab of tabs) await open(tab, "/signin");
   for (const tab of tabs) await signIn(tab, ada);
   await tabs[0].close();
+  // The form from before the other tab's sign-in leads on without a word.
+  await page.waitForURL("**/account");
+  await page.context().clearCookies();
+  await open(page, "/signin");
+  await page.locator("input[name=csrf]").first().evaluate((field) => (field.value = "not ours"));
+  await signIn(page, ada);
+  await page.getByText("Please try that again").first().waitFor();
   await judge(page, "error-csrf");
   while (!(await page.getByText("Too many requests").first().isVisible())) await open(page, `${story.limited}/`);
   await judge(page, "error-too-many");

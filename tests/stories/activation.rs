@@ -1,4 +1,4 @@
-//! From "check your mail" to an account (security.md 2.7): by link, by code, once.
+//! From "check your mail" to an account: by link, by code, once.
 
 use std::time::Duration;
 
@@ -7,8 +7,10 @@ use idp_core::user::UserState;
 use idp_server::config::RateLimits;
 
 use crate::registration::{ADA, register};
+use crate::support::browser::Answer;
+use crate::support::client::{authorize, changed};
 use crate::support::raw::Raw;
-use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
+use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -20,6 +22,13 @@ async fn accounts(app: &TestApp) -> usize {
 fn other(code: &str) -> String {
     let sign = if code.starts_with('A') { 'B' } else { 'A' };
     format!("{sign}{}", &code[1..])
+}
+
+/// The value of the user-name field in the form with the password field, and before that.
+fn user_name(page: &Answer) -> Option<String> {
+    let before = page.body.split_once("type=\"password\"")?.0.rsplit_once("<form")?.1;
+    let input = before.split("<input").find(|input| input.contains("autocomplete=\"username"))?;
+    Some(input.split_once(" value=\"")?.1.split('"').next()?.to_owned())
 }
 
 on_both_engines! {
@@ -36,7 +45,7 @@ on_both_engines! {
             Raw::post(path).form(&[]).send(&app).await.assert_page("cookies-blocked");
         }
         assert_eq!(app.state().await, before);
-        // Not the browser that registered: mail is often read on the phone.
+        // Not the browser that registered: email is often read on the phone.
         let phone = app.browser();
         let page = phone.open(&link).await;
         let active = phone.submit(&page, "/activate", &[("password", PASSWORD)]).await;
@@ -50,6 +59,27 @@ on_both_engines! {
             assert!(answer.text().contains("Already active") && answer.body.contains("href=\"/signin\""));
         }
         assert_eq!((accounts(&app).await, app.mails_in_all(ADA).await), (1, 2));
+    }
+
+    async fn fault_21_every_password_field_has_its_user_name_for_password_managers(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.register(&confidential("tides")).await;
+        register(&app.browser(), ADA, PASSWORD).await;
+        let phone = app.browser();
+        let elsewhere = phone.open(&app.sink.mail_to(ADA, 1).await.link()).await;
+        let wrong = phone.submit(&elsewhere, "/activate", &[("password", "not the password at all")]).await;
+        let active = phone.submit(&wrong, "/activate", &[("password", PASSWORD)]).await;
+        assert!(active.text().contains("Your account is active"), "the field sends nothing: {}", active.text());
+        let login = phone.open("/signin").await;
+        phone.sign_in(&login, ADA, PASSWORD).await;
+        let again = phone.open(&authorize(&changed("tides", &[("prompt", Some("login"))]))).await;
+        for page in [elsewhere, wrong, again] {
+            assert_eq!(user_name(&page).as_deref(), Some(ADA), "{}", page.body);
+        }
+        assert_eq!(user_name(&login).as_deref(), Some(""), "to be typed");
+        let register = app.browser().open("/register").await;
+        let email = register.body.find("autocomplete=\"email\"").unwrap();
+        assert!(email < register.body.find("type=\"password\"").unwrap(), "a new account's address is its user name");
     }
 
     async fn rg_10_an_expired_link_activates_nothing_and_its_page_sends_a_new_one(engine: Engine) {

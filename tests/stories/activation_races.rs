@@ -9,7 +9,7 @@ use crate::registration::ask;
 use crate::support::browser::{Answer, Browser};
 use crate::support::{Engine, PASSWORD, TestApp, is_proof, on_both_engines};
 
-/// The token of a link for a registration, made like the one in the mail.
+/// The token of a link for a registration, made like the one in the email.
 async fn link(app: &TestApp, id: &str) -> String {
     let id: RegistrationId = id.parse().unwrap();
     let link = SingleUse::<Activation>::generate();
@@ -60,7 +60,7 @@ on_both_engines! {
         let second = app.second_node().await;
         let letters = "ada.lovelace";
         let variant = |number: usize| {
-            let flip = |(at, sign): (usize, char)| if number >> (at % 6) & 1 == 1 { sign.to_ascii_uppercase() } else { sign };
+            let flip = |(at, c): (usize, char)| if number >> (at % 6) & 1 == 1 { c.to_ascii_uppercase() } else { c };
             format!("{}@example.org", letters.chars().enumerate().map(flip).collect::<String>())
         };
         let browsers: Vec<Browser> = (0..50).map(|at| if at % 2 == 0 { app.browser() } else { second.browser() }).collect();

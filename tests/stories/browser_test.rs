@@ -1,5 +1,5 @@
 //! What a browser story needs: the product, the example client, and a control server that gives the script in
-//! `tests/browser` what no browser can reach (mails, the clock, existing accounts).
+//! `tests/browser` what no browser can reach (emails, the clock, existing accounts).
 
 use std::process::Command;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) struct BrowserTest {
     test_control: String,
 }
 
-/// As `idp dev` runs it: mails stay in the mailbox, and the clock has a page.
+/// As `idp dev` runs it: emails stay in the mailbox, and the clock has a page.
 pub(crate) fn in_dev(config: &mut Config) {
     config.dev = true;
     config.mail.transport = MailTransport::Mailbox;

@@ -1,10 +1,10 @@
-//! The "check your mail" page: how often a code may be tried, how often a mail may be requested, and that a known
-//! address gets the same answers as a new one (security.md RG-01, RG-13).
+//! The "check your mail" page: how often a code may be tried, how often an email may be requested, and that a known
+//! address gets the same answers as a new one.
 
 use std::time::Duration;
 
 use crate::registration::{ADA, register};
-use crate::support::uni::assert_alike;
+use crate::support::indistinguishable::assert_alike;
 use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -17,7 +17,7 @@ on_both_engines! {
         for address in [ADA, "new@example.org"] {
             let browser = app.browser();
             let check = register(&browser, address, PASSWORD).await;
-            // Codes tried before the mail is sent count like those after it.
+            // Codes tried before the email is sent count like those after it.
             let mut answers = Vec::new();
             for number in 1..=7 {
                 if number == 3 {

@@ -7,7 +7,7 @@ use crate::support::browser::{Answer, Browser};
 use crate::support::client::{authorize, basic_of, changed, request};
 use crate::support::{Engine, PASSWORD, SECRET, TestApp, confidential, is_logged, on_both_engines};
 
-/// The first mail in the mailbox of `dev`; waits for it, because mail is sent in the background.
+/// The first email in the mailbox of `dev`; waits for it, because email is sent in the background.
 async fn first_mail(browser: &Browser) -> Answer {
     for _ in 0..400 {
         let mailbox = browser.open("/dev/mail").await;
@@ -54,7 +54,7 @@ on_both_engines! {
         assert_eq!((&rows(&answer, "dev-sent")[..3], &rows(&answer, "dev-registered")[..]), (&marked[..], &marked[..]));
         assert!(answer.text().contains("http is for loopback only") && !answer.body.contains("dev-fix"), "{}", answer.text());
         let answer = browser.get(&authorize(&changed("tides", &[("redirect_uri", Some("https://tides.example/"))]))).await;
-        assert!(answer.text().contains("byte by byte") && answer.body.contains("dev-fix"), "{}", answer.text());
+        assert!(answer.text().contains("byte for byte") && answer.body.contains("dev-fix"), "{}", answer.text());
         let answer = browser.get(&authorize(&changed("tidse", &[]))).await;
         assert_eq!(rows(&answer, "dev-sent")[0], ("client_id".to_owned(), true));
         let mut twice = request("tides");

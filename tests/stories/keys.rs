@@ -1,5 +1,5 @@
 //! The key-encryption keys when nodes start: made once, never in addition to another node's, and named when they are
-//! missing (security.md ).
+//! missing.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Limits per client address, and what happens when more comes in than the machine can handle (security.md 2.16).
+//! Limits per client address, and what happens when more comes in than the machine can handle.
 
 use futures_util::future::join_all;
 use idp_server::config::{HashingConfig, RateLimits};

@@ -1,4 +1,4 @@
-//! Wrong passwords (design.md section 8): counted before they are verified, per account, per known browser and
+//! Wrong passwords: counted before they are verified, per account, per known browser and
 //! per client address.
 
 use std::time::Duration;
@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use crate::registration::{ADA, register};
 use crate::sign_in::{WRONG, attempt};
 use crate::support::browser::{Answer, Browser};
+use crate::support::indistinguishable::assert_alike;
 use crate::support::raw::{Raw, RawBrowser};
-use crate::support::uni::assert_alike;
 use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Mail over real SMTP: what it contains, who gets it, and when it must not be sent (security.md 2.14).
+//! Email over real SMTP: what it contains, who gets it, and when it must not be sent.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +20,7 @@ use crate::registration::{ADA, ask, register};
 use crate::support::mail::{Security, Sink};
 use crate::support::{Engine, PASSWORD, TestApp, is_logged, on_both_engines};
 
-/// The header fields of our mails, all of them.
+/// The header fields of our emails, all of them.
 const HEAD: [&str; 8] =
     ["auto-submitted", "content-type", "date", "from", "message-id", "mime-version", "subject", "to"];
 
@@ -108,11 +108,11 @@ on_both_engines! {
             assert_eq!((sink.count(), app.count("outbox", "1 = 1").await), (0, 1), "{scheme}{query}");
             assert!(!sink.said().iter().any(|line| line.to_uppercase().starts_with("AUTH")), "{:?}", sink.said());
         }
-        assert!(is_logged("mail not handed over") && !is_logged("canary-word"));
+        assert!(is_logged("mail could not be sent") && !is_logged("canary-word"));
     }
 }
 
-/// Waits until the mail in the outbox has been tried once.
+/// Waits until the email in the outbox has been tried once.
 async fn wait_until_tried(app: &TestApp) {
     for _ in 0..600 {
         // The lease of the first try is five minutes, the wait after a failure ten seconds.

@@ -1,4 +1,4 @@
-//! What people and applications do with the product, end to end: real sockets, real mail, both databases, a
+//! What people and applications do with the product, end to end: real sockets, real email, both databases, a
 //! real browser.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 // Proof reports are printed.
@@ -8,40 +8,43 @@ mod support;
 
 mod activation;
 mod activation_races;
+mod back_and_reload;
 mod browser;
 mod browser_test;
 mod codes_and_mails;
-mod detours;
+mod cookies;
 mod developer;
 mod example_tabs;
-mod floors;
 mod headers;
-mod headers_more;
+mod headers_injection_and_caching;
 mod hosts;
 mod http2;
+mod http_rules;
 mod journey;
 mod keys;
+mod layers;
 mod limits;
 mod lockout;
 mod mail;
-mod newer;
+mod newer_node;
 mod oauth_authorize;
-mod oauth_budget;
 mod oauth_documents;
 mod oauth_failures;
-mod oauth_judge;
+mod oauth_independent_client;
 mod oauth_jwt;
 mod oauth_logout;
-mod oauth_person;
+mod oauth_prompt_and_consent;
+mod oauth_query_counts;
 mod oauth_races;
 mod oauth_refresh;
 mod oauth_requests;
 mod oauth_token;
 mod oauth_token_http;
 mod oauth_userinfo;
+mod old_forms;
 mod onward;
 mod outages;
-mod prepared;
+mod pre_registration_attacks;
 mod refusals;
 mod registration;
 mod registration_mails;

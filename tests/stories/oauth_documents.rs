@@ -1,4 +1,4 @@
-//! What clients read before their first request, and what an ID token says (protocol.md sections 2.0 and 2.1).
+//! What clients read before their first request, and what an ID token says.
 
 use idp_core::client::{Client, SigningAlg};
 use serde_json::{Value, json};

@@ -44,7 +44,7 @@ fn assert_asks_because(answer: &Answer, why: Option<&str>) {
     assert_eq!(answer.reason(), why, "{}", answer.text());
 }
 
-/// LO-02's page after signing out.
+/// The page after signing out.
 #[track_caller]
 fn assert_signed_out_because(answer: &Answer, why: &str) {
     answer.assert_page(why);
@@ -158,8 +158,8 @@ on_both_engines! {
             assert_eq!(app.state().await, before);
             let answer = browser.get(&target(&[("id_token_hint", &hint), ("post_logout_redirect_uri", uri)])).await;
             assert_signed_out_because(&answer, "post-logout-redirect-uri");
-            assert!(answer.cookies().iter().any(|cookie| cookie.starts_with("idp-session=;")), "{:?}", answer.cookies());
-            assert_eq!(answer.header("clear-site-data"), "\"cache\"");
+            assert!(answer.cookies().iter().any(|cookie| cookie.starts_with(&format!("{}=;", app.cookie("session")))), "{:?}", answer.cookies());
+            assert_eq!(answer.header("clear-site-data"), "");
             assert!(!is_signed_in(&browser).await, "{uri}");
             // Nobody is signed in any more: the same page, without a question.
             let nobody = browser.get(&target(&[("client_id", "tides"), ("post_logout_redirect_uri", uri)])).await;
@@ -229,8 +229,8 @@ on_both_engines! {
             let nobody = app.browser().open(&target(&pairs)).await;
             assert_ends(&nobody, then, why);
         }
-        for told in ["client_id=\"nobody\" detail=\"no enabled client has this client_id", "detail=\"id_token_hint is no ID token that this server signed",
-            "detail=\"id_token_hint was issued to another client than client_id names", "detail=\"id_token_hint is of another session",
+        for told in ["client_id=\"nobody\" detail=\"no enabled client has this client_id", "detail=\"id_token_hint is not an ID token signed by this server",
+            "detail=\"id_token_hint was issued to a client other than the one in client_id", "detail=\"id_token_hint belongs to a session other than",
             "detail=\"post_logout_redirect_uri needs id_token_hint or client_id"]
         {
             assert!(is_logged(told), "{told}");
@@ -238,7 +238,7 @@ on_both_engines! {
         // If no page gives the reason, the log does.
         for (pairs, told) in [
             (vec![id("unheard")], "client_id=\"unheard\" detail=\"no enabled client has this client_id\""),
-            (vec![hint("x.y.z"), id("unheard-of")], "client_id=\"unheard-of\" detail=\"id_token_hint is no ID token that this server signed\""),
+            (vec![hint("x.y.z"), id("unheard-of")], "client_id=\"unheard-of\" detail=\"id_token_hint is not an ID token signed by this server\""),
         ] {
             assert_ends(&app.browser().open(&target(&pairs)).await, Then::Page, None);
             assert!(is_logged(told), "{told}");
@@ -298,8 +298,8 @@ on_both_engines! {
         let fields: Vec<(&str, &str)> = form.hidden.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let done = app.browser().send(Method::POST, "/logout/confirm", Some(&fields), &replay).await;
         assert_eq!((done.status.as_u16(), done.location().as_deref()), (303, Some("/signed-out")));
-        assert_eq!(done.header("clear-site-data"), "\"cache\"");
-        assert!(done.cookies().iter().any(|cookie| cookie.starts_with("idp-session=;") && cookie.contains("Max-Age=0")));
+        assert_eq!(done.header("clear-site-data"), "");
+        assert!(done.cookies().iter().any(|cookie| cookie.starts_with(&format!("{}=;", app.cookie("session"))) && cookie.contains("Max-Age=0")));
         for path in ["/account", "/", "/authorize"] {
             let path = if path == "/authorize" { crate::support::client::authorize(&request("tides")) } else { path.to_owned() };
             let answer = thief.send(Method::GET, &path, None, &replay).await;

@@ -24,7 +24,7 @@ async fn offline_tokens(app: &TestApp, browser: &Browser) -> Tokens {
     app.redeem("tides", &code).await.tokens()
 }
 
-/// DEAD (security.md): neither token works on any node.
+/// Neither token works on any node.
 async fn assert_dead(nodes: &[&Node], tokens: &Tokens, why: &str) {
     for node in nodes {
         let refused = node.refresh("tides", &tokens.refresh).await;

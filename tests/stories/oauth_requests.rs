@@ -207,7 +207,7 @@ on_both_engines! {
             for secret in [&code, &tokens.refresh, &tokens.access] {
                 assert!(secret.len() >= 46, "{}", secret.len());
                 assert!(entropy(secret) * secret.len() as f64 > 160.0, "{}", entropy(secret));
-                let unreserved = |sign: char| sign.is_ascii_alphanumeric() || "-._~".contains(sign);
+                let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
                 assert!(secret.chars().all(unreserved), "{secret}");
             }
             let stored = app.whole_state().await;

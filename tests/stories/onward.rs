@@ -1,4 +1,4 @@
-//! From our forms to a web client: through a page that goes on by itself and shows the same answer when reloaded.
+//! From our forms to a web client: through an automatic redirect page that shows the same response when reloaded.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! When the mail server or the database is away, the server shuts down, or its clock is wrong (security.md 3).
+//! When the mail server or the database is away, the server shuts down, or its clock is wrong.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn closed_address() -> String {
     listener.local_addr().unwrap().to_string()
 }
 
-/// Asks until `/readyz` says so: it may repeat the result of a look for a second.
+/// Asks until `/readyz` says so: it may repeat the result of a check for a second.
 async fn says(app: &TestApp, status: u16, words: &str) {
     let said = async || {
         let answer = app.browser().get("/readyz").await;
@@ -59,7 +59,7 @@ on_both_engines! {
             (
                 "ALTER TABLE heartbeat RENAME TO gone",
                 "ALTER TABLE gone RENAME TO heartbeat",
-                "the database takes no writes",
+                "the database does not accept writes",
             ),
             (
                 "UPDATE keys SET state = 'retiring' WHERE purpose = 'ES256'",
@@ -74,7 +74,7 @@ on_both_engines! {
             (
                 "ALTER TABLE _sqlx_migrations RENAME TO gone",
                 "ALTER TABLE gone RENAME TO _sqlx_migrations",
-                "the database has another schema",
+                "the database has a different schema",
             ),
         ] {
             app.sql(breaks).await;
@@ -158,7 +158,7 @@ on_both_engines! {
         let (stop, ended) = begin(&app).await;
         until("a mail", async || sink.count() == 1).await;
         stop.send(()).unwrap();
-        // By now the server has closed its connections: only this mail can still hold it up.
+        // By now the server has closed its connections: only this email can still hold it up.
         tokio::time::sleep(Duration::from_millis(300)).await;
         sink.release();
         ended.await.unwrap().unwrap();
@@ -219,7 +219,7 @@ async fn a_node_whose_clock_differs_from_its_databases_is_not_ready() {
              WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )
         .await;
-        // The result of a look may be repeated for a second.
+        // The result of a check may be repeated for a second.
         let mut answer = ready().await;
         for _ in 0..100 {
             if answer.status == status && answer.body.contains("clock") == (status == 503) {
@@ -256,14 +256,14 @@ async fn fault_05_a_node_on_a_read_only_server_is_not_ready_and_finds_the_writab
     let page = stranger.get("/signin").await;
     assert_eq!(page.status, 503, "a flow cannot be written");
     alter("RESET default_transaction_read_only").await;
-    // At once, without waiting for a look.
+    // At once, without waiting for a check.
     assert!(app.browser().open("/signin").await.body.contains("name=\"password\""));
     says(&app, 200, "ready").await;
 }
 
 /// However many probes arrive at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fault_05_probes_share_one_look() {
+async fn fault_05_probes_share_one_check() {
     let wire = Wire::default();
     let tapped = wire.clone();
     let app = TestApp::start_still_with(Engine::Postgres, move |config| {
@@ -271,17 +271,17 @@ async fn fault_05_probes_share_one_look() {
     })
     .await;
     let probe = app.browser();
-    // After a second, the writes of the start no longer spare a look its own write.
+    // After a second, the writes of the start no longer spare a check its own write.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     wire.heard();
     let answers = futures_util::future::join_all((0..60).map(|_| probe.get("/readyz"))).await;
     assert!(answers.iter().all(|answer| answer.status == 200), "{:?}", answers[0].body);
     let heard = wire.heard().statements;
-    let looks = heard.iter().filter(|sql| sql.contains("_sqlx_migrations")).count();
+    let checks = heard.iter().filter(|sql| sql.contains("_sqlx_migrations")).count();
     let writes = heard.iter().filter(|sql| sql.starts_with("INSERT INTO heartbeat")).count();
     // More than one only if the probes themselves took more than a second.
-    assert!((1..=3).contains(&looks) && writes == looks, "{heard:?}");
-    assert!(heard.len() <= 12 * looks, "{heard:?}");
+    assert!((1..=3).contains(&checks) && writes == checks, "{heard:?}");
+    assert!(heard.len() <= 12 * checks, "{heard:?}");
 }
 
 /// HTTP/1.1: hanging up cancels the read, but costs no database connection.

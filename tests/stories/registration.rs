@@ -1,4 +1,4 @@
-//! Registration (security.md 2.7): what people are told, and what is refused.
+//! Registration: what people are told, and what is refused.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use idp_server::config::RateLimits;
 
 use crate::sign_in::attempt;
 use crate::support::browser::{Answer, Browser};
+use crate::support::indistinguishable::assert_alike;
 use crate::support::raw::{FORM, Raw, RawBrowser};
-use crate::support::uni::assert_alike;
 use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
 
 pub(crate) const ADA: &str = "ada@example.org";

@@ -1,12 +1,12 @@
-//! The mails of registrations (security.md 2.7): how many an address gets, and who gets more.
+//! The emails of registrations: how many an address gets, and who gets more.
 
 use std::time::Duration;
 
 use crate::registration::{ADA, register};
 use crate::sign_in::attempt;
 use crate::support::browser::Answer;
+use crate::support::indistinguishable::assert_alike;
 use crate::support::raw::RawBrowser;
-use crate::support::uni::assert_alike;
 use crate::support::{Engine, PASSWORD, TestApp, on_both_engines};
 
 /// Registers Ada's address in this many unknown browsers. Returns what they are shown.
@@ -72,7 +72,7 @@ on_both_engines! {
         let app = TestApp::start(engine).await;
         let mut faces = strangers_ask(&app, 5).await;
         assert_eq!(app.mails_in_all(ADA).await, 3);
-        // The browser is not known yet: no mail is sent, and nobody can tell.
+        // The browser is not known yet: no email is sent, and nobody can tell.
         let own = app.browser();
         faces.push(register(&own, ADA, PASSWORD).await.face(&[ADA]));
         assert_eq!(app.mails_in_all(ADA).await, 3);
@@ -100,14 +100,14 @@ on_both_engines! {
         register(&app.browser(), mine, PASSWORD).await;
         let link = app.sink.mail_to(mine, 1).await.link();
         eve.open(link.strip_prefix(&app.issuer).unwrap()).await;
-        let shown = eve.cookies["idp-mailbox"].clone();
+        let shown = eve.cookies[&app.cookie("mailbox")].clone();
         // Both last until the browser is closed: neither is worth anything without the other.
         let set: Vec<String> = eve.seen.iter().flat_map(Answer::cookies).collect();
-        for name in ["idp-browser=", "idp-mailbox="] {
-            assert!(set.iter().any(|cookie| cookie.starts_with(name) && !cookie.contains("Max-Age")), "{set:?}");
+        for name in [app.cookie("browser"), app.cookie("mailbox")] {
+            assert!(set.iter().any(|cookie| cookie.starts_with(&name) && !cookie.contains("Max-Age")), "{set:?}");
         }
         strangers_ask(&app, 3).await;
-        // She reads the mail of one address, and registers another.
+        // She reads the email of one address, and registers another.
         ask_raw(&mut eve, ADA).await;
         assert_eq!(app.mails_in_all(ADA).await, 3);
         // Somebody else has her cookie, or makes one up.
@@ -115,7 +115,7 @@ on_both_engines! {
         register(&app.browser(), mine, PASSWORD).await;
         for cookie in [shown, "A".repeat(43), "x".to_owned()] {
             let mut other = RawBrowser::new(&app);
-            other.cookies.insert("idp-mailbox".to_owned(), cookie);
+            other.cookies.insert(app.cookie("mailbox"), cookie);
             ask_raw(&mut other, mine).await;
             assert_eq!(app.mails_in_all(mine).await, 3);
         }

@@ -30,7 +30,12 @@ on_both_engines! {
         let before = app.state().await;
         let mut seen = 0;
         for facts in route_facts(true).into_iter().filter(|facts| facts.signed_in) {
-            for cookie in ["", "idp-session=forged", "idp-session=", "idp-session=a; idp-session=b"] {
+            let session = app.cookie("session");
+            let forged = ["", "=forged", "=", "=a; {}=b"].map(|cookie| match cookie {
+                "" => String::new(),
+                cookie => format!("{session}{}", cookie.replace("{}", &session)),
+            });
+            for cookie in &forged {
                 let answer = Raw::new(facts.method.as_str(), &path(&facts)).header("Cookie", cookie).send(&app).await;
                 assert_eq!((answer.status.as_u16(), answer.location().as_deref()), (303, Some("/signin")));
                 seen += 1;
@@ -83,19 +88,20 @@ on_both_engines! {
         let own = ada.open("/register").await.csrf();
         let before = app.state().await;
         let issuer = app.issuer.as_str();
-        let foreign: [&[(&str, &str)]; 9] = [
+        let foreign: [&[(&str, &str)]; 8] = [
             &[("Sec-Fetch-Site", "cross-site")],
             &[("Sec-Fetch-Site", "same-site")],
             &[("Sec-Fetch-Site", "rubbish")],
             &[("Origin", "https://evil.example")],
-            &[("Origin", "null")],
             &[("Origin", "null"), ("Sec-Fetch-Site", "cross-site")],
             &[("Origin", &format!("{issuer}.evil.example"))],
             &[("Origin", &issuer.replace("http:", "https:"))],
             &[("Origin", issuer), ("Sec-Fetch-Site", "cross-site")],
         ];
-        let ours: [&[(&str, &str)]; 4] = [
+        let ours: [&[(&str, &str)]; 5] = [
             &[],
+            // An older browser, or a proxy that removes Fetch Metadata: the token decides.
+            &[("Origin", "null")],
             &[("Origin", issuer)],
             &[("Origin", issuer), ("Sec-Fetch-Site", "same-origin")],
             &[("Origin", "null"), ("Sec-Fetch-Site", "same-origin")],

@@ -97,7 +97,7 @@ on_both_engines! {
             for length in [8 * 1024, 60 * 1024] {
                 let target = format!("{}?a={}", path(&facts), "a".repeat(length));
                 let answer = Raw::new(facts.method.as_str(), &target).send(&app).await;
-                answer.assert_error(413, facts.json, "a long target");
+                answer.assert_error(414, facts.json, "a long target");
             }
         }
         assert_eq!(app.state().await, before);

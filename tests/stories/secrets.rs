@@ -1,4 +1,4 @@
-//! Secrets stay secret: none is in the log, or readable in the database (security.md 2.17).
+//! Secrets stay secret: none is in the log, or readable in the database.
 
 use idp_core::client::Client;
 use idp_core::secret::Digest;

@@ -1,4 +1,4 @@
-//! A database of an earlier version is taken over as it is (security.md R-26): nothing is lost, people stay signed in,
+//! A database of an earlier version is taken over as it is: nothing is lost, people stay signed in,
 //! and what was begun can be finished.
 //!
 //! `tests/fixtures` holds one such database per version and engine, with what browsers, clients and mailboxes held
@@ -105,7 +105,7 @@ async fn make(engine: Engine, folder: &Path) {
     kept["sign_in"] = held(&ben.open(&authorize(&request("moon"))).await, "/login");
     kept["ben"] = json!(ben.cookies());
 
-    // Carol has the link, Dora types the code, Eve's mail is not sent yet.
+    // Carol has the link, Dora types the code, Eve's email is not sent yet.
     let carol = app.browser();
     register(&carol, CAROL, PASSWORD).await;
     kept["link"] = json!(app.sink.mail_to(CAROL, 1).await.link());

@@ -1,5 +1,6 @@
 //! One run of `cargo test`: its output is passed on and its tests are counted.
 
+use crate::failures::Failures;
 use crate::tally::Tally;
 use crate::testbed::Testbed;
 use crate::tools;
@@ -14,13 +15,15 @@ pub(crate) struct TestRun {
     pub(crate) tally: Tally,
     /// The tests' reports: lines that start with `proof:`.
     pub(crate) proof: Vec<String>,
+    /// The tests that failed.
+    pub(crate) failures: Failures,
     succeeded: bool,
 }
 
-/// `cargo test` for the workspace, in the testbed's environment.
+/// `cargo test` for the workspace, in the testbed's environment. Every test program runs, even after one that failed.
 pub(crate) fn command(testbed: &Testbed) -> Command {
     let mut command = tools::cargo();
-    command.args(["test", "--workspace", "--locked"]);
+    command.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
     testbed.set_environment(&mut command);
     command
 }
@@ -53,6 +56,7 @@ impl TestRun {
         if let Some(tally) = Tally::from_line(line) {
             self.tally += tally;
         }
+        self.failures.read_line(line);
         self.proof.extend(proof_line(line).map(str::to_owned));
     }
 

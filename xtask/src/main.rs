@@ -10,6 +10,7 @@
 mod apt;
 mod audit;
 mod cargo_test;
+mod failures;
 mod node;
 mod npm;
 mod postgres;

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the one command that says whether this tree passes.
 
+use crate::failures::Failures;
 use crate::steps::Steps;
 use crate::tally::Tally;
 use crate::testbed::Testbed;
@@ -18,6 +19,7 @@ pub(crate) fn run(filters: &[String]) -> anyhow::Result<ExitCode> {
 struct Checks {
     steps: Steps,
     tally: Tally,
+    failures: Failures,
     advisories: Option<String>,
 }
 
@@ -39,16 +41,18 @@ impl Checks {
     }
 
     fn tests(&mut self, testbed: &Testbed, filters: &[String]) -> anyhow::Result<()> {
-        let tally = &mut self.tally;
+        let (tally, failures) = (&mut self.tally, &mut self.failures);
         self.steps.run("tests", || {
             let run = cargo_test::run(cargo_test::command(testbed).arg("--").args(filters))?;
             *tally = run.tally;
-            run.verdict()
+            let verdict = run.verdict();
+            *failures = run.failures;
+            verdict
         })
     }
 
     fn report(&self, outcome: &anyhow::Result<()>) {
-        println!("\n{}", self.steps.table());
+        println!("\n{}{}", self.failures.summary(), self.steps.table());
         if let Some(advisories) = &self.advisories {
             println!("{advisories}");
         }

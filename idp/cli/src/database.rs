@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use idp_core::secret::Secret;
 use idp_server::StartError;
-use idp_server::config::quoted;
 use idp_server::config::settings::Settings;
+use idp_server::config::shell_quoted;
 use idp_server::{database_url, secret_files};
 use idp_store::{OpenError, Store};
 
@@ -94,7 +94,7 @@ fn check(path: &Path, database: &Path, settings: &Settings) -> Result<bool, Fail
     match path.metadata() {
         Ok(facts) if facts.mode() & 0o077 != 0 => Err(Failure::new(format_args!(
             "others can read the database {shown}; keep them out with `chmod 600 {}*`",
-            quoted(&database.to_string_lossy())
+            shell_quoted(&database.to_string_lossy())
         ))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         _ => secret_files::check_database(path, database).map(|()| true).map_err(|why| {

@@ -55,12 +55,18 @@ impl From<OpenError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let advice = match error {
-            StoreError::Defect(_) => "this is a bug in this program",
-            StoreError::Corrupt { .. } => "repair the row",
-            StoreError::Newer { .. } => "use the version that wrote it",
-            _ => "try again",
+            StoreError::Defect(_) => "nothing was changed; this is a bug in this program",
+            StoreError::Corrupt { .. } => "nothing was changed; repair the row",
+            StoreError::Newer { .. } => "nothing was changed; use the version that wrote it",
+            // A connection that broke during the commit: the change may have been made.
+            StoreError::Unavailable(_) | StoreError::Disconnected(_) => {
+                "check whether a change was made, then try again"
+            }
+            StoreError::Conflict(_) | StoreError::Retry(_) | StoreError::Panicked => {
+                "nothing was changed; try again"
+            }
         };
-        Self::new(format_args!("{error}; nothing was changed, {advice}"))
+        Self::new(format_args!("{error}; {advice}"))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use idp_core::text::misleads;
+use idp_core::text::is_misleading;
 use idp_server::config::settings::LogConfig;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -62,8 +62,8 @@ fn start_with(config: LogConfig, filter: impl Layer<Registry> + Send + Sync) {
     std::panic::set_hook(Box::new(idp_server::panics::note));
 }
 
-/// Writes each event as one line of visible characters; the formatter hands over whole events. It escapes only some
-/// of the characters that end lines, hide text or control terminals (RUSTSEC-2025-0055).
+/// Writes each event as one line of visible characters. The formatter calls `write` once per event, and itself escapes
+/// only some of the characters that end lines, hide text or control terminals (RUSTSEC-2025-0055).
 struct OneLine<W>(W);
 
 impl OneLine<io::Stderr> {
@@ -76,14 +76,14 @@ impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let mut line = String::with_capacity(text.len() + 1);
-        for sign in text.strip_suffix('\n').unwrap_or(&text).chars() {
-            match misleads(sign) {
+        for c in text.strip_suffix('\n').unwrap_or(&text).chars() {
+            match is_misleading(c) {
                 // This is also how JSON escapes: four digits, and a surrogate pair beyond U+FFFF.
-                true => sign
+                true => c
                     .encode_utf16(&mut [0; 2])
                     .iter()
                     .for_each(|unit| line.push_str(&format!("\\u{unit:04x}"))),
-                false => line.push(sign),
+                false => line.push(c),
             }
         }
         line.push('\n');
@@ -137,7 +137,7 @@ mod tests {
     fn ls_02_an_event_is_one_line_of_visible_characters_whatever_it_holds() {
         for json in [false, true] {
             let line = logged(json);
-            assert_eq!(line.chars().filter(|sign| misleads(*sign)).collect::<String>(), "\n", "{line:?}");
+            assert_eq!(line.chars().filter(|c| is_misleading(*c)).collect::<String>(), "\n", "{line:?}");
             assert!(line.ends_with('\n'));
         }
     }

@@ -7,8 +7,8 @@ use std::path::Path;
 use idp_core::account::password::PasswordPolicy;
 use idp_core::time::Timestamp;
 use idp_server::clock::Clock;
-use idp_server::config::quoted;
 use idp_server::config::settings::{self, DEFAULT_FILE, Settings};
+use idp_server::config::shell_quoted;
 use idp_store::{OpenError, Store};
 
 use crate::failure::Failure;
@@ -85,7 +85,7 @@ fn no_database(common: &CommonOptions, settings: &Settings, file: &Path) -> Fail
 fn dev_command(folder: &Path) -> String {
     match folder == Path::new(DEV_DATA_DIR) {
         true => format!("{} dev", program()),
-        false => format!("{} dev --data-dir {}", program(), quoted(&folder.to_string_lossy())),
+        false => format!("{} dev --data-dir {}", program(), shell_quoted(&folder.to_string_lossy())),
     }
 }
 

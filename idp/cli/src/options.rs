@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use idp_server::config::quoted;
+use idp_server::config::shell_quoted;
 
 /// The section of `--help` for the options that several commands share.
 pub(crate) const GLOBAL: &str = "Global options";
@@ -50,12 +50,13 @@ impl CommonOptions {
     pub(crate) fn flags(&self) -> String {
         let mut words = Vec::new();
         if let Some(file) = &self.source.config {
-            words.push(format!("--config {}", quoted(&file.to_string_lossy())));
+            words.push(format!("--config {}", shell_quoted(&file.to_string_lossy())));
         }
         if self.dev {
             words.push("--dev".to_owned());
         }
-        let set = |(name, value): &(String, String)| format!("--set {}", quoted(&format!("{name}={value}")));
+        let set =
+            |(name, value): &(String, String)| format!("--set {}", shell_quoted(&format!("{name}={value}")));
         words.extend(self.source.set.iter().map(set));
         words.join(" ")
     }
@@ -64,7 +65,7 @@ impl CommonOptions {
 /// The name this program was started under, quoted for a shell: `idp`, or a path.
 pub(crate) fn program() -> String {
     let name = std::env::args_os().next().unwrap_or_default();
-    if name.is_empty() { "idp".to_owned() } else { quoted(&name.to_string_lossy()) }
+    if name.is_empty() { "idp".to_owned() } else { shell_quoted(&name.to_string_lossy()) }
 }
 
 fn setting(text: &str) -> Result<(String, String), &'static str> {

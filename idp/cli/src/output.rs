@@ -45,7 +45,7 @@ pub(crate) fn warning(text: &str) {
 
 /// Messages can quote user input: keep them on one line and free of terminal escapes.
 fn plain(line: &str) -> String {
-    line.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect()
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// A time in RFC 3339, in UTC.

@@ -1,17 +1,20 @@
 //! Reads passwords and secrets from standard input or a file, never from the command line. At a terminal it asks twice
 //! and shows nothing.
 
-use std::io::{BufRead, ErrorKind, IsTerminal};
+use std::fs::File;
+use std::io::{ErrorKind, IsTerminal, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use idp_core::secret::Secret;
 use idp_server::secret_files;
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::{output, signals};
 
 /// In bytes. Longer than any password or secret.
-const LONGEST_LINE: u64 = 16 * 1024;
+const LONGEST_LINE: usize = 16 * 1024;
 
 /// Reads `what`, such as a password, from the source that was named; `None` if none was.
 ///
@@ -21,7 +24,7 @@ pub(crate) fn read(what: &str, stdin: bool, file: Option<&PathBuf>) -> Result<Op
     match file {
         Some(path) => Ok(Some(from_file(path)?)),
         None if stdin && std::io::stdin().is_terminal() => typed(what).map(Some),
-        None if stdin => first_line(std::io::stdin().lock()).map(Some),
+        None if stdin => first_line(unbuffered_stdin()?).map(Some),
         None => Ok(None),
     }
 }
@@ -64,16 +67,41 @@ pub(crate) fn from_file(path: &Path) -> Result<Secret, String> {
     Ok(file.secret)
 }
 
-/// Only the first line, so that a person can type it.
-fn first_line(input: impl BufRead) -> Result<Secret, Failure> {
-    let mut line = String::new();
-    let read = input.take(LONGEST_LINE).read_line(&mut line);
-    read.map_err(|error| Failure::new(format_args!("standard input cannot be read: {error}")))?;
-    line.truncate(line.trim_end_matches(['\r', '\n']).len());
-    if line.is_empty() {
+/// Only the first line, so that a person can type it. It is read byte by byte, and nothing else is left of it in memory.
+fn first_line(mut input: impl Read) -> Result<Secret, Failure> {
+    // Allocated at its full size: a buffer that grows leaves copies.
+    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_LINE));
+    let mut byte = [0];
+    while line.len() < LONGEST_LINE && byte != *b"\n" {
+        match input.read(&mut byte) {
+            Ok(0) => break,
+            Ok(_) => line.extend_from_slice(&byte),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(Failure::new(format_args!("standard input cannot be read: {error}")));
+            }
+        }
+    }
+    if line.len() == LONGEST_LINE && byte != *b"\n" {
+        return Err(Failure::new(format_args!(
+            "the first line of standard input is too long: it has {LONGEST_LINE} bytes or more"
+        )));
+    }
+    let text = std::str::from_utf8(&line)
+        .map_err(|_| Failure::new("standard input cannot be read: it is not UTF-8"))?
+        .trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
         return Err(Failure::new("standard input was empty; pipe the password or secret into this command"));
     }
-    Ok(Secret::new(line))
+    Ok(Secret::new(text.to_owned()))
+}
+
+/// Standard input without the buffer of the standard library, which is never wiped.
+fn unbuffered_stdin() -> Result<File, Failure> {
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+    stdin
+        .map(File::from)
+        .map_err(|error| Failure::new(format_args!("standard input cannot be read: {error}")))
 }
 
 #[cfg(test)]
@@ -85,6 +113,9 @@ mod tests {
         for (input, expected) in [("a b \n", "a b "), ("a\r\nb\n", "a"), ("ä", "ä")] {
             assert_eq!(first_line(input.as_bytes()).unwrap().expose(), expected);
         }
+        let long = "a".repeat(LONGEST_LINE + 1);
+        assert!(first_line(long.as_bytes()).is_err(), "never cut off");
+        assert!(first_line(&b"\xff\n"[..]).is_err());
         assert!(first_line("\n".as_bytes()).is_err() && first_line("".as_bytes()).is_err());
     }
 }

@@ -22,6 +22,6 @@ pub(crate) fn stop() -> Result<impl Future<Output = ()> + Send + 'static, Failur
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping once the requests in flight are finished");
+        tracing::info!("stopping; finishing requests in progress");
     })
 }

@@ -66,7 +66,7 @@ events! {
     ClientDisabled = "client_disabled",
     /// A signing key or the MAC key was created.
     KeyCreated = "key_created",
-    /// A mail could not be delivered in time and was given up.
+    /// An email could not be delivered in time and was given up.
     MailGivenUp = "mail_given_up",
 }
 

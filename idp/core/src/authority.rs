@@ -57,6 +57,11 @@ impl Authority {
         Ok(Self { host, port: port.map_or(Ok(None), read_port)? })
     }
 
+    /// The port, if it is written.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Whether both name one host and one port; a missing port means `default_port`.
     pub fn is_same(&self, other: &Self, default_port: u16) -> bool {
         self.host == other.host && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)

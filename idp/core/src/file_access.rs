@@ -23,7 +23,7 @@ pub struct Access {
 
 /// The user this program runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Us {
+pub struct CurrentUser {
     /// The effective user ID.
     pub uid: u32,
     /// In a user namespace, the ID that stands for every owner outside it. Nobody inside can be that user.
@@ -41,11 +41,11 @@ pub enum Readers {
 
 /// Why a file or folder is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsafe {
+pub enum AccessProblem {
     /// Users other than the owner can do this with it: `read`, `write` or `run`.
     OthersCan(&'static str),
     /// It belongs neither to root nor to us.
-    Foreign,
+    WrongOwner,
 }
 
 impl Access {
@@ -59,7 +59,7 @@ impl Access {
         verbs.into_iter().find(|(bits, _)| self.is(*bits)).map(|(_, verb)| verb)
     }
 
-    fn is_of(self, us: Us) -> bool {
+    fn is_of(self, us: CurrentUser) -> bool {
         self.uid == ROOT || self.uid == us.uid
     }
 
@@ -80,7 +80,7 @@ impl fmt::Display for Access {
     }
 }
 
-impl fmt::Display for Us {
+impl fmt::Display for CurrentUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&name(self.uid))
     }
@@ -95,18 +95,22 @@ fn name(id: u32) -> String {
 ///
 /// # Errors
 /// Why it may not.
-pub fn secret_file(file: Access, us: Us, mounted: bool) -> Result<Readers, Unsafe> {
+pub fn secret_file(file: Access, us: CurrentUser, mounted: bool) -> Result<Readers, AccessProblem> {
     let Some(verb) = file.others_can() else {
         // Root may be told to read a service's private file.
-        return if file.is_of(us) || us.uid == ROOT { Ok(Readers::Owner) } else { Err(Unsafe::Foreign) };
+        return if file.is_of(us) || us.uid == ROOT {
+            Ok(Readers::Owner)
+        } else {
+            Err(AccessProblem::WrongOwner)
+        };
     };
     let is_roots = file.uid == ROOT && (us.uid != ROOT || mounted || !file.is(WRITE));
     match file.is(0o022) {
         false if is_roots && file.is(0o044) => Ok(Readers::Others),
         false if is_roots => Ok(Readers::Owner),
-        true if is_roots => Err(Unsafe::OthersCan("write")),
-        _ if file.is_of(us) || us.uid == ROOT => Err(Unsafe::OthersCan(verb)),
-        _ => Err(Unsafe::Foreign),
+        true if is_roots => Err(AccessProblem::OthersCan("write")),
+        _ if file.is_of(us) || us.uid == ROOT => Err(AccessProblem::OthersCan(verb)),
+        _ => Err(AccessProblem::WrongOwner),
     }
 }
 
@@ -114,11 +118,11 @@ pub fn secret_file(file: Access, us: Us, mounted: bool) -> Result<Readers, Unsaf
 ///
 /// # Errors
 /// Why it may not.
-pub fn trusted_file(file: Access, us: Us) -> Result<(), Unsafe> {
+pub fn trusted_file(file: Access, us: CurrentUser) -> Result<(), AccessProblem> {
     match file.is(0o022) {
-        true => Err(Unsafe::OthersCan("write")),
+        true => Err(AccessProblem::OthersCan("write")),
         false if file.is_of(us) || us.uid == ROOT => Ok(()),
-        false => Err(Unsafe::Foreign),
+        false => Err(AccessProblem::WrongOwner),
     }
 }
 
@@ -131,16 +135,21 @@ pub fn trusted_file(file: Access, us: Us) -> Result<(), Unsafe> {
 ///
 /// # Errors
 /// Why it may not.
-pub fn folder_on_the_way(folder: Access, entry: u32, us: Us, readers: Readers) -> Result<(), Unsafe> {
+pub fn folder_on_path(
+    folder: Access,
+    entry: u32,
+    us: CurrentUser,
+    readers: Readers,
+) -> Result<(), AccessProblem> {
     let is_private = readers == Readers::Owner;
     let by_root = is_private && us.uid == ROOT;
     let by_nobody = is_private && us.outsiders == Some(folder.uid);
     if !(folder.is_of(us) || by_root || by_nobody) {
-        return Err(Unsafe::Foreign);
+        return Err(AccessProblem::WrongOwner);
     }
-    let is_kept = folder.is(STICKY) && (entry == ROOT || entry == us.uid || by_root);
+    let is_protected_by_sticky_bit = folder.is(STICKY) && (entry == ROOT || entry == us.uid || by_root);
     let is_open = folder.is(0o002) || (!is_private && folder.group_can_write());
-    if is_open && !is_kept { Err(Unsafe::OthersCan("write")) } else { Ok(()) }
+    if is_open && !is_protected_by_sticky_bit { Err(AccessProblem::OthersCan("write")) } else { Ok(()) }
 }
 
 /// Whether our keys or our database may live in a folder. `mounted` says that a tool filled it for us: Kubernetes makes
@@ -148,25 +157,29 @@ pub fn folder_on_the_way(folder: Access, entry: u32, us: Us, readers: Readers) -
 ///
 /// # Errors
 /// Why they may not.
-pub fn own_folder(folder: Access, us: Us, mounted: bool) -> Result<(), Unsafe> {
+pub fn own_folder(folder: Access, us: CurrentUser, mounted: bool) -> Result<(), AccessProblem> {
     if !folder.is_of(us) {
-        return Err(Unsafe::Foreign);
+        return Err(AccessProblem::WrongOwner);
     }
-    let is_kept = mounted && folder.uid == ROOT && folder.is(STICKY);
-    if folder.is(0o002) && !is_kept { Err(Unsafe::OthersCan("write")) } else { Ok(()) }
+    let is_protected_by_sticky_bit = mounted && folder.uid == ROOT && folder.is(STICKY);
+    if folder.is(0o002) && !is_protected_by_sticky_bit {
+        Err(AccessProblem::OthersCan("write"))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::AccessProblem::{OthersCan, WrongOwner};
     use super::Readers::{Others, Owner};
-    use super::Unsafe::{Foreign, OthersCan};
     use super::*;
 
     const US: u32 = 1000;
     const SOMEBODY: u32 = 2000;
 
-    fn us(uid: u32) -> Us {
-        Us { uid, outsiders: None }
+    fn us(uid: u32) -> CurrentUser {
+        CurrentUser { uid, outsiders: None }
     }
 
     fn access(uid: u32, gid: u32, mode: u32) -> Access {
@@ -212,9 +225,9 @@ mod tests {
             (ROOT, 0o666, ROOT, false, Err(OthersCan("read"))),
             (ROOT, 0o666, ROOT, true, Err(OthersCan("write"))),
             // A stranger's file: root reads it if it is private to its owner.
-            (SOMEBODY, 0o600, US, false, Err(Foreign)),
-            (SOMEBODY, 0o644, US, false, Err(Foreign)),
-            (SOMEBODY, 0o444, US, true, Err(Foreign)),
+            (SOMEBODY, 0o600, US, false, Err(WrongOwner)),
+            (SOMEBODY, 0o644, US, false, Err(WrongOwner)),
+            (SOMEBODY, 0o444, US, true, Err(WrongOwner)),
             (SOMEBODY, 0o600, ROOT, false, Ok(Owner)),
             (SOMEBODY, 0o644, ROOT, false, Err(OthersCan("read"))),
             (SOMEBODY, 0o444, ROOT, true, Err(OthersCan("read"))),
@@ -246,24 +259,24 @@ mod tests {
             (access(ROOT, SOMEBODY, 0o3777), ROOT, US, Others, Ok(())),
             (access(ROOT, ROOT, 0o1777), US, US, Owner, Ok(())),
             (access(ROOT, ROOT, 0o1777), SOMEBODY, US, Owner, Err(OthersCan("write"))),
-            (access(SOMEBODY, ROOT, 0o1777), ROOT, US, Owner, Err(Foreign)),
+            (access(SOMEBODY, ROOT, 0o1777), ROOT, US, Owner, Err(WrongOwner)),
             // A stranger's folder: root may be told to use one for a private file.
-            (access(SOMEBODY, SOMEBODY, 0o755), US, US, Owner, Err(Foreign)),
-            (access(SOMEBODY, SOMEBODY, 0o755), ROOT, US, Others, Err(Foreign)),
+            (access(SOMEBODY, SOMEBODY, 0o755), US, US, Owner, Err(WrongOwner)),
+            (access(SOMEBODY, SOMEBODY, 0o755), ROOT, US, Others, Err(WrongOwner)),
             (access(SOMEBODY, SOMEBODY, 0o755), SOMEBODY, ROOT, Owner, Ok(())),
-            (access(SOMEBODY, SOMEBODY, 0o755), ROOT, ROOT, Others, Err(Foreign)),
+            (access(SOMEBODY, SOMEBODY, 0o755), ROOT, ROOT, Others, Err(WrongOwner)),
             (access(SOMEBODY, SOMEBODY, 0o757), ROOT, ROOT, Owner, Err(OthersCan("write"))),
             (access(ROOT, ROOT, 0o1777), SOMEBODY, ROOT, Owner, Ok(())),
         ] {
-            let judged = folder_on_the_way(folder, entry, us(runs_as), readers);
+            let judged = folder_on_path(folder, entry, us(runs_as), readers);
             assert_eq!(judged, expected, "{folder}, entry of {entry}, as {runs_as}, {readers:?}");
         }
         // In a user namespace `/` itself may belong to somebody who is not in it.
-        let inside = Us { uid: US, outsiders: Some(65534) };
+        let inside = CurrentUser { uid: US, outsiders: Some(65534) };
         let outside = access(65534, 65534, 0o755);
-        assert_eq!(folder_on_the_way(outside, US, inside, Owner), Ok(()));
-        assert_eq!(folder_on_the_way(outside, ROOT, inside, Others), Err(Foreign));
-        assert_eq!(folder_on_the_way(outside, US, us(US), Owner), Err(Foreign));
+        assert_eq!(folder_on_path(outside, US, inside, Owner), Ok(()));
+        assert_eq!(folder_on_path(outside, ROOT, inside, Others), Err(WrongOwner));
+        assert_eq!(folder_on_path(outside, US, us(US), Owner), Err(WrongOwner));
     }
 
     #[test]
@@ -283,9 +296,9 @@ mod tests {
             (access(ROOT, ROOT, 0o1777), US, true, Ok(())),
             (access(ROOT, US, 0o3777), US, true, Ok(())),
             (access(US, US, 0o1777), US, true, Err(OthersCan("write"))),
-            (access(SOMEBODY, US, 0o770), US, false, Err(Foreign)),
-            (access(SOMEBODY, SOMEBODY, 0o700), ROOT, false, Err(Foreign)),
-            (access(SOMEBODY, SOMEBODY, 0o777), US, true, Err(Foreign)),
+            (access(SOMEBODY, US, 0o770), US, false, Err(WrongOwner)),
+            (access(SOMEBODY, SOMEBODY, 0o700), ROOT, false, Err(WrongOwner)),
+            (access(SOMEBODY, SOMEBODY, 0o777), US, true, Err(WrongOwner)),
         ] {
             assert_eq!(own_folder(folder, us(runs_as), mounted), expected, "{folder} as {runs_as}");
         }
@@ -298,7 +311,7 @@ mod tests {
             (access(US, US, 0o644), US, Ok(())),
             (access(US, US, 0o664), US, Err(OthersCan("write"))),
             (access(ROOT, ROOT, 0o666), US, Err(OthersCan("write"))),
-            (access(SOMEBODY, SOMEBODY, 0o644), US, Err(Foreign)),
+            (access(SOMEBODY, SOMEBODY, 0o644), US, Err(WrongOwner)),
             (access(SOMEBODY, SOMEBODY, 0o644), ROOT, Ok(())),
         ] {
             assert_eq!(trusted_file(file, us(runs_as)), expected, "{file} as {runs_as}");

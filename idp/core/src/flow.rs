@@ -4,7 +4,7 @@
 //!             ┌── not signed in, not fresh enough, other subject ──> SignIn ──┐
 //! target ─────┼── scope not consented ─────────────────────────────> Consent ─┼──> next_step again
 //!             ├── nothing missing ──> Issue(Approval) | Enter                 │
-//!             └── "no", or prompt=none and something missing ──> Refuse(code) │
+//!             └── "no", or prompt=none and something missing ──> Refuse(refusal) │
 //!                  ▲──────────────────────────────────────────────────────────┘
 //! ```
 //! Sign-in, a live session, `prompt=none` and a person's "allow" all ask this function; nothing else decides. Only
@@ -78,7 +78,7 @@ pub enum Step {
     /// Nothing is missing: answer the client with a code.
     Issue(Box<Approval>),
     /// Nothing is missing: show the person's own pages.
-    Enter,
+    ShowAccount,
     /// The client gets an error.
     Refuse(Refusal),
 }
@@ -89,7 +89,7 @@ pub enum SignInReason {
     /// There is no live session.
     NoSession,
     /// `prompt=login` or `select_account`, and nobody has signed in since the flow began.
-    Asked,
+    Prompt,
     /// The last sign-in is older than `max_age`.
     TooOld,
     /// The client asked for somebody else.
@@ -102,7 +102,7 @@ pub enum ConsentReason {
     /// Nothing, or less, was allowed before.
     NotGranted,
     /// `prompt=consent`, whatever was allowed before.
-    Asked,
+    Prompt,
 }
 
 /// Proof that everything the policy demands has happened. Only [`next_step`] makes one.
@@ -142,7 +142,7 @@ impl Approval {
 /// Decides what is needed next.
 pub fn next_step(situation: Situation<'_>) -> Step {
     let request = match situation.target {
-        FlowTarget::Account if situation.session.is_some() => return Step::Enter,
+        FlowTarget::Account if situation.session.is_some() => return Step::ShowAccount,
         FlowTarget::Account => return Step::SignIn(SignInReason::NoSession),
         FlowTarget::Client(request) => request,
     };
@@ -162,11 +162,11 @@ pub fn next_step(situation: Situation<'_>) -> Step {
     }
 }
 
-const ACCESS_DENIED: Refusal = Refusal::new(ErrorCode::AccessDenied, "the person said no");
+const ACCESS_DENIED: Refusal = Refusal::new(ErrorCode::AccessDenied, "the user denied the request");
 const LOGIN_REQUIRED: Refusal =
     Refusal::new(ErrorCode::LoginRequired, "prompt=none, but the person has to sign in");
 const CONSENT_REQUIRED: Refusal =
-    Refusal::new(ErrorCode::ConsentRequired, "prompt=none, but the person has to be asked");
+    Refusal::new(ErrorCode::ConsentRequired, "prompt=none, but the user has not consented");
 
 /// How long a sign-in on this flow's own pages satisfies any `max_age`: `max_age=0` asks for a new sign-in, not for
 /// the impossible. A person who lingers on the next page for longer must sign in once more.
@@ -182,7 +182,7 @@ fn signed_in<'a>(
         return Err(SignInReason::OtherSubject);
     }
     if (request.prompt.login || request.prompt.select_account) && !since_start {
-        return Err(SignInReason::Asked);
+        return Err(SignInReason::Prompt);
     }
     let grace = if since_start { JUST_NOW } else { Duration::ZERO };
     let fresh = |age: u32| situation.now.since(session.auth_time) <= SECOND * age + grace;
@@ -197,7 +197,7 @@ fn consented(request: &AuthorizationRequest, situation: Situation<'_>) -> Result
         return Ok(());
     }
     if request.prompt.consent {
-        return Err(ConsentReason::Asked);
+        return Err(ConsentReason::Prompt);
     }
     let remembered = situation.consent.is_some_and(|consent| consent.scope.covers(&request.scope));
     let skips = situation.client.is_some_and(|client| client.consent == ConsentPolicy::Skip);

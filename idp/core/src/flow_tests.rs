@@ -61,13 +61,13 @@ fn consent(scope: &str, granted_at: Timestamp) -> Consent {
 fn name(step: &Step) -> &'static str {
     match step {
         Step::SignIn(SignInReason::NoSession) => "sign in: no session",
-        Step::SignIn(SignInReason::Asked) => "sign in: asked",
+        Step::SignIn(SignInReason::Prompt) => "sign in: prompt",
         Step::SignIn(SignInReason::TooOld) => "sign in: too old",
         Step::SignIn(SignInReason::OtherSubject) => "sign in: other subject",
         Step::Consent(ConsentReason::NotGranted) => "consent: not granted",
-        Step::Consent(ConsentReason::Asked) => "consent: asked",
+        Step::Consent(ConsentReason::Prompt) => "consent: prompt",
         Step::Issue(_) => "issue",
-        Step::Enter => "enter",
+        Step::ShowAccount => "account",
         Step::Refuse(refusal) => refusal.code.as_str(),
     }
 }
@@ -116,12 +116,12 @@ fn the_decision_table() {
         (plain, Some(0), some, Some(&full), "sign in: too old"),
         (plain, Some(0), Some(&since), Some(&full), "issue"),
         (plain, Some(1), Some(&since), Some(&full), "issue"),
-        (login, None, some, Some(&full), "sign in: asked"),
+        (login, None, some, Some(&full), "sign in: prompt"),
         (login, None, Some(&since), Some(&full), "issue"),
-        (select, None, some, Some(&full), "sign in: asked"),
-        (asking, None, some, Some(&full), "consent: asked"),
+        (select, None, some, Some(&full), "sign in: prompt"),
+        (asking, None, some, Some(&full), "consent: prompt"),
         // The consent was given in another flow, perhaps to less: this one still asks.
-        (asking, None, some, Some(&anew), "consent: asked"),
+        (asking, None, some, Some(&anew), "consent: prompt"),
         (asking, None, nobody, Some(&anew), "sign in: no session"),
         (none, None, nobody, None, "login_required"),
         (none, Some(60), some, Some(&full), "login_required"),
@@ -190,7 +190,7 @@ fn az_16_az_20_a_request_for_another_subject_is_never_answered_for_this_person()
 fn a_client_that_skips_consent_still_gets_the_question_with_prompt_consent() {
     let client = Client { consent: ConsentPolicy::Skip, ..client() };
     let session = session(START);
-    for (asks, expected) in [(false, "issue"), (true, "consent: asked")] {
+    for (asks, expected) in [(false, "issue"), (true, "consent: prompt")] {
         let prompt = Prompt { consent: asks, ..Prompt::default() };
         let target = FlowTarget::Client(Box::new(AuthorizationRequest { prompt, ..request() }));
         let situation = Situation {
@@ -217,7 +217,7 @@ fn a_target_is_read_back_as_it_was_written() {
 #[test]
 fn a_persons_own_pages_need_only_a_session() {
     let session = session(START);
-    for (session, expected) in [(None, "sign in: no session"), (Some(&session), "enter")] {
+    for (session, expected) in [(None, "sign in: no session"), (Some(&session), "account")] {
         let situation = Situation {
             target: &FlowTarget::Account,
             client: None,
@@ -297,6 +297,6 @@ fn pages_are_shown_or_not(step: &Step, prompt: Prompt, answer: Option<Answer>) {
         Step::Issue(_) => {}
         Step::SignIn(_) | Step::Consent(_) => assert!(!prompt.none, "prompt=none never shows a page"),
         Step::Refuse(_) => assert!(prompt.none || said_no, "only prompt=none and a denial are refused here"),
-        Step::Enter => panic!("a client's request never leads to the person's own pages"),
+        Step::ShowAccount => panic!("a client's request never leads to the person's own pages"),
     }
 }

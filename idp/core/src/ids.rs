@@ -82,7 +82,7 @@ ids! {
     GrantId;
     /// A registration; it becomes an account when its address is proven.
     RegistrationId;
-    /// A mail waiting in the outbox.
+    /// An email waiting in the outbox.
     MailId;
     /// An audit record.
     AuditId;

@@ -6,7 +6,7 @@
 //!
 //! Imports point to the right only: `flow` > `oauth`, `account` > `audit`, `client`, `consent`, `session`, `user` >
 //! `redirect_uri`, `scope`, `single_use`, `typed_code`, `seal`, `ids` > `secret`, `time`, `text`, `authority`,
-//! `loopback`, `file_access`. `tests/stories/floors.rs` checks this.
+//! `loopback`, `file_access`. `tests/stories/layers.rs` checks this.
 
 pub mod account;
 pub mod audit;

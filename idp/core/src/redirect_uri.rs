@@ -1,6 +1,6 @@
 //! Where a browser may be redirected (RFC 6749 section 3.1.2, RFC 9700 section 2.1, RFC 8252).
 //!
-//! A registered URI is compared byte by byte. The one exception is a native application's loopback URI, whose port
+//! A registered URI is compared byte for byte. The one exception is a native application's loopback URI, whose port
 //! is chosen when the application starts (RFC 8252 section 7.3).
 
 use std::fmt;
@@ -118,7 +118,7 @@ impl RedirectUri {
         })
     }
 
-    /// The URI with parameters added to its query; the existing query is kept byte by byte.
+    /// The URI with parameters added to its query; the existing query is kept byte for byte.
     pub fn with_params(&self, params: &[(&str, &str)]) -> String {
         let mut uri = self.0.clone();
         for (name, value) in params {

@@ -30,12 +30,15 @@ impl SealLocation<'_> {
     }
 }
 
-/// Why a value did not open. No variant reveals anything about the content.
+/// Why a value could not be sealed or opened. No variant reveals anything about the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The key-encryption key that sealed it is not in the ring.
     #[error("the key-encryption key `{0}` is missing")]
     MissingKey(String),
+    /// The ring is empty.
+    #[error("there is no key-encryption key to seal with")]
+    NoKey,
     /// Altered, moved, cut short, or sealed under another key with the same ID.
     #[error("a sealed value does not open: it was altered, moved, or sealed under another key")]
     Broken,
@@ -83,10 +86,9 @@ impl Keyring {
     /// Encrypts a value for one place. The result names its key: `id.nonce.ciphertext`.
     ///
     /// # Errors
-    /// [`SealError::MissingKey`] when the ring is empty.
+    /// [`SealError::NoKey`] if the ring is empty.
     pub fn seal(&self, place: SealLocation<'_>, plain: &[u8]) -> Result<String, SealError> {
-        let missing = || SealError::MissingKey("any".to_owned());
-        let (id, cipher) = self.0.last_key_value().ok_or_else(missing)?;
+        let (id, cipher) = self.0.last_key_value().ok_or(SealError::NoKey)?;
         let nonce = random_bytes::<NONCE>();
         let bound = place.bound_data();
         let payload = Payload { msg: plain, aad: bound.as_bytes() };

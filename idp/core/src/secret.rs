@@ -5,6 +5,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -31,7 +32,7 @@ pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Text that must not be seen: a password, a client secret, a token on its way to its owner.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(String);
 
 impl Secret {
@@ -53,6 +54,13 @@ impl Secret {
     /// The digest under which the secret is stored.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.0)
+    }
+}
+
+/// For forms: a password is a secret from the moment its form is decoded.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(text: D) -> Result<Self, D::Error> {
+        String::deserialize(text).map(Self)
     }
 }
 

@@ -14,7 +14,7 @@ pub trait Kind {
 
 /// An authorization code (RFC 6749 section 4.1.2).
 pub enum AuthorizationCode {}
-/// The link in the mail that activates an account.
+/// The link in the email that activates an account.
 pub enum Activation {}
 
 impl Kind for AuthorizationCode {

@@ -86,9 +86,9 @@ impl fmt::Display for Excerpt {
 /// `text` in NFC, without the characters that can mislead a reader; runs of white space become one space, and the ends
 /// are trimmed. For showing somebody else's text: what a person enters is checked ([`readable`]), not changed.
 pub fn clean(text: &str) -> String {
-    let signs: Vec<char> = normalized(text);
-    let kept = signs.iter().enumerate().filter(|(at, _)| !misleads_at(&signs, *at));
-    spaced(&kept.map(|(_, sign)| *sign).collect::<String>())
+    let chars: Vec<char> = normalized(text);
+    let kept = chars.iter().enumerate().filter(|(at, _)| !misleads_at(&chars, *at));
+    spaced(&kept.map(|(_, c)| *c).collect::<String>())
 }
 
 /// `text` in NFC, with runs of white space as one space and the ends trimmed: the only changes that a reader does not
@@ -97,16 +97,16 @@ pub fn clean(text: &str) -> String {
 /// # Errors
 /// [`Unreadable`]: the first character that can mislead a reader.
 pub fn readable(text: &str) -> Result<String, Unreadable> {
-    let signs: Vec<char> = normalized(text);
-    match (0..signs.len()).find(|at| misleads_at(&signs, *at)) {
-        Some(at) => Err(Unreadable(signs[at])),
-        None => Ok(spaced(&signs.iter().collect::<String>())),
+    let chars: Vec<char> = normalized(text);
+    match (0..chars.len()).find(|at| misleads_at(&chars, *at)) {
+        Some(at) => Err(Unreadable(chars[at])),
+        None => Ok(spaced(&chars.iter().collect::<String>())),
     }
 }
 
 /// A character that cannot be seen, or changes how others are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("U+{:04X} is a character that cannot be seen here", u32::from(*.0))]
+#[error("it contains U+{:04X}, an invisible or misleading character", u32::from(*.0))]
 pub struct Unreadable(char);
 
 impl Unreadable {
@@ -117,7 +117,7 @@ impl Unreadable {
 }
 
 fn normalized(text: &str) -> Vec<char> {
-    text.nfc().map(|sign| if sign.is_whitespace() { ' ' } else { sign }).collect()
+    text.nfc().map(|c| if c.is_whitespace() { ' ' } else { c }).collect()
 }
 
 fn spaced(text: &str) -> String {
@@ -129,25 +129,25 @@ const ZERO_WIDTH_JOINER: char = '\u{200D}';
 
 /// Whether the character at this position misleads, given its neighbours: joiners and variation selectors mean
 /// something where a script or an emoji needs them, and are invisible everywhere else.
-fn misleads_at(signs: &[char], at: usize) -> bool {
-    let (before, after) = (&signs[..at], &signs[at + 1..]);
-    match signs[at] {
+fn misleads_at(chars: &[char], at: usize) -> bool {
+    let (before, after) = (&chars[..at], &chars[at + 1..]);
+    match chars[at] {
         ZERO_WIDTH_NON_JOINER => !(follows_virama(before) || breaks_a_join(before, after)),
         ZERO_WIDTH_JOINER => !(follows_virama(before) || joins_emoji(before, after)),
-        sign if is::<VariationSelector>(sign) => !before.last().is_some_and(|base| has_variant(*base, sign)),
-        sign => misleads(sign),
+        c if is::<VariationSelector>(c) => !before.last().is_some_and(|base| has_variant(*base, c)),
+        c => is_misleading(c),
     }
 }
 
 /// RFC 5892 appendices A.1 and A.2: after a virama a joiner chooses the form of the conjunct.
 fn follows_virama(before: &[char]) -> bool {
-    let class = |sign: &char| CodePointMapData::<CanonicalCombiningClass>::new().get(*sign);
-    before.last().is_some_and(|sign| class(sign) == CanonicalCombiningClass::Virama)
+    let class = |c: &char| CodePointMapData::<CanonicalCombiningClass>::new().get(*c);
+    before.last().is_some_and(|c| class(c) == CanonicalCombiningClass::Virama)
 }
 
 /// RFC 5892 appendix A.1: between two letters that would join, whatever transparent marks are between them.
 fn breaks_a_join(before: &[char], after: &[char]) -> bool {
-    let joining = |sign: &char| CodePointMapData::<JoiningType>::new().get(*sign);
+    let joining = |c: &char| CodePointMapData::<JoiningType>::new().get(*c);
     let transparent = |kind: &JoiningType| *kind == JoiningType::Transparent;
     let left = before.iter().rev().map(joining).find(|kind| !transparent(kind));
     let right = after.iter().map(joining).find(|kind| !transparent(kind));
@@ -157,9 +157,9 @@ fn breaks_a_join(before: &[char], after: &[char]) -> bool {
 
 /// Unicode TS 51, ED-16: between two pictures, the first perhaps with a modifier or a variation selector.
 fn joins_emoji(before: &[char], after: &[char]) -> bool {
-    let modifies = |sign: &&char| is::<VariationSelector>(**sign) || is::<EmojiModifier>(**sign);
-    let left = before.iter().rev().find(|sign| !modifies(sign));
-    let picture = |sign: &char| is::<ExtendedPictographic>(*sign);
+    let modifies = |c: &&char| is::<VariationSelector>(**c) || is::<EmojiModifier>(**c);
+    let left = before.iter().rev().find(|c| !modifies(c));
+    let picture = |c: &char| is::<ExtendedPictographic>(*c);
     left.is_some_and(picture) && after.first().is_some_and(picture)
 }
 
@@ -179,22 +179,22 @@ fn has_variant(base: char, selector: char) -> bool {
     }
 }
 
-fn is<P: BinaryProperty>(sign: char) -> bool {
-    CodePointSetData::new::<P>().contains(sign)
+fn is<P: BinaryProperty>(c: char) -> bool {
+    CodePointSetData::new::<P>().contains(c)
 }
 
 /// Whether a character misleads everywhere: controls, line and paragraph separators, marks that change the direction
 /// (Unicode TR 9), everything that is invisible by default, and interlinear annotations.
-pub fn misleads(sign: char) -> bool {
-    sign.is_control()
-        || is::<DefaultIgnorableCodePoint>(sign)
-        || is::<BidiControl>(sign)
-        || matches!(sign, '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFB}')
+pub fn is_misleading(c: char) -> bool {
+    c.is_control()
+        || is::<DefaultIgnorableCodePoint>(c)
+        || is::<BidiControl>(c)
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFB}')
 }
 
 /// A word of a command, quoted for a shell whatever it contains: it may come from a stranger's link.
-pub fn quoted(word: &str) -> String {
-    let plain = |sign: char| sign.is_ascii_alphanumeric() || "-_./:=@%+,".contains(sign);
+pub fn shell_quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_owned(),
         false => format!("'{}'", word.replace('\'', r"'\''")),
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn fault_11_what_misleads_is_refused_by_code_point_and_nothing_is_changed_silently() {
-        for (text, sign) in [
+        for (text, c) in [
             ("Ada\u{200C}Lovelace", '\u{200C}'),
             ("Ada\u{200D}", '\u{200D}'),
             ("\u{200D}Ada", '\u{200D}'),
@@ -277,7 +277,7 @@ mod tests {
             ("Ada\u{1b}[31m", '\u{1b}'),
             ("Ada\u{7F}", '\u{7F}'),
         ] {
-            assert_eq!(readable(text), Err(Unreadable(sign)), "{text:?}");
+            assert_eq!(readable(text), Err(Unreadable(c)), "{text:?}");
         }
         assert_eq!(Unreadable('\u{200B}').code(), "U+200B");
         assert_eq!(readable(" A\u{30A}da \t Lovelace\u{A0}").as_deref(), Ok("\u{C5}da Lovelace"), "NFC");
@@ -299,7 +299,7 @@ mod tests {
             ("a$b;c*", "'a$b;c*'"),
             ("it's", r"'it'\''s'"),
         ] {
-            assert_eq!(quoted(word), expected);
+            assert_eq!(shell_quoted(word), expected);
         }
     }
 

@@ -1,4 +1,4 @@
-//! A short code that a person reads in a mail and types. It is stored as an HMAC bound to what it opens; the store
+//! A short code that a person reads in an email and types. It is stored as an HMAC bound to what it opens; the store
 //! counts the tries.
 
 use std::fmt;
@@ -13,7 +13,7 @@ pub const LENGTH: usize = 8;
 /// How many wrong tries end a code.
 pub const TRIES: i64 = 5;
 
-/// A typed code in the clear, on its way into a mail.
+/// A typed code in the clear, on its way into an email.
 pub struct TypedCode(String);
 
 impl TypedCode {
@@ -35,10 +35,10 @@ impl TypedCode {
     pub fn of_typed(text: &str) -> Option<Self> {
         let text: String = text
             .chars()
-            .filter(|sign| !sign.is_whitespace() && *sign != '-')
-            .map(|sign| sign.to_ascii_uppercase())
+            .filter(|c| !c.is_whitespace() && *c != '-')
+            .map(|c| c.to_ascii_uppercase())
             .collect();
-        let shaped = text.len() == LENGTH && text.bytes().all(|sign| ALPHABET.contains(&sign));
+        let shaped = text.len() == LENGTH && text.bytes().all(|byte| ALPHABET.contains(&byte));
         shaped.then_some(Self(text))
     }
 

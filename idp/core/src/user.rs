@@ -6,7 +6,7 @@ use crate::ids::UserId;
 use crate::text::{Unreadable, clean, readable};
 use crate::time::Timestamp;
 
-/// An e-mail address as its owner wrote it, and the key under which it is unique: the same address in lower
+/// An email address as its owner wrote it, and the key under which it is unique: the same address in lower
 /// case. Only plain addresses are accepted (RFC 5321 section 4.1.2 without quoted strings, comments, address
 /// lists and IP literals), so one field can never reach two mailboxes.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,9 +15,9 @@ pub struct Email {
     key: String,
 }
 
-/// A text that is not one plain e-mail address.
+/// A text that is not one plain email address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a plain e-mail address")]
+#[error("not a plain email address")]
 pub struct BadEmail;
 
 impl Email {
@@ -40,7 +40,7 @@ impl Email {
         Ok(Self { shown, key })
     }
 
-    /// As its owner wrote it, the domain in its ASCII form; mail goes there.
+    /// As its owner wrote it, the domain in its ASCII form; email goes there.
     pub fn as_str(&self) -> &str {
         &self.shown
     }
@@ -153,7 +153,7 @@ pub enum UserState {
 }
 
 impl UserState {
-    /// The stored word.
+    /// The word shown to operators, and stored for the states this version knows.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -177,7 +177,7 @@ pub struct User {
     pub email: Email,
     /// The full name.
     pub name: FullName,
-    /// Active or deactivated.
+    /// Active, deactivated, or a state of a newer version.
     pub state: UserState,
     /// Raised to end every session and revoke every grant of the account at once.
     pub epoch: i64,

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use idp_core::file_access::{Access, Readers, Us, folder_on_the_way, own_folder, secret_file};
+use idp_core::file_access::{Access, CurrentUser, Readers, folder_on_path, own_folder, secret_file};
 use idp_core::loopback::loopback;
 use idp_core::oauth::issuer::Issuer;
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
@@ -395,14 +395,14 @@ proptest! {
         (uid, gid, mode) in (0..4u32, 0..4u32, 0..=0o7777u32), us in 0..4u32, mounted in any::<bool>(),
         (entry, folder, folder_mode) in (0..4u32, 0..4u32, 0..=0o7777u32),
     ) {
-        let user = Us { uid: us, outsiders: None };
+        let user = CurrentUser { uid: us, outsiders: None };
         let Ok(readers) = secret_file(Access { uid, gid, mode }, user, mounted) else { return Ok(()) };
         prop_assert_eq!(mode & 0o022, 0);
         prop_assert!(uid == 0 || uid == us || us == 0 && mode & 0o077 == 0);
         prop_assert_eq!(readers == Readers::Others, mode & 0o044 != 0);
         prop_assert!(readers == Readers::Owner || uid == 0, "only root's may be read by others");
         let folder = Access { uid: folder, gid, mode: folder_mode };
-        if folder_on_the_way(folder, entry, user, readers).is_ok() {
+        if folder_on_path(folder, entry, user, readers).is_ok() {
             prop_assert!(folder.mode & 0o002 == 0 || folder.mode & 0o1000 != 0);
             prop_assert!(folder.uid == 0 || folder.uid == us || us == 0 && readers == Readers::Owner);
         }

@@ -1,4 +1,4 @@
-//! Advances a flow: load what the decision depends on, ask [`next_step`], do what it says.
+//! Advances a flow: load what the decision depends on, call [`next_step`], do what it says.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::audit::AuditRecord;
@@ -17,7 +17,7 @@ use crate::http::context::RequestContext;
 use crate::http::errors::{About, PageError, Reason};
 use crate::http::form::with_email;
 use crate::http::refusal_log::Fault;
-use crate::pages::onward::Onward;
+use crate::pages::continue_to_client::ContinuePage;
 
 /// What a decision needs besides the flow's row.
 #[derive(Default)]
@@ -27,8 +27,8 @@ pub(crate) struct ClientAndConsent {
 }
 
 /// Starts a flow. `known` has just been read for it; `email` is an address typed elsewhere, to fill in.
-/// If no page is needed, the answer is returned at once; a row is written only when a page must be shown.
-pub(crate) async fn begin(
+/// If no page is needed, the response is returned at once; a row is written only when a page must be shown.
+pub(crate) async fn start(
     context: &RequestContext,
     target: FlowTarget,
     known: ClientAndConsent,
@@ -39,17 +39,22 @@ pub(crate) async fn begin(
     let flow = Flow { id: FlowId::new(now), browser: context.browser.digest(), target, started_at: now };
     match decide(context, &flow, &known, None) {
         Step::SignIn(_) | Step::Consent(_) => {
-            let (url, expires_at) =
-                (with_email(&url(flow.id), email.unwrap_or_default()), now.plus(app.config.lifetimes.flow));
-            app.store
-                .write((flow, expires_at), |tx, (flow, expires_at)| {
-                    Box::pin(tx.insert_flow(flow, *expires_at))
-                })
-                .await?;
+            let url = with_email(&url(flow.id), email.unwrap_or_default());
+            insert(context, flow).await?;
             Ok(Redirect::to(&url).into_response())
         }
-        step => FlowAnswer { context, flow: &flow, known: &known, via: Via::Request }.with(step).await,
+        step => FlowEnd { context, flow: &flow, known: &known, via: Via::Request }.carry_out(step).await,
     }
+}
+
+/// Writes a flow's row, because a page must be shown.
+async fn insert(context: &RequestContext, flow: Flow) -> Result<(), StoreError> {
+    let expires_at = flow.started_at.plus(context.app.config.lifetimes.flow);
+    let write = context
+        .app
+        .store
+        .write((flow, expires_at), |tx, (flow, expires_at)| Box::pin(tx.insert_flow(flow, *expires_at)));
+    write.await
 }
 
 /// The URL of a flow's page.
@@ -57,7 +62,7 @@ pub(crate) fn url(id: FlowId) -> String {
     format!("/flow/{id}")
 }
 
-/// Where the button on the page that goes on by itself leads: back to us, so that a code redeemed in the meantime is
+/// Where the button on the automatic redirect page leads: back to us, so that a code redeemed in the meantime is
 /// not sent a second time.
 fn button_url(id: FlowId) -> String {
     format!("{}?go=1", url(id))
@@ -72,6 +77,7 @@ pub(crate) enum FlowState {
 /// Finds this browser's flow. Any other browser gets the same error, whether the flow is open or over.
 pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<FlowState, PageError> {
     let id: FlowId = id.parse().map_err(|_| expired())?;
+    let gone = || expired().about(About::id("flow", &id));
     let found = context
         .app
         .store
@@ -84,7 +90,7 @@ pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<FlowState
             })
         })
         .await?
-        .ok_or_else(expired)?;
+        .ok_or_else(gone)?;
     let (FlowState::Open(flow) | FlowState::Over(EndedFlow { flow, .. })) = &found;
     if flow.browser != context.browser.digest() {
         let error = PageError::new(Reason::FLOW_FOREIGN).detail("this flow began in another browser");
@@ -94,7 +100,7 @@ pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<FlowState
 }
 
 /// This browser's open flow, for pages outside the flow. `None` if it is over or cannot be loaded, for whatever reason.
-pub(crate) async fn under_way(
+pub(crate) async fn find_open(
     context: &RequestContext,
     id: Option<&str>,
 ) -> Option<(Flow, ClientAndConsent)> {
@@ -103,65 +109,77 @@ pub(crate) async fn under_way(
     Some((flow, known))
 }
 
-/// The response for a flow that is over: the client's answer once more while it is still usable, otherwise a page that
-/// says how the flow ended and links back to the client.
+/// The response for a flow that is over: the authorization response once more while it is still usable; then, if the
+/// person was signed in, the client's start page; otherwise a page that says how the flow ended and links back to the
+/// client.
 ///
-/// If the answer is a redirect, only a second click on the same form gets it again. Reload and Back do not: each would
-/// start the client's app again.
-pub(crate) async fn again(
+/// If the response is a redirect, only a second click on the same form gets it again. Reload and Back do not: each
+/// would start the client's app again.
+pub(crate) async fn replay(
     context: &RequestContext,
     ended: &EndedFlow,
     via: Via,
 ) -> Result<Response, PageError> {
     let FlowTarget::Client(request) = &ended.flow.target else {
-        return if ended.answered { Ok(entered()) } else { Err(expired()) };
+        return if ended.answered { Ok(to_home_page()) } else { Err(expired()) };
     };
     let id = request.client_id.clone();
     let Some(client) = context.app.store.read(id, |db, id| Box::pin(db.client(id))).await? else {
-        return Err(over(&ended.flow, ended.answered));
+        return Err(already_over(&ended.flow, ended.answered));
     };
+    let response = opened(context, ended);
     let unchanged = client.enabled && client.epoch == request.client_epoch;
     let shown = unchanged && (request.target.uri().is_https() || matches!(via, Via::Form(_)));
-    if let Some(response) = kept(context, ended).await?.filter(|_| shown) {
+    if let Some(response) = response.as_ref().filter(|_| shown)
+        && is_usable(context, response).await?
+    {
         let known = ClientAndConsent { client: Some(client), consent: None };
-        return FlowAnswer { context, flow: &ended.flow, known: &known, via }.go(request, &response);
+        return FlowEnd { context, flow: &ended.flow, known: &known, via }
+            .redirect_to_client(request, response);
     }
-    Err(back_to(&client, if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP }))
+    // A client that got a code has signed the person in. Nothing is left to say, so the browser goes there.
+    let signed_in = response.is_some_and(|response| response.code().is_some());
+    match client.home_uri.as_ref().filter(|home| signed_in && client.enabled && home.is_https()) {
+        // After a form no redirect may lead to an https client; the page after this one goes on.
+        Some(_) if matches!(via, Via::Form(_)) => Ok(Redirect::to(&url(ended.flow.id)).into_response()),
+        Some(home) => ContinuePage::home(client.name.to_string(), home.as_str()).show(context),
+        None => {
+            Err(back_to(&client, if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP }))
+        }
+    }
 }
 
-/// The answer that closed a flow, if it may be sent again: it has not expired, its code can still be redeemed, and the
-/// code was issued in this browser's current session.
-async fn kept(
-    context: &RequestContext,
-    ended: &EndedFlow,
-) -> Result<Option<AuthorizationResponse>, PageError> {
-    let (app, now) = (&context.app, context.app.clock.now());
-    let Some(sealed) = &ended.sealed_response else { return Ok(None) };
-    let response = match AuthorizationResponse::open(&app.ring, ended.flow.id, sealed) {
-        Ok(response) => response,
+/// The authorization response that closed a flow.
+fn opened(context: &RequestContext, ended: &EndedFlow) -> Option<AuthorizationResponse> {
+    let app = &context.app;
+    match AuthorizationResponse::open(&app.ring, ended.flow.id, ended.sealed_response.as_ref()?) {
+        Ok(response) => Some(response),
         // Another node sealed it under a newer key, or somebody altered the row. It lasts only a minute anyway.
         Err(error) => {
-            if app.refusals.admits(Fault::Ours, "sealed answer") {
-                tracing::warn!(request_id = context.info.request_id, %error, "cannot open a flow's sealed answer");
+            if app.refusals.admits(Fault::Ours, "sealed response") {
+                tracing::warn!(request_id = context.info.request_id, %error, "cannot open a flow's sealed response");
             }
-            return Ok(None);
+            None
         }
-    };
-    let usable = match response.code() {
-        _ if now >= response.expires_at() => false,
-        None => true,
-        Some(digest) => match &context.browser.signed_in {
-            Some(SignedIn { session, .. }) => {
-                let input = (digest.clone(), session.id, now);
-                let read = app.store.read(input, |db, (digest, session, now)| {
-                    Box::pin(db.code_is_usable(digest, *session, *now))
-                });
-                read.await?
-            }
-            None => false,
-        },
-    };
-    Ok(usable.then_some(response))
+    }
+}
+
+/// Whether an answer may be sent again: it has not expired, its code can still be redeemed, and the code was issued in
+/// this browser's current session.
+async fn is_usable(context: &RequestContext, response: &AuthorizationResponse) -> Result<bool, PageError> {
+    let (app, now) = (&context.app, context.app.clock.now());
+    match (response.code(), &context.browser.signed_in) {
+        _ if now >= response.expires_at() => Ok(false),
+        (None, _) => Ok(true),
+        (Some(digest), Some(SignedIn { session, .. })) => {
+            let input = (digest.clone(), session.id, now);
+            let read = app.store.read(input, |db, (digest, session, now)| {
+                Box::pin(db.code_is_usable(digest, *session, *now))
+            });
+            Ok(read.await?)
+        }
+        (Some(_), None) => Ok(false),
+    }
 }
 
 /// The error page of a flow that ends here: it names the client and links to it.
@@ -213,7 +231,7 @@ pub(crate) async fn load(
     }
 }
 
-/// Asks [`next_step`].
+/// Calls [`next_step`].
 pub(crate) fn decide(
     context: &RequestContext,
     flow: &Flow,
@@ -233,18 +251,18 @@ pub(crate) fn decide(
 
 /// The request with which a flow leaves our pages. It decides how the browser gets to the client.
 pub(crate) enum Via {
-    /// `GET /authorize`: no page was shown, the flow has no row, and the answer is a redirect.
+    /// `GET /authorize`: no page was shown, the flow has no row, and the response is a redirect.
     Request,
     /// `GET /flow/ID`.
     Page,
-    /// The button on the page that goes on by itself.
+    /// The button on the automatic redirect page.
     Button,
     /// One of our forms, with the audit record of what the person decided in it.
     Form(Option<AuditRecord>),
 }
 
 /// A flow about to leave our pages: to the client with a code or an error, or to the person's account page.
-pub(crate) struct FlowAnswer<'a> {
+pub(crate) struct FlowEnd<'a> {
     pub(crate) context: &'a RequestContext,
     pub(crate) flow: &'a Flow,
     pub(crate) known: &'a ClientAndConsent,
@@ -260,25 +278,25 @@ struct ClosingWrite {
     now: Timestamp,
 }
 
-impl FlowAnswer<'_> {
+impl FlowEnd<'_> {
     /// Carries out the step, in one write.
-    pub(crate) async fn with(self, step: Step) -> Result<Response, PageError> {
+    pub(crate) async fn carry_out(self, step: Step) -> Result<Response, PageError> {
         match (step, &self.flow.target) {
             (Step::Issue(approval), _) => self.issue(approval).await,
             (Step::Refuse(refusal), FlowTarget::Client(request)) => self.refuse(request, refusal).await,
-            (Step::Enter, _) => match self.close(None).await? {
+            (Step::ShowAccount, _) => match self.close(None).await? {
                 true => Ok(Redirect::to("/account").into_response()),
-                false => Ok(entered()),
+                false => Ok(to_home_page()),
             },
             _ => Err(PageError::new(Reason::INTERNAL).detail("a step that needs a page cannot end a flow")),
         }
     }
 
     /// Sends the browser to the client. After a form, browsers apply its page's `form-action` to every redirect that
-    /// follows, including those of the client's callback. So after one of our forms, an https client is reached from a
-    /// page that goes on by itself. In all other cases a redirect is better: an in-app browser may open another app
+    /// follows, including those of the client's callback. So after one of our forms, an https client is reached from
+    /// the automatic redirect page. In all other cases a redirect is better: an in-app browser may open another app
     /// only after a gesture, and a redirect after a tap counts as one.
-    fn go(
+    fn redirect_to_client(
         &self,
         request: &AuthorizationRequest,
         response: &AuthorizationResponse,
@@ -290,7 +308,7 @@ impl FlowAnswer<'_> {
             }
             Via::Page if request.target.uri().is_https() => {
                 let (url, button) = (response.location().expose(), button_url(self.flow.id));
-                Onward::signed_in(name.unwrap_or_default(), url, &button).show(self.context)
+                ContinuePage::signed_in(name.unwrap_or_default(), url, &button).show(self.context)
             }
             _ => Ok(Redirect::to(response.location().expose()).into_response()),
         }
@@ -329,17 +347,17 @@ impl FlowAnswer<'_> {
         let until = self.context.app.clock.now().plus(config.lifetimes.code);
         let response = AuthorizationResponse::error(&request.target, config.issuer.as_str(), refusal, until);
         if !self.close(Some(&response)).await? {
-            return self.too_late().await;
+            return self.already_closed().await;
         }
         let (request_id, client_id) = (&self.context.info.request_id, request.client_id.as_str());
         let (code, detail) = (refusal.code.as_str(), refusal.hint);
         if self.context.app.refusals.admits(Fault::Theirs, code) {
             tracing::info!(request_id, code, client_id, detail, "authorization refused");
         }
-        self.go(request, &response)
+        self.redirect_to_client(request, &response)
     }
 
-    /// Closes the flow with its answer, remembers the consent and stores the code: one write, all or nothing.
+    /// Closes the flow with its response, stores the consent and stores the code: one write, all or nothing.
     async fn issue(self, approval: Box<Approval>) -> Result<Response, PageError> {
         let app = &self.context.app;
         let request = approval.request();
@@ -361,27 +379,29 @@ impl FlowAnswer<'_> {
                     return Ok(true);
                 }
                 // Since then the session ended, or user or client changed: the flow must stay open for another try.
-                Err(StoreError::Conflict("live session"))
+                Err(StoreError::Conflict("the session ended, or the user or client changed"))
             })
         });
         match write.await {
-            Ok(true) => self.go(request, &response),
-            Ok(false) => self.too_late().await,
+            Ok(true) => self.redirect_to_client(request, &response),
+            Ok(false) => self.already_closed().await,
             // The flow's page shows what is needed now.
-            Err(StoreError::Conflict(_)) if self.is_stored() => {
+            Err(StoreError::Conflict(_)) => {
+                if !self.is_stored() {
+                    insert(self.context, self.flow.clone()).await?;
+                }
                 Ok(Redirect::to(&url(self.flow.id)).into_response())
             }
-            Err(StoreError::Conflict(_)) => Err(expired()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The second of two tabs or clicks: the client has its answer already; the browser is sent there all the same.
-    async fn too_late(self) -> Result<Response, PageError> {
+    /// The second of two tabs or clicks: the client has its response already; the browser is sent there all the same.
+    async fn already_closed(self) -> Result<Response, PageError> {
         let input = (self.flow.id, self.context.app.clock.now());
         let ended = self.context.app.store.read(input, |db, (id, now)| Box::pin(db.ended_flow(*id, *now)));
         match ended.await? {
-            Some(ended) => again(self.context, &ended, self.via).await,
+            Some(ended) => replay(self.context, &ended, self.via).await,
             None => Err(expired()),
         }
     }
@@ -403,12 +423,12 @@ impl ClosingWrite {
 }
 
 /// Back, or a second tab, after a sign-in that led to the person's own pages: goes there.
-fn entered() -> Response {
+fn to_home_page() -> Response {
     Redirect::to("/").into_response()
 }
 
 /// A flow that is over and whose client no longer exists.
-fn over(flow: &Flow, answered: bool) -> PageError {
+fn already_over(flow: &Flow, answered: bool) -> PageError {
     if answered {
         PageError::new(Reason::FLOW_ANSWERED).about(About::client_of(&flow.target))
     } else {

@@ -15,8 +15,8 @@
 //! | `config` | the settings, and the files that hold secrets |
 //!
 //! `routes` is the table of all URLs, `flow` the steps of an authorization request, `tasks` the work without a request,
-//! `state` what all requests share. Only this file imports `routes`. A module imports from its own level or a lower
-//! one, never in a circle; `tests/stories/floors.rs` lists the levels and checks the imports.
+//! `state` what all requests share. Only this file imports `routes`. A module imports only from its own layer or a
+//! lower one, never in a circle; `tests/stories/layers.rs` lists the layers and checks the imports.
 
 mod accounts;
 pub mod clock;
@@ -142,7 +142,7 @@ impl App {
         key_files::check_before(config)
     }
 
-    /// The router alone, without the bounds on connections and requests under way. It must be served with the peer's
+    /// The router alone, without the bounds on connections and requests in progress. It must be served with the peer's
     /// address (`into_make_service_with_connect_info::<SocketAddr>()`).
     pub fn router(&self) -> Router {
         routes::router(&self.0)
@@ -156,7 +156,7 @@ impl App {
     }
 
     /// Serves until `shutdown` resolves. Then it accepts no more connections, starts no more mail, finishes the
-    /// requests under way, and closes the database.
+    /// requests in progress, and closes the database.
     ///
     /// # Errors
     /// [`StartError::Io`] if a listener fails.
@@ -166,18 +166,18 @@ impl App {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), StartError> {
         let (timeouts, config) = (Timeouts::default(), &self.0.config);
-        let (most, trusted) = (connections::most(), config.trusted_proxies.clone());
+        let (most, trusted) = (connections::max_connections(), config.trusted_proxies.clone());
         let limits = ConnectionLimits { most, per_address: config.per_address, trusted };
         let refusals = Arc::clone(&self.0.refusals);
         let connections = Arc::new(Connections::new(self.router(), limits, timeouts, refusals));
-        let mut doors = JoinSet::new();
+        let mut accept_loops = JoinSet::new();
         for listener in listeners {
-            doors.spawn(Arc::clone(&connections).accept(listener));
+            accept_loops.spawn(Arc::clone(&connections).accept(listener));
         }
         let tasks = Tasks::start(&self.0);
         tokio::select! {
             () = shutdown => {}
-            Some(ended) = doors.join_next() => ended.map_err(std::io::Error::other)?,
+            Some(ended) = accept_loops.join_next() => ended.map_err(std::io::Error::other)?,
         }
         if !tokio::join!(connections.end(), tasks.end(timeouts.drain)).0 {
             tracing::warn!("requests were still running after 30 seconds and were cut off");

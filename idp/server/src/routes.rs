@@ -51,20 +51,26 @@ const POST: Method = Method::POST;
 
 /// A page that anybody may open.
 const PAGE: Classes = (Auth::Browser, Csrf::Safe, BodyClass::None, Cache::NoStore, Rate::Page);
-/// One of our forms; one that checks a password or code; one that causes a mail.
+/// One of our forms.
 const FORM: Classes = (Auth::Browser, Csrf::Token, SMALL, Cache::NoStore, Rate::Page);
+/// A form that checks a password or code.
 const TRY: Classes = (Auth::Browser, Csrf::Token, SMALL, Cache::NoStore, Rate::SignIn);
+/// A form that sends an email.
 const MAIL: Classes = (Auth::Browser, Csrf::Token, SMALL, Cache::NoStore, Rate::Register);
-/// A document made in advance, a static file, a probe.
+/// A document made in advance.
 const DOCUMENT: Classes = (Auth::Anyone, Csrf::Safe, BodyClass::None, Cache::Minutes, Rate::Unlimited);
+/// A static file.
 const STATIC: Classes = (Auth::Anyone, Csrf::Safe, BodyClass::None, Cache::Immutable, Rate::Unlimited);
+/// A probe of a load balancer or supervisor.
 const PROBE: Classes = (Auth::Probe, Csrf::Safe, BodyClass::None, Cache::Probe, Rate::Unlimited);
 /// A form that a client's page sends through the browser. It is turned into a GET, which brings the cookies.
-const HAND_OVER: Classes = (Auth::Anyone, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Page);
+const AS_GET: Classes = (Auth::Anyone, Csrf::NotNeeded, SMALL, Cache::NoStore, Rate::Page);
 /// A request from the client itself.
-const CLIENT: Classes = (Auth::Client, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Client);
+const CLIENT: Classes = (Auth::Client, Csrf::NotNeeded, SMALL, Cache::NoStore, Rate::Client);
+/// A request with an access token.
 const BEARER: Classes = (Auth::Bearer, Csrf::Safe, BodyClass::None, Cache::NoStore, Rate::Client);
-const BEARER_FORM: Classes = (Auth::Bearer, Csrf::NoCookies, SMALL, Cache::NoStore, Rate::Client);
+/// The same as a form.
+const BEARER_FORM: Classes = (Auth::Bearer, Csrf::NotNeeded, SMALL, Cache::NoStore, Rate::Client);
 
 const SMALL: BodyClass = BodyClass::Form(16 * 1024);
 
@@ -93,9 +99,9 @@ fn table() -> Vec<Route> {
         route(POST, "/activate/resend",            MAIL,      pages::activate::resend),
 
         route(GET,  path::AUTHORIZE,               PAGE,      oauth::authorize::get),
-        route(POST, path::AUTHORIZE,               HAND_OVER, oauth::authorize::post),
+        route(POST, path::AUTHORIZE,               AS_GET, oauth::authorize::post),
         route(GET,  path::END_SESSION,             PAGE,      oauth::end_session::get),
-        route(POST, path::END_SESSION,             HAND_OVER, oauth::end_session::post),
+        route(POST, path::END_SESSION,             AS_GET, oauth::end_session::post),
         route(GET,  "/logout/confirm",             PAGE,      pages::of_form),
         route(POST, "/logout/confirm",             FORM,      oauth::end_session::confirm),
         route(GET,  "/signed-out",                 PAGE,      oauth::end_session::signed_out),
@@ -237,7 +243,7 @@ mod tests {
                 route.method,
                 route.path
             );
-            if policy.csrf == Csrf::NoCookies {
+            if policy.csrf == Csrf::NotNeeded {
                 assert!(!matches!(policy.auth, Auth::Browser | Auth::SignedIn), "{}", route.path);
             }
         }

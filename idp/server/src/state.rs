@@ -18,7 +18,7 @@ use crate::keys::server_keys::ServerKeys;
 use crate::mail::transport::Mailer;
 use crate::text::templates::Renderer;
 
-/// What all requests share. Data that can change is in the database, not here.
+/// What all requests share. Lasting data is in the database; only the opened keys are cached here.
 pub(crate) struct AppState {
     pub(crate) config: Config,
     pub(crate) clock: Clock,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use idp_core::time::{DAY, HOUR, Timestamp};
 
 use crate::engine::connection::{Tx, on};
-use crate::engine::db::Store;
+use crate::engine::store::Store;
 use crate::error::StoreError;
 
 /// How many rows one batch may delete: few enough for a short write that keeps no request waiting.

@@ -10,7 +10,7 @@ use idp_core::text::DisplayText;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{RowRef, moment, unless_newer};
+use crate::row::{RowRef, timestamp, unless_newer};
 
 /// The length of a client's name as people see it, in characters.
 const LONGEST_NAME: usize = 60;
@@ -63,7 +63,7 @@ struct ClientRow {
 
 impl ClientRow {
     fn auth_method(&self) -> Result<AuthMethod, StoreError> {
-        self.row_ref().word("auth_method", AuthMethod::from_stored(&self.auth_method))
+        self.row_ref().known_word("auth_method", AuthMethod::from_stored(&self.auth_method))
     }
 
     fn secret(&self) -> Result<Option<Digest>, StoreError> {
@@ -95,14 +95,14 @@ impl ClientRow {
             )?,
             home_uri: self.home_uri.as_deref().map(uri).transpose()?,
             scope: row.value("scope", Scope::parse(&self.scope).ok())?,
-            pkce: row.word("pkce", PkcePolicy::from_stored(&self.pkce))?,
-            consent: row.word("consent", ConsentPolicy::from_stored(&self.consent))?,
-            id_token_alg: row.word("id_token_alg", SigningAlg::from_stored(&self.id_token_alg))?,
+            pkce: row.known_word("pkce", PkcePolicy::from_stored(&self.pkce))?,
+            consent: row.known_word("consent", ConsentPolicy::from_stored(&self.consent))?,
+            id_token_alg: row.known_word("id_token_alg", SigningAlg::from_stored(&self.id_token_alg))?,
             access_token_alg: row
-                .word("access_token_alg", SigningAlg::from_stored(&self.access_token_alg))?,
+                .known_word("access_token_alg", SigningAlg::from_stored(&self.access_token_alg))?,
             enabled: self.enabled,
             epoch: self.epoch,
-            created_at: moment(self.created_at),
+            created_at: timestamp(self.created_at),
         })
     }
 }
@@ -122,7 +122,7 @@ impl AllowedRow {
         let user = user.to_string();
         let row = RowRef { table: "consents", id: &user };
         let scope = row.value("scope", Scope::parse(scope).ok())?;
-        Ok(Some(Consent { scope, granted_at: moment(granted_at) }))
+        Ok(Some(Consent { scope, granted_at: timestamp(granted_at) }))
     }
 }
 
@@ -225,7 +225,7 @@ impl Tx {
         list: UriList,
         uri: &RedirectUri,
     ) -> Result<bool, StoreError> {
-        // Compared with what was read: of two administrators at the same time, the second is told to look again.
+        // Compared with what was read: of two administrators at the same time, the second is told to try again.
         const REDIRECT: &str = "UPDATE clients SET redirect_uris = $3 WHERE id = $1 AND redirect_uris = $2";
         const POST_LOGOUT: &str = "UPDATE clients SET post_logout_redirect_uris = $3 \
             WHERE id = $1 AND post_logout_redirect_uris = $2";
@@ -242,7 +242,11 @@ impl Tx {
         let changed = on!(self, c => sqlx::query(sql)
             .bind(id.as_str()).bind(before).bind(json(&uris))
             .execute(c).await.map(|done| done.rows_affected()))?;
-        if changed == 1 { Ok(true) } else { Err(StoreError::Conflict("change of this application")) }
+        if changed == 1 {
+            Ok(true)
+        } else {
+            Err(StoreError::Conflict("this client was changed at the same time"))
+        }
     }
 
     /// Changes a client's home page. `false`: no such client, or it already has this one.
@@ -272,7 +276,11 @@ impl Tx {
         let changed = on!(self, c => sqlx::query(SQL)
             .bind(id.as_str()).bind(client.scope.to_string()).bind(scope.to_string()).bind(narrower)
             .execute(c).await.map(|done| done.rows_affected()))?;
-        if changed == 1 { Ok(true) } else { Err(StoreError::Conflict("change of this application")) }
+        if changed == 1 {
+            Ok(true)
+        } else {
+            Err(StoreError::Conflict("this client was changed at the same time"))
+        }
     }
 
     /// Enables or disables a client. Disabling ends its grants. `false`: no such client, or it already is.

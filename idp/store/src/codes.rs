@@ -11,7 +11,7 @@ use idp_core::time::Timestamp;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{RowRef, moment};
+use crate::row::{RowRef, timestamp};
 
 /// A code that was just consumed, with the epochs it was issued under.
 #[derive(Clone, Debug)]
@@ -50,8 +50,9 @@ impl FactsRow {
             user_id: row.parsed::<UserId>("user_id", &self.user_id)?,
             session_id: row.parsed::<SessionId>("session_id", &self.session_id)?,
             scope: row.value("scope", Scope::parse(&self.scope).ok())?,
-            auth_time: moment(self.auth_time),
-            authentication: row.word("authentication", Authentication::from_stored(&self.authentication))?,
+            auth_time: timestamp(self.auth_time),
+            authentication: row
+                .known_word("authentication", Authentication::from_stored(&self.authentication))?,
         })
     }
 }
@@ -123,7 +124,7 @@ impl Tx {
             redirect_uri: row_ref.value("redirect_uri", RedirectUri::parse(&row.redirect_uri).ok())?,
             nonce: row.nonce,
             code_challenge: row.code_challenge,
-            expires_at: moment(row.expires_at),
+            expires_at: timestamp(row.expires_at),
         };
         Ok(Some(ConsumedCode { code, epochs: row.epochs }))
     }

@@ -6,8 +6,8 @@ use sqlx::sqlite::SqliteError;
 /// A failed read or write.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// Something with this name already exists.
-    #[error("there is already such a {0}")]
+    /// The row changed between reading and writing, or a precondition no longer holds.
+    #[error("conflicting change: {0}")]
     Conflict(&'static str),
     /// A row holds something this program never writes.
     #[error("{table}.{column} of row {id} is corrupt")]
@@ -34,10 +34,10 @@ pub enum StoreError {
     Unavailable(String),
     /// Try again: two transactions collided.
     #[error("the database asked for another try: {0}")]
-    Again(String),
+    Retry(String),
     /// The connection is broken. The read or write can be tried again on another one.
     #[error("the connection to the database is broken: {0}")]
-    Lost(String),
+    Disconnected(String),
     /// A bug of ours: the database rejects the statement, or its result cannot be decoded. Trying again does not
     /// help.
     #[error("a statement failed: {0}")]
@@ -51,9 +51,9 @@ pub enum StoreError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ErrorClass {
     /// The connection is broken.
-    Lost,
+    Disconnected,
     /// Try the same again.
-    Again,
+    Retry,
     /// Only time or the operator can help.
     Later,
     /// A bug of ours.
@@ -64,8 +64,8 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let text = described(&error);
         match classify(&error) {
-            ErrorClass::Lost => Self::Lost(text),
-            ErrorClass::Again => Self::Again(text),
+            ErrorClass::Disconnected => Self::Disconnected(text),
+            ErrorClass::Retry => Self::Retry(text),
             ErrorClass::Later => Self::Unavailable(text),
             ErrorClass::Defect => Self::Defect(text),
         }
@@ -74,9 +74,9 @@ impl From<sqlx::Error> for StoreError {
 
 impl StoreError {
     /// Turns "try again" into "unavailable" for the caller: it has been tried often enough.
-    pub(crate) fn given_up(self) -> Self {
+    pub(crate) fn retries_exhausted(self) -> Self {
         match self {
-            Self::Again(why) | Self::Lost(why) => Self::Unavailable(why),
+            Self::Retry(why) | Self::Disconnected(why) => Self::Unavailable(why),
             other => other,
         }
     }
@@ -101,7 +101,7 @@ fn classify(error: &sqlx::Error) -> ErrorClass {
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)
         | sqlx::Error::WorkerCrashed
-        | sqlx::Error::BeginFailed => ErrorClass::Lost,
+        | sqlx::Error::BeginFailed => ErrorClass::Disconnected,
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => {
             ErrorClass::Later
         }
@@ -113,24 +113,24 @@ fn classify(error: &sqlx::Error) -> ErrorClass {
 fn postgres_class(code: &str, routine: Option<&str>) -> ErrorClass {
     match code {
         // "cached plan must not change result type". The message may be translated; the routine's name is not.
-        "0A000" if routine == Some("RevalidateCachedQuery") => ErrorClass::Lost,
+        "0A000" if routine == Some("RevalidateCachedQuery") => ErrorClass::Disconnected,
         // This session lost its prepared statements, or has somebody else's: a proxy switched sessions.
-        "26000" | "42P05" => ErrorClass::Lost,
+        "26000" | "42P05" => ErrorClass::Disconnected,
         // The server is read-only now. It was the primary when we connected.
-        "25006" => ErrorClass::Lost,
+        "25006" => ErrorClass::Disconnected,
         // The server ended the session for being idle or slow in a transaction.
-        "25P03" | "25P04" => ErrorClass::Lost,
+        "25P03" | "25P04" => ErrorClass::Disconnected,
         // Shutting down, crashed, starting up, database dropped, session idle for too long.
-        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => ErrorClass::Lost,
+        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => ErrorClass::Disconnected,
         // It is unknown whether the transaction committed.
         "40003" => ErrorClass::Later,
         // Our role lacks a grant, or there is no such schema. The operator has to fix it.
         "42501" | "3F000" => ErrorClass::Later,
         // Snapshot too old.
-        "72000" => ErrorClass::Again,
+        "72000" => ErrorClass::Retry,
         _ => match code.get(..2) {
-            Some("08") => ErrorClass::Lost,
-            Some("40") => ErrorClass::Again,
+            Some("08") => ErrorClass::Disconnected,
+            Some("40") => ErrorClass::Retry,
             // Login refused (28), no such database (3D), out of resources (53), lock timeout (55), cancelled (57), a
             // failing disk or file (58), the server's configuration (F0), a bug in the server (XX).
             Some("28" | "3D" | "53" | "55" | "57" | "58" | "F0" | "XX") => ErrorClass::Later,
@@ -143,11 +143,11 @@ fn postgres_class(code: &str, routine: Option<&str>) -> ErrorClass {
 fn sqlite_class(code: i32) -> ErrorClass {
     const READONLY_DBMOVED: i32 = 1032;
     match (code, code & 0xff) {
-        (READONLY_DBMOVED, _) => ErrorClass::Lost,
+        (READONLY_DBMOVED, _) => ErrorClass::Disconnected,
         // CORRUPT, NOTADB: a file replaced under this connection can look like this.
-        (_, 11 | 26) => ErrorClass::Lost,
+        (_, 11 | 26) => ErrorClass::Disconnected,
         // BUSY, LOCKED, PROTOCOL (a locking error), SCHEMA
-        (_, 5 | 6 | 15 | 17) => ErrorClass::Again,
+        (_, 5 | 6 | 15 | 17) => ErrorClass::Retry,
         // PERM, ABORT, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, AUTH
         (_, 3 | 4 | 7 | 8 | 9 | 10 | 13 | 14 | 23) => ErrorClass::Later,
         // ERROR, CONSTRAINT, MISMATCH, MISUSE, RANGE and the like.
@@ -170,10 +170,10 @@ fn described(error: &sqlx::Error) -> String {
 /// escape.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 200;
-    let plain = |sign: char| match sign {
+    let plain = |c: char| match c {
         '"' => '\'',
-        sign if sign.is_control() => ' ',
-        sign => sign,
+        c if c.is_control() => ' ',
+        c => c,
     };
     let mut short: String = text.chars().take(LONGEST).map(plain).collect();
     if text.chars().nth(LONGEST).is_some() {
@@ -197,7 +197,7 @@ pub enum OpenError {
         why: String,
     },
     /// The server answers but refuses us: wrong password, no such database, too many connections.
-    #[error("the database server {server} refuses: {why}")]
+    #[error("the database server {server} refused the connection: {why}")]
     Refused {
         /// Host and port, or a socket's path.
         server: String,

@@ -5,9 +5,9 @@ fn fault_05_every_code_of_postgresql_has_its_class() {
     for (codes, class) in [
         (
             "08000 08003 08006 08P01 25006 25P03 25P04 26000 42P05 57P01 57P02 57P03 57P04 57P05",
-            ErrorClass::Lost,
+            ErrorClass::Disconnected,
         ),
-        ("40001 40P01 40000 72000", ErrorClass::Again),
+        ("40001 40P01 40000 72000", ErrorClass::Retry),
         (
             "40003 53000 53100 53200 53300 53400 55P03 55006 57014 58000 58030 58P01 28P01 3D000 3F000 42501 XX000",
             ErrorClass::Later,
@@ -22,7 +22,7 @@ fn fault_05_every_code_of_postgresql_has_its_class() {
             assert_eq!(postgres_class(code, None), class, "{code}");
         }
     }
-    assert_eq!(postgres_class("0A000", Some("RevalidateCachedQuery")), ErrorClass::Lost);
+    assert_eq!(postgres_class("0A000", Some("RevalidateCachedQuery")), ErrorClass::Disconnected);
     assert_eq!(postgres_class("0A000", Some("transformOnConflictArbiter")), ErrorClass::Defect);
 }
 
@@ -30,9 +30,9 @@ fn fault_05_every_code_of_postgresql_has_its_class() {
 fn fault_05_every_code_of_sqlite_has_its_class() {
     for (codes, class) in [
         // READONLY_DBMOVED, CORRUPT and CORRUPT_INDEX, NOTADB
-        (&[1032, 11, 779, 26][..], ErrorClass::Lost),
+        (&[1032, 11, 779, 26][..], ErrorClass::Disconnected),
         // BUSY, BUSY_RECOVERY, BUSY_SNAPSHOT, BUSY_TIMEOUT, LOCKED, LOCKED_SHAREDCACHE, PROTOCOL, SCHEMA
-        (&[5, 261, 517, 773, 6, 262, 15, 17], ErrorClass::Again),
+        (&[5, 261, 517, 773, 6, 262, 15, 17], ErrorClass::Retry),
         // PERM, ABORT, NOMEM, READONLY and some of its kinds, INTERRUPT, IOERR and some of its kinds, FULL, CANTOPEN
         (
             &[3, 4, 7, 8, 264, 520, 776, 1288, 1544, 9, 10, 266, 522, 778, 3082, 13, 14, 270, 23],
@@ -52,9 +52,9 @@ fn fault_05_every_code_of_sqlite_has_its_class() {
 fn errors_without_a_code_are_classified_too() {
     use std::io::ErrorKind;
     for (error, expected) in [
-        (sqlx::Error::Io(ErrorKind::BrokenPipe.into()), ErrorClass::Lost),
-        (sqlx::Error::Protocol("out of step".to_owned()), ErrorClass::Lost),
-        (sqlx::Error::WorkerCrashed, ErrorClass::Lost),
+        (sqlx::Error::Io(ErrorKind::BrokenPipe.into()), ErrorClass::Disconnected),
+        (sqlx::Error::Protocol("out of step".to_owned()), ErrorClass::Disconnected),
+        (sqlx::Error::WorkerCrashed, ErrorClass::Disconnected),
         (sqlx::Error::PoolTimedOut, ErrorClass::Later),
         (sqlx::Error::RowNotFound, ErrorClass::Defect),
         (sqlx::Error::ColumnNotFound("name".to_owned()), ErrorClass::Defect),

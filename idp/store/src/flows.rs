@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{RowRef, moment, note_members, unless_newer};
+use crate::row::{RowRef, note_members, timestamp, unless_newer};
 
 /// An open flow.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub struct EndedFlow {
     pub flow: Flow,
     /// Whether it was answered; otherwise it expired.
     pub answered: bool,
-    /// The answer, sealed for this row. `None` if an older node closed the flow.
+    /// The response, sealed for this row. `None` if an older node closed the flow.
     pub sealed_response: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl FlowRow {
             id,
             browser: row_ref.value("browser_digest", Digest::from_stored(&self.browser_digest))?,
             target: self.target(row_ref)?,
-            started_at: moment(self.started_at),
+            started_at: timestamp(self.started_at),
         })
     }
 }
@@ -61,7 +61,7 @@ impl FlowRow {
     fn target(&self, row_ref: RowRef<'_>) -> Result<FlowTarget, StoreError> {
         let stored: Value = row_ref.value("target", serde_json::from_str(&self.target).ok())?;
         if let Some(kind) = stored.get("for").and_then(Value::as_str) {
-            row_ref.word("target", FlowTarget::KINDS.contains(&kind).then_some(()))?;
+            row_ref.known_word("target", FlowTarget::KINDS.contains(&kind).then_some(()))?;
         }
         let target: FlowTarget = row_ref.value("target", serde_json::from_value(stored.clone()).ok())?;
         if let Ok(read) = serde_json::to_value(&target) {
@@ -118,7 +118,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Closes a flow and stores its sealed answer with it, in one statement. `false`: it was already closed, and
+    /// Closes a flow and stores its sealed response with it, in one statement. `false`: it was already closed, and
     /// somebody else answered the client.
     ///
     /// # Errors

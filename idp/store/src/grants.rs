@@ -9,7 +9,7 @@ use idp_core::user::User;
 use crate::codes::{ConsumedCode, FactsRow};
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::moment;
+use crate::row::timestamp;
 use crate::users::UserRow;
 
 /// A grant and whether it is live.
@@ -122,8 +122,8 @@ impl Reader {
         let grant = Grant {
             facts: row.facts.parse("grants", "id")?,
             generation: row.generation,
-            idle_expires_at: moment(row.idle_expires_at),
-            expires_at: moment(row.expires_at),
+            idle_expires_at: timestamp(row.idle_expires_at),
+            expires_at: timestamp(row.expires_at),
         };
         Ok(Some(StoredGrant { grant, live: row.live }))
     }

@@ -5,7 +5,7 @@ use idp_core::time::Timestamp;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{RowRef, moment, unless_newer};
+use crate::row::{RowRef, timestamp, unless_newer};
 
 /// Where a key is in its life. The next key is published before it signs, so that every cache has it in time. A
 /// retiring key stays published until the last token it signed has expired.
@@ -87,16 +87,16 @@ impl Reader {
         let rows: Vec<KeyRow> = on!(self, c => sqlx::query_as(SQL).fetch_all(c).await)?;
         let parse = |row: KeyRow| {
             let row_ref = RowRef { table: "keys", id: &row.id };
-            row_ref.word("purpose", is_known_purpose(&row.purpose).then_some(()))?;
+            row_ref.known_word("purpose", is_known_purpose(&row.purpose).then_some(()))?;
             Ok(StoredKey {
-                state: row_ref.word("state", KeyState::from_stored(&row.state))?,
+                state: row_ref.known_word("state", KeyState::from_stored(&row.state))?,
                 id: row.id,
                 purpose: row.purpose,
                 public_jwk: row.public_jwk,
                 sealed_private: row.sealed_private,
-                created_at: moment(row.created_at),
-                activated_at: row.activated_at.map(moment),
-                retired_at: row.retired_at.map(moment),
+                created_at: timestamp(row.created_at),
+                activated_at: row.activated_at.map(timestamp),
+                retired_at: row.retired_at.map(timestamp),
             })
         };
         let keys = rows.into_iter().map(|row| unless_newer(parse(row)));
@@ -123,7 +123,7 @@ pub struct KeyListing {
 impl KeyListing {
     /// When it was made.
     pub fn created_at(&self) -> Timestamp {
-        moment(self.created_millis)
+        timestamp(self.created_millis)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Browsers in which an account has signed in before.
+//! Browsers in which an account has signed in, or its address was verified, within the last 180 days.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use idp_core::time::{DAY, Timestamp};
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 
-/// How long a browser stays known without another sign-in.
+/// How long a browser stays known after the last sign-in or verification.
 pub(crate) const KNOWN_FOR: Duration = DAY.saturating_mul(180);
 
 impl Reader {
-    /// Whether this account has signed in with this browser before.
+    /// Whether the account signed in, or its address was verified, in this browser in the last 180 days.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -32,7 +32,7 @@ impl Reader {
 }
 
 impl Tx {
-    /// Remembers that this account signed in with this browser.
+    /// Remembers that this account signed in, or its address was verified, in this browser.
     ///
     /// # Errors
     /// [`StoreError`].

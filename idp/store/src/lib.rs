@@ -5,8 +5,9 @@
 //! transaction: `Ok` commits it, even when the value says "refused"; `Err` rolls it back.
 //!
 //! `engine` holds connections, transactions and the [`Store`]; every other module is one topic, with its SQL as methods
-//! of [`Reader`] and [`Tx`]. Who may use whom: `cleanup > engine::db`; `throttles > known_browsers`;
-//! `sessions > users`; `grants > codes`, `users`; all topics `> engine::connection`, `row`; everything `> error`, `lock`.
+//! of [`Reader`] and [`Tx`]. Who may use whom: `cleanup > engine::store`; `throttles > known_browsers`;
+//! `sessions > users`; `grants > codes`, `users`; all topics `> engine::connection`, `row`; everything `> error`,
+//! `lock`.
 
 mod audit;
 mod cleanup;
@@ -32,17 +33,18 @@ mod users;
 
 pub use clients::UriList;
 pub use codes::ConsumedCode;
-pub use engine::connection::{Job, Reader, Tx};
-pub use engine::db::{Engine, Store, database_file};
-pub use engine::look::Unfit;
+pub use engine::connection::{JobFuture, Reader, Tx};
 pub use engine::migrate::MigrationStatus;
 pub use engine::postgres_tls::{ConnectionFacts, connection_facts};
+pub use engine::readiness::NotReady;
+pub use engine::store::{Engine, Store, database_file};
 pub use error::{OpenError, StoreError};
 pub use flows::{EndedFlow, Flow};
 pub use grants::StoredGrant;
 pub use keys::{KeyListing, KeyState, StoredKey};
 pub use outbox::{ClaimedMail, Mail, MailKind};
 pub use registrations::{Activation, CodeTry, NewRegistration, Registration, RegistrationState};
+pub use roles::{ADMIN, AdministratorGuard, LAST_ADMINISTRATOR};
 pub use sessions::{NewSession, SignedIn};
-pub use throttles::Counted;
+pub use throttles::ThrottleKey;
 pub use users::Credentials;

@@ -10,7 +10,7 @@ use sqlx::{FromRow, Row};
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{RowRef, moment};
+use crate::row::{RowRef, timestamp};
 
 /// The kinds of mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,7 +97,7 @@ impl MailRow {
             name: row.value("name", FullName::from_stored(&self.name).ok())?,
             subject: self.subject,
             minutes: self.minutes,
-            created_at: moment(self.created_at),
+            created_at: timestamp(self.created_at),
             attempts: self.attempts,
         })
     }
@@ -194,7 +194,7 @@ impl Reader {
         const SQL: &str =
             concat!("SELECT id FROM outbox WHERE kind NOT IN ", known_kinds!(), " ORDER BY id LIMIT 100");
         let ids: Vec<String> = on!(self, c => sqlx::query_scalar(SQL).fetch_all(c).await)?;
-        ids.iter().for_each(|id| RowRef { table: "outbox", id }.leave("kind"));
+        ids.iter().for_each(|id| RowRef { table: "outbox", id }.log_left_alone("kind"));
         Ok(())
     }
 

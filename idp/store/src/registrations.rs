@@ -10,7 +10,7 @@ use idp_core::user::{Email, FullName, User, UserState};
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{RowRef, moment, unless_newer};
+use crate::row::{RowRef, timestamp, unless_newer};
 
 /// A registration to be stored.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub struct Registration {
     pub browser: Digest,
     /// The flow to continue afterwards.
     pub flow_id: Option<FlowId>,
-    /// When the last mail was requested.
+    /// When the last email was requested.
     pub mailed_at: Timestamp,
     /// When the registration, its link and its code expire.
     pub expires_at: Timestamp,
@@ -71,11 +71,11 @@ pub enum RegistrationState {
 /// The result of entering a typed code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeTry {
-    /// The code from the newest mail.
+    /// The code from the newest email.
     Right,
     /// A wrong code; there are tries left.
     Wrong,
-    /// A wrong code, or one that was not checked: no tries are left until the next mail.
+    /// A wrong code, or one that was not checked: no tries are left until the next email.
     NoneLeft,
 }
 
@@ -119,8 +119,8 @@ impl RegistrationRow {
             known_address: self.known_address,
             browser: row.value("browser_digest", Digest::from_stored(&self.browser_digest))?,
             flow_id: flow_id.transpose()?,
-            mailed_at: moment(self.mailed_at),
-            expires_at: moment(self.expires_at),
+            mailed_at: timestamp(self.mailed_at),
+            expires_at: timestamp(self.expires_at),
         })
     }
 }
@@ -135,7 +135,7 @@ struct RegistrationStateRow {
 /// It became the account.
 const ACCOUNT: &str = "account";
 /// Another registration of the same browser became the account, or the account was made otherwise.
-const TOLD: &str = "told";
+const ENDED_AND_SHOWN: &str = "told";
 
 impl Reader {
     /// A registration by id, in whatever state, as long as its row is kept. The state is read from this row alone: a
@@ -155,9 +155,9 @@ impl Reader {
         let Some(row) = row else { return Ok(None) };
         let state = match row.outcome.as_deref() {
             Some(ACCOUNT) => RegistrationState::Activated,
-            Some(TOLD) => RegistrationState::Ended,
+            Some(ENDED_AND_SHOWN) => RegistrationState::Ended,
             Some(_) => {
-                RowRef { table: "registrations", id: &row.registration.id }.leave("outcome");
+                RowRef { table: "registrations", id: &row.registration.id }.log_left_alone("outcome");
                 row.registration.open_or_expired(now)
             }
             None => row.registration.open_or_expired(now),
@@ -190,21 +190,21 @@ impl Reader {
         Ok(ended == 1)
     }
 
-    /// The newest unexpired registration for an address that can still become an account; or, for a `stranger`'s
-    /// browser, the newest of all except ended ones whose end this browser has already been shown.
+    /// The registration that a password is compared with at sign-in: the newest unexpired one for the address. Ended
+    /// ones count only for an `unknown_browser`, which must not learn that they ended, unless it has been told.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn newest_registration(
         &mut self,
         email: &Email,
-        stranger: Option<&Digest>,
+        unknown_browser: Option<&Digest>,
         now: Timestamp,
     ) -> Result<Option<Registration>, StoreError> {
         const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at, \
             expires_at FROM registrations WHERE email_key = $1 AND expires_at > $2 AND (ended_at IS NULL \
             OR browser_digest <> $3 OR (browser_digest = $3 AND COALESCE(outcome, '') <> $4)) ORDER BY created_at DESC, id DESC LIMIT 1";
-        let row: Option<RegistrationRow> = on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).bind(stranger.map(Digest::as_str)).bind(TOLD).fetch_optional(c).await)?;
+        let row: Option<RegistrationRow> = on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).bind(unknown_browser.map(Digest::as_str)).bind(ENDED_AND_SHOWN).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
         unless_newer(row.parse())
     }
@@ -233,8 +233,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Records that another mail was requested, and gives the registration its full lifetime again. `false`: the last
-    /// mail was requested too recently. Parallel calls queue for the row.
+    /// Records that another email was requested, and gives the registration its full lifetime again. `false`: the last
+    /// email was requested too recently. Parallel calls queue for the row.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -253,8 +253,8 @@ impl Tx {
         Ok(noted == 1)
     }
 
-    /// Invalidates the code of the previous mail and resets its tries, because a new mail is on its way. Done when
-    /// the mail is requested, not when it is sent, so that an address that gets no code behaves the same.
+    /// Invalidates the code of the previous email and resets its tries, because a new email is on its way. Done when
+    /// the email is requested, not when it is sent, so that an address that gets no code behaves the same.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -281,8 +281,8 @@ impl Tx {
         Ok(adopted == 1)
     }
 
-    /// Sets the typed code of a registration's newest mail. The expiry stays the same: it must not reveal whether the
-    /// address gets such mails.
+    /// Sets the typed code of a registration's newest email. The expiry stays the same: it must not reveal whether the
+    /// address gets such emails.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -343,7 +343,7 @@ impl Tx {
             updated_at: now,
         };
         if !self.insert_user(&user, Some(&registration.password)).await? {
-            self.set_outcome(id, TOLD).await?;
+            self.set_outcome(id, ENDED_AND_SHOWN).await?;
             return Ok(Activation::AlreadyUsed);
         }
         // Tries that strangers made before the account existed are not held against its owner.
@@ -374,7 +374,7 @@ impl Tx {
         let id = registration.id.to_string();
         let ended: Vec<String> = on!(self, c => sqlx::query_scalar(SQL)
             .bind(registration.email.key()).bind(now.millis()).bind(id.as_str()).bind(ACCOUNT)
-            .bind(registration.browser.as_str()).bind(TOLD).fetch_all(c).await)?;
+            .bind(registration.browser.as_str()).bind(ENDED_AND_SHOWN).fetch_all(c).await)?;
         Ok(ended.contains(&id))
     }
 }

@@ -27,6 +27,9 @@ impl Reader {
     }
 }
 
+/// The role of administrators.
+pub const ADMIN: &str = "admin";
+
 impl Tx {
     /// Gives a user a role. `false`: there is no such role, or the user already has it.
     ///
@@ -55,4 +58,48 @@ impl Tx {
         }
         Ok(gone == 1)
     }
+
+    /// Begins a change that may take away the last administrator. Other changes that begin so wait for the end of this
+    /// transaction: two of them would each see the administrator whom the other takes away.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn guard_administrators(&mut self) -> Result<AdministratorGuard, StoreError> {
+        const SQL: &str = "UPDATE roles SET name = name WHERE name = $1";
+        on!(self, c => sqlx::query(SQL).bind(ADMIN).execute(c).await.map(drop))?;
+        Ok(AdministratorGuard { before: self.has_administrator().await? })
+    }
+
+    /// Whether an active account has the role of administrators, its own or a group's.
+    async fn has_administrator(&mut self) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT 1 FROM users WHERE state = 'active' AND id IN \
+            (SELECT ur.user_id FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE r.name = $1 \
+            UNION SELECT ug.user_id FROM user_groups ug JOIN group_roles gr ON gr.group_id = ug.group_id \
+            JOIN roles r ON r.id = gr.role_id WHERE r.name = $1) LIMIT 1";
+        let found: Option<i32> = on!(self, c => sqlx::query_scalar(SQL).bind(ADMIN).fetch_optional(c).await)?;
+        Ok(found.is_some())
+    }
 }
+
+/// Whether there was an administrator before a change.
+#[must_use]
+#[derive(Debug)]
+pub struct AdministratorGuard {
+    before: bool,
+}
+
+impl AdministratorGuard {
+    /// Ends the change.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if it took away the last administrator: then nothing of the transaction may be kept.
+    pub async fn check(self, tx: &mut Tx) -> Result<(), StoreError> {
+        match self.before && !tx.has_administrator().await? {
+            true => Err(StoreError::Conflict(LAST_ADMINISTRATOR)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What [`AdministratorGuard::check`] says is missing.
+pub const LAST_ADMINISTRATOR: &str = "other administrator";

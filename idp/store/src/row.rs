@@ -30,7 +30,7 @@ impl RowRef<'_> {
     }
 
     /// A word from a set that grows from version to version. An unknown one was written by a newer node.
-    pub(crate) fn word<T>(self, column: &'static str, value: Option<T>) -> Result<T, StoreError> {
+    pub(crate) fn known_word<T>(self, column: &'static str, value: Option<T>) -> Result<T, StoreError> {
         value.ok_or_else(|| StoreError::Newer { table: self.table, column, id: self.id.to_owned() })
     }
 
@@ -39,17 +39,17 @@ impl RowRef<'_> {
     pub(crate) fn password(self, text: &str) -> Result<PasswordHash, StoreError> {
         let hash = PasswordHash::parse(text).ok();
         if text.starts_with('$') {
-            self.word("password_hash", hash)
+            self.known_word("password_hash", hash)
         } else {
             self.value("password_hash", hash)
         }
     }
 
     /// Logs once that a newer node's row is left untouched.
-    pub(crate) fn leave(self, column: &'static str) {
-        if is_new(&format!("{}.{column} {}", self.table, self.id)) {
+    pub(crate) fn log_left_alone(self, column: &'static str) {
+        if first_time(&format!("{}.{column} {}", self.table, self.id)) {
             let (table, id) = (self.table, self.id);
-            tracing::warn!(table, column, id, "a row of a newer version is left alone");
+            tracing::warn!(table, column, id, "left a row from a newer version unchanged");
         }
     }
 }
@@ -58,37 +58,36 @@ impl RowRef<'_> {
 pub(crate) fn unless_newer<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match read {
         Err(StoreError::Newer { table, column, id }) => {
-            RowRef { table, id: &id }.leave(column);
+            RowRef { table, id: &id }.log_left_alone(column);
             Ok(None)
         }
         read => read.map(Some),
     }
 }
 
-/// Logs once for each JSON member that is `stored` but was not `read` that it is left untouched: a newer node wrote
-/// it.
+/// Logs once each JSON member that is `stored` but was not `read`: a newer node wrote it, and it is left untouched.
 pub(crate) fn note_members(table: &'static str, column: &'static str, stored: &Value, read: &Value) {
     let (Value::Object(stored), Value::Object(read)) = (stored, read) else { return };
     for (name, value) in stored {
         match read.get(name) {
             Some(known) => note_members(table, column, value, known),
-            None if is_new(&format!("{table}.{column} member {name}")) => {
-                let member: String = name.chars().filter(|sign| !sign.is_control()).take(40).collect();
-                tracing::warn!(table, column, member, "a member of a newer version is left alone");
+            None if first_time(&format!("{table}.{column} member {name}")) => {
+                let member: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
+                tracing::warn!(table, column, member, "left a member from a newer version unchanged");
             }
             None => {}
         }
     }
 }
 
-/// What has been logged already. Bounded: after a thousand such lines the operator knows.
-fn is_new(what: &str) -> bool {
+/// Whether this has not been logged yet. Bounded: after a thousand such lines the operator knows.
+fn first_time(what: &str) -> bool {
     const MOST: usize = 1000;
-    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let mut said = lock(&SAID);
-    said.len() < MOST && said.insert(what.chars().take(200).collect())
+    static LOGGED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut logged = lock(&LOGGED);
+    logged.len() < MOST && logged.insert(what.chars().take(200).collect())
 }
 
-pub(crate) fn moment(millis: i64) -> Timestamp {
+pub(crate) fn timestamp(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }

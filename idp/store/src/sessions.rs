@@ -8,7 +8,7 @@ use idp_core::user::User;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{RowRef, moment, unless_newer};
+use crate::row::{RowRef, timestamp, unless_newer};
 use crate::users::UserRow;
 
 /// A session to be stored.
@@ -57,10 +57,11 @@ impl SignedInRow {
         let session = Session {
             id: row.parsed("id", &self.session_id)?,
             user_id: user.id,
-            auth_time: moment(self.auth_time),
-            authentication: row.word("authentication", Authentication::from_stored(&self.authentication))?,
-            last_seen_at: moment(self.last_seen_at),
-            created_at: moment(self.session_created_at),
+            auth_time: timestamp(self.auth_time),
+            authentication: row
+                .known_word("authentication", Authentication::from_stored(&self.authentication))?,
+            last_seen_at: timestamp(self.last_seen_at),
+            created_at: timestamp(self.session_created_at),
         };
         Ok(SignedIn { session, user })
     }

@@ -47,7 +47,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn look_at<K: Kind>(
+    pub async fn peek<K: Kind>(
         &mut self,
         digest: &SingleUseDigest<K>,
         now: Timestamp,

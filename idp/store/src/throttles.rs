@@ -9,11 +9,11 @@ use idp_core::user::User;
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
 use crate::known_browsers::KNOWN_FOR;
-use crate::row::moment;
+use crate::row::timestamp;
 
-/// What is counted. The stored key never contains an address in clear text.
+/// Which counter. The stored key never contains an address in clear text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Counted {
+pub enum ThrottleKey {
     /// Sign-ins for an address, whether it has an account or not.
     Account {
         /// The address in lower case.
@@ -21,22 +21,22 @@ pub enum Counted {
         /// The account, if there is one. Its counter is kept until a right password or an administrator clears it.
         user: Option<UserId>,
     },
-    /// Sign-ins for an account from a browser that has signed in to it before.
+    /// Sign-ins for an account from a browser that is known to it ([`crate::known_browsers`]).
     KnownBrowser(UserId, Digest),
     /// Sign-ins from a client address (for IPv6, from its /64 network).
     Network(String),
     /// Passwords tried for one registration, by whoever has its link.
     Registration(RegistrationId),
-    /// Mails to an address, whoever requests them.
+    /// Emails to an address, whoever requests them.
     Mail(String),
-    /// Additional mails to an address, requested in browsers it is known in.
+    /// Additional emails to an address, requested in browsers it is known in.
     MailIfKnown(String),
-    /// Mails requested by one registration.
+    /// Emails requested by one registration.
     RegistrationMail(RegistrationId),
 }
 
-impl Counted {
-    fn key(&self) -> String {
+impl ThrottleKey {
+    fn to_stored(&self) -> String {
         match self {
             Self::Account { email_key, .. } => format!("account:{}", Digest::of(email_key).as_str()),
             Self::KnownBrowser(user, browser) => format!("browser:{user}:{}", browser.as_str()),
@@ -62,16 +62,16 @@ impl Counted {
 
     /// When an idle counter may be deleted. The counter of an address without an account is kept so long that nobody
     /// can find out by waiting whether there is one; a browser's, as long as the browser is known.
-    fn forgotten_at(&self, quiet_from: Timestamp) -> Timestamp {
+    fn expires_at(&self, last_used: Timestamp) -> Timestamp {
         match self {
             Self::Account { user: Some(_), .. } => Timestamp::from_millis(i64::MAX),
-            Self::Account { user: None, .. } => quiet_from.plus(DAY * 90),
-            Self::KnownBrowser(..) => quiet_from.plus(KNOWN_FOR),
+            Self::Account { user: None, .. } => last_used.plus(DAY * 90),
+            Self::KnownBrowser(..) => last_used.plus(KNOWN_FOR),
             Self::Network(_)
             | Self::Registration(_)
             | Self::Mail(_)
             | Self::MailIfKnown(_)
-            | Self::RegistrationMail(_) => quiet_from.plus(DAY),
+            | Self::RegistrationMail(_) => last_used.plus(DAY),
         }
     }
 }
@@ -89,10 +89,10 @@ impl From<ThrottleRow> for Throttle {
     fn from(row: ThrottleRow) -> Self {
         Self {
             failures: row.failures,
-            window_start: moment(row.window_start),
+            window_start: timestamp(row.window_start),
             in_a_row: row.in_a_row,
             locks: row.locks,
-            locked_until: row.locked_until.map(moment),
+            locked_until: row.locked_until.map(timestamp),
         }
     }
 }
@@ -104,15 +104,15 @@ impl Tx {
     /// [`StoreError`].
     pub async fn reserve(
         &mut self,
-        counted: &Counted,
+        key: &ThrottleKey,
         limits: &Limits,
         now: Timestamp,
     ) -> Result<Reservation, StoreError> {
-        let before = self.lock_throttle(counted, now).await?;
+        let before = self.lock_throttle(key, now).await?;
         let mut throttle = before;
         let reservation = throttle.reserve(limits, now);
         if throttle != before {
-            self.save_throttle(counted, &throttle, now).await?;
+            self.save_throttle(key, &throttle, now).await?;
         }
         Ok(reservation)
     }
@@ -123,22 +123,22 @@ impl Tx {
     /// [`StoreError`].
     pub async fn refund(
         &mut self,
-        counted: &Counted,
+        key: &ThrottleKey,
         limits: &Limits,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut throttle = self.lock_throttle(counted, now).await?;
+        let mut throttle = self.lock_throttle(key, now).await?;
         throttle.refund(limits, now);
-        self.save_throttle(counted, &throttle, now).await
+        self.save_throttle(key, &throttle, now).await
     }
 
     /// Clears a counter.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn clear_throttle(&mut self, counted: &Counted) -> Result<(), StoreError> {
+    pub async fn clear_throttle(&mut self, key: &ThrottleKey) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM throttles WHERE id = $1";
-        on!(self, c => sqlx::query(SQL).bind(counted.key()).execute(c).await.map(drop))?;
+        on!(self, c => sqlx::query(SQL).bind(key.to_stored()).execute(c).await.map(drop))?;
         Ok(())
     }
 
@@ -150,9 +150,9 @@ impl Tx {
         // Whatever else a newer version counts is not ours to clear.
         const SQL: &str = "DELETE FROM throttles WHERE id = $2 \
             OR (user_id = $1 AND (id LIKE 'account:%' OR id LIKE 'browser:%'))";
-        let key = Counted::Account { email_key: user.email.key().to_owned(), user: None }.key();
+        let account = ThrottleKey::Account { email_key: user.email.key().to_owned(), user: None }.to_stored();
         let gone = on!(self, c => sqlx::query(SQL)
-            .bind(user.id.to_string()).bind(key).execute(c).await.map(|done| done.rows_affected()))?;
+            .bind(user.id.to_string()).bind(account).execute(c).await.map(|done| done.rows_affected()))?;
         Ok(gone > 0)
     }
 
@@ -161,9 +161,9 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn owner_was_here(&mut self, counted: &Counted) -> Result<(), StoreError> {
+    pub async fn note_owner_sign_in(&mut self, key: &ThrottleKey) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE throttles SET in_a_row = 0, told = FALSE WHERE id = $1";
-        on!(self, c => sqlx::query(SQL).bind(counted.key()).execute(c).await.map(drop))?;
+        on!(self, c => sqlx::query(SQL).bind(key.to_stored()).execute(c).await.map(drop))?;
         Ok(())
     }
 
@@ -171,40 +171,40 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn tell_once(&mut self, counted: &Counted) -> Result<bool, StoreError> {
+    pub async fn claim_lockout_notice(&mut self, key: &ThrottleKey) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE throttles SET told = TRUE WHERE id = $1 AND told = FALSE";
         let changed = on!(self, c => sqlx::query(SQL)
-            .bind(counted.key()).execute(c).await.map(|done| done.rows_affected()))?;
+            .bind(key.to_stored()).execute(c).await.map(|done| done.rows_affected()))?;
         Ok(changed == 1)
     }
 
     /// Reads a counter and locks its row, creating it if needed. The no-op update is the row lock that both engines
     /// have.
-    async fn lock_throttle(&mut self, counted: &Counted, now: Timestamp) -> Result<Throttle, StoreError> {
+    async fn lock_throttle(&mut self, key: &ThrottleKey, now: Timestamp) -> Result<Throttle, StoreError> {
         const SQL: &str = "INSERT INTO throttles \
             (id, user_id, failures, window_start, in_a_row, locks, told, expires_at) \
             VALUES ($1, $2, 0, $3, 0, 0, FALSE, $4) ON CONFLICT (id) DO UPDATE SET id = excluded.id \
             RETURNING failures, window_start, in_a_row, locks, locked_until";
         let row: ThrottleRow = on!(self, c => sqlx::query_as(SQL)
-            .bind(counted.key()).bind(counted.user().map(|id| id.to_string())).bind(now.millis())
-            .bind(counted.forgotten_at(now).millis())
+            .bind(key.to_stored()).bind(key.user().map(|id| id.to_string())).bind(now.millis())
+            .bind(key.expires_at(now).millis())
             .fetch_one(c).await)?;
         Ok(row.into())
     }
 
     async fn save_throttle(
         &mut self,
-        counted: &Counted,
+        key: &ThrottleKey,
         throttle: &Throttle,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE throttles SET failures = $2, window_start = $3, in_a_row = $4, locks = $5, \
             locked_until = $6, user_id = $7, expires_at = $8 WHERE id = $1";
-        let expires_at = counted.forgotten_at(throttle.locked_until.unwrap_or(now).max(now));
+        let expires_at = key.expires_at(throttle.locked_until.unwrap_or(now).max(now));
         on!(self, c => sqlx::query(SQL)
-            .bind(counted.key()).bind(throttle.failures).bind(throttle.window_start.millis())
+            .bind(key.to_stored()).bind(throttle.failures).bind(throttle.window_start.millis())
             .bind(throttle.in_a_row).bind(throttle.locks).bind(throttle.locked_until.map(Timestamp::millis))
-            .bind(counted.user().map(|id| id.to_string())).bind(expires_at.millis())
+            .bind(key.user().map(|id| id.to_string())).bind(expires_at.millis())
             .execute(c).await.map(drop))?;
         Ok(())
     }
@@ -215,11 +215,11 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn throttle(&mut self, counted: &Counted) -> Result<Option<Throttle>, StoreError> {
+    pub async fn throttle(&mut self, key: &ThrottleKey) -> Result<Option<Throttle>, StoreError> {
         const SQL: &str = "SELECT failures, window_start, in_a_row, locks, locked_until FROM throttles \
             WHERE id = $1";
         let row: Option<ThrottleRow> =
-            on!(self, c => sqlx::query_as(SQL).bind(counted.key()).fetch_optional(c).await)?;
+            on!(self, c => sqlx::query_as(SQL).bind(key.to_stored()).fetch_optional(c).await)?;
         Ok(row.map(Throttle::from))
     }
 

@@ -7,7 +7,7 @@ use idp_core::user::{Email, FullName, User, UserState};
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{RowRef, moment, unless_newer};
+use crate::row::{RowRef, timestamp, unless_newer};
 
 /// An account and its password hash.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ impl UserRow {
     pub(crate) fn parse(self) -> Result<User, StoreError> {
         let row = RowRef { table: "users", id: &self.id };
         let state = UserState::from_stored(&self.state).unwrap_or_else(|| {
-            row.leave("state");
+            row.log_left_alone("state");
             UserState::Newer
         });
         Ok(User {
@@ -42,8 +42,8 @@ impl UserRow {
             name: row.value("name", FullName::from_stored(&self.name).ok())?,
             state,
             epoch: self.epoch,
-            created_at: moment(self.created_at),
-            updated_at: moment(self.updated_at),
+            created_at: timestamp(self.created_at),
+            updated_at: timestamp(self.updated_at),
         })
     }
 }

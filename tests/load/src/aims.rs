@@ -1,4 +1,4 @@
-//! The aims of issue 3, and whether a report meets them.
+//! The performance aims, and whether a report meets them.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ const CODE: f64 = 0.10;
 const LOGIN: f64 = 0.90;
 const IDLE_MB: f64 = 40.0;
 const READY_SECONDS: f64 = 1.0;
-/// How many times its p99 alone jwks may have beside eight sign-ins (performance.md, rule 9).
+/// How many times its p99 alone jwks may have beside eight sign-ins.
 const SLOWDOWN: f64 = 2.0;
 
 /// Whether an aim is met.

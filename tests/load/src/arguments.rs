@@ -27,7 +27,7 @@ pub(crate) enum Verb {
     One(OneArguments),
     /// Compare the CPU time per request of two programs, such as the last version and this one, in interleaved pairs
     Compare(CompareArguments),
-    /// Check that response times do not tell who exists, with pairs of requests that must be indistinguishable (UNI)
+    /// Check that response times do not tell who exists, with pairs of requests that must be indistinguishable
     Timing(TimingArguments),
     /// Run a bare server or loop; `report` starts these itself
     #[command(subcommand, hide = true)]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::http::{Connection, Failure, Response, Target, get, post};
 
-/// The session cookie's name on http.
+/// The session cookie's name on http, without the port.
 const SESSION: &str = "idp-session";
 
 /// Cookies by name.
@@ -32,7 +32,7 @@ impl Cookies {
     }
 
     fn has_session(&self) -> bool {
-        self.0.iter().any(|(name, value)| name == SESSION && !value.is_empty())
+        self.0.iter().any(|(name, value)| name.starts_with(SESSION) && !value.is_empty())
     }
 }
 

@@ -158,7 +158,7 @@ fn configuration(target: &Target, folder: &Path, database: Option<&Database>) ->
     let (data, keys) = (quoted(folder.join("data")), quoted(folder.join("keys")));
     let database =
         database.map(|it| format!("[database]\nurl = {}\n", toml_string(it.url()))).unwrap_or_default();
-    // Registering sends mail. Nothing listens on the discard port of this machine, so it stays in the outbox.
+    // Registering sends email. Nothing listens on the discard port of this machine, so it stays in the outbox.
     format!(
         "[server]\nissuer = \"http://{authority}\"\nlisten = [\"{authority}\"]\ndata_dir = {data}\n\
          trusted_proxies = \"127.0.0.1\"\n{database}\

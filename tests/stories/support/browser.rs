@@ -64,6 +64,11 @@ impl Browser {
         Self { via: other.via.clone(), ..self.clone() }
     }
 
+    /// The same browser at another server.
+    pub(crate) fn at(&self, origin: &str) -> Self {
+        Self { origin: origin.to_owned(), ..self.clone() }
+    }
+
     fn url(&self, target: &str) -> String {
         if target.starts_with('/') { format!("{}{target}", self.origin) } else { target.to_owned() }
     }

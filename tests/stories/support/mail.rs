@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-/// One mail as it arrived.
+/// One email as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) recipients: Vec<String>,
@@ -55,7 +55,7 @@ pub(crate) enum Security {
 struct Kept {
     mails: Arc<Mutex<Vec<Received>>>,
     said: Arc<Mutex<Vec<String>>>,
-    /// Whether mails are accepted at once.
+    /// Whether emails are accepted at once.
     answers: watch::Sender<bool>,
 }
 
@@ -81,12 +81,12 @@ impl Sink {
         Self::listen(security, Kept::new(true)).await
     }
 
-    /// A server that receives mails but acknowledges none until it is released.
+    /// A server that receives emails but acknowledges none until it is released.
     pub(crate) async fn held() -> Self {
         Self::listen(Security::None, Kept::new(false)).await
     }
 
-    /// From now on every mail is acknowledged.
+    /// From now on every email is acknowledged.
     pub(crate) fn release(&self) {
         self.kept.answers.send_replace(true);
     }
@@ -111,23 +111,23 @@ impl Sink {
         self.port
     }
 
-    /// Every line that clients sent, except the mails themselves.
+    /// Every line that clients sent, except the emails themselves.
     pub(crate) fn said(&self) -> Vec<String> {
         self.kept.said.lock().unwrap().clone()
     }
 
-    /// The mails to an address so far.
+    /// The emails to an address so far.
     pub(crate) fn mails_to(&self, address: &str) -> Vec<Received> {
         let mails = self.kept.mails.lock().unwrap();
         mails.iter().filter(|mail| mail.recipients.iter().any(|to| to == address)).cloned().collect()
     }
 
-    /// The number of mails so far.
+    /// The number of emails so far.
     pub(crate) fn count(&self) -> usize {
         self.kept.mails.lock().unwrap().len()
     }
 
-    /// The `number`th mail to an address; waits for it.
+    /// The `number`th email to an address; waits for it.
     pub(crate) async fn mail_to(&self, address: &str, number: usize) -> Received {
         for _ in 0..600 {
             if let Some(mail) = self.mails_to(address).get(number - 1) {

@@ -4,13 +4,13 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod http2;
+pub(crate) mod indistinguishable;
 pub(crate) mod mail;
 pub(crate) mod node;
 pub(crate) mod oracle;
 pub(crate) mod raw;
 pub(crate) mod state;
 pub(crate) mod template;
-pub(crate) mod uni;
 pub(crate) mod wire;
 
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ use idp_core::time::SECOND;
 use idp_core::user::{Email, FullName, User, UserState};
 use idp_server::App;
 use idp_server::clock::Clock;
-use idp_server::config::{CommandLine, Config, HashingConfig, MailConfig, MailTransport, RateLimits};
+use idp_server::config::{CommandLine, Config, HashingConfig, Hsts, MailConfig, MailTransport, RateLimits};
 use idp_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -90,7 +90,7 @@ impl TestApp {
         Self::start_as(engine, change, true).await
     }
 
-    /// A product that only answers requests: it sends no mail and deletes nothing, so nothing changes by itself.
+    /// A product that only answers requests: it sends no email and deletes nothing, so nothing changes by itself.
     pub(crate) async fn start_still(engine: Engine) -> Self {
         Self::start_still_with(engine, |_| {}).await
     }
@@ -148,6 +148,16 @@ impl TestApp {
     /// A fresh browser: no cookies.
     pub(crate) fn browser(&self) -> Browser {
         Browser::new(&self.issuer)
+    }
+
+    /// The name of a cookie: `session`, `browser`, `notice` or `mailbox`.
+    pub(crate) fn cookie(&self, what: &str) -> String {
+        let (prefix, rest) = match self.issuer.strip_prefix("https://") {
+            Some(rest) => ("__Host-", rest),
+            None => ("", self.issuer.trim_start_matches("http://")),
+        };
+        let port = rest.rsplit_once(':').map_or(String::new(), |(_, port)| format!("-{port}"));
+        format!("{prefix}idp-{what}{port}")
     }
 
     /// A URL of the product.
@@ -238,6 +248,7 @@ fn config(address: SocketAddr, database: &Database, smtp_url: &str, keys_dir: &P
             unrouted: unlimited,
         },
         per_address: None,
+        hsts: Hsts::default(),
         dev: false,
         command: CommandLine::default(),
     }

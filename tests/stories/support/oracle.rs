@@ -1,11 +1,11 @@
-//! The answers a refusal may get (security.md section 2), each checked in full.
+//! The three kinds of refusal, each checked in full: an HTML error page, an error redirect, a JSON token error.
 
 use super::TestApp;
 use super::browser::Answer;
 use super::client::STATE;
 
 impl Answer {
-    /// PAGE: our own HTML error, 400, no redirect, no code; the input appears nowhere unescaped.
+    /// An error page: our own HTML, 400, no redirect, no code; the input appears nowhere unescaped.
     #[track_caller]
     pub(crate) fn assert_page(&self, reason: &str) {
         self.assert_error_page(400, reason);
@@ -35,8 +35,8 @@ impl Answer {
         location
     }
 
-    /// RE(x): an answer to the client at `uri` with `error=x`, the exact state that was sent, and the issuer; no code
-    /// or token.
+    /// An error redirect: a response to the client at `uri` with this `error`, the exact state that was sent, and the
+    /// issuer; no code or token.
     #[track_caller]
     pub(crate) fn assert_refused(&self, app: &TestApp, uri: &str, error: &str) {
         self.assert_refused_with(app, uri, error, Some(STATE));
@@ -54,11 +54,11 @@ impl Answer {
         }
         assert!(!location.contains('#'), "{location}");
         let description = self.redirect_param("error_description").unwrap_or_default();
-        let legal = |sign: char| matches!(sign, ' '..='~') && sign != '"' && sign != '\\';
+        let legal = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
         assert!(description.chars().all(legal), "{description}");
     }
 
-    /// TE(s, x): a JSON error that no cache may store, without token or cookie.
+    /// A token error: JSON that no cache may store, without token or cookie.
     #[track_caller]
     pub(crate) fn assert_token_error(&self, status: u16, error: &str) {
         assert_eq!(self.status, status, "{}", self.body);
@@ -130,6 +130,6 @@ pub(crate) struct Tokens {
 
 /// Whether a text contains an authorization code.
 fn holds_a_code(text: &str) -> bool {
-    let of_a_code = |sign: &char| sign.is_ascii_alphanumeric() || "-_".contains(*sign);
+    let of_a_code = |c: &char| c.is_ascii_alphanumeric() || "-_".contains(*c);
     text.split("ac_").skip(1).any(|rest| rest.chars().take_while(of_a_code).count() >= 43)
 }

@@ -1,5 +1,5 @@
-//! Requests byte by byte: what no well-behaved client sends, and what a browser sends to an https issuer whose TLS is
-//! terminated in front of the product.
+//! Requests written byte by byte: what no well-behaved client sends, and what a browser sends to an https issuer whose
+//! TLS is terminated in front of the product.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

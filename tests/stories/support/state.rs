@@ -145,7 +145,7 @@ impl TestApp {
         Outside::open(self).await.texts(sql.to_owned()).await
     }
 
-    /// How many mails an address has received, once the outbox is empty: a mail leaves it a moment after it arrives.
+    /// How many emails an address has received, once the outbox is empty: an email leaves it a moment after it arrives.
     pub(crate) async fn mails_in_all(&self, address: &str) -> usize {
         for _ in 0..600 {
             if self.count("outbox", "1 = 1").await == 0 {

@@ -10,7 +10,7 @@ use idp_store::{Reader, StoreError};
 use crate::failure::Failure;
 use crate::operator::Operator;
 
-/// An account by e-mail address or id.
+/// An account by email address or id.
 #[derive(Clone, Debug)]
 pub(crate) enum AccountRef {
     Email(Email),
@@ -37,7 +37,7 @@ impl FromStr for AccountRef {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let id = text.parse().map(Self::Id);
-        id.or_else(|_| Email::parse(text).map(Self::Email)).map_err(|_| "give an e-mail address or an id")
+        id.or_else(|_| Email::parse(text).map(Self::Email)).map_err(|_| "give an email address or an id")
     }
 }
 

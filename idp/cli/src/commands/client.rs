@@ -77,8 +77,8 @@ struct AddUri {
     /// The client id
     #[arg(value_parser = ClientId::parse)]
     id: ClientId,
-    /// The URI, exactly as it will be sent: it is compared byte by byte
-    #[arg(value_parser = new_client::address)]
+    /// The URI, exactly as it will be sent: it is compared byte for byte
+    #[arg(value_parser = new_client::redirect_uri)]
     uri: RedirectUri,
 }
 
@@ -345,7 +345,7 @@ impl SetScope {
         let more = match (changed, wider) {
             (false, _) => " Nothing changed.",
             (true, true) => "",
-            (true, false) => " Tokens for more are revoked.",
+            (true, false) => " Tokens with a wider scope are revoked.",
         };
         let json = json!({ "id": self.id.as_str(), "scope": scope.to_string(), "changed": changed });
         output::answer(operator.format(), json, format_args!("{} may request: {scope}.{more}", self.id));

@@ -1,6 +1,6 @@
 //! Accounts created by operators. They pass the same checks as those people register themselves.
 
-use idp_core::account::password::{self, HashMemory, LONGEST, PasswordHash, PasswordPolicy, WeakPassword};
+use idp_core::account::password::{self, HashMemory, MAX_LENGTH, PasswordHash, PasswordPolicy, WeakPassword};
 use idp_core::audit::AuditEvent;
 use idp_core::ids::UserId;
 use idp_core::secret::Secret;
@@ -45,8 +45,12 @@ impl NewAccount {
         policy: &PasswordPolicy,
     ) -> Result<Self, String> {
         let address = Email::parse(email)
-            .map_err(|_| format!("`{email}` is not a plain e-mail address; write it like ada@example.org"))?;
+            .map_err(|_| format!("`{email}` is not a plain email address; write it like ada@example.org"))?;
         let name = FullName::parse(name).map_err(|why| why.to_string())?;
+        if let Some(sign) = password::untypable(password.expose()) {
+            let sign = u32::from(sign);
+            return Err(format!("the password contains U+{sign:04X}, which nobody can type into a form"));
+        }
         let weak = policy.check(password.expose(), &[name.as_str(), address.as_str()]);
         weak.map_err(|weak| sentence(&weak))?;
         Ok(Self { email: address, name, password, roles: vec![EVERYBODY.to_owned()] })
@@ -115,7 +119,9 @@ fn sentence(weak: &WeakPassword) -> String {
         WeakPassword::TooShort { min } => {
             format!("the password has fewer than {min} characters; three or four words make a good one")
         }
-        WeakPassword::TooLong => format!("the password has more than {LONGEST} characters; use fewer words"),
+        WeakPassword::TooLong => {
+            format!("the password has more than {MAX_LENGTH} characters; use fewer words")
+        }
         WeakPassword::OwnData => {
             "the password is mostly the name, the address or the name of this service; use other words"
                 .to_owned()
@@ -138,7 +144,7 @@ mod tests {
     fn an_operators_account_passes_the_same_checks_as_anybodys() {
         assert!(checked("ada@example.org", "Ada Lovelace", "tinker brass umbrella").is_ok());
         for (email, name, password, why) in [
-            ("ada", "Ada", "tinker brass umbrella", "`ada` is not a plain e-mail address"),
+            ("ada", "Ada", "tinker brass umbrella", "`ada` is not a plain email address"),
             ("ada@example.org", " ", "tinker brass umbrella", "a name is missing"),
             ("ada@example.org", "Ada", "tinker", "fewer than 15 characters"),
             ("ada@example.org", "Ada", "ada@example.org", "mostly the name, the address"),

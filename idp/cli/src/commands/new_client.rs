@@ -84,10 +84,10 @@ impl ClientSpec {
             name,
             auth_method,
             secret: self.secret()?.map(Secret::digest),
-            redirect_uris: addresses(&self.redirect_uris)?,
+            redirect_uris: redirect_uris(&self.redirect_uris)?,
             redirect_match: if self.native { RedirectMatch::LoopbackPort } else { RedirectMatch::Exact },
-            post_logout_redirect_uris: addresses(&self.post_logout_redirect_uris)?,
-            home_uri: self.home_uri.as_deref().map(uri).transpose()?,
+            post_logout_redirect_uris: redirect_uris(&self.post_logout_redirect_uris)?,
+            home_uri: self.home_uri.as_deref().map(redirect_uri_exact).transpose()?,
             scope: scope(&self.scopes)?,
             pkce: self.pkce()?,
             consent: word("consent policy", &self.consent, ConsentPolicy::ALL, ConsentPolicy::as_str)?
@@ -129,7 +129,7 @@ impl ClientSpec {
         match &self.secret {
             Some(_) if self.public => Err("a public client has no secret; leave it out".to_owned()),
             None if !self.public => Err("a client that is not public needs a secret".to_owned()),
-            Some(secret) if !transports_unchanged(secret) => Err(format!(
+            Some(secret) if !is_safe_in_all_encodings(secret) => Err(format!(
                 "the secret needs {SHORTEST_SECRET} or more of the characters A-Z a-z 0-9 - . _ ~"
             )),
             secret => Ok(secret.as_ref()),
@@ -142,13 +142,13 @@ fn secret<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Secret>, D::Error
 }
 
 /// Client libraries encode secrets differently; these characters survive all of them.
-fn transports_unchanged(secret: &Secret) -> bool {
+fn is_safe_in_all_encodings(secret: &Secret) -> bool {
     let text = secret.expose();
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     (SHORTEST_SECRET..=256).contains(&text.len()) && text.bytes().all(unreserved)
 }
 
-fn uri(text: &str) -> Result<RedirectUri, String> {
+fn redirect_uri_exact(text: &str) -> Result<RedirectUri, String> {
     RedirectUri::parse(text).map_err(|why| format!("`{text}` cannot be a redirect URI: {why}"))
 }
 
@@ -156,18 +156,18 @@ fn uri(text: &str) -> Result<RedirectUri, String> {
 ///
 /// # Errors
 /// One sentence.
-pub(crate) fn address(text: &str) -> Result<RedirectUri, String> {
+pub(crate) fn redirect_uri(text: &str) -> Result<RedirectUri, String> {
     if text.contains('*') {
         return Err(format!(
-            "`{text}` cannot be a redirect URI: URIs are compared byte by byte, so `*` would stand for itself; \
-             name each URI"
+            "`{text}` cannot be a redirect URI: URIs are compared byte for byte, so `*` is not a wildcard; \
+             list each URI"
         ));
     }
-    uri(text)
+    redirect_uri_exact(text)
 }
 
-fn addresses(texts: &[String]) -> Result<Vec<RedirectUri>, String> {
-    texts.iter().map(|text| address(text)).collect()
+fn redirect_uris(texts: &[String]) -> Result<Vec<RedirectUri>, String> {
+    texts.iter().map(|text| redirect_uri(text)).collect()
 }
 
 /// A scope, with `openid` added: sign-in requires it (OpenID Connect Core section 3.1.2.1).
@@ -177,7 +177,7 @@ fn addresses(texts: &[String]) -> Result<Vec<RedirectUri>, String> {
 pub(crate) fn scope(texts: &[String]) -> Result<Scope, String> {
     let words: Vec<&str> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
     match words.iter().find(|word| !KNOWN.contains(word)) {
-        Some(stranger) => Err(unknown(stranger, "scope", KNOWN.into_iter())),
+        Some(unknown_scope) => Err(unknown(unknown_scope, "scope", KNOWN.into_iter())),
         None if words.is_empty() => Ok(Scope::of(&SCOPES)),
         None => Ok(Scope::of(&words).united(&Scope::of(&["openid"]))),
     }

@@ -6,8 +6,8 @@ use clap::{ArgGroup, Subcommand};
 use idp_core::account::throttle::{ACCOUNT, Throttle};
 use idp_core::ids::UserId;
 use idp_core::time::Timestamp;
-use idp_core::user::{User, UserState};
-use idp_server::config::quoted;
+use idp_core::user::User;
+use idp_server::config::shell_quoted;
 use serde_json::{Value, json};
 
 use crate::commands::account_ref::AccountRef;
@@ -34,7 +34,7 @@ pub(crate) struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Create an account; its e-mail address counts as verified
+    /// Create an account; its email address counts as verified
     #[command(after_help = "\
 Examples:
   idp user create --email ada@example.org --name \"Ada Lovelace\" --role admin --password-stdin
@@ -51,7 +51,7 @@ Examples:
     Activate(OneAccount),
     /// Deactivate an account: end its sessions and revoke its tokens
     #[command(after_help = "Example:\n  idp user deactivate ada@example.org")]
-    Deactivate(OneAccount),
+    Deactivate(DeactivateAccount),
     /// Unlock an account after too many wrong passwords
     #[command(after_help = "Example:\n  idp user unlock ada@example.org")]
     Unlock(OneAccount),
@@ -70,13 +70,31 @@ enum RoleCommand {
     Add(AccountRole),
     /// Revoke a role; end the account's sessions and revoke its tokens
     #[command(after_help = "Example:\n  idp user role remove ada@example.org admin")]
-    Remove(AccountRole),
+    Remove(RemoveRole),
 }
 
 #[derive(Debug, clap::Args)]
 struct OneAccount {
     /// E-mail address or id of the account
     account: AccountRef,
+}
+
+#[derive(Debug, clap::Args)]
+struct DeactivateAccount {
+    #[command(flatten)]
+    one: OneAccount,
+    /// Even if no administrator is left
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct RemoveRole {
+    #[command(flatten)]
+    which: AccountRole,
+    /// Even if no administrator is left
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -128,19 +146,20 @@ pub(crate) async fn run(args: UserArgs) -> Result<(), Failure> {
         UserCommand::List(list) => list.run(&operator).await,
         UserCommand::Show(OneAccount { account }) => show(&operator, account).await,
         UserCommand::Activate(OneAccount { account }) => {
-            change(&operator, account, AccountChange::State(UserState::Active)).await
+            change(&operator, account, AccountChange::Activate).await
         }
-        UserCommand::Deactivate(OneAccount { account }) => {
-            change(&operator, account, AccountChange::State(UserState::Deactivated)).await
+        UserCommand::Deactivate(DeactivateAccount { one: OneAccount { account }, force }) => {
+            change(&operator, account, AccountChange::Deactivate { force }).await
         }
         UserCommand::Unlock(OneAccount { account }) => {
             change(&operator, account, AccountChange::Unlock).await
         }
         UserCommand::Role { command: RoleCommand::Add(AccountRole { account, role }) } => {
-            change(&operator, account, AccountChange::Role { role, granted: true }).await
+            change(&operator, account, AccountChange::Grant { role }).await
         }
-        UserCommand::Role { command: RoleCommand::Remove(AccountRole { account, role }) } => {
-            change(&operator, account, AccountChange::Role { role, granted: false }).await
+        UserCommand::Role { command: RoleCommand::Remove(RemoveRole { which, force }) } => {
+            let AccountRole { account, role } = which;
+            change(&operator, account, AccountChange::Revoke { role, force }).await
         }
     };
     operator.store.close().await;
@@ -162,7 +181,7 @@ impl CreateAccount {
             NewAccountOutcome::AddressTaken => Err(Failure::new(format_args!(
                 "{0} already has an account; see it with `{1}`",
                 self.email,
-                operator.command(&format!("user show {}", quoted(&self.email)))
+                operator.command(&format!("user show {}", shell_quoted(&self.email)))
             ))),
             NewAccountOutcome::NoSuchRole(role, known) => {
                 Err(new_account::no_such_role(&role, &known).into())
@@ -229,7 +248,7 @@ async fn show(operator: &Operator, account: AccountRef) -> Result<(), Failure> {
     let mut json = described(&user, &roles);
     json["wrong_passwords"] = json!(wrong_passwords);
     json["locked_until"] = json!(lock.until());
-    json["closed"] = json!(lock == Lock::Closed);
+    json["closed"] = json!(lock == Lock::LockedForGood);
     let text = output::facts(&[
         ("id", user.id.to_string()),
         ("email", user.email.to_string()),
@@ -238,7 +257,7 @@ async fn show(operator: &Operator, account: AccountRef) -> Result<(), Failure> {
         ("roles", roles.join(", ")),
         (
             "sign-in",
-            lock.sentence(&operator.command(&format!("user unlock {}", quoted(user.email.as_str())))),
+            lock.sentence(&operator.command(&format!("user unlock {}", shell_quoted(user.email.as_str())))),
         ),
         ("created", output::moment(user.created_at)),
         ("updated", output::moment(user.updated_at)),
@@ -252,13 +271,13 @@ async fn show(operator: &Operator, account: AccountRef) -> Result<(), Failure> {
 enum Lock {
     Open,
     Until(Timestamp),
-    Closed,
+    LockedForGood,
 }
 
 impl Lock {
     fn of(throttle: &Throttle, now: Timestamp) -> Self {
         match throttle.locked_until.filter(|until| *until > now) {
-            _ if ACCOUNT.in_a_row.is_some_and(|most| throttle.in_a_row >= most) => Self::Closed,
+            _ if ACCOUNT.in_a_row.is_some_and(|most| throttle.in_a_row >= most) => Self::LockedForGood,
             Some(until) => Self::Until(until),
             None => Self::Open,
         }
@@ -274,7 +293,7 @@ impl Lock {
         match self {
             Self::Open => "not locked".to_owned(),
             Self::Until(at) => format!("locked until {} after wrong passwords; {end}", output::moment(at)),
-            Self::Closed => format!("closed after too many wrong passwords in a row; {end}"),
+            Self::LockedForGood => format!("locked for good after too many wrong passwords in a row; {end}"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use idp_core::audit::AuditEvent;
 use idp_core::time::Timestamp;
 use idp_core::user::{User, UserState};
-use idp_store::{StoreError, Tx};
+use idp_store::{ADMIN, LAST_ADMINISTRATOR, StoreError, Tx};
 use serde_json::json;
 
 use crate::commands::account_ref::AccountRef;
@@ -15,18 +15,22 @@ use crate::{audit, output};
 /// A change to an account.
 #[derive(Clone, Debug)]
 pub(crate) enum AccountChange {
-    /// Activate or deactivate it.
-    State(UserState),
+    /// Activate it.
+    Activate,
+    /// Deactivate it; with `force`, even the last administrator.
+    Deactivate { force: bool },
     /// Forget the wrong passwords tried.
     Unlock,
-    /// Grant or revoke a role.
-    Role { role: String, granted: bool },
+    /// Grant a role.
+    Grant { role: String },
+    /// Revoke a role; with `force`, even the last administrator's.
+    Revoke { role: String, force: bool },
 }
 
 /// The result of a change.
 enum AccountChangeOutcome {
     NoSuchAccount,
-    NoSuchRole(Vec<String>),
+    NoSuchRole(String, Vec<String>),
     Done { user: Box<User>, changed: bool },
 }
 
@@ -39,7 +43,7 @@ pub(crate) async fn change(
     account: AccountRef,
     change: AccountChange,
 ) -> Result<(), Failure> {
-    if let AccountChange::Role { role, granted: false } = &change
+    if let AccountChange::Revoke { role, .. } = &change
         && role == EVERYBODY
     {
         let off = operator.command(&format!("user deactivate {account}"));
@@ -47,14 +51,26 @@ pub(crate) async fn change(
             "every account has the role `user`; deactivate the account with `{off}`"
         )));
     }
-    let (missing, input) = (account.not_found(operator), (account, change.clone(), operator.now));
-    let write =
-        operator.store.write(input, |tx, (account, change, now)| Box::pin(apply(tx, account, change, *now)));
-    let (user, changed) = match write.await? {
+    let (missing, last) = (account.not_found(operator), change.last_administrator(&account, operator));
+    let input = (account, change.clone(), operator.now);
+    let write = operator.store.write(input, |tx, (account, change, now)| {
+        Box::pin(async move {
+            if !change.may_take_an_administrator() {
+                return apply(tx, account, change, *now).await;
+            }
+            let guard = tx.guard_administrators().await?;
+            let outcome = apply(tx, account, change, *now).await?;
+            guard.check(tx).await.map(|()| outcome)
+        })
+    });
+    let outcome = match write.await {
+        Err(StoreError::Conflict(LAST_ADMINISTRATOR)) => return Err(last),
+        outcome => outcome?,
+    };
+    let (user, changed) = match outcome {
         AccountChangeOutcome::NoSuchAccount => return Err(missing),
-        AccountChangeOutcome::NoSuchRole(known) => {
-            let AccountChange::Role { role, .. } = &change else { return Err(missing) };
-            return Err(new_account::no_such_role(role, &known).into());
+        AccountChangeOutcome::NoSuchRole(role, known) => {
+            return Err(new_account::no_such_role(&role, &known).into());
         }
         AccountChangeOutcome::Done { user, changed } => (user, changed),
     };
@@ -71,27 +87,28 @@ async fn apply(
 ) -> Result<AccountChangeOutcome, StoreError> {
     let Some(user) = account.find(tx).await? else { return Ok(AccountChangeOutcome::NoSuchAccount) };
     let (changed, row) = match change {
-        AccountChange::State(_) if user.state == UserState::Newer => {
+        AccountChange::Activate | AccountChange::Deactivate { .. } if user.state == UserState::Newer => {
             return Err(StoreError::Newer { table: "users", column: "state", id: user.id.to_string() });
         }
-        AccountChange::State(state) => {
-            let event = match state {
-                UserState::Active => AuditEvent::UserActivated,
-                _ => AuditEvent::UserDeactivated,
-            };
-            (tx.set_user_state(user.id, *state, now).await?, audit::row(event, user.id, now))
+        AccountChange::Activate => {
+            let changed = tx.set_user_state(user.id, UserState::Active, now).await?;
+            (changed, audit::row(AuditEvent::UserActivated, user.id, now))
+        }
+        AccountChange::Deactivate { .. } => {
+            let changed = tx.set_user_state(user.id, UserState::Deactivated, now).await?;
+            (changed, audit::row(AuditEvent::UserDeactivated, user.id, now))
         }
         AccountChange::Unlock => {
             (tx.unlock(&user).await?, audit::row(AuditEvent::UserUnlocked, user.id, now))
         }
-        AccountChange::Role { role, granted } => {
+        AccountChange::Grant { role } | AccountChange::Revoke { role, .. } => {
             let known = tx.roles().await?;
             if !known.contains(role) {
-                return Ok(AccountChangeOutcome::NoSuchRole(known));
+                return Ok(AccountChangeOutcome::NoSuchRole(role.clone(), known));
             }
-            let (changed, event) = match granted {
-                true => (tx.grant_role(user.id, role).await?, AuditEvent::RoleGranted),
-                false => (tx.revoke_role(user.id, role).await?, AuditEvent::RoleRevoked),
+            let (changed, event) = match change {
+                AccountChange::Grant { .. } => (tx.grant_role(user.id, role).await?, AuditEvent::RoleGranted),
+                _ => (tx.revoke_role(user.id, role).await?, AuditEvent::RoleRevoked),
             };
             (changed, audit::role(event, user.id, role, now))
         }
@@ -103,27 +120,46 @@ async fn apply(
 }
 
 impl AccountChange {
+    /// Whether it must leave an administrator, and might not.
+    fn may_take_an_administrator(&self) -> bool {
+        match self {
+            Self::Deactivate { force } => !force,
+            Self::Revoke { role, force } => !force && role == ADMIN,
+            Self::Activate | Self::Unlock | Self::Grant { .. } => false,
+        }
+    }
+
+    /// Why the change is refused if no administrator would be left.
+    fn last_administrator(&self, account: &AccountRef, operator: &Operator) -> Failure {
+        let command = match self {
+            Self::Revoke { role, .. } => format!("user role remove {account} {role} --force"),
+            _ => format!("user deactivate {account} --force"),
+        };
+        Failure::new(format_args!(
+            "{account} is the only active account with the role `{ADMIN}`; give it to another account first, or use `{}`",
+            operator.command(&command)
+        ))
+    }
+
     fn sentence(&self, user: &User, changed: bool) -> String {
         let email = &user.email;
         match (self, changed) {
-            (Self::State(UserState::Active), true) => format!("{email} may sign in again."),
-            (Self::State(UserState::Active), false) => format!("{email} is already active."),
-            (Self::State(_), true) => {
+            (Self::Activate, true) => format!("{email} may sign in again."),
+            (Self::Activate, false) => format!("{email} is already active."),
+            (Self::Deactivate { .. }, true) => {
                 format!("{email} is deactivated; its sessions are ended and its tokens revoked.")
             }
-            (Self::State(_), false) => format!("{email} is already deactivated."),
+            (Self::Deactivate { .. }, false) => format!("{email} is already deactivated."),
             (Self::Unlock, true) => format!("{email} is unlocked."),
             (Self::Unlock, false) => format!("{email} was not locked."),
-            (Self::Role { role, granted: true }, true) => format!("{email} now has the role `{role}`."),
-            (Self::Role { role, granted: true }, false) => format!("{email} already has the role `{role}`."),
-            (Self::Role { role, granted: false }, true) => {
+            (Self::Grant { role }, true) => format!("{email} now has the role `{role}`."),
+            (Self::Grant { role }, false) => format!("{email} already has the role `{role}`."),
+            (Self::Revoke { role, .. }, true) => {
                 format!(
                     "{email} no longer has the role `{role}`; its sessions are ended and its tokens revoked."
                 )
             }
-            (Self::Role { role, granted: false }, false) => {
-                format!("{email} does not have the role `{role}`.")
-            }
+            (Self::Revoke { role, .. }, false) => format!("{email} does not have the role `{role}`."),
         }
     }
 }

@@ -45,7 +45,7 @@ fn fault_11_a_name_is_kept_or_refused_and_never_changed() {
     let sandbox = Sandbox::new();
     let long = "n".repeat(61);
     for (name, why) in [
-        ("Ti\u{202E}de", "the name: U+202E is a character that cannot be seen here"),
+        ("Ti\u{202E}de", "the name: it contains U+202E, an invisible or misleading character"),
         (long.as_str(), "the name has 61 characters; pages show at most 60"),
     ] {
         let refusal = sandbox.idp(&APP.replace("--name App", &format!("--name {name}"))).refusal();
@@ -130,7 +130,7 @@ fn the_scope_always_has_openid_and_can_be_changed() {
     let set = "client set-scope app email profile";
     assert_eq!(
         sandbox.idp(set).good(),
-        "app may request: email openid profile. Tokens for more are revoked.\n"
+        "app may request: email openid profile. Tokens with a wider scope are revoked.\n"
     );
     assert_eq!(sandbox.idp(set).good(), "app may request: email openid profile. Nothing changed.\n");
     let wider = "client set-scope app openid email profile offline_access";
@@ -147,7 +147,7 @@ fn the_scope_always_has_openid_and_can_be_changed() {
 fn a_redirect_uri_is_no_pattern() {
     let sandbox = Sandbox::new();
     sandbox.idp(APP).good();
-    let why = "URIs are compared byte by byte, so `*` would stand for itself; name each URI";
+    let why = "URIs are compared byte for byte, so `*` is not a wildcard; list each URI";
     for args in [
         "client create b --redirect-uri https://app.example.com/*",
         "client create b --redirect-uri https://b.example/ --post-logout-redirect-uri https://b.example/?a=*",

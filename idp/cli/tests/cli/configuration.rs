@@ -99,10 +99,10 @@ fn ls_08_a_file_with_secrets_that_others_can_read_stops_everything() {
     set_permissions(sandbox.path().join("password"), Permissions::from_mode(0o640)).unwrap();
     let refusal = sandbox.idp("user create --email a@b.example --name A --password-file password").refusal();
     let (what, rest) = refusal.split_once(" (owner ").unwrap();
-    let (owner, cure) = rest.split_once("); ").unwrap();
+    let (owner, fix) = rest.split_once("); ").unwrap();
     assert_eq!(what, "others can read the file password");
     assert!(owner.ends_with(", mode 0640"), "{owner}");
-    assert_eq!(cure, "keep them out with `chmod 600 password`");
+    assert_eq!(fix, "keep them out with `chmod 600 password`");
 }
 
 #[test]

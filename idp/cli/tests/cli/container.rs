@@ -166,7 +166,7 @@ pub(crate) fn kubernetes() -> Vec<(String, String)> {
 }
 
 /// Runs the command that an error suggests, as root.
-pub(crate) fn cure(refusal: &str) {
+pub(crate) fn fix(refusal: &str) {
     let command = refusal.rsplit_once("run `").unwrap().1.split_once('`').unwrap().0;
     let done = Command::new("sh").args(["-c", command]).output().unwrap();
     assert!(done.status.success(), "{command}: {done:?}");

@@ -72,10 +72,10 @@ fn r_28_config_check_refuses_what_serve_would_and_makes_nothing() {
     shared(&sandbox, &format!("keys/{name}"));
     let refusal = check().refusal();
     let (what, rest) = refusal.split_once(" (owner ").unwrap();
-    let (owner, cure) = rest.split_once("); ").unwrap();
+    let (owner, fix) = rest.split_once("); ").unwrap();
     assert_eq!(what, format!("others can read the key-encryption key keys/{name} of keys.dir"));
     assert!(owner.ends_with(", mode 0666"), "{owner}");
-    assert_eq!(cure, format!("keep them out with `chmod 600 keys/{name}`"));
+    assert_eq!(fix, format!("keep them out with `chmod 600 keys/{name}`"));
     assert_eq!(sandbox.idp("serve --config idp.toml").refusal(), refusal);
 
     std::fs::rename(sandbox.path().join("keys"), sandbox.path().join("away")).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::Path;
 
-use crate::container::{Container, SMTP_URL, cure, docker, kubernetes, set};
+use crate::container::{Container, SMTP_URL, docker, fix, kubernetes, set};
 
 #[test]
 fn fault_10_a_file_that_we_cannot_read_is_named_with_its_owner_and_the_cure() {
@@ -30,7 +30,7 @@ fn fault_10_a_file_that_we_cannot_read_is_named_with_its_owner_and_the_cure() {
                      as root, run `chown {user} {path} && chmod 400 {path}`"
                 )
             );
-            cure(&refusal);
+            fix(&refusal);
             container.warnings();
         }
         // The folder denies access.
@@ -41,7 +41,7 @@ fn fault_10_a_file_that_we_cannot_read_is_named_with_its_owner_and_the_cure() {
             format!(" belongs to root:root with mode 0700, and idp runs as uid {user}; as root, run `ch");
         let named = refusal.contains(&folder.display().to_string());
         assert!(named && refusal.contains(&whose), "{refusal}");
-        cure(&refusal);
+        fix(&refusal);
         container.warnings();
     }
     // Ours, but not readable by us.
@@ -97,12 +97,12 @@ fn fault_10_folders_and_a_database_that_we_cannot_write_are_named_with_the_cure(
         "the folder {shown} ({setting}) cannot be written: it belongs to root:root {who} `chown {user} {shown}`"
     );
     assert_eq!(container.refusal(), made);
-    cure(&made);
+    fix(&made);
     // Like a new volume.
     chown(&data, Some(0), Some(0)).unwrap();
     set(&data, 0o755);
     assert_eq!(container.refusal(), written);
-    cure(&written);
+    fix(&written);
     // A key must be created.
     let (shown, up) = (keys.display(), parent(&keys));
     let begin = format!("there is no key-encryption key in {shown} (keys.dir), and none can be made there: ");
@@ -133,6 +133,6 @@ fn fault_10_folders_and_a_database_that_we_cannot_write_are_named_with_the_cure(
     for command in ["user list", "db migrate", "db status"] {
         assert_eq!(container.sandbox.answer(&mut container.command(command), "").refusal(), expected);
     }
-    cure(&expected);
+    fix(&expected);
     container.warnings();
 }

@@ -92,7 +92,7 @@ fn fault_22_the_first_password_is_shown_as_long_as_it_is_the_accounts() {
     sandbox.file("data/dev/first-account.password", "tinker-brass-umbrella-violet-lantern");
     let other = dev(&sandbox, "");
     assert!(!other.said.contains("Its password") && !other.said.contains("tinker"), "{}", other.said);
-    assert!(other.line("Another one").starts_with("idp user create --dev "));
+    assert!(other.line("Create another").starts_with("idp user create --dev "));
     drop(other);
     // As in a folder from an earlier version.
     std::fs::remove_file(&kept).unwrap();

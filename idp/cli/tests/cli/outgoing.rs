@@ -30,9 +30,9 @@ fn fault_18_every_command_refuses_a_database_that_would_get_the_password_in_clea
     });
     // 0.0.0.0 does not count as this machine, although it leads there.
     for (query, why) in [
-        ("", "it refuses TLS, and the password is not sent in clear"),
-        ("?sslmode=verify-full", "it refuses TLS, and the password is not sent in clear"),
-        ("?sslmode=prefer", "sslmode=prefer gives the password in clear to a server that refuses TLS"),
+        ("", "it refuses TLS, and the password is not sent in clear text"),
+        ("?sslmode=verify-full", "it refuses TLS, and the password is not sent in clear text"),
+        ("?sslmode=prefer", "sslmode=prefer sends the password in clear text to a server that refuses TLS"),
     ] {
         postgres(&sandbox, &format!("0.0.0.0:{port}/idp{query}"));
         for verb in COMMANDS {
@@ -94,7 +94,7 @@ fn fault_18_what_is_written_is_done_and_said_once_by_serve_and_config_check() {
     assert_eq!((check.code, said.len()), (Some(0), 2), "{}", check.err);
     assert!(
         said[0].starts_with(
-            "warning: database.url says sslmode=disable: the password and all data travel in clear"
+            "warning: database.url says sslmode=disable: the password and all data travel in clear text"
         ),
         "{said:?}"
     );

@@ -43,7 +43,7 @@ fn dev_sows_its_seed_and_doing_so_twice_is_harmless() {
         let running = dev(&sandbox, "--seed seed.toml");
         assert!(running.line("Seed ").starts_with(said), "{}", running.said);
         assert!(running.line("Account ").starts_with(account), "{}", running.said);
-        assert!(running.line("Another one").starts_with("idp user create --dev "), "{}", running.said);
+        assert!(running.line("Create another").starts_with("idp user create --dev "), "{}", running.said);
     }
     sandbox.file("seed.toml", "[[users]]\nemial = 'ada@example.org'\n");
     let refusal = sandbox.idp("dev --port 0 --client-port 0 --seed seed.toml").refusal();
@@ -69,7 +69,7 @@ fn dev_in_another_folder_names_it_in_a_command_that_works() {
     // Without the password of the first account, `dev` suggests another account.
     std::fs::remove_file(sandbox.path().join("other/first-account.password")).unwrap();
     let second = dev(&sandbox, "--data-dir other");
-    let another = second.line("Another one").to_owned();
+    let another = second.line("Create another").to_owned();
     assert!(another.starts_with("idp user create --dev --set server.data_dir=other "), "{another}");
     let foreign = "authorize?client_id=example&redirect_uri=https://other.example/cb";
     let page = second.page(&second.line("Sign in").replace("signin", foreign));

@@ -3,7 +3,7 @@ use idp_core::audit::AuditEvent;
 use idp_core::ids::UserId;
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
-use idp_store::Counted;
+use idp_store::ThrottleKey;
 use serde_json::json;
 
 use crate::sandbox::Sandbox;
@@ -40,7 +40,7 @@ fn an_account_that_cannot_be_is_refused_and_nothing_is_written() {
     let sandbox = Sandbox::new();
     sandbox.pipe(ADA, PASSWORD).good();
     for (args, password, why) in [
-        ("--email ada --name A", PASSWORD, "`ada` is not a plain e-mail address"),
+        ("--email ada --name A", PASSWORD, "`ada` is not a plain email address"),
         ("--email b@example.org --name A", "short", "the password has fewer than 15 characters"),
         ("--email b@example.org --name A", "passwordpassword", "the password is easy to guess"),
         ("--email b@example.org --name A", "", "standard input was empty"),
@@ -70,7 +70,7 @@ fn an_account_is_switched_off_and_on_and_each_change_is_audited_once() {
     assert_eq!(again["changed"], false);
     assert!(say("user role add ada@example.org admin").ends_with("now has the role `admin`.\n"));
     assert!(say("user role add ada@example.org admin").ends_with("already has the role `admin`.\n"));
-    assert!(say("user role remove ada@example.org admin").contains("no longer has the role `admin`"));
+    assert!(say("user role remove ada@example.org admin --force").contains("no longer has the role `admin`"));
     for (event, times) in [
         (AuditEvent::UserDeactivated, 1),
         (AuditEvent::UserActivated, 1),
@@ -96,22 +96,94 @@ fn an_account_is_switched_off_and_on_and_each_change_is_audited_once() {
 }
 
 #[test]
+fn fault_21_a_password_that_no_form_can_send_is_refused_with_the_reason() {
+    let sandbox = Sandbox::new();
+    for (password, why) in [
+        ("tinker\tbrass umbrella orbit", "the password contains U+0009, which nobody can type into a form"),
+        ("tinker brass\r umbrella orbit", "U+000D"),
+        ("tinker brass umbrella\u{7} orbit", "U+0007"),
+        ("tinker brass umbrella\u{85} orbit", "U+0085"),
+        ("tinker brass\u{2028} umbrella orbit", "U+2028"),
+        ("\u{feff}tinker brass umbrella orbit", "U+FEFF"),
+        ("tinker brass\0 umbrella orbit", "U+0000"),
+    ] {
+        for source in ["--password-stdin", "--password-file password"] {
+            sandbox.file("password", password);
+            let args = format!("user create --email b@example.org --name B {source}");
+            let refusal = sandbox.pipe(&args, password).refusal();
+            assert!(refusal.contains(why) && !refusal.contains("umbrella"), "{why}: {refusal}");
+        }
+    }
+    // More than one line: which part is the password?
+    sandbox.file("password", "tinker brass umbrella\nviolet orchard lantern\n");
+    let file = "user create --email b@example.org --name B --password-file password";
+    assert!(sandbox.idp(file).refusal().contains("U+000A"));
+    // A form sends this, and other keyboards write it in another form.
+    sandbox
+        .pipe("user create --email b@example.org --name B --password-stdin", "cafe\u{301} tinker brass orbit")
+        .good();
+    // A long one is refused, never cut off.
+    let long = format!("a{}", "\u{301}".repeat(200));
+    for (times, why) in
+        [(10, "more than 256 characters"), (60, "the first line of standard input is too long")]
+    {
+        let create = "user create --email c@example.org --name C --password-stdin";
+        let refusal = sandbox.pipe(create, &long.repeat(times)).refusal();
+        assert!(refusal.contains(why), "{refusal}");
+    }
+}
+
+#[test]
+fn fault_21_the_last_administrator_stays_one() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(&format!("{ADA} --role admin"), PASSWORD).good();
+    sandbox.pipe(&ADA.replace("Ada", "Bob"), PASSWORD).good();
+    let last =
+        "ada@example.org is the only active account with the role `admin`; give it to another account first";
+    for change in ["user role remove ada@example.org admin", "user deactivate ada@example.org"] {
+        let refusal = sandbox.idp(&change.replace("ada@", "Ada@")).refusal();
+        assert!(refusal.to_lowercase().contains(last), "{refusal}");
+        assert!(refusal.contains("--force"), "{refusal}");
+    }
+    assert_eq!(sandbox.idp("user show ada@example.org -o json").json()["roles"], json!(["admin", "user"]));
+    assert_eq!(
+        (sandbox.audited(AuditEvent::RoleRevoked), sandbox.audited(AuditEvent::UserDeactivated)),
+        (0, 0)
+    );
+    // A deactivated administrator is none.
+    sandbox.idp("user role add bob@example.org admin").good();
+    sandbox.idp("user deactivate bob@example.org").good();
+    sandbox.idp("user role remove ada@example.org admin").refusal();
+    // Taking it from him leaves one, and so does everything once there are two.
+    sandbox.idp("user role remove bob@example.org admin").good();
+    sandbox.idp("user role add bob@example.org admin").good();
+    sandbox.idp("user activate bob@example.org").good();
+    sandbox.idp("user role remove ada@example.org admin").good();
+    sandbox.idp("user deactivate bob@example.org").refusal();
+    sandbox.idp("user deactivate ada@example.org").good();
+    sandbox.idp("user deactivate bob@example.org --force").good();
+    sandbox.idp("user activate bob@example.org").good();
+    sandbox.idp("user role remove bob@example.org admin --force").good();
+    // Without an administrator there is nothing to keep.
+    sandbox.idp("user deactivate bob@example.org").good();
+}
+
+#[test]
 fn a_locked_account_is_shown_as_such_and_unlocked() {
     let sandbox = Sandbox::new();
     sandbox.pipe(ADA, PASSWORD).good();
     let id = sandbox.idp("user show ada@example.org -o json").json()["id"].as_str().unwrap().to_owned();
     let user: UserId = id.parse().unwrap();
-    let own = Counted::Account { email_key: "ada@example.org".to_owned(), user: Some(user) };
+    let own = ThrottleKey::Account { email_key: "ada@example.org".to_owned(), user: Some(user) };
     // A browser she has signed in with has its own count, which can be locked too.
-    let browser = Counted::KnownBrowser(user, Secret::random().digest());
-    let wrong_tries = |counted: &Counted, times: usize, at: i64| {
-        let counted = counted.clone();
+    let browser = ThrottleKey::KnownBrowser(user, Secret::random().digest());
+    let wrong_tries = |key: &ThrottleKey, times: usize, at: i64| {
+        let key = key.clone();
         sandbox.with_store(|store| async move {
             for minute in 0..times {
                 let now = Timestamp::from_millis(at + i64::try_from(minute).unwrap() * 86_400_000);
-                let input = (counted.clone(), now);
-                let tried =
-                    store.write(input, |tx, (counted, now)| Box::pin(tx.reserve(counted, &ACCOUNT, *now)));
+                let input = (key.clone(), now);
+                let tried = store.write(input, |tx, (key, now)| Box::pin(tx.reserve(key, &ACCOUNT, *now)));
                 tried.await.unwrap();
             }
         });

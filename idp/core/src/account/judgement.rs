@@ -1,9 +1,9 @@
 //! How soon a password would be guessed, at a bounded cost whatever the password.
 //!
 //! zxcvbn looks up every part of a password in its dictionaries: once forwards, once backwards, and once more for each
-//! way to read its l33t signs as letters. If several signs can stand for one letter, or one sign for several letters,
-//! these readings multiply, up to 800. So a text is judged whole only while its [`work`] is within [`WORK`]. Every
-//! text whose only signs are digits is within it.
+//! way to read its l33t characters as letters. If several characters can stand for one letter, or one character for
+//! several letters, these readings multiply, up to 800. So a text is judged whole only while its [`work`] is within
+//! [`WORK`]. Every text whose only characters are digits is within it.
 
 use zeroize::Zeroizing;
 pub use zxcvbn::feedback::Warning;
@@ -14,10 +14,10 @@ pub(super) const JUDGED: usize = 64;
 /// The most work that one run of zxcvbn may cost: passes over a text, times the square of its length.
 const WORK: usize = 10 * JUDGED * JUDGED;
 
-/// The signs that zxcvbn reads as one letter only.
+/// The characters that zxcvbn reads as one letter only.
 const OF_ONE_LETTER: [&[char]; 9] =
     [&['4', '@'], &['8'], &['(', '{', '[', '<'], &['3'], &['6', '9'], &['0'], &['$', '5'], &['%'], &['2']];
-/// The signs that it reads as `i`, `l` and `t`: some of them as either of two of these letters.
+/// The characters that it reads as `i`, `l` and `t`: some of them as either of two of these letters.
 const OF_SEVERAL: [&[char]; 3] = [&['1', '!', '|'], &['1', '|', '7'], &['+', '7']];
 
 /// What a judgement found, and the work it cost.
@@ -30,35 +30,36 @@ pub(super) struct Judgement {
 
 /// Judges a password, given the person's own words.
 ///
-/// One with l33t signs is judged twice and must pass both times: with one sign for each letter, which finds words
-/// however they are spelt; and as typed, which finds keyboard rows, dates and whatever else such signs are part of.
-/// The second run goes piece by piece if the signs have too many readings; one good piece makes a good password.
+/// One with l33t characters is judged twice and must pass both times: with one character for each letter, which finds
+/// words however they are spelt; and as typed, which finds keyboard rows, dates and whatever else such characters are
+/// part of. The second run goes piece by piece if the characters have too many readings; one good piece makes a good
+/// password.
 ///
 /// A repeated text is judged once: repetition adds no strength, and a repetition that breaks off, or a piece that
 /// begins in the middle of one, looks like something else.
 pub(super) fn judge(password: &str, words: &[&str]) -> Judgement {
     let judged: Zeroizing<Vec<char>> = Zeroizing::new(password.chars().take(JUDGED).collect());
-    let signs = repeated(&judged);
+    let chars = repeated(&judged);
     let spelt: Zeroizing<Vec<char>> =
-        Zeroizing::new(signs.iter().copied().map(one_sign_for_each_letter).collect());
+        Zeroizing::new(chars.iter().copied().map(one_substitute_per_letter).collect());
     // If that changes nothing, one run is enough.
     let mut work = 0;
-    if spelt.as_slice() != signs {
+    if spelt.as_slice() != chars {
         let spelt = run(piece(&spelt), words);
         if spelt.verdict.is_err() {
             return spelt;
         }
         work = spelt.work;
     }
-    let pieces = judge_pieces(signs, words);
+    let pieces = judge_pieces(chars, words);
     Judgement { work: work + pieces.work, ..pieces }
 }
 
 /// The first good piece decides; if there is none, the verdict on the first piece.
-fn judge_pieces(signs: &[char], words: &[&str]) -> Judgement {
-    let first = piece(signs);
+fn judge_pieces(chars: &[char], words: &[&str]) -> Judgement {
+    let first = piece(chars);
     let mut judged = run(first, words);
-    let mut rest = &signs[first.len()..];
+    let mut rest = &chars[first.len()..];
     while judged.verdict.is_err() && !rest.is_empty() {
         let next = piece(rest);
         if judged.work + work(next) > WORK {
@@ -71,59 +72,58 @@ fn judge_pieces(signs: &[char], words: &[&str]) -> Judgement {
     judged
 }
 
-fn run(signs: &[char], words: &[&str]) -> Judgement {
-    let text: Zeroizing<String> = Zeroizing::new(signs.iter().collect());
+fn run(chars: &[char], words: &[&str]) -> Judgement {
+    let text: Zeroizing<String> = Zeroizing::new(chars.iter().collect());
     let entropy = zxcvbn(&text, words);
     let verdict = match entropy.score() < Score::Three {
         true => Err(entropy.feedback().and_then(zxcvbn::feedback::Feedback::warning)),
         false => Ok(()),
     };
-    Judgement { verdict, work: work(signs) }
+    Judgement { verdict, work: work(chars) }
 }
 
 /// The part that a text repeats, perhaps broken off at the end; the whole text if nothing is repeated.
-fn repeated(signs: &[char]) -> &[char] {
-    let length = signs.len();
-    let repeats = |unit: &usize| (*unit..length).all(|at| signs[at] == signs[at - unit]);
-    &signs[..(1..=length / 2).find(repeats).unwrap_or(length)]
+fn repeated(chars: &[char]) -> &[char] {
+    let length = chars.len();
+    let repeats = |unit: &usize| (*unit..length).all(|at| chars[at] == chars[at - unit]);
+    &chars[..(1..=length / 2).find(repeats).unwrap_or(length)]
 }
 
 /// The longest prefix that may be judged in one run, at least one character.
-fn piece(signs: &[char]) -> &[char] {
-    let longest = (1..=signs.len()).take_while(|&length| work(&signs[..length]) <= WORK).last();
-    &signs[..longest.unwrap_or(1).min(signs.len())]
+fn piece(chars: &[char]) -> &[char] {
+    let longest = (1..=chars.len()).take_while(|&length| work(&chars[..length]) <= WORK).last();
+    &chars[..longest.unwrap_or(1).min(chars.len())]
 }
 
 /// The work that a text costs zxcvbn, in the unit of [`WORK`].
-fn work(signs: &[char]) -> usize {
-    (2 + readings(signs)) * signs.len() * signs.len()
+fn work(chars: &[char]) -> usize {
+    (2 + readings(chars)) * chars.len() * chars.len()
 }
 
-/// In how many ways zxcvbn reads the l33t signs of a text: in one reading, each letter is spelt with one sign only, and
-/// each sign means one letter only.
-fn readings(signs: &[char]) -> usize {
+/// In how many ways zxcvbn reads the l33t characters of a text: in one reading, each letter is spelt with one character
+/// only, and each character means one letter only.
+fn readings(chars: &[char]) -> usize {
     let present = |of_letter: &[char]| -> Vec<char> {
-        of_letter.iter().copied().filter(|sign| signs.contains(sign)).collect()
+        of_letter.iter().copied().filter(|c| chars.contains(c)).collect()
     };
-    let alone: usize = OF_ONE_LETTER.iter().map(|signs| present(signs).len().max(1)).product();
+    let alone: usize = OF_ONE_LETTER.iter().map(|chars| present(chars).len().max(1)).product();
     let mut shared: Vec<Vec<char>> = vec![Vec::new()];
     for here in OF_SEVERAL.map(present).iter().filter(|here| !here.is_empty()) {
-        let read = |sign: char, before: &Vec<char>| match before.contains(&sign) {
+        let read = |c: char, before: &Vec<char>| match before.contains(&c) {
             // It means this letter, or the other one.
             true => vec![before.clone(), before.clone()],
-            false => vec![[before.as_slice(), &[sign]].concat()],
+            false => vec![[before.as_slice(), &[c]].concat()],
         };
-        shared =
-            here.iter().flat_map(|sign| shared.iter().flat_map(move |before| read(*sign, before))).collect();
+        shared = here.iter().flat_map(|c| shared.iter().flat_map(move |before| read(*c, before))).collect();
     }
-    let any = OF_ONE_LETTER.iter().chain(&OF_SEVERAL).any(|signs| !present(signs).is_empty());
+    let any = OF_ONE_LETTER.iter().chain(&OF_SEVERAL).any(|chars| !present(chars).is_empty());
     if any { alone * shared.len() } else { 0 }
 }
 
-/// The one sign used for this sign's letter: a digit if there is one, because zxcvbn also looks for dates and rows of
-/// digits.
-fn one_sign_for_each_letter(sign: char) -> char {
-    match sign {
+/// The one character used for this one's letter: a digit if there is one, because zxcvbn also looks for dates and rows
+/// of digits.
+fn one_substitute_per_letter(c: char) -> char {
+    match c {
         '@' => '4',
         '{' | '[' | '<' => '(',
         '!' | '|' => '1',
@@ -137,7 +137,7 @@ fn one_sign_for_each_letter(sign: char) -> char {
 mod tests {
     use super::*;
 
-    const ALL_SIGNS: &str = "4@8({[<369!1|7+$50%2";
+    const ALL_L33T: &str = "4@8({[<369!1|7+$50%2";
     const REPORTED: &str = "4a@8b({c[<3e69g1!i|l0o$s5+t7%x2zp4s$w0rd|3t!m3!n7ru$7n01m0nk3y5!";
 
     fn chars(text: &str) -> Vec<char> {
@@ -148,11 +148,11 @@ mod tests {
         text.chars().cycle().take(256).collect()
     }
 
-    /// Passwords known to be slow, and rows of all signs, alone and mixed with letters.
+    /// Passwords known to be slow, and rows of all characters, alone and mixed with letters.
     fn families() -> Vec<String> {
         let mut all: Vec<String> = [
             REPORTED,
-            ALL_SIGNS,
+            ALL_L33T,
             "1234567890",
             "1234567890!@#$%^&*()_+[]{}|<>",
             "a",
@@ -181,12 +181,12 @@ mod tests {
         ]
         .map(of_256)
         .into();
-        let signs = chars(ALL_SIGNS);
-        for from in (0..signs.len()).step_by(5) {
+        let chars = chars(ALL_L33T);
+        for from in (0..chars.len()).step_by(5) {
             for filler in ["", "the", "🦊"] {
-                let distinct: String = signs.iter().cycle().skip(from).take(signs.len()).collect();
+                let distinct: String = chars.iter().cycle().skip(from).take(chars.len()).collect();
                 all.push(of_256(&format!("{distinct}{filler}")));
-                all.push(of_256(&distinct.chars().map(|sign| format!("{filler}{sign}")).collect::<String>()));
+                all.push(of_256(&distinct.chars().map(|c| format!("{filler}{c}")).collect::<String>()));
                 all.push(format!("{distinct}{}", of_256(if filler.is_empty() { "x" } else { filler })));
             }
         }
@@ -220,10 +220,10 @@ mod tests {
             ("17", 4),
             ("({[<", 4),
             ("1234567890", 8),
-            (ALL_SIGNS, 800),
+            (ALL_L33T, 800),
         ] {
             let count = readings(&chars(text));
-            // If letters share signs, the number depends on which letter is read first.
+            // If letters share characters, the number depends on which letter is read first.
             assert!(count >= expected && count <= expected * 5 / 4, "{text}: {count}");
         }
     }
@@ -275,7 +275,7 @@ mod tests {
         let name = "Wolfeschlegelsteinhausenbergerdorff";
         assert!(
             judge("W0lf35ch1393l573inh4u53nb3r93rd0rff", &[name]).verdict.is_err(),
-            "one's own name in signs"
+            "one's own name in l33t characters"
         );
         assert!(
             judge("W01f35ch1393|573inh@u$3nb3r93rd0rff", &[name]).verdict.is_err(),
@@ -287,7 +287,7 @@ mod tests {
     fn fault_02_a_long_strong_password_is_accepted_however_many_signs_are_in_it() {
         for strong in [
             REPORTED,
-            ALL_SIGNS,
+            ALL_L33T,
             "1234567890-=!@#$%^&*()_+ tinker brass umbrella violet",
             "kQz#4vW~p@R^m({X&j[T*h<Y-3bN6gF9",
             "x7%|q+0$z!(2){5}[8]<@>4",

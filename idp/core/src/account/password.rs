@@ -13,9 +13,9 @@ pub use crate::account::judgement::Warning;
 use crate::secret::{Secret, random_bytes};
 
 /// The lowest minimum length a policy may have (SP 800-63B-4 section 3.1.1.2).
-pub const FLOOR: usize = 8;
+pub const LOWEST_MIN_LENGTH: usize = 8;
 /// The most characters a password may have; a longer one is refused, never cut off.
-pub const LONGEST: usize = 256;
+pub const MAX_LENGTH: usize = 256;
 /// How many characters of a name, an address or a brand a password is searched for: as many as an address may have.
 const OWN_TEXT: usize = 254;
 
@@ -34,7 +34,7 @@ pub enum WeakPassword {
         /// That minimum.
         min: usize,
     },
-    /// More than [`LONGEST`] characters.
+    /// More than [`MAX_LENGTH`] characters.
     TooLong,
     /// Little remains of it without the person's name, their address and the name of this service.
     OwnData,
@@ -43,9 +43,9 @@ pub enum WeakPassword {
 }
 
 impl PasswordPolicy {
-    /// A policy with this minimum, never below [`FLOOR`], for a service of this name.
+    /// A policy with this minimum, never below [`LOWEST_MIN_LENGTH`], for a service of this name.
     pub fn new(min: usize, brand: &str) -> Self {
-        Self { min: min.clamp(FLOOR, LONGEST), brand: brand.to_owned() }
+        Self { min: min.clamp(LOWEST_MIN_LENGTH, MAX_LENGTH), brand: brand.to_owned() }
     }
 
     /// The minimum, in characters.
@@ -64,12 +64,12 @@ impl PasswordPolicy {
         if length < self.min {
             return Err(WeakPassword::TooShort { min: self.min });
         }
-        if length > LONGEST {
+        if length > MAX_LENGTH {
             return Err(WeakPassword::TooLong);
         }
         let texts = own_words.iter().copied().chain([self.brand.as_str()]);
         let words: Vec<&str> = texts.flat_map(|text| parts(beginning(text))).collect();
-        if without(&password, &words).chars().count() < FLOOR {
+        if without(&password, &words).chars().count() < LOWEST_MIN_LENGTH {
             return Err(WeakPassword::OwnData);
         }
         judgement::judge(&password, &words).verdict.map_err(WeakPassword::Guessable)
@@ -82,6 +82,13 @@ impl Default for PasswordPolicy {
     }
 }
 
+/// The first character of a password that nobody can type into a form: browsers drop line ends, forms refuse NUL, and no
+/// keyboard has the other control characters or the mark at the beginning of some files.
+pub fn untypable(password: &str) -> Option<char> {
+    let separates = |sign| matches!(sign, '\u{2028}' | '\u{2029}' | '\u{FEFF}');
+    password.chars().find(|sign| sign.is_control() || separates(*sign))
+}
+
 /// As much of a text as a field may hold: a longer text is refused anyway, so the rest is ignored here.
 fn beginning(text: &str) -> &str {
     text.char_indices().nth(OWN_TEXT).map_or(text, |(end, _)| &text[..end])
@@ -89,7 +96,7 @@ fn beginning(text: &str) -> &str {
 
 /// The whole text and its words, each of three letters or more.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
-    let words = text.split(|sign: char| !sign.is_alphanumeric()).filter(|word| word.chars().count() >= 3);
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() >= 3);
     std::iter::once(text.trim()).filter(|text| text.chars().count() >= 3).chain(words)
 }
 
@@ -104,21 +111,24 @@ fn without(password: &str, words: &[&str]) -> Zeroizing<String> {
 /// A new password in NFKC, or enough of it to show that it is too long: one character may expand to eighteen.
 fn normalized_beginning(password: &str) -> Zeroizing<String> {
     // Allocated at its full size: a string that grows leaves copies of what it held.
-    let mut text = Zeroizing::new(String::with_capacity((LONGEST + 1) * 4));
-    text.extend(password.nfkc().take(LONGEST + 1));
+    let mut text = Zeroizing::new(String::with_capacity((MAX_LENGTH + 1) * 4));
+    text.extend(password.nfkc().take(MAX_LENGTH + 1));
     text
 }
 
 /// One form for what is typed on different keyboards (SP 800-63B-4 section 3.1.1.2: NFKC).
 fn normalized(password: &str) -> Zeroizing<String> {
-    Zeroizing::new(password.nfkc().collect())
+    let size = password.nfkc().map(char::len_utf8).sum();
+    let mut text = Zeroizing::new(String::with_capacity(size));
+    text.extend(password.nfkc());
+    text
 }
 
 /// Memory and time of a hash: the OWASP minimum, 19 MiB and two passes in one lane. More lanes would only
 /// take cores from other requests.
 const COST: (u32, u32, u32) = (19_456, 2, 1);
 /// The most that a hash made elsewhere may cost: 1 GiB, ten passes, eight lanes.
-const DEAREST: (u32, u32, u32) = (1 << 20, 10, 8);
+const MAX_COST: (u32, u32, u32) = (1 << 20, 10, 8);
 
 /// A password hash in PHC form, at a cost that this machine accepts.
 #[derive(Clone, PartialEq, Eq)]
@@ -137,10 +147,11 @@ impl PasswordHash {
     pub fn parse(text: &str) -> Result<Self, BadHash> {
         let phc = argon2::PasswordHash::new(text).map_err(|_| BadHash)?;
         let params = Params::try_from(&phc).map_err(|_| BadHash)?;
-        let (memory, passes, lanes) = DEAREST;
-        let bearable = params.m_cost() <= memory && params.t_cost() <= passes && params.p_cost() <= lanes;
+        let (memory, passes, lanes) = MAX_COST;
+        let within_limits =
+            params.m_cost() <= memory && params.t_cost() <= passes && params.p_cost() <= lanes;
         let complete = phc.algorithm == ARGON2ID_IDENT && phc.salt.is_some() && phc.hash.is_some();
-        if bearable && complete { Ok(Self(text.to_owned())) } else { Err(BadHash) }
+        if within_limits && complete { Ok(Self(text.to_owned())) } else { Err(BadHash) }
     }
 
     /// The stored form.
@@ -220,7 +231,7 @@ fn derive(
 }
 
 /// The hash to verify when there is no account: of a random password that nobody knows, at the same cost.
-pub fn nobodys_hash() -> &'static PasswordHash {
+pub fn dummy_hash() -> &'static PasswordHash {
     static HASH: LazyLock<PasswordHash> = LazyLock::new(|| {
         let made = hash(&Secret::random(), &mut HashMemory::default());
         made.unwrap_or_else(|_| PasswordHash(String::new()))
@@ -290,14 +301,14 @@ mod tests {
         // Once composed, these are 256 characters, although many more were typed.
         let typed = "e\u{302}\u{301}tinker brass umbrella violet.".repeat(10);
         let length = normalized(&typed).chars().count();
-        assert!(typed.chars().count() > LONGEST && length > LONGEST);
-        let fits: String = typed.chars().take(typed.chars().count() * LONGEST / length).collect();
+        assert!(typed.chars().count() > MAX_LENGTH && length > MAX_LENGTH);
+        let fits: String = typed.chars().take(typed.chars().count() * MAX_LENGTH / length).collect();
         assert_eq!(policy.check(&fits, &[]), Ok(()));
     }
 
     #[test]
     fn no_policy_goes_below_eight() {
-        assert_eq!(PasswordPolicy::new(1, "").min(), FLOOR);
+        assert_eq!(PasswordPolicy::new(1, "").min(), LOWEST_MIN_LENGTH);
     }
 
     #[test]
@@ -308,7 +319,7 @@ mod tests {
         assert!(PasswordHash::parse(hash.as_str()).is_ok());
         assert!(verify(&Secret::new("tinker brass umbrella".into()), &hash, memory));
         assert!(!verify(&Secret::new("tinker brass umbrellas".into()), &hash, memory));
-        assert!(!verify(&Secret::new(String::new()), nobodys_hash(), memory));
+        assert!(!verify(&Secret::new(String::new()), dummy_hash(), memory));
     }
 
     #[test]

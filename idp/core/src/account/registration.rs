@@ -9,19 +9,19 @@ use std::time::Duration;
 
 /// How long an activation link and its code work.
 pub const ACTIVATION_LIFETIME: Duration = DAY;
-/// Mails to one address within an hour, whoever asks for them; the fourth is not sent.
+/// Emails to one address within an hour, whoever asks for them; the fourth is not sent.
 pub const MAILS_PER_HOUR: i64 = 3;
-/// Further mails to one address within an hour, only for browsers in which the address is known. Strangers cannot use
+/// Further emails to one address within an hour, only for browsers in which the address is known. Strangers cannot use
 /// these up.
 pub const MAILS_PER_HOUR_IF_KNOWN: i64 = 2;
-/// How long a person waits before asking for the next mail.
+/// How long a person waits before asking for the next email.
 pub const RESEND_WAIT: Duration = Duration::from_secs(60);
 
 /// The form as typed.
 pub struct RegistrationForm<'a> {
     /// Full name.
     pub name: &'a str,
-    /// E-mail address.
+    /// Email address.
     pub email: &'a str,
     /// Password.
     pub password: &'a str,
@@ -33,7 +33,7 @@ pub struct RegistrationForm<'a> {
 pub struct CheckedRegistration {
     /// Full name.
     pub name: FullName,
-    /// E-mail address, not proven yet.
+    /// Email address, not proven yet.
     pub email: Email,
     /// The password, to be hashed.
     pub password: Secret,
@@ -102,7 +102,7 @@ fn check_email(text: &str) -> Result<Email, RegistrationRefusal> {
     Email::parse(text).map_err(|_| RegistrationRefusal::EmailInvalid)
 }
 
-/// Seconds until the next mail may be asked for.
+/// Seconds until the next email may be asked for.
 pub fn resend_wait(last_sent: Timestamp, now: Timestamp) -> u64 {
     let left = RESEND_WAIT.saturating_sub(now.since(last_sent));
     u64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)

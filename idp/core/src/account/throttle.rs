@@ -12,10 +12,9 @@ pub struct Limits {
     pub tries: i64,
     /// How long wrong tries count.
     pub window: Duration,
-    /// Whether each try restarts the window, so that only a quiet window resets the counter: then no window holds more
-    /// than `tries`, wherever it begins. If not, the window runs from the first try: for counters that many people
-    /// share.
-    pub extends: bool,
+    /// Whether the window slides: each try restarts it, so no period of this length ever holds more than `tries`.
+    /// Otherwise it is fixed and begins with the first try, for counters that many people share.
+    pub sliding: bool,
     /// The first lock-out; each further one is twice as long.
     pub lock: Duration,
     /// No lock-out is longer.
@@ -28,7 +27,7 @@ pub struct Limits {
 pub const ACCOUNT: Limits = Limits {
     tries: 10,
     window: MINUTE.saturating_mul(15),
-    extends: true,
+    sliding: true,
     lock: MINUTE.saturating_mul(15),
     longest_lock: DAY,
     in_a_row: Some(100),
@@ -36,7 +35,7 @@ pub const ACCOUNT: Limits = Limits {
 /// For one client address, whichever accounts it tries. An office shares one, so more errors are allowed, and no
 /// lock-out is longer than the first: it mostly hits other people.
 pub const NETWORK: Limits =
-    Limits { tries: 50, extends: false, longest_lock: ACCOUNT.lock, in_a_row: None, ..ACCOUNT };
+    Limits { tries: 50, sliding: false, longest_lock: ACCOUNT.lock, in_a_row: None, ..ACCOUNT };
 
 /// The counter of one account, one known browser of an account, or one client address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +65,8 @@ pub enum Reservation {
         /// Until when.
         until: Timestamp,
     },
-    /// Too many tries in a row; only a password reset or an administrator opens it.
-    Closed,
+    /// Too many tries in a row; only a password reset or an administrator unlocks it.
+    LockedForGood,
 }
 
 impl Throttle {
@@ -85,13 +84,13 @@ impl Throttle {
             return Reservation::Locked { until };
         }
         if limits.in_a_row.is_some_and(|most| self.in_a_row >= most) {
-            return Reservation::Closed;
+            return Reservation::LockedForGood;
         }
         let lock_is_over = self.locked_until.take().is_some();
         if lock_is_over || now.since(self.window_start) >= limits.window || self.failures == 0 {
             (self.failures, self.window_start) = (0, now);
         }
-        if limits.extends {
+        if limits.sliding {
             self.window_start = now;
         }
         self.failures += 1;
@@ -221,7 +220,7 @@ mod tests {
             tries(&mut throttle, 10, now);
             now = throttle.locked_until.unwrap();
         }
-        assert_eq!(throttle.reserve(&ACCOUNT, now.plus(DAY * 365)), Reservation::Closed);
+        assert_eq!(throttle.reserve(&ACCOUNT, now.plus(DAY * 365)), Reservation::LockedForGood);
         assert_eq!(throttle.in_a_row, 100);
     }
 

@@ -14,8 +14,8 @@ use crate::scope::Scope;
 use crate::secret::Secret;
 use crate::single_use::{AuthorizationCode, SingleUse};
 
-/// Where the answer goes. It is made only from a registered redirect URI, and nothing else can be answered with a
-/// redirect to a client.
+/// Where the response goes. It is made only from a registered redirect URI, and nothing else can be redirected to a
+/// client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedirectTarget {
     uri: RedirectUri,
@@ -68,7 +68,7 @@ pub struct AuthorizationRequest {
     /// it is answered only if the epoch was never raised.
     #[serde(default)]
     pub client_epoch: i64,
-    /// Where the answer goes.
+    /// Where the response goes.
     pub target: RedirectTarget,
     /// What is asked for: known here and allowed to the client.
     pub scope: Scope,
@@ -91,12 +91,12 @@ pub struct AuthorizationRequest {
 pub enum PageReason {
     /// `client_id` is missing.
     MissingClient,
-    /// `client_id` is malformed, unknown or disabled: one answer for all.
+    /// `client_id` is malformed, unknown or disabled: one response for all.
     UnknownClient,
     /// `redirect_uri` is missing.
     MissingRedirectUri,
     /// `redirect_uri` is not registered.
-    ForeignRedirectUri,
+    UnregisteredRedirectUri,
     /// `client_id` or `redirect_uri` was sent more than once.
     Repeated,
 }
@@ -177,19 +177,20 @@ fn redirect_target(params: &Params, client: &Client) -> Result<RedirectTarget, P
     let uri = client.redirect_match.find(&client.redirect_uris, requested);
     // The next rule refuses a repeated state; then neither value is sent back.
     let state = params.get("state").filter(|_| !params.is_repeated("state")).map(str::to_owned);
-    uri.map(|uri| RedirectTarget { uri, state }).ok_or(PageReason::ForeignRedirectUri)
+    uri.map(|uri| RedirectTarget { uri, state }).ok_or(PageReason::UnregisteredRedirectUri)
 }
 
-const OURS: [&str; 17] = [
+/// The parameters that may come only once; `client_id` and `redirect_uri` are checked before.
+const SINGLE_VALUED: [&str; 17] = [
     "response_type", "scope", "state", "nonce", "code_challenge", "code_challenge_method", "response_mode",
     "prompt", "max_age", "login_hint", "id_token_hint", "claims", "display", "ui_locales", "acr_values",
     "request", "request_uri",
 ];
 
 fn no_parameter_twice(params: &Params) -> Result<(), Refusal> {
-    match OURS.into_iter().find(|name| params.is_repeated(name)) {
+    match SINGLE_VALUED.into_iter().find(|name| params.is_repeated(name)) {
         Some(name) => {
-            let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once");
+            let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is repeated");
             Err(refusal.because_of(name))
         }
         None => Ok(()),
@@ -197,13 +198,16 @@ fn no_parameter_twice(params: &Params) -> Result<(), Refusal> {
 }
 
 fn no_request_object(params: &Params) -> Result<(), Refusal> {
-    for (name, code) in [
-        ("request", ErrorCode::RequestNotSupported),
-        ("request_uri", ErrorCode::RequestUriNotSupported),
-        ("registration", ErrorCode::RegistrationNotSupported),
+    const NO_OBJECT: &str = "request objects are not supported; send each parameter in the query";
+    const NO_REGISTRATION: &str =
+        "the registration parameter is not supported; clients are registered in advance";
+    for (name, code, hint) in [
+        ("request", ErrorCode::RequestNotSupported, NO_OBJECT),
+        ("request_uri", ErrorCode::RequestUriNotSupported, NO_OBJECT),
+        ("registration", ErrorCode::RegistrationNotSupported, NO_REGISTRATION),
     ] {
         if params.has(name) {
-            return Err(Refusal::new(code, "send the parameters one by one").because_of(name));
+            return Err(Refusal::new(code, hint).because_of(name));
         }
     }
     Ok(())
@@ -288,7 +292,11 @@ fn prompt(params: &Params) -> Result<Prompt, Refusal> {
         }
     }
     if prompt.none && prompt != (Prompt { none: true, ..Prompt::default() }) {
-        return Err(Refusal::new(ErrorCode::InvalidRequest, "prompt=none stands alone").because_of("prompt"));
+        return Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            "prompt=none cannot be combined with other values",
+        )
+        .because_of("prompt"));
     }
     Ok(prompt)
 }
@@ -313,7 +321,8 @@ fn subjects(params: &Params, hints: &dyn HintVerifier) -> Result<Option<Vec<Stri
     const BAD_HINT: Refusal =
         Refusal::new(ErrorCode::LoginRequired, "id_token_hint was not issued here, or not for this client")
             .because_of("id_token_hint");
-    const NOBODY: Refusal = Refusal::new(ErrorCode::LoginRequired, "two different subjects are asked for");
+    const NOBODY: Refusal =
+        Refusal::new(ErrorCode::LoginRequired, "id_token_hint and claims name different subjects");
     let mut lists = claimed_subjects(params)?;
     if let Some(token) = params.get("id_token_hint") {
         let hint = hints.verify(token).ok_or(BAD_HINT)?;
@@ -329,7 +338,7 @@ fn subjects(params: &Params, hints: &dyn HintVerifier) -> Result<Option<Vec<Stri
 }
 
 const BAD_CLAIMS: Refusal =
-    Refusal::new(ErrorCode::InvalidRequest, "claims is not the JSON of OpenID Connect Core 5.5")
+    Refusal::new(ErrorCode::InvalidRequest, "claims is not a valid claims object (OpenID Connect Core 5.5)")
         .because_of("claims");
 
 /// Each list of subjects that `claims` names, as `value` or `values` of `sub` (OpenID Connect Core section 5.5.1).

@@ -136,9 +136,9 @@ fn az_01_az_04_a_redirect_uri_that_is_not_registered_gets_a_page() {
         (
             params(&[("redirect_uri", Some("https://app.example/cb/x"))]),
             client(),
-            PageReason::ForeignRedirectUri,
+            PageReason::UnregisteredRedirectUri,
         ),
-        (params(&[]), none, PageReason::ForeignRedirectUri),
+        (params(&[]), none, PageReason::UnregisteredRedirectUri),
         (twice("redirect_uri"), self::client(), PageReason::Repeated),
     ] {
         assert_eq!(outcome(&params, &client), Err(AuthorizeRefusal::Page(reason)));
@@ -264,7 +264,7 @@ fn unknown_parameters_and_hints_for_the_page_are_ignored() {
 
 #[test]
 fn a_parameter_sent_twice_is_refused() {
-    for name in OURS {
+    for name in SINGLE_VALUED {
         match outcome(&twice(name), &client()) {
             Err(AuthorizeRefusal::Redirect(target, refusal)) => {
                 assert_eq!(refusal.code, ErrorCode::InvalidRequest, "{name}");

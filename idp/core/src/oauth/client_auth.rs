@@ -25,17 +25,22 @@ enum Presented {
 
 const TWO_METHODS: Refusal =
     Refusal::new(ErrorCode::InvalidRequest, "authenticate either by header or in the body, not both");
-/// The one answer to a client that fails to authenticate.
+const TWO_IDS: Refusal = Refusal::new(
+    ErrorCode::InvalidRequest,
+    "client_id in the body differs from the one in the Authorization header",
+)
+.because_of("client_id");
+/// The one response to a client that fails to authenticate.
 pub const FAILED: Refusal = Refusal::new(ErrorCode::InvalidClient, "client authentication failed");
 
 /// Reads the credentials of a request.
 ///
 /// # Errors
-/// `invalid_request` if two methods are used at once or a parameter is repeated, `invalid_client` if there is nothing
-/// readable.
+/// `invalid_request` if two methods or two client IDs are used at once, or a parameter is repeated; `invalid_client` if
+/// there is nothing readable.
 pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials, Refusal> {
     if let Some(name) = ["client_id", "client_secret"].into_iter().find(|name| params.is_repeated(name)) {
-        let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once");
+        let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is repeated");
         return Err(refusal.because_of(name));
     }
     let Some(header) = authorization else {
@@ -54,7 +59,7 @@ pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials,
     let (client_id, secret) = basic(header).ok_or(FAILED)?;
     let client_id = parse_id(&client_id)?;
     if params.get("client_id").is_some_and(|id| id != client_id.as_str()) {
-        return Err(TWO_METHODS);
+        return Err(TWO_IDS);
     }
     Ok(Credentials { client_id, secret: Presented::Basic(Secret::new(secret)) })
 }
@@ -79,7 +84,7 @@ fn parse_id(text: &str) -> Result<ClientId, Refusal> {
     ClientId::parse(text).map_err(|_| FAILED)
 }
 
-/// Why a client failed to authenticate, for the log only: the client gets one answer, [`FAILED`], for every reason.
+/// Why a client failed to authenticate, for the log only: the client gets one response, [`FAILED`], for every reason.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The registered client, if the ID is one.

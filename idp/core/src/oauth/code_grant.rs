@@ -1,7 +1,6 @@
-//! The boundary to oxide-auth: only this file drives its machines.
-//!
-//! A machine owns the order of the code grant's checks: response type, scope syntax, that code and client
-//! belong together, that code and redirect URI belong together, the PKCE challenge. Reading HTTP, client
+//! The only file that uses oxide-auth, whose state machines fix the order in which a code grant is checked: response
+//! type, scope syntax, whether the code belongs to the client, whether it was sent to this redirect URI, the PKCE
+//! challenge. Reading HTTP, client
 //! authentication, exact comparison of redirect URIs, expiry and every token are ours. We use only the kind of
 //! its errors, and its clock never decides: the grants we hand it expire far in the future.
 
@@ -22,14 +21,17 @@ const UNSUPPORTED: Refusal = Refusal::new(ErrorCode::UnsupportedResponseType, "r
 const BAD_SCOPE: Refusal =
     Refusal::new(ErrorCode::InvalidScope, "scope is malformed or asks for too much").because_of("scope");
 const NO_SCOPE: Refusal =
-    Refusal::new(ErrorCode::InvalidScope, "scope names nothing this client may ask for").because_of("scope");
+    Refusal::new(ErrorCode::InvalidScope, "none of the requested scopes is allowed for this client")
+        .because_of("scope");
 const BAD_CHALLENGE: Refusal = Refusal::new(ErrorCode::InvalidRequest, "code_challenge_method must be S256")
     .because_of("code_challenge_method");
 const FAILED_PKCE: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "code_verifier does not match the code_challenge")
         .because_of("code_verifier");
-const FOREIGN: Refusal =
-    Refusal::new(ErrorCode::InvalidGrant, "the code or token is not this client's, or redirect_uri differs");
+const FOREIGN: Refusal = Refusal::new(
+    ErrorCode::InvalidGrant,
+    "the code or token was issued to another client, or redirect_uri differs",
+);
 const BROKEN: Refusal = Refusal::new(ErrorCode::InvalidRequest, "the request is malformed");
 
 /// What an authorization request asks for, once the client and its redirect URI are known.
@@ -85,7 +87,7 @@ pub fn negotiate(asked: GrantRequest<'_>, allowed: &Scope) -> Result<Negotiated,
                 pre_grant: PreGrant {
                     client_id: asked.client_id.to_owned(),
                     redirect_uri: RegisteredUrl::Exact(url.clone()),
-                    scope: to_machine(&scope)?,
+                    scope: to_oxide(&scope)?,
                 },
                 state: None,
             },
@@ -94,12 +96,12 @@ pub fn negotiate(asked: GrantRequest<'_>, allowed: &Scope) -> Result<Negotiated,
             Output::Bind { .. } => Answer::Bound,
             Output::Extend => Answer::Challenge,
             Output::Negotiate { scope: wanted, .. } => {
-                scope = from_machine(wanted)?.common(allowed);
+                scope = from_oxide(wanted)?.common(allowed);
                 Answer::Scope
             }
             Output::Ok { pre_grant, .. } => {
                 return Ok(Negotiated {
-                    scope: from_machine(Some(pre_grant.scope))?,
+                    scope: from_oxide(Some(pre_grant.scope))?,
                     code_challenge: asked.code_challenge.map(str::to_owned),
                 });
             }
@@ -144,11 +146,11 @@ fn refusal_of(error: authorization::Error) -> Refusal {
     }
 }
 
-fn to_machine(scope: &Scope) -> Result<oxide_auth::primitives::scope::Scope, Refusal> {
+fn to_oxide(scope: &Scope) -> Result<oxide_auth::primitives::scope::Scope, Refusal> {
     if scope.is_empty() { Err(NO_SCOPE) } else { scope.to_string().parse().map_err(|_| BAD_SCOPE) }
 }
 
-fn from_machine(scope: Option<oxide_auth::primitives::scope::Scope>) -> Result<Scope, Refusal> {
+fn from_oxide(scope: Option<oxide_auth::primitives::scope::Scope>) -> Result<Scope, Refusal> {
     // The machine keeps a hash set: its order changes from call to call, ours does not.
     let text = scope.map(|scope| scope.to_string()).unwrap_or_default();
     Scope::parse(&text).map_err(|_| BAD_SCOPE)
@@ -195,7 +197,7 @@ pub struct Redemption<'a> {
     pub code_verifier: Option<&'a str>,
 }
 
-/// Runs the token machine as far as "issue".
+/// Runs the token state machine as far as "issue".
 ///
 /// # Errors
 /// A [`Refusal`]: the code belongs to another client or redirect URI, or the verifier does not match.
@@ -230,7 +232,7 @@ fn grant(client: &str, redirect_uri: &str, scope: &Scope, extensions: Extensions
     Ok(Grant {
         owner_id: String::new(),
         client_id: client.to_owned(),
-        scope: to_machine(&scope)?,
+        scope: to_oxide(&scope)?,
         redirect_uri: redirect_uri.parse().map_err(|_| BROKEN)?,
         until: "9999-01-01T00:00:00Z".parse().map_err(|_| BROKEN)?,
         extensions,
@@ -264,7 +266,7 @@ impl accesstoken::Request for Redemption<'_> {
 
 /// A refresh: whose grant it is, and what the client asks for.
 #[derive(Clone, Copy)]
-pub struct Renewal<'a> {
+pub struct RefreshRequest<'a> {
     /// The client the grant belongs to.
     pub owner: &'a str,
     /// What was granted: the ceiling of every refresh.
@@ -275,23 +277,23 @@ pub struct Renewal<'a> {
     pub scope: Option<&'a str>,
 }
 
-/// Runs the refresh machine as far as "refresh" and returns the scope of the next access token.
+/// Runs the refresh state machine as far as "refresh" and returns the scope of the next access token.
 ///
 /// # Errors
 /// A [`Refusal`]: another client's grant, or more scope than was granted (RFC 6749 section 6).
-pub fn renew(renewal: Renewal<'_>) -> Result<Scope, Refusal> {
+pub fn refresh_scope(request: RefreshRequest<'_>) -> Result<Scope, Refusal> {
     use refresh::{Input, Output};
-    let grant = grant(renewal.owner, "https://unused.invalid/", renewal.granted, Extensions::new())?;
-    let mut machine = Refresh::new(&renewal);
+    let grant = grant(request.owner, "https://unused.invalid/", request.granted, Extensions::new())?;
+    let mut machine = Refresh::new(&request);
     let mut input = Input::None;
     for _ in 0..4 {
         input = match machine.advance(input) {
             Output::Unauthenticated { .. } => Input::Authenticated { scope: None },
             Output::RecoverRefresh { .. } => Input::Recovered {
-                scope: renewal.scope.map(Cow::Borrowed),
+                scope: request.scope.map(Cow::Borrowed),
                 grant: Some(Box::new(grant.clone())),
             },
-            Output::Refresh { grant, .. } => return from_machine(Some(grant.scope)),
+            Output::Refresh { grant, .. } => return from_oxide(Some(grant.scope)),
             Output::Err(error) => return Err(refresh_refusal(error)),
             Output::Ok(_) => return Err(BROKEN),
         };
@@ -308,7 +310,7 @@ fn refresh_refusal(mut error: refresh::Error) -> Refusal {
     }
 }
 
-impl refresh::Request for Renewal<'_> {
+impl refresh::Request for RefreshRequest<'_> {
     fn valid(&self) -> bool {
         true
     }
@@ -402,12 +404,15 @@ mod tests {
     #[test]
     fn tk_20_a_refresh_never_gets_more_than_was_granted() {
         let granted = Scope::of(&["openid", "email"]);
-        let renewal = Renewal { owner: "app", granted: &granted, client_id: "app", scope: None };
-        assert_eq!(renew(renewal).unwrap(), granted);
-        assert_eq!(renew(Renewal { scope: Some("openid"), ..renewal }).unwrap(), Scope::of(&["openid"]));
-        let wider = Renewal { scope: Some("openid profile"), ..renewal };
-        assert_eq!(renew(wider).unwrap_err().code, ErrorCode::InvalidScope);
-        let foreign = Renewal { client_id: "other", ..renewal };
-        assert_eq!(renew(foreign).unwrap_err().code, ErrorCode::InvalidGrant);
+        let renewal = RefreshRequest { owner: "app", granted: &granted, client_id: "app", scope: None };
+        assert_eq!(refresh_scope(renewal).unwrap(), granted);
+        assert_eq!(
+            refresh_scope(RefreshRequest { scope: Some("openid"), ..renewal }).unwrap(),
+            Scope::of(&["openid"])
+        );
+        let wider = RefreshRequest { scope: Some("openid profile"), ..renewal };
+        assert_eq!(refresh_scope(wider).unwrap_err().code, ErrorCode::InvalidScope);
+        let foreign = RefreshRequest { client_id: "other", ..renewal };
+        assert_eq!(refresh_scope(foreign).unwrap_err().code, ErrorCode::InvalidGrant);
     }
 }

@@ -30,8 +30,8 @@ pub enum BadIssuer {
     #[error("it must be scheme and host only, without path, query or trailing slash: write {0}")]
     MoreThanOrigin(String),
     /// The right origin in another spelling: capital letters, the scheme's default port, a name that is not ASCII.
-    /// Tokens carry the issuer byte by byte, so there is only one spelling.
-    #[error("browsers and tokens write it as {0}: write it so here")]
+    /// Tokens carry the issuer byte for byte, so there is only one spelling.
+    #[error("write it as {0}, the form that browsers and tokens use")]
     Spelling(String),
 }
 
@@ -46,7 +46,7 @@ pub enum HttpVersion {
     V2,
 }
 
-/// Why a request does not name one host. The answer is 400 (RFC 9112 section 3.2).
+/// Why a request does not name one host. The response is 400 (RFC 9112 section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadHost {
     /// No `Host`; in HTTP/2, no `:authority` either.
@@ -54,7 +54,7 @@ pub enum BadHost {
     Missing,
     /// Two or more, even of the same value.
     #[error("Host is sent more than once")]
-    Doubled,
+    Repeated,
     /// In HTTP/2, `:authority` and `Host` name different hosts (RFC 9113 section 8.3.1).
     #[error(":authority and Host name different hosts")]
     Differing,
@@ -99,7 +99,7 @@ impl Issuer {
         Ok(Self { text: origin, authority, host })
     }
 
-    /// The identifier, byte by byte as in every token.
+    /// The identifier, byte for byte as in every token.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -112,6 +112,11 @@ impl Issuer {
     /// What a `Host` header must say: the host, and the port unless it is the scheme's default.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// The port, unless it is the scheme's default.
+    pub fn port(&self) -> Option<u16> {
+        self.host.port()
     }
 
     /// Whether a `Host` header or `:authority` names this server (RFC 9110 section 7.2).
@@ -131,7 +136,7 @@ impl Issuer {
     ///
     /// # Errors
     /// [`BadHost`]: it does not name one host.
-    pub fn is_asked<'a>(
+    pub fn is_addressed_by<'a>(
         &self,
         version: HttpVersion,
         target: Option<&str>,
@@ -139,7 +144,7 @@ impl Issuer {
     ) -> Result<bool, BadHost> {
         let host = hosts.next();
         if hosts.next().is_some() {
-            return Err(BadHost::Doubled);
+            return Err(BadHost::Repeated);
         }
         let is_ours = |host| self.is_host(std::str::from_utf8(host).map_err(|_| BadAuthority::Host)?);
         let (host, target) =
@@ -250,7 +255,7 @@ mod tests {
             (V1_1, None, &[evil], Ok(false)),
             (V1_1, None, &["id.example.com."], Ok(false)),
             (V1_1, None, &[], Err(BadHost::Missing)),
-            (V1_1, None, &[ours, ours], Err(BadHost::Doubled)),
+            (V1_1, None, &[ours, ours], Err(BadHost::Repeated)),
             (V1_1, None, &[""], Err(BadHost::Invalid(BadAuthority::Empty))),
             (V1_1, None, &["u@id.example.com"], Err(BadHost::Invalid(BadAuthority::UserInfo))),
             (V1_1, None, &["b\u{fc}cher.example"], Err(BadHost::Invalid(BadAuthority::Host))),
@@ -268,13 +273,13 @@ mod tests {
             (V2, Some(ours), &[evil], Err(BadHost::Differing)),
             (V2, Some(evil), &[ours], Err(BadHost::Differing)),
             (V2, Some(evil), &[], Ok(false)),
-            (V2, Some(ours), &[ours, ours], Err(BadHost::Doubled)),
+            (V2, Some(ours), &[ours, ours], Err(BadHost::Repeated)),
             (V2, None, &[], Err(BadHost::Missing)),
         ] {
-            let found = issuer.is_asked(version, target, hosts.iter().map(|host| host.as_bytes()));
+            let found = issuer.is_addressed_by(version, target, hosts.iter().map(|host| host.as_bytes()));
             assert_eq!(found, asked, "{version:?} {target:?} {hosts:?}");
         }
-        assert!(issuer.is_asked(V1_1, None, [&b"id\xff"[..]].into_iter()).is_err());
+        assert!(issuer.is_addressed_by(V1_1, None, [&b"id\xff"[..]].into_iter()).is_err());
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub enum KeyError {
     /// There is no active key for an algorithm.
     #[error("there is no active {0} signing key")]
     None(&'static str),
+    /// A published key cannot be told apart or verified with.
+    #[error("a published JWK has no kid or no known alg")]
+    Unusable,
 }
 
 /// A new key pair on its way into the store: the public half to publish, the private half to seal.
@@ -166,7 +169,7 @@ impl KeySet {
             let jwk = josekit::jwk::Jwk::from_map(members.clone())?;
             let (Some(kid), Some(alg)) = (jwk.key_id(), jwk.algorithm().and_then(SigningAlg::from_stored))
             else {
-                return Err(KeyError::None("named"));
+                return Err(KeyError::Unusable);
             };
             let verifier: Box<dyn JwsVerifier> = match alg {
                 SigningAlg::Rs256 => Box::new(RS256.verifier_from_jwk(&jwk)?),

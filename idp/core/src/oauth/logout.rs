@@ -72,7 +72,7 @@ impl LogoutTarget {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logout {
     /// Whether the person is asked first: anybody could have sent this browser here.
-    pub asks: bool,
+    pub needs_confirmation: bool,
     /// What is wrong with the request, for the page and the log.
     pub flaw: Option<LogoutFlaw>,
     /// What comes after signing out.
@@ -111,14 +111,16 @@ impl LogoutFlaw {
     /// The rule in the client's terms, for its developer and for the log.
     pub fn rule(self) -> &'static str {
         match self {
-            Self::BadHint => "id_token_hint is no ID token that this server signed",
-            Self::HintOfAnotherClient => "id_token_hint was issued to another client than client_id names",
+            Self::BadHint => "id_token_hint is not an ID token signed by this server",
+            Self::HintOfAnotherClient => {
+                "id_token_hint was issued to a client other than the one in client_id"
+            }
             Self::UnknownClient => "no enabled client has this client_id",
             Self::NoClient => "post_logout_redirect_uri needs id_token_hint or client_id beside it",
             Self::UnregisteredUri => {
-                "post_logout_redirect_uri is not registered for this client; it must be equal, byte by byte"
+                "post_logout_redirect_uri is not registered for this client; it must match a registered URI byte for byte"
             }
-            Self::OtherSession => "id_token_hint is of another session than this browser's",
+            Self::OtherSession => "id_token_hint belongs to a session other than this browser's",
         }
     }
 
@@ -182,7 +184,7 @@ impl<'a> LogoutRequest<'a> {
         let target = self.target(client.filter(|client| client.enabled));
         let proven = match (&self.hint, session) {
             (HintState::Good(hint), Some(session)) => {
-                is_of(hint, session) && target != Err(LogoutFlaw::UnknownClient)
+                hint_matches_session(hint, session) && target != Err(LogoutFlaw::UnknownClient)
             }
             (HintState::None | HintState::Bad(_), Some(_)) => false,
             (_, None) => true,
@@ -194,7 +196,11 @@ impl<'a> LogoutRequest<'a> {
             (Err(_), Some(flaw)) if self.redirect_uri.is_some() => AfterLogout::Refuse(flaw),
             _ => AfterLogout::Stay,
         };
-        Logout { asks: !proven, flaw: flaw.or(other_session.then_some(LogoutFlaw::OtherSession)), then }
+        Logout {
+            needs_confirmation: !proven,
+            flaw: flaw.or(other_session.then_some(LogoutFlaw::OtherSession)),
+            then,
+        }
     }
 
     /// Where the browser may be sent; `None` if the request does not ask for a redirect.
@@ -220,7 +226,7 @@ impl<'a> LogoutRequest<'a> {
 
 /// Whether a hint is from exactly this session and person. A token from an earlier session of the same person is not
 /// enough: whoever has it may have had it for months.
-fn is_of(hint: &Hint, session: &Session) -> bool {
+fn hint_matches_session(hint: &Hint, session: &Session) -> bool {
     hint.session.as_ref() == Some(&session.id.to_string()) && hint.subject == session.user_id.to_string()
 }
 
@@ -300,7 +306,11 @@ mod tests {
             (vec![hint("mine"), EVIL], Some(UnregisteredUri), Refuse(UnregisteredUri)),
             (vec![hint("mine"), APP, ADDED], Some(UnregisteredUri), Refuse(UnregisteredUri)),
         ] {
-            assert_eq!(decide(&pairs, true), Ok(Logout { asks: false, flaw, then }), "{pairs:?}");
+            assert_eq!(
+                decide(&pairs, true),
+                Ok(Logout { needs_confirmation: false, flaw, then }),
+                "{pairs:?}"
+            );
         }
     }
 
@@ -337,10 +347,14 @@ mod tests {
             (vec![hint("someone in this session"), BACK], Some(OtherSession), to(None)),
         ] {
             let asked = decide(&pairs, true);
-            assert_eq!(asked, Ok(Logout { asks: true, flaw, then: then.clone() }), "{pairs:?}");
+            assert_eq!(asked, Ok(Logout { needs_confirmation: true, flaw, then: then.clone() }), "{pairs:?}");
             // Without a session there is nothing to ask, and no other session that a hint could be from.
             let flaw = flaw.filter(|flaw| *flaw != OtherSession);
-            assert_eq!(decide(&pairs, false), Ok(Logout { asks: false, flaw, then }), "{pairs:?}");
+            assert_eq!(
+                decide(&pairs, false),
+                Ok(Logout { needs_confirmation: false, flaw, then }),
+                "{pairs:?}"
+            );
         }
     }
 

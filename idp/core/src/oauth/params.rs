@@ -3,9 +3,11 @@
 
 use std::fmt;
 
+use crate::secret::Secret;
+
 /// The parameters of one request, in the order they came.
 #[derive(Clone, Default)]
-pub struct Params(Vec<(String, String)>);
+pub struct Params(Vec<(String, Secret)>);
 
 impl fmt::Debug for Params {
     /// Names only: the values include codes, tokens and secrets.
@@ -17,12 +19,17 @@ impl fmt::Debug for Params {
 impl Params {
     /// From decoded name-value pairs.
     pub fn new(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name, Secret::new(value))).collect())
+    }
+
+    /// From a decoded form, whose values are secrets already.
+    pub fn of_form(pairs: Vec<(String, Secret)>) -> Self {
         Self(pairs)
     }
 
     /// The value of a parameter; `None` if it is absent or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let value = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let value = self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.expose());
         value.filter(|value| !value.is_empty())
     }
 
@@ -43,7 +50,7 @@ impl Params {
 
     /// All of them, for a page that shows a developer what was sent.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.expose()))
     }
 }
 

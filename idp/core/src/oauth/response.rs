@@ -13,7 +13,7 @@ use crate::secret::Secret;
 use crate::single_use::{AuthorizationCode, SingleUse, SingleUseDigest};
 use crate::time::Timestamp;
 
-/// Where the browser takes the client's answer: the redirect URI with a code or an error.
+/// Where the browser takes the response to the client: the redirect URI with a code or an error.
 #[derive(Clone, Debug)]
 pub struct AuthorizationResponse {
     location: Secret,
@@ -56,7 +56,7 @@ impl AuthorizationResponse {
     /// Encrypts the response for its flow's row, so that the database alone gives nobody a code.
     ///
     /// # Errors
-    /// [`SealError::MissingKey`] if the ring is empty.
+    /// [`SealError::NoKey`] if the ring is empty.
     pub fn seal(&self, ring: &Keyring, flow: FlowId) -> Result<String, SealError> {
         let code = self.code.as_ref().map_or("", SingleUseDigest::as_str);
         let location = self.location.expose();
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn fault_01_a_response_is_stored_sealed_and_opens_for_its_own_flow_only() {
         let code = SingleUse::generate();
-        let refusal = Refusal::new(ErrorCode::AccessDenied, "the person said no");
+        let refusal = Refusal::new(ErrorCode::AccessDenied, "the user denied the request");
         for response in [
             AuthorizationResponse::success(&target(), ISSUER, &code, NOW),
             AuthorizationResponse::error(&target(), ISSUER, refusal, NOW),

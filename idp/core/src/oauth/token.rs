@@ -1,11 +1,11 @@
-//! The token endpoint's rules: redeem a code, refresh a grant, mint what the client gets.
+//! The token endpoint's rules: redeem a code, refresh a grant, issue what the client gets.
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::claims::{AccessTokenClaims, IdTokenClaims, Issued};
-use super::code_grant::{self, Redemption, Renewal};
+use super::code_grant::{self, Redemption, RefreshRequest};
 use super::error::{ErrorCode, Refusal};
 use super::grant::{Grant, GrantFacts, IssuedCode, Lifetimes};
 use super::keys::{KeyError, KeySet};
@@ -50,15 +50,13 @@ fn missing(name: &'static str) -> Refusal {
     Refusal::new(ErrorCode::InvalidRequest, "a required parameter is missing").because_of(name)
 }
 
-const EXPIRED: Refusal =
+/// The response to a code or refresh token that is unknown, used, expired or revoked.
+pub const UNUSABLE: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "the code or token is unknown, used, expired or revoked");
 const BAD_SCOPE: Refusal = Refusal::new(ErrorCode::InvalidScope, "scope is malformed").because_of("scope");
 const WRONG_URI: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "redirect_uri is not the one the code was sent to")
         .because_of("redirect_uri");
-
-/// The one answer to every unusable code or refresh token.
-pub const UNUSABLE: Refusal = EXPIRED;
 
 impl<'a> TokenRequest<'a> {
     /// Reads a request.
@@ -70,7 +68,7 @@ impl<'a> TokenRequest<'a> {
         const ALL: [&str; 6] =
             ["grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope"];
         if let Some(name) = ALL.into_iter().find(|name| params.is_repeated(name)) {
-            let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is there more than once");
+            let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is repeated");
             return Err(refusal.because_of(name));
         }
         if params.has("resource") {
@@ -108,7 +106,7 @@ pub fn redeem(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     if now >= code.expires_at {
-        return Err(EXPIRED);
+        return Err(UNUSABLE);
     }
     if redirect_uri != code.redirect_uri.as_str() {
         return Err(WRONG_URI);
@@ -138,8 +136,10 @@ fn verifier_belongs(challenge: Option<&str>, verifier: Option<&str>) -> Result<(
             Err(refusal.because_of("code_verifier"))
         }
         (None, Some(_)) => {
-            let refusal =
-                Refusal::new(ErrorCode::InvalidGrant, "code_verifier without a code_challenge before");
+            let refusal = Refusal::new(
+                ErrorCode::InvalidGrant,
+                "code_verifier was sent, but the authorization request had no code_challenge",
+            );
             Err(refusal.because_of("code_verifier"))
         }
     }
@@ -165,7 +165,7 @@ pub fn refresh(
     now: Timestamp,
 ) -> RefreshDecision {
     if grant.facts.client_id != *client_id || grant.is_expired(now) || !grant.facts.is_offline() {
-        return RefreshDecision::Refuse(EXPIRED);
+        return RefreshDecision::Refuse(UNUSABLE);
     }
     if generation != grant.generation {
         return RefreshDecision::Reused;
@@ -174,19 +174,19 @@ pub fn refresh(
     if scope.is_some_and(|scope| Scope::parse(scope).is_err()) {
         return RefreshDecision::Refuse(BAD_SCOPE);
     }
-    let renewal = Renewal {
+    let renewal = RefreshRequest {
         owner: grant.facts.client_id.as_str(),
         granted: &grant.facts.scope,
         client_id: client_id.as_str(),
         scope,
     };
-    match code_grant::renew(renewal) {
+    match code_grant::refresh_scope(renewal) {
         Ok(scope) => RefreshDecision::Rotate(scope),
         Err(refusal) => RefreshDecision::Refuse(refusal),
     }
 }
 
-/// The answer of the token endpoint (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
+/// The response of the token endpoint (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
 #[derive(Serialize)]
 pub struct TokenResponse {
     access_token: String,
@@ -199,8 +199,8 @@ pub struct TokenResponse {
     id_token: Option<String>,
 }
 
-/// What a response is minted from.
-pub struct Mint<'a> {
+/// The inputs of a token response.
+pub struct TokenResponseInput<'a> {
     /// Keys and issuer.
     pub keys: &'a KeySet,
     /// Decides the algorithms.
@@ -215,7 +215,7 @@ pub struct Mint<'a> {
     pub refresh_token: Option<Secret>,
 }
 
-impl Mint<'_> {
+impl TokenResponseInput<'_> {
     /// Signs the tokens. If `openid` was granted, there is an ID token, also on a refresh.
     ///
     /// # Errors

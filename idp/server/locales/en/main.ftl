@@ -59,6 +59,7 @@ login-throttled =
        *[other] Too many tries. Wait { $minutes } minutes, then try again.
     }
 login-unactivated = This account is not active yet. Open the link in the activation mail, or have it sent again.
+login-changed = Your account was changed at this moment. Sign in again.
 login-deactivated = This account is switched off. Ask the people who run { $brand } to switch it on.
 
 ## Registration
@@ -144,7 +145,7 @@ activate-for = This activates the account of
 activate-submit = Activate account
 activate-password-why = The registration was made in another browser. Enter the password you chose there, to show that it was you.
 activate-wrong = That is not the password of this registration. If you registered more than once, open the newest mail. If this is the newest one, somebody else may have registered this address. Then create your account again below.
-activate-not-yours = It was not you? Then somebody else typed your address, and nothing happens. You can still use the address yourself:
+activate-not-yours = Not you? Then somebody else typed your address, and nothing happens. You can still use the address yourself:
 activated-title = Your account is active
 activated-text = Everything is ready. You can sign in with your e-mail address and password.
 activated-text-app = Everything is ready. You can go on to { $app } now.
@@ -189,7 +190,7 @@ consent-deny = Deny
 ## On the way back to an app
 
 onward-title = Taking you back to { $app }…
-onward-text = This page goes on by itself. If nothing happens, use the button.
+onward-text = You are being redirected. If nothing happens, use the button.
 
 ## Sign-out
 
@@ -203,7 +204,7 @@ sign-out-unknown-client = The app that asks for this is not known here or is swi
 sign-out-no-client = The app did not say who it is. You will not be sent back to it.
 sign-out-bad-hint = The app asked to sign you out, but its proof of your sign-in is not valid. You decide whether to sign out.
 sign-out-hint-client = The app asked to sign you out, but its proof of your sign-in belongs to another app. You decide whether to sign out.
-sign-out-hint-session = The app asked to end another sign-in than this one. You decide whether to sign out of this one.
+sign-out-hint-session = The app asked to end a different sign-in, not this one. You decide whether to sign out of this one.
 signed-out-title = You are signed out
 signed-out-text = You can close this page now.
 signed-out-again = Sign in again
@@ -221,6 +222,7 @@ error-kind-yours = You can fix this
 error-kind-app = The app made a mistake
 error-kind-ours = The mistake is ours
 error-details = Details for support
+error-asked-client = Client identifier sent by the app
 error-reference = Reference
 error-time = Time
 error-reason = Reason
@@ -244,9 +246,9 @@ error-flow-expired-app = For your safety it stopped working. Start again from { 
 error-flow-changed-title = { $app } has changed
 error-flow-changed = What { $app } may ask for was changed while this page was open. Start again from there.
 error-flow-closed-title = You have already answered
-error-flow-closed = { $app } has had its answer. Go on there, or start again from there.
+error-flow-closed = { $app } has already received your answer. Continue there, or start again from there.
 error-flow-answered-title = You have already answered
-error-flow-answered = This page has done its work, and nothing is done twice. Go on from the start page.
+error-flow-answered = This request is already complete. Continue from the start page.
 error-flow-foreign-title = This page belongs to another browser
 error-flow-foreign = Sign-in continues only in the browser where it began. Go back there, or start again here.
 error-cookies-blocked-title = Cookies are blocked
@@ -258,7 +260,7 @@ error-too-many-requests =
        *[other] Many requests came from your network. Wait { $seconds } seconds, then try again.
     }
 error-unavailable-title = Please try again shortly
-error-unavailable = We are too busy or under maintenance. Nothing was changed. Try again in a minute.
+error-unavailable = We are too busy or under maintenance. Try again in a minute.
 error-internal-error-title = Something went wrong
 error-internal-error = We could not finish this and have noted it. Try again, or give support the reference below.
 error-not-found-title = Page not found
@@ -269,6 +271,8 @@ error-too-large-title = That was too large
 error-too-large = More was sent than this page accepts. Shorten it, then try again.
 error-unsupported-type-title = This format is not supported
 error-unsupported-type = The request came in a format this page does not read. Use the form on the page.
+error-unsupported-coding-title = This format is not supported
+error-unsupported-coding = The request came compressed, and this page does not unpack it. Use the form on the page.
 error-bad-request-title = We could not read that request
 error-bad-request = Part of it is missing or not valid. Go back and try again.
 error-misdirected-title = This address is not ours
@@ -276,7 +280,7 @@ error-misdirected = You asked for { $asked }, and this is { $domain }. Check the
 error-misdirected-dot-title = This address ends in a dot
 error-misdirected-dot = You asked for { $asked }, and this is { $domain }, without a dot at the end. Go to the start page.
 error-bad-host-title = We could not read that request
-error-bad-host = It does not say for which site it is, or not in a way we can read. Go to { $domain }.
+error-bad-host = The request does not name a valid site. Go to { $domain }.
 error-registration-closed-title = Registration is closed
 error-registration-closed = New accounts are made by the people who run { $brand }. Ask them for one.
 error-registration-used-title = Already active
@@ -293,6 +297,8 @@ error-redirect-uri-missing-title = The app gave no return address
 error-redirect-uri-missing = Without one you could not get back to it. Tell the people who run the app.
 error-redirect-uri-mismatch-title = The return address does not match
 error-redirect-uri-mismatch = The app asked to return to an unregistered address. You were not sent there. Tell whoever runs it.
+error-app-request-title = The app’s request could not be read
+error-app-request = It is malformed, too long or sent in the wrong way. Tell the people who run the app.
 error-parameter-repeated-title = The app’s request is ambiguous
 error-parameter-repeated = It gives one value twice, so it was refused. Tell the people who run the app.
 
@@ -304,7 +310,7 @@ error-id-token-hint-missing = So its return address could not be checked, and yo
 error-id-token-hint-invalid-title = The app’s proof is not valid
 error-id-token-hint-invalid = It is not a proof of sign-in from here, or was altered. You were not sent back. Tell whoever runs the app.
 error-id-token-hint-client-title = The app’s request contradicts itself
-error-id-token-hint-client = Its proof belongs to another app than it names. You were not sent back. Tell whoever runs the app.
+error-id-token-hint-client = Its proof belongs to a different app than the one it names. You were not sent back. Tell whoever runs the app.
 
 ## Development pages: mailbox and clock
 
@@ -349,7 +355,7 @@ mail-activation-lifetime =
         [one] Link and code work once, within one hour. The link leads to { $host }.
        *[other] Link and code work once, within { $hours } hours. The link leads to { $host }.
     }
-mail-activation-not-you = Not you? Then do nothing. Without activation the account never comes into being.
+mail-activation-not-you = Not you? Then do nothing. Unless you activate it, no account is created.
 
 ## Mail: the address already has an account
 
@@ -363,14 +369,14 @@ mail-already-registered-not-you = Not you? Then do nothing. Whoever tried has le
 ## Mail: the account is locked for a while
 
 mail-locked-subject = Your account is locked for a while
-mail-locked-intro = A wrong password was given too often for your account at { $brand }.
+mail-locked-intro = Too many wrong passwords were entered for your account at { $brand }.
 mail-locked-text =
     { $minutes ->
         [one] It is locked for one minute and opens again by itself.
        *[other] It is locked for { $minutes } minutes and opens again by itself.
     }
 mail-locked-you = If it was you, wait, then sign in with the right password.
-mail-locked-not-you = Not you? Then do nothing. The tries failed, and your account stays as it is.
+mail-locked-not-you = Not you? Then do nothing. The attempts failed, and your account stays as it is.
 mail-locked-once = We tell you once, even if more tries follow.
 
 ## Mail: welcome

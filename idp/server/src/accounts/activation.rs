@@ -39,11 +39,11 @@ pub(crate) enum LinkOutcome {
 }
 
 /// Looks up a link without consuming it.
-pub(crate) async fn look_at(context: &RequestContext, token: LinkToken) -> Result<Link, PageError> {
+pub(crate) async fn find_link(context: &RequestContext, token: LinkToken) -> Result<Link, PageError> {
     let input = (token, context.app.clock.now());
     let read = context.app.store.read(input, |db, (token, now)| {
         Box::pin(async move {
-            let Some((subject, usable)) = db.look_at(token, *now).await? else { return Ok(Link::Unknown) };
+            let Some((subject, usable)) = db.peek(token, *now).await? else { return Ok(Link::Unknown) };
             let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Link::Unknown) };
             let (registration, ended) = (db.registration(id, *now).await?, db.registration_ended(id).await?);
             Ok(match registration.filter(|_| usable) {
@@ -58,11 +58,11 @@ pub(crate) async fn look_at(context: &RequestContext, token: LinkToken) -> Resul
 
 /// The same for a link that may have expired: it still leads to its registration. Its holder reads the mailbox, so they
 /// may learn what became of the registration.
-pub(crate) async fn look_at_expired(context: &RequestContext, token: LinkToken) -> Result<Link, PageError> {
+pub(crate) async fn find_expired_link(context: &RequestContext, token: LinkToken) -> Result<Link, PageError> {
     let input = (token, context.app.clock.now());
     let read = context.app.store.read(input, |db, (token, now)| {
         Box::pin(async move {
-            let Some((subject, _)) = db.look_at(token, *now).await? else { return Ok(Link::Unknown) };
+            let Some((subject, _)) = db.peek(token, *now).await? else { return Ok(Link::Unknown) };
             let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Link::Unknown) };
             let ended = db.registration_ended(id).await?;
             Ok(match db.registration_and_state(id, *now).await? {
@@ -90,7 +90,7 @@ async fn registration_of(
     token: &LinkToken,
     now: Timestamp,
 ) -> Result<Option<Registration>, StoreError> {
-    let Some((subject, true)) = db.look_at(token, now).await? else { return Ok(None) };
+    let Some((subject, true)) = db.peek(token, now).await? else { return Ok(None) };
     match subject.parse::<RegistrationId>() {
         Ok(id) => db.registration(id, now).await,
         Err(_) => Ok(None),
@@ -168,7 +168,7 @@ async fn consume(
             Activation::Unknown => LinkOutcome::Expired,
         });
     }
-    let Some((subject, _)) = tx.look_at(token, now).await? else { return Ok(LinkOutcome::Unknown) };
+    let Some((subject, _)) = tx.peek(token, now).await? else { return Ok(LinkOutcome::Unknown) };
     let ended = match subject.parse::<RegistrationId>() {
         Ok(id) => tx.registration_ended(id).await?,
         Err(_) => false,

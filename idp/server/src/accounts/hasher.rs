@@ -1,5 +1,5 @@
-//! The threads for costly password work: one per core, at low priority, with one block of memory each. Passwords are
-//! hashed, verified and judged for strength only here.
+//! The threads for costly password work: one per core, by default at low priority, with one block of memory each.
+//! The server hashes, verifies and judges passwords only here.
 //!
 //! Each kind of work waits in its own [`Lane`] ([`crate::accounts::lanes`]). Work that would wait longer than people
 //! do is refused at once.
@@ -121,7 +121,7 @@ impl Hasher {
         self.submit(lane, move |memory| {
             hashes.iter().position(|hash| {
                 let right =
-                    password::verify(&password, hash.as_ref().unwrap_or(password::nobodys_hash()), memory);
+                    password::verify(&password, hash.as_ref().unwrap_or(password::dummy_hash()), memory);
                 right && hash.is_some()
             })
         })

@@ -7,11 +7,11 @@ use idp_core::secret::{Digest, Secret};
 use idp_core::session::{Authentication, Session};
 use idp_core::time::Timestamp;
 use idp_core::user::{Email, User, UserState};
-use idp_store::{Counted, Mail, MailKind, NewSession, Registration, StoreError, Tx};
+use idp_store::{Mail, MailKind, NewSession, Registration, StoreError, ThrottleKey, Tx};
 
 use crate::accounts::hasher::HashError;
 use crate::accounts::lanes::Lane;
-use crate::accounts::try_counts::{AddressFacts, Counts, Locks, Reserved, refund, reserve};
+use crate::accounts::try_counts::{AddressFacts, Locks, Reserved, TryCounters, refund, reserve};
 use crate::http::context::RequestContext;
 use crate::http::errors::{PageError, Reason};
 
@@ -27,15 +27,17 @@ pub(crate) enum SignInOutcome {
         minutes: u64,
     },
     /// Too many tries in a row: waiting does not help, an administrator must unlock the account.
-    Closed,
+    LockedForGood,
     /// Right password, but an administrator has deactivated the account.
     Deactivated,
+    /// Right password, but while it was compared the account was changed, which ends everything that began before.
+    Changed,
     /// The right password of a registration whose address is not proven yet.
     Unactivated(RegistrationId),
 }
 
 /// `Retry-After` in seconds for an account that only an administrator can unlock: nobody knows when that will be.
-pub(crate) const CLOSED_FOR_A_DAY: u64 = 24 * 60 * 60;
+pub(crate) const LOCKED_RETRY_AFTER: u64 = 24 * 60 * 60;
 
 /// Counts the try, verifies the password, and signs in or returns why not.
 pub(crate) async fn sign_in(
@@ -47,7 +49,7 @@ pub(crate) async fn sign_in(
     run_detached(async move {
         let now = context.app.clock.now();
         let known = look_up(&context, &email, now).await?;
-        let counts = Counts::of(&context, &email, &known);
+        let counts = TryCounters::of(&context, &email, &known);
         let (counts, proof) = match try_password(&context, counts, password, known, now).await? {
             Ok(proven) => proven,
             Err(outcome) => return Ok(outcome),
@@ -56,21 +58,7 @@ pub(crate) async fn sign_in(
             Proof::Account(user) if user.state == UserState::Active => {
                 begin_session(&context, counts, user, now).await
             }
-            // Only a node that knows the state can decide whether this account may sign in.
-            Proof::Account(user) if user.state == UserState::Newer => {
-                let id = user.id.to_string();
-                let why = "in a state of a newer version";
-                let refused = RefusedSignIn { counts, subject: Some(id.clone()), adopted: None, why };
-                refused.record(&context, now).await?;
-                Err(StoreError::Newer { table: "users", column: "state", id }.into())
-            }
-            Proof::Account(user) => {
-                let why = "deactivated";
-                let refused =
-                    RefusedSignIn { counts, subject: Some(user.id.to_string()), adopted: None, why };
-                refused.record(&context, now).await?;
-                Ok(SignInOutcome::Deactivated)
-            }
+            Proof::Account(user) => refuse_account(&context, counts, user.id, user.state, now).await,
             Proof::Registration(id) => {
                 let refused =
                     RefusedSignIn { counts, subject: None, adopted: Some(id), why: "not activated" };
@@ -96,8 +84,9 @@ pub(crate) async fn prove_registration(
         let known =
             AddressFacts { credentials: None, registration: Some(registration), browser_known: false };
         // Its own counter, which nobody without the link can fill.
-        let network = Some(Counted::Network(context.info.network().to_string()));
-        let counts = Counts { account: Counted::Registration(id), network, owners: None };
+        let network = Some(ThrottleKey::Network(context.info.network().to_string()));
+        let counts =
+            TryCounters { account: ThrottleKey::Registration(id), network, account_of_known_browser: None };
         match try_password(&context, counts, password, known, now).await? {
             Err(outcome) => Ok(outcome),
             Ok((counts, _)) => {
@@ -122,17 +111,17 @@ async fn run_detached(
 /// locked out and nothing was compared.
 async fn try_password(
     context: &RequestContext,
-    counts: Counts,
+    counts: TryCounters,
     password: Secret,
     known: AddressFacts,
     now: Timestamp,
-) -> Result<Result<(Counts, Proof), SignInOutcome>, PageError> {
+) -> Result<Result<(TryCounters, Proof), SignInOutcome>, PageError> {
     let refused = |outcome| Ok(Err(outcome));
     let locks = match reserve(context, &counts, now).await? {
         Reserved::Locked { until } => {
             return refused(SignInOutcome::Throttled { minutes: now.minutes_until(until) });
         }
-        Reserved::Closed => return refused(SignInOutcome::Closed),
+        Reserved::LockedForGood => return refused(SignInOutcome::LockedForGood),
         Reserved::Granted(locks) => locks,
     };
     match prove(context, password, &known).await {
@@ -202,7 +191,7 @@ async fn look_up(context: &RequestContext, email: &Email, now: Timestamp) -> Res
 
 /// A try with the right password by somebody who may not sign in.
 struct RefusedSignIn {
-    counts: Counts,
+    counts: TryCounters,
     subject: Option<String>,
     /// The registration whose mail this browser may now request: its person proved to have begun it.
     adopted: Option<RegistrationId>,
@@ -229,7 +218,7 @@ impl RefusedSignIn {
 
 async fn begin_session(
     context: &RequestContext,
-    counts: Counts,
+    counts: TryCounters,
     user: User,
     now: Timestamp,
 ) -> Result<SignInOutcome, PageError> {
@@ -250,18 +239,50 @@ async fn begin_session(
         browser: context.browser.digest(),
         record: context.audit(AuditEvent::SignedIn, Actor::User(user.id), Some(user.id.to_string())),
     };
-    let input = (started, context.app.config.session);
-    let made = context
+    let (counts, lifetime) = (started.counts.clone(), context.app.config.session);
+    let write = context
         .app
         .store
-        .write(input, |tx, (started, lifetime)| Box::pin(started.save(tx, lifetime)))
-        .await?;
-    Ok(if made { SignInOutcome::SignedIn(cookie) } else { SignInOutcome::Deactivated })
+        .write((started, lifetime), |tx, (started, lifetime)| Box::pin(started.save(tx, lifetime)));
+    match write.await {
+        Ok(()) => Ok(SignInOutcome::SignedIn(cookie)),
+        Err(StoreError::Conflict(_)) => {
+            let found = context.app.store.read(user.id, |db, id| Box::pin(db.user(*id))).await?;
+            let state = found.map_or(user.state, |user| user.state);
+            refuse_account(context, counts, user.id, state, now).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The answer to the right password of an account that may not sign in, or whose session could not begin.
+async fn refuse_account(
+    context: &RequestContext,
+    counts: TryCounters,
+    id: UserId,
+    state: UserState,
+    now: Timestamp,
+) -> Result<SignInOutcome, PageError> {
+    let why = match state {
+        UserState::Active => "changed during the sign-in",
+        UserState::Deactivated => "deactivated",
+        UserState::Newer => "in a state of a newer version",
+    };
+    let refused = RefusedSignIn { counts, subject: Some(id.to_string()), adopted: None, why };
+    refused.record(context, now).await?;
+    match state {
+        UserState::Active => Ok(SignInOutcome::Changed),
+        UserState::Deactivated => Ok(SignInOutcome::Deactivated),
+        // Only a node that knows the state can decide whether this account may sign in.
+        UserState::Newer => {
+            Err(StoreError::Newer { table: "users", column: "state", id: id.to_string() }.into())
+        }
+    }
 }
 
 struct NewSignIn {
     session: NewSession,
-    counts: Counts,
+    counts: TryCounters,
     /// This browser's previous session. Its cookie becomes invalid. If the same person signs in again, the session
     /// itself goes on, so that what clients got from it stays valid.
     old: Option<Session>,
@@ -274,7 +295,7 @@ impl NewSignIn {
         &self,
         tx: &mut Tx,
         lifetime: &idp_core::session::SessionLifetime,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
         let now = self.record.at;
         self.counts.clear(tx, now).await?;
         let own = self.old.as_ref().filter(|old| old.user_id == self.session.user_id);
@@ -284,7 +305,8 @@ impl NewSignIn {
         };
         if !renewed {
             if !tx.insert_session(&self.session, lifetime, now).await? {
-                return Ok(false);
+                // Nothing of this is kept, and the refusal is recorded instead.
+                return Err(StoreError::Conflict("active account"));
             }
             // A session of the same person is not ended here: it has ended already, or a concurrent sign-in has just
             // renewed it, and then both go on.
@@ -293,14 +315,13 @@ impl NewSignIn {
             }
         }
         tx.remember_browser(self.session.user_id, &self.browser, now).await?;
-        tx.audit(&self.record).await?;
-        Ok(true)
+        tx.audit(&self.record).await
     }
 }
 
 async fn fail(
     context: &RequestContext,
-    counts: Counts,
+    counts: TryCounters,
     user: Option<User>,
     locks: Locks,
 ) -> Result<(), PageError> {
@@ -326,7 +347,7 @@ async fn fail(
 /// This try locked the account: audits that, and tells the owner once.
 async fn locked(
     tx: &mut Tx,
-    account: &Counted,
+    account: &ThrottleKey,
     user: Option<&User>,
     until: Timestamp,
     failed: &AuditRecord,
@@ -338,7 +359,7 @@ async fn locked(
     }
     tx.audit(&AuditRecord { event: AuditEvent::Throttled, ..failed.clone() }).await?;
     if let Some(user) = user.filter(|user| user.state == UserState::Active)
-        && tx.tell_once(account).await?
+        && tx.claim_lockout_notice(account).await?
     {
         let mail = Mail {
             id: MailId::new(failed.at),

@@ -3,7 +3,7 @@
 use idp_core::account::throttle::{self, Reservation};
 use idp_core::time::Timestamp;
 use idp_core::user::Email;
-use idp_store::{Counted, Credentials, Registration, StoreError, Tx};
+use idp_store::{Credentials, Registration, StoreError, ThrottleKey, Tx};
 
 use crate::http::context::RequestContext;
 use crate::http::errors::PageError;
@@ -17,30 +17,30 @@ pub(super) struct AddressFacts {
 
 /// The counters of a try: of the account it is for, and of the network it comes from.
 #[derive(Clone)]
-pub(super) struct Counts {
+pub(super) struct TryCounters {
     /// The account's counter, or that of one of its known browsers.
-    pub(super) account: Counted,
+    pub(super) account: ThrottleKey,
     /// The client address's counter. `None` for a known browser: other people's tries from there must not lock the
     /// owner out.
-    pub(super) network: Option<Counted>,
+    pub(super) network: Option<ThrottleKey>,
     /// The account's own counter, if `account` is that of a known browser.
-    pub(super) owners: Option<Counted>,
+    pub(super) account_of_known_browser: Option<ThrottleKey>,
 }
 
-impl Counts {
+impl TryCounters {
     pub(super) fn of(context: &RequestContext, email: &Email, known: &AddressFacts) -> Self {
         let user = known.credentials.as_ref().map(|credentials| credentials.user.id);
-        let account = Counted::Account { email_key: email.key().to_owned(), user };
+        let account = ThrottleKey::Account { email_key: email.key().to_owned(), user };
         match user.filter(|_| known.browser_known) {
             Some(user) => Self {
-                account: Counted::KnownBrowser(user, context.browser.digest()),
+                account: ThrottleKey::KnownBrowser(user, context.browser.digest()),
                 network: None,
-                owners: Some(account),
+                account_of_known_browser: Some(account),
             },
             None => Self {
                 account,
-                network: Some(Counted::Network(context.info.network().to_string())),
-                owners: None,
+                network: Some(ThrottleKey::Network(context.info.network().to_string())),
+                account_of_known_browser: None,
             },
         }
     }
@@ -51,7 +51,7 @@ impl Counts {
         if let Some(network) = &self.network {
             match tx.reserve(network, &throttle::NETWORK, now).await? {
                 Reservation::Locked { until } => return Ok(Reserved::Locked { until }),
-                Reservation::Closed => return Ok(Reserved::Closed),
+                Reservation::LockedForGood => return Ok(Reserved::LockedForGood),
                 Reservation::Granted { locks_until } => locks.network = locks_until.is_some(),
             }
         }
@@ -60,7 +60,7 @@ impl Counts {
                 return Ok(Reserved::Granted(Locks { account: locks_until, ..locks }));
             }
             Reservation::Locked { until } => Reserved::Locked { until },
-            Reservation::Closed => Reserved::Closed,
+            Reservation::LockedForGood => Reserved::LockedForGood,
         };
         // A locked account verifies nothing, so the network is not charged.
         self.refund_network(tx, now).await?;
@@ -83,8 +83,8 @@ impl Counts {
     pub(super) async fn clear(&self, tx: &mut Tx, now: Timestamp) -> Result<(), StoreError> {
         self.refund_network(tx, now).await?;
         tx.clear_throttle(&self.account).await?;
-        match &self.owners {
-            Some(account) => tx.owner_was_here(account).await,
+        match &self.account_of_known_browser {
+            Some(account) => tx.note_owner_sign_in(account).await,
             None => Ok(()),
         }
     }
@@ -103,13 +103,13 @@ pub(super) struct Locks {
 pub(super) enum Reserved {
     Granted(Locks),
     Locked { until: Timestamp },
-    Closed,
+    LockedForGood,
 }
 
 /// Counts a try before the password is verified.
 pub(super) async fn reserve(
     context: &RequestContext,
-    counts: &Counts,
+    counts: &TryCounters,
     now: Timestamp,
 ) -> Result<Reserved, PageError> {
     let write = context
@@ -122,7 +122,7 @@ pub(super) async fn reserve(
 /// Takes a try back: nothing was compared, or the password was right.
 pub(super) async fn refund(
     context: &RequestContext,
-    counts: Counts,
+    counts: TryCounters,
     now: Timestamp,
 ) -> Result<(), PageError> {
     let write = context.app.store.write((counts, now), |tx, (counts, now)| Box::pin(counts.refund(tx, *now)));

@@ -17,7 +17,7 @@ pub mod database_url;
 pub mod secret_files;
 pub mod settings;
 
-pub use idp_core::text::quoted;
+pub use idp_core::text::shell_quoted;
 
 /// The server's configuration.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct Config {
     pub database_connections: u32,
     /// The folder of the key-encryption keys.
     pub keys_dir: PathBuf,
+    /// What browsers that came over https remember about the issuer's host.
+    pub hsts: Hsts,
     /// How mail is sent.
     pub mail: MailConfig,
     /// What a new password must be.
@@ -50,7 +52,7 @@ pub struct Config {
     pub session: SessionLifetime,
     /// Requests per minute and client address.
     pub limits: RateLimits,
-    /// How many connections, and how many requests under way, one client address may have. `None`: a quarter of all.
+    /// How many connections, and how many requests in progress, one client address may have. `None`: a quarter of all.
     pub per_address: Option<u32>,
     /// Whether this is `idp dev`: a mailbox page, a clock that can be moved, and refusals that explain
     /// themselves. No setting switches it on.
@@ -65,19 +67,59 @@ pub struct CommandLine {
     /// The program, as the shell finds it.
     pub program: String,
     /// The flags that name the database.
-    pub place: String,
+    pub database_flags: String,
 }
 
 impl Default for CommandLine {
     fn default() -> Self {
-        Self { program: "idp".to_owned(), place: "--dev".to_owned() }
+        Self { program: "idp".to_owned(), database_flags: "--dev".to_owned() }
     }
 }
 
 impl CommandLine {
     /// A command as it can be typed: the verb, the flags that name the database, and the other words.
     pub(crate) fn line(&self, verb: &str, words: &str) -> String {
-        format!("{} {verb} {} {words}", self.program, self.place)
+        format!("{} {verb} {} {words}", self.program, self.database_flags)
+    }
+}
+
+/// HTTP Strict Transport Security (RFC 6797): for two years, browsers use https only. It binds more than this server:
+/// every port of its host, and, if the operator says so, every host below it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hsts {
+    /// Not sent. A proxy may send it.
+    Off,
+    /// For the issuer's host.
+    #[default]
+    Host,
+    /// For its subdomains too.
+    Subdomains,
+    /// The same, and browsers may ship with it ([hstspreload.org](https://hstspreload.org)).
+    Preload,
+}
+
+impl Hsts {
+    /// The values of the setting.
+    pub const WORDS: &[&str] = &["off", "host", "subdomains", "preload"];
+
+    /// The policy that a word stands for; the default for an unknown word.
+    pub(crate) fn of_word(word: &str) -> Self {
+        match word {
+            "off" => Self::Off,
+            "subdomains" => Self::Subdomains,
+            "preload" => Self::Preload,
+            _ => Self::Host,
+        }
+    }
+
+    /// The value of the header.
+    pub(crate) fn header(self) -> Option<&'static str> {
+        match self {
+            Self::Off => None,
+            Self::Host => Some("max-age=63072000"),
+            Self::Subdomains => Some("max-age=63072000; includeSubDomains"),
+            Self::Preload => Some("max-age=63072000; includeSubDomains; preload"),
+        }
     }
 }
 

@@ -12,13 +12,15 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use idp_core::file_access::{Access, Readers, Unsafe, Us, own_folder, secret_file, trusted_file};
+use idp_core::file_access::{
+    Access, AccessProblem, CurrentUser, Readers, own_folder, secret_file, trusted_file,
+};
 use idp_core::secret::Secret;
 use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs, statvfs};
 use zeroize::Zeroizing;
 
 use self::need::Need;
-use self::owner::{access, belongs, us, word};
+use self::owner::{access, current_user, ownership, shell_word};
 use self::path_to_file::{KUBERNETES_LINK, Missing, PathToFile};
 use self::refusal::Refusal;
 
@@ -39,7 +41,7 @@ pub struct SecretFile {
 /// Reads a secret.
 ///
 /// # Errors
-/// One sentence that names the file, its owner and mode, and the cure.
+/// One sentence that names the file, its owner and mode, and the fix.
 pub fn read(path: &Path) -> Result<SecretFile, String> {
     let shown = path.display();
     let opened =
@@ -77,7 +79,7 @@ pub(crate) struct Opened {
 /// # Errors
 /// Why it cannot be read, as the end of a sentence.
 pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
-    let us = us();
+    let us = current_user();
     let way = if is_inherited(path) { PathToFile::default() } else { PathToFile::of(path)? };
     // Without this we would wait forever for the writer of a named pipe.
     let flags = if is_inherited(path) { OFlags::empty() } else { OFlags::NONBLOCK };
@@ -86,7 +88,7 @@ pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
     let file =
         file.map_err(|error| match way.by_kubernetes && error.kind() == io::ErrorKind::PermissionDenied {
             true => of_kubernetes(path, us, &error),
-            false => denied::said(path, Need::Read, &error),
+            false => denied::denied_message(path, Need::Read, &error),
         })?;
     let facts = file.metadata().map_err(|error| error.to_string())?;
     let is_pipe = is_inherited(path) && facts.file_type().is_fifo();
@@ -103,12 +105,12 @@ pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
     Ok(Opened { text: text(file, longest)?, access, judged, trusted })
 }
 
-/// A file in a Kubernetes volume that we cannot read: `chown` cannot cure it there, only the pod's specification.
-fn of_kubernetes(path: &Path, us: Us, error: &io::Error) -> String {
+/// A file in a Kubernetes volume that we cannot read: `chown` cannot fix it there, only the pod's specification.
+fn of_kubernetes(path: &Path, us: CurrentUser, error: &io::Error) -> String {
     let Ok(facts) = path.metadata() else { return error.to_string() };
     format!(
         "it {}; give the volume `defaultMode: 0440` and the pod `securityContext: {{ fsGroup: {} }}`",
-        belongs(access(&facts), us.uid),
+        ownership(access(&facts), us.uid),
         rustix::process::getegid().as_raw()
     )
 }
@@ -161,7 +163,7 @@ pub(crate) fn check_certificates(path: &Path) -> Result<(), String> {
 pub fn check_folder(folder: &Path, setting: &str, dev: bool) -> Result<(), String> {
     let folder = here(folder);
     let shown = folder.display();
-    let us = us();
+    let us = current_user();
     let way = PathToFile::to(folder, Missing::IsMade(us))
         .map_err(|why| format!("the folder {shown} ({setting}) cannot be used: {why}"))?;
     match folder.metadata() {
@@ -173,16 +175,16 @@ pub fn check_folder(folder: &Path, setting: &str, dev: bool) -> Result<(), Strin
         .map_err(|refusal| refusal.sentence(&format!("the folder {shown} ({setting})"), folder))
 }
 
-fn check_own(folder: &Path, access: Access, us: Us, setting: &str, dev: bool) -> Result<(), String> {
-    let (shown, word) = (folder.display(), word(folder));
+fn check_own(folder: &Path, access: Access, us: CurrentUser, setting: &str, dev: bool) -> Result<(), String> {
+    let (shown, word) = (folder.display(), shell_word(folder));
     match own_folder(access, us, is_mounted(folder)) {
         Ok(()) => Ok(()),
-        Err(Unsafe::Foreign) if dev && us.uid == 0 => Ok(()),
-        Err(Unsafe::Foreign) => Err(format!(
+        Err(AccessProblem::WrongOwner) if dev && us.uid == 0 => Ok(()),
+        Err(AccessProblem::WrongOwner) => Err(format!(
             "the folder {shown} ({setting}) belongs to another user ({access}; idp runs as {us}); \
              run `chown {us} {word}`, or run idp as its owner"
         )),
-        Err(Unsafe::OthersCan(_)) => Err(format!(
+        Err(AccessProblem::OthersCan(_)) => Err(format!(
             "everybody can write to the folder {shown} ({setting}; {access}); run `chmod o-w {word}`, \
              or use another one"
         )),
@@ -208,15 +210,15 @@ pub(crate) fn writable(folder: &Path) -> Result<(), String> {
 
 /// Why a folder cannot be listed, as the end of a sentence about the folder.
 pub(crate) fn unlisted(folder: &Path, error: &io::Error) -> String {
-    denied::said(folder, Need::List, error)
+    denied::denied_message(folder, Need::List, error)
 }
 
-/// Checks whether we can read and write an existing file of a database. The cure covers all files of the database.
+/// Checks whether we can read and write an existing file of a database. The fix covers all files of the database.
 ///
 /// # Errors
 /// Why not, as the end of a sentence about the file.
 pub fn check_database(file: &Path, database: &Path) -> Result<(), String> {
-    denied::check(file, Need::Change(&format!("{}*", word(database))))
+    denied::check(file, Need::Change(&format!("{}*", shell_word(database))))
 }
 
 /// An empty path means the current folder.

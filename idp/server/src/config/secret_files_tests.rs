@@ -10,7 +10,7 @@ use super::*;
 const SOMEBODY: u32 = 20_000;
 
 fn we_are_root() -> bool {
-    us().uid == 0
+    current_user().uid == 0
 }
 
 /// A folder whose whole path belongs to us or root.

@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use idp_core::secret::{Digest, Secret, from_base64url};
 use idp_store::SignedIn;
 
+use crate::config::Config;
 use crate::http::cookies::Cookie;
 use crate::http::errors::PageError;
 use crate::http::refusal_log::Fault;
@@ -20,12 +21,28 @@ pub(crate) struct Browser {
     pub(crate) signed_in: Option<SignedIn>,
     pub(crate) notice: Option<Notice>,
     mailbox: Option<Secret>,
+    /// Sets and deletes what came under the names of earlier versions.
+    pub(crate) renamed: Vec<HeaderValue>,
 }
+
+/// How long a browser stays known after a sign-in, in seconds.
+const KNOWN_FOR: u64 = 180 * 24 * 60 * 60;
 
 impl Browser {
     /// Reads the cookies and the session, if there is one.
     pub(crate) async fn load(app: &Shared, headers: &HeaderMap) -> Result<Self, PageError> {
-        let read = |cookie: Cookie| cookie.read(headers, &app.config).map(Secret::new);
+        let config = &app.config;
+        let browser = Self::of(app, |cookie| cookie.read(headers, config)).await?;
+        // Cookies of earlier versions are read until this browser has one of ours, so once.
+        let is_renamed = config.issuer.port().is_some() && !Cookie::Browser.is_sent(headers, config);
+        if !is_renamed || browser.signed_in.is_some() {
+            return Ok(browser);
+        }
+        let old = Self::of(app, |cookie| cookie.read_without_port(headers, config)).await?;
+        Ok(if old.is_new && old.signed_in.is_none() { browser } else { old.renamed(config) })
+    }
+
+    async fn of(app: &Shared, read: impl Fn(Cookie) -> Option<Secret>) -> Result<Self, PageError> {
         // A value that we cannot have made is ignored: nobody may choose the value that identifies a browser.
         let made_here =
             |value: &Secret| from_base64url(value.expose()).is_some_and(|bytes| bytes.len() == 32);
@@ -44,7 +61,32 @@ impl Browser {
             signed_in,
             notice,
             mailbox: read(Cookie::Mailbox),
+            renamed: Vec::new(),
         })
+    }
+
+    /// Under the names of today. Another server of this host may use the names without a port, so only what is certainly
+    /// ours is deleted: a session that lives here, and a notice that is shown here.
+    fn renamed(self, config: &Config) -> Self {
+        let mut renamed = Vec::new();
+        // A session that does not live here may be the other server's.
+        let session_cookie = self.session_cookie.filter(|_| self.signed_in.is_some());
+        if let Some(session) = &session_cookie {
+            renamed.push(Cookie::Session.set(session, None, config));
+            renamed.push(Cookie::Session.clear_without_port(config));
+        }
+        if !self.is_new {
+            let max_age = session_cookie.as_ref().map(|_| KNOWN_FOR);
+            renamed.push(Cookie::Browser.set(&self.cookie, max_age, config));
+        }
+        if let Some(mailbox) = &self.mailbox {
+            renamed.push(Cookie::Mailbox.set(mailbox, None, config));
+        }
+        if let Some(notice) = self.notice {
+            renamed.push(notice.set(config));
+            renamed.push(Cookie::Notice.clear_without_port(config));
+        }
+        Self { session_cookie, renamed, ..self }
     }
 
     /// Records that the session was used. If that fails, as on a full disk, the page is served all the same.
@@ -60,7 +102,7 @@ impl Browser {
         if let Err(error) = touched.await
             && app.refusals.admits(Fault::Ours, "session not touched")
         {
-            tracing::warn!(%error, "the use of a session cannot be written down");
+            tracing::warn!(%error, "cannot record that a session was used");
         }
     }
 
@@ -84,9 +126,14 @@ impl Browser {
         self.session_cookie.is_some() && self.signed_in.is_none()
     }
 
-    /// The header that sets the browser cookie. Without `max_age` the cookie lives until the browser is closed.
-    pub(crate) fn set_cookie(&self, app: &Shared, max_age: Option<u64>) -> HeaderValue {
-        Cookie::Browser.set(&self.cookie, max_age, &app.config)
+    /// The header that sets the cookie of a new browser, which lives until the browser is closed.
+    pub(crate) fn set_cookie(&self, app: &Shared) -> HeaderValue {
+        Cookie::Browser.set(&self.cookie, None, &app.config)
+    }
+
+    /// The header that makes the cookie last, so that this stays a known browser.
+    pub(crate) fn keep_cookie(&self, app: &Shared) -> HeaderValue {
+        Cookie::Browser.set(&self.cookie, Some(KNOWN_FOR), &app.config)
     }
 
     /// What CSRF tokens are bound to: the browser and its live session.
@@ -117,6 +164,11 @@ impl Notice {
             Self::SignedIn => "signed-in",
             Self::Activated => "account-activated",
         }
+    }
+
+    /// The header that sets its cookie, for the next page.
+    pub(crate) fn set(self, config: &Config) -> HeaderValue {
+        Cookie::Notice.set(&Secret::new(self.key().to_owned()), Some(60), config)
     }
 }
 

@@ -3,7 +3,7 @@
 //! One timer per connection covers a silent socket, a half-sent head, an idle connection and a peer that does not
 //! read, in HTTP/1.1 and HTTP/2. (hyper's own limit for heads costs a timer per request, and starts only after the
 //! peer has said which version it speaks.) What a peer can make us keep is bounded per connection. What it can have
-//! under way is bounded per client address and in total.
+//! in progress is bounded per client address and in total.
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -25,33 +25,33 @@ use crate::http::address::{Network, is_trusted};
 use crate::http::refusal_log::RefusalLog;
 use crate::http::shares::{ShareKind, Shares, Taken};
 use crate::http::socket::Socket;
-use crate::http::traffic::{Peer, Traffic, answer};
+use crate::http::traffic::{Peer, Traffic, serve_request};
 
 /// The most connections at once, if the system lets us open as many files.
-const MOST: u32 = 10_000;
+const MAX_CONNECTIONS: u32 = 10_000;
 /// Files reserved for everything else: databases, mail, logs.
 const OTHER_FILES: u32 = 256;
 /// The longest head of an HTTP/1.1 request, in bytes. A browser with many cookies for `localhost` needs less than half.
-const HEAD: usize = 64 * 1024;
+const HTTP1_MAX_HEAD: usize = 64 * 1024;
 /// The most header lines of a head.
 const HEADER_LINES: usize = 100;
 /// The longest head of an HTTP/2 request, in bytes as HTTP/2 counts them (RFC 9113 section 6.5.2).
-const HEAD_2: u32 = 16 * 1024;
-/// Requests under way on one HTTP/2 connection. RFC 9113 section 6.5.2 recommends 100 or more, whose heads would take
+const HTTP2_MAX_HEAD: u32 = 16 * 1024;
+/// Requests in progress on one HTTP/2 connection. RFC 9113 section 6.5.2 recommends 100 or more, whose heads would take
 /// 1.6 MB; our pages need a handful at once.
-const STREAMS: u32 = 32;
+const HTTP2_MAX_STREAMS: u32 = 32;
 /// Bytes of bodies that an HTTP/2 connection may send before they are read, on one stream. Every form is shorter.
-const WINDOW: u32 = 32 * 1024;
+const HTTP2_STREAM_WINDOW: u32 = 32 * 1024;
 /// The same, on all streams together.
-const WINDOWS: u32 = 64 * 1024;
+const HTTP2_CONNECTION_WINDOW: u32 = 64 * 1024;
 /// Bytes of one HTTP/2 response that may wait for a peer that does not read.
-const UNSENT: usize = 64 * 1024;
+const HTTP2_SEND_BUFFER: usize = 64 * 1024;
 /// Streams that an HTTP/2 peer may reset before they are served, and streams that it may break, before its connection
 /// ends.
-const TAKEN_BACK: usize = 20;
+const HTTP2_MAX_RESETS: usize = 20;
 
 /// The response to a connection beyond its address's share.
-const TURNED_AWAY: &[u8] =
+const BUSY_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nCache-Control: no-store\r\n\
     Content-Length: 0\r\nConnection: close\r\n\r\n";
 
@@ -60,9 +60,9 @@ const TURNED_AWAY: &[u8] =
 pub(crate) struct Timeouts {
     /// The span after which a connection is checked. Without requests it is closed after one to two spans.
     pub(crate) quiet: Duration,
-    /// The graceful shutdown of a connection that has nothing under way.
+    /// The graceful shutdown of a connection that has nothing in progress.
     pub(crate) goodbye: Duration,
-    /// The responses under way when the server shuts down.
+    /// The responses in progress when the server shuts down.
     pub(crate) drain: Duration,
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct ConnectionLimits {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Open,
-    /// No new connections; responses under way are finished.
+    /// No new connections; responses in progress are finished.
     Ending,
     Cut,
 }
@@ -155,7 +155,8 @@ impl Connections {
         let _ = socket.set_nodelay(true);
         let traffic = Arc::new(Traffic::new(peer));
         let (router, requests) = (self.router.clone(), Arc::clone(&traffic));
-        let service = service_fn(move |request| answer(router.clone(), Arc::clone(&requests), request));
+        let service =
+            service_fn(move |request| serve_request(router.clone(), Arc::clone(&requests), request));
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(Socket::new(socket)), service));
         let mut phase = self.phase.subscribe();
         tokio::select! {
@@ -169,7 +170,7 @@ impl Connections {
         loop {
             tokio::select! {
                 _ = connection.as_mut() => return,
-                // If nothing is under way by now, there is half a head, or the peer ignores the shutdown.
+                // If nothing is in progress by now, there is half a head, or the peer ignores the shutdown.
                 () = sleep(self.timeouts.goodbye) => if !traffic.is_under_way() { return },
                 () = stalled.as_mut() => return,
                 () = reached(&mut phase, Phase::Cut) => return,
@@ -177,7 +178,8 @@ impl Connections {
         }
     }
 
-    /// Accepts no more connections and waits for the responses under way. `false`: some took too long and were cut off.
+    /// Accepts no more connections and waits for the responses in progress. `false`: some took too long and were cut
+    /// off.
     pub(crate) async fn end(&self) -> bool {
         self.phase.send_replace(Phase::Ending);
         let ended = timeout(self.timeouts.drain, self.slots.acquire_many(self.limits.most)).await.is_ok();
@@ -189,22 +191,22 @@ impl Connections {
 /// hyper, with a bound on everything that a peer can make it keep.
 fn bounded() -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
-    http.http1().max_buf_size(HEAD).max_headers(HEADER_LINES);
+    http.http1().max_buf_size(HTTP1_MAX_HEAD).max_headers(HEADER_LINES);
     http.http2()
-        .max_header_list_size(HEAD_2)
-        .max_concurrent_streams(STREAMS)
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOWS)
-        .max_send_buf_size(UNSENT)
-        .max_pending_accept_reset_streams(TAKEN_BACK)
-        .max_local_error_reset_streams(TAKEN_BACK);
+        .max_header_list_size(HTTP2_MAX_HEAD)
+        .max_concurrent_streams(HTTP2_MAX_STREAMS)
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .max_send_buf_size(HTTP2_SEND_BUFFER)
+        .max_pending_accept_reset_streams(HTTP2_MAX_RESETS)
+        .max_local_error_reset_streams(HTTP2_MAX_RESETS);
     http
 }
 
 /// Sends the refusal in one write, if the socket accepts it at once, and closes the connection.
 fn turn_away(socket: TcpStream) {
     if let Ok(mut socket) = socket.into_std() {
-        let _ = socket.write(TURNED_AWAY);
+        let _ = socket.write(BUSY_RESPONSE);
     }
 }
 
@@ -230,19 +232,19 @@ async fn accepted(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 
 /// How many connections there may be. A limit above the system's limit of open files would be useless. That limit is
 /// raised as far as allowed and needed.
-pub(crate) fn most() -> u32 {
-    let wanted = u64::from(MOST + OTHER_FILES);
+pub(crate) fn max_connections() -> u32 {
+    let wanted = u64::from(MAX_CONNECTIONS + OTHER_FILES);
     let mut files = getrlimit(Resource::Nofile);
     let allowed = files.maximum.unwrap_or(wanted).min(wanted);
     if files.current.is_some_and(|current| current < allowed) {
         files.current = Some(allowed);
         if let Err(error) = setrlimit(Resource::Nofile, files) {
-            tracing::debug!(%error, "the limit of open files stays as it is");
+            tracing::debug!(%error, "cannot raise the limit on open files");
         }
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(wanted).min(wanted);
     // If the system allows few files, half of them are for connections.
-    u32::try_from(files.saturating_sub(u64::from(OTHER_FILES)).max(files / 2)).unwrap_or(MOST)
+    u32::try_from(files.saturating_sub(u64::from(OTHER_FILES)).max(files / 2)).unwrap_or(MAX_CONNECTIONS)
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ async fn r_27_a_shutdown_closes_connections_without_requests_and_cuts_no_respons
     for socket in others.iter_mut().chain([&mut idle]) {
         to_the_end(socket).await;
     }
-    assert!(!ended.is_finished(), "a response is under way");
+    assert!(!ended.is_finished(), "a response is in progress");
     server.finish.notify_waiters();
     assert!(to_the_end(&mut slow).await.ends_with("slow answer"));
     assert!(ended.await.unwrap());
@@ -141,7 +141,7 @@ async fn rl_07_no_more_connections_than_there_is_room_for() {
     assert!(third.try_read(&mut [0; 1]).is_err(), "answered beyond the limit");
     drop(second);
     third.read_exact(&mut [0; 15]).await.unwrap();
-    assert!((1..=MOST).contains(&super::most()));
+    assert!((1..=MAX_CONNECTIONS).contains(&super::max_connections()));
 }
 
 /// A connection from another address of this machine.

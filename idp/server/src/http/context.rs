@@ -5,12 +5,10 @@ use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::audit::{Actor, AuditEvent, AuditRecord};
-use idp_core::secret::Secret;
 use idp_core::text::DisplayText;
 
 use crate::http::address::RequestInfo;
 use crate::http::browser::{Browser, Notice};
-use crate::http::cookies::Cookie;
 use crate::http::csrf;
 use crate::http::errors::{PageError, Reason};
 use crate::http::html::{FieldError, Html, Layout, Page, layout, title};
@@ -74,8 +72,6 @@ impl RequestContext {
 
     /// A redirect to a page that reports a success.
     pub(crate) fn redirect_with(&self, notice: Notice, url: &str) -> Response {
-        let value = Secret::new(notice.key().to_owned());
-        let cookie = Cookie::Notice.set(&value, Some(60), &self.app.config);
-        ([(header::SET_COOKIE, cookie)], Redirect::to(url)).into_response()
+        ([(header::SET_COOKIE, notice.set(&self.app.config))], Redirect::to(url)).into_response()
     }
 }

@@ -1,6 +1,8 @@
-//! Cookies: opaque values, named `__Host-…` if the issuer is https.
+//! Cookies: opaque values, named `__Host-…` if the issuer is https, and with the issuer's port if it has one: all servers
+//! of a host share its cookies, whatever their ports.
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use idp_core::oauth::issuer::Issuer;
 use idp_core::secret::Secret;
 
 use crate::config::Config;
@@ -10,7 +12,7 @@ use crate::config::Config;
 pub(crate) enum Cookie {
     /// The session.
     Session,
-    /// The browser. Flows are bound to it, and it identifies a browser that signed in before.
+    /// The browser. Flows are bound to it, and it identifies browsers in which an account is known.
     Browser,
     /// A success that the next page reports.
     Notice,
@@ -19,47 +21,86 @@ pub(crate) enum Cookie {
 }
 
 impl Cookie {
-    fn name(self, https: bool) -> String {
-        let name = match self {
+    fn base(self) -> &'static str {
+        match self {
             Self::Session => "idp-session",
             Self::Browser => "idp-browser",
             Self::Notice => "idp-notice",
             Self::Mailbox => "idp-mailbox",
-        };
+        }
+    }
+
+    fn name(self, issuer: &Issuer) -> String {
+        let name = self.name_without_port(issuer);
+        match issuer.port() {
+            Some(port) => format!("{name}-{port}"),
+            None => name,
+        }
+    }
+
+    /// The name that earlier versions used. To an issuer without a port it is the name.
+    fn name_without_port(self, issuer: &Issuer) -> String {
+        let base = self.base();
         // The prefix requires `Secure`, which http://localhost does not have.
-        if https { format!("__Host-{name}") } else { name.to_owned() }
+        if issuer.is_https() { format!("__Host-{base}") } else { base.to_owned() }
+    }
+
+    /// Whether a request has the cookie, with whatever value.
+    pub(crate) fn is_sent(self, headers: &HeaderMap, config: &Config) -> bool {
+        values(headers, &self.name(&config.issuer)).next().is_some()
     }
 
     /// The cookie's value in a request. If the cookie comes twice, one was planted and neither counts.
-    pub(crate) fn read(self, headers: &HeaderMap, config: &Config) -> Option<String> {
-        let name = self.name(config.issuer.is_https());
-        let mut found = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .filter(|(key, _)| *key == name)
-            .map(|(_, value)| value.to_owned());
-        let first = found.next()?;
-        (found.next().is_none() && !first.is_empty() && first.len() <= 128).then_some(first)
+    pub(crate) fn read(self, headers: &HeaderMap, config: &Config) -> Option<Secret> {
+        only_value(headers, &self.name(&config.issuer))
+    }
+
+    /// Its value under the name without the port, which earlier versions set; `None` if the issuer has no port.
+    pub(crate) fn read_without_port(self, headers: &HeaderMap, config: &Config) -> Option<Secret> {
+        config.issuer.port()?;
+        only_value(headers, &self.name_without_port(&config.issuer))
     }
 
     /// The header that sets the cookie. Without `max_age` the cookie lives until the browser is closed.
     pub(crate) fn set(self, value: &Secret, max_age: Option<u64>, config: &Config) -> HeaderValue {
-        let https = config.issuer.is_https();
-        let age = max_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
-        let secure = if https { "; Secure" } else { "" };
-        let text =
-            format!("{}={}; Path=/; HttpOnly; SameSite=Lax{secure}{age}", self.name(https), value.expose());
-        // Values are our own base64url or words, so the header is always valid.
-        let mut header = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
-        header.set_sensitive(true);
-        header
+        header_for(&self.name(&config.issuer), value, max_age, config)
     }
 
     /// The header that deletes the cookie.
     pub(crate) fn clear(self, config: &Config) -> HeaderValue {
-        self.set(&Secret::new(String::new()), Some(0), config)
+        header_for(&self.name(&config.issuer), &Secret::new(String::new()), Some(0), config)
     }
+
+    /// The header that deletes it under the name without the port.
+    pub(crate) fn clear_without_port(self, config: &Config) -> HeaderValue {
+        header_for(&self.name_without_port(&config.issuer), &Secret::new(String::new()), Some(0), config)
+    }
+}
+
+fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(move |(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
+
+fn only_value(headers: &HeaderMap, name: &str) -> Option<Secret> {
+    let mut found = values(headers, name);
+    let first = found.next()?;
+    let counts = found.next().is_none() && !first.is_empty() && first.len() <= 128;
+    counts.then(|| Secret::new(first.to_owned()))
+}
+
+fn header_for(name: &str, value: &Secret, max_age: Option<u64>, config: &Config) -> HeaderValue {
+    let age = max_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
+    let secure = if config.issuer.is_https() { "; Secure" } else { "" };
+    let text = format!("{name}={}; Path=/; HttpOnly; SameSite=Lax{secure}{age}", value.expose());
+    // Values are our own base64url or words, so the header is always valid.
+    let mut header = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+    header.set_sensitive(true);
+    header
 }

@@ -8,12 +8,16 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::BodyExt;
+use idp_core::oauth::discovery::path;
+use idp_core::secret::Secret;
+use zeroize::Zeroizing;
 
 use crate::http::browser::Browser;
 use crate::http::cookies::Cookie;
 use crate::http::csrf::{self, NotOurForm};
 use crate::http::errors::{PageError, Reason};
-use crate::http::form::{self, FormBody};
+use crate::http::form::{self, Fields, FormBody};
+use crate::http::media_type::{self, NotAForm};
 use crate::http::policy::{Auth, BodyClass, Csrf, Policy};
 use crate::http::shares::{AddressShare, ShareKind, Taken};
 use crate::state::Shared;
@@ -87,8 +91,6 @@ fn with<T: Clone + Send + Sync + 'static>(value: T) -> axum::http::Extensions {
     extensions
 }
 
-type Fields = Vec<(String, String)>;
-
 /// The length of the body according to `Content-Length`.
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
@@ -114,18 +116,23 @@ async fn read_body(
     if empty && !headers.contains_key(header::CONTENT_TYPE) {
         return Ok(Some(Fields::new()));
     }
-    if !is_form(headers) {
-        return Err(PageError::new(Reason::MEDIA_TYPE));
-    }
+    media_type::check(headers).map_err(not_a_form)?;
     let slow = |_| PageError::new(Reason::TIMEOUT).detail("the body took too long");
     let bytes = tokio::time::timeout(SLOWEST_BODY, collect(body, limit, room)).await.map_err(slow)??;
     let fields = form::decode(&bytes);
-    fields.map(Some).ok_or_else(|| PageError::new(Reason::BAD_REQUEST).detail("malformed form"))
+    fields.map(Some).ok_or_else(|| {
+        PageError::new(Reason::BAD_REQUEST)
+            .detail("the form is malformed: percent-encode UTF-8, with at most 64 fields")
+    })
 }
 
 /// Reads a body. Each piece counts against the share as it arrives; a length that is only announced costs nothing.
-async fn collect(mut body: Body, limit: usize, mut room: Option<&mut Taken>) -> Result<Vec<u8>, PageError> {
-    let mut bytes = Vec::new();
+async fn collect(
+    mut body: Body,
+    limit: usize,
+    mut room: Option<&mut Taken>,
+) -> Result<Zeroizing<Vec<u8>>, PageError> {
+    let mut bytes = Zeroizing::new(Vec::new());
     while let Some(frame) = body.frame().await {
         let broken = |_| PageError::new(Reason::BAD_REQUEST).detail("the body ended early");
         let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
@@ -133,78 +140,99 @@ async fn collect(mut body: Body, limit: usize, mut room: Option<&mut Taken>) -> 
             return Err(PageError::new(Reason::TOO_LARGE));
         }
         if room.as_mut().is_some_and(|room| !room.grow(piece.len() as u64)) {
-            let detail = "too many bodies are under way";
+            let detail = "too many request bodies are in progress";
             return Err(
                 PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE) }.detail(detail)
             );
         }
-        bytes.extend_from_slice(&piece);
+        append(&mut bytes, &piece);
     }
     Ok(bytes)
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    let types: Vec<&str> =
-        headers.get_all(header::CONTENT_TYPE).iter().filter_map(|value| value.to_str().ok()).collect();
-    let [one] = types[..] else { return false };
-    let mut parts = one.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    let utf8 = |part: &str| {
-        let charset = part.to_ascii_lowercase();
-        !charset.starts_with("charset") || matches!(charset.as_str(), "charset=utf-8" | "charset=\"utf-8\"")
-    };
-    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && parts.all(utf8)
+/// Appends. The buffer that has become too small is wiped, because the body may hold a password.
+fn append(bytes: &mut Zeroizing<Vec<u8>>, piece: &[u8]) {
+    let length = bytes.len() + piece.len();
+    if bytes.capacity() < length {
+        let mut larger = Zeroizing::new(Vec::with_capacity(length.next_power_of_two()));
+        larger.extend_from_slice(bytes);
+        *bytes = larger;
+    }
+    bytes.extend_from_slice(piece);
 }
 
-/// The response to a refused form. It leads back to the form's page, which shows a fresh form.
+fn not_a_form(why: NotAForm) -> PageError {
+    match why {
+        NotAForm::Type(told) => PageError::new(Reason::MEDIA_TYPE).detail(told),
+        NotAForm::Coding(told) => PageError::new(Reason::CODING).detail(told),
+    }
+}
+
+/// The response to a refused form. An old one of ours leads to where its page leads by now; of any other we say why it
+/// is refused, and lead to the form's page as well, which shows a fresh form.
 fn old_form(
     why: NotOurForm,
     uri: &Uri,
     browser: Option<&Browser>,
-    fields: Option<&[(String, String)]>,
+    fields: Option<&[(String, Secret)]>,
 ) -> Stopped {
     let signed_in = browser.is_some_and(|browser| browser.signed_in.is_some());
+    let fields = fields.unwrap_or_default();
     let detail = match why {
         NotOurForm::NoCookies => return PageError::new(Reason::COOKIES).into(),
         // A second click, or sign-out in another tab: the session has already ended.
-        NotOurForm::Token if uri.path() == "/logout/confirm" && !signed_in => {
-            return Stopped::See(signed_out(fields.unwrap_or_default()));
+        NotOurForm::Token | NotOurForm::Old if uri.path() == "/logout/confirm" && !signed_in => {
+            return Stopped::See(with_request("/signed-out", fields));
         }
+        NotOurForm::Old => return Stopped::See(page_again(uri, signed_in, fields)),
         NotOurForm::Token => "the form's token is missing, old, or of another session",
         NotOurForm::Foreign(detail) => detail,
     };
-    let page = form::page_of(uri.path(), signed_in);
-    let token = fields.unwrap_or_default().iter().find(|(name, _)| name == "token");
-    let again = match (token, uri.query()) {
-        (Some((name, token)), _) if page.starts_with("/activate") => {
-            let mut query = form_urlencoded::Serializer::new(String::new());
-            format!("/activate?{}", query.append_pair(name, token).finish())
-        }
-        (_, Some(query)) if page == uri.path() => format!("{page}?{query}"),
-        _ => page.to_owned(),
-    };
+    let again = page_again(uri, signed_in, fields);
     PageError::new(Reason::CSRF).detail(detail).action(again, "action-try-again").into()
 }
 
-/// The page after sign-out, with the redirect that the sign-out request asked for. The page checks the request again.
-fn signed_out(fields: &[(String, String)]) -> String {
-    let request = fields.iter().find(|(name, _)| name == "request");
-    let pairs = request.and_then(|(_, request)| form::decode(request.as_bytes())).unwrap_or_default();
-    if pairs.is_empty() {
-        return "/signed-out".to_owned();
+/// The page on which a form stands, with what it needs from the form.
+fn page_again(uri: &Uri, signed_in: bool, fields: &[(String, Secret)]) -> String {
+    let page = form::page_of(uri.path(), signed_in);
+    let field =
+        |wanted: &str| fields.iter().find(|(name, value)| name == wanted && !value.expose().is_empty());
+    match (page, uri.query()) {
+        ("/activate", _) => match field("token") {
+            Some(token) => with_query(page, std::slice::from_ref(token)),
+            None => page.to_owned(),
+        },
+        // The question whether to sign out, which an application's request had led to.
+        ("/account", _) if field("request").is_some() => with_request(path::END_SESSION, fields),
+        (_, Some(query)) if page == uri.path() => format!("{page}?{query}"),
+        _ => page.to_owned(),
     }
-    format!("/signed-out?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+}
+
+/// A page with the sign-out request that a form carries. The page checks it again.
+fn with_request(page: &str, fields: &[(String, Secret)]) -> String {
+    let request = fields.iter().find(|(name, _)| name == "request");
+    let pairs =
+        request.and_then(|(_, request)| form::decode(request.expose().as_bytes())).unwrap_or_default();
+    if pairs.is_empty() { page.to_owned() } else { with_query(page, &pairs) }
+}
+
+fn with_query(page: &str, pairs: &[(String, Secret)]) -> String {
+    format!("{page}?{}", form::encode(pairs))
 }
 
 fn finish(app: &Shared, policy: Policy, browser: Option<Browser>, mut response: Response) -> Response {
     let headers = response.headers_mut();
     if let Some(browser) = browser {
-        if browser.is_new && !sets(headers, &browser.set_cookie(app, None)) {
-            headers.append(header::SET_COOKIE, browser.set_cookie(app, None));
-        }
         let is_page = headers.get(header::CONTENT_TYPE).is_some();
         if is_page && browser.notice.is_some() {
             headers.append(header::SET_COOKIE, Cookie::Notice.clear(&app.config));
+        }
+        let own = browser.is_new.then(|| browser.set_cookie(app));
+        for cookie in own.into_iter().chain(browser.renamed) {
+            if !sets(headers, &cookie) {
+                headers.append(header::SET_COOKIE, cookie);
+            }
         }
     }
     if let Some(value) = policy.cache.header().filter(|_| response.status().is_success()) {
@@ -213,7 +241,7 @@ fn finish(app: &Shared, policy: Policy, browser: Option<Browser>, mut response: 
     response
 }
 
-/// Whether the handler already set this cookie, with a longer life.
+/// Whether this cookie is already set or deleted.
 fn sets(headers: &HeaderMap, cookie: &HeaderValue) -> bool {
     let name = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
     headers.get_all(header::SET_COOKIE).iter().any(|set| name(set) == name(cookie))

@@ -19,7 +19,7 @@ pub(crate) struct Reason {
     pub(crate) key: &'static str,
     /// The HTTP status.
     pub(crate) status: StatusCode,
-    /// Who must fix it: `yours` the person, `app` the client, `ours` we.
+    /// Who has to fix it: the person (`yours`), the client's developer (`app`) or the operator (`ours`).
     pub(crate) kind: &'static str,
 }
 
@@ -47,10 +47,13 @@ reasons! {
     UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "ours";
     INTERNAL = "internal-error", INTERNAL_SERVER_ERROR, "ours";
     NOT_FOUND = "not-found", NOT_FOUND, "yours";
-    METHOD = "method-not-allowed", METHOD_NOT_ALLOWED, "app";
+    METHOD = "method-not-allowed", METHOD_NOT_ALLOWED, "yours";
     TOO_LARGE = "too-large", PAYLOAD_TOO_LARGE, "yours";
-    MEDIA_TYPE = "unsupported-type", UNSUPPORTED_MEDIA_TYPE, "app";
+    TOO_LONG = "too-large", URI_TOO_LONG, "yours";
+    MEDIA_TYPE = "unsupported-type", UNSUPPORTED_MEDIA_TYPE, "yours";
+    CODING = "unsupported-coding", UNSUPPORTED_MEDIA_TYPE, "yours";
     BAD_REQUEST = "bad-request", BAD_REQUEST, "yours";
+    APP_REQUEST = "app-request", BAD_REQUEST, "app";
     MISDIRECTED = "misdirected", MISDIRECTED_REQUEST, "yours";
     MISDIRECTED_DOT = "misdirected-dot", MISDIRECTED_REQUEST, "yours";
     BAD_HOST = "bad-host", BAD_REQUEST, "yours";
@@ -69,11 +72,27 @@ reasons! {
     HINT_CLIENT = "id-token-hint-client", BAD_REQUEST, "app";
 }
 
+impl Reason {
+    /// What the page says. At an endpoint to which clients send the browser, the client made the request, so only its
+    /// makers can fix it.
+    pub(crate) fn shown(self, made_by_client: bool) -> Self {
+        const THEIRS: [Reason; 6] = [
+            Reason::METHOD,
+            Reason::TOO_LARGE,
+            Reason::TOO_LONG,
+            Reason::MEDIA_TYPE,
+            Reason::CODING,
+            Reason::BAD_REQUEST,
+        ];
+        if made_by_client && THEIRS.contains(&self) { Self::APP_REQUEST } else { self }
+    }
+}
+
 /// What a refusal is about. The log shows the client and the value that broke the rule. Anybody can send either, so
 /// both are escaped and truncated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct About {
-    /// For the log.
+    /// For the log, and for pages that say that the client must mend something.
     pub(crate) client_id: Option<String>,
     /// `name=value`, for the log.
     pub(crate) value: Option<String>,
@@ -94,10 +113,26 @@ const LOGGED: [&str; 9] = [
     "code_challenge_method",
 ];
 
+/// What is escaped in a client ID on a page. `%` is not: it comes from the escapes of [`logged`].
+const ODD_IN_IDS: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':')
+    .remove(b'/')
+    .remove(b'@')
+    .remove(b'%');
+
 impl About {
     /// A registered client.
     pub(crate) fn client(id: &ClientId) -> Self {
         Self { client_id: Some(id.as_str().to_owned()), ..Self::default() }
+    }
+
+    /// A page whose address has a valid ID. Of any other path nothing is logged: it may contain a secret.
+    pub(crate) fn id(what: &'static str, id: &impl std::fmt::Display) -> Self {
+        Self { value: Some(format!("{what}={id}")), ..Self::default() }
     }
 
     /// The client of a flow, if the flow is for a client.
@@ -111,6 +146,16 @@ impl About {
     /// The client that a request names, which may not be registered.
     pub(crate) fn claimed(params: &Params) -> Self {
         Self { client_id: params.get("client_id").map(logged), ..Self::default() }
+    }
+
+    /// The client's ID for a page about what the client must mend, so that its people can tell which one it is. Anybody
+    /// may send it, so it is cut, and every sign that such an ID does not need is escaped. No page shows another value
+    /// of a request.
+    pub(crate) fn shown_client(&self, kind: &str) -> Option<String> {
+        let id = self.client_id.as_deref().filter(|_| kind == "app")?;
+        // The log's excerpt ends in how many bytes more there were.
+        let (id, cut) = id.rsplit_once("... (").map_or((id, ""), |(id, _)| (id, "…"));
+        Some(format!("{}{cut}", percent_encoding::utf8_percent_encode(id, ODD_IN_IDS)))
     }
 
     /// With the parameter that broke the rule.
@@ -234,16 +279,19 @@ impl PageError {
             StatusCode::TOO_MANY_REQUESTS => (ErrorCode::TemporarilyUnavailable, "too many requests"),
             StatusCode::INTERNAL_SERVER_ERROR => (ErrorCode::ServerError, "something went wrong here"),
             StatusCode::METHOD_NOT_ALLOWED => (ErrorCode::InvalidRequest, "this method is not allowed here"),
-            StatusCode::PAYLOAD_TOO_LARGE => (ErrorCode::InvalidRequest, "the request is too large"),
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::URI_TOO_LONG => {
+                (ErrorCode::InvalidRequest, "the request is too large")
+            }
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 (ErrorCode::InvalidRequest, "send application/x-www-form-urlencoded")
             }
+            StatusCode::REQUEST_TIMEOUT => (ErrorCode::InvalidRequest, "the request took too long"),
             _ => (ErrorCode::InvalidRequest, "the request is malformed"),
         };
         OAuthError {
             status: self.reason.status,
             refusal: Refusal::new(code, hint),
-            told: None,
+            description: None,
             challenge: None,
             retry_after: self.retry_after,
             detail: self.detail.as_deref().map(Box::from),
@@ -257,8 +305,8 @@ impl From<StoreError> for PageError {
         match error {
             // Another node, of the newer version, can serve a newer row.
             StoreError::Unavailable(_)
-            | StoreError::Again(_)
-            | StoreError::Lost(_)
+            | StoreError::Retry(_)
+            | StoreError::Disconnected(_)
             | StoreError::Newer { .. } => {
                 let retry_after = Some(5);
                 Self { detail: Some(error.to_string()), retry_after, ..Self::new(Reason::UNAVAILABLE) }
@@ -294,7 +342,7 @@ pub(crate) struct OAuthError {
     pub(crate) status: StatusCode,
     pub(crate) refusal: Refusal,
     /// The description, if it is not the refusal's own.
-    pub(crate) told: Option<Box<str>>,
+    pub(crate) description: Option<Box<str>>,
     /// `WWW-Authenticate`.
     pub(crate) challenge: Option<&'static str>,
     pub(crate) retry_after: Option<u64>,
@@ -317,7 +365,7 @@ impl From<Refusal> for OAuthError {
             _ => (StatusCode::BAD_REQUEST, None),
         };
         let about = Box::default();
-        Self { status, refusal, told: None, challenge, retry_after: None, detail: None, about }
+        Self { status, refusal, description: None, challenge, retry_after: None, detail: None, about }
     }
 }
 
@@ -341,7 +389,7 @@ struct ErrorBody<'a> {
 
 impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
-        let error_description = self.told.as_deref().unwrap_or(self.refusal.hint);
+        let error_description = self.description.as_deref().unwrap_or(self.refusal.hint);
         let body = ErrorBody { error: self.refusal.code.as_str(), error_description };
         let mut response = (self.status, Json(body)).into_response();
         if let Some(challenge) = self.challenge {

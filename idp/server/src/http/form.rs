@@ -3,38 +3,70 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use idp_core::oauth::params::Params;
+use idp_core::secret::Secret;
 use idp_core::text::DisplayText;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde::de::value::MapDeserializer;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::http::errors::{PageError, Reason};
+use crate::http::field_value::FieldValue;
 
 /// The most fields a form may have.
 const FIELDS: usize = 64;
 
+/// The names and values of a form or query. Every value is a secret: which of them is a password, only the handler knows.
+pub(crate) type Fields = Vec<(String, Secret)>;
+
 /// Decodes `application/x-www-form-urlencoded` text. Unlike a browser's parser it repairs nothing: it refuses bytes
 /// that are not UTF-8, NUL, and more fields than any of our forms has.
-pub(crate) fn decode(text: &[u8]) -> Option<Vec<(String, String)>> {
-    let mut pairs = Vec::new();
-    for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+pub(crate) fn decode(text: &[u8]) -> Option<Fields> {
+    let mut pairs = Fields::new();
+    for (name, value) in pairs_of(text) {
+        if pairs.len() == FIELDS {
+            return None;
+        }
+        pairs.push((name?, value?));
+    }
+    Some(pairs)
+}
+
+/// The names and values of a form. `None`: it cannot be decoded.
+fn pairs_of(text: &[u8]) -> impl Iterator<Item = (Option<String>, Option<Secret>)> {
+    text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
         let middle = pair.iter().position(|byte| *byte == b'=');
         let (name, value) = match middle {
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &b""[..]),
         };
-        if pairs.len() == FIELDS {
-            return None;
-        }
-        pairs.push((decode_part(name)?, decode_part(value)?));
-    }
-    Some(pairs)
+        (decode_part(name), decode_part(value).map(Secret::new))
+    })
 }
 
-/// Decodes one name, value or path.
+/// Decodes one name, value or path. Nothing else is left of it in memory, because it may be a password.
 pub(crate) fn decode_part(part: &[u8]) -> Option<String> {
     let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-    let text = percent_encoding::percent_decode(&spaced).decode_utf8().ok()?.into_owned();
-    (!text.contains('\0')).then_some(text)
+    let spaced = Zeroizing::new(spaced);
+    // No longer than what it is decoded from. A buffer that grows would leave copies.
+    let mut bytes = Vec::with_capacity(spaced.len());
+    bytes.extend(percent_encoding::percent_decode(&spaced));
+    match String::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Some(text),
+        Ok(mut text) => {
+            text.zeroize();
+            None
+        }
+        Err(error) => {
+            error.into_bytes().zeroize();
+            None
+        }
+    }
+}
+
+/// The fields as a query or form again.
+pub(crate) fn encode(fields: &[(String, Secret)]) -> String {
+    let pairs = fields.iter().map(|(name, value)| (name, value.expose()));
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// The page whose form is sent to `path`. A browser that opens that path, or sends an old form to it, goes there.
@@ -42,6 +74,7 @@ pub(crate) fn page_of(path: &str, signed_in: bool) -> &str {
     match path {
         "/logout/confirm" if signed_in => "/account",
         "/logout/confirm" => "/signed-out",
+        "/activate/resend" => "/activate",
         _ if path.starts_with("/flow/") || path.starts_with("/register/") => {
             path.rsplit_once('/').map_or(path, |(page, _)| page)
         }
@@ -69,7 +102,7 @@ pub(crate) fn with_email(url: &str, email: &str) -> String {
 
 /// The decoded form. [`crate::http::enforcement`] puts it into the request.
 #[derive(Clone)]
-pub(crate) struct FormBody(pub(crate) Vec<(String, String)>);
+pub(crate) struct FormBody(pub(crate) Fields);
 
 /// A form in the type that its handler expects. Unknown and repeated fields are refused.
 pub(crate) struct Form<T>(pub(crate) T);
@@ -78,19 +111,21 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Form<T> {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
-        let FormBody(pairs) = parts.extensions.get::<FormBody>().cloned().unwrap_or(FormBody(Vec::new()));
-        read(pairs).map(Form)
+        let FormBody(pairs) = parts.extensions.remove::<FormBody>().unwrap_or(FormBody(Fields::new()));
+        read(pairs.into_iter().map(|(name, value)| (name, Some(value)))).map(Form)
     }
 }
 
-/// The query in the type that its handler expects.
+/// The query of a page in the type that its handler expects. Mail programs and other sites add parameters to links, so
+/// unknown ones are ignored, however they are written. Known ones are read strictly, and only once.
 pub(crate) struct Query<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
-        read(query(parts)?).map(Query)
+        let query = parts.uri.query().unwrap_or_default();
+        read(pairs_of(query.as_bytes()).map(|(name, value)| (name.unwrap_or_default(), value))).map(Query)
     }
 }
 
@@ -101,29 +136,39 @@ impl<S: Sync> FromRequestParts<S> for Protocol {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
-        match parts.extensions.get::<FormBody>().cloned() {
-            Some(FormBody(pairs)) => Ok(Self(Params::new(pairs))),
-            None => Ok(Self(Params::new(query(parts)?))),
-        }
+        let form = parts.extensions.remove::<FormBody>().map(|FormBody(pairs)| pairs);
+        Ok(Self(Params::of_form(form.map_or_else(|| query(parts), Ok)?)))
     }
 }
 
-fn query(parts: &Parts) -> Result<Vec<(String, String)>, PageError> {
+fn query(parts: &Parts) -> Result<Fields, PageError> {
     let query = parts.uri.query().unwrap_or_default();
     decode(query.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST).detail("malformed query"))
 }
 
-fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, PageError> {
-    let bad = |detail: String| PageError::new(Reason::BAD_REQUEST).detail(detail);
-    let mut fields = Map::new();
-    for (name, value) in pairs {
-        if fields.insert(name, Value::String(value)).is_some() {
-            return Err(bad("a field is repeated".to_owned()));
-        }
+/// The parameters of a page's query that can be decoded, for a page that is not strict about any.
+pub(crate) struct LenientQuery(pub(crate) Params);
+
+impl<S: Sync> FromRequestParts<S> for LenientQuery {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = pairs_of(query.as_bytes()).filter_map(|(name, value)| name.zip(value));
+        Ok(Self(Params::of_form(pairs.collect())))
     }
+}
+
+/// Reads pairs into a type. `None` is a value that could not be decoded. The type refuses a field that is repeated, and,
+/// if it says so, one that it does not know.
+fn read<T: DeserializeOwned>(pairs: impl Iterator<Item = (String, Option<Secret>)>) -> Result<T, PageError> {
+    let fields = MapDeserializer::new(pairs.map(|(name, value)| (name, FieldValue(value))));
     // serde's message is dropped because it quotes field names: an unescaped `&` makes half of a password one.
-    let shape = |_| bad("a field is missing, unknown or has an invalid value".to_owned());
-    T::deserialize(Value::Object(fields)).map_err(shape)
+    let shape = |_| {
+        PageError::new(Reason::BAD_REQUEST)
+            .detail("a field is missing, repeated, unknown or has an invalid value")
+    };
+    T::deserialize(fields).map_err(shape)
 }
 
 #[cfg(test)]
@@ -135,9 +180,49 @@ mod tests {
 
     use super::*;
 
+    fn plain(fields: Option<Fields>) -> Option<Vec<(String, String)>> {
+        Some(fields?.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect())
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Typed {
+        #[serde(default)]
+        email: String,
+        #[serde(default)]
+        password: Secret,
+        flow: Option<String>,
+        answer: Option<Answer>,
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Answer {
+        Allow,
+    }
+
+    #[test]
+    fn a_form_is_read_into_the_type_of_its_handler() {
+        let typed = |text: &str| {
+            let pairs = decode(text.as_bytes()).unwrap().into_iter();
+            read::<Typed>(pairs.map(|(name, value)| (name, Some(value))))
+        };
+        let full = typed("email=a&password=b+c&flow=&answer=allow").unwrap();
+        let (password, flow) = (Secret::new("b c".to_owned()), Some(String::new()));
+        assert_eq!(full, Typed { email: "a".to_owned(), password, flow, answer: Some(Answer::Allow) });
+        let empty = Typed { email: String::new(), password: Secret::default(), flow: None, answer: None };
+        assert_eq!(typed("").unwrap(), empty);
+        for (bad, why) in
+            [("email=a&email=b", "repeated"), ("name=a", "unknown"), ("answer=maybe", "invalid")]
+        {
+            let refused = typed(bad).unwrap_err();
+            assert!(refused.reason == Reason::BAD_REQUEST && refused.detail.unwrap().contains(why), "{bad}");
+        }
+    }
+
     #[test]
     fn a_form_is_decoded_strictly() {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let pair = |name: &str, value: &str| (name.to_owned(), Secret::new(value.to_owned()));
         assert_eq!(
             decode(b"a=1&b=%C3%A4+c&d&=e").unwrap(),
             [pair("a", "1"), pair("b", "ä c"), pair("d", ""), pair("", "e")]
@@ -145,6 +230,16 @@ mod tests {
         for bad in [&b"a=%FF"[..], b"a=%00", b"\xFF\xFEa\0=\0"] {
             assert!(decode(bad).is_none(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn fault_21_values_are_secrets_as_soon_as_they_are_decoded() {
+        let fields = decode(b"email=ada%40example.org&password=hunter2%21").unwrap();
+        let shown = format!("{fields:?}");
+        assert!(
+            shown.contains("password") && !shown.contains("hunter2") && !shown.contains("ada@"),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -160,7 +255,7 @@ mod tests {
         fn what_was_encoded_is_decoded(pairs in prop::collection::vec(("[^\0]{0,8}", "[^\0]{0,12}"), 0..=FIELDS)) {
             let mut text = form_urlencoded::Serializer::new(String::new());
             text.extend_pairs(&pairs);
-            prop_assert_eq!(decode(text.finish().as_bytes()), Some(pairs));
+            prop_assert_eq!(plain(decode(text.finish().as_bytes())), Some(pairs));
         }
 
         #[test]
@@ -170,7 +265,7 @@ mod tests {
         ], 0..40).prop_map(|parts| parts.concat())) {
             // A browser's parser repairs with U+FFFD.
             let mended: Vec<(String, String)> = form_urlencoded::parse(&text).into_owned().collect();
-            match decode(&text) {
+            match plain(decode(&text)) {
                 Some(pairs) => prop_assert_eq!(pairs, mended),
                 None => {
                     let odd = |text: &str| text.contains(['\u{fffd}', '\0']);

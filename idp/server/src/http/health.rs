@@ -52,13 +52,13 @@ pub(crate) async fn look(app: &Shared) -> Verdict {
 }
 
 async fn check(app: &Shared) -> Result<(), Unready> {
-    app.store.look().await.map_err(|unfit| match std::error::Error::source(&unfit) {
+    app.store.check_readiness().await.map_err(|unfit| match std::error::Error::source(&unfit) {
         Some(cause) => unready(unfit.reason(), cause),
         None => unready(unfit.reason(), &unfit),
     })?;
     // The machine's clock, because the one that `dev` moves differs on purpose.
     let before = app.clock.machine();
-    let read = app.store.read_apart((), |db, ()| {
+    let read = app.store.read_for_readiness((), |db, ()| {
         Box::pin(async move { Ok((db.active_key_purposes().await?, db.clock().await?)) })
     });
     let (purposes, theirs) = read.await.map_err(|error: StoreError| unready(SILENT, error))?;

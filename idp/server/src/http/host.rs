@@ -22,7 +22,7 @@ pub(crate) fn check(app: &Shared, request: &Request, is_probe: bool) -> Option<(
     };
     let target = request.uri().authority().map(axum::http::uri::Authority::as_str);
     let hosts = request.headers().get_all(header::HOST).iter().map(HeaderValue::as_bytes);
-    let why = match app.config.issuer.is_asked(version, target, hosts) {
+    let why = match app.config.issuer.is_addressed_by(version, target, hosts) {
         Ok(ours) if ours || is_probe => return None,
         Err(BadHost::Missing) if is_probe && version == HttpVersion::V1_0 => return None,
         Ok(_) => None,
@@ -42,7 +42,7 @@ fn misdirected(app: &Shared, requested: &str, why: Option<BadHost>) -> PageError
     let served = app.config.issuer.authority();
     let (reason, detail) = match why {
         Some(why @ BadHost::Missing) => (Reason::BAD_HOST, format!("{why}: this is {served}")),
-        Some(why @ BadHost::Doubled) => (Reason::BAD_HOST, why.to_string()),
+        Some(why @ BadHost::Repeated) => (Reason::BAD_HOST, why.to_string()),
         Some(why) => {
             (Reason::BAD_HOST, format!("{why}: the request is for '{requested}', and this is {served}"))
         }

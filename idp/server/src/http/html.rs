@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::http::assets::AssetUrls;
 use crate::state::Shared;
 use crate::text::catalogue::{Arg, LANGUAGE};
-use crate::text::moments;
+use crate::text::dates;
 use crate::text::templates::without_marks;
 
 /// A page: what its template needs beyond the layout.
@@ -76,7 +76,7 @@ pub(crate) fn layout(app: &Shared) -> Layout<'_> {
 }
 
 fn dev_links(offset: Duration) -> DevLinks {
-    let moved = (!offset.is_zero()).then(|| moments::span(offset));
+    let moved = (!offset.is_zero()).then(|| dates::span(offset));
     DevLinks { mailbox: "/dev/mail", clock: "/dev/clock", moved }
 }
 
@@ -154,6 +154,13 @@ impl Html {
     }
 }
 
+/// No search engine has any use for our pages.
+const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
+
+/// A 401 must have a challenge (RFC 9110 section 15.5.2). Browsers have no window of their own for this one: the person
+/// authenticates with the form on the page.
+const FORM_CHALLENGE: &str = "Cookie realm=\"sign-in\"";
+
 impl IntoResponse for Html {
     fn into_response(self) -> Response {
         let csp =
@@ -161,8 +168,11 @@ impl IntoResponse for Html {
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
             (header::CONTENT_SECURITY_POLICY, csp),
+            (X_ROBOTS_TAG, HeaderValue::from_static("noindex")),
         ];
+        let unauthorized = self.status == StatusCode::UNAUTHORIZED;
+        let challenge = unauthorized.then_some([(header::WWW_AUTHENTICATE, FORM_CHALLENGE)]);
         let retry_after = self.retry_after.map(|seconds| [(header::RETRY_AFTER, HeaderValue::from(seconds))]);
-        (self.status, headers, retry_after, self.body).into_response()
+        (self.status, headers, retry_after, challenge, self.body).into_response()
     }
 }

@@ -6,14 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use idp_core::secret::{base64url, random_bytes};
 
-use crate::http::address::{RequestInfo, client_address};
-use crate::http::error_answers::{answer, in_short};
+use crate::http::address::{RequestInfo, client_address, is_trusted};
+use crate::http::error_responses::{error_response, short_error_response};
 use crate::http::errors::{PageError, Reason};
 use crate::http::policy::{self, UNROUTED};
 use crate::http::request_log::{Failure, RequestSummary};
@@ -28,9 +28,12 @@ const LONGEST_TARGET: usize = 8 * 1024;
 pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let (address, admitted) = match request.extensions().get::<AddressShare>() {
-        Some(caller) => (caller.address, caller.admitted),
-        None => (client_address(peer, request.headers(), &app.config.trusted_proxies), true),
+    let (address, admitted, by_proxy) = match request.extensions().get::<AddressShare>() {
+        Some(caller) => (caller.address, caller.admitted, caller.by_proxy),
+        None => {
+            let proxies = &app.config.trusted_proxies;
+            (client_address(peer, request.headers(), proxies), true, is_trusted(peer, proxies))
+        }
     };
     let info = RequestInfo { address, request_id: base64url(&random_bytes::<12>()) };
     if app.config.trusted_proxies.is_empty() && request.headers().contains_key("x-forwarded-for") {
@@ -38,11 +41,12 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
     }
     request.extensions_mut().insert(info.clone());
     let mut summary = RequestSummary::of(&request);
+    let hsts = hsts(&app, by_proxy, request.headers());
     let is_probe = policy::is_probe(request.uri().path());
     if !admitted && !is_probe {
         let error = PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE) };
-        app.refusals.count_of("requests under way", info.network());
-        return with_headers(in_short(&app, &error, &summary), &info);
+        app.refusals.count_of("requests in progress", info.network());
+        return with_headers(short_error_response(&app, &error, &summary), &info, hsts);
     }
     let (response, unrouted) = match unreadable(&app, &request, is_probe, &mut summary) {
         Some(error) => (error.into_response(), true),
@@ -55,16 +59,28 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
     if unrouted && let Some(seconds) = app.limiters.wait(UNROUTED.rate, info.network()) {
         let error = PageError { retry_after: Some(seconds), ..PageError::new(Reason::TOO_MANY) };
         app.refusals.count(error.reason.key);
-        return with_headers(in_short(&app, &error, &summary), &info);
+        return with_headers(short_error_response(&app, &error, &summary), &info, hsts);
     }
     if let Some(failure) = Failure::of(&response) {
         failure.log(&app, &info, &summary);
     }
     let response = match response.extensions().get::<PageError>().cloned() {
-        Some(error) => answer(&app, error, response, &info, &summary),
+        Some(error) => error_response(&app, error, response, &info, &summary),
         None => response,
     };
-    with_headers(response, &info)
+    with_headers(response, &info, hsts)
+}
+
+/// The HSTS policy of a response. Over plain HTTP there is none (RFC 6797 section 7.2): neither with an issuer without
+/// TLS, nor if a trusted proxy says that the request came to it without.
+fn hsts(app: &Shared, by_proxy: bool, headers: &HeaderMap) -> Option<&'static str> {
+    let plain = by_proxy && came_over_http(headers);
+    app.config.hsts.header().filter(|_| app.config.issuer.is_https() && !plain)
+}
+
+fn came_over_http(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all("x-forwarded-proto").iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|scheme| scheme.trim().eq_ignore_ascii_case("http"))
 }
 
 /// Why a request is refused before any route sees it.
@@ -80,7 +96,7 @@ fn unreadable(
     }
     let length = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if length > LONGEST_TARGET {
-        return Some(PageError::new(Reason::TOO_LARGE).detail("the target is too long"));
+        return Some(PageError::new(Reason::TOO_LONG).detail("the URL is too long"));
     }
     let path = request.uri().path();
     (path.contains('%') && form::decode_part(path.as_bytes()).is_none())
@@ -107,13 +123,13 @@ async fn run(request: Request, next: Next) -> Response {
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
-            PageError::new(Reason::INTERNAL).detail(format!("a panic at {}", panics::place())).into_response()
+            PageError::new(Reason::INTERNAL).detail(format!("panic at {}", panics::place())).into_response()
         }
     }
 }
 
-fn with_headers(mut response: Response, info: &RequestInfo) -> Response {
-    security_headers::add(&mut response);
+fn with_headers(mut response: Response, info: &RequestInfo, hsts: Option<&'static str>) -> Response {
+    security_headers::add(&mut response, hsts);
     if let Ok(id) = HeaderValue::from_str(&info.request_id) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
     }

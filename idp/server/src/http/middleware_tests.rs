@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::App;
 use crate::clock::Clock;
-use crate::config::{CommandLine, Config, MailConfig, MailTransport, RateLimits};
+use crate::config::{CommandLine, Config, Hsts, MailConfig, MailTransport, RateLimits};
 
 async fn app(dir: &std::path::Path) -> App {
     App::build(config(dir), Clock::system()).await.unwrap()
@@ -42,6 +42,7 @@ fn config(dir: &std::path::Path) -> Config {
         session: SessionLifetime::default(),
         limits: RateLimits::default(),
         per_address: None,
+        hsts: Hsts::default(),
         dev: false,
         command: CommandLine::default(),
     }

@@ -21,7 +21,7 @@ thread_local! {
 pub fn note(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     if LINES.check().is_ok() {
-        tracing::error!(target: "idp", place, "a panic");
+        tracing::error!(target: "idp", place, "panic");
     }
     PLACE.set(Some(place));
 }

@@ -35,7 +35,7 @@ pub(crate) enum Csrf {
     /// Only our own form, with our token.
     Token,
     /// A POST that clients send or that changes nothing by itself. Its cookies are ignored.
-    NoCookies,
+    NotNeeded,
 }
 
 /// Which body is read.
@@ -123,6 +123,11 @@ pub(crate) const READY: &str = "/readyz";
 pub(crate) fn speaks_json(path: &str) -> bool {
     [path::TOKEN, path::USERINFO, path::JWKS, path::OPENID_CONFIGURATION, path::OAUTH_METADATA]
         .contains(&path)
+}
+
+/// Whether clients send browsers to this path, with a request that the person neither sees nor can change.
+pub(crate) fn is_of_client(path: &str) -> bool {
+    [path::AUTHORIZE, path::END_SESSION].contains(&path)
 }
 
 /// Whether this is the path of a probe, which may come under any host name.

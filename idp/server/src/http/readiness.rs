@@ -41,7 +41,7 @@ impl Readiness {
     {
         let mut outcome = self.under_way(now, look);
         let seen = outcome.wait_for(Option::is_some).await;
-        seen.ok().and_then(|seen| *seen).unwrap_or(Err("the look at the database failed"))
+        seen.ok().and_then(|seen| *seen).unwrap_or(Err("the database check failed"))
     }
 
     fn under_way<L>(&self, now: Instant, look: impl FnOnce() -> L) -> watch::Receiver<Option<Verdict>>

@@ -110,7 +110,11 @@ impl RefusalLog {
         let total: u64 = left_out.values().map(|counted| counted.count).sum();
         let reasons: Vec<String> =
             left_out.iter().map(|(reason, counted)| format!("{reason} {counted}")).collect();
-        tracing::warn!(total, reasons = reasons.join(", "), "requests refused without a line each");
+        tracing::warn!(
+            total,
+            reasons = reasons.join(", "),
+            "refused requests that were not logged one by one"
+        );
     }
 }
 
@@ -136,12 +140,12 @@ mod tests {
         let told = |reason| log.left_out.lock().unwrap()[reason].to_string();
         for _ in 0..3 {
             log.count("not-found");
-            log.count_of("requests under way", Network::of("192.0.2.1".parse().unwrap()));
+            log.count_of("requests in progress", Network::of("192.0.2.1".parse().unwrap()));
         }
-        assert_eq!((told("not-found"), told("requests under way")), ("3".into(), "3 (192.0.2.1)".into()));
+        assert_eq!((told("not-found"), told("requests in progress")), ("3".into(), "3 (192.0.2.1)".into()));
         for number in 0..100u8 {
-            log.count_of("requests under way", Network::of(std::net::IpAddr::from([192, 0, 2, number])));
+            log.count_of("requests in progress", Network::of(std::net::IpAddr::from([192, 0, 2, number])));
         }
-        assert_eq!(told("requests under way"), "103 (192.0.2.1 192.0.2.0 192.0.2.2 192.0.2.3 and others)");
+        assert_eq!(told("requests in progress"), "103 (192.0.2.1 192.0.2.0 192.0.2.2 192.0.2.3 and others)");
     }
 }

@@ -51,6 +51,11 @@ impl RequestSummary {
         self.route.as_ref().is_some_and(|route| policy::speaks_json(route.as_str()))
     }
 
+    /// Whether the request was made by a client that sends the browser here.
+    pub(crate) fn is_of_client(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| policy::is_of_client(route.as_str()))
+    }
+
     pub(crate) fn path(&self) -> &str {
         self.route.as_ref().map_or(&self.beginning, |route| route.as_str())
     }

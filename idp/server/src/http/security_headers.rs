@@ -3,8 +3,7 @@
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 
-const HEADERS: [(HeaderName, &str); 8] = [
-    (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
+const HEADERS: [(HeaderName, &str); 7] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -21,9 +20,13 @@ const HEADERS: [(HeaderName, &str); 8] = [
 const NOTHING: &str =
     "default-src 'none'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; form-action 'none'";
 
-/// Adds the headers that the response does not have yet.
-pub(crate) fn add(response: &mut Response) {
+/// Adds the headers that the response does not have yet. `hsts` binds more than our origin, so the operator decides
+/// about it ([`crate::config::Hsts`]).
+pub(crate) fn add(response: &mut Response, hsts: Option<&'static str>) {
     let headers = response.headers_mut();
+    if let Some(hsts) = hsts {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(hsts));
+    }
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }

@@ -1,4 +1,4 @@
-//! What each client address has under way: connections, requests, bytes of bodies. Each address has a share of the
+//! What each client address has in progress: connections, requests, bytes of bodies. Each address has a share of the
 //! total, so that none takes what the others need.
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::http::address::Network;
 
-/// Bytes of bodies that may be under way in total: 16,384 of the longest forms.
+/// Bytes of bodies that may be in progress in total: 16,384 of the longest forms.
 const BODY: u64 = 256 * 1024 * 1024;
 /// One address may have the total divided by this.
 const BODY_PART: u64 = 16;
@@ -77,6 +77,8 @@ pub(crate) struct AddressShare {
     /// The client's address.
     pub(crate) address: IpAddr,
     pub(crate) share: Arc<Share>,
+    /// Whether a trusted proxy sent it.
+    pub(crate) by_proxy: bool,
     /// Whether there is room for the request.
     pub(crate) admitted: bool,
 }

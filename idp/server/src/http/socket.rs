@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// The most bytes read at once. Without it, hyper doubles its buffer and reads beyond the longest head.
-const PIECE: u64 = 8 * 1024;
+const READ_SIZE: u64 = 8 * 1024;
 
 /// A socket that is read in pieces.
 pub(super) struct Socket {
@@ -20,7 +20,7 @@ pub(super) struct Socket {
 impl Socket {
     pub(super) fn new(socket: TcpStream) -> Self {
         let (read, write) = socket.into_split();
-        Self { read: read.take(PIECE), write }
+        Self { read: read.take(READ_SIZE), write }
     }
 }
 
@@ -30,7 +30,7 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        self.read.set_limit(PIECE);
+        self.read.set_limit(READ_SIZE);
         Pin::new(&mut self.read).poll_read(cx, buffer)
     }
 }

@@ -1,4 +1,4 @@
-//! What is under way on one connection: requests with their handlers, and responses on their way to the peer.
+//! What is in progress on one connection: requests with their handlers, and responses on their way to the peer.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -20,11 +20,11 @@ use tower::Service;
 use crate::http::address::{Network, client_address, is_trusted};
 use crate::http::shares::{AddressShare, Share, ShareKind, Shares, Taken};
 
-/// A request is given up this many spans after the one in which it came. No handler takes half as long.
-const STALLED: usize = 13;
-/// A response that its peer does not read is given up this many spans after the one in which it was made. Our responses
-/// are short.
-const UNREAD: usize = 4;
+/// How many check intervals ([`Timeouts::quiet`](super::connections::Timeouts)) a request may last; then it has
+/// stalled. No handler takes half as long.
+const MAX_HANDLER_SPANS: usize = 13;
+/// How many check intervals a peer may take to read a response. Our responses are short.
+const MAX_SEND_SPANS: usize = 4;
 
 /// Who is at the other end of a connection.
 pub(super) struct Peer {
@@ -50,22 +50,23 @@ impl Peer {
 }
 
 /// Admits a request before the first await, so that requests are admitted in order of arrival.
-pub(super) fn answer(
+pub(super) fn serve_request(
     mut router: Router,
     traffic: Arc<Traffic>,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<Answer>, std::convert::Infallible>> {
+) -> impl Future<Output = Result<Response<TrackedBody>, std::convert::Infallible>> {
     traffic.asked.store(true, Ordering::Relaxed);
     let mut request = request.map(Body::new);
     let (address, share) = traffic.peer.caller(request.headers());
     let taken = share.take(ShareKind::Request, 1);
     let handled = UnderWay::begin(&traffic, RequestPhase::Handled);
-    request.extensions_mut().insert(AddressShare { address, share, admitted: taken.is_some() });
+    let (by_proxy, admitted) = (traffic.peer.forwards.is_some(), taken.is_some());
+    request.extensions_mut().insert(AddressShare { address, share, by_proxy, admitted });
     async move {
         let response = router.call(request).await?;
         let sent = UnderWay::begin(&traffic, RequestPhase::Sent);
         drop(handled);
-        Ok(response.map(|body| Answer { body, _under_way: sent, _taken: taken }))
+        Ok(response.map(|body| TrackedBody { body, _under_way: sent, _taken: taken }))
     }
 }
 
@@ -77,9 +78,9 @@ pub(super) struct Traffic {
     /// The number of the current span.
     span: AtomicUsize,
     /// Requests with their handlers, by the span in which they came: one count for each span that a request may last.
-    handled: [AtomicU32; STALLED],
+    handled: [AtomicU32; MAX_HANDLER_SPANS],
     /// Responses not yet handed to the connection, by the span in which they were made.
-    sent: [AtomicU32; UNREAD],
+    sent: [AtomicU32; MAX_SEND_SPANS],
 }
 
 impl Traffic {
@@ -120,7 +121,7 @@ impl Traffic {
         }
     }
 
-    /// Resolves when no request came for a whole span and nothing is under way, or when something has stalled.
+    /// Resolves when no request came for a whole span and nothing is in progress, or when something has stalled.
     pub(super) async fn quiet(&self, span: Duration) {
         loop {
             sleep(span).await;
@@ -167,14 +168,14 @@ impl Drop for UnderWay {
     }
 }
 
-/// The body of a response, which is under way until this is dropped.
-pub(super) struct Answer {
+/// The body of a response, which is in progress until this is dropped.
+pub(super) struct TrackedBody {
     body: Body,
     _under_way: UnderWay,
     _taken: Option<Taken>,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -204,7 +205,9 @@ mod tests {
         let address = IpAddr::from([192, 0, 2, 1]);
         let peer = Peer { address, share: shares.of(Network::of(address)), forwards: None };
         let traffic = Arc::new(Traffic::new(peer));
-        for (phase, spans) in [(RequestPhase::Handled, STALLED), (RequestPhase::Sent, UNREAD)] {
+        for (phase, spans) in
+            [(RequestPhase::Handled, MAX_HANDLER_SPANS), (RequestPhase::Sent, MAX_SEND_SPANS)]
+        {
             let old = UnderWay::begin(&traffic, phase);
             for _ in 1..spans {
                 drop(UnderWay::begin(&traffic, phase));

@@ -182,12 +182,16 @@ fn read(path: &Path, warnings: &mut Vec<String>) -> Result<Kek, StartError> {
     if readers == Readers::Others {
         warnings.push(format!("keys.dir: {}", secret_files::warning(path, file.access)));
     }
+    let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    if id.is_empty() || id.contains('.') {
+        return Err(StartError::Keys(format!(
+            "{}: the file name of a key-encryption key must be ID.kek, and the ID must not contain a dot (keys.dir)",
+            path.display()
+        )));
+    }
     // Other tools pad base64.
     let bytes = from_base64url(file.text.trim().trim_end_matches('=')).map(Zeroizing::new);
-    let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let well_named = !id.is_empty() && !id.contains('.');
-    let kek = bytes.filter(|_| well_named).and_then(|bytes| Kek::new(id, &bytes));
-    kek.ok_or_else(|| {
+    bytes.and_then(|bytes| Kek::new(id, &bytes)).ok_or_else(|| {
         let path = path.display();
         StartError::Keys(format!(
             "{path}: this is not a key-encryption key: it must be 32 bytes as base64url (keys.dir)"
@@ -338,6 +342,8 @@ mod tests {
         assert!(make_in(&dir, &["a"]).is_ok());
         fs::write(&path, "short").unwrap();
         assert!(refusal(&dir, &[]).contains("not a key-encryption key"));
+        fs::rename(&path, dir.path().join("a.b.kek")).unwrap();
+        assert!(refusal(&dir, &[]).contains("a.b.kek: the file name of a key-encryption key must be ID.kek"));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::mail::transport::{SentMail, Transport};
 use crate::state::{AppState, Shared};
 use crate::text::catalogue::LANGUAGE;
-use crate::text::moments;
+use crate::text::dates;
 
 /// How long a claimed mail is kept from other senders.
 const LEASE: Duration = MINUTE.saturating_mul(5);
@@ -41,12 +41,12 @@ async fn send_due(app: &Shared, stop: &watch::Receiver<bool>) -> Result<(), Stor
         let kind = claimed.mail.as_ref().map_or("unreadable", |mail| mail.kind.as_str());
         match deliver(app, &claimed).await {
             Ok(()) => {
-                tracing::info!(mail_id = claimed.id, kind, "mail handed over");
+                tracing::info!(mail_id = claimed.id, kind, "mail sent");
                 app.store.write(claimed.id, |tx, id| Box::pin(tx.delete_mail(id))).await?;
             }
             Err(failure) => {
                 let attempt = claimed.attempts;
-                tracing::warn!(mail_id = claimed.id, kind, attempt, %failure, "mail not handed over");
+                tracing::warn!(mail_id = claimed.id, kind, attempt, %failure, "mail could not be sent");
                 postpone(app, claimed, kind).await?;
             }
         }
@@ -93,7 +93,7 @@ enum Failure {
     Store(#[from] StoreError),
     #[error("the mail cannot be composed: {0}")]
     Write(String),
-    #[error("a panic")]
+    #[error("composing or sending it panicked")]
     Panicked,
     #[error("its link would work for less than an hour")]
     Late,
@@ -146,14 +146,14 @@ struct Contents<'a> {
 }
 
 async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
-    let Minted { link, code, hours } = match mail.kind {
-        MailKind::Activation => match mint(app, mail).await? {
+    let FreshLink { link, code, hours } = match mail.kind {
+        MailKind::Activation => match create_link_and_code(app, mail).await? {
             Some(minted) => minted,
             // The registration is over: there is nothing left to prove.
             None => return Ok(()),
         },
         MailKind::AlreadyRegistered | MailKind::Locked | MailKind::Welcome => {
-            Minted { link: app.config.issuer.url("/signin"), code: String::new(), hours: 0 }
+            FreshLink { link: app.config.issuer.url("/signin"), code: String::new(), hours: 0 }
         }
     };
     let now = app.clock.now();
@@ -167,7 +167,7 @@ async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
         code,
         hours,
         minutes: mail.minutes.unwrap_or_default(),
-        at: moments::moment(mail.created_at),
+        at: dates::moment(mail.created_at),
         issuer_host: app.config.issuer.authority(),
     };
     let fill = |part: &str| app.renderer.fill(&format!("emails/{}/{part}", mail.kind.as_str()), &[&contents]);
@@ -187,7 +187,7 @@ async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
 }
 
 /// A fresh link and code for a mail.
-struct Minted {
+struct FreshLink {
     link: String,
     code: String,
     /// How long both work, in whole hours.
@@ -197,7 +197,7 @@ struct Minted {
 /// Makes link and code now, so that even a mail that waited an hour carries fresh ones, and stores their digests before
 /// they are sent. They expire with their registration. Its lifetime is not extended for a late mail: that would reveal
 /// that its address gets one. The mail states the time that is left.
-async fn mint(app: &AppState, mail: &Mail) -> Result<Option<Minted>, Failure> {
+async fn create_link_and_code(app: &AppState, mail: &Mail) -> Result<Option<FreshLink>, Failure> {
     let Ok(id) = mail.subject.parse::<RegistrationId>() else { return Ok(None) };
     let (link, code) = (SingleUse::<Activation>::generate(), TypedCode::generate());
     let tag = code.tag(&app.keys.load().mac, &id.to_string());
@@ -220,7 +220,7 @@ async fn mint(app: &AppState, mail: &Mail) -> Result<Option<Minted>, Failure> {
     match hours {
         None => Ok(None),
         Some(0) => Err(Failure::Late),
-        Some(hours) => Ok(Some(Minted { link, code: code.shown(), hours })),
+        Some(hours) => Ok(Some(FreshLink { link, code: code.shown(), hours })),
     }
 }
 

@@ -6,13 +6,13 @@ use idp_core::ids::{MailId, RegistrationId, UserId};
 use idp_core::secret::Digest;
 use idp_core::time::{HOUR, Timestamp};
 use idp_core::user::{Email, FullName, User};
-use idp_store::{Counted, Mail, MailKind, StoreError, Tx};
+use idp_store::{Mail, MailKind, StoreError, ThrottleKey, Tx};
 
 /// For strangers, the third mail within an hour closes the address for an hour.
 const LIMITS: Limits = Limits {
     tries: MAILS_PER_HOUR,
     window: HOUR,
-    extends: true,
+    sliding: true,
     lock: HOUR,
     longest_lock: HOUR,
     in_a_row: None,
@@ -37,7 +37,7 @@ pub(crate) async fn closed_until(
     id: RegistrationId,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let own = tx.throttle(&Counted::RegistrationMail(id)).await?;
+    let own = tx.throttle(&ThrottleKey::RegistrationMail(id)).await?;
     Ok(own.and_then(|own| own.locked_until).filter(|until| *until > now))
 }
 
@@ -51,7 +51,7 @@ pub(crate) async fn enqueue(
     owner: Option<&User>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    tx.reserve(&Counted::RegistrationMail(registrant.id), &LIMITS, now).await?;
+    tx.reserve(&ThrottleKey::RegistrationMail(registrant.id), &LIMITS, now).await?;
     let (kind, recipient, name, subject) = match owner {
         None => (MailKind::Activation, registrant.email, registrant.name, registrant.id.to_string()),
         Some(owner) => (MailKind::AlreadyRegistered, &owner.email, &owner.name, owner.id.to_string()),
@@ -83,6 +83,6 @@ async fn may_have_another(
 ) -> Result<bool, StoreError> {
     let granted = |reservation| matches!(reservation, Reservation::Granted { .. });
     let address = || recipient.key().to_owned();
-    Ok(granted(tx.reserve(&Counted::Mail(address()), &LIMITS, now).await?)
-        || known && granted(tx.reserve(&Counted::MailIfKnown(address()), &LIMITS_IF_KNOWN, now).await?))
+    Ok(granted(tx.reserve(&ThrottleKey::Mail(address()), &LIMITS, now).await?)
+        || known && granted(tx.reserve(&ThrottleKey::MailIfKnown(address()), &LIMITS_IF_KNOWN, now).await?))
 }

@@ -98,7 +98,7 @@ fn no_tls(why: &lettre::transport::smtp::Error) -> StartError {
 }
 
 /// Unless its query says otherwise, `smtp://` means STARTTLS or no mail: somebody in between could remove the offer of
-/// TLS, and a password must not travel in clear. Only a server on this machine may do without.
+/// TLS, and a password must not travel in clear text. Only a server on this machine may do without.
 fn smtp(url: &Secret) -> Result<(Transport, Option<String>), StartError> {
     let problem =
         |what: &str| StartError::Mail(format!("{what}; use smtp://user:password@host:587 or smtps://…"));
@@ -135,8 +135,8 @@ fn smtp(url: &Secret) -> Result<(Transport, Option<String>), StartError> {
     let is_risky = tls == Protection::IfOffered && is_local.is_none();
     let warning = is_risky.then(|| {
         format!(
-            "mail.smtp_url says tls=opportunistic: whoever is on the way can keep TLS from being used, and read the \
-             password and every mail ({server})"
+            "mail.smtp_url says tls=opportunistic: anyone on the network path can prevent TLS, and read the password \
+             and every email ({server})"
         )
     });
     Ok((Transport::Smtp(builder.build(), server), warning))

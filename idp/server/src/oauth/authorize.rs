@@ -7,13 +7,14 @@ use idp_core::oauth::authorize::{self, AuthorizationRequest, AuthorizeRefusal, P
 use idp_core::oauth::discovery::path;
 use idp_core::oauth::params::Params;
 use idp_core::redirect_uri::{BadRedirectUri, RedirectUri};
+use idp_core::secret::Secret;
 use idp_core::text::Excerpt;
 
-use crate::config::quoted;
+use crate::config::shell_quoted;
 use crate::flow::{self, ClientAndConsent};
 use crate::http::context::RequestContext;
 use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered, Sent};
-use crate::http::form::{FormBody, Protocol};
+use crate::http::form::{self, FormBody, Protocol};
 use crate::http::refusal_log::Fault;
 
 /// `GET /authorize`: checks the request, then goes as far as possible without a page.
@@ -26,7 +27,7 @@ pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> 
     match checked {
         Ok(request) => {
             note_dropped_scopes(&context, &params, &request);
-            flow::begin(&context, FlowTarget::Client(Box::new(request)), known, None).await
+            flow::start(&context, FlowTarget::Client(Box::new(request)), known, None).await
         }
         Err(AuthorizeRefusal::Redirect(target, refusal)) => {
             let code = refusal.code.as_str();
@@ -57,13 +58,12 @@ fn note_dropped_scopes(context: &RequestContext, params: &Params, request: &Auth
 
 /// `POST /authorize`: a form from another site does not carry our cookies, so it is turned into a GET, which does.
 pub(crate) async fn post(axum::Extension(FormBody(pairs)): axum::Extension<FormBody>) -> Response {
-    hand_over(path::AUTHORIZE, &pairs)
+    redirect_as_get(path::AUTHORIZE, &pairs)
 }
 
 /// Redirects to a GET with the form as its query.
-pub(crate) fn hand_over(path: &str, pairs: &[(String, String)]) -> Response {
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-    Redirect::to(&format!("{path}?{query}")).into_response()
+pub(crate) fn redirect_as_get(path: &str, pairs: &[(String, Secret)]) -> Response {
+    Redirect::to(&format!("{path}?{}", form::encode(pairs))).into_response()
 }
 
 fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> PageError {
@@ -78,7 +78,7 @@ fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> Page
         PageReason::MissingRedirectUri => {
             (Reason::REDIRECT_URI_MISSING, "redirect_uri", "redirect_uri is missing")
         }
-        PageReason::ForeignRedirectUri => {
+        PageReason::UnregisteredRedirectUri => {
             (Reason::REDIRECT_URI_MISMATCH, "redirect_uri", mismatch(params.get("redirect_uri")))
         }
         PageReason::Repeated => {
@@ -100,12 +100,12 @@ fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> Page
 /// Why a redirect URI is not accepted; some could not even be registered.
 fn mismatch(uri: Option<&str>) -> &'static str {
     match RedirectUri::parse(uri.unwrap_or_default()) {
-        Ok(_) => "redirect_uri must equal a registered one, byte by byte",
+        Ok(_) => "redirect_uri must equal a registered one, byte for byte",
         Err(BadRedirectUri::PlainHttp) => {
             "http is for loopback only: 127.0.0.1, [::1] and localhost; elsewhere use https"
         }
         Err(_) => {
-            "this redirect_uri could not even be registered: it is not a URI of a web page or an application"
+            "this redirect_uri could not be registered: it must be https, http on loopback, or a private-use scheme"
         }
     }
 }
@@ -137,11 +137,11 @@ fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<F
         }
         (PageReason::UnknownClient, _) => {
             let id = authorize::client_id(params)?;
-            let words = format!("{id} --name {id} --redirect-uri {}", quoted(uri?));
+            let words = format!("{id} --name {id} --redirect-uri {}", shell_quoted(uri?));
             Some(Fix { verb: "client create", words })
         }
-        (PageReason::ForeignRedirectUri, Some(client)) => {
-            let words = format!("{} {}", client.id, quoted(uri?));
+        (PageReason::UnregisteredRedirectUri, Some(client)) => {
+            let words = format!("{} {}", client.id, shell_quoted(uri?));
             Some(Fix { verb: "client add-redirect-uri", words })
         }
         _ => None,

@@ -1,7 +1,7 @@
 //! Sign-out: the end-session endpoint (RP-Initiated Logout 1.0), the confirmation page, and the page afterwards.
 
 use axum::Extension;
-use axum::http::{HeaderValue, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::audit::{Actor, AuditEvent};
 use idp_core::client::{Client, ClientId};
@@ -13,26 +13,30 @@ use idp_core::oauth::params::Params;
 use idp_core::redirect_uri::RedirectUri;
 use serde::{Deserialize, Serialize};
 
-use super::authorize::{hand_over, sent};
-use crate::config::quoted;
+use super::authorize::{redirect_as_get, sent};
+use crate::config::shell_quoted;
 use crate::http::context::RequestContext;
 use crate::http::cookies::Cookie;
 use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered};
-use crate::http::form::{self, Form, FormBody, Protocol};
+use crate::http::form::{self, Form, FormBody, LenientQuery, Protocol};
 use crate::http::html::Page;
 use crate::http::refusal_log::Fault;
-use crate::pages::onward::Onward;
+use crate::pages::continue_to_client::ContinuePage;
 use crate::text::catalogue::Arg;
 
 /// `GET /logout`: signs out at once if a client proves that it asks for this very session, otherwise asks the person.
 pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> Result<Response, PageError> {
     let asked = SignOutRequest::read(&context, &params).await?;
-    if asked.logout.asks { asked.question(&context) } else { asked.sign_out(&context, false).await }
+    if asked.logout.needs_confirmation {
+        asked.confirmation_page(&context)
+    } else {
+        asked.sign_out(&context, false).await
+    }
 }
 
 /// `POST /logout`: the same request as a form. It is turned into a GET, which carries the session cookie.
 pub(crate) async fn post(Extension(FormBody(pairs)): Extension<FormBody>) -> Response {
-    hand_over(path::END_SESSION, &pairs)
+    redirect_as_get(path::END_SESSION, &pairs)
 }
 
 #[derive(Deserialize)]
@@ -49,7 +53,7 @@ pub(crate) async fn confirm(
     Form(form): Form<ConfirmForm>,
 ) -> Result<Response, PageError> {
     let pairs = form::decode(form.request.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST))?;
-    SignOutRequest::read(&context, &Params::new(pairs)).await?.sign_out(&context, true).await
+    SignOutRequest::read(&context, &Params::of_form(pairs)).await?.sign_out(&context, true).await
 }
 
 /// A sign-out request, and what was decided about it.
@@ -91,7 +95,8 @@ impl<'a> SignOutRequest<'a> {
         tracing::info!(request_id, client_id, detail = flaw.rule(), value, "{done}");
     }
 
-    /// The page of LO-02: the person is signed out, and it says why they are not sent on.
+    /// The error page after sign-out: it says that the person is signed out, and why they are not sent back to the
+    /// client.
     fn refusal(&self, flaw: LogoutFlaw) -> PageError {
         let error = PageError {
             explanation: Some(Box::new(self.explanation(flaw))),
@@ -171,7 +176,7 @@ fn registered(client: &Client) -> Vec<Registered> {
 /// The command that would make this request valid.
 fn fix(params: &Params, client: &Client) -> Option<Fix> {
     let uri = params.get("post_logout_redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok())?;
-    let words = format!("{} {}", client.id, quoted(uri));
+    let words = format!("{} {}", client.id, shell_quoted(uri));
     Some(Fix { verb: "client add-post-logout-redirect-uri", words })
 }
 
@@ -192,8 +197,6 @@ impl SignOutRequest<'_> {
             (AfterLogout::Stay, client) => Redirect::to(&afterwards(client.as_ref())).into_response(),
         };
         response.headers_mut().append(header::SET_COOKIE, Cookie::Session.clear(&context.app.config));
-        // The next person at this browser must find nothing of this session in its cache.
-        response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
         Ok(response)
     }
 }
@@ -247,6 +250,7 @@ struct SignOutPage<'a> {
 struct Flaw {
     reason: &'static str,
     text: String,
+    asked_client: Option<String>,
 }
 
 impl Page for SignOutPage<'_> {
@@ -259,7 +263,7 @@ impl Page for SignOutPage<'_> {
 
 impl SignOutRequest<'_> {
     /// The confirmation page. Its form carries the original request, which the page afterwards needs.
-    fn question(&self, context: &RequestContext) -> Result<Response, PageError> {
+    fn confirmation_page(&self, context: &RequestContext) -> Result<Response, PageError> {
         let app = &context.app;
         let Logout { flaw, then, .. } = &self.logout;
         self.log_flaw(context, "asked before signing out");
@@ -284,7 +288,8 @@ impl SignOutRequest<'_> {
             stay_url: home.map_or_else(|| "/account".to_owned(), |home| home.as_str().to_owned()),
             flaw: flaw.map(|flaw| {
                 let (key, reason) = flaw_text(flaw);
-                Flaw { reason, text: app.renderer.catalogue.text(key, &[]) }
+                let text = app.renderer.catalogue.text(key, &[]);
+                Flaw { reason, text, asked_client: self.about.shown_client("app") }
             }),
             dev_fix: fix.map(|fix| app.config.command.line(fix.verb, &fix.words)),
             dev_detail,
@@ -315,7 +320,7 @@ impl Page for SignedOutPage {
 /// page of the named client.
 pub(crate) async fn signed_out(
     context: RequestContext,
-    Protocol(query): Protocol,
+    LenientQuery(query): LenientQuery,
 ) -> Result<Response, PageError> {
     // Goes on only if nobody is signed in: a session means that somebody signed in since or followed a stranger's link.
     if context.browser.signed_in.is_none()
@@ -324,7 +329,7 @@ pub(crate) async fn signed_out(
         && let AfterLogout::Return(target) = logout.then
         && target.uri().is_https()
     {
-        return Onward::signed_out(client.name.to_string(), &target.location()).show(&context);
+        return ContinuePage::signed_out(client.name.to_string(), &target.location()).show(&context);
     }
     let client = match query.get("client_id").and_then(|id| ClientId::parse(id).ok()) {
         Some(id) => context.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,

@@ -10,7 +10,9 @@ use idp_core::oauth::client_auth;
 use idp_core::oauth::error::{ErrorCode, Refusal};
 use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes, RefreshToken};
 use idp_core::oauth::params::Params;
-use idp_core::oauth::token::{self, Mint, RefreshDecision, TokenRequest, TokenResponse, UNUSABLE};
+use idp_core::oauth::token::{
+    self, RefreshDecision, TokenRequest, TokenResponse, TokenResponseInput, UNUSABLE,
+};
 use idp_core::scope::Scope;
 use idp_core::single_use::{AuthorizationCode, SingleUseDigest};
 use idp_core::time::Timestamp;
@@ -126,7 +128,7 @@ async fn redeem_code(
         TokenOutcome::Granted((code, grant)) => {
             let keys = app.keys.load();
             let first = RefreshToken { grant_id: grant.facts.id, generation: grant.generation };
-            let mint = Mint {
+            let input = TokenResponseInput {
                 keys: &keys.tokens,
                 client: &caller.client,
                 facts: &grant.facts,
@@ -134,7 +136,7 @@ async fn redeem_code(
                 nonce: code.nonce.as_deref(),
                 refresh_token: grant.facts.is_offline().then(|| first.encode(&keys.mac)),
             };
-            Ok(tokens(&mint.sign(&lifetimes, caller.now)?))
+            Ok(tokens(&input.sign(&lifetimes, caller.now)?))
         }
     }
 }
@@ -190,7 +192,7 @@ async fn refresh(
         TokenOutcome::Granted((grant, scope)) => {
             let keys = app.keys.load();
             let next = RefreshToken { grant_id: token.grant_id, generation: token.generation + 1 };
-            let mint = Mint {
+            let input = TokenResponseInput {
                 keys: &keys.tokens,
                 client: &caller.client,
                 facts: &grant.facts,
@@ -198,7 +200,7 @@ async fn refresh(
                 nonce: None,
                 refresh_token: Some(next.encode(&keys.mac)),
             };
-            Ok(tokens(&mint.sign(&lifetimes, caller.now)?))
+            Ok(tokens(&input.sign(&lifetimes, caller.now)?))
         }
     }
 }

@@ -42,7 +42,9 @@ fn presented(headers: &HeaderMap, uri: &Uri, body: Option<&FormBody>) -> Result<
         .map(|line| bearer(line.to_str().unwrap_or_default()).unwrap_or_default())
         .collect();
     let fields = body.map(|FormBody(fields)| fields.as_slice()).unwrap_or_default();
-    found.extend(fields.iter().filter(|(name, _)| name == "access_token").map(|(_, value)| value.clone()));
+    found.extend(
+        fields.iter().filter(|(name, _)| name == "access_token").map(|(_, value)| value.expose().to_owned()),
+    );
     match found.len() {
         0 => Err(no_token()),
         1 => Ok(found.remove(0)),

@@ -7,7 +7,7 @@ use crate::http::context::RequestContext;
 use crate::http::errors::{PageError, Reason};
 use crate::http::html::Page;
 use crate::text::catalogue::Arg;
-use crate::text::moments;
+use crate::text::dates;
 
 #[derive(Serialize)]
 struct AccountPage {
@@ -36,7 +36,7 @@ pub(crate) async fn show(context: RequestContext) -> Result<Response, PageError>
     let page = AccountPage {
         name: signed_in.user.name.to_string(),
         email: signed_in.user.email.to_string(),
-        since: moments::moment(signed_in.session.auth_time),
+        since: dates::moment(signed_in.session.auth_time),
         sign_out_action: "/logout/confirm",
     };
     Ok(context.page(&page)?.into_response())

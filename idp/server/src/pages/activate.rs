@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::accounts::activation::{self, Link, LinkOutcome, LinkToken};
 use crate::accounts::known_mailbox;
 use crate::accounts::registration::{self, must_be_open};
-use crate::accounts::sign_in::{self, CLOSED_FOR_A_DAY, SignInOutcome};
+use crate::accounts::sign_in::{self, LOCKED_RETRY_AFTER, SignInOutcome};
 use crate::http::browser::Notice;
 use crate::http::context::RequestContext;
 use crate::http::errors::PageError;
@@ -84,8 +84,7 @@ fn problem_page<'a>(
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TokenFields {
+pub(crate) struct TokenQuery {
     #[serde(default)]
     token: String,
 }
@@ -93,13 +92,13 @@ pub(crate) struct TokenFields {
 /// `GET /activate?token=…`: shows the button; nothing is consumed.
 pub(crate) async fn show(
     context: RequestContext,
-    Query(fields): Query<TokenFields>,
+    Query(fields): Query<TokenQuery>,
 ) -> Result<Response, PageError> {
     must_be_open(&context)?;
     let Some(token) = LinkToken::of_presented(&fields.token) else {
         return problem(&context, LinkProblem::Unknown, None);
     };
-    match activation::look_at(&context, token).await? {
+    match activation::find_link(&context, token).await? {
         Link::Open(registration) => question(&context, &fields.token, &registration, None),
         Link::Used => problem(&context, LinkProblem::Used, None),
         Link::Expired => problem(&context, LinkProblem::Expired, Some(&fields.token)),
@@ -145,7 +144,7 @@ pub(crate) struct ActivateForm {
     #[serde(default)]
     token: String,
     #[serde(default)]
-    password: String,
+    password: Secret,
 }
 
 /// Whether the person proved by the password that they registered. Inner `Err`: they must, but did not; this response
@@ -167,24 +166,25 @@ async fn proof(
         ask(Correction { status, error, retry_after: Some(seconds) })
     };
     let catalogue = &context.app.renderer.catalogue;
-    if form.password.is_empty() {
+    if form.password.expose().is_empty() {
         return refuse(
             StatusCode::UNPROCESSABLE_ENTITY,
             field_error(context, "password", "password-missing"),
         );
     }
-    match sign_in::prove_registration(context, registration.clone(), Secret::new(form.password.clone()))
-        .await?
-    {
+    match sign_in::prove_registration(context, registration.clone(), form.password.clone()).await? {
         SignInOutcome::Unactivated(_) => Ok(Ok(true)),
         SignInOutcome::Throttled { minutes } => {
             later(catalogue.text("login-throttled", &[("minutes", minutes.into())]), minutes * 60)
         }
-        SignInOutcome::Closed => {
+        SignInOutcome::LockedForGood => {
             let brand = [("brand", context.app.config.brand.as_str().into())];
-            later(catalogue.text("login-closed", &brand), CLOSED_FOR_A_DAY)
+            later(catalogue.text("login-closed", &brand), LOCKED_RETRY_AFTER)
         }
-        SignInOutcome::SignedIn(_) | SignInOutcome::Wrong | SignInOutcome::Deactivated => {
+        SignInOutcome::SignedIn(_)
+        | SignInOutcome::Wrong
+        | SignInOutcome::Deactivated
+        | SignInOutcome::Changed => {
             refuse(StatusCode::UNAUTHORIZED, field_error(context, "password", "activate-wrong"))
         }
     }
@@ -221,17 +221,24 @@ async fn done(context: &RequestContext, id: RegistrationId) -> Result<Response, 
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResendForm {
+    #[serde(default)]
+    token: String,
+}
+
 /// `POST /activate/resend`: even an expired link proves that its holder reads the mailbox, so this requests a fresh
 /// mail and sets the known-mailbox cookie. The registration stays with its own browser.
 pub(crate) async fn resend(
     context: RequestContext,
-    Form(fields): Form<TokenFields>,
+    Form(fields): Form<ResendForm>,
 ) -> Result<Response, PageError> {
     must_be_open(&context)?;
     let Some(token) = LinkToken::of_presented(&fields.token) else {
         return problem(&context, LinkProblem::Unknown, None);
     };
-    let registration = match activation::look_at_expired(&context, token).await? {
+    let registration = match activation::find_expired_link(&context, token).await? {
         Link::Open(registration) => registration,
         Link::Used => return problem(&context, LinkProblem::Used, None),
         Link::Expired | Link::Unknown => return problem(&context, LinkProblem::Unknown, None),

@@ -28,7 +28,7 @@ pub(crate) async fn show(
     registration: &Registration,
 ) -> Result<Response, PageError> {
     let id = registration.flow_id.map(|id| id.to_string());
-    let (continue_url, app) = match flow::under_way(context, id.as_deref()).await {
+    let (continue_url, app) = match flow::find_open(context, id.as_deref()).await {
         Some((flow, known)) => (flow::url(flow.id), app_of(&flow.target, &known).0),
         None => ("/signin".to_owned(), None),
     };

@@ -14,7 +14,7 @@ use crate::accounts::registration::{self, MailAgain, must_be_open};
 use crate::accounts::{activation, known_mailbox};
 use crate::http::browser::Notice;
 use crate::http::context::RequestContext;
-use crate::http::errors::{PageError, Reason};
+use crate::http::errors::{About, PageError, Reason};
 use crate::http::form::{Form, with_email};
 use crate::http::html::{FieldError, Html, Page};
 use crate::pages::{activated, field_error};
@@ -44,7 +44,7 @@ async fn own(context: &RequestContext, id: &str) -> Result<(Registration, Regist
     must_be_open(context)?;
     let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
     let id: RegistrationId = id.parse().map_err(|_| gone())?;
-    registration::own(context, id).await?.ok_or_else(gone)
+    registration::own(context, id).await?.ok_or_else(|| gone().about(About::id("registration", &id)))
 }
 
 /// `GET /register/ID`.

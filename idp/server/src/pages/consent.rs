@@ -11,7 +11,7 @@ use idp_core::user::User;
 use idp_store::Flow;
 use serde::{Deserialize, Serialize};
 
-use crate::flow::{self, ClientAndConsent, FlowAnswer, FlowState, Via};
+use crate::flow::{self, ClientAndConsent, FlowEnd, FlowState, Via};
 use crate::http::context::RequestContext;
 use crate::http::errors::{PageError, Reason};
 use crate::http::form::Form;
@@ -92,7 +92,7 @@ pub(crate) async fn submit(
 ) -> Result<Response, PageError> {
     let flow = match flow::find(&context, &id).await? {
         FlowState::Open(flow) => flow,
-        FlowState::Over(ended) => return flow::again(&context, &ended, Via::Form(None)).await,
+        FlowState::Over(ended) => return flow::replay(&context, &ended, Via::Form(None)).await,
     };
     let known = flow::load(&context, &flow.target).await?;
     match flow::decide(&context, &flow, &known, Some(form.decision)) {
@@ -100,7 +100,7 @@ pub(crate) async fn submit(
         Step::SignIn(_) | Step::Consent(_) => Ok(Redirect::to(&flow::url(flow.id)).into_response()),
         step => {
             let via = Via::Form(Some(record(&context, &flow, form.decision)?));
-            FlowAnswer { context: &context, flow: &flow, known: &known, via }.with(step).await
+            FlowEnd { context: &context, flow: &flow, known: &known, via }.carry_out(step).await
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::http::errors::{PageError, Reason};
 use crate::http::form::Form;
 use crate::http::html::{Html, Page};
 use crate::mail::transport::SentMail;
-use crate::text::moments;
+use crate::text::dates;
 
 #[derive(Serialize)]
 struct MailboxPage {
@@ -38,7 +38,7 @@ pub(crate) async fn mailbox(context: RequestContext) -> Result<Response, PageErr
         id: mail.id.clone(),
         to: mail.to.clone(),
         subject: mail.subject.clone(),
-        at: moments::moment(mail.at),
+        at: dates::moment(mail.at),
         link: mail.link(),
     };
     let messages = context.app.mailer.sent().iter().rev().map(line).collect();
@@ -68,7 +68,7 @@ pub(crate) async fn message(context: RequestContext, Path(id): Path<String>) -> 
         to: mail.to.clone(),
         from: context.app.config.mail.from.to_string(),
         subject: mail.subject.clone(),
-        at: moments::moment(mail.at),
+        at: dates::moment(mail.at),
         text: mail.text.clone(),
         html_url: format!("/dev/mail/{}/html", mail.id),
         link: mail.link(),
@@ -103,8 +103,8 @@ impl Page for ClockPage {
 pub(crate) async fn clock(context: RequestContext) -> Result<Response, PageError> {
     let clock = &context.app.clock;
     let page = ClockPage {
-        now: moments::moment(clock.now()),
-        offset: moments::span(clock.offset()),
+        now: dates::moment(clock.now()),
+        offset: dates::span(clock.offset()),
         moved: !clock.offset().is_zero(),
         action: "/dev/clock",
     };

@@ -5,20 +5,19 @@ use axum::response::{IntoResponse, Response};
 use idp_core::flow::Step;
 use serde::Deserialize;
 
-use crate::flow::{self, FlowAnswer, FlowState, Via};
+use crate::flow::{self, FlowEnd, FlowState, Via};
 use crate::http::context::RequestContext;
 use crate::http::errors::PageError;
 use crate::http::form::{Query, shown_email};
 use crate::pages::{consent, login};
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct FlowQuery {
     /// "Use another account": the address is not filled in.
     switch: Option<String>,
     /// An address to fill in again.
     email: Option<String>,
-    /// The button on the page that goes on by itself.
+    /// The button on the automatic redirect page.
     go: Option<String>,
 }
 
@@ -32,7 +31,7 @@ pub(crate) async fn show(
         FlowState::Open(flow) => flow,
         FlowState::Over(ended) => {
             let via = if query.go.is_some() { Via::Button } else { Via::Page };
-            return flow::again(&context, &ended, via).await;
+            return flow::replay(&context, &ended, via).await;
         }
     };
     let known = flow::load(&context, &flow.target).await?;
@@ -45,6 +44,8 @@ pub(crate) async fn show(
             Ok(login::page(&context, &flow, &known, filled)?.into_response())
         }
         Step::Consent(_) => Ok(consent::page(&context, &flow, &known)?.into_response()),
-        step => FlowAnswer { context: &context, flow: &flow, known: &known, via: Via::Page }.with(step).await,
+        step => {
+            FlowEnd { context: &context, flow: &flow, known: &known, via: Via::Page }.carry_out(step).await
+        }
     }
 }

@@ -11,13 +11,13 @@ use idp_core::user::Email;
 use idp_store::Flow;
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::sign_in::{self, CLOSED_FOR_A_DAY, SignInOutcome};
+use crate::accounts::sign_in::{self, LOCKED_RETRY_AFTER, SignInOutcome};
 use crate::flow::{self, ClientAndConsent, FlowState, Via};
 use crate::http::browser::Notice;
 use crate::http::context::RequestContext;
 use crate::http::cookies::Cookie;
 use crate::http::errors::PageError;
-use crate::http::form::{Form, Protocol, shown_email, with_email};
+use crate::http::form::{Form, LenientQuery, shown_email, with_email};
 use crate::http::html::{FieldError, Html, Page};
 use crate::pages::{AppView, app_of, field_error};
 
@@ -58,8 +58,11 @@ pub(crate) struct FormState {
 }
 
 /// `GET /signin`: starts a flow to the account page. `email` in the query is filled in.
-pub(crate) async fn begin(context: RequestContext, Protocol(query): Protocol) -> Result<Response, PageError> {
-    flow::begin(&context, FlowTarget::Account, ClientAndConsent::default(), query.get("email")).await
+pub(crate) async fn begin(
+    context: RequestContext,
+    LenientQuery(query): LenientQuery,
+) -> Result<Response, PageError> {
+    flow::start(&context, FlowTarget::Account, ClientAndConsent::default(), query.get("email")).await
 }
 
 /// The form.
@@ -95,7 +98,7 @@ pub(crate) fn page(
 pub(crate) fn asked_again(context: &RequestContext, flow: &Flow, known: &ClientAndConsent) -> Option<String> {
     let signed_in = context.browser.signed_in.as_ref()?;
     match flow::decide(context, flow, known, None) {
-        Step::SignIn(SignInReason::Asked | SignInReason::TooOld) => Some(signed_in.user.email.to_string()),
+        Step::SignIn(SignInReason::Prompt | SignInReason::TooOld) => Some(signed_in.user.email.to_string()),
         _ => None,
     }
 }
@@ -106,7 +109,7 @@ pub(crate) struct LoginForm {
     #[serde(default)]
     email: String,
     #[serde(default)]
-    password: String,
+    password: Secret,
 }
 
 /// `POST /flow/ID/login`.
@@ -117,25 +120,25 @@ pub(crate) async fn submit(
 ) -> Result<Response, PageError> {
     let flow = match flow::find(&context, &id).await? {
         FlowState::Open(flow) => flow,
-        FlowState::Over(ended) => return flow::again(&context, &ended, Via::Form(None)).await,
+        FlowState::Over(ended) => return flow::replay(&context, &ended, Via::Form(None)).await,
     };
     let errors = missing(&context, &form);
     let Some(email) = Email::parse(&form.email).ok().filter(|_| errors.is_empty()) else {
         return incomplete(&context, &flow, form.email, errors).await;
     };
-    match sign_in::sign_in(&context, &email, Secret::new(form.password)).await? {
+    match sign_in::sign_in(&context, &email, form.password).await? {
         SignInOutcome::SignedIn(session) => Ok(signed_in(&context, &flow, &session)),
         SignInOutcome::Wrong => refuse(&context, &flow, form.email, RefusedLogin::wrong(&context)).await,
         SignInOutcome::Throttled { minutes } => {
             refuse(&context, &flow, form.email, RefusedLogin::throttled(&context, minutes)).await
         }
-        SignInOutcome::Closed => {
+        SignInOutcome::LockedForGood => {
             refuse(
                 &context,
                 &flow,
                 form.email,
                 RefusedLogin {
-                    retry_after: Some(CLOSED_FOR_A_DAY),
+                    retry_after: Some(LOCKED_RETRY_AFTER),
                     ..RefusedLogin::of(&context, "login-closed", StatusCode::TOO_MANY_REQUESTS)
                 },
             )
@@ -149,6 +152,10 @@ pub(crate) async fn submit(
                 RefusedLogin::of(&context, "login-deactivated", StatusCode::FORBIDDEN),
             )
             .await
+        }
+        SignInOutcome::Changed => {
+            let refused = RefusedLogin::of(&context, "login-changed", StatusCode::CONFLICT);
+            refuse(&context, &flow, form.email, refused).await
         }
         SignInOutcome::Unactivated(registration) => {
             let refused = RefusedLogin::of(&context, "login-unactivated", StatusCode::FORBIDDEN);
@@ -165,7 +172,7 @@ fn missing(context: &RequestContext, form: &LoginForm) -> Vec<FieldError> {
         Err(_) if form.email.trim().is_empty() => Some("email-missing"),
         Err(_) => Some("email-invalid"),
     };
-    let password = form.password.is_empty().then_some("password-missing");
+    let password = form.password.expose().is_empty().then_some("password-missing");
     let email = email.map(|key| field_error(context, "email", key));
     email.into_iter().chain(password.map(|key| field_error(context, "password", key))).collect()
 }
@@ -184,7 +191,6 @@ async fn incomplete(
 
 /// Sets the cookie of the new session, and makes the browser's own cookie last, so that it stays a known browser.
 fn signed_in(context: &RequestContext, flow: &Flow, session: &Secret) -> Response {
-    const KNOWN_FOR: u64 = 180 * 24 * 60 * 60;
     let url = flow::url(flow.id);
     let mut response = match flow.target {
         FlowTarget::Account => context.redirect_with(Notice::SignedIn, &url),
@@ -192,7 +198,7 @@ fn signed_in(context: &RequestContext, flow: &Flow, session: &Secret) -> Respons
     };
     let headers = response.headers_mut();
     headers.append(header::SET_COOKIE, Cookie::Session.set(session, None, &context.app.config));
-    headers.append(header::SET_COOKIE, context.browser.set_cookie(&context.app, Some(KNOWN_FOR)));
+    headers.append(header::SET_COOKIE, context.browser.keep_cookie(&context.app));
     response
 }
 

@@ -5,10 +5,10 @@ pub(crate) mod activate;
 pub(crate) mod activated;
 pub(crate) mod check_mail;
 pub(crate) mod consent;
+pub(crate) mod continue_to_client;
 pub(crate) mod dev;
 pub(crate) mod flow;
 pub(crate) mod login;
-pub(crate) mod onward;
 pub(crate) mod register;
 
 #[cfg(test)]

@@ -43,7 +43,6 @@ impl Page for ClosedPage {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct RegisterQuery {
     /// The flow to go on with.
     flow: Option<String>,
@@ -77,7 +76,7 @@ async fn page(
     errors: Vec<FieldError>,
 ) -> Result<Response, PageError> {
     // Registering works even if the flow is over; the page then names no client.
-    let (flow, app) = match flow::under_way(context, flow).await {
+    let (flow, app) = match flow::find_open(context, flow).await {
         Some((flow, known)) => (Some(flow.id), app_of(&flow.target, &known).0),
         None => (None, None),
     };
@@ -104,9 +103,9 @@ pub(crate) struct RegisterForm {
     #[serde(default)]
     email: String,
     #[serde(default)]
-    password: String,
+    password: Secret,
     #[serde(default)]
-    password_confirm: String,
+    password_confirm: Secret,
 }
 
 /// `POST /register`.
@@ -117,8 +116,6 @@ pub(crate) async fn submit(
 ) -> Result<Response, PageError> {
     must_be_open(&context)?;
     let RegisterForm { name, email, password, password_confirm } = form;
-    // As secrets they are wiped wherever the work ends, even if that is in the queue.
-    let (password, password_confirm) = (Secret::new(password), Secret::new(password_confirm));
     let typed = registration::Typed { name, email, password, password_confirm };
     let (name, email, checked) = registration::check(&context, typed).await?;
     match checked {

@@ -1,6 +1,6 @@
 //! Texts and values as people read them.
 
 pub(crate) mod catalogue;
-pub(crate) mod moments;
+pub(crate) mod dates;
 pub(crate) mod templates;
 pub(crate) mod weak_password;

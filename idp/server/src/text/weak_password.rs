@@ -1,6 +1,6 @@
 //! Why a password was refused, as a text.
 
-use idp_core::account::password::{LONGEST, Warning, WeakPassword};
+use idp_core::account::password::{MAX_LENGTH, Warning, WeakPassword};
 
 use crate::text::catalogue::Catalogue;
 
@@ -8,7 +8,7 @@ use crate::text::catalogue::Catalogue;
 pub(crate) fn tell(catalogue: &Catalogue, weak: WeakPassword) -> String {
     match weak {
         WeakPassword::TooShort { min } => catalogue.text("password-too-short", &[("min", min.into())]),
-        WeakPassword::TooLong => catalogue.text("password-too-long", &[("max", LONGEST.into())]),
+        WeakPassword::TooLong => catalogue.text("password-too-long", &[("max", MAX_LENGTH.into())]),
         WeakPassword::OwnData => because(catalogue, "contains-your-data"),
         WeakPassword::Guessable(warning) => because(catalogue, warning.map_or("generic", reason)),
     }

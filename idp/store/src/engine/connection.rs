@@ -148,4 +148,4 @@ impl std::ops::DerefMut for Tx {
 }
 
 /// The future of a read or a write.
-pub type Job<'t, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 't>>;
+pub type JobFuture<'t, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 't>>;

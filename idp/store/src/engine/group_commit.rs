@@ -1,5 +1,5 @@
 //! SQLite's single writer. Writes that are waiting share one transaction and are all answered after its one commit:
-//! they share the disk sync, and no answer leaves before it.
+//! they share the disk sync, and no result is returned before it.
 //!
 //! A write that fails is rolled back alone. That takes a savepoint per write, and each savepoint is a round trip to
 //! the connection's thread, which costs more than the work there. Failures are rare, because refusals are results. So
@@ -14,7 +14,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::connection::{Job, Tx};
+use super::connection::{JobFuture, Tx};
 use super::pool::Pool;
 use crate::error::StoreError;
 use crate::lock::lock;
@@ -34,9 +34,9 @@ trait QueuedWrite: Send {
     /// Runs it and stores the outcome.
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> futures_util::future::BoxFuture<'t, ()>;
     /// Whether its changes are to be committed.
-    fn keeps(&self) -> bool;
+    fn succeeded(&self) -> bool;
     /// Whether it found its connection broken.
-    fn lost(&self) -> bool;
+    fn lost_connection(&self) -> bool;
     /// Answers the caller, once it is known whether the group committed.
     fn answer(self: Box<Self>, commit: Result<(), StoreError>);
 }
@@ -52,7 +52,7 @@ impl<I, T, F> QueuedWrite for PendingWrite<I, T, F>
 where
     I: Send + Sync,
     T: Send,
-    F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T> + Send + Sync,
+    F: for<'t> Fn(&'t mut Tx, &'t I) -> JobFuture<'t, T> + Send + Sync,
 {
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> futures_util::future::BoxFuture<'t, ()> {
         Box::pin(async move {
@@ -62,12 +62,12 @@ where
         })
     }
 
-    fn keeps(&self) -> bool {
+    fn succeeded(&self) -> bool {
         matches!(self.outcome, Some(Ok(_)))
     }
 
-    fn lost(&self) -> bool {
-        matches!(self.outcome, Some(Err(StoreError::Lost(_))))
+    fn lost_connection(&self) -> bool {
+        matches!(self.outcome, Some(Err(StoreError::Disconnected(_))))
     }
 
     fn answer(self: Box<Self>, commit: Result<(), StoreError>) {
@@ -79,7 +79,7 @@ where
             (None, Ok(())) => never(),
         };
         // The caller may have stopped waiting; the write stands all the same.
-        let _ = self.reply.send(outcome.map_err(StoreError::given_up));
+        let _ = self.reply.send(outcome.map_err(StoreError::retries_exhausted));
     }
 }
 
@@ -94,7 +94,7 @@ impl Writer {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+        F: for<'t> Fn(&'t mut Tx, &'t I) -> JobFuture<'t, T> + Send + Sync + 'static,
     {
         let stopped = || StoreError::Unavailable("the writer has stopped".to_owned());
         let (reply, answer) = oneshot::channel();
@@ -137,7 +137,7 @@ async fn commit_group(
     group: &mut Vec<Box<dyn QueuedWrite>>,
 ) -> Result<(), StoreError> {
     let lent = pool.acquire().await?;
-    let era = lent.era();
+    let generation = lent.generation();
     let mut tx = Tx::new(lent.into());
     let end = run_group(&mut tx, queue, group).await;
     if let Ok(wrote) = end {
@@ -146,8 +146,8 @@ async fn commit_group(
         }
         tx.log_events();
     }
-    if matches!(end, Err(StoreError::Lost(_))) || group.iter().any(|write| write.lost()) {
-        pool.start_over(era);
+    if matches!(end, Err(StoreError::Disconnected(_))) || group.iter().any(|write| write.lost_connection()) {
+        pool.retire_generation(generation);
     }
     // A connection whose transaction cannot be ended is closed, not returned.
     if end.is_ok() || tx.control("ROLLBACK").await.is_ok() {
@@ -162,14 +162,14 @@ async fn run_group(
     queue: &mut mpsc::Receiver<Box<dyn QueuedWrite>>,
     group: &mut Vec<Box<dyn QueuedWrite>>,
 ) -> Result<bool, StoreError> {
-    if let Some(wrote) = run_together(tx, queue, group).await? {
+    if let Some(wrote) = run_without_savepoints(tx, queue, group).await? {
         return Ok(wrote);
     }
     tx.events.clear();
     tx.control("ROLLBACK").await?;
     match group.len() {
         1 => Ok(false),
-        _ => run_apart(tx, group).await,
+        _ => run_with_savepoints(tx, group).await,
     }
 }
 
@@ -178,7 +178,7 @@ const BEGIN: &str = "BEGIN IMMEDIATE; SELECT total_changes()";
 const COMMIT: &str = "SELECT total_changes(); COMMIT";
 
 /// Begins, runs the writes and those that arrive meanwhile, and commits. `None`: one of them failed.
-async fn run_together(
+async fn run_without_savepoints(
     tx: &mut Tx,
     queue: &mut mpsc::Receiver<Box<dyn QueuedWrite>>,
     group: &mut Vec<Box<dyn QueuedWrite>>,
@@ -188,7 +188,7 @@ async fn run_together(
     let mut next = 0;
     while next < group.len() {
         group[next].run(tx).await;
-        if !group[next].keeps() {
+        if !group[next].succeeded() {
             return Ok(None);
         }
         next += 1;
@@ -201,13 +201,13 @@ async fn run_together(
 
 /// Begins, runs each write in a savepoint, which is rolled back if the write fails, and commits. SQLite counts
 /// rolled-back changes too, so only an audit record proves that something was written.
-async fn run_apart(tx: &mut Tx, group: &mut [Box<dyn QueuedWrite>]) -> Result<bool, StoreError> {
+async fn run_with_savepoints(tx: &mut Tx, group: &mut [Box<dyn QueuedWrite>]) -> Result<bool, StoreError> {
     tx.control("BEGIN IMMEDIATE").await?;
     for write in group {
         tx.control("SAVEPOINT write").await?;
         let events = tx.events.len();
         write.run(tx).await;
-        if !write.keeps() {
+        if !write.succeeded() {
             tx.events.truncate(events);
             tx.control("ROLLBACK TO write").await?;
         }

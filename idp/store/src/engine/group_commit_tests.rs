@@ -2,12 +2,12 @@ use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
 use idp_core::time::Timestamp;
 
 use super::*;
-use crate::engine::db::Pools;
 use crate::engine::scratch_for_tests::Scratch;
+use crate::engine::store::Pools;
 
 fn waiting<F>(job: F) -> Box<dyn QueuedWrite>
 where
-    F: for<'t> Fn(&'t mut Tx, &'t ()) -> Job<'t, ()> + Send + Sync + 'static,
+    F: for<'t> Fn(&'t mut Tx, &'t ()) -> JobFuture<'t, ()> + Send + Sync + 'static,
 {
     Box::new(PendingWrite { input: (), job, outcome: None, reply: oneshot::channel().0 })
 }
@@ -48,7 +48,7 @@ async fn a_group_that_runs_again_logs_each_event_once_and_none_of_a_failed_write
     ] {
         let mut tx = Tx::new(pool.acquire().await.unwrap().into());
         run_group(&mut tx, &mut mpsc::channel(1).1, &mut group).await.unwrap();
-        assert_eq!(group.iter().map(|write| write.keeps()).collect::<Vec<_>>(), kept);
+        assert_eq!(group.iter().map(|write| write.succeeded()).collect::<Vec<_>>(), kept);
         assert_eq!(tx.events.len(), kept.iter().filter(|kept| **kept).count(), "{kept:?}");
         tx.give_back();
     }

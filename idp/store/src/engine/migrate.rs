@@ -3,8 +3,8 @@
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use super::db::{Pools, Store};
 use super::pool::Pool;
+use super::store::{Pools, Store};
 use crate::error::OpenError;
 
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -33,7 +33,7 @@ impl Store {
                 self.require_current().await?;
                 tracing::warn!(
                     migration,
-                    "the database was made by a newer version; this one works beside it"
+                    "a newer version has migrated the database; this version can run alongside it"
                 );
                 Ok(())
             }

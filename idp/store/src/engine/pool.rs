@@ -2,7 +2,7 @@
 //!
 //! A pool that checks before and after each use whether the other side is still there turns one round trip into
 //! three, or on SQLite, whose connections are threads, one thread switch into three. This pool does not check.
-//! Whoever meets a broken connection starts over on a fresh one, and no other of the same age is used again.
+//! Whoever finds a connection broken starts over on a fresh one, and no other of its generation is used again.
 
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::MetadataExt;
@@ -18,19 +18,19 @@ use crate::error::StoreError;
 use crate::lock::lock;
 
 /// How long a request waits for a connection before it is told to come back.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a read or write starts over on a fresh connection.
-pub(crate) const FRESH_STARTS: u32 = 2;
+pub(crate) const MAX_RECONNECTS: u32 = 2;
 /// How long a connection may stay idle. After that, a device between us and the server may have forgotten it, and one
 /// to a file holds memory for nothing.
-const LONGEST_REST: Duration = Duration::from_secs(60);
+const MAX_IDLE: Duration = Duration::from_secs(60);
 /// How long a connection may live at all: the server may have moved, and its side of an old connection grows.
-const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
+const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 
 /// What the pool needs from a connection of either engine.
 pub(crate) trait Pooled: Connection {
-    /// Whether connecting failed for a reason that goes away within moments.
-    fn passes(error: &sqlx::Error) -> bool;
+    /// Whether connecting failed for a reason that goes away by itself, soon.
+    fn is_transient(error: &sqlx::Error) -> bool;
 
     /// The file currently at the database's path; `None` if there is no file.
     fn file(options: &Self::Options) -> Option<FileIdentity>;
@@ -56,32 +56,33 @@ impl ServerIdentity {
         "SELECT CAST(pg_postmaster_start_time() AS TEXT) AS started, pg_is_in_recovery() AS standby";
 }
 
-/// Counts the moments after which older connections are not used again. A store's pools share one era, because what
-/// breaks one connection (a failover, a restart, a replaced file) breaks all.
+/// Counts the moments after which older connections are not used again. A store's pools share one generation, because
+/// what breaks one connection (a failover, a restart, a replaced file) breaks all.
 #[derive(Clone, Default)]
-pub(crate) struct Era(Arc<EraInner>);
+pub(crate) struct PoolGeneration(Arc<GenerationInner>);
 
 #[derive(Default)]
-struct EraInner {
+struct GenerationInner {
     number: AtomicU64,
-    /// The server that this era's connections lead to.
+    /// The server that this generation's connections lead to.
     server: Mutex<Option<ServerIdentity>>,
 }
 
-impl Era {
+impl PoolGeneration {
     fn now(&self) -> u64 {
         self.0.number.load(Ordering::SeqCst)
     }
 
-    /// Ends this era, unless somebody else already has: of the many who meet dead connections of one age, only the
-    /// first ends it, and connections made since stay.
-    fn end(&self, era: u64) {
-        let _ = self.0.number.compare_exchange(era, era + 1, Ordering::SeqCst, Ordering::SeqCst);
+    /// Ends this generation, unless somebody else already has: of the many who meet dead connections of one age, only
+    /// the first ends it, and connections made since stay.
+    fn end(&self, generation: u64) {
+        let _ =
+            self.0.number.compare_exchange(generation, generation + 1, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// Records where a new connection leads. Connections to another server are not used again. Returns the new
-    /// connection's era.
-    fn meet(&self, server: Option<ServerIdentity>) -> u64 {
+    /// connection's generation.
+    fn record_server(&self, server: Option<ServerIdentity>) -> u64 {
         let mut known = lock(&self.0.server);
         if known.is_some() && *known != server {
             self.end(self.now());
@@ -93,7 +94,7 @@ impl Era {
 
 impl Pooled for PgConnection {
     /// Nothing is listening yet, or the server says it is starting.
-    fn passes(error: &sqlx::Error) -> bool {
+    fn is_transient(error: &sqlx::Error) -> bool {
         match error {
             sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
             other => other.as_database_error().is_some_and(|error| error.code().as_deref() == Some("57P03")),
@@ -112,7 +113,7 @@ impl Pooled for PgConnection {
 impl Pooled for SqliteConnection {
     /// Another program has locked the file: SQLite does not wait by itself when it switches a new file to a
     /// write-ahead log. SQLITE_BUSY of any kind: the last byte of the code.
-    fn passes(error: &sqlx::Error) -> bool {
+    fn is_transient(error: &sqlx::Error) -> bool {
         let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
         code.is_some_and(|code| code & 0xff == 5)
     }
@@ -144,14 +145,14 @@ struct PoolInner<C: Pooled> {
     has_file: bool,
     /// How long a read or an attempt at a write may take.
     limit: Duration,
-    era: Era,
+    generation: PoolGeneration,
     permits: Arc<Semaphore>,
-    resting: Mutex<Vec<Resting<C>>>,
+    idle: Mutex<Vec<Idle<C>>>,
     /// When a change was last known to be committed.
     wrote: Mutex<Option<Instant>>,
 }
 
-struct Resting<C> {
+struct Idle<C> {
     connection: C,
     made: Made,
     since: Instant,
@@ -161,7 +162,7 @@ struct Resting<C> {
 #[derive(Clone, Copy)]
 struct Made {
     at: Instant,
-    era: u64,
+    generation: u64,
     file: Option<FileIdentity>,
 }
 
@@ -188,17 +189,17 @@ impl<C: Pooled> DerefMut for Lent<C> {
 }
 
 impl<C: Pooled> Lent<C> {
-    /// Returns the connection to the pool, unless its era has ended meanwhile.
+    /// Returns the connection to the pool, unless its generation has ended meanwhile.
     pub(crate) fn give_back(self) {
         let Self { connection, made, pool, .. } = self;
-        if made.era == pool.0.era.now() {
-            lock(&pool.0.resting).push(Resting { connection, made, since: Instant::now() });
+        if made.generation == pool.0.generation.now() {
+            lock(&pool.0.idle).push(Idle { connection, made, since: Instant::now() });
         }
     }
 
-    /// The era it was made in.
-    pub(crate) fn era(&self) -> u64 {
-        self.made.era
+    /// The generation it was made in.
+    pub(crate) fn generation(&self) -> u64 {
+        self.made.generation
     }
 
     /// Whether it was made for this very use.
@@ -209,16 +210,16 @@ impl<C: Pooled> Lent<C> {
 
 impl<C: Pooled> Pool<C> {
     /// A pool with no connections yet.
-    pub(crate) fn new(options: C::Options, size: u32, limit: Duration, era: Era) -> Self {
+    pub(crate) fn new(options: C::Options, size: u32, limit: Duration, generation: PoolGeneration) -> Self {
         let size = size.max(1);
         Self(Arc::new(PoolInner {
             has_file: C::file(&options).is_some(),
             options,
             size,
             limit,
-            era,
+            generation,
             permits: Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1))),
-            resting: Mutex::new(Vec::new()),
+            idle: Mutex::new(Vec::new()),
             wrote: Mutex::new(None),
         }))
     }
@@ -228,11 +229,11 @@ impl<C: Pooled> Pool<C> {
         options: C::Options,
         size: u32,
         limit: Duration,
-        era: Era,
+        generation: PoolGeneration,
     ) -> Result<Self, sqlx::Error> {
-        let pool = Self::new(options, size, limit, era);
+        let pool = Self::new(options, size, limit, generation);
         let (connection, made) = pool.make().await?;
-        lock(&pool.0.resting).push(Resting { connection, made, since: made.at });
+        lock(&pool.0.idle).push(Idle { connection, made, since: made.at });
         Ok(pool)
     }
 
@@ -241,24 +242,24 @@ impl<C: Pooled> Pool<C> {
         let connects = async {
             loop {
                 match self.0.options.connect().await {
-                    Err(error) if C::passes(&error) => tokio::time::sleep(PATIENCE / 50).await,
+                    Err(error) if C::is_transient(&error) => tokio::time::sleep(ACQUIRE_TIMEOUT / 50).await,
                     outcome => return outcome,
                 }
             }
         };
-        timeout(self.patience(), connects).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        timeout(self.acquire_timeout(), connects).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     /// The file is looked up before connecting: if it is replaced in between, the connection counts as outdated.
     async fn make(&self) -> Result<(C, Made), sqlx::Error> {
         let file = C::file(&self.0.options);
         let mut connection = self.connect().await?;
-        let era = self.0.era.meet(connection.server().await?);
-        Ok((connection, Made { at: Instant::now(), era, file }))
+        let generation = self.0.generation.record_server(connection.server().await?);
+        Ok((connection, Made { at: Instant::now(), generation, file }))
     }
 
     /// Makes a connection just to see where it leads, and closes it.
-    pub(crate) async fn see_where_it_leads(&self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn probe_server(&self) -> Result<(), sqlx::Error> {
         let (connection, _) = self.make().await?;
         connection.close().await
     }
@@ -269,15 +270,15 @@ impl<C: Pooled> Pool<C> {
     }
 
     pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
-        let permit = timeout(self.patience(), Arc::clone(&self.0.permits).acquire_owned()).await;
+        let permit = timeout(self.acquire_timeout(), Arc::clone(&self.0.permits).acquire_owned()).await;
         permit
             .map_err(|_| StoreError::Unavailable("every connection is in use".to_owned()))?
             .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))
     }
 
     pub(crate) async fn lend(&self, permit: OwnedSemaphorePermit) -> Result<Lent<C>, StoreError> {
-        let (connection, made, fresh) = match self.rested(Instant::now()) {
-            Some(resting) => (resting.connection, resting.made, false),
+        let (connection, made, fresh) = match self.take_idle(Instant::now()) {
+            Some(idle) => (idle.connection, idle.made, false),
             None => {
                 let made = self.make().await;
                 let (connection, made) = made.map_err(StoreError::not_connected)?;
@@ -289,27 +290,27 @@ impl<C: Pooled> Pool<C> {
 
     /// The most recently used idle connection. Those that have been idle too long, or lead to what is no longer the
     /// database, are closed, even while others are in use.
-    fn rested(&self, now: Instant) -> Option<Resting<C>> {
-        let (era, file) = (self.0.era.now(), C::file(&self.0.options));
-        let mut resting = lock(&self.0.resting);
-        resting.retain(|one| {
-            let young = now - one.since < LONGEST_REST && now - one.made.at < LONGEST_LIFE;
-            young && one.made.era == era && one.made.file == file
+    fn take_idle(&self, now: Instant) -> Option<Idle<C>> {
+        let (generation, file) = (self.0.generation.now(), C::file(&self.0.options));
+        let mut idle = lock(&self.0.idle);
+        idle.retain(|one| {
+            let young = now - one.since < MAX_IDLE && now - one.made.at < MAX_AGE;
+            young && one.made.generation == generation && one.made.file == file
         });
-        resting.pop()
+        idle.pop()
     }
 
-    /// Ends the era of a broken connection: the others of its age are most likely broken too, idle or in use, in this
-    /// pool and in the other one.
-    pub(crate) fn start_over(&self, era: u64) {
-        self.0.era.end(era);
-        let now = self.0.era.now();
-        lock(&self.0.resting).retain(|one| one.made.era == now);
+    /// Ends the generation of a broken connection: the others of its age are most likely broken too, idle or in use, in
+    /// this pool and in the other one.
+    pub(crate) fn retire_generation(&self, generation: u64) {
+        self.0.generation.end(generation);
+        let now = self.0.generation.now();
+        lock(&self.0.idle).retain(|one| one.made.generation == now);
     }
 
     /// Makes sure that no existing connection is used again.
-    pub(crate) fn renew(&self) {
-        self.start_over(self.0.era.now());
+    pub(crate) fn retire_all(&self) {
+        self.retire_generation(self.0.generation.now());
     }
 
     /// Whether there was a file and is none now.
@@ -327,8 +328,8 @@ impl<C: Pooled> Pool<C> {
         lock(&self.0.wrote).is_some_and(|at| at.elapsed() < span)
     }
 
-    fn patience(&self) -> Duration {
-        PATIENCE.min(self.0.limit)
+    fn acquire_timeout(&self) -> Duration {
+        ACQUIRE_TIMEOUT.min(self.0.limit)
     }
 
     /// Gives up work that takes longer than the limit, and its connection with it.
@@ -341,9 +342,9 @@ impl<C: Pooled> Pool<C> {
     pub(crate) async fn close(&self) {
         let _all = self.0.permits.acquire_many(self.0.size).await;
         self.0.permits.close();
-        let resting = std::mem::take(&mut *lock(&self.0.resting));
-        for Resting { connection, .. } in resting {
-            let _ = timeout(self.patience(), connection.close()).await;
+        let idle = std::mem::take(&mut *lock(&self.0.idle));
+        for Idle { connection, .. } in idle {
+            let _ = timeout(self.acquire_timeout(), connection.close()).await;
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sqlx::PgConnection;
 
-use super::connection::{Connection, Job, Tx};
-use super::pool::{FRESH_STARTS, Pool};
+use super::connection::{Connection, JobFuture, Tx};
+use super::pool::{MAX_RECONNECTS, Pool};
 use crate::error::StoreError;
 
 /// How often a write that collided with another one is tried again.
@@ -17,38 +17,38 @@ const TRIES: u32 = 8;
 /// commit.
 pub(crate) async fn write<I, T, F>(pool: &Pool<PgConnection>, input: &I, job: &F) -> Result<T, StoreError>
 where
-    F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T>,
+    F: for<'t> Fn(&'t mut Tx, &'t I) -> JobFuture<'t, T>,
 {
-    let (mut tries, mut fresh_starts) = (0, 0);
+    let (mut tries, mut reconnects) = (0, 0);
     loop {
         tries += 1;
         let lent = pool.acquire().await?;
-        let (era, fresh) = (lent.era(), lent.is_fresh());
+        let (generation, fresh) = (lent.generation(), lent.is_fresh());
         let tx = Tx::new(Connection::Postgres(lent));
         match pool.within(attempt(pool, tx, input, job)).await? {
-            Err(StoreError::Again(_)) if tries < TRIES => {
+            Err(StoreError::Retry(_)) if tries < TRIES => {
                 tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
             }
-            Err(StoreError::Lost(why)) => {
+            Err(StoreError::Disconnected(why)) => {
                 // What a fresh connection reports is true of the server, for instance that it has become read-only.
                 // Other connections are no worse for it.
                 if !fresh {
-                    pool.start_over(era);
+                    pool.retire_generation(generation);
                 }
-                fresh_starts += if fresh { FRESH_STARTS } else { 1 };
-                if fresh_starts > FRESH_STARTS {
+                reconnects += if fresh { MAX_RECONNECTS } else { 1 };
+                if reconnects > MAX_RECONNECTS {
                     return Err(StoreError::Unavailable(why));
                 }
             }
-            outcome => return outcome.map_err(StoreError::given_up),
+            outcome => return outcome.map_err(StoreError::retries_exhausted),
         }
     }
 }
 
-/// Returns [`StoreError::Lost`] only if nothing can have been committed.
+/// Returns [`StoreError::Disconnected`] only if nothing can have been committed.
 async fn attempt<I, T, F>(pool: &Pool<PgConnection>, mut tx: Tx, input: &I, job: &F) -> Result<T, StoreError>
 where
-    F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T>,
+    F: for<'t> Fn(&'t mut Tx, &'t I) -> JobFuture<'t, T>,
 {
     tx.control("BEGIN").await?;
     let work = AssertUnwindSafe(async { job(&mut tx, input).await }).catch_unwind().await;
@@ -62,7 +62,7 @@ where
             Ok(value)
         }
         Err(error) => {
-            let lost = matches!(error, StoreError::Lost(_));
+            let lost = matches!(error, StoreError::Disconnected(_));
             if !lost && tx.control("ROLLBACK").await.is_ok() {
                 tx.give_back();
             }
@@ -75,7 +75,7 @@ where
 /// again.
 fn committed_perhaps(error: StoreError) -> StoreError {
     match error {
-        StoreError::Lost(why) => StoreError::Unavailable(why),
+        StoreError::Disconnected(why) => StoreError::Unavailable(why),
         other => other,
     }
 }

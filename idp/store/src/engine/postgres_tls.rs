@@ -56,16 +56,16 @@ impl SslMode {
     /// The risk of writing this in a URL, for a server beyond this machine.
     fn risk(self) -> Option<&'static str> {
         match self {
-            Self::Disable => {
-                Some("the password and all data travel in clear, and whoever is on the way can read them")
-            }
+            Self::Disable => Some(
+                "the password and all data travel in clear text, and anyone on the network path can read them",
+            ),
             Self::Require => Some(
-                "the server's certificate is not checked, and whoever is on the way can take the server's place and \
-                 read the password",
+                "the server's certificate is not checked, and anyone on the network path can impersonate the \
+                 server and read the password",
             ),
             Self::VerifyCa => Some(
-                "the name in the server's certificate is not checked, and whoever has a certificate of the same \
-                 authority can take the server's place",
+                "the name in the server's certificate is not checked, and anyone who has a certificate of the \
+                 same authority can impersonate the server",
             ),
             Self::Allow | Self::Prefer | Self::VerifyFull => None,
         }
@@ -88,8 +88,8 @@ impl From<SslMode> for PgSslMode {
 /// The mode for a server beyond this machine, given what its URL says.
 ///
 /// # Errors
-/// `allow` and `prefer` are refused. Anybody on the way can switch their protection off, so they are `disable` under
-/// a misleading name.
+/// `allow` and `prefer` are refused. Anyone on the network path can switch their protection off, so they are `disable`
+/// under a misleading name.
 fn beyond(written: Option<SslMode>, has_root: bool) -> Result<SslMode, SslMode> {
     match written {
         None => Ok(SslMode::VerifyFull),
@@ -151,8 +151,8 @@ fn protected(
     let mode = beyond(written.mode, written.root.is_some()).map_err(|mode| OpenError::Unprotected {
         server: server.clone(),
         why: format!(
-            "sslmode={} gives the password in clear to a server that refuses TLS; leave it out, or write sslmode=disable \
-             if everybody on the way may read the password",
+            "sslmode={} sends the password in clear text to a server that refuses TLS; leave it out, or write sslmode=disable \
+             if anyone on the network path may read the password",
             mode.name()
         ),
     })?;
@@ -169,8 +169,8 @@ fn protected(
         (written.mode, env("PGSSLMODE").filter(|mode| !mode.eq_ignore_ascii_case("verify-full")))
     {
         facts.warnings.push(format!(
-            "PGSSLMODE={other} does not hold for {server}, where certificates are checked; write sslmode in database.url \
-             if that is not wanted"
+            "PGSSLMODE={other} is ignored for {server}, whose certificate is checked; set sslmode in database.url to \
+             change that"
         ));
     }
     Ok((options.ssl_mode(mode.into()), facts))
@@ -253,8 +253,8 @@ fn misspelt(name: &str) -> Option<&'static str> {
 pub(crate) fn explain(error: &sqlx::Error) -> Option<String> {
     match error {
         sqlx::Error::Tls(error) if error.to_string() == "server does not support TLS" => Some(
-            "it refuses TLS, and the password is not sent in clear; switch TLS on there (`ssl = on`), or write \
-             sslmode=disable in database.url if everybody on the way may read the password"
+            "it refuses TLS, and the password is not sent in clear text; enable TLS on the server (`ssl = on`), or write \
+             sslmode=disable in database.url if anyone on the network path may read the password"
                 .to_owned(),
         ),
         sqlx::Error::Tls(error) => Some(error.to_string()),

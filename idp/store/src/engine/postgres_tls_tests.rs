@@ -74,8 +74,8 @@ fn fault_18_this_machine_and_sockets_need_no_tls() {
 #[test]
 fn fault_18_a_weaker_mode_in_the_url_is_obeyed_with_a_warning() {
     for (said, mode, risk) in [
-        ("sslmode=disable", "Disable", "travel in clear"),
-        ("ssl-mode=Disable", "Disable", "travel in clear"),
+        ("sslmode=disable", "Disable", "travel in clear text"),
+        ("ssl-mode=Disable", "Disable", "travel in clear text"),
         ("sslmode=require", "Require", "certificate is not checked"),
         ("sslmode=verify-ca", "VerifyCa", "the name in the server's certificate is not checked"),
         // Whoever names an authority wants it checked, as with libpq. The driver would not.
@@ -99,10 +99,10 @@ fn fault_18_modes_that_look_like_tls_but_are_not_are_refused() {
     for (query, why) in [
         (
             "sslmode=prefer",
-            "to db.example.com:5432: sslmode=prefer gives the password in clear to a server that refuses TLS; leave it out",
+            "to db.example.com:5432: sslmode=prefer sends the password in clear text to a server that refuses TLS; leave it out",
         ),
-        ("sslmode=allow", "sslmode=allow gives the password in clear"),
-        ("sslmode=verify-full&sslmode=Prefer", "sslmode=prefer gives the password in clear"),
+        ("sslmode=allow", "sslmode=allow sends the password in clear text"),
+        ("sslmode=verify-full&sslmode=Prefer", "sslmode=prefer sends the password in clear text"),
         ("sslmode=on", "there is no sslmode=on; it is one of disable, require, verify-ca and verify-full"),
         ("sslmode=", "there is no sslmode=;"),
         ("ssl_mode=require", "there is no parameter `ssl_mode` in database.url; its name is `sslmode`"),
@@ -129,7 +129,7 @@ fn fault_18_the_environment_never_weakens_the_protection() {
     assert_eq!(format!("{:?}", options.get_ssl_mode()), "VerifyFull");
     assert_eq!(facts.warnings.len(), 1);
     assert!(
-        facts.warnings[0].starts_with("PGSSLMODE=disable does not hold for db.example.com:5432"),
+        facts.warnings[0].starts_with("PGSSLMODE=disable is ignored for db.example.com:5432"),
         "{facts:?}"
     );
     for env in [("PGSSLMODE", "verify-full"), ("PGSSLROOTCERT", "")] {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connection::{Connection, Job, Reader};
-use super::pool::{FRESH_STARTS, Lent, Pool, Pooled};
+use super::connection::{Connection, JobFuture, Reader};
+use super::pool::{Lent, MAX_RECONNECTS, Pool, Pooled};
 use super::run_to_end::RunsToEnd;
 use crate::error::StoreError;
 
@@ -19,21 +19,21 @@ where
     Lent<C>: Into<Connection>,
     I: Send + Sync + 'static,
     T: Send + 'static,
-    F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+    F: for<'t> Fn(&'t mut Reader, &'t I) -> JobFuture<'t, T> + Send + Sync + 'static,
 {
-    let (mut tries, mut fresh_starts) = (0, 0);
+    let (mut tries, mut reconnects) = (0, 0);
     loop {
         let permit = pool.permit().await?;
         let attempt = RunsToEnd::new(attempt(pool.clone(), permit, input, job));
         let outcome;
         (outcome, input, job) = attempt.await;
         match outcome {
-            Err(StoreError::Lost(_)) if fresh_starts < FRESH_STARTS => fresh_starts += 1,
-            Err(StoreError::Again(_)) if tries < TRIES => {
+            Err(StoreError::Disconnected(_)) if reconnects < MAX_RECONNECTS => reconnects += 1,
+            Err(StoreError::Retry(_)) if tries < TRIES => {
                 tries += 1;
                 tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
             }
-            outcome => return outcome.map_err(StoreError::given_up),
+            outcome => return outcome.map_err(StoreError::retries_exhausted),
         }
     }
 }
@@ -48,17 +48,17 @@ async fn attempt<C, I, T, F>(
 where
     C: Pooled,
     Lent<C>: Into<Connection>,
-    F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T>,
+    F: for<'t> Fn(&'t mut Reader, &'t I) -> JobFuture<'t, T>,
 {
     let lent = match pool.lend(permit).await {
         Ok(lent) => lent,
         Err(error) => return (Err(error), input, job),
     };
-    let era = lent.era();
+    let generation = lent.generation();
     let mut reader = Reader::new(lent.into());
     let outcome = pool.within(job(&mut reader, &input)).await.unwrap_or_else(Err);
     match outcome {
-        Err(StoreError::Lost(_)) => pool.start_over(era),
+        Err(StoreError::Disconnected(_)) => pool.retire_generation(generation),
         // Whatever went wrong, the connection may be the cause, so it is closed.
         Err(StoreError::Unavailable(_)) => {}
         _ => reader.give_back(),

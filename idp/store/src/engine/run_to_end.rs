@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// How long abandoned work may go on. Reads take milliseconds. It is shorter than others wait for a connection (the
-/// pool's `PATIENCE`), so that they get theirs however many callers abandon reads on a slow database.
+/// pool's `ACQUIRE_TIMEOUT`), so that they get theirs however many callers abandon reads on a slow database.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// A future that runs where it is awaited. If it is dropped half-way, the rest runs in a task of its own for a while:

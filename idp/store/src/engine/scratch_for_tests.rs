@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::db::Store;
+use super::store::Store;
 
 pub(crate) struct Scratch(PathBuf);
 

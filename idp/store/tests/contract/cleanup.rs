@@ -9,7 +9,7 @@ use idp_core::flow::FlowTarget;
 use idp_core::ids::FlowId;
 use idp_core::single_use::{Activation, SingleUse};
 use idp_core::time::{DAY, HOUR, SECOND, Timestamp};
-use idp_store::{Counted, Flow, KeyState};
+use idp_store::{Flow, KeyState, ThrottleKey};
 use tokio::sync::Barrier;
 
 use crate::given::{
@@ -32,7 +32,7 @@ contract! { postgres: a_row_renewed_while_cleanup_waits_for_it_stays }
 async fn every_kind_of_row_is_deleted_when_nobody_can_ask_for_it_any_more(db: Db) {
     let ada = SignedInPerson::new(&db).await;
     ada.a_code(&db, OFFLINE).await;
-    a_throttle(&db, &Counted::Network("192.0.2.7".to_owned())).await;
+    a_throttle(&db, &ThrottleKey::Network("192.0.2.7".to_owned())).await;
     a_flow(&db).await;
     a_registration(&db, "bob@example.org", NOW).await;
     a_link(&db, after(HOUR)).await;
@@ -72,15 +72,15 @@ async fn r_29_a_live_grant_keeps_its_session_until_both_are_deleted(db: Db) {
 
 async fn the_counter_of_an_account_is_kept_for_ever(db: Db) {
     let ada = SignedInPerson::new(&db).await;
-    let account = |email_key: &str, user| Counted::Account { email_key: email_key.to_owned(), user };
-    for counted in [
+    let account = |email_key: &str, user| ThrottleKey::Account { email_key: email_key.to_owned(), user };
+    for key in [
         account("ada@example.org", Some(ada.user.id)),
         account("nobody@example.org", None),
-        Counted::KnownBrowser(ada.user.id, new_digest()),
-        Counted::Network("192.0.2.7".to_owned()),
-        Counted::Mail("ada@example.org".to_owned()),
+        ThrottleKey::KnownBrowser(ada.user.id, new_digest()),
+        ThrottleKey::Network("192.0.2.7".to_owned()),
+        ThrottleKey::Mail("ada@example.org".to_owned()),
     ] {
-        a_throttle(&db, &counted).await;
+        a_throttle(&db, &key).await;
     }
     // RL-10: waiting a month between two tries does not reveal which address has an account.
     for (days, left) in [(2, 3), (80, 3), (100, 2), (200, 1), (10_000, 1)] {
@@ -116,7 +116,7 @@ async fn rows_are_deleted_in_batches_of_five_hundred_of_a_kind(db: Db) {
     for gone in [500, 500, 101, 0] {
         assert_eq!(clean(&db, after(DAY * 8)).await, gone);
     }
-    assert!(ask!(db, |r, live| r.look_at(live, NOW)).is_some());
+    assert!(ask!(db, |r, live| r.peek(live, NOW)).is_some());
 }
 
 /// A pass handles five hundred sessions. Those it cannot delete it postpones until their grant has ended, so that the
@@ -192,9 +192,9 @@ async fn clean(db: &Db, now: Timestamp) -> u64 {
     db.delete_expired(now).await.unwrap()
 }
 
-async fn a_throttle(db: &Db, counted: &Counted) {
-    let limits = if matches!(counted, Counted::Network(_)) { NETWORK } else { ACCOUNT };
-    tell!(db, |tx, counted, limits| tx.reserve(counted, limits, NOW));
+async fn a_throttle(db: &Db, key: &ThrottleKey) {
+    let limits = if matches!(key, ThrottleKey::Network(_)) { NETWORK } else { ACCOUNT };
+    tell!(db, |tx, key, limits| tx.reserve(key, limits, NOW));
 }
 
 async fn a_flow(db: &Db) {

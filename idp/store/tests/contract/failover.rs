@@ -1,7 +1,7 @@
 //! A database that moved or changed its role: old connections are not used again.
 
 use idp_core::ids::UserId;
-use idp_store::{Store, StoreError, Unfit};
+use idp_store::{NotReady, Store, StoreError};
 
 use crate::given::a_user;
 use crate::harness::{Db, Proxy, sqlite};
@@ -63,7 +63,7 @@ async fn fault_05_readers_and_writers_give_up_connections_to_a_server_that_becam
     let store = Store::open(network.url(), 4).await.unwrap();
     let refused = raise(&store, ada).await;
     assert!(matches!(&refused, Err(StoreError::Unavailable(why)) if why.starts_with("25006")), "{refused:?}");
-    assert!(matches!(store.look().await, Err(Unfit::ReadOnly)));
+    assert!(matches!(store.check_readiness().await, Err(NotReady::ReadOnly)));
     assert_eq!(ask!(store, |r, ada| r.user(*ada)).unwrap().epoch, 0, "it can be read");
     assert!(
         tell!(store, |tx, ada| tx.user(*ada)).is_some(),
@@ -75,12 +75,12 @@ async fn fault_05_readers_and_writers_give_up_connections_to_a_server_that_becam
     let connections = network.connections();
     assert_eq!(ask!(store, |r, ada| r.user(*ada)).unwrap().epoch, 1);
     assert_eq!(network.connections(), connections + 1, "readers reconnect as well");
-    store.look().await.unwrap();
+    store.check_readiness().await.unwrap();
     for _ in 0..5 {
         raise(&store, ada).await.unwrap();
         assert!(ask!(store, |r, ada| r.user(*ada)).is_some());
     }
-    store.look().await.unwrap();
+    store.check_readiness().await.unwrap();
     assert_eq!(
         network.connections(),
         connections + 2,
@@ -93,10 +93,10 @@ async fn fault_05_connections_to_a_former_server_are_given_up_even_if_nobody_wri
     servers_are(&db, &[STANDBY]).await;
     let store = db.database.open().await;
     assert!(is_on_standby(&store).await);
-    assert!(matches!(store.look().await, Err(Unfit::Standby)));
-    assert!(matches!(store.look().await, Err(Unfit::Standby)));
+    assert!(matches!(store.check_readiness().await, Err(NotReady::Standby)));
+    assert!(matches!(store.check_readiness().await, Err(NotReady::Standby)));
     servers_are(&db, &[]).await;
-    store.look().await.expect("one look finds the server of now");
+    store.check_readiness().await.expect("one check finds the current server");
     assert!(!is_on_standby(&store).await);
 }
 
@@ -109,7 +109,7 @@ async fn fault_05_an_address_that_leads_to_another_server_is_noticed(db: Db) {
     assert!(is_on_standby(&store).await);
     servers_are(&db, &[]).await;
     assert!(is_on_standby(&store).await);
-    store.look().await.unwrap();
+    store.check_readiness().await.unwrap();
     assert!(!is_on_standby(&store).await);
 }
 
@@ -138,17 +138,17 @@ async fn fault_05_a_file_that_is_moved_away_is_missed_and_not_recreated(db: Db) 
     let ada = a_user(&db, "ada@example.org").await.id;
     let (file, away) =
         (sqlite::file(&db.database.url), sqlite::file(&db.database.url).with_extension("away"));
-    db.look().await.unwrap();
+    db.check_readiness().await.unwrap();
     move_all(file, &away);
     for _ in 0..2 {
         let (read, written) = (try_ask!(db, |r, ada| r.user(*ada)), raise(&db, ada).await);
         assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
         assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
-        assert!(matches!(db.look().await, Err(Unfit::Gone)));
+        assert!(matches!(db.check_readiness().await, Err(NotReady::FileMissing)));
     }
     assert!(!file.exists(), "recreated, and empty");
     move_all(&away, file);
-    db.look().await.unwrap();
+    db.check_readiness().await.unwrap();
     raise(&db, ada).await.unwrap();
     assert_eq!(ask!(db, |r, ada| r.user(*ada)).unwrap().epoch, 1);
 }
@@ -164,5 +164,5 @@ async fn fault_05_a_file_that_replaces_another_is_used_at_once(db: Db) {
     assert!(ask!(db, |r, ada| r.user(*ada)).is_none(), "read from the old file");
     let mia = a_user(&db, "mia@example.org").await.id;
     assert!(ask!(db, |r, mia| r.user(*mia)).is_some(), "written to the old file");
-    db.look().await.unwrap();
+    db.check_readiness().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! LG-05: every text is taken literally, wherever it appears.
+//! Every text is taken literally, wherever it appears.
 
 use idp_core::account::throttle::ACCOUNT;
 use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
@@ -10,7 +10,7 @@ use idp_core::single_use::{Activation, SingleUse, SingleUseDigest};
 use idp_core::text::DisplayText;
 use idp_core::time::HOUR;
 use idp_core::user::{Email, FullName, User};
-use idp_store::{Counted, Engine, Mail, MailKind, NewSession, StoreError};
+use idp_store::{Engine, Mail, MailKind, NewSession, StoreError, ThrottleKey};
 
 use crate::given::{
     NOW, ONLINE, SignedInPerson, a_user, after, begin_session, insert_code, new_client, new_code_digest,
@@ -131,9 +131,9 @@ async fn as_the_subject_of_a_record(db: &Db, text: &str) {
 }
 
 async fn as_what_is_counted(db: &Db, text: &str) {
-    let counted = Counted::Network(text.to_owned());
-    tell!(db, |tx, counted| tx.reserve(counted, &ACCOUNT, NOW));
-    assert_eq!(ask!(db, |r, counted| r.throttle(counted)).unwrap().failures, 1, "{text}");
+    let key = ThrottleKey::Network(text.to_owned());
+    tell!(db, |tx, key| tx.reserve(key, &ACCOUNT, NOW));
+    assert_eq!(ask!(db, |r, key| r.throttle(key)).unwrap().failures, 1, "{text}");
 }
 
 async fn lg_05_a_hostile_name_finds_nothing_and_nobody_elses_row(db: Db) {
@@ -143,8 +143,8 @@ async fn lg_05_a_hostile_name_finds_nothing_and_nobody_elses_row(db: Db) {
         assert!(!tell!(db, |tx, user, text| tx.grant_role(*user, text)), "{text}");
         assert!(!tell!(db, |tx, user, text| tx.revoke_role(*user, text)), "{text}");
         assert_eq!(ask!(db, |r, text| r.audit_count(AuditEvent::SignedIn, Some(*text))), 0, "{text}");
-        let counted = Counted::Network(text.to_owned());
-        assert_eq!(ask!(db, |r, counted| r.throttle(counted)), None);
+        let key = ThrottleKey::Network(text.to_owned());
+        assert_eq!(ask!(db, |r, key| r.throttle(key)), None);
         assert!(ClientId::parse(text).is_err() || text == "_", "{text}");
     }
     let wildcard = ClientId::parse("_").unwrap();

@@ -125,7 +125,7 @@ async fn fault_19_a_newer_schema_is_used_and_left_as_it_is(db: Db) {
     for store in [&db.store, &db.database.open().await] {
         store.require_current().await.unwrap();
         store.prepare().await.unwrap();
-        store.look().await.unwrap();
+        store.check_readiness().await.unwrap();
     }
     assert_eq!(db.database.everything().await, before);
     db.database.execute("DELETE FROM _sqlx_migrations WHERE version = 3").await;

@@ -8,7 +8,7 @@ use idp_core::secret::Digest;
 use idp_core::single_use::{Activation, SingleUse};
 use idp_core::time::{DAY, HOUR, MINUTE};
 use idp_core::user::{FullName, UserState};
-use idp_store::{Counted, KeyState, Mail, MailKind, RegistrationState, StoreError, UriList};
+use idp_store::{KeyState, Mail, MailKind, RegistrationState, StoreError, ThrottleKey, UriList};
 
 use crate::given::{
     NOW, OFFLINE, SignedInPerson, a_client, a_key, a_registration, a_user, after, email, new_digest, uri,
@@ -234,8 +234,8 @@ async fn fault_19_whatever_has_not_expired_survives_the_cleanup(db: Db) {
         before.push(of_tomorrow(&db, table).await);
     }
     // Unlock an account, use a link, clear a counter.
-    let counted = Counted::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
-    tell!(db, |tx, counted| tx.reserve(counted, &ACCOUNT, NOW));
+    let key = ThrottleKey::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
+    tell!(db, |tx, key| tx.reserve(key, &ACCOUNT, NOW));
     assert!(tell!(db, |tx, user| tx.unlock(user)));
     let link = SingleUse::<Activation>::generate().digest();
     assert!(tell!(db, |tx, link| tx.consume(link, NOW)).is_none());

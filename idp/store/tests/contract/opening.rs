@@ -77,7 +77,10 @@ async fn a_missing_folder_is_refused(database: TestDatabase) {
 async fn a_missing_database_on_a_server_is_refused(database: TestDatabase) {
     let no_such_name = Store::open(&format!("{}_not", database.url), 1).await;
     let said = no_such_name.err().unwrap().to_string();
-    assert!(said.contains("refuses: database \"") && said.ends_with("_not\" does not exist"), "{said}");
+    assert!(
+        said.contains("refused the connection: database \"") && said.ends_with("_not\" does not exist"),
+        "{said}"
+    );
     let store = database.open().await;
     let id = UserId::new(NOW);
     assert!(try_ask!(store, |r, id| r.user(*id)).is_err(), "there is no schema yet, and no panic");

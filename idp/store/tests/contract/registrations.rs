@@ -189,7 +189,7 @@ async fn fifty_parallel_tries_of_a_typed_code_are_five(db: Db) {
     for one in tries {
         counted += i32::from(one.await.unwrap());
     }
-    assert_eq!(counted, 5, "more looks than tries would help a guesser");
+    assert_eq!(counted, 5, "more comparisons than tries would help a guesser");
 }
 
 async fn a_typed_code_ends_with_its_registration(db: Db) {

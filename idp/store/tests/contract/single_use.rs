@@ -7,7 +7,7 @@ use crate::given::{NOW, after};
 use crate::harness::Db;
 
 contract! {
-    a_value_is_consumed_once_and_can_be_looked_at_any_number_of_times,
+    a_value_is_consumed_once_and_can_be_read_any_number_of_times,
     rg_10_an_expired_value_opens_nothing,
     rg_10_an_unknown_value_opens_nothing,
     a_value_of_another_kind_opens_nothing,
@@ -16,12 +16,12 @@ contract! {
 
 type Link = SingleUseDigest<Activation>;
 
-async fn a_value_is_consumed_once_and_can_be_looked_at_any_number_of_times(db: Db) {
+async fn a_value_is_consumed_once_and_can_be_read_any_number_of_times(db: Db) {
     let (link, other) = (a_link(&db, "ada").await, a_link(&db, "bob").await);
-    assert_eq!(look_at(&db, &link, NOW).await, Some(("ada".to_owned(), true)));
-    assert_eq!(look_at(&db, &link, NOW).await, Some(("ada".to_owned(), true)), "a look consumes nothing");
+    assert_eq!(peek(&db, &link, NOW).await, Some(("ada".to_owned(), true)));
+    assert_eq!(peek(&db, &link, NOW).await, Some(("ada".to_owned(), true)), "reading consumes nothing");
     assert_eq!(consume(&db, &link, NOW).await.as_deref(), Some("ada"));
-    assert_eq!(look_at(&db, &link, NOW).await, Some(("ada".to_owned(), false)));
+    assert_eq!(peek(&db, &link, NOW).await, Some(("ada".to_owned(), false)));
     assert_eq!(consume(&db, &link, NOW).await, None);
     assert_eq!(consume(&db, &other, NOW).await.as_deref(), Some("bob"), "others are not touched");
 }
@@ -29,7 +29,7 @@ async fn a_value_is_consumed_once_and_can_be_looked_at_any_number_of_times(db: D
 async fn rg_10_an_expired_value_opens_nothing(db: Db) {
     let link = a_link(&db, "ada").await;
     let before = db.database.everything().await;
-    assert_eq!(look_at(&db, &link, after(HOUR)).await, Some(("ada".to_owned(), false)));
+    assert_eq!(peek(&db, &link, after(HOUR)).await, Some(("ada".to_owned(), false)));
     assert_eq!(consume(&db, &link, after(HOUR)).await, None);
     assert_eq!(db.database.everything().await, before);
     assert_eq!(consume(&db, &link, after(HOUR - SECOND)).await.as_deref(), Some("ada"));
@@ -39,7 +39,7 @@ async fn rg_10_an_unknown_value_opens_nothing(db: Db) {
     a_link(&db, "ada").await;
     let before = db.database.everything().await;
     let link = SingleUse::generate().digest();
-    assert_eq!(look_at(&db, &link, NOW).await, None);
+    assert_eq!(peek(&db, &link, NOW).await, None);
     assert_eq!(consume(&db, &link, NOW).await, None);
     assert_eq!(db.database.everything().await, before);
 }
@@ -47,7 +47,7 @@ async fn rg_10_an_unknown_value_opens_nothing(db: Db) {
 async fn a_value_of_another_kind_opens_nothing(db: Db) {
     let link = a_link(&db, "ada").await;
     assert_eq!(db.database.execute("UPDATE single_use SET kind = 'ac_'").await, 1);
-    assert_eq!(look_at(&db, &link, NOW).await, None);
+    assert_eq!(peek(&db, &link, NOW).await, None);
     assert_eq!(consume(&db, &link, NOW).await, None);
 }
 
@@ -63,8 +63,8 @@ async fn a_link(db: &Db, subject: &'static str) -> Link {
     link
 }
 
-async fn look_at(db: &Db, link: &Link, now: Timestamp) -> Option<(String, bool)> {
-    ask!(db, |r, link, now| r.look_at(link, *now))
+async fn peek(db: &Db, link: &Link, now: Timestamp) -> Option<(String, bool)> {
+    ask!(db, |r, link, now| r.peek(link, *now))
 }
 
 async fn consume(db: &Db, link: &Link, now: Timestamp) -> Option<String> {

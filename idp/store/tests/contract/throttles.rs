@@ -1,10 +1,10 @@
-//! Counted tries.
+//! ThrottleKey tries.
 
 use idp_core::account::throttle::{ACCOUNT, Limits, NETWORK, Reservation};
 use idp_core::ids::UserId;
 use idp_core::time::{HOUR, MINUTE, Timestamp};
 use idp_core::user::User;
-use idp_store::Counted;
+use idp_store::ThrottleKey;
 
 use crate::given::{NOW, a_user, after, new_digest};
 use crate::harness::Db;
@@ -44,7 +44,7 @@ async fn lg_06_after_a_hundred_tries_in_a_row_waiting_does_not_help(db: Db) {
             now = until;
         }
     }
-    assert_eq!(reserve(&db, &ada, &ACCOUNT, now.plus(HOUR * 24 * 365)).await, Reservation::Closed);
+    assert_eq!(reserve(&db, &ada, &ACCOUNT, now.plus(HOUR * 24 * 365)).await, Reservation::LockedForGood);
 }
 
 async fn a_refused_try_is_not_counted(db: Db) {
@@ -58,7 +58,7 @@ async fn a_refused_try_is_not_counted(db: Db) {
 }
 
 async fn a_refund_takes_back_one_try_and_a_lock(db: Db) {
-    let network = Counted::Network("192.0.2.7".to_owned());
+    let network = ThrottleKey::Network("192.0.2.7".to_owned());
     for _ in 0..5 {
         reserve(&db, &network, &NETWORK, NOW).await;
     }
@@ -78,9 +78,9 @@ async fn a_refund_takes_back_one_try_and_a_lock(db: Db) {
 
 async fn an_administrator_clears_a_counter(db: Db) {
     let (ada, bob) = (account("ada@example.org"), account("bob@example.org"));
-    for counted in [&ada, &bob] {
+    for key in [&ada, &bob] {
         for _ in 0..10 {
-            reserve(&db, counted, &ACCOUNT, NOW).await;
+            reserve(&db, key, &ACCOUNT, NOW).await;
         }
     }
     tell!(db, |tx, ada| tx.clear_throttle(ada));
@@ -90,14 +90,14 @@ async fn an_administrator_clears_a_counter(db: Db) {
 }
 
 async fn lg_09_a_network_has_its_own_limits_and_its_own_counter(db: Db) {
-    let network = Counted::Network("2001:db8::/64".to_owned());
+    let network = ThrottleKey::Network("2001:db8::/64".to_owned());
     for _ in 0..49 {
         assert_eq!(reserve(&db, &network, &NETWORK, NOW).await, GRANTED);
     }
     let last = reserve(&db, &network, &NETWORK, NOW).await;
     assert_eq!(last, Reservation::Granted { locks_until: Some(after(MINUTE * 15)) });
     assert!(matches!(reserve(&db, &network, &NETWORK, NOW).await, Reservation::Locked { .. }));
-    let other = Counted::Network("2001:db8:0:1::/64".to_owned());
+    let other = ThrottleKey::Network("2001:db8:0:1::/64".to_owned());
     assert_eq!(reserve(&db, &other, &NETWORK, NOW).await, GRANTED);
     assert_eq!(reserve(&db, &account("ada@example.org"), &ACCOUNT, NOW).await, GRANTED);
 }
@@ -107,10 +107,10 @@ async fn lg_09_each_network_that_sprays_has_fifty_tries_and_its_victims_stay_ope
     for network in 0..51_usize {
         let people = if network == 0 { 1_000 } else { 60 };
         let granted = tell!(db, |tx, network, people| async move {
-            let counted = Counted::Network(format!("192.0.2.{network}"));
+            let key = ThrottleKey::Network(format!("192.0.2.{network}"));
             let mut granted = 0;
             for turn in 0..*people {
-                if !matches!(tx.reserve(&counted, &NETWORK, NOW).await?, Reservation::Granted { .. }) {
+                if !matches!(tx.reserve(&key, &NETWORK, NOW).await?, Reservation::Granted { .. }) {
                     continue;
                 }
                 let person = account(&format!("u{}@example.org", (network * 20 + turn) % 1_000));
@@ -122,15 +122,12 @@ async fn lg_09_each_network_that_sprays_has_fifty_tries_and_its_victims_stay_ope
         assert_eq!(granted, 50, "network {network}");
     }
     for network in 0..51 {
-        let counted = Counted::Network(format!("192.0.2.{network}"));
-        assert!(
-            matches!(reserve(&db, &counted, &NETWORK, NOW).await, Reservation::Locked { .. }),
-            "{network}"
-        );
+        let key = ThrottleKey::Network(format!("192.0.2.{network}"));
+        assert!(matches!(reserve(&db, &key, &NETWORK, NOW).await, Reservation::Locked { .. }), "{network}");
     }
     let tried = db.database.number("SELECT COUNT(*) FROM throttles WHERE id LIKE 'account:%'").await;
     assert_eq!(tried, 1_000);
-    assert_eq!(reserve(&db, &Counted::Network("192.0.2.200".to_owned()), &NETWORK, NOW).await, GRANTED);
+    assert_eq!(reserve(&db, &ThrottleKey::Network("192.0.2.200".to_owned()), &NETWORK, NOW).await, GRANTED);
     for person in [0, 19, 500, 999] {
         let person = account(&format!("u{person}@example.org"));
         assert_eq!(reserve(&db, &person, &ACCOUNT, NOW).await, GRANTED, "{person:?}");
@@ -141,55 +138,56 @@ async fn everything_counted_has_its_own_counter(db: Db) {
     let (ada, bob) = (a_user(&db, "ada@example.org").await.id, UserId::new(NOW));
     let (here, there, text) = (new_digest(), new_digest(), "ada@example.org".to_owned());
     let all = [
-        Counted::Account { email_key: text.clone(), user: Some(ada) },
-        Counted::Account { email_key: "bob@example.org".to_owned(), user: Some(bob) },
-        Counted::KnownBrowser(ada, here.clone()),
-        Counted::KnownBrowser(ada, there.clone()),
-        Counted::KnownBrowser(bob, here),
-        Counted::Network(text.clone()),
-        Counted::Mail(text.clone()),
+        ThrottleKey::Account { email_key: text.clone(), user: Some(ada) },
+        ThrottleKey::Account { email_key: "bob@example.org".to_owned(), user: Some(bob) },
+        ThrottleKey::KnownBrowser(ada, here.clone()),
+        ThrottleKey::KnownBrowser(ada, there.clone()),
+        ThrottleKey::KnownBrowser(bob, here),
+        ThrottleKey::Network(text.clone()),
+        ThrottleKey::Mail(text.clone()),
     ];
-    for (tries, counted) in all.iter().enumerate() {
+    for (tries, key) in all.iter().enumerate() {
         for _ in 0..=tries {
-            reserve(&db, counted, &NETWORK, NOW).await;
+            reserve(&db, key, &NETWORK, NOW).await;
         }
     }
-    for (tries, counted) in all.iter().enumerate() {
-        let failures = ask!(db, |r, counted| r.throttle(counted)).unwrap().failures;
-        assert_eq!(failures, tries as i64 + 1, "{counted:?}");
+    for (tries, key) in all.iter().enumerate() {
+        let failures = ask!(db, |r, key| r.throttle(key)).unwrap().failures;
+        assert_eq!(failures, tries as i64 + 1, "{key:?}");
     }
-    let now_known_as_unknown = Counted::Account { email_key: text, user: None };
+    let now_known_as_unknown = ThrottleKey::Account { email_key: text, user: None };
     assert_eq!(ask!(db, |r, now_known_as_unknown| r.throttle(now_known_as_unknown)).unwrap().failures, 1);
 }
 
 async fn the_owner_is_told_once_about_a_lock(db: Db) {
     let (ada, bob) = (account("ada@example.org"), account("bob@example.org"));
-    assert!(!tell_once(&db, &ada).await, "nothing was counted, there is nothing to tell");
+    assert!(!claim_lockout_notice(&db, &ada).await, "nothing was key, there is nothing to tell");
     reserve(&db, &ada, &ACCOUNT, NOW).await;
     reserve(&db, &bob, &ACCOUNT, NOW).await;
-    assert!(tell_once(&db, &ada).await);
-    assert!(!tell_once(&db, &ada).await);
+    assert!(claim_lockout_notice(&db, &ada).await);
+    assert!(!claim_lockout_notice(&db, &ada).await);
     reserve(&db, &ada, &ACCOUNT, NOW).await;
-    assert!(!tell_once(&db, &ada).await, "further tries are no news");
-    assert!(tell_once(&db, &bob).await);
+    assert!(!claim_lockout_notice(&db, &ada).await, "further tries are no news");
+    assert!(claim_lockout_notice(&db, &bob).await);
     tell!(db, |tx, ada| tx.clear_throttle(ada));
     reserve(&db, &ada, &ACCOUNT, NOW).await;
-    assert!(tell_once(&db, &ada).await, "a cleared counter starts over");
+    assert!(claim_lockout_notice(&db, &ada).await, "a cleared counter starts over");
 }
 
 async fn an_administrator_unlocks_an_account_wherever_it_is_locked(db: Db) {
     let (ada, bob) = (a_user(&db, "ada@example.org").await, a_user(&db, "bob@example.org").await);
-    let own = |user: &User| Counted::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
-    let before = Counted::Account { email_key: ada.email.key().to_owned(), user: None };
+    let own =
+        |user: &User| ThrottleKey::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
+    let before = ThrottleKey::Account { email_key: ada.email.key().to_owned(), user: None };
     assert!(!tell!(db, |tx, ada| tx.unlock(ada)));
-    for counted in [
+    for key in [
         before,
-        Counted::KnownBrowser(ada.id, new_digest()),
-        Counted::KnownBrowser(bob.id, new_digest()),
+        ThrottleKey::KnownBrowser(ada.id, new_digest()),
+        ThrottleKey::KnownBrowser(bob.id, new_digest()),
         own(&bob),
     ] {
         for _ in 0..10 {
-            reserve(&db, &counted, &ACCOUNT, NOW).await;
+            reserve(&db, &key, &ACCOUNT, NOW).await;
         }
     }
     let id = ada.id;
@@ -210,16 +208,16 @@ async fn a_sign_in_in_a_known_browser_ends_the_row_but_not_the_lock(db: Db) {
     for _ in 0..10 {
         reserve(&db, &ada, &ACCOUNT, NOW).await;
     }
-    assert!(tell_once(&db, &ada).await);
-    tell!(db, |tx, ada| tx.owner_was_here(ada));
+    assert!(claim_lockout_notice(&db, &ada).await);
+    tell!(db, |tx, ada| tx.note_owner_sign_in(ada));
     let count = ask!(db, |r, ada| r.throttle(ada)).unwrap();
     assert_eq!((count.in_a_row, count.locked_until), (0, Some(after(MINUTE * 15))));
-    assert!(tell_once(&db, &ada).await, "the owner is told about the next lock again");
+    assert!(claim_lockout_notice(&db, &ada).await, "the owner is told about the next lock again");
 }
 
 async fn stored_counters_show_no_address(db: Db) {
     reserve(&db, &account("ada@example.org"), &ACCOUNT, NOW).await;
-    reserve(&db, &Counted::Mail("ada@example.org".to_owned()), &ACCOUNT, NOW).await;
+    reserve(&db, &ThrottleKey::Mail("ada@example.org".to_owned()), &ACCOUNT, NOW).await;
     let rows = db.database.dump("SELECT * FROM throttles").await;
     assert_eq!(rows.len(), 2);
     assert!(!rows.concat().contains("ada"), "{rows:?}");
@@ -227,14 +225,14 @@ async fn stored_counters_show_no_address(db: Db) {
 
 const GRANTED: Reservation = Reservation::Granted { locks_until: None };
 
-fn account(address: &str) -> Counted {
-    Counted::Account { email_key: address.to_owned(), user: None }
+fn account(address: &str) -> ThrottleKey {
+    ThrottleKey::Account { email_key: address.to_owned(), user: None }
 }
 
-async fn reserve(db: &Db, counted: &Counted, limits: &Limits, now: Timestamp) -> Reservation {
-    tell!(db, |tx, counted, limits, now| tx.reserve(counted, limits, *now))
+async fn reserve(db: &Db, key: &ThrottleKey, limits: &Limits, now: Timestamp) -> Reservation {
+    tell!(db, |tx, key, limits, now| tx.reserve(key, limits, *now))
 }
 
-async fn tell_once(db: &Db, counted: &Counted) -> bool {
-    tell!(db, |tx, counted| tx.tell_once(counted))
+async fn claim_lockout_notice(db: &Db, key: &ThrottleKey) -> bool {
+    tell!(db, |tx, key| tx.claim_lockout_notice(key))
 }

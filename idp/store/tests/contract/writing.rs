@@ -204,7 +204,7 @@ async fn a_write_that_always_collides_is_given_up(db: Db) {
     let runs = Arc::new(AtomicU32::new(0));
     let outcome = try_tell!(db, |_tx, runs| async move {
         runs.fetch_add(1, Ordering::Relaxed);
-        Err::<(), _>(StoreError::Again("met".to_owned()))
+        Err::<(), _>(StoreError::Retry("met".to_owned()))
     });
     assert!(matches!(outcome, Err(StoreError::Unavailable(_))));
     assert_eq!(runs.load(Ordering::Relaxed), 8);

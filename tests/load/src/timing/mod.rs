@@ -1,5 +1,5 @@
-//! Whether response times tell what the responses do not. Pairs of requests that must be indistinguishable (class UNI
-//! of security.md) are sent alternately on one connection, and their response times compared.
+//! Whether response times tell what the responses do not. Pairs of requests that must be indistinguishable
+//! are sent alternately on one connection, and their response times compared.
 
 mod pairs;
 

@@ -98,7 +98,7 @@ fn deactivated_address(number: usize) -> String {
 }
 
 /// Creates the client, and an account for each round of the pairs that need one. Tries are counted per account and
-/// mails per address, so none is used twice.
+/// emails per address, so none is used twice.
 pub(crate) fn create_accounts(
     idp: &CommandLine,
     algorithm: Algorithm,

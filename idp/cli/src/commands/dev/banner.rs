@@ -52,10 +52,10 @@ impl Banner<'_> {
             ],
             FirstAccount::Exists(email) => vec![
                 ("Account", format!("{email}, with the role admin")),
-                ("Another one", another),
+                ("Create another", another),
                 ("Start over", format!("stop this, and remove the folder {}", self.folder.display())),
             ],
-            FirstAccount::Taken => vec![("An admin account", another)],
+            FirstAccount::Taken => vec![("Create an admin", another)],
         }
     }
 }

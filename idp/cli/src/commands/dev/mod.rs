@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use idp_server::App;
 use idp_server::clock::Clock;
 use idp_server::config::settings::{self, Settings};
-use idp_server::config::{CommandLine, Config, MailTransport, quoted};
+use idp_server::config::{CommandLine, Config, MailTransport, shell_quoted};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -126,7 +126,7 @@ fn config(settings: Settings, options: &CommonOptions) -> Result<Config, Failure
     let (mut config, _) = settings.into_config()?;
     config.mail.transport = MailTransport::Mailbox;
     config.dev = true;
-    config.command = CommandLine { program: program(), place: options.flags() };
+    config.command = CommandLine { program: program(), database_flags: options.flags() };
     Ok(config)
 }
 
@@ -165,7 +165,7 @@ impl Loopback {
 /// Why a second server does not start in this folder, and how to start one beside it.
 fn already_running(folder: &Path, other: OtherServer) -> Failure {
     let shown = folder.display();
-    let beside = quoted(&format!("{shown}-2"));
+    let beside = shell_quoted(&format!("{shown}-2"));
     let apart = format!(
         "stop it, or start another one beside it with `{} dev --data-dir {beside} --port 0 --client-port 0`",
         program()

@@ -6,7 +6,7 @@ use std::path::Path;
 use idp_core::file_access::Access;
 use rustix::fs::Access as Right;
 
-use crate::config::secret_files::owner::{access, belongs, us, word};
+use crate::config::secret_files::owner::{access, current_user, ownership, shell_word};
 
 /// What a file or folder is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,22 +67,22 @@ impl Need<'_> {
     }
 }
 
-/// Why a folder on the way does not let us through.
-pub(super) fn blocked(folder: &Path, error: io::Error) -> String {
+/// Why a folder on the path does not let us through.
+pub(super) fn blocked_message(folder: &Path, error: io::Error) -> String {
     match folder.symlink_metadata() {
         Ok(facts) if error.kind() == ErrorKind::PermissionDenied => {
-            format!("the folder {} {}", folder.display(), whose(folder, access(&facts), Need::Pass))
+            format!("the folder {} {}", folder.display(), owner_and_fix(folder, access(&facts), Need::Pass))
         }
         _ => error.to_string(),
     }
 }
 
-/// The owner and mode, and the cure.
-pub(super) fn whose(path: &Path, access: Access, need: Need<'_>) -> String {
-    let (uid, word) = (us().uid, word(path));
+/// The owner and mode, and the fix.
+pub(super) fn owner_and_fix(path: &Path, access: Access, need: Need<'_>) -> String {
+    let (uid, word) = (current_user().uid, shell_word(path));
     let is_ours = access.uid == uid;
     let mode = if is_ours { access.mode >> 6 } else { access.mode };
-    let cure = match access.uid {
+    let fix = match access.uid {
         _ if mode & need.bits() == need.bits() => {
             "its mode allows access, so something else denies it, such as SELinux".to_owned()
         }
@@ -90,5 +90,5 @@ pub(super) fn whose(path: &Path, access: Access, need: Need<'_>) -> String {
         0 => format!("as root, run `{}`", need.for_us(uid, &word)),
         _ => format!("run idp as its owner, or run `{}` as root", need.for_us(uid, &word)),
     };
-    format!("{}; {cure}", belongs(access, uid))
+    format!("{}; {fix}", ownership(access, uid))
 }

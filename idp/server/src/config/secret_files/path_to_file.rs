@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use idp_core::file_access::{Access, Readers, Us, folder_on_the_way};
+use idp_core::file_access::{Access, CurrentUser, Readers, folder_on_path};
 
 use crate::config::secret_files::need;
 use crate::config::secret_files::owner::access;
@@ -40,7 +40,7 @@ pub(super) enum Missing {
     /// Refuse the path.
     IsWrong,
     /// Accept it: we will create it.
-    IsMade(Us),
+    IsMade(CurrentUser),
 }
 
 impl PathToFile {
@@ -50,16 +50,16 @@ impl PathToFile {
     }
 
     /// Checks whether the path may lead to a file with these readers.
-    pub(super) fn check(&self, us: Us, readers: Readers) -> Result<(), Refusal> {
+    pub(super) fn check(&self, us: CurrentUser, readers: Readers) -> Result<(), Refusal> {
         self.steps.iter().try_for_each(|Step { folder, access, entry }| {
-            let judged = folder_on_the_way(*access, *entry, us, readers);
+            let judged = folder_on_path(*access, *entry, us, readers);
             judged.map_err(|why| Refusal { why, access: *access, folder: Some(folder.clone()), us })
         })
     }
 
     pub(super) fn to(path: &Path, missing: Missing) -> Result<Self, String> {
         let absolute = std::path::absolute(path).map_err(|error| error.to_string())?;
-        let (mut way, mut here, mut links) = (Self::default(), PathBuf::from("/"), Vec::new());
+        let (mut path_so_far, mut here, mut links) = (Self::default(), PathBuf::from("/"), Vec::new());
         let mut ahead = parts(&absolute);
         while let Some(part) = ahead.pop_front() {
             if part == ".." {
@@ -67,23 +67,23 @@ impl PathToFile {
                 continue;
             }
             let next = here.join(&part);
-            let lost = |error| told(&here, &next, &links, error);
-            let folder = here.symlink_metadata().map_err(lost)?;
+            let link_error = |error| error_here(&here, &next, &links, error);
+            let folder = here.symlink_metadata().map_err(link_error)?;
             let step = |entry| Step { access: access(&folder), folder: here.clone(), entry };
             let facts = match (next.symlink_metadata(), missing) {
                 (Err(error), Missing::IsMade(us)) if error.kind() == io::ErrorKind::NotFound => {
-                    way.steps.push(step(us.uid));
-                    return Ok(way);
+                    path_so_far.steps.push(step(us.uid));
+                    return Ok(path_so_far);
                 }
-                (facts, _) => facts.map_err(lost)?,
+                (facts, _) => facts.map_err(link_error)?,
             };
-            way.steps.push(step(facts.uid()));
+            path_so_far.steps.push(step(facts.uid()));
             if !facts.is_symlink() {
                 here = next;
                 continue;
             }
-            let target = fs::read_link(&next).map_err(lost)?;
-            way.by_kubernetes |= part == KUBERNETES_LINK && facts.uid() == 0;
+            let target = fs::read_link(&next).map_err(link_error)?;
+            path_so_far.by_kubernetes |= part == KUBERNETES_LINK && facts.uid() == 0;
             if target.is_absolute() {
                 here = PathBuf::from("/");
             }
@@ -95,7 +95,7 @@ impl PathToFile {
                 ahead.push_front(part);
             }
         }
-        Ok(way)
+        Ok(path_so_far)
     }
 }
 
@@ -109,7 +109,7 @@ fn parts(path: &Path) -> VecDeque<OsString> {
     path.components().filter_map(name).collect()
 }
 
-fn told(folder: &Path, missing: &Path, links: &[(PathBuf, PathBuf)], error: io::Error) -> String {
+fn error_here(folder: &Path, missing: &Path, links: &[(PathBuf, PathBuf)], error: io::Error) -> String {
     match links.last() {
         Some((link, target)) if error.kind() == io::ErrorKind::NotFound => format!(
             "{} is a link to {}, and {} does not exist",
@@ -117,6 +117,6 @@ fn told(folder: &Path, missing: &Path, links: &[(PathBuf, PathBuf)], error: io::
             target.display(),
             missing.display()
         ),
-        _ => need::blocked(folder, error),
+        _ => need::blocked_message(folder, error),
     }
 }

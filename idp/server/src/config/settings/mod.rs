@@ -13,4 +13,6 @@ pub use resolved::{LogConfig, SettingSource, Settings, SettingsError};
 pub use table::{DEFAULT_FILE, Kind, PREFIX, Setting, TABLE, unknown};
 
 #[cfg(test)]
+mod contradiction_tests;
+#[cfg(test)]
 mod tests;

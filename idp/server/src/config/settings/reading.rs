@@ -37,7 +37,11 @@ pub fn load(
     for (name, value) in flags {
         reading.flag(name, value);
     }
-    if reading.errors.is_empty() { Ok(reading.settings) } else { Err(reading.errors) }
+    if !reading.errors.is_empty() {
+        return Err(reading.errors);
+    }
+    reading.settings.warn_of_contradictions();
+    Ok(reading.settings)
 }
 
 /// The state of reading.
@@ -107,9 +111,9 @@ impl Reading {
                 Ok(Readers::Owner) => {}
                 Ok(Readers::Others) => self.settings.warnings.push(secret_files::warning(path, file.access)),
                 Err(refusal) => {
-                    let (what, cure) = (refusal.what("this file"), refusal.cure(""));
+                    let (what, fix) = (refusal.what("this file"), refusal.fix(""));
                     let variable = setting.file_variable().unwrap_or_default();
-                    self.refuse(&at, format!("{name} holds a secret and {what}; {cure}, or use {variable}"));
+                    self.refuse(&at, format!("{name} holds a secret and {what}; {fix}, or use {variable}"));
                 }
             }
         }

@@ -12,8 +12,10 @@ use idp_core::session::SessionLifetime;
 use idp_core::time::{HOUR, MINUTE};
 
 use crate::config::settings::table::{self as keys, Number, Setting, Switch, TABLE, TextSetting};
-use crate::config::settings::values::{address, database_url, each, network, sender, smtp_url};
-use crate::config::{CommandLine, Config, HashingConfig, MailConfig, MailTransport, RateLimits, Scheduling};
+use crate::config::settings::values::{addresses, database_url, networks, sender, smtp_url};
+use crate::config::{
+    CommandLine, Config, HashingConfig, Hsts, MailConfig, MailTransport, RateLimits, Scheduling,
+};
 
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +92,14 @@ impl Settings {
         self.source(keys::LOG_LEVEL.setting()) != SettingSource::Default
     }
 
+    /// Warns of a setting that another one makes useless.
+    pub(super) fn warn_of_contradictions(&mut self) {
+        if self.given.contains_key(keys::SERVER_DATA_DIR.0.name) && self.data_dir().is_none() {
+            let (folder, url) = (keys::SERVER_DATA_DIR.0.name, keys::DATABASE_URL.0.name);
+            self.warnings.push(format!("{folder} has no effect: {url} names another database"));
+        }
+    }
+
     /// How to log.
     pub fn log(&self) -> LogConfig {
         let json = match self.text(&keys::LOG_FORMAT) {
@@ -107,19 +117,21 @@ impl Settings {
     pub fn into_config(self) -> Result<(Config, LogConfig), Vec<SettingsError>> {
         let mut errors = Vec::new();
         let issuer = noted(&mut errors, self.parsed(&keys::SERVER_ISSUER, Issuer::parse));
-        let listen = noted(&mut errors, self.parsed(&keys::SERVER_LISTEN, each(address)));
+        let listen = noted(&mut errors, self.parsed(&keys::SERVER_LISTEN, addresses));
         let trusted_proxies = match self.text(&keys::SERVER_TRUSTED_PROXIES) {
             "" => Some(Vec::new()),
-            _ => noted(&mut errors, self.parsed(&keys::SERVER_TRUSTED_PROXIES, each(network))),
+            _ => noted(&mut errors, self.parsed(&keys::SERVER_TRUSTED_PROXIES, networks)),
         };
         let database_url = noted(&mut errors, self.database_url());
         let smtp = noted(&mut errors, self.parsed(&keys::MAIL_SMTP_URL, smtp_url));
         let from = noted(&mut errors, self.parsed(&keys::MAIL_FROM, sender));
-        let (Some(issuer), Some(listen), Some(trusted_proxies), Some(database_url), Some(smtp), Some(from)) =
-            (issuer, listen, trusted_proxies, database_url, smtp, from)
+        let session = noted(&mut errors, self.session());
+        let (Some(issuer), Some(listen), Some(trusted_proxies), Some(database_url)) =
+            (issuer, listen, trusted_proxies, database_url)
         else {
             return Err(errors);
         };
+        let (Some(smtp), Some(from), Some(session)) = (smtp, from, session) else { return Err(errors) };
         let config = Config {
             issuer,
             brand: self.text(&keys::SERVER_NAME).to_owned(),
@@ -128,6 +140,7 @@ impl Settings {
             database_url,
             database_connections: self.database_connections(),
             keys_dir: PathBuf::from(self.text(&keys::KEYS_DIR)),
+            hsts: Hsts::of_word(self.text(&keys::SERVER_HSTS)),
             mail: MailConfig { from, transport: MailTransport::Smtp(smtp) },
             password: self.password_policy(),
             hashing: HashingConfig {
@@ -136,10 +149,7 @@ impl Settings {
             },
             registration: self.switch(&keys::REGISTRATION_OPEN),
             lifetimes: Lifetimes::default(),
-            session: SessionLifetime {
-                idle: MINUTE * self.number(&keys::SESSION_IDLE_MINUTES),
-                absolute: HOUR * self.number(&keys::SESSION_ABSOLUTE_HOURS),
-            },
+            session,
             limits: RateLimits {
                 page: self.number(&keys::LIMITS_PAGE),
                 sign_in: self.number(&keys::LIMITS_SIGN_IN),
@@ -152,6 +162,23 @@ impl Settings {
             command: CommandLine::default(),
         };
         Ok((config, self.log()))
+    }
+
+    /// How long sessions live. A longer wait than the whole life would never end one.
+    fn session(&self) -> Result<SessionLifetime, SettingsError> {
+        let (minutes, hours) =
+            (self.number(&keys::SESSION_IDLE_MINUTES), self.number(&keys::SESSION_ABSOLUTE_HOURS));
+        let (idle, absolute) = (MINUTE * minutes, HOUR * hours);
+        if idle <= absolute {
+            return Ok(SessionLifetime { idle, absolute });
+        }
+        let (idle, absolute) = (&keys::SESSION_IDLE_MINUTES.0, &keys::SESSION_ABSOLUTE_HOURS.0);
+        let plural = if hours == 1 { "" } else { "s" };
+        let what = format!(
+            "{} cannot be {minutes}: a session ends after {}, {hours} hour{plural}, in any case; an example is {}",
+            idle.name, absolute.name, idle.example
+        );
+        Err(SettingsError { at: self.source(idle).to_string(), what })
     }
 
     /// What a new password must be.

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use idp_core::account::password::{FLOOR, LONGEST};
+use idp_core::account::password::{LOWEST_MIN_LENGTH, MAX_LENGTH};
 use idp_core::text::readable;
 use toml::de::DeValue;
 use url::Url;
 
-use crate::config::Scheduling;
+use crate::config::{Hsts, Scheduling};
 
 /// One setting.
 #[derive(Debug)]
@@ -178,25 +178,26 @@ macro_rules! settings {
 settings! {
     SERVER_ISSUER: Text = text("server.issuer", "", "The URL at which people reach this server. Every token names it, every link begins with it. Scheme and host only; required.").example("https://id.example.com");
     SERVER_LISTEN: List = list("server.listen", "127.0.0.1:8080", "Addresses and ports to listen on, behind the proxy that terminates TLS.");
-    SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of the proxies that are trusted to name the client's address. None by default.").example("10.0.0.0/8");
-    SERVER_NAME: Text = text("server.name", "idp", "The name people see on pages and in mails.");
+    SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of the proxies that are trusted to name the client's address. None by default; together less than half of all IPv4 or IPv6 addresses.").example("10.0.0.0/8");
+    SERVER_NAME: Text = text("server.name", "idp", "The name people see on pages and in emails.");
     SERVER_DATA_DIR: Text = text("server.data_dir", "data", "Folder of the embedded database `idp.db`.");
+    SERVER_HSTS: Word = word("server.hsts", Hsts::WORDS, "host", "What browsers are told to use over https only, for two years (HSTS), if the issuer is https: `host`, every port of the issuer's host; `subdomains`, the hosts below it too; `preload`, the same, and browsers may ship with it; `off`, nothing. Not sent if a trusted proxy says `X-Forwarded-Proto: http`.");
     DATABASE_URL: Text = text("database.url", "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`, with TLS unless the host is this machine. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret();
-    DATABASE_CONNECTIONS: Number = number("database.connections", 1..=1000, "16", "Connections to the database: this many for reading, and as many for writing. The embedded database uses one for writing and, for reading, at most one per core, or two.");
+    DATABASE_CONNECTIONS: Number = number("database.connections", 1..=1000, "16", "Connections to the database: this many for reading, and as many for writing. SQLite uses one connection for writing and one per core for reading (at least two), up to this number.");
     KEYS_DIR: Text = text("keys.dir", "keys", "Folder of the key-encryption keys.");
-    MAIL_SMTP_URL: Text = text("mail.smtp_url", "", "`smtps://USER:PASSWORD@HOST`, or `smtp://…` with STARTTLS, which only a mail server on this machine may lack; required.").example("smtps://USER:PASSWORD@mail.example.com").secret();
-    MAIL_FROM: Text = text("mail.from", "", "The sender of every mail; required.").example("Example <id@example.com>");
+    MAIL_SMTP_URL: Text = text("mail.smtp_url", "", "`smtps://USER:PASSWORD@HOST`, or `smtp://USER:PASSWORD@HOST`, which requires STARTTLS unless the mail server is on this machine. Required.").example("smtps://USER:PASSWORD@mail.example.com").secret();
+    MAIL_FROM: Text = text("mail.from", "", "The sender of every email; required.").example("Example <id@example.com>");
     REGISTRATION_OPEN: Switch = switch("registration.open", "true", "Whether people may register themselves.");
-    PASSWORD_MIN_LENGTH: Number = number("password.min_length", FLOOR as u32..=LONGEST as u32, "15", "The minimum length of a new password, in characters.");
+    PASSWORD_MIN_LENGTH: Number = number("password.min_length", LOWEST_MIN_LENGTH as u32..=MAX_LENGTH as u32, "15", "The minimum length of a new password, in characters.");
     PASSWORD_SCHEDULING: Word = word("password.scheduling", Scheduling::WORDS, "nice", "How Linux schedules the threads that hash passwords: `normal`, like all other threads; `nice`, at niceness 10; `batch`, at niceness 10 and in the class SCHED_BATCH; `idle`, in the class SCHED_IDLE. With `idle` nobody can sign in while anything else keeps the machine busy.");
-    SESSION_IDLE_MINUTES: Number = number("session.idle_minutes", 1..=43_200, "30", "A session ends after this many minutes without use.");
+    SESSION_IDLE_MINUTES: Number = number("session.idle_minutes", 1..=43_200, "30", "A session ends after this many minutes without use; no more than `session.absolute_hours`.");
     SESSION_ABSOLUTE_HOURS: Number = number("session.absolute_hours", 1..=720, "12", "A session ends after this many hours, however much it is used.");
     LIMITS_PAGE: Number = number("limits.page_per_minute", PER_MINUTE, "600", "Pages per minute for one client address.");
     LIMITS_SIGN_IN: Number = number("limits.sign_in_per_minute", PER_MINUTE, "60", "Attempts at passwords and codes per minute from one client address.");
-    LIMITS_REGISTER: Number = number("limits.register_per_minute", PER_MINUTE, "20", "Registrations and requests for mail per minute from one client address.");
+    LIMITS_REGISTER: Number = number("limits.register_per_minute", PER_MINUTE, "20", "Registrations and requests for email per minute from one client address.");
     LIMITS_CLIENT: Number = number("limits.client_per_minute", PER_MINUTE, "12000", "Calls to the token and userinfo endpoints per minute from one client address.");
     LIMITS_UNROUTED: Number = number("limits.unrouted_per_minute", PER_MINUTE, "600", "Requests per minute from one client address that no route answers: unknown paths, wrong methods, other hosts.");
-    LIMITS_CONNECTIONS: Number = number("limits.connections_per_ip", 1..=10_000, "", "How many connections one client address may have at once, and how many requests under way. A quarter of all by default. Connections from `server.trusted_proxies` are exempt: their requests count for the client that the proxy names.").example("2500");
+    LIMITS_CONNECTIONS: Number = number("limits.connections_per_ip", 1..=10_000, "", "How many connections, and how many requests in progress, one client address may have. The default is a quarter of all connections. Connections from `server.trusted_proxies` are exempt: their requests count for the client that the proxy names.").example("2500");
     LOG_FORMAT: Word = word("log.format", &["auto", "text", "json"], "auto", "How log lines look: `auto` is `text` on a terminal and `json` elsewhere.");
     LOG_LEVEL: Word = word("log.level", LEVELS, "info", "The minimum level of the events that are logged.");
 }

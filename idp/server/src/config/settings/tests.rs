@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{Config, MailTransport, RateLimits};
 
-type Pairs<'a> = &'a [(&'a str, &'a str)];
+pub(super) type Pairs<'a> = &'a [(&'a str, &'a str)];
 
-const LEAST: &str = "[server]\nissuer = 'https://id.example.com'\n\
+pub(super) const LEAST: &str = "[server]\nissuer = 'https://id.example.com'\n\
     [mail]\nsmtp_url = 'smtps://u:hunter2@mail.example.com'\nfrom = 'Example <id@example.com>'\n";
 
 fn file(dir: &TempDir, name: &str, text: &str, mode: u32) -> PathBuf {
@@ -25,17 +25,17 @@ fn owned(pairs: Pairs<'_>) -> Vec<(String, String)> {
 }
 
 /// Reads a file of this text as `idp.toml`.
-fn read(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Settings, Vec<SettingsError>> {
+pub(super) fn read(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Settings, Vec<SettingsError>> {
     let dir = tempfile::tempdir().unwrap();
     load(Some(&file(&dir, "idp.toml", text, 0o600)), &owned(env), &owned(flags))
 }
 
-fn config(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Config, Vec<SettingsError>> {
+pub(super) fn config(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Config, Vec<SettingsError>> {
     Ok(read(text, env, flags)?.into_config()?.0)
 }
 
 /// Every error as one line, without the temporary folder.
-fn lines<T>(outcome: Result<T, Vec<SettingsError>>) -> Vec<String> {
+pub(super) fn lines<T>(outcome: Result<T, Vec<SettingsError>>) -> Vec<String> {
     let Err(errors) = outcome else { return Vec::new() };
     let line = |error: &SettingsError| match error.to_string().split_once("/idp.toml") {
         Some((folder, rest)) if folder.starts_with('/') && !folder.contains(' ') => format!("idp.toml{rest}"),
@@ -124,7 +124,7 @@ fn r_28_errors_in_the_file_name_the_line_and_the_nearest_valid_name() {
         (
             "[server]\ncolour = 'red'",
             "idp.toml line 2: there is no setting `server.colour`; valid names are `server.issuer`, `server.listen`, \
-             `server.trusted_proxies`, `server.name`, `server.data_dir`",
+             `server.trusted_proxies`, `server.name`, `server.data_dir`, `server.hsts`",
         ),
         (
             "[colour]\nred = 1",
@@ -236,7 +236,7 @@ fn r_28_unusable_values_are_refused_with_an_example() {
         (
             "mail.from",
             "nobody",
-            "mail.from cannot be nobody: it is not an e-mail address; an example is Example <id@example.com>",
+            "mail.from cannot be nobody: it is not an email address; an example is Example <id@example.com>",
         ),
         (
             "mail.smtp_url",
@@ -299,7 +299,7 @@ fn fault_06_the_refusal_of_a_near_miss_says_what_to_write() {
         (
             "server.issuer",
             "https://ID.example.com:443",
-            "browsers and tokens write it as https://id.example.com: write it so here",
+            "write it as https://id.example.com, the form that browsers and tokens use",
         ),
         ("server.issuer", "https://id.example.com/idp", "or trailing slash: write https://id.example.com;"),
     ] {
@@ -438,4 +438,13 @@ fn the_handbooks_example_is_a_valid_configuration() {
     let example = handbook.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     assert_eq!(example.lines().filter(|line| line.contains(" = ")).count(), 6);
     assert_eq!(lines(config(example, &[], &[])), [""; 0]);
+}
+
+#[test]
+fn fault_09_hsts_binds_more_than_the_host_only_if_the_operator_says_so() {
+    let header = |word: &str| config(LEAST, &[], &[("server.hsts", word)]).map(|config| config.hsts.header());
+    assert_eq!(config(LEAST, &[], &[]).unwrap().hsts.header(), Some("max-age=63072000"));
+    assert_eq!((header("host"), header("off")), (Ok(Some("max-age=63072000")), Ok(None)));
+    assert_eq!(header("subdomains"), Ok(Some("max-age=63072000; includeSubDomains")));
+    assert_eq!(header("preload"), Ok(Some("max-age=63072000; includeSubDomains; preload")));
 }

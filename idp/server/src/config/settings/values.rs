@@ -1,10 +1,10 @@
 //! Parses the texts of settings into values.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use idp_core::authority::forwarded_address;
 use idp_core::secret::Secret;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use lettre::message::Mailbox;
 use url::Url;
 
@@ -17,11 +17,21 @@ pub(super) fn each<T>(
 
 /// An address and port to listen on. The refusal of a near miss says what to write.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    let why = |cure: String| format!("`{text}` is not an address with a port{cure}");
-    text.parse().map_err(|_| why(cure_of_address(text)))
+    let why = |fix: String| format!("`{text}` is not an address with a port{fix}");
+    text.parse().map_err(|_| why(fix_of_address(text)))
 }
 
-fn cure_of_address(text: &str) -> String {
+/// Addresses to listen on, each once.
+pub(super) fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let addresses = each(address)(text)?;
+    let again = addresses.iter().enumerate().find(|(at, address)| addresses[..*at].contains(address));
+    match again {
+        Some((_, address)) => Err(format!("`{address}` is there twice")),
+        None => Ok(addresses),
+    }
+}
+
+fn fix_of_address(text: &str) -> String {
     let bare = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
     let bare = bare.trim_end_matches('/');
     if let Ok(address) = bare.parse::<SocketAddr>() {
@@ -56,11 +66,11 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let single = |_| bare.parse::<IpAddr>().map(IpNet::from);
     let network = bare.parse::<IpNet>().or_else(single).map_err(|_| {
-        let cure = match forwarded_address(text.as_bytes()) {
+        let fix = match forwarded_address(text.as_bytes()) {
             Some(address) => format!(": write {address}, without a port or zone"),
             None => String::new(),
         };
-        format!("`{text}` is not a network{cure}")
+        format!("`{text}` is not a network{fix}")
     })?;
     let network = canonical(network)
         .ok_or_else(|| format!("`{text}` mixes IPv4 and IPv6 addresses: write the IPv4 network as IPv4"))?;
@@ -68,6 +78,38 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         return Err(format!("`{text}` would trust everybody: list only your own proxies"));
     }
     Ok(network.trunc())
+}
+
+/// The networks of proxies. Together they must not be so many that everybody is trusted, in however many pieces.
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let networks = each(network)(text)?;
+    let together = IpNet::aggregate(&networks);
+    match half_of(&together) {
+        Some(whom) => Err(format!(
+            "they are half of all {whom} addresses or more, and would trust nearly everybody: list only your own proxies"
+        )),
+        None => Ok(networks),
+    }
+}
+
+/// The public addresses of IPv6 (RFC 4291 section 2.4). The rest is private, reserved or local.
+const PUBLIC_IPV6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+
+/// The family of which these networks, which do not overlap, contain at least half.
+fn half_of(networks: &[IpNet]) -> Option<&'static str> {
+    // In 2^-64 of all addresses: no network in use is smaller than that.
+    let part = |prefix: u8, of: u8| 1_u128 << 64_u8.saturating_sub(prefix.saturating_sub(of));
+    let (mut v4, mut v6) = (0, 0);
+    for network in networks {
+        match network {
+            IpNet::V4(network) => v4 += part(network.prefix_len(), 0),
+            IpNet::V6(network) if PUBLIC_IPV6.contains(network) || network.contains(&PUBLIC_IPV6) => {
+                v6 += part(network.prefix_len(), PUBLIC_IPV6.prefix_len());
+            }
+            IpNet::V6(_) => {}
+        }
+    }
+    [(v4, "IPv4"), (v6, "IPv6")].into_iter().find(|(parts, _)| *parts >= 1 << 63).map(|(_, family)| family)
 }
 
 /// A network inside `::ffff:0:0/96` as the IPv4 network that it is, because addresses are compared in that form.
@@ -84,7 +126,7 @@ fn canonical(network: IpNet) -> Option<IpNet> {
 pub(super) fn database_url(text: &str) -> Result<Secret, &'static str> {
     let url = Url::parse(text).map_err(|_| "it is not a URL")?;
     match url.scheme() {
-        "sqlite" if text.contains("memory") => Err("the database must be a file"),
+        "sqlite" if is_in_memory(text) => Err("the database must be a file"),
         "sqlite" if url.path().is_empty() => Err("it names no file"),
         "postgres" | "postgresql" if url.path().len() < 2 => Err("it names no database"),
         "sqlite" | "postgres" | "postgresql" => Ok(Secret::new(text.to_owned())),
@@ -92,8 +134,27 @@ pub(super) fn database_url(text: &str) -> Result<Secret, &'static str> {
     }
 }
 
+/// Whether SQLite would keep the database in memory: the file is `:memory:`, or a parameter says so, in the URL or in a
+/// `file:` name, which SQLite reads as a URI of its own.
+fn is_in_memory(url: &str) -> bool {
+    let (name, parameters) = in_parts(url.trim_start_matches("sqlite:").trim_start_matches("//"));
+    let inner = name.strip_prefix("file:").map(in_parts);
+    let (inner_name, inner_parameters) = inner.unwrap_or_default();
+    let asks = |parameters: &str| {
+        form_urlencoded::parse(parameters.as_bytes()).any(|(name, value)| name == "mode" && value == "memory")
+    };
+    name == ":memory:" || inner_name == ":memory:" || asks(&parameters) || asks(&inner_parameters)
+}
+
+/// The decoded path of a URL without its scheme, and its parameters.
+fn in_parts(rest: &str) -> (String, String) {
+    let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
+    (path, parameters.to_owned())
+}
+
 pub(super) fn sender(text: &str) -> Result<Mailbox, &'static str> {
-    text.parse().map_err(|_| "it is not an e-mail address")
+    text.parse().map_err(|_| "it is not an email address")
 }
 
 /// Does not quote the text, which may hold a password.

@@ -63,9 +63,9 @@ async fn r_05_one_of_fifty_accounts_created_at_once_for_an_address_is_created(db
 
 /// One address per round, in letter cases that differ from caller to caller.
 fn address(round: usize, caller: usize) -> String {
-    let vary = |(place, sign): (usize, char)| match caller >> place & 1 {
-        1 => sign.to_ascii_uppercase(),
-        _ => sign,
+    let vary = |(place, c): (usize, char)| match caller >> place & 1 {
+        1 => c.to_ascii_uppercase(),
+        _ => c,
     };
     format!("{}{round}@example.org", "lovelace".chars().enumerate().map(vary).collect::<String>())
 }

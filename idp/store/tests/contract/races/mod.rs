@@ -3,6 +3,7 @@
 //! The server does each of these in one write, and so do the tests.
 
 mod address;
+mod administrators;
 mod code;
 mod link;
 mod refresh;

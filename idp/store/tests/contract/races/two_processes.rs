@@ -67,7 +67,7 @@ impl Nodes {
         Self([(); 2].map(|()| Process::spawn(Part::Race, &db.database.url)))
     }
 
-    /// One round: both line up, both start, and the winners are counted.
+    /// One round: both line up, both start, and the winners are key.
     fn race(&mut self, order: &str) -> usize {
         self.0.iter_mut().for_each(|node| node.order(order));
         self.0.iter_mut().for_each(|node| drop(node.hear("lined up")));

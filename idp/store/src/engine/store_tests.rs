@@ -1,6 +1,6 @@
 use super::*;
 use crate::engine::connection::on;
-use crate::engine::look::Unfit;
+use crate::engine::readiness::NotReady;
 use crate::engine::scratch_for_tests::Scratch;
 
 /// A [`Reader`] has no method that writes. This is the second line of defence: the engine refuses as well.
@@ -35,9 +35,9 @@ async fn a_store_whose_writer_has_stopped_says_so() {
     let scratch = Scratch::new("writer");
     let store = scratch.store().await;
     store.migrate().await.unwrap();
-    assert!(store.look().await.is_ok());
+    assert!(store.check_readiness().await.is_ok());
     let StoreInner::Sqlite { writer, .. } = &*store.0 else { panic!("not SQLite") };
     writer.stop().await;
-    assert!(matches!(store.look().await, Err(Unfit::NoWriter)));
+    assert!(matches!(store.check_readiness().await, Err(NotReady::WriterStopped)));
     store.close().await;
 }

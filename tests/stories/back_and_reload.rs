@@ -6,6 +6,7 @@ use std::time::Duration;
 use idp_core::client::Client;
 use idp_core::redirect_uri::RedirectUri;
 
+use crate::oauth_authorize::trusted;
 use crate::registration::{ADA, register};
 use crate::support::browser::{Answer, Browser};
 use crate::support::client::{authorize, changed, request};
@@ -275,6 +276,20 @@ on_both_engines! {
         app.browser().get(&late.url).await.assert_page("flow-expired");
     }
 
+    async fn fault_21_an_account_that_changes_during_a_request_is_asked_to_sign_in(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        app.register(&trusted("moon")).await;
+        let ada = app.signed_in(ADA).await;
+        // The use of the session is written down before the code is.
+        app.wait(Duration::from_secs(5 * 60));
+        crate::sign_in::meanwhile(&app, "UPDATE ON sessions", "epoch = epoch + 1").await;
+        let page = ada.open(&authorize(&request("moon"))).await;
+        assert!(page.status == 200 && page.url.contains("/flow/"), "{} {}", page.status, page.text());
+        let login = ada.sign_in(&page, ADA, PASSWORD).await;
+        assert!(login.redirect_param("code").is_some(), "{} {}", login.status, login.text());
+    }
+
     async fn an_expired_session_is_reported_on_the_sign_in_page(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;
@@ -284,9 +299,9 @@ on_both_engines! {
         let told = "after 30 minutes without activity";
         assert!(ended.text().contains(told), "{}", ended.text());
         // Any dead cookie gets this answer, and nothing else does: nobody learns what was behind it.
-        let (forged, forged_cookie) = (app.browser(), format!("idp-session={}", "A".repeat(43)));
+        let (forged, forged_cookie) = (app.browser(), format!("{}={}", app.cookie("session"), "A".repeat(43)));
         let answer = forged.send(reqwest::Method::GET, "/signin", None, &[("cookie", &forged_cookie)]).await;
-        let both = format!("{forged_cookie}; idp-browser={}", "E".repeat(43));
+        let both = format!("{forged_cookie}; {}={}", app.cookie("browser"), "E".repeat(43));
         let cookie = [("cookie", both.as_str())];
         let page = forged.send(reqwest::Method::GET, "/signin", None, &cookie).await.location().unwrap();
         let page = forged.send(reqwest::Method::GET, &page, None, &cookie).await;

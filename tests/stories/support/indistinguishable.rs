@@ -1,4 +1,4 @@
-//! UNI (security.md section 2): two answers that nobody can tell apart. Time is not measured here: stories
+//! Two responses that nobody can tell apart. Time is not measured here: stories
 //! compare the work instead, and `load timing` (tests/load) times the pairs and compares their AUC.
 
 use super::browser::Answer;
@@ -38,7 +38,7 @@ impl Answer {
     }
 }
 
-/// UNI: all these faces are the same.
+/// All these faces are the same.
 #[track_caller]
 pub(crate) fn assert_alike(faces: &[String]) {
     for (number, face) in faces.iter().enumerate() {
@@ -53,9 +53,9 @@ pub(crate) fn assert_alike(faces: &[String]) {
 /// The text with every UUID masked.
 fn without_ids(text: &str) -> String {
     let shaped = |window: &[u8]| {
-        window.iter().enumerate().all(|(at, sign)| match at {
-            8 | 13 | 18 | 23 => *sign == b'-',
-            _ => sign.is_ascii_hexdigit(),
+        window.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
         })
     };
     let (bytes, mut masked, mut at) = (text.as_bytes(), Vec::new(), 0);

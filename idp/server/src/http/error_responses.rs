@@ -1,39 +1,39 @@
 //! The responses to requests that fail: an error page, JSON for clients, or one sentence.
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use idp_core::text::Excerpt;
 use serde::Serialize;
 
 use crate::http::address::RequestInfo;
-use crate::http::errors::{Explanation, OAuthError, PageError};
+use crate::http::errors::{Explanation, OAuthError, PageError, Reason};
 use crate::http::html::{self, Html, Layout};
+use crate::http::media_type;
 use crate::http::refusal_log::Fault;
 use crate::http::request_log::{LONGEST_DETAIL, RequestSummary};
 use crate::state::Shared;
-use crate::text::moments::moment;
+use crate::text::dates::moment;
 use crate::text::templates::without_marks;
 
-/// Kept on error pages, because a refused request may still end a session.
-const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
-
 /// The error as a page, or as JSON at endpoints that clients call.
-pub(crate) fn answer(
+pub(crate) fn error_response(
     app: &Shared,
     error: PageError,
     bare: Response,
     info: &RequestInfo,
     summary: &RequestSummary,
 ) -> Response {
-    let kept = [header::ALLOW, header::SET_COOKIE, CLEAR_SITE_DATA].map(|name| {
+    // A refused request may still end a session.
+    let kept = [header::ALLOW, header::SET_COOKIE].map(|name| {
         let values: Vec<HeaderValue> = bare.headers().get_all(&name).iter().cloned().collect();
         (name, values)
     });
     let mut response = match summary.speaks_json() {
         true => {
-            // The client's developer sees the same detail as the log.
-            let told = error.detail.as_deref().filter(|_| summary.host.is_some()).map(Box::from);
-            OAuthError { told, ..error.as_oauth() }.into_response()
+            // The client's developer sees the same detail as the log, but nothing of what broke on our side.
+            let theirs = error.reason.status.is_client_error();
+            let description = error.detail.as_deref().filter(|_| theirs).map(Box::from);
+            OAuthError { description, ..error.as_oauth() }.into_response()
         }
         false => page(app, &error, info, summary),
     };
@@ -43,7 +43,18 @@ pub(crate) fn answer(
         }
     }
     retry_after(&mut response, &error);
+    accepted(&mut response, &error);
     response
+}
+
+/// What would have been accepted, on a 415 (RFC 9110 section 15.5.16).
+fn accepted(response: &mut Response, error: &PageError) {
+    let (name, value) = match error.reason {
+        Reason::MEDIA_TYPE => (header::ACCEPT, media_type::FORM),
+        Reason::CODING => (header::ACCEPT_ENCODING, "identity"),
+        _ => return,
+    };
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
 }
 
 fn retry_after(response: &mut Response, error: &PageError) {
@@ -53,7 +64,7 @@ fn retry_after(response: &mut Response, error: &PageError) {
 }
 
 /// The error as one sentence, for errors that may come in great numbers.
-pub(crate) fn in_short(app: &Shared, error: &PageError, summary: &RequestSummary) -> Response {
+pub(crate) fn short_error_response(app: &Shared, error: &PageError, summary: &RequestSummary) -> Response {
     if summary.speaks_json() {
         return error.as_oauth().into_response();
     }
@@ -71,6 +82,7 @@ struct ErrorPage<'a> {
     heading: String,
     text: String,
     action: Option<Button<'a>>,
+    asked_client: Option<String>,
     reference: &'a str,
     at: String,
     dev_detail: Option<&'a Explanation>,
@@ -85,7 +97,7 @@ struct Button<'a> {
 
 fn page(app: &Shared, error: &PageError, info: &RequestInfo, summary: &RequestSummary) -> Response {
     let catalogue = &app.renderer.catalogue;
-    let key = error.reason.key;
+    let Reason { key, kind, .. } = error.reason.shown(summary.is_of_client());
     let domain = app.config.issuer.authority();
     let args = [
         ("seconds", error.retry_after.unwrap_or(60).into()),
@@ -103,11 +115,12 @@ fn page(app: &Shared, error: &PageError, info: &RequestInfo, summary: &RequestSu
     let dev_detail = error.explanation.as_deref().filter(|_| app.config.dev);
     let fix = dev_detail.and_then(|detail| detail.fix.as_ref());
     let content = ErrorPage {
-        kind: error.reason.kind,
-        reason: key,
+        kind,
+        reason: error.reason.key,
         text: catalogue.text(&format!("error-{key}"), &args),
         heading,
         action,
+        asked_client: error.about.shown_client(error.reason.kind),
         reference: &info.request_id,
         at: moment(app.clock.now()),
         dev_detail,

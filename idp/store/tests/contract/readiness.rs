@@ -5,22 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idp_core::audit::AuditEvent;
-use idp_store::{Engine, Store, Unfit};
+use idp_store::{Engine, NotReady, Store};
 use tokio::sync::Semaphore;
 
 use crate::given::{NOW, a_record, a_user};
 use crate::harness::{Db, TestDatabase, sqlite};
 
 contract! { sqlite:
-    fault_05_a_look_reaches_the_log_of_the_file,
-    fault_05_a_look_at_a_full_disk_says_so,
+    fault_05_a_check_reaches_the_log_of_the_file,
+    fault_05_a_check_on_a_full_disk_says_so,
 }
 contract! {
-    fault_05_only_a_write_that_changed_something_replaces_a_look,
-    fault_05_a_look_waits_behind_no_request,
-    fault_05_a_look_writes_once_unless_something_was_just_written,
-    fault_05_a_look_says_what_is_wrong_and_recovers_by_itself,
-    fault_05_a_look_at_a_database_without_this_programs_schema_says_so,
+    fault_05_only_a_write_that_changed_something_replaces_a_check,
+    fault_05_a_check_waits_behind_no_request,
+    fault_05_a_check_writes_once_unless_something_was_just_written,
+    fault_05_a_check_says_what_is_wrong_and_recovers_by_itself,
+    fault_05_a_check_of_a_database_without_this_programs_schema_says_so,
 }
 
 /// How many checks have written.
@@ -33,36 +33,36 @@ async fn later() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
 }
 
-async fn fault_05_a_look_writes_once_unless_something_was_just_written(db: Db) {
+async fn fault_05_a_check_writes_once_unless_something_was_just_written(db: Db) {
     let before = db.database.everything().await;
-    db.look().await.unwrap();
+    db.check_readiness().await.unwrap();
     assert_eq!(beats(&db).await, 1, "the write is really made");
     assert_eq!(db.database.everything().await, before, "and changes nothing else");
     let record = a_record(AuditEvent::SignedIn);
     for _ in 0..3 {
         tell!(db, |tx, record| tx.audit(record));
-        db.look().await.unwrap();
+        db.check_readiness().await.unwrap();
     }
     assert_eq!(beats(&db).await, 1, "the recent write counts instead");
     later().await;
-    db.look().await.unwrap();
+    db.check_readiness().await.unwrap();
     assert_eq!(beats(&db).await, 2);
 }
 
-async fn fault_05_only_a_write_that_changed_something_replaces_a_look(db: Db) {
+async fn fault_05_only_a_write_that_changed_something_replaces_a_check(db: Db) {
     let ada = a_user(&db, "ada@example.org").await.id;
     later().await;
     tell!(db, |tx, ada| tx.raise_user_epoch(*ada));
-    db.look().await.unwrap();
+    db.check_readiness().await.unwrap();
     assert_eq!(beats(&db).await, 0, "no audit record is needed");
     later().await;
     assert_eq!(db.delete_expired(NOW).await.unwrap(), 0);
-    db.look().await.unwrap();
+    db.check_readiness().await.unwrap();
     assert_eq!(beats(&db).await, 1, "empty commits do not reach the disk");
 }
 
 /// Requests that hold their connections indefinitely.
-async fn fault_05_a_look_waits_behind_no_request(db: Db) {
+async fn fault_05_a_check_waits_behind_no_request(db: Db) {
     let store = db.database.open_with(1).await;
     let (open, held) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let mut requests = Vec::new();
@@ -97,7 +97,7 @@ async fn fault_05_a_look_waits_behind_no_request(db: Db) {
     }
     let connections = if store.engine() == Engine::Postgres { 2 } else { 1 };
     drop(held.acquire_many(connections).await.unwrap());
-    store.look().await.unwrap();
+    store.check_readiness().await.unwrap();
     assert!(requests.iter().all(|request| !request.is_finished()), "they still hold every connection");
     open.close();
     for request in requests {
@@ -106,18 +106,18 @@ async fn fault_05_a_look_waits_behind_no_request(db: Db) {
 }
 
 /// SQLite does not write a page on which nothing changes.
-async fn fault_05_a_look_reaches_the_log_of_the_file(db: Db) {
-    db.look().await.unwrap();
+async fn fault_05_a_check_reaches_the_log_of_the_file(db: Db) {
+    db.check_readiness().await.unwrap();
     later().await;
     let log = sqlite::file(&db.database.url).with_extension("db-wal");
     let before = std::fs::read(&log).unwrap();
-    db.look().await.unwrap();
+    db.check_readiness().await.unwrap();
     assert!(std::fs::read(&log).unwrap() != before, "nothing was written");
 }
 
 /// A disk of its own that is really full. Mounting one takes root; where that is not possible, this says so and tests
 /// nothing.
-async fn fault_05_a_look_at_a_full_disk_says_so(db: Db) {
+async fn fault_05_a_check_on_a_full_disk_says_so(db: Db) {
     let disk = sqlite::file(&db.database.url).with_file_name("disk");
     std::fs::create_dir(&disk).unwrap();
     let run = |program: &str, args: &[&str]| {
@@ -135,46 +135,46 @@ async fn fault_05_a_look_at_a_full_disk_says_so(db: Db) {
     let full = async {
         let store = Store::open(&format!("sqlite:{}", file.display()), 2).await.unwrap();
         store.migrate().await.unwrap();
-        store.look().await.unwrap();
+        store.check_readiness().await.unwrap();
         later().await;
         let filler = disk.join("filler");
         let mut writer = std::fs::File::create(&filler).unwrap();
         while writer.write_all(&[1; 512]).is_ok() {}
-        let found = store.look().await;
+        let found = store.check_readiness().await;
         drop(writer);
         std::fs::remove_file(&filler).unwrap();
-        let healed = store.look().await;
+        let healed = store.check_readiness().await;
         store.close().await;
         (found, healed)
     };
     let (found, healed) = full.await;
     assert!(run("umount", &[]));
-    assert!(matches!(found, Err(Unfit::NoWrites(_))), "{found:?}");
+    assert!(matches!(found, Err(NotReady::WriteFailed(_))), "{found:?}");
     healed.unwrap();
 }
 
-async fn fault_05_a_look_says_what_is_wrong_and_recovers_by_itself(db: Db) {
-    db.look().await.unwrap();
+async fn fault_05_a_check_says_what_is_wrong_and_recovers_by_itself(db: Db) {
+    db.check_readiness().await.unwrap();
     db.database.execute("ALTER TABLE heartbeat RENAME TO gone").await;
     later().await;
-    let found = db.look().await;
-    assert!(matches!(found, Err(Unfit::NoWrites(_))), "{found:?}");
+    let found = db.check_readiness().await;
+    assert!(matches!(found, Err(NotReady::WriteFailed(_))), "{found:?}");
     db.database.execute("ALTER TABLE gone RENAME TO heartbeat").await;
-    db.look().await.unwrap();
+    db.check_readiness().await.unwrap();
     db.database.execute("UPDATE _sqlx_migrations SET version = 4000 WHERE version = 4").await;
-    let found = db.look().await;
-    assert!(matches!(found, Err(Unfit::Behind)), "{found:?}");
+    let found = db.check_readiness().await;
+    assert!(matches!(found, Err(NotReady::MigrationsMissing)), "{found:?}");
     db.database.execute("UPDATE _sqlx_migrations SET version = 4 WHERE version = 4000").await;
-    db.look().await.unwrap();
+    db.check_readiness().await.unwrap();
     db.close().await;
-    let found = db.look().await;
-    assert!(matches!(found, Err(Unfit::Silent(_) | Unfit::NoWriter)), "{found:?}");
+    let found = db.check_readiness().await;
+    assert!(matches!(found, Err(NotReady::Unreachable(_) | NotReady::WriterStopped)), "{found:?}");
 }
 
-async fn fault_05_a_look_at_a_database_without_this_programs_schema_says_so(database: TestDatabase) {
+async fn fault_05_a_check_of_a_database_without_this_programs_schema_says_so(database: TestDatabase) {
     let store = database.open().await;
-    let found = store.look().await;
-    assert!(matches!(found, Err(Unfit::Strange(_))), "{found:?}");
+    let found = store.check_readiness().await;
+    assert!(matches!(found, Err(NotReady::WrongSchema(_))), "{found:?}");
     store.migrate().await.unwrap();
-    store.look().await.unwrap();
+    store.check_readiness().await.unwrap();
 }

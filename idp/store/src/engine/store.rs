@@ -10,9 +10,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, PgConnection, SqliteConnection};
 use tokio::time::Instant;
 
-use super::connection::{Job, Reader, Tx};
+use super::connection::{JobFuture, Reader, Tx};
 use super::group_commit::Writer;
-use super::pool::{Era, PATIENCE, Pool};
+use super::pool::{ACQUIRE_TIMEOUT, Pool, PoolGeneration};
 use super::{postgres, postgres_tls, read};
 use crate::error::{OpenError, StoreError};
 
@@ -34,15 +34,15 @@ pub(crate) enum StoreInner {
         readers: Pool<SqliteConnection>,
         writer: Writer,
         writers: Pool<SqliteConnection>,
-        looks: Pool<SqliteConnection>,
+        readiness: Pool<SqliteConnection>,
     },
     Postgres {
         readers: Pool<PgConnection>,
         writers: Pool<PgConnection>,
         /// One read-write connection reserved for readiness checks, which then never wait behind a request.
-        looks: Pool<PgConnection>,
+        readiness: Pool<PgConnection>,
         /// When a connection was last made just to see where it leads.
-        fresh_look: Mutex<Option<Instant>>,
+        last_recheck: Mutex<Option<Instant>>,
     },
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum StoreInner {
 /// so whatever takes longer than this has no server at the other end.
 const LIMIT: Duration = Duration::from_secs(12);
 /// The same for a readiness check, which should notice before requests do.
-const LOOK_LIMIT: Duration = Duration::from_secs(3);
+const READINESS_LIMIT: Duration = Duration::from_secs(3);
 
 impl Store {
     /// Opens `sqlite:FILE` or `postgres://…`. A missing SQLite file is created, readable by its owner only. Nothing
@@ -80,19 +80,19 @@ impl Store {
             // FULL: nothing is acknowledged that a power cut could still undo.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(PATIENCE)
+            .busy_timeout(ACQUIRE_TIMEOUT)
             .pragma("cache_size", "-4000")
             .disable_statement_logging();
         // The file is created only here. If it is moved away later, that is an error; no empty one takes its place.
         private_file(options.get_filename())?;
-        let era = Era::default();
-        let writers = Pool::open(options.clone(), 1, limit, era.clone()).await?;
+        let generation = PoolGeneration::default();
+        let writers = Pool::open(options.clone(), 1, limit, generation.clone()).await?;
         let readers = connections.min(sqlite_readers());
         let options = options.read_only(true);
-        let looks = Pool::new(options.clone(), 1, limit.min(LOOK_LIMIT), era.clone());
-        let readers = Pool::open(options, readers, limit, era).await?;
+        let readiness = Pool::new(options.clone(), 1, limit.min(READINESS_LIMIT), generation.clone());
+        let readers = Pool::open(options, readers, limit, generation).await?;
         let writer = Writer::start(writers.clone());
-        Ok(Self(Arc::new(StoreInner::Sqlite { readers, writer, writers, looks })))
+        Ok(Self(Arc::new(StoreInner::Sqlite { readers, writer, writers, readiness })))
     }
 
     async fn open_postgres(url: &str, connections: u32, limit: Duration) -> Result<Self, OpenError> {
@@ -100,13 +100,19 @@ impl Store {
             .options([("synchronous_commit", "on"), ("statement_timeout", "10s"), ("lock_timeout", "5s")])
             .disable_statement_logging();
         let read_only = options.clone().options([("default_transaction_read_only", "on")]);
-        reach(&options).await?;
-        let refused = |error| refusal(&options, &error);
-        let era = Era::default();
-        let looks = Pool::new(options.clone(), 1, limit.min(LOOK_LIMIT), era.clone());
-        let writers = Pool::open(options.clone(), connections, limit, era.clone()).await.map_err(refused)?;
-        let readers = Pool::open(read_only, connections, limit, era).await.map_err(refused)?;
-        Ok(Self(Arc::new(StoreInner::Postgres { readers, writers, looks, fresh_look: Mutex::new(None) })))
+        check_reachable(&options).await?;
+        let refused = |error| open_error(&options, &error);
+        let generation = PoolGeneration::default();
+        let readiness = Pool::new(options.clone(), 1, limit.min(READINESS_LIMIT), generation.clone());
+        let writers =
+            Pool::open(options.clone(), connections, limit, generation.clone()).await.map_err(refused)?;
+        let readers = Pool::open(read_only, connections, limit, generation).await.map_err(refused)?;
+        Ok(Self(Arc::new(StoreInner::Postgres {
+            readers,
+            writers,
+            readiness,
+            last_recheck: Mutex::new(None),
+        })))
     }
 
     /// The engine of this store.
@@ -126,7 +132,7 @@ impl Store {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+        F: for<'t> Fn(&'t mut Reader, &'t I) -> JobFuture<'t, T> + Send + Sync + 'static,
     {
         match &*self.0 {
             StoreInner::Sqlite { readers, .. } => read::read(readers, input, job).await,
@@ -138,15 +144,15 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::read`].
-    pub async fn read_apart<I, T, F>(&self, input: I, job: F) -> Result<T, StoreError>
+    pub async fn read_for_readiness<I, T, F>(&self, input: I, job: F) -> Result<T, StoreError>
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        F: for<'t> Fn(&'t mut Reader, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+        F: for<'t> Fn(&'t mut Reader, &'t I) -> JobFuture<'t, T> + Send + Sync + 'static,
     {
         match &*self.0 {
-            StoreInner::Sqlite { looks, .. } => read::read(looks, input, job).await,
-            StoreInner::Postgres { looks, .. } => read::read(looks, input, job).await,
+            StoreInner::Sqlite { readiness, .. } => read::read(readiness, input, job).await,
+            StoreInner::Postgres { readiness, .. } => read::read(readiness, input, job).await,
         }
     }
 
@@ -160,7 +166,7 @@ impl Store {
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
-        F: for<'t> Fn(&'t mut Tx, &'t I) -> Job<'t, T> + Send + Sync + 'static,
+        F: for<'t> Fn(&'t mut Tx, &'t I) -> JobFuture<'t, T> + Send + Sync + 'static,
     {
         match &*self.0 {
             StoreInner::Sqlite { writer, .. } => writer.write(input, job).await,
@@ -191,14 +197,14 @@ impl Store {
     /// Finishes waiting writes and closes all connections.
     pub async fn close(&self) {
         match &*self.0 {
-            StoreInner::Sqlite { readers, writer, writers, looks } => {
+            StoreInner::Sqlite { readers, writer, writers, readiness } => {
                 writer.stop().await;
-                looks.close().await;
+                readiness.close().await;
                 readers.close().await;
                 writers.close().await;
             }
-            StoreInner::Postgres { readers, writers, looks, .. } => {
-                looks.close().await;
+            StoreInner::Postgres { readers, writers, readiness, .. } => {
+                readiness.close().await;
                 readers.close().await;
                 writers.close().await;
             }
@@ -240,32 +246,32 @@ fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, OpenError> {
 
 /// Connects once and disconnects. A pool would retry a server that is down and finally report a timeout instead of
 /// the reason.
-async fn reach(options: &PgConnectOptions) -> Result<(), OpenError> {
-    match tokio::time::timeout(PATIENCE, options.connect()).await {
-        Ok(Ok(connection)) => connection.close().await.map_err(|error| refusal(options, &error)),
-        Ok(Err(error)) => Err(refusal(options, &error)),
+async fn check_reachable(options: &PgConnectOptions) -> Result<(), OpenError> {
+    match tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await {
+        Ok(Ok(connection)) => connection.close().await.map_err(|error| open_error(options, &error)),
+        Ok(Err(error)) => Err(open_error(options, &error)),
         Err(_) => Err(OpenError::Unreachable { server: server(options), why: "no answer".to_owned() }),
     }
 }
 
-fn refusal(options: &PgConnectOptions, error: &sqlx::Error) -> OpenError {
+fn open_error(options: &PgConnectOptions, error: &sqlx::Error) -> OpenError {
     let server = server(options);
     if let Some(why) = postgres_tls::explain(error) {
         return OpenError::Unprotected { server, why };
     }
     match error {
-        sqlx::Error::Io(error) => OpenError::Unreachable { server, why: plainly(error) },
+        sqlx::Error::Io(error) => OpenError::Unreachable { server, why: without_os_error_code(error) },
         sqlx::Error::Database(error) => OpenError::Refused { server, why: error.message().to_owned() },
         other => OpenError::Refused { server, why: other.to_string() },
     }
 }
 
 /// The system's message as the end of a sentence, without its number.
-fn plainly(error: &std::io::Error) -> String {
+fn without_os_error_code(error: &std::io::Error) -> String {
     let said = error.to_string();
     let said = said.split(" (os error").next().unwrap_or_default();
-    let mut signs = said.chars();
-    signs.next().map_or_else(String::new, |first| first.to_lowercase().chain(signs).collect())
+    let mut chars = said.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
 fn server(options: &PgConnectOptions) -> String {
@@ -282,7 +288,7 @@ fn server(options: &PgConnectOptions) -> String {
 /// before that.
 fn private_file(path: &std::path::Path) -> Result<(), OpenError> {
     use std::os::unix::fs::OpenOptionsExt;
-    if path.as_os_str().is_empty() || path.to_string_lossy().contains(":memory:") {
+    if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
         return Ok(());
     }
     let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
@@ -290,5 +296,5 @@ fn private_file(path: &std::path::Path) -> Result<(), OpenError> {
 }
 
 #[cfg(test)]
-#[path = "db_tests.rs"]
+#[path = "store_tests.rs"]
 mod tests;

@@ -1,4 +1,5 @@
-//! The floors (docs/architecture.md): a module may import from its own floor or a lower one, and never in a circle.
+//! The layers (docs/architecture.md): a module may import only from its own layer or a lower one, and never in a
+//! circle.
 //!
 //! An import is every path in a file that starts with `crate`, `self`, `super` or a child module: in code, in `use`
 //! with any nesting of braces, and inside macros. Tests are left out.
@@ -11,9 +12,9 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// A module's path inside its crate.
 type Module = String;
 
-/// The modules of each crate, from the top floor to the bottom. A name includes the modules inside it, unless they are
+/// The modules of each crate, from the top layer to the bottom. A name includes the modules inside it, unless they are
 /// listed themselves.
-const FLOORS: &[(&str, &[&[&str]])] =
+const LAYERS: &[(&str, &[&[&str]])] =
     &[("idp/core/src", CORE), ("idp/store/src", STORE), ("idp/server/src", SERVER), ("idp/cli/src", CLI)];
 
 const CORE: &[&[&str]] = &[
@@ -27,10 +28,10 @@ const CORE: &[&[&str]] = &[
 
 const STORE: &[&[&str]] = &[
     &["lib"],
-    &["cleanup", "engine::look"],
+    &["cleanup", "engine::readiness"],
     &["engine::migrate", "grants", "sessions", "throttles"],
     &[
-        "engine::db", "audit", "clients", "clock", "codes", "consents", "flows", "keys", "known_browsers",
+        "engine::store", "audit", "clients", "clock", "codes", "consents", "flows", "keys", "known_browsers",
         "outbox",
     ],
     &["registrations", "roles", "single_use", "users"],
@@ -46,12 +47,15 @@ const SERVER: &[&[&str]] = &[
     &["routes", "tasks"],
     &["pages", "oauth", "mail::delivery", "http::health"],
     &["flow", "accounts"],
-    &["mail::quota", "pages::onward"],
+    &["mail::quota", "pages::continue_to_client"],
     &["http::middleware", "http::enforcement", "http::context"],
     &["http"],
     &["state"],
     &["accounts::hasher", "accounts::lanes", "mail::transport"],
-    &["http::connections", "http::limits", "http::readiness", "http::errors", "http::form"],
+    &[
+        "http::connections", "http::limits", "http::readiness", "http::errors", "http::form",
+        "http::field_value",
+    ],
     &[
         "http::address", "http::assets", "http::cookies", "http::panics", "http::policy",
         "http::refusal_log", "http::shares", "http::socket", "http::traffic",
@@ -134,7 +138,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Follows a path after `so_far`, into every branch of its braces. Returns where the code goes on.
+    /// Follows a path after `so_far`, into every branch of its braces. Returns where the code continues.
     fn path(&mut self, mut so_far: Vec<String>, tokens: &[TokenTree], mut at: usize) -> usize {
         while is_path_separator(&tokens[at.min(tokens.len())..]) {
             at += 2;
@@ -144,7 +148,7 @@ impl Reader<'_> {
                 Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
                     let branches: Vec<TokenTree> = group.stream().into_iter().collect();
                     for branch in branches
-                        .split(|token| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ','))
+                        .split(|token| matches!(token, TokenTree::Punct(mark) if mark.as_char() == ','))
                     {
                         self.branch(&so_far, branch);
                     }
@@ -171,7 +175,7 @@ impl Reader<'_> {
 }
 
 fn is_path_separator(tokens: &[TokenTree]) -> bool {
-    let colon = |token: &TokenTree| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ':');
+    let colon = |token: &TokenTree| matches!(token, TokenTree::Punct(mark) if mark.as_char() == ':');
     tokens.len() > 1 && tokens[..2].iter().all(colon)
 }
 
@@ -183,7 +187,7 @@ fn is_test_attribute(tokens: &[TokenTree]) -> bool {
 
 fn end_of_item(tokens: &[TokenTree], from: usize) -> usize {
     let ends = |token: &TokenTree| match token {
-        TokenTree::Punct(sign) => sign.as_char() == ';',
+        TokenTree::Punct(mark) => mark.as_char() == ';',
         TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
         _ => false,
     };
@@ -214,12 +218,12 @@ fn imports(source: &str) -> BTreeMap<Module, BTreeSet<Module>> {
     code.into_iter().map(of).collect()
 }
 
-/// The floor of a module, counted from the top; the longest matching name decides.
-fn floor(floors: &[&[&str]], module: &str) -> Option<usize> {
+/// The layer of a module, counted from the top; the longest matching name decides.
+fn layer(layers: &[&[&str]], module: &str) -> Option<usize> {
     let names =
-        floors.iter().enumerate().flat_map(|(floor, names)| names.iter().map(move |name| (floor, *name)));
+        layers.iter().enumerate().flat_map(|(layer, names)| names.iter().map(move |name| (layer, *name)));
     let starts = |name: &str| module == name || module.starts_with(&format!("{name}::"));
-    names.filter(|(_, name)| starts(name)).max_by_key(|(_, name)| name.len()).map(|(floor, _)| floor)
+    names.filter(|(_, name)| starts(name)).max_by_key(|(_, name)| name.len()).map(|(layer, _)| layer)
 }
 
 /// The circles: what is left after repeatedly removing the modules that import nothing of the rest, and those that the
@@ -243,15 +247,15 @@ fn circles(mut left: BTreeMap<Module, BTreeSet<Module>>) -> BTreeMap<Module, BTr
 #[test]
 fn imports_lead_down_and_never_in_a_circle() {
     let mut wrong = Vec::new();
-    for (source, floors) in FLOORS {
+    for (source, layers) in LAYERS {
         let left = imports(source);
         assert!(left.values().map(BTreeSet::len).sum::<usize>() > left.len(), "{source}: {left:?}");
         for (module, below) in &left {
-            let Some(own) = floor(floors, module) else {
-                wrong.push(format!("{source}: {module} is on no floor"));
+            let Some(own) = layer(layers, module) else {
+                wrong.push(format!("{source}: {module} is on no layer"));
                 continue;
             };
-            let upward = below.iter().filter(|name| floor(floors, name).is_some_and(|floor| floor < own));
+            let upward = below.iter().filter(|name| layer(layers, name).is_some_and(|layer| layer < own));
             wrong.extend(upward.map(|name| format!("{source}: {module} imports {name}, which is above it")));
         }
         wrong.extend(
@@ -277,7 +281,7 @@ fn an_import_is_found_however_it_is_written() {
             "use crate::http::{cookies::{Cookie, Jar}, errors};",
             "http::cookies::Cookie http::cookies::Jar http::errors",
         ),
-        ("use crate::{state::Shared, text::{self, moments}};", "state::Shared text text::moments"),
+        ("use crate::{state::Shared, text::{self, dates}};", "state::Shared text text::dates"),
         ("use super::errors::{PageError as Error};", "http::errors::PageError"),
         ("use super::super::state;", "state"),
         ("fn f() { crate::http::errors::new(self::inner::X) }", "http::errors::new http::form::inner::X"),

@@ -1,4 +1,4 @@
-//! Values as people read them.
+//! Dates and times as people read them.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The page between one of our forms and an https client: it goes on by itself, without a script, and has a link in
-//! case it does not.
+//! The automatic redirect page, between one of our forms and an https client: it redirects without a script, and has a
+//! link in case the browser does not follow.
 
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use crate::http::html::Page;
 use crate::text::catalogue::Arg;
 
 #[derive(Serialize)]
-pub(crate) struct Onward<'a> {
+pub(crate) struct ContinuePage<'a> {
     app: String,
     /// May contain a code.
     url: &'a str,
@@ -20,13 +20,18 @@ pub(crate) struct Onward<'a> {
     signed_out: bool,
 }
 
-impl<'a> Onward<'a> {
-    /// Goes on with the response to an authorization request.
+impl<'a> ContinuePage<'a> {
+    /// Redirects with the response to an authorization request.
     pub(crate) fn signed_in(app: String, url: &'a str, link: &'a str) -> Self {
         Self { app, url, link, signed_out: false }
     }
 
-    /// Goes on after sign-out.
+    /// Goes back to the client's start page: it has its answer already.
+    pub(crate) fn home(app: String, url: &'a str) -> Self {
+        Self { app, url, link: url, signed_out: false }
+    }
+
+    /// Redirects after sign-out.
     pub(crate) fn signed_out(app: String, url: &'a str) -> Self {
         Self { app, url, link: url, signed_out: true }
     }
@@ -37,8 +42,8 @@ impl<'a> Onward<'a> {
     }
 }
 
-impl Page for Onward<'_> {
-    const TEMPLATE: &'static str = "pages/onward.html";
+impl Page for ContinuePage<'_> {
+    const TEMPLATE: &'static str = "pages/continue_to_client.html";
     const TITLE: &'static str = "onward-title";
     fn title(&self) -> &'static str {
         if self.signed_out { "signed-out-title" } else { Self::TITLE }

@@ -1,0 +1,251 @@
+//! Forms from older browsers, from behind proxies, and from tabs that were overtaken by another tab.
+
+use crate::oauth_authorize::{ready, trusted};
+use crate::registration::{ADA, register};
+use crate::routes::{path, with_dev_pages};
+use crate::support::browser::{Answer, Browser};
+use crate::support::client::{authorize, changed, request};
+use crate::support::raw::{Raw, RawBrowser};
+use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
+use idp_core::client::Client;
+use idp_core::redirect_uri::RedirectUri;
+use idp_server::route_facts;
+use reqwest::Method;
+
+const HOME: &str = "https://waves.example/start";
+
+/// The headers that tell that a form comes from one of our pages.
+fn ours(app: &TestApp) -> [Vec<(&'static str, String)>; 4] {
+    let own = app.issuer.clone();
+    [
+        vec![("origin", own.clone())],
+        vec![("origin", own.clone()), ("sec-fetch-site", "same-origin".to_owned())],
+        vec![("origin", "null".to_owned()), ("sec-fetch-site", "same-origin".to_owned())],
+        vec![("origin", own), ("sec-fetch-site", "none".to_owned())],
+    ]
+}
+
+/// Headers that leave it open.
+const UNKNOWN: [&[(&str, &str)]; 7] = [
+    &[],
+    &[("origin", "null")],
+    &[("origin", "")],
+    &[("origin", "null"), ("sec-fetch-site", "none")],
+    &[("origin", "null"), ("sec-fetch-site", "")],
+    &[("sec-fetch-site", "none")],
+    &[("origin", "null"), ("referer", "https://evil.example/")],
+];
+
+/// Sends the form of a page as it is, with these headers, and follows no redirect.
+async fn send(
+    browser: &Browser,
+    page: &Answer,
+    action: &str,
+    fields: &[(&str, &str)],
+    headers: &[(&str, &str)],
+) -> Answer {
+    let form = page.form(action);
+    let hidden = form.hidden.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let all: Vec<(&str, &str)> = hidden.chain(fields.iter().copied()).collect();
+    browser.send(Method::POST, &form.action, Some(&all), headers).await
+}
+
+/// The path of a URL of the product.
+fn target(app: &TestApp, url: &str) -> String {
+    url.replace(&app.issuer, "")
+}
+
+#[track_caller]
+fn assert_see(answer: &Answer, to: &str) {
+    assert_eq!((answer.status.as_u16(), answer.location().as_deref()), (303, Some(to)), "{}", answer.text());
+    assert!(answer.cookies().is_empty(), "{:?}", answer.cookies());
+}
+
+on_both_engines! {
+    async fn fault_07_what_a_browser_does_not_say_is_left_to_the_token(engine: Engine) {
+        let app = with_dev_pages(engine).await;
+        let mut ada = RawBrowser::new(&app);
+        let own = ada.open("/register").await.csrf();
+        let before = app.state().await;
+        for facts in route_facts(true).into_iter().filter(|facts| facts.csrf) {
+            for headers in UNKNOWN {
+                let with = |token: &[(&str, &str)]| {
+                    let form = Raw::post(&path(&facts)).header("Cookie", ada.cookie()).form(token);
+                    headers.iter().fold(form, |raw, (name, value)| raw.header(name, value))
+                };
+                let answer = with(&[("csrf", &own)]).send(&app).await;
+                assert_ne!(answer.reason(), Some("csrf-failed"), "{headers:?}: {}", facts.path);
+                // Nobody is signed in, so a sign-out has nothing left to do.
+                if facts.path == "/logout/confirm" {
+                    continue;
+                }
+                for bad in ["", "A", &own[1..], &"A".repeat(86)] {
+                    let answer = with(&[("csrf", bad)]).send(&app).await;
+                    answer.assert_error(403, false, &format!("{headers:?}"));
+                    assert_eq!(answer.reason(), Some("csrf-failed"), "{headers:?}: {}", facts.path);
+                }
+                with(&[]).send(&app).await.assert_error(403, false, "no token");
+            }
+        }
+        assert_eq!(app.state().await, before);
+    }
+
+    async fn fault_07_a_foreign_origin_stays_foreign_whatever_stands_beside_it(engine: Engine) {
+        let app = with_dev_pages(engine).await;
+        let mut ada = RawBrowser::new(&app);
+        let own = ada.open("/register").await.csrf();
+        let before = app.state().await;
+        let issuer = app.issuer.as_str();
+        let foreign: [&[(&str, &str)]; 11] = [
+            // A sandboxed frame has an opaque origin; today's browsers add where it stands.
+            &[("Origin", "null"), ("Sec-Fetch-Site", "cross-site")],
+            &[("Origin", "null"), ("Sec-Fetch-Site", "same-site")],
+            &[("Origin", "null"), ("Origin", "https://evil.example")],
+            &[("Origin", "https://evil.example"), ("Origin", "null")],
+            &[("Origin", issuer), ("Origin", "https://evil.example")],
+            &[("Origin", ""), ("Origin", "https://evil.example")],
+            &[("Origin", "null https://evil.example")],
+            &[("Origin", "https://evil.example"), ("Sec-Fetch-Site", "none")],
+            &[("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")],
+            &[("Origin", issuer), ("Sec-Fetch-Site", ""), ("Sec-Fetch-Site", "cross-site")],
+            &[("Origin", "NULL")],
+        ];
+        for facts in route_facts(true).into_iter().filter(|facts| facts.csrf) {
+            for headers in foreign {
+                let form = Raw::post(&path(&facts)).header("Cookie", ada.cookie()).form(&[("csrf", &own)]);
+                let raw = headers.iter().fold(form, |raw, (name, value)| raw.header(name, value));
+                let answer = raw.send(&app).await;
+                answer.assert_error(403, false, &format!("{headers:?}"));
+                assert_eq!(answer.reason(), Some("csrf-failed"), "{headers:?}: {}", facts.path);
+            }
+        }
+        assert_eq!(app.state().await, before);
+    }
+
+    async fn fault_07_a_person_whose_browser_says_nothing_signs_in_and_answers(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        app.register(&confidential("tides")).await;
+        let browser = app.browser();
+        let login = browser.open(&authorize(&request("tides"))).await;
+        let null = [("origin", "null")];
+        let sent = send(&browser, &login, "/login", &[("email", ADA), ("password", PASSWORD)], &null).await;
+        let question = browser.follow(sent).await;
+        assert!(question.text().contains("Allow access?"), "{}", question.text());
+        let sent = send(&browser, &question, "/consent", &[("decision", "allow")], &null).await;
+        assert!(browser.follow(sent).await.redirect_param("code").is_some());
+        let account = browser.open("/account").await;
+        let out = send(&browser, &account, "/logout/confirm", &[], &null).await;
+        assert_eq!(out.location().as_deref(), Some("/signed-out"));
+    }
+
+    async fn fault_15_a_form_that_another_tab_overtook_leads_to_the_next_step(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        app.register(&confidential("tides")).await;
+        let browser = app.browser();
+        let old = browser.open(&authorize(&request("tides"))).await;
+        let other = browser.open(&authorize(&request("tides"))).await;
+        assert!(browser.sign_in(&other, ADA, PASSWORD).await.text().contains("Allow access?"));
+        let before = app.state().await;
+        for headers in ours(&app) {
+            let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            for password in ["wrong", PASSWORD] {
+                let answer = send(&browser, &old, "/login", &[("email", ADA), ("password", password)], &headers).await;
+                assert_see(&answer, &target(&app, &old.url));
+            }
+        }
+        // LG-03: where it cannot be told, and from elsewhere, the form is refused.
+        for headers in UNKNOWN.into_iter().chain([&[("sec-fetch-site", "cross-site")][..], &[("origin", "https://evil.example")]]) {
+            let answer = send(&browser, &old, "/login", &[("email", ADA), ("password", PASSWORD)], headers).await;
+            answer.assert_error_page(403, "csrf-failed");
+        }
+        assert_eq!(app.state().await, before, "a form from before did something");
+        let next = browser.get(&old.url).await;
+        assert!(next.text().contains("Allow access?"), "{}", next.text());
+    }
+
+    async fn fault_15_every_form_of_ours_with_an_old_token_leads_to_its_page(engine: Engine) {
+        let app = with_dev_pages(engine).await;
+        app.user(ADA).await;
+        let mut ada = RawBrowser::new(&app);
+        let old = ada.open("/signin").await.csrf();
+        ada.sign_in(ADA).await;
+        let before = app.state().await;
+        for facts in route_facts(true).into_iter().filter(|facts| facts.csrf) {
+            let path = path(&facts);
+            let page = match facts.path {
+                "/logout/confirm" => "/account",
+                "/activate/resend" => "/activate",
+                at if at.starts_with("/flow/") || at.starts_with("/register/") => path.rsplit_once('/').unwrap().0,
+                _ => &path,
+            };
+            let form = |fields: &[(&str, &str)]| {
+                Raw::post(&path).header("Cookie", ada.cookie()).form(fields).header("Origin", &app.issuer)
+            };
+            assert_see(&form(&[("csrf", &old)]).send(&app).await, page);
+            assert!(Raw::get(page).header("Cookie", ada.cookie()).send(&app).await.status != 405, "{page}");
+            // What is no token of ours does not come from a form of ours.
+            for fields in [vec![], vec![("csrf", "")], vec![("csrf", &old[1..])], vec![("csrf", &old), ("csrf", &old)], vec![("csrf[]", &old)]] {
+                let answer = form(&fields).send(&app).await;
+                answer.assert_error(403, false, &format!("{fields:?}"));
+                assert_eq!(answer.reason(), Some("csrf-failed"));
+            }
+        }
+        assert_eq!(app.state().await, before);
+    }
+
+    async fn fault_15_an_old_form_leads_back_with_what_its_page_needs(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user("eve@example.org").await;
+        let browser = app.browser();
+        let flow = browser.open("/signin").await;
+        let id = flow.url.rsplit_once('/').unwrap().1.to_owned();
+        let page = browser.open(&format!("/register?flow={id}")).await;
+        let check = register(&browser, ADA, PASSWORD).await;
+        let mail = app.sink.mail_to(ADA, 1).await;
+        let activate = browser.open(&mail.link()).await;
+        browser.sign_in(&flow, "eve@example.org", PASSWORD).await;
+        let question = browser.open("/logout?post_logout_redirect_uri=https://tides.example/bye&client_id=tides").await;
+        let again = browser.open(&authorize(&changed("waves", &[("prompt", Some("login"))]))).await;
+        assert_eq!(again.reason(), Some("client-unknown"));
+        app.register(&trusted("waves")).await;
+        let again = browser.open(&authorize(&changed("waves", &[("prompt", Some("login"))]))).await;
+        browser.sign_in(&again, "eve@example.org", PASSWORD).await;
+        let before = app.state().await;
+        let own = [("origin", app.issuer.as_str())];
+        assert_see(&send(&browser, &page, "/register", &[("email", "x@example.org")], &own).await, &format!("/register?flow={id}"));
+        assert_see(&send(&browser, &check, "/code", &[("code", &mail.code())], &own).await, &target(&app, &check.url));
+        assert_see(&send(&browser, &check, "/resend", &[], &own).await, &target(&app, &check.url));
+        assert_see(&send(&browser, &activate, "/activate", &[], &own).await, &target(&app, &mail.link()));
+        let asked = send(&browser, &question, "/logout/confirm", &[], &own).await;
+        assert_eq!(asked.status, 303);
+        assert_eq!(app.state().await, before);
+        assert!(browser.follow(asked).await.text().contains("Sign out"), "the question once more");
+    }
+
+    async fn fault_15_back_after_signing_in_leads_back_to_the_application(engine: Engine) {
+        let (app, _) = ready(engine).await;
+        app.register(&Client { home_uri: Some(RedirectUri::parse(HOME).unwrap()), ..trusted("waves") }).await;
+        let browser = app.browser();
+        let login = browser.open(&authorize(&request("waves"))).await;
+        let done = browser.sign_in(&login, ADA, PASSWORD).await;
+        let code = done.redirect_param("code").unwrap();
+        let own = [("origin", app.issuer.as_str())];
+        let fields = [("email", ADA), ("password", PASSWORD)];
+        let before = app.state().await;
+        // The code is not redeemed yet: the same answer once more.
+        let sent = send(&browser, &login, "/login", &fields, &own).await;
+        assert_see(&sent, &target(&app, &login.url));
+        assert_eq!(browser.follow(sent).await.redirect_param("code").as_ref(), Some(&code));
+        assert_eq!(app.state().await, before);
+        app.redeem("waves", &code).await.tokens();
+        let sent = send(&browser, &login, "/login", &fields, &own).await;
+        assert_see(&sent, &target(&app, &login.url));
+        for back in [browser.follow(sent).await, browser.get(&login.url).await] {
+            assert_eq!(back.status, 200, "{}", back.text());
+            assert!(!back.text().contains("already answered"), "{}", back.text());
+            assert!(back.body.contains(&format!("content=\"0;url={HOME}\"")) && back.body.contains(&format!("id=\"onward\" href=\"{HOME}\"")), "{}", back.body);
+        }
+    }
+}
