@@ -57,7 +57,8 @@ impl App {
         let mut sessions = self.sessions.lock().await;
         sessions.take(browser.session());
         sessions.put(id.clone(), User(Arc::new(Mutex::new(user))));
-        ([(header::SET_COOKIE, self.cookie(&self.session_cookie, &id, "/"))], Redirect::to("/")).into_response()
+        ([(header::SET_COOKIE, self.cookie(&self.session_cookie, &id, "/"))], Redirect::to("/"))
+            .into_response()
     }
 
     /// Scripts cannot read the cookie. With `Lax`, browsers send it when the issuer redirects back here, but
