@@ -17,7 +17,7 @@ use openidconnect::{core::*, *}; // the terms of the protocol
 use tera::{Tera, context};
 use tokio::sync::Mutex;
 
-use web::{AuthorizationResponse, Browser, Failure, Http, Session, Sessions, User};
+use web::{AuthorizationResponse, Browser, Errand, Failure, Http, Kept, User};
 
 /// What was agreed when this application was registered as a client at the issuer.
 #[derive(Clone)]
@@ -57,11 +57,14 @@ struct App {
     config: Config,
     issuer: IssuerUrl,
     /// The name of the session cookie.
-    cookie: String,
+    session_cookie: String,
     http: Http,
     tera: Tera,
     provider: Mutex<Option<Arc<Provider>>>,
-    sessions: Mutex<Sessions>,
+    /// Sign-ins in progress, by `state`.
+    pending: Mutex<Kept<PendingSignIn>>,
+    /// Who is signed in, by session id.
+    sessions: Mutex<Kept<User>>,
 }
 
 type Shared = State<Arc<App>>;
@@ -82,9 +85,8 @@ struct Provider {
     fetched: Instant,
 }
 
-/// A sign-in in progress: what the issuer's response must match.
+/// A sign-in in progress: what the issuer's response must match. A browser may have several, one per tab.
 struct PendingSignIn {
-    state: CsrfToken,
     nonce: Nonce,
     verifier: PkceCodeVerifier,
 }
@@ -139,7 +141,7 @@ async fn home(State(app): Shared, user: Result<User, Failure>) -> Reply {
 /// `state` binds the response to this browser, `nonce` binds the ID token to this sign-in, and PKCE (RFC 7636)
 /// binds the code to us: the issuer gets a hash now and the verifier later. `offline_access` asks for a
 /// refresh token; the crate adds the scope `openid`.
-async fn login(State(app): Shared, browser: Browser) -> Reply {
+async fn login(State(app): Shared) -> Reply {
     let provider = app.provider(false).await?;
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let flow = CoreAuthenticationFlow::AuthorizationCode;
@@ -149,28 +151,24 @@ async fn login(State(app): Shared, browser: Browser) -> Reply {
         .add_scopes(["profile", "email", "offline_access"].map(|name| Scope::new(name.into())))
         .set_pkce_challenge(challenge)
         .url();
-    let mut session = app.sessions.lock().await.take(&browser);
-    session.pending = Some(PendingSignIn { state, nonce, verifier });
-    Ok(app.redirect(session, url.as_str()).await)
+    app.pending.lock().await.put(state.secret().clone(), PendingSignIn { nonce, verifier });
+    Ok(app.send(Errand::SignIn, &state, url.as_str()))
 }
 
 /// Step 3, the callback: the browser brings the response. Anybody can call this URL, so check first.
 async fn callback(State(app): Shared, browser: Browser, response: AuthorizationResponse) -> Reply {
-    // `state` must be the one this browser left with, and works only once. Otherwise a link could sign you in
-    // to somebody else's account.
-    let is_ours = |pending: &mut PendingSignIn| response.state.as_ref() == Some(&pending.state);
-    let mut sessions = app.sessions.lock().await;
-    let pending = sessions.find(&browser).and_then(|session| session.pending.take_if(is_ours));
-    let pending =
-        pending.context("This sign-in was not started in this browser. Start again, in one tab.")?;
-    drop(sessions);
+    // This browser must have left with this `state`, which works only once. Otherwise a link could sign you in to
+    // somebody else's account.
+    let state = response.state.as_ref().filter(|state| browser.left(Errand::SignIn, state));
+    let state = state.context("This sign-in was not started in this browser. Start again here.")?;
+    let pending = app.pending.lock().await.take(state.secret());
+    let pending = pending
+        .context("This sign-in is already finished or too old. See the start page, or start again.")?;
     let mut user = app.exchange(response.code(&app.issuer)?, pending).await?;
     // Userinfo (step 6) has the name. If it fails, the person is signed in all the same.
     app.ask_userinfo(&mut user).await.ok();
     // A new session id, so that one planted in the browser before sign-in is useless (session fixation).
-    app.sessions.lock().await.take(&browser);
-    let session = Session::of(user);
-    Ok(app.redirect(session, "/").await)
+    Ok(app.start_session(&browser, user).await)
 }
 
 impl AuthorizationResponse {
@@ -307,7 +305,7 @@ impl App {
 
 /// Step 8, sign out: here, and then at the issuer, which would otherwise sign you in again without asking.
 async fn logout(State(app): Shared, browser: Browser, user: User) -> Reply {
-    app.sessions.lock().await.take(&browser);
+    app.sessions.lock().await.take(browser.session());
     let endpoint = app.provider(false).await?.end_session_endpoint.clone();
     let state = CsrfToken::new_random();
     let url = endpoint
@@ -318,21 +316,26 @@ async fn logout(State(app): Shared, browser: Browser, user: User) -> Reply {
         .set_post_logout_redirect_uri(PostLogoutRedirectUrl::new(app.url("/signed-out"))?)
         .set_state(state.clone())
         .http_get_url();
-    Ok(app.redirect(Session::signing_out(state), url.as_str()).await)
+    Ok(app.send(Errand::SignOut, &state, url.as_str()))
 }
 
 /// The issuer sends the browser back here. `state` shows that the sign-out began here. If it began at the
-/// issuer there is none. Then people without a session here see that they are signed out, and others are pointed
-/// to the start page.
-async fn signed_out(State(app): Shared, browser: Browser, response: AuthorizationResponse) -> Reply {
-    let mut sessions = app.sessions.lock().await;
-    let session = sessions.find(&browser);
-    if response.state.is_none() && session.as_ref().is_none_or(|session| session.user.is_none()) {
-        return Ok(app.page(context! { view => "signed_out" })?);
+/// issuer there is none. People who are signed in here, perhaps again in another tab, are pointed to the start page.
+async fn signed_out(
+    State(app): Shared,
+    browser: Browser,
+    user: Result<User, Failure>,
+    response: AuthorizationResponse,
+) -> Reply {
+    if response.state.as_ref().is_some_and(|state| !browser.left(Errand::SignOut, state)) {
+        let why =
+            "This sign-out was not started in this browser. The start page shows whether you are signed in.";
+        return Err(anyhow!(why).into());
     }
-    let expected = session.and_then(|session| session.sign_out.as_ref());
-    expected.filter(|state| response.state.as_ref() == Some(state)).context(
-        "This sign-out was not started in this browser. The start page shows whether you are signed in.",
-    )?;
+    if user.is_ok() {
+        let why =
+            "You are signed in here. Perhaps you have signed in again in another tab: see the start page.";
+        return Err(anyhow!(why).into());
+    }
     Ok(app.page(context! { view => "signed_out" })?)
 }

@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use tera::{Context, Tera, context};
 use tokio::sync::Mutex;
 
-use crate::{App, Config, PendingSignIn, SignedIn};
+use crate::{App, Config, SignedIn};
 
 impl App {
     pub(crate) fn new(config: Config) -> Result<Self, Error> {
@@ -31,9 +31,9 @@ impl App {
         ensure!(config.base_url == origin, "write the base URL as {origin}");
         let mut tera = Tera::new();
         tera.add_raw_template("page.html", include_str!("../page/page.html"))?;
-        let (provider, sessions) = (Mutex::default(), Mutex::default());
-        let cookie = cookie_name(&base_url);
-        Ok(Self { config, issuer, cookie, http: Http::new()?, tera, provider, sessions })
+        let (provider, pending, sessions) = Default::default();
+        let session_cookie = session_cookie(&base_url);
+        Ok(Self { config, issuer, session_cookie, http: Http::new()?, tera, provider, pending, sessions })
     }
 
     pub(crate) fn client_id(&self) -> ClientId {
@@ -44,15 +44,29 @@ impl App {
         format!("{}{path}", self.config.base_url)
     }
 
-    /// Stores `session` under a new id, and redirects the browser with the id in a cookie.
-    ///
+    /// Sends the browser to the issuer, with a cookie that proves to us later that this browser left with this
+    /// `state`. Each errand has a cookie of its own, so that several tabs do not disturb each other.
+    pub(crate) fn send(&self, errand: Errand, state: &CsrfToken, to: &str) -> Response {
+        let cookie = self.cookie(&errand.cookie(state), "1", errand.path());
+        ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response()
+    }
+
+    /// Signs somebody in, in this browser, and shows the start page.
+    pub(crate) async fn start_session(&self, browser: &Browser, user: SignedIn) -> Response {
+        let id = CsrfToken::new_random_len(32).into_secret();
+        let mut sessions = self.sessions.lock().await;
+        sessions.take(browser.session());
+        sessions.put(id.clone(), User(Arc::new(Mutex::new(user))));
+        ([(header::SET_COOKIE, self.cookie(&self.session_cookie, &id, "/"))], Redirect::to("/"))
+            .into_response()
+    }
+
     /// Scripts cannot read the cookie. With `Lax`, browsers send it when the issuer redirects back here, but
     /// not when another site posts a form.
-    pub(crate) async fn redirect(&self, session: Session, to: &str) -> Response {
-        let id = self.sessions.lock().await.put(session);
+    fn cookie(&self, name: &str, value: &str, path: &str) -> String {
         let secure = if self.config.base_url.starts_with("https:") { "; Secure" } else { "" };
-        let cookie = format!("{}={id}; Path=/; HttpOnly; SameSite=Lax{secure}", self.cookie);
-        ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response()
+        let age = MAX_AGE.as_secs();
+        format!("{name}={value}; Path={path}; Max-Age={age}; HttpOnly; SameSite=Lax{secure}")
     }
 
     pub(crate) fn page(&self, mut context: Context) -> Result<Response, Error> {
@@ -118,76 +132,109 @@ impl<'c> AsyncHttpClient<'c> for Http {
 
 /// All ports of a host share their cookies, so this one needs a name that nothing else uses, not even another
 /// example on another port. Sessions are kept in memory, so no cookie of an earlier name is worth reading.
-fn cookie_name(base_url: &IssuerUrl) -> String {
+fn session_cookie(base_url: &IssuerUrl) -> String {
     match base_url.url().port() {
         Some(port) => format!("example-session-{port}"),
         None => "example-session".to_owned(),
     }
 }
 
-/// What we remember about one browser.
-#[derive(Default)]
-pub(crate) struct Session {
-    pub(crate) pending: Option<PendingSignIn>,
-    pub(crate) user: Option<User>,
-    /// The `state` of a sign-out in progress.
-    pub(crate) sign_out: Option<CsrfToken>,
+/// How long sign-ins in progress and sessions last.
+const MAX_AGE: Duration = Duration::from_secs(3_600);
+
+/// What a browser is sent to the issuer for.
+#[derive(Clone, Copy)]
+pub(crate) enum Errand {
+    SignIn,
+    SignOut,
 }
 
-impl Session {
-    pub(crate) fn of(user: SignedIn) -> Self {
-        Self { user: Some(User(Arc::new(Mutex::new(user)))), ..Self::default() }
+impl Errand {
+    fn cookie(self, state: &CsrfToken) -> String {
+        let name = match self {
+            Self::SignIn => "example-sign-in",
+            Self::SignOut => "example-sign-out",
+        };
+        format!("{name}-{}", state.secret())
     }
 
-    pub(crate) fn signing_out(state: CsrfToken) -> Self {
-        Self { sign_out: Some(state), ..Self::default() }
+    /// Where it comes back to.
+    fn path(self) -> &'static str {
+        match self {
+            Self::SignIn => "/callback",
+            Self::SignOut => "/signed-out",
+        }
     }
 }
 
-/// All sessions, oldest first. Anybody can open one, so number and age are limited.
-#[derive(Default)]
-pub(crate) struct Sessions(VecDeque<(String, Instant, Session)>);
+/// What is kept by a random key, oldest first. Anybody can add to it, so number and age are limited.
+pub(crate) struct Kept<T>(VecDeque<(String, Instant, T)>);
 
-impl Sessions {
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T> Kept<T> {
     const MAX_COUNT: usize = 1_000;
-    const MAX_AGE: Duration = Duration::from_secs(3_600);
 
-    fn put(&mut self, session: Session) -> String {
+    pub(crate) fn put(&mut self, key: String, value: T) {
         if self.0.len() >= Self::MAX_COUNT {
             self.0.pop_front();
         }
-        let id = CsrfToken::new_random_len(32).into_secret();
-        self.0.push_back((id.clone(), Instant::now(), session));
-        id
+        self.0.push_back((key, Instant::now(), value));
     }
 
-    pub(crate) fn find(&mut self, Browser(id): &Browser) -> Option<&mut Session> {
+    pub(crate) fn find(&mut self, key: &str) -> Option<&T> {
         self.remove_expired(Instant::now());
-        let mut sessions = self.0.iter_mut();
-        sessions.find(|(own, _, _)| Some(own) == id.as_ref()).map(|(_, _, session)| session)
+        self.0.iter().find(|(own, _, _)| own == key).map(|(_, _, value)| value)
     }
 
-    /// Removes and returns the browser's session, or returns an empty one.
-    pub(crate) fn take(&mut self, browser: &Browser) -> Session {
-        self.find(browser).map(std::mem::take).unwrap_or_default()
+    pub(crate) fn take(&mut self, key: &str) -> Option<T> {
+        self.remove_expired(Instant::now());
+        let at = self.0.iter().position(|(own, _, _)| own == key)?;
+        self.0.remove(at).map(|(_, _, value)| value)
     }
 
     fn remove_expired(&mut self, now: Instant) {
-        self.0.retain(|(_, opened, _)| now.duration_since(*opened) < Self::MAX_AGE);
+        self.0.retain(|(_, since, _)| now.duration_since(*since) < MAX_AGE);
     }
 }
 
-/// The session id that the browser sent, if any.
-pub(crate) struct Browser(Option<String>);
+/// The cookies that the browser sent.
+pub(crate) struct Browser {
+    /// Names and values.
+    cookies: Vec<(String, String)>,
+    /// The name of the session's.
+    session_cookie: String,
+}
+
+impl Browser {
+    fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The session id, or nothing.
+    pub(crate) fn session(&self) -> &str {
+        self.cookie(&self.session_cookie).unwrap_or_default()
+    }
+
+    /// Whether we sent this browser away with this `state`.
+    pub(crate) fn left(&self, errand: Errand, state: &CsrfToken) -> bool {
+        self.cookie(&errand.cookie(state)).is_some()
+    }
+}
 
 impl FromRequestParts<Arc<App>> for Browser {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
         let lines = parts.headers.get_all(header::COOKIE).iter();
-        let mut pairs = lines.filter_map(|line| line.to_str().ok()).flat_map(|it| it.split("; "));
-        let id = pairs.find_map(|pair| pair.strip_prefix(app.cookie.as_str())?.strip_prefix('='));
-        Ok(Self(id.map(str::to_owned)))
+        let pairs = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split("; "));
+        let pairs = pairs.filter_map(|pair| pair.split_once('='));
+        let cookies = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(Self { cookies, session_cookie: app.session_cookie.clone() })
     }
 }
 
@@ -201,7 +248,7 @@ impl FromRequestParts<Arc<App>> for User {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let Ok(browser) = Browser::from_request_parts(parts, app).await;
         let mut sessions = app.sessions.lock().await;
-        let user = sessions.find(&browser).and_then(|session| session.user.clone());
+        let user = sessions.find(browser.session()).cloned();
         Ok(user.context("You are not signed in here. A session ends after an hour.")?)
     }
 }
@@ -317,14 +364,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_session_makes_room_for_the_newest() {
-        let mut sessions = Sessions::default();
-        let mut open = || Browser(Some(sessions.put(Session::default())));
-        let browsers: Vec<_> = (0..=Sessions::MAX_COUNT).map(|_| open()).collect();
-        assert_eq!(sessions.0.len(), Sessions::MAX_COUNT);
-        assert!(sessions.find(&browsers[0]).is_none());
-        assert!(sessions.find(&browsers[1]).is_some());
-        assert!(sessions.find(&Browser(None)).is_none());
+    fn the_oldest_makes_room_for_the_newest() {
+        let mut kept = Kept::default();
+        for number in 0..=Kept::<usize>::MAX_COUNT {
+            kept.put(number.to_string(), number);
+        }
+        assert_eq!(kept.0.len(), Kept::<usize>::MAX_COUNT);
+        let found = ["0", "1", ""].map(|key| kept.find(key).copied());
+        assert_eq!(found, [None, Some(1), None]);
+        assert_eq!((kept.take("1"), kept.take("1")), (Some(1), None));
     }
 
     #[test]
@@ -334,19 +382,19 @@ mod tests {
             ("https://app.example:8443", "example-session-8443"),
             ("https://app.example", "example-session"),
         ] {
-            assert_eq!(cookie_name(&IssuerUrl::new(url.to_owned()).unwrap()), name);
+            assert_eq!(session_cookie(&IssuerUrl::new(url.to_owned()).unwrap()), name);
         }
     }
 
     #[test]
     fn a_session_ends_after_an_hour() {
-        let mut sessions = Sessions::default();
-        let browser = Browser(Some(sessions.put(Session::default())));
-        let end = Instant::now() + Sessions::MAX_AGE;
-        sessions.remove_expired(end - Duration::from_secs(60));
-        assert!(sessions.find(&browser).is_some());
-        sessions.remove_expired(end);
-        assert!(sessions.find(&browser).is_none());
+        let mut kept = Kept::default();
+        kept.put("key".to_owned(), ());
+        let end = Instant::now() + MAX_AGE;
+        kept.remove_expired(end - Duration::from_secs(60));
+        assert!(kept.find("key").is_some());
+        kept.remove_expired(end);
+        assert!(kept.find("key").is_none());
     }
 
     #[test]

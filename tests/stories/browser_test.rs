@@ -22,7 +22,7 @@ use crate::support::{Engine, PASSWORD, SECRET, TestApp, confidential};
 /// The product and what runs around it.
 pub(crate) struct BrowserTest {
     pub(crate) app: Arc<TestApp>,
-    example: String,
+    pub(crate) example: String,
     test_control: String,
 }
 

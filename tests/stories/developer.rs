@@ -139,4 +139,29 @@ on_both_engines! {
         let moved = browser.submit(&clock, "/dev/clock", &[("advance", "3600")]).await;
         assert!(moved.body.contains("button quiet\" type=\"submit\" id=\"advance-0\""), "{}", moved.body);
     }
+
+    async fn fault_22_every_page_shows_that_the_clock_was_moved(engine: Engine) {
+        let test = BrowserTest::start(engine, in_dev).await;
+        let browser = test.app.browser();
+        let pages = ["/signin", "/register", "/dev/mail", "/dev/clock", "/nothing/here", "/authorize"];
+        let ahead = "Clock moved by 1 d 1 h 0 min";
+        let back = "<a href=\"/dev/clock#advance-0\">Move it back</a>";
+        for path in pages {
+            let page = browser.open(path).await;
+            assert!(!page.text().contains("Clock moved") && !page.body.contains(back), "{path}: {}", page.text());
+        }
+        let clock = browser.open("/dev/clock").await;
+        browser.submit(&clock, "/dev/clock", &[("advance", "86400")]).await;
+        let clock = browser.open("/dev/clock").await;
+        let clock = browser.submit(&clock, "/dev/clock", &[("advance", "3600")]).await;
+        assert!(clock.body.contains("id=\"advance-0\""), "the link leads to a button");
+        for path in pages {
+            let page = browser.open(path).await;
+            assert!(page.text().contains(ahead) && page.body.contains(back), "{path}: {}", page.text());
+        }
+        browser.submit(&clock, "/dev/clock", &[("advance", "0")]).await;
+        for path in pages {
+            assert!(!browser.open(path).await.text().contains("Clock moved"), "{path}");
+        }
+    }
 }

@@ -74,7 +74,7 @@ const CLI: &[&[&str]] = &[
     &["commands::account_ref", "commands::new_account", "commands::new_client"],
     &["operator", "secret_input"],
     &["database", "output", "audit"],
-    &["failure", "logging", "options", "signals"],
+    &["failure", "in_use", "logging", "options", "signals"],
 ];
 
 /// Finds the modules below a folder, with their code.

@@ -15,6 +15,7 @@ mod browser_test;
 mod codes_and_mails;
 mod cookies;
 mod developer;
+mod example_tabs;
 mod headers;
 mod headers_injection_and_caching;
 mod hosts;

@@ -8,17 +8,22 @@ use crate::commands::db::DbArgs;
 use crate::commands::dev::DevArgs;
 use crate::commands::key::KeyArgs;
 use crate::commands::user::UserArgs;
-use crate::options::{OutputFormat, SettingsSource};
+use crate::options::{GLOBAL, OutputFormat, SettingsSource};
 
 /// An OAuth 2 and OpenID Connect identity provider.
 #[derive(Debug, Parser)]
-#[command(name = "idp", version, max_term_width = 100, disable_help_subcommand = true, after_help = EXIT_CODES)]
+#[command(name = "idp", version, max_term_width = 100, after_help = EXAMPLES_AND_EXIT_CODES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "\
+const EXAMPLES_AND_EXIT_CODES: &str = "\
+Examples:
+  idp dev                    try everything on this computer
+  idp help user create       explain one command
+  idp serve                  run the server with the settings in /etc/idp/idp.toml
+
 Exit codes:
   0  success
   1  failure; standard error has one line for each reason
@@ -32,6 +37,12 @@ pub(crate) enum Command {
     /// Try everything on this computer: server, example application and mailbox in one process
     Dev(DevArgs),
     /// Run the server in production
+    #[command(after_help = "\
+Examples:
+  idp serve
+  idp serve --config idp.toml --set log.level=debug
+
+The settings are in docs/configuration.md. `idp config check` shows the ones in force.")]
     Serve(SettingsSource),
     /// Create, migrate and inspect the database
     Db(DbArgs),
@@ -44,9 +55,10 @@ pub(crate) enum Command {
     /// List the signing keys
     Key(KeyArgs),
     /// Print the version
+    #[command(after_help = "Example:\n  idp version -o json")]
     Version {
-        /// Output format
-        #[arg(short = 'o', long = "output", value_enum, default_value_t)]
+        /// Output format: text is for people, json for programs
+        #[arg(short = 'o', long = "output", help_heading = GLOBAL, value_enum, default_value_t)]
         format: OutputFormat,
     },
 }
@@ -94,6 +106,31 @@ mod tests {
         let mut found = Vec::new();
         walk(&Args::command(), &mut found);
         assert_eq!(found, [""; 0]);
+    }
+
+    #[test]
+    fn every_example_is_a_command_that_can_be_given() {
+        fn walk(command: &clap::Command, examples: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            examples.extend(help.lines().filter_map(|line| line.strip_prefix("  idp ")).map(str::to_owned));
+            command.get_subcommands().for_each(|command| walk(command, examples));
+        }
+        let mut examples = Vec::new();
+        walk(&Args::command(), &mut examples);
+        assert!(examples.len() > 30, "{examples:?}");
+        for example in examples {
+            // What follows several spaces explains the example.
+            let line = example.split("   ").next().unwrap_or_default();
+            let quoted = line.split('"').enumerate();
+            let words = quoted.flat_map(|(at, text)| match at % 2 {
+                0 => text.split_whitespace().map(str::to_owned).collect(),
+                _ => vec![text.to_owned()],
+            });
+            let words = ["idp".to_owned()].into_iter().chain(words);
+            let given = Args::try_parse_from(words);
+            let help = |error: &clap::Error| error.kind() == clap::error::ErrorKind::DisplayHelp;
+            assert!(given.as_ref().err().is_none_or(help), "{line}: {:?}", given.err());
+        }
     }
 
     #[test]

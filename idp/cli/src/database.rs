@@ -65,6 +65,15 @@ pub(crate) fn file(url: &Secret) -> Result<Option<PathBuf>, Failure> {
     Ok(idp_store::database_file(url.expose())?)
 }
 
+/// The folder of an embedded database; `None` for PostgreSQL.
+///
+/// # Errors
+/// When the URL names no file.
+pub(crate) fn folder(settings: &Settings) -> Result<Option<PathBuf>, Failure> {
+    let file = file(&settings.database_url()?)?;
+    Ok(file.and_then(|file| folders(&file).into_iter().next_back()))
+}
+
 /// Whether the database file exists; without a file, `true`. It holds everybody's address and password hash.
 ///
 /// # Errors

@@ -16,6 +16,12 @@ impl Failure {
         Self(vec![line.to_string()])
     }
 
+    /// With one more line.
+    pub(crate) fn and(mut self, line: impl fmt::Display) -> Self {
+        self.0.push(line.to_string());
+        self
+    }
+
     /// The reasons.
     pub(crate) fn lines(&self) -> &[String] {
         &self.0

@@ -5,15 +5,51 @@ use std::io::{self, IsTerminal, Write};
 use idp_core::text::is_misleading;
 use idp_server::config::settings::LogConfig;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging. Third-party crates log from `warn` up only: below that they can quote requests.
+/// Starts logging.
 pub(crate) fn start(config: LogConfig) {
+    start_with(config, filter(LevelFilter::from_level(config.level)));
+}
+
+/// Starts logging for `dev`: until [`Quiet::speak`] only warnings and errors, so that nothing stands above the banner,
+/// unless somebody has chosen a level.
+pub(crate) fn start_quietly(config: LogConfig, level_is_chosen: bool) -> Quiet {
     let level = LevelFilter::from_level(config.level);
-    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("idp", level);
+    let (filter, handle) = reload::Layer::new(filter(match level_is_chosen {
+        true => level,
+        false => level.min(LevelFilter::WARN),
+    }));
+    start_with(config, filter);
+    Quiet { handle, level }
+}
+
+/// A log that keeps quiet for now.
+pub(crate) struct Quiet {
+    handle: reload::Handle<Targets, Registry>,
+    level: LevelFilter,
+}
+
+impl Quiet {
+    /// Logs everything from now on.
+    pub(crate) fn speak(self) {
+        // It fails only if logging never started.
+        let _ = self.handle.reload(filter(self.level));
+    }
+}
+
+/// Third-party crates log from `warn` up only: below that they can quote requests.
+fn filter(level: LevelFilter) -> Targets {
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("idp", level)
+}
+
+fn start_with(config: LogConfig, filter: impl Layer<Registry> + Send + Sync) {
     let registry = tracing_subscriber::registry().with(filter);
     let lines = layer().with_writer(OneLine::stderr);
     let json = config.json.unwrap_or_else(|| !io::stderr().is_terminal());

@@ -6,6 +6,7 @@ mod audit;
 mod commands;
 mod database;
 mod failure;
+mod in_use;
 mod logging;
 mod operator;
 mod options;

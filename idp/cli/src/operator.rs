@@ -1,17 +1,19 @@
 //! What commands on a database share: the settings, the open store and the time.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use idp_core::account::password::PasswordPolicy;
 use idp_core::time::Timestamp;
 use idp_server::clock::Clock;
-use idp_server::config::settings::{self, Settings};
+use idp_server::config::settings::{self, DEFAULT_FILE, Settings};
 use idp_server::config::shell_quoted;
 use idp_store::{OpenError, Store};
 
-use crate::database;
 use crate::failure::Failure;
 use crate::options::{CommonOptions, OutputFormat, SettingsSource, program};
+use crate::{database, output};
 
 /// The data folder of `idp dev`.
 pub(crate) const DEV_DATA_DIR: &str = "data/dev";
@@ -67,7 +69,17 @@ fn no_database(common: &CommonOptions, settings: &Settings, file: &Path) -> Fail
         Some(folder) if common.dev => format!("start `{}` once", dev_command(&folder)),
         _ => format!("create it with `{}`", common.command("db migrate")),
     };
-    Failure::new(format_args!("there is no database {}; {make}", file.display()))
+    let no_settings = match common.dev || common.source.config.is_some() || default_file().is_some() {
+        true => String::new(),
+        false => {
+            format!(" (no settings file was read: {DEFAULT_FILE} does not exist, and --config is not given)")
+        }
+    };
+    let dev = match common.dev || !Path::new(DEV_DATA_DIR).join("idp.db").exists() {
+        true => "",
+        false => ", or add --dev to use the one of `idp dev`",
+    };
+    Failure::new(format_args!("there is no database {}; {make}{dev}{no_settings}", file.display()))
 }
 
 fn dev_command(folder: &Path) -> String {
@@ -103,7 +115,11 @@ fn issuer(common: &CommonOptions, settings: &Settings) -> Option<String> {
 /// Every error in them.
 pub(crate) fn settings(common: &CommonOptions) -> Result<Settings, Failure> {
     if !common.dev {
-        return load(&common.source);
+        let (settings, file) = load(&common.source)?;
+        if let Some(file) = file.filter(|_| common.format == OutputFormat::Text) {
+            output::remark(&settings_are_from(file));
+        }
+        return Ok(settings);
     }
     // With `--dev`, a production server's environment must not lead to its database.
     let mut flags = common.source.set.clone();
@@ -113,12 +129,39 @@ pub(crate) fn settings(common: &CommonOptions) -> Result<Settings, Failure> {
     Ok(settings::load(None, &[], &flags)?)
 }
 
-/// The settings from flags, environment and file.
+/// The settings from flags, environment and file; and the default file, if it was read because no other was named.
 ///
 /// # Errors
 /// Every error in them.
-pub(crate) fn load(source: &SettingsSource) -> Result<Settings, Failure> {
-    Ok(settings::load(source.config.as_deref(), &environment(), &source.set)?)
+pub(crate) fn load(source: &SettingsSource) -> Result<(Settings, Option<&'static Path>), Failure> {
+    let default = if source.config.is_none() { default_file() } else { None };
+    let settings = settings::load(source.config.as_deref().or(default), &environment(), &source.set);
+    let settings = settings.map_err(|errors| match default.filter(|file| File::open(file).is_err()) {
+        Some(file) => Failure::from(errors).and(format_args!(
+            "{} is read because it is there and no --config names another file; if it is the file of another user's \
+             server, run this command as that user (`sudo -u USER`)",
+            file.display()
+        )),
+        None => errors.into(),
+    })?;
+    Ok((settings, default))
+}
+
+/// The file that is read when no other is named. `None`: it does not exist. One that we may not see is an error later:
+/// a command must not go on with other settings than the server's.
+fn default_file() -> Option<&'static Path> {
+    let file = Path::new(DEFAULT_FILE);
+    let missing =
+        |error: &std::io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    match file.symlink_metadata() {
+        Err(error) if missing(&error) => None,
+        _ => Some(file),
+    }
+}
+
+/// Tells the operator which file was found.
+pub(crate) fn settings_are_from(file: &Path) -> String {
+    format!("settings are from {}", file.display())
 }
 
 /// The environment. Names and values that are not Unicode are converted lossily; ours are then refused by name.

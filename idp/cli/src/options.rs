@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use idp_server::config::shell_quoted;
 
+/// The section of `--help` for the options that several commands share.
+pub(crate) const GLOBAL: &str = "Global options";
+
 /// Where the settings come from. Every setting can also be an environment variable, `IDP__SECTION__KEY`.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SettingsSource {
-    /// Read settings from this file
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Read settings from this file [default: /etc/idp/idp.toml, if it exists]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Set one setting, over the environment and the file; can be repeated. Secrets are not accepted here
-    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", value_parser = setting)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "SECTION.KEY=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
 }
 
@@ -22,20 +25,18 @@ pub(crate) struct CommonOptions {
     #[command(flatten)]
     pub(crate) source: SettingsSource,
     /// Use the database of `idp dev`
-    #[arg(long, global = true, conflicts_with = "config")]
+    #[arg(long, global = true, help_heading = GLOBAL, conflicts_with = "config")]
     pub(crate) dev: bool,
-    /// Output format
-    #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t)]
+    /// Output format: text is for people, json for programs
+    #[arg(short = 'o', long = "output", global = true, help_heading = GLOBAL, value_enum, default_value_t)]
     pub(crate) format: OutputFormat,
 }
 
 /// How a command prints its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
-    /// For people
     #[default]
     Text,
-    /// For programs
     Json,
 }
 

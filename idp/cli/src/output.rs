@@ -33,6 +33,11 @@ pub(crate) fn errors(format: OutputFormat, failure: &Failure) {
     }
 }
 
+/// Prints a remark to standard error, for people.
+pub(crate) fn remark(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", plain(text));
+}
+
 /// Prints a warning to standard error.
 pub(crate) fn warning(text: &str) {
     let _ = writeln!(io::stderr().lock(), "warning: {}", plain(text));

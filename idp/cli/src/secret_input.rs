@@ -1,7 +1,8 @@
-//! Reads passwords and secrets from standard input or a file, never from the command line.
+//! Reads passwords and secrets from standard input or a file, never from the command line. At a terminal it asks twice
+//! and shows nothing.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -10,21 +11,48 @@ use idp_server::secret_files;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::output;
+use crate::{output, signals};
 
 /// In bytes. Longer than any password or secret.
 const LONGEST_LINE: usize = 16 * 1024;
 
-/// Reads from the source that was named; `None` if none was.
+/// Reads `what`, such as a password, from the source that was named; `None` if none was.
 ///
 /// # Errors
-/// When it cannot be read, or is empty.
-pub(crate) fn read(stdin: bool, file: Option<&PathBuf>) -> Result<Option<Secret>, Failure> {
+/// When it cannot be read, is empty, or is not typed twice alike.
+pub(crate) fn read(what: &str, stdin: bool, file: Option<&PathBuf>) -> Result<Option<Secret>, Failure> {
     match file {
         Some(path) => Ok(Some(from_file(path)?)),
+        None if stdin && std::io::stdin().is_terminal() => typed(what).map(Some),
         None if stdin => first_line(unbuffered_stdin()?).map(Some),
         None => Ok(None),
     }
+}
+
+/// Asks for it at the terminal, twice, because a mistake would not be seen.
+fn typed(what: &str) -> Result<Secret, Failure> {
+    let initial = what.chars().take(1).flat_map(char::to_uppercase);
+    let name: String = initial.chain(what.chars().skip(1)).collect();
+    let first = ask(&format!("{name}: "))?;
+    if first.expose().is_empty() {
+        return Err(Failure::new(format_args!("the {what} is empty")));
+    }
+    let second = ask(&format!("The same {what} again: "))?;
+    if first != second {
+        return Err(Failure::new("the two entries differ; nothing was changed, try again"));
+    }
+    Ok(first)
+}
+
+fn ask(prompt: &str) -> Result<Secret, Failure> {
+    // Otherwise Ctrl-C ends the program before the terminal is restored.
+    signals::catch_interrupt();
+    let typed = rpassword::prompt_password(prompt);
+    typed.map(Secret::new).map_err(|error| match error.kind() {
+        // Ctrl-C or Ctrl-D.
+        ErrorKind::Interrupted | ErrorKind::UnexpectedEof => Failure::new("cancelled; nothing was changed"),
+        _ => Failure::new(format_args!("the terminal cannot be read: {error}; pipe it into this command")),
+    })
 }
 
 /// Reads from a file, and warns if others can read it too.

@@ -4,6 +4,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 
+/// From now on Ctrl-C does not end the program.
+pub(crate) fn catch_interrupt() {
+    let _ = signal(SignalKind::interrupt());
+}
+
 /// Starts listening for SIGTERM and Ctrl-C. The future resolves when one arrives.
 ///
 /// # Errors

@@ -18,6 +18,11 @@ use crate::{audit, output, secret_input};
 
 /// Register and manage clients
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  idp client create my-app --redirect-uri https://app.example.com/callback
+  idp client list
+  idp client add-redirect-uri my-app https://app.example.com/other")]
 pub(crate) struct ClientArgs {
     #[command(flatten)]
     pub(crate) common: CommonOptions,
@@ -28,20 +33,35 @@ pub(crate) struct ClientArgs {
 #[derive(Debug, Subcommand)]
 enum ClientCommand {
     /// Register a client. Its secret is generated and shown once, unless you supply one
+    #[command(after_help = "\
+Examples:
+  idp client create my-app --name \"My app\" --redirect-uri https://app.example.com/callback
+  idp client create my-app --redirect-uri https://app.example.com/callback --scope \"profile email offline_access\"
+  idp client create my-phone-app --public --native --redirect-uri com.example.app:/callback
+  idp client create my-app --redirect-uri https://app.example.com/callback --secret-file my-app.secret")]
     Create(Box<CreateClient>),
     /// List clients by id
+    #[command(after_help = "Examples:\n  idp client list\n  idp client list --limit 20 --after my-app")]
     List(ListClients),
     /// Show one client
+    #[command(after_help = "Example:\n  idp client show my-app")]
     Show(OneClient),
     /// Add a redirect URI
+    #[command(after_help = "Example:\n  idp client add-redirect-uri my-app https://app.example.com/callback")]
     AddRedirectUri(AddUri),
     /// Add a URI that browsers may return to after sign-out
+    #[command(
+        after_help = "Example:\n  idp client add-post-logout-redirect-uri my-app https://app.example.com/"
+    )]
     AddPostLogoutRedirectUri(AddUri),
     /// Replace the scope a client may request; a narrower one revokes its tokens
+    #[command(after_help = "Example:\n  idp client set-scope my-app profile email offline_access")]
     SetScope(SetScope),
     /// Disable a client and revoke its tokens
+    #[command(after_help = "Example:\n  idp client disable my-app")]
     Disable(OneClient),
     /// Enable a client again
+    #[command(after_help = "Example:\n  idp client enable my-app")]
     Enable(OneClient),
 }
 
@@ -114,7 +134,7 @@ struct CreateClient {
     /// Signature algorithm of access tokens: RS256 or ES256 [default: ES256]
     #[arg(long, value_name = "ALG")]
     access_token_alg: Option<String>,
-    /// Read the secret from the first line of standard input
+    /// Read the secret from the first line of standard input; at a terminal, ask for it without showing it
     #[arg(long, conflicts_with = "secret_file")]
     secret_stdin: bool,
     /// Read the secret from a file that is private to you or owned by root
@@ -156,7 +176,7 @@ pub(crate) async fn run(args: ClientArgs) -> Result<(), Failure> {
 
 impl CreateClient {
     async fn run(self: Box<Self>, operator: &Operator) -> Result<(), Failure> {
-        let supplied = secret_input::read(self.secret_stdin, self.secret_file.as_ref())?;
+        let supplied = secret_input::read("client secret", self.secret_stdin, self.secret_file.as_ref())?;
         let generated = (supplied.is_none() && !self.public).then(Secret::random);
         let client = self.spec(supplied.or_else(|| generated.clone())).checked(operator.now)?;
         let (mut json, id) = (described(&client), client.id.clone());

@@ -5,16 +5,17 @@ use idp_server::App;
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::options::{OutputFormat, SettingsSource};
+use crate::options::{GLOBAL, OutputFormat, SettingsSource};
 use crate::{database, operator, output};
 
 /// Check the configuration
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  idp config check --config idp.toml")]
 pub(crate) struct ConfigArgs {
     #[command(flatten)]
     source: SettingsSource,
-    /// Output format
-    #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t)]
+    /// Output format: text is for people, json for programs
+    #[arg(short = 'o', long = "output", global = true, help_heading = GLOBAL, value_enum, default_value_t)]
     pub(crate) format: OutputFormat,
     #[command(subcommand)]
     command: ConfigCommand,
@@ -23,6 +24,7 @@ pub(crate) struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Check everything that `serve` checks before it listens, and show where each value comes from; create nothing
+    #[command(after_help = "Example:\n  idp config check --config idp.toml")]
     Check,
 }
 
@@ -32,7 +34,8 @@ enum ConfigCommand {
 /// Everything that is wrong.
 pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let ConfigCommand::Check = args.command;
-    let settings = operator::load(&args.source)?;
+    // The origin of each value names the file.
+    let (settings, _) = operator::load(&args.source)?;
     let (mut rows, mut shown) = (Vec::new(), Vec::new());
     for (setting, value, origin) in settings.shown() {
         shown.push(json!({ "name": setting.name, "value": value, "origin": origin.to_string() }));

@@ -10,6 +10,7 @@ use crate::{database, operator, output};
 
 /// Create, migrate and inspect the database
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  idp db status\n  idp db migrate --config idp.toml")]
 pub(crate) struct DbArgs {
     #[command(flatten)]
     pub(crate) common: CommonOptions,
@@ -20,8 +21,10 @@ pub(crate) struct DbArgs {
 #[derive(Debug, Subcommand)]
 enum DbCommand {
     /// Create the database, or migrate it to this version
+    #[command(after_help = "Example:\n  idp db migrate --config idp.toml")]
     Migrate,
     /// Show which migrations the database has
+    #[command(after_help = "Examples:\n  idp db status\n  idp db status --config idp.toml -o json")]
     Status,
 }
 

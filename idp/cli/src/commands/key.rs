@@ -10,6 +10,7 @@ use crate::{operator, output};
 
 /// List the signing keys
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  idp key list")]
 pub(crate) struct KeyArgs {
     #[command(flatten)]
     pub(crate) common: CommonOptions,
@@ -20,6 +21,7 @@ pub(crate) struct KeyArgs {
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
     /// List all keys, without their private parts
+    #[command(after_help = "Example:\n  idp key list --config idp.toml -o json")]
     List,
 }
 

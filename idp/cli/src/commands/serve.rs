@@ -6,25 +6,40 @@ use tokio::net::TcpListener;
 
 use crate::failure::Failure;
 use crate::options::SettingsSource;
-use crate::{database, logging, operator, output, signals};
+use crate::{database, in_use, logging, operator, output, signals};
 
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
 /// [`Failure`]: why it cannot start.
 pub(crate) async fn run(source: &SettingsSource) -> Result<(), Failure> {
-    let settings = operator::load(source)?;
+    let (settings, file) = operator::load(source)?;
     logging::start(settings.log());
+    if let Some(file) = file {
+        tracing::info!("{}", operator::settings_are_from(file));
+    }
     for warning in settings.warnings() {
         tracing::warn!("{warning}");
     }
     database::check_folder(&settings, false)?;
     database::exists(&settings)?;
     let (source, data_dir) = (database::url_source(&settings), settings.data_dir());
+    let folder = database::folder(&settings)?;
+    let folder_setting = settings.database_folder_setting();
     let (config, _) = settings.into_config()?;
     // Check everything before creating anything.
     App::check_keys_folder(&config)?;
     database::make_folder(data_dir.as_deref())?;
+    let _in_use = match folder.as_deref().map(in_use::shared) {
+        Some(Err(_)) => {
+            let shown = folder.unwrap_or_default();
+            return Err(Failure::new(format_args!(
+                "`idp dev` is running on the folder {}; stop it, or use another folder ({folder_setting})",
+                shown.display()
+            )));
+        }
+        taken => taken,
+    };
     let stop = signals::stop()?;
     let mut listeners = Vec::new();
     for address in &config.listen {

@@ -20,6 +20,11 @@ use crate::{output, secret_input};
 
 /// Manage accounts
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  idp user create --email ada@example.org --name \"Ada Lovelace\" --password-stdin
+  idp user list
+  idp user role add ada@example.org admin")]
 pub(crate) struct UserArgs {
     #[command(flatten)]
     pub(crate) common: CommonOptions,
@@ -30,18 +35,28 @@ pub(crate) struct UserArgs {
 #[derive(Debug, Subcommand)]
 enum UserCommand {
     /// Create an account; its email address counts as verified
+    #[command(after_help = "\
+Examples:
+  idp user create --email ada@example.org --name \"Ada Lovelace\" --role admin --password-stdin
+  idp user create --email ada@example.org --name \"Ada Lovelace\" --password-file ada.password")]
     Create(CreateAccount),
     /// List accounts, oldest first
+    #[command(after_help = "Examples:\n  idp user list\n  idp user list --limit 20 -o json")]
     List(ListAccounts),
     /// Show one account: state, roles, and whether it is locked
+    #[command(after_help = "Example:\n  idp user show ada@example.org")]
     Show(OneAccount),
     /// Reactivate an account
+    #[command(after_help = "Example:\n  idp user activate ada@example.org")]
     Activate(OneAccount),
     /// Deactivate an account: end its sessions and revoke its tokens
+    #[command(after_help = "Example:\n  idp user deactivate ada@example.org")]
     Deactivate(DeactivateAccount),
     /// Unlock an account after too many wrong passwords
+    #[command(after_help = "Example:\n  idp user unlock ada@example.org")]
     Unlock(OneAccount),
     /// Grant and revoke roles
+    #[command(after_help = "Example:\n  idp user role add ada@example.org admin")]
     Role {
         #[command(subcommand)]
         command: RoleCommand,
@@ -51,8 +66,10 @@ enum UserCommand {
 #[derive(Debug, Subcommand)]
 enum RoleCommand {
     /// Grant a role to an account
+    #[command(after_help = "Example:\n  idp user role add ada@example.org admin")]
     Add(AccountRole),
     /// Revoke a role; end the account's sessions and revoke its tokens
+    #[command(after_help = "Example:\n  idp user role remove ada@example.org admin")]
     Remove(RemoveRole),
 }
 
@@ -100,7 +117,7 @@ struct CreateAccount {
     /// Grant this role besides `user`; can be repeated
     #[arg(long)]
     role: Vec<String>,
-    /// Read the password from the first line of standard input
+    /// Read the password from the first line of standard input; at a terminal, ask for it without showing it
     #[arg(long)]
     password_stdin: bool,
     /// Read the password from a file that is private to you or owned by root
@@ -151,7 +168,7 @@ pub(crate) async fn run(args: UserArgs) -> Result<(), Failure> {
 
 impl CreateAccount {
     async fn run(self, operator: &Operator) -> Result<(), Failure> {
-        let password = secret_input::read(self.password_stdin, self.password_file.as_ref())?;
+        let password = secret_input::read("password", self.password_stdin, self.password_file.as_ref())?;
         let password = password
             .ok_or_else(|| Failure::new("give the password with --password-stdin or --password-file"))?;
         let account = NewAccount::checked(&self.email, &self.name, password, &operator.policy)?;

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::container::{HANDBOOK, block, set};
 use crate::sandbox::Sandbox;
 
-const README: &str = include_str!("../../../../README.md");
+pub(crate) const README: &str = include_str!("../../../../README.md");
 const GOOD: &str = "[server]\nissuer = 'https://id.example.com'\n[mail]\n\
     smtp_url = 'smtps://idp:hunter2@mail.example.com'\nfrom = 'id@example.com'\n";
 
@@ -109,7 +109,11 @@ fn ls_08_a_file_with_secrets_that_others_can_read_stops_everything() {
 fn a_database_is_made_by_migrate_only_and_for_its_owner_only() {
     let sandbox = Sandbox::empty();
     let refusal = sandbox.idp("user list").refusal();
-    assert_eq!(refusal, "there is no database data/idp.db; create it with `idp db migrate`");
+    assert_eq!(
+        refusal,
+        "there is no database data/idp.db; create it with `idp db migrate` (no settings file was read: \
+         /etc/idp/idp.toml does not exist, and --config is not given)"
+    );
     assert!(sandbox.idp("user list --dev").refusal().ends_with("start `idp dev` once"));
     assert_eq!(sandbox.idp("db status -o json").json()["exists"], false);
     assert!(!sandbox.path().join("data").exists());
@@ -129,9 +133,9 @@ fn a_database_is_made_by_migrate_only_and_for_its_owner_only() {
 
 #[test]
 fn the_documents_production_examples_run() {
-    for (document, name) in [(HANDBOOK, "docs/configuration.md"), (README, "README.md")] {
+    let readme = README.split_once("<< 'END'\n").unwrap().1.split_once("END\n").unwrap().0;
+    for (example, name) in [(block(HANDBOOK, "```toml\n"), "docs/configuration.md"), (readme, "README.md")] {
         let sandbox = Sandbox::empty();
-        let example = block(document, "```toml\n");
         let here = sandbox.path().display().to_string();
         let text = example
             .replace("\"/var/lib", &format!("\"{here}/var/lib"))

@@ -130,6 +130,23 @@ impl Sandbox {
         self.start_as(command.stderr(Stdio::piped()), ready)
     }
 
+    /// The same, for what a machine may refuse by ending with code 77, or `unshare` with 1: then `None`.
+    pub(crate) fn try_start(&self, command: &mut Command, ready: &str) -> Option<Running> {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        while !said.contains(ready) {
+            if out.read_line(&mut said).unwrap() == 0 {
+                let output = child.wait_with_output().unwrap();
+                let errors = String::from_utf8(output.stderr).unwrap();
+                let denied = output.status.code() == Some(77) || errors.starts_with("unshare:");
+                assert!(denied, "it ended, saying: {said}{errors}");
+                return None;
+            }
+        }
+        Some(Running { child, out, said })
+    }
+
     fn start_as(&self, command: &mut Command, ready: &str) -> Running {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());

@@ -13,6 +13,9 @@ document-title-error = Error: { $title }
 dev-ribbon = Development mode
 dev-mailbox = Mailbox
 dev-clock = Clock
+# $offset is a length of time such as "1 d 2 h 5 min". A link to the way back follows.
+dev-clock-moved = Clock moved by { $offset }
+dev-clock-move-back = Move it back
 
 ## Shared by several pages
 

@@ -1,5 +1,7 @@
 //! HTML: what all pages have in common, and the only builder of HTML responses.
 
+use std::time::Duration;
+
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -7,6 +9,7 @@ use serde::Serialize;
 use crate::http::assets::AssetUrls;
 use crate::state::Shared;
 use crate::text::catalogue::{Arg, LANGUAGE};
+use crate::text::dates;
 use crate::text::templates::without_marks;
 
 /// A page: what its template needs beyond the layout.
@@ -44,6 +47,8 @@ pub(crate) struct Layout<'a> {
 pub(crate) struct DevLinks {
     pub(crate) mailbox: &'static str,
     pub(crate) clock: &'static str,
+    /// How far the clock was moved; `None`: it shows the real time.
+    pub(crate) moved: Option<String>,
 }
 
 /// One thing to correct on a page.
@@ -64,10 +69,15 @@ pub(crate) fn layout(app: &Shared) -> Layout<'_> {
         brand: &app.config.brand,
         assets: &app.assets.urls,
         csrf: String::new(),
-        dev: app.config.dev.then_some(DevLinks { mailbox: "/dev/mail", clock: "/dev/clock" }),
+        dev: app.config.dev.then(|| dev_links(app.clock.offset())),
         notice: None,
         errors: Vec::new(),
     }
+}
+
+fn dev_links(offset: Duration) -> DevLinks {
+    let moved = (!offset.is_zero()).then(|| dates::span(offset));
+    DevLinks { mailbox: "/dev/mail", clock: "/dev/clock", moved }
 }
 
 /// "Task – Brand", with "Error: " before it after a refused form.

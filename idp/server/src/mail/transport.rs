@@ -97,6 +97,14 @@ impl Mailer {
     }
 }
 
+/// Usually a bare machine or container, where nobody has installed the list of authorities.
+fn no_tls(why: &lettre::transport::smtp::Error) -> StartError {
+    let cause = std::error::Error::source(why).map_or_else(|| why.to_string(), ToString::to_string);
+    StartError::Mail(format!(
+        "TLS cannot be used: {cause}; install the certificates of the known authorities (the package ca-certificates)"
+    ))
+}
+
 /// Unless its query says otherwise, `smtp://` means STARTTLS or no mail: somebody in between could remove the offer of
 /// TLS, and a password must not travel in clear text. Only a server on this machine may do without.
 fn smtp(url: &Secret) -> Result<(Transport, Option<String>), StartError> {
@@ -135,7 +143,7 @@ fn smtp(url: &Secret) -> Result<(Transport, Option<String>), StartError> {
              and every email ({shown})"
         )
     });
-    let tls = tls.parameters(name.clone()).map_err(|_| unknown())?;
+    let tls = tls.parameters(name.clone()).map_err(|why| no_tls(&why))?;
     let (availability, idle) = (Availability::default(), Mutex::default());
     let server = MailServer { host: name, port, tls, hello, credentials, shown, availability, idle };
     Ok((Transport::Smtp(Box::new(server)), warning))

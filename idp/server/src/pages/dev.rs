@@ -102,11 +102,9 @@ impl Page for ClockPage {
 /// `GET /dev/clock`.
 pub(crate) async fn clock(context: RequestContext) -> Result<Response, PageError> {
     let clock = &context.app.clock;
-    let minutes = clock.offset().as_secs() / 60;
-    let offset = format!("{} d {} h {} min", minutes / 1440, minutes / 60 % 24, minutes % 60);
     let page = ClockPage {
         now: dates::moment(clock.now()),
-        offset,
+        offset: dates::span(clock.offset()),
         moved: !clock.offset().is_zero(),
         action: "/dev/clock",
     };

@@ -32,7 +32,11 @@ fn layout<'a>(assets: &'a Assets, full: bool) -> Layout<'a> {
         brand: "<b>Brand</b>",
         assets: &assets.urls,
         csrf: "token".to_owned(),
-        dev: full.then_some(DevLinks { mailbox: "/dev/mail", clock: "/dev/clock" }),
+        dev: full.then_some(DevLinks {
+            mailbox: "/dev/mail",
+            clock: "/dev/clock",
+            moved: Some("1 d 2 h 5 min".to_owned()),
+        }),
         notice: full.then(|| "Done.".to_owned()),
         errors: if full { vec![error] } else { Vec::new() },
     }

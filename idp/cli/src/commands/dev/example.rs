@@ -1,8 +1,5 @@
 //! The example application of `idp dev`: registered, and served in the same process.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use axum::Router;
@@ -13,9 +10,9 @@ use idp_core::time::Timestamp;
 use idp_store::{Store, StoreError, UriList};
 
 use crate::audit;
+use crate::commands::dev::kept_secret;
 use crate::commands::new_client::{self, ClientSpec};
 use crate::failure::Failure;
-use crate::secret_input::from_file;
 
 const ID: &str = "example";
 
@@ -33,8 +30,7 @@ pub(crate) fn router(issuer: &str, base_url: &str, secret: &Secret) -> Result<Ro
     client_example::app(config).map_err(|why| Failure::new(format_args!("the example application: {why:#}")))
 }
 
-/// Registers it on the first start, and returns its secret. The secret is kept in a file beside the database, as the
-/// database has only a digest; both are deleted together. Only its owner can read the file.
+/// Registers it on the first start, and returns its secret.
 ///
 /// # Errors
 /// [`Failure`]: the secret's file is missing or cannot be written, or the database fails.
@@ -44,7 +40,7 @@ pub(crate) async fn register(
     base_url: &str,
     now: Timestamp,
 ) -> Result<Secret, Failure> {
-    let secret = secret(&folder.join("example-client.secret"))?;
+    let secret = kept_secret::find_or_make(&folder.join("example-client.secret"), Secret::random)?;
     let spec = ClientSpec {
         id: ID.to_owned(),
         name: Some("Example application".to_owned()),
@@ -91,15 +87,4 @@ async fn adopt(store: &Store, client: Client) -> Result<bool, StoreError> {
         })
     });
     write.await
-}
-
-fn secret(file: &Path) -> Result<Secret, Failure> {
-    if file.exists() {
-        return Ok(from_file(file)?);
-    }
-    let secret = Secret::random();
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    let written = made.and_then(|mut made| made.write_all(secret.expose().as_bytes()));
-    written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
-    Ok(secret)
 }

@@ -1,6 +1,9 @@
 //! `idp dev`: everything in one process, on this computer only.
 
+mod banner;
 mod example;
+mod first_account;
+mod kept_secret;
 mod passphrase;
 mod seed;
 
@@ -8,25 +11,29 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use idp_core::account::password::PasswordPolicy;
-use idp_core::secret::Secret;
-use idp_core::time::Timestamp;
 use idp_server::App;
 use idp_server::clock::Clock;
 use idp_server::config::settings::{self, Settings};
-use idp_server::config::{CommandLine, Config, MailTransport};
-use idp_store::{Store, StoreError};
+use idp_server::config::{CommandLine, Config, MailTransport, shell_quoted};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::commands::new_account::{self, NewAccount, NewAccountOutcome};
+use crate::commands::dev::banner::Banner;
 use crate::failure::Failure;
+use crate::in_use::{self, FolderInUse, OtherServer};
 use crate::operator::{self, DEV_DATA_DIR, DEV_ISSUER};
 use crate::options::{CommonOptions, program};
 use crate::{database, logging, output, signals};
 
 /// Try everything on this computer
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  idp dev
+  idp dev --seed seed.toml
+  idp dev --data-dir data/dev-2 --port 0 --client-port 0    a second one; 0 takes any free port
+
+While it runs, other commands use its database with --dev: idp user list --dev")]
 pub(crate) struct DevArgs {
     /// Create the accounts and clients in this file
     #[arg(long, value_name = "FILE")]
@@ -50,11 +57,13 @@ pub(crate) struct DevArgs {
 /// # Errors
 /// [`Failure`]: why it cannot start.
 pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
+    // Before the ports: whoever starts it twice must not be told to choose another port.
+    let in_use = args.claim_folder()?;
     let server = Loopback::bind(args.port, "--port").await?;
     let client = Loopback::bind(args.client_port, "--client-port").await?;
     let (issuer, app_url) = (server.url(), client.url());
     let settings = args.settings(&issuer)?;
-    logging::start(settings.log());
+    let log = logging::start_quietly(settings.log(), settings.log_level_is_chosen());
     let (policy, clock) = (settings.password_policy(), Clock::system());
     let now = clock.now();
     let seed = args.seed.as_deref().map(|file| seed::read(file, &policy, now)).transpose()?;
@@ -64,25 +73,37 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     let config = config(settings, &options)?;
     App::check_keys_folder(&config)?;
     database::make_folder(data_dir.as_deref())?;
+    let _in_use = if in_use.is_some() { in_use } else { args.claim_folder()? };
+    let folder = Path::new(&args.data_dir);
+    note_issuer(folder, &issuer)?;
     let stop = signals::stop()?;
 
     let app = App::build(config, clock).await?;
-    if let Some(seed) = seed {
-        seed.apply(app.store(), now).await?;
-    }
-    let account = first_account(app.store(), &policy, now).await?;
-    let secret = example::register(app.store(), Path::new(&args.data_dir), &app_url, now).await?;
+    let seeded = match seed {
+        Some(seed) => Some(seed.apply(app.store(), now).await?),
+        None => None,
+    };
+    let account = first_account::find_or_create(app.store(), folder, &policy, now).await?;
+    let secret = example::register(app.store(), folder, &app_url, now).await?;
     let example = example::router(&issuer, &app_url, &secret)?;
     let mut examples = JoinSet::new();
     for listener in client.listeners {
         examples.spawn(axum::serve(listener, example.clone()).into_future());
     }
-    note_issuer(Path::new(&args.data_dir), &issuer)?;
-    output::line(banner(&issuer, &app_url, &account, &another(&options)));
+    let banner =
+        Banner { issuer: &issuer, app_url: &app_url, account: &account, seeded, options: &options, folder };
+    output::line(banner);
+    log.speak();
     Ok(app.serve(server.listeners, stop).await?)
 }
 
 impl DevArgs {
+    /// Takes the data folder for this server alone; `None` if it does not exist yet.
+    fn claim_folder(&self) -> Result<Option<FolderInUse>, Failure> {
+        let folder = Path::new(&self.data_dir);
+        in_use::alone(folder).map_err(|other| already_running(folder, other))
+    }
+
     /// The default settings of production. Only the log can be set by the environment: a production server's must
     /// not lead to its database.
     fn settings(&self, issuer: &str) -> Result<Settings, Failure> {
@@ -141,40 +162,21 @@ impl Loopback {
     }
 }
 
-const FIRST_EMAIL: &str = "admin@example.com";
-const ADMIN: &str = "admin";
-
-/// The account to sign in with first.
-enum FirstAccount {
-    /// Created just now, with this password.
-    Created(Secret),
-    /// An account with the role exists already.
-    Exists(String),
-    /// An account without the role has its address.
-    Taken,
-}
-
-async fn first_account(
-    store: &Store,
-    policy: &PasswordPolicy,
-    now: Timestamp,
-) -> Result<FirstAccount, Failure> {
-    if let Some(email) = an_admin(store).await? {
-        return Ok(FirstAccount::Exists(email));
-    }
-    let password = passphrase::random();
-    let account = NewAccount::checked(FIRST_EMAIL, "Admin", password.clone(), policy)?;
-    match account.with_roles([ADMIN.to_owned()]).create(store, now).await? {
-        NewAccountOutcome::Created(..) => Ok(FirstAccount::Created(password)),
-        NewAccountOutcome::AddressTaken => Ok(FirstAccount::Taken),
-        NewAccountOutcome::NoSuchRole(role, known) => Err(new_account::no_such_role(&role, &known).into()),
-    }
-}
-
-/// The address of the oldest account with the role `admin`.
-async fn an_admin(store: &Store) -> Result<Option<String>, StoreError> {
-    let found = store.read((), |reader, ()| Box::pin(reader.first_user_with_role(ADMIN))).await?;
-    Ok(found.map(|user| user.email.to_string()))
+/// Why a second server does not start in this folder, and how to start one beside it.
+fn already_running(folder: &Path, other: OtherServer) -> Failure {
+    let shown = folder.display();
+    let beside = shell_quoted(&format!("{shown}-2"));
+    let apart = format!(
+        "stop it, or start another one beside it with `{} dev --data-dir {beside} --port 0 --client-port 0`",
+        program()
+    );
+    Failure::new(match (other, std::fs::read_to_string(folder.join(DEV_ISSUER))) {
+        (OtherServer::Serve, _) => format!("`idp serve` is running on the folder {shown}; {apart}"),
+        (OtherServer::Dev, Ok(issuer)) => {
+            format!("`idp dev` is already running on the folder {shown}, at {issuer}; {apart}")
+        }
+        (OtherServer::Dev, Err(_)) => format!("`idp dev` is already running on the folder {shown}; {apart}"),
+    })
 }
 
 /// Saves the issuer for other commands, which show it to the operator.
@@ -191,34 +193,4 @@ fn options(data_dir: &str) -> CommonOptions {
         common.source.set.push(("server.data_dir".to_owned(), data_dir.to_owned()));
     }
     common
-}
-
-/// The command that creates another account.
-fn another(options: &CommonOptions) -> String {
-    let more = "--email you@example.com --name You --role admin --password-stdin";
-    format!("{} {more}", options.command("user create"))
-}
-
-fn banner(issuer: &str, app_url: &str, account: &FirstAccount, another: &str) -> String {
-    let account = match account {
-        FirstAccount::Created(password) => format!(
-            "  First account    {FIRST_EMAIL}, with the role admin\n  \
-               Its password     {} (shown only once)",
-            password.expose()
-        ),
-        FirstAccount::Exists(email) => {
-            format!("  Account          {email}, with the role admin\n  Create another   {another}")
-        }
-        FirstAccount::Taken => format!("  Create an admin  {another}"),
-    };
-    format!(
-        "idp dev is ready. Everything stays on this computer.\n\n  \
-           Example app      {app_url}/\n  \
-           Sign in          {issuer}/signin\n  \
-           Create account   {issuer}/register\n  \
-           Mailbox          {issuer}/dev/mail\n  \
-           Clock            {issuer}/dev/clock\n  \
-           Discovery        {issuer}/.well-known/openid-configuration\n\n\
-         {account}\n\nCtrl-C stops it."
-    )
 }

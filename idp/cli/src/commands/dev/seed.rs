@@ -16,7 +16,6 @@ use crate::audit::BUILT_IN;
 use crate::commands::new_account::{self, NewAccount, NewAccountOutcome};
 use crate::commands::new_client::{self, ClientSpec};
 use crate::failure::Failure;
-use crate::output;
 use crate::secret_input::from_file;
 
 /// The format of a seed file.
@@ -94,11 +93,11 @@ fn explain(error: &serde_path_to_error::Error<toml::de::Error>) -> String {
 }
 
 impl Seed {
-    /// Creates what does not exist yet, and leaves the rest unchanged.
+    /// Creates what does not exist yet, and leaves the rest unchanged. Returns a sentence about it.
     ///
     /// # Errors
     /// [`Failure`]: an unknown role, or the database fails.
-    pub(crate) async fn apply(self, store: &Store, now: Timestamp) -> Result<(), Failure> {
+    pub(crate) async fn apply(self, store: &Store, now: Timestamp) -> Result<String, Failure> {
         let (mut created, mut existing) = (0, 0);
         for account in self.accounts {
             match account.create(store, now).await? {
@@ -116,8 +115,7 @@ impl Seed {
             let is_new = new_client::register(store, client).await?;
             *if is_new { &mut created } else { &mut existing } += 1;
         }
-        output::line(format_args!("Seed: {created} created, {existing} already there and left unchanged."));
-        Ok(())
+        Ok(format!("{created} created, {existing} already there and left unchanged"))
     }
 }
 

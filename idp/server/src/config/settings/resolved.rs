@@ -87,6 +87,11 @@ impl Settings {
         self.text(&keys::DATABASE_URL).is_empty().then(|| PathBuf::from(self.text(&keys::SERVER_DATA_DIR)))
     }
 
+    /// Whether the log's level was chosen, and is not the default.
+    pub fn log_level_is_chosen(&self) -> bool {
+        self.source(keys::LOG_LEVEL.setting()) != SettingSource::Default
+    }
+
     /// Warns of a setting that another one makes useless.
     pub(super) fn warn_of_contradictions(&mut self) {
         if self.given.contains_key(keys::SERVER_DATA_DIR.0.name) && self.data_dir().is_none() {

@@ -124,6 +124,9 @@ impl Text {
     }
 }
 
+/// The file that is read when no other is named.
+pub const DEFAULT_FILE: &str = "/etc/idp/idp.toml";
+
 impl Setting {
     /// The environment variable: `IDP__SECTION__KEY`.
     pub fn variable(&self) -> String {
@@ -138,7 +141,10 @@ impl Setting {
     /// How to give the setting when there is no configuration file.
     pub(super) fn how_to_give(&self) -> String {
         let by_file = self.file_variable().map(|file| format!(" or {file}")).unwrap_or_default();
-        format!("give --config FILE, or set {}{by_file}", self.variable())
+        format!(
+            "set it in {DEFAULT_FILE} or in a file named with --config, or set {}{by_file}",
+            self.variable()
+        )
     }
 
     /// Whether this value must be kept from others. It must, unless it is plainly a URL without a password.

@@ -38,8 +38,8 @@ pub(super) fn config(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Con
 pub(super) fn lines<T>(outcome: Result<T, Vec<SettingsError>>) -> Vec<String> {
     let Err(errors) = outcome else { return Vec::new() };
     let line = |error: &SettingsError| match error.to_string().split_once("/idp.toml") {
-        Some((_, rest)) => format!("idp.toml{rest}"),
-        None => error.to_string(),
+        Some((folder, rest)) if folder.starts_with('/') && !folder.contains(' ') => format!("idp.toml{rest}"),
+        _ => error.to_string(),
     };
     errors.iter().map(line).collect()
 }
@@ -252,7 +252,7 @@ fn r_28_unusable_values_are_refused_with_an_example() {
     assert_eq!(told.len(), 3, "issuer, mail server and sender are missing: {told:?}");
     assert_eq!(told[0], "idp.toml: server.issuer is missing; set it, for example to https://id.example.com");
     let told = lines(load(None, &[], &[]).and_then(Settings::into_config));
-    let how = "give --config FILE, or set";
+    let how = "set it in /etc/idp/idp.toml or in a file named with --config, or set";
     assert_eq!(
         told[..2],
         [

@@ -1,0 +1,48 @@
+//! What `--help` and `help` say.
+
+use crate::sandbox::Sandbox;
+
+const VERBS: [&str; 25] = [
+    "dev", "serve", "db", "db migrate", "db status", "config", "config check", "user", "user create",
+    "user list", "user show", "user activate", "user deactivate", "user unlock", "user role",
+    "user role add", "user role remove", "client", "client create", "client list", "client show",
+    "client set-scope", "client disable", "key list", "version",
+];
+
+#[test]
+fn fault_22_help_followed_by_a_command_explains_it() {
+    let sandbox = Sandbox::empty();
+    assert_eq!(sandbox.idp("help").good(), sandbox.idp("--help").good());
+    for verb in VERBS {
+        let said = sandbox.idp(&format!("help {verb}")).good();
+        assert_eq!(said, sandbox.idp(&format!("{verb} --help")).good(), "{verb}");
+        assert!(said.contains(&format!("Usage: idp {verb}")), "{said}");
+    }
+    assert_eq!(sandbox.idp("user help create").good(), sandbox.idp("user create --help").good());
+    let wrong = sandbox.idp("help sevre");
+    assert!(wrong.code == Some(2) && wrong.err.contains("sevre"), "{}", wrong.err);
+}
+
+#[test]
+fn fault_22_help_has_examples_and_keeps_global_options_apart() {
+    let sandbox = Sandbox::empty();
+    for verb in VERBS {
+        let said = sandbox.idp(&format!("{verb} --help")).good();
+        let (_, examples) =
+            said.split_once("\nExample").unwrap_or_else(|| panic!("{verb}: no example\n{said}"));
+        assert!(examples.contains(&format!("idp {verb}")), "{said}");
+        let own = said.split("\nOptions:\n").nth(1).unwrap_or_default().split("\n\n").next().unwrap();
+        for global in ["--config", "--set", "--dev", "--output"] {
+            assert!(!own.contains(global), "{verb}: {global} among its own options\n{said}");
+        }
+        let takes_settings = !["dev", "version"].contains(&verb);
+        assert_eq!(
+            said.contains("\nGlobal options:\n"),
+            takes_settings || verb == "version",
+            "{verb}\n{said}"
+        );
+        assert!(!takes_settings || said.contains("--config <FILE>"), "{said}");
+    }
+    // Long explanations come with --help, and -h stays short.
+    assert!(sandbox.idp("--help").good().contains("\nExamples:\n"));
+}
