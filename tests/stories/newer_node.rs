@@ -64,7 +64,7 @@ on_both_engines! {
         // Whoever fetches the keys here may hold a token that the newer node signed.
         let tomorrows = serde_json::json!({ "kty": "OKP", "kid": "tomorrow-1", "alg": "EdDSA" });
         assert_eq!(newer, [tomorrows], "and then the newer node's, as it is stored");
-        assert!(is_logged("the database was made by a newer version"));
+        assert!(is_logged("a newer version has migrated the database"));
         assert!(is_logged("id=\"tomorrow-1\"") || is_logged("id=tomorrow-1"), "a line for the key that is left alone");
 
         // What was issued before still works, and a registration gets its email although another one waits.
