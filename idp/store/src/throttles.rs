@@ -21,7 +21,8 @@ pub enum ThrottleKey {
         /// The account, if there is one. Its counter is kept until a right password or an administrator clears it.
         user: Option<UserId>,
     },
-    /// Sign-ins for an account from a browser that is known to it ([`crate::known_browsers`]).
+    /// Sign-ins for an account from a browser that is known to it, because somebody signed in or verified the address
+    /// there in the last 180 days.
     KnownBrowser(UserId, Digest),
     /// Sign-ins from a client address (for IPv6, from its /64 network).
     Network(String),

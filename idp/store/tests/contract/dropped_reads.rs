@@ -24,10 +24,13 @@ async fn fault_04_abandoned_reads_cost_no_connection(db: Db) {
     let all = (0..3).map(|_| async { ask!(store, |r, ada| r.user(*ada)) });
     futures_util::future::join_all(all).await;
     let before = network.connections();
+    let mut abandoned = 0;
     for _ in 0..READS {
         let mut read = std::pin::pin!(async { try_ask!(store, |r, ada| r.user(*ada)) });
-        assert!(poll_once(read.as_mut()).await.is_pending(), "its answer cannot be there yet");
+        // On a busy machine a read may finish before it is looked at; then it is not abandoned.
+        abandoned += usize::from(poll_once(read.as_mut()).await.is_pending());
     }
+    assert!(abandoned > READS / 2, "{abandoned} abandoned");
     // Callers that wait for a connection get it from an abandoned read.
     for _ in 0..READS {
         assert!(ask!(store, |r, ada| r.user(*ada)).is_some());
