@@ -116,6 +116,8 @@ impl Tx {
     pub(crate) fn log_events(&self) {
         for record in &self.events {
             tracing::info!(
+                // Operators may filter the trail by this name, wherever the code is.
+                target: "idp_store::audit",
                 event = record.event.as_str(),
                 actor = record.actor.to_stored(),
                 subject = record.subject.as_deref(),
