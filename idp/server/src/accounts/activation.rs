@@ -6,7 +6,9 @@ use idp_core::secret::Digest;
 use idp_core::single_use::{self, SingleUseDigest};
 use idp_core::time::Timestamp;
 use idp_core::typed_code::TypedCode;
-use idp_store::{Activation, CodeTry, Mail, MailKind, Reader, Registration, StoreError, Tx};
+use idp_store::{
+    Activation, CodeTry, Mail, MailKind, Reader, Registration, RegistrationState, StoreError, Tx,
+};
 
 use crate::accounts::proven_registration;
 use crate::http::context::RequestContext;
@@ -21,8 +23,9 @@ pub(crate) enum Link {
     Open(Box<Registration>),
     /// Its registration has ended: it, or another one for its address, became an account.
     Used,
-    /// Its 24 hours are over.
-    Expired,
+    /// Its 24 hours are over. It still leads to its registration while that is kept; its holder reads the mailbox, so
+    /// they may learn what became of it.
+    Expired(Option<Box<Registration>>),
     /// No such link exists.
     Unknown,
 }
@@ -33,7 +36,7 @@ pub(crate) enum LinkOutcome {
     Activated(RegistrationId),
     /// As [`Link::Used`].
     Used,
-    /// As [`Link::Expired`].
+    /// Its 24 hours are over.
     Expired,
     /// No such link exists, or another browser used it and did not prove the password.
     Unknown,
@@ -46,30 +49,14 @@ pub(crate) async fn find_link(context: &RequestContext, token: LinkToken) -> Res
         Box::pin(async move {
             let Some((subject, usable)) = db.peek(token, *now).await? else { return Ok(Link::Unknown) };
             let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Link::Unknown) };
-            let (registration, ended) = (db.registration(id, *now).await?, db.registration_ended(id).await?);
-            Ok(match registration.filter(|_| usable) {
-                _ if ended => Link::Used,
-                Some(registration) => Link::Open(Box::new(registration)),
-                None => Link::Expired,
-            })
-        })
-    });
-    Ok(read.await?)
-}
-
-/// The same for a link that may have expired: it still leads to its registration. Its holder reads the mailbox, so they
-/// may learn what became of the registration.
-pub(crate) async fn find_expired_link(context: &RequestContext, token: LinkToken) -> Result<Link, PageError> {
-    let input = (token, context.app.clock.now());
-    let read = context.app.store.read(input, |db, (token, now)| {
-        Box::pin(async move {
-            let Some((subject, _)) = db.peek(token, *now).await? else { return Ok(Link::Unknown) };
-            let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Link::Unknown) };
-            let ended = db.registration_ended(id).await?;
+            if db.registration_ended(id).await? {
+                return Ok(Link::Used);
+            }
             Ok(match db.registration_and_state(id, *now).await? {
-                None => Link::Unknown,
-                Some(_) if ended => Link::Used,
-                Some((registration, _)) => Link::Open(Box::new(registration)),
+                Some((registration, RegistrationState::Waiting)) if usable => {
+                    Link::Open(Box::new(registration))
+                }
+                kept => Link::Expired(kept.map(|(registration, _)| Box::new(registration))),
             })
         })
     });

@@ -102,7 +102,7 @@ pub(crate) async fn show(
     match activation::find_link(&context, token).await? {
         Link::Open(registration) => question(&context, &fields.token, &registration, None),
         Link::Used => problem(&context, LinkProblem::Used, None),
-        Link::Expired => problem(&context, LinkProblem::Expired, Some(&fields.token)),
+        Link::Expired(_) => problem(&context, LinkProblem::Expired, Some(&fields.token)),
         Link::Unknown => problem(&context, LinkProblem::Unknown, None),
     }
 }
@@ -240,10 +240,10 @@ pub(crate) async fn resend(
     let Some(token) = LinkToken::of_presented(&fields.token) else {
         return problem(&context, LinkProblem::Unknown, None);
     };
-    let registration = match activation::find_expired_link(&context, token).await? {
-        Link::Open(registration) => registration,
+    let registration = match activation::find_link(&context, token).await? {
+        Link::Open(registration) | Link::Expired(Some(registration)) => registration,
         Link::Used => return problem(&context, LinkProblem::Used, None),
-        Link::Expired | Link::Unknown => return problem(&context, LinkProblem::Unknown, None),
+        Link::Expired(None) | Link::Unknown => return problem(&context, LinkProblem::Unknown, None),
     };
     let mut response = match activation::is_foreign(&context, &registration) {
         true => exchange(&context, &registration, &fields.token).await?,
