@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use idp_core::secret::Secret;
 use idp_server::secret_files;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -33,6 +34,9 @@ pub(crate) fn read(what: &str, stdin: bool, file: Option<&PathBuf>) -> Result<Op
 fn typed(what: &str) -> Result<Secret, Failure> {
     let initial = what.chars().take(1).flat_map(char::to_uppercase);
     let name: String = initial.chain(what.chars().skip(1)).collect();
+    // Otherwise Ctrl-C ends the program before the terminal is restored.
+    signals::catch_interrupt();
+    let _hidden = HiddenInput::begin().map_err(|error| unreadable(&error))?;
     let first = ask(&format!("{name}: "))?;
     if first.expose().is_empty() {
         return Err(Failure::new(format_args!("the {what} is empty")));
@@ -45,14 +49,39 @@ fn typed(what: &str) -> Result<Secret, Failure> {
 }
 
 fn ask(prompt: &str) -> Result<Secret, Failure> {
-    // Otherwise Ctrl-C ends the program before the terminal is restored.
-    signals::catch_interrupt();
     let typed = rpassword::prompt_password(prompt);
     typed.map(Secret::new).map_err(|error| match error.kind() {
         // Ctrl-C or Ctrl-D.
         ErrorKind::Interrupted | ErrorKind::UnexpectedEof => Failure::new("cancelled; nothing was changed"),
-        _ => Failure::new(format_args!("the terminal cannot be read: {error}; pipe it into this command")),
+        _ => unreadable(&error),
     })
+}
+
+fn unreadable(error: &std::io::Error) -> Failure {
+    Failure::new(format_args!("the terminal cannot be read: {error}; pipe it into this command"))
+}
+
+/// Until this is dropped, the terminal shows nothing that is typed, and passes Ctrl-C on as a character. rpassword sets
+/// the same mode, but only while it reads: what is typed or pasted before or between the prompts would be shown, and a
+/// Ctrl-C there would be lost.
+struct HiddenInput(Termios);
+
+impl HiddenInput {
+    fn begin() -> std::io::Result<Self> {
+        let shown = tcgetattr(std::io::stdin())?;
+        let mut hidden = shown.clone();
+        hidden
+            .local_modes
+            .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
+        tcsetattr(std::io::stdin(), OptionalActions::Now, &hidden)?;
+        Ok(Self(shown))
+    }
+}
+
+impl Drop for HiddenInput {
+    fn drop(&mut self) {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+    }
 }
 
 /// Reads from a file, and warns if others can read it too.
