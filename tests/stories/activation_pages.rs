@@ -50,6 +50,34 @@ on_both_engines! {
         }
     }
 
+    async fn fault_14_activating_an_account_does_not_greet_somebody_else_with_it(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user("eve@example.org").await;
+        register(&app.browser(), ADA, PASSWORD).await;
+        let eve = app.signed_in("eve@example.org").await;
+        let question = eve.open(&app.sink.mail_to(ADA, 1).await.link()).await;
+        let page = eve.submit(&question, "/activate", &[("password", PASSWORD)]).await;
+        assert!(page.url.ends_with("/account"), "{}", page.url);
+        let said = "The new account is active. In this browser you are still signed in with the one below.";
+        assert!(page.text().contains(said) && page.text().contains("eve@example.org"), "{}", page.text());
+        assert_eq!(attempt(&app.browser(), ADA, PASSWORD).await.status, 303);
+    }
+
+    async fn fault_14_a_browser_that_knows_an_account_is_not_told_that_it_is_inactive(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let own = app.signed_in(ADA).await;
+        let account = own.open("/account").await;
+        own.submit(&account, "/logout/confirm", &[]).await;
+        let other_password = "harbour lantern mosaic";
+        register(&own, ADA, other_password).await;
+        let wrong = attempt(&own, ADA, other_password).await;
+        assert!(wrong.status == 401 && wrong.text().contains("is not right"), "{} {}", wrong.status, wrong.text());
+        // Strangers see what they would see of any registration.
+        let stranger = attempt(&app.browser(), ADA, other_password).await;
+        assert!(stranger.status == 403 && stranger.text().contains("not active yet"), "{}", stranger.text());
+    }
+
     async fn fault_14_only_the_right_password_opens_a_registration_elsewhere(engine: Engine) {
         let app = TestApp::start(engine).await;
         let (own, other) = (app.browser(), app.browser());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use idp_core::client::Client;
 use idp_core::redirect_uri::RedirectUri;
+use idp_core::user::UserState;
 
 use crate::oauth_authorize::trusted;
 use crate::registration::{ADA, register};
@@ -296,7 +297,7 @@ on_both_engines! {
         let browser = app.signed_in(ADA).await;
         app.wait(Duration::from_secs(31 * 60));
         let ended = browser.open("/account").await;
-        let told = "after 30 minutes without activity";
+        let told = "That happens after 30 minutes without activity, after 12 hours in any case, and when your account changes.";
         assert!(ended.text().contains(told), "{}", ended.text());
         // Any dead cookie gets this answer, and nothing else does: nobody learns what was behind it.
         let (forged, forged_cookie) = (app.browser(), format!("{}={}", app.cookie("session"), "A".repeat(43)));
@@ -308,6 +309,23 @@ on_both_engines! {
         assert!(answer.status == 303 && page.text().contains(told), "{}", page.text());
         assert!(!app.browser().open("/signin").await.text().contains(told));
         let login = browser.sign_in(&ended, ADA, PASSWORD).await;
+        // Used all the time, a session ends after twelve hours.
+        for _ in 0..25 {
+            app.wait(Duration::from_secs(29 * 60));
+            if browser.get("/account").await.status != 200 {
+                break;
+            }
+        }
+        assert!(browser.open("/account").await.text().contains(told));
+        let eve = app.user("eve@example.org").await;
+        let changed = app.signed_in("eve@example.org").await;
+        app.set_state(eve.id, UserState::Deactivated).await;
+        assert!(changed.open("/account").await.text().contains(told));
+        let again = browser.open("/signin").await;
+        let login = match again.url.contains("/flow/") {
+            true => browser.sign_in(&again, ADA, PASSWORD).await,
+            false => login,
+        };
         browser.submit(&login, "/logout/confirm", &[]).await;
         assert!(!browser.open("/signin").await.text().contains(told), "signed out by hand");
     }

@@ -4,7 +4,7 @@ use idp_core::client::Client;
 
 use crate::oauth_authorize::{ADA, trusted};
 use crate::support::client::{authorize, changed, redemption, request};
-use crate::support::{Engine, TestApp, confidential, is_logged, on_both_engines};
+use crate::support::{Engine, TestApp, confidential, is_logged, logged_lines, on_both_engines};
 
 #[track_caller]
 fn assert_logged(told: &str) {
@@ -112,7 +112,9 @@ on_both_engines! {
             assert_logged(told);
         }
         assert_eq!(browser.get("/flow/canary-in-a-path").await.status, 400);
+        assert_eq!(browser.get("/register/canary-in-a-path").await.status, 400);
         assert!(!is_logged("canary-in-a-path"), "what is no ID may be a secret");
+        assert!(logged_lines("the path has something else in place of an ID").len() >= 2);
     }
 
     async fn fault_12_a_flow_that_cannot_go_on_names_its_client(engine: Engine) {

@@ -77,8 +77,8 @@ pub(crate) fn folder(settings: &Settings) -> Result<Option<PathBuf>, Failure> {
 /// Whether the database file exists; without a file, `true`. It holds everybody's address and password hash.
 ///
 /// # Errors
-/// When others can read the file or a companion (`-wal`, `-shm`: these hold the latest writes), or when we cannot use
-/// one.
+/// When others can read the file or a companion (`-wal`, `-shm`: these hold the latest writes), when we cannot use one,
+/// or when the file is gone and its companion or a link to it shows that there was one.
 pub(crate) fn exists(settings: &Settings) -> Result<bool, Failure> {
     let Some(file) = file(&settings.database_url()?)? else { return Ok(true) };
     for companion in ["-wal", "-shm"] {
@@ -86,7 +86,7 @@ pub(crate) fn exists(settings: &Settings) -> Result<bool, Failure> {
         path.push(companion);
         check(Path::new(&path), &file, settings)?;
     }
-    check(&file, &file, settings)
+    Ok(check(&file, &file, settings)? || idp_store::database_file_exists(&file)?)
 }
 
 fn check(path: &Path, database: &Path, settings: &Settings) -> Result<bool, Failure> {

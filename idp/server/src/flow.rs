@@ -76,7 +76,9 @@ pub(crate) enum FlowState {
 
 /// Finds this browser's flow. Any other browser gets the same error, whether the flow is open or over.
 pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<FlowState, PageError> {
-    let id: FlowId = id.parse().map_err(|_| expired())?;
+    // The text is not logged: what is no ID may be a secret.
+    let id: FlowId =
+        id.parse().map_err(|_| expired().detail("the path has something else in place of an ID"))?;
     let gone = || expired().about(About::id("flow", &id));
     let found = context
         .app

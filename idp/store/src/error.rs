@@ -212,6 +212,14 @@ pub enum OpenError {
         /// What is wrong and how to fix it.
         why: String,
     },
+    /// There was a file, but it was moved or deleted.
+    #[error("the database {file} is gone: {trace}")]
+    FileMissing {
+        /// The file's path.
+        file: String,
+        /// What shows that it existed, and what to do.
+        trace: String,
+    },
     /// The file cannot be opened.
     #[error("the database does not open: {0}")]
     Connect(#[from] sqlx::Error),

@@ -37,7 +37,7 @@ pub use engine::connection::{JobFuture, Reader, Tx};
 pub use engine::migrate::MigrationStatus;
 pub use engine::postgres_tls::{ConnectionFacts, connection_facts};
 pub use engine::readiness::NotReady;
-pub use engine::store::{Engine, Store, database_file};
+pub use engine::store::{Engine, Store, database_file, database_file_exists};
 pub use error::{OpenError, StoreError};
 pub use flows::{EndedFlow, Flow};
 pub use grants::StoredGrant;

@@ -190,8 +190,9 @@ impl Reader {
         Ok(ended == 1)
     }
 
-    /// The registration that a password is compared with at sign-in: the newest unexpired one for the address. Ended
-    /// ones count only for an `unknown_browser`, which must not learn that they ended, unless it has been told.
+    /// The registration that a password is compared with at sign-in: the newest unexpired one for the address. Those
+    /// that ended, and those of an address that had an account already, count only for an `unknown_browser`, which must
+    /// not learn about the account, unless it has been told.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -202,8 +203,8 @@ impl Reader {
         now: Timestamp,
     ) -> Result<Option<Registration>, StoreError> {
         const SQL: &str = "SELECT id, email, name, password_hash, known_address, browser_digest, flow_id, mailed_at, \
-            expires_at FROM registrations WHERE email_key = $1 AND expires_at > $2 AND (ended_at IS NULL \
-            OR browser_digest <> $3 OR (browser_digest = $3 AND COALESCE(outcome, '') <> $4)) ORDER BY created_at DESC, id DESC LIMIT 1";
+            expires_at FROM registrations WHERE email_key = $1 AND expires_at > $2 \
+            AND ((ended_at IS NULL AND ($3 IS NOT NULL OR NOT known_address)) OR browser_digest <> $3 OR (browser_digest = $3 AND COALESCE(outcome, '') <> $4)) ORDER BY created_at DESC, id DESC LIMIT 1";
         let row: Option<RegistrationRow> = on!(self, c => sqlx::query_as(SQL).bind(email.key()).bind(now.millis()).bind(unknown_browser.map(Digest::as_str)).bind(ENDED_AND_SHOWN).fetch_optional(c).await)?;
         let Some(row) = row else { return Ok(None) };
         unless_newer(row.parse())

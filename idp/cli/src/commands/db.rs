@@ -44,7 +44,7 @@ pub(crate) async fn run(args: DbArgs) -> Result<(), Failure> {
         }
         DbCommand::Status if !exists => {
             let make = args.common.command("db migrate");
-            let text = format!("There is no database yet. Create it with `{make}`.");
+            let text = format!("There is no database. Create it with `{make}`.");
             output::answer(args.common.format, json!({ "exists": false, "migrations": [] }), text);
             return Ok(());
         }

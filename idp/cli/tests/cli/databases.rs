@@ -109,3 +109,79 @@ fn a_key_that_is_made_is_told_once_with_the_advice_to_keep_it() {
         );
     }
 }
+
+/// Starts a server, creates an account, and kills the server. Its latest writes are in the companion only.
+fn killed_with_an_account() -> Sandbox {
+    let sandbox = Sandbox::empty();
+    sandbox.file("idp.toml", REST);
+    let running = sandbox.start(&mut sandbox.command("serve --config idp.toml"), "listening on");
+    let create = "user create --config idp.toml --email ada@example.org --name Ada --password-stdin";
+    sandbox.pipe(create, "tinker brass umbrella").good();
+    running.stop("KILL");
+    assert!(sandbox.path().join("data/idp.db-wal").metadata().unwrap().len() > 0);
+    sandbox
+}
+
+fn rename(sandbox: &Sandbox, from: &str, to: &str) {
+    std::fs::rename(sandbox.path().join(from), sandbox.path().join(to)).unwrap();
+}
+
+const EVERY_COMMAND: [&str; 5] = ["serve", "user list", "db status", "db migrate", "config check"];
+
+#[test]
+fn fault_21_a_database_file_that_was_moved_away_is_missed_and_its_latest_writes_are_kept() {
+    let sandbox = killed_with_an_account();
+    rename(&sandbox, "data/idp.db", "away.db");
+    for verb in EVERY_COMMAND {
+        let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
+        let said = "the database data/idp.db is gone: its latest writes are still in data/idp.db-wal; put the file back \
+            beside it, or move that away as well to begin with an empty database";
+        assert_eq!(refusal, said, "{verb}");
+    }
+    rename(&sandbox, "away.db", "data/idp.db");
+    assert!(sandbox.idp("user list --config idp.toml").good().contains("ada@example.org"));
+}
+
+#[test]
+fn fault_21_a_link_to_a_database_that_is_gone_is_not_filled() {
+    let sandbox = killed_with_an_account();
+    for file in ["idp.db", "idp.db-wal", "idp.db-shm"] {
+        rename(&sandbox, &format!("data/{file}"), file);
+    }
+    std::os::unix::fs::symlink("../idp.db", sandbox.path().join("data/idp.db")).unwrap();
+    assert!(sandbox.idp("user list --config idp.toml").good().contains("ada@example.org"));
+    std::fs::remove_file(sandbox.path().join("idp.db")).unwrap();
+    for verb in EVERY_COMMAND {
+        let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
+        let said = "the database data/idp.db is gone: it is a link to ../idp.db, which does not exist";
+        assert_eq!(refusal, said, "{verb}");
+    }
+    assert!(!sandbox.path().join("idp.db").exists());
+}
+
+#[test]
+fn fault_21_a_server_that_had_a_database_makes_no_empty_one_by_itself() {
+    let sandbox = killed_with_an_account();
+    for file in ["idp.db", "idp.db-wal", "idp.db-shm"] {
+        rename(&sandbox, &format!("data/{file}"), file);
+    }
+    for verb in ["serve", "config check"] {
+        let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
+        let said = "the database data/idp.db is gone: the key made with it is in keys (keys.dir); put the file back, or \
+            run `idp db migrate` to begin with an empty database";
+        assert_eq!(refusal, said, "{verb}");
+    }
+    assert!(!sandbox.path().join("data/idp.db").exists());
+    sandbox.idp("db migrate --config idp.toml").good();
+    let running = sandbox.start(&mut sandbox.command("serve --config idp.toml"), "listening on");
+    assert_eq!(running.stop("TERM").0, Some(0));
+    // A key that somebody put there says nothing about a database.
+    let other = Sandbox::empty();
+    other.file("idp.toml", REST);
+    std::fs::create_dir(other.path().join("keys")).unwrap();
+    other.file("keys/own.kek", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
+    assert_eq!(
+        other.start(&mut other.command("serve --config idp.toml"), "listening on").stop("TERM").0,
+        Some(0)
+    );
+}

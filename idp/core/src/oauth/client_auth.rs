@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use super::error::{ErrorCode, Refusal};
 use super::params::Params;
@@ -61,23 +62,27 @@ pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials,
     if params.get("client_id").is_some_and(|id| id != client_id.as_str()) {
         return Err(TWO_IDS);
     }
-    Ok(Credentials { client_id, secret: Presented::Basic(Secret::new(secret)) })
+    Ok(Credentials { client_id, secret: Presented::Basic(secret) })
 }
 
 /// Both parts of a Basic header are form-encoded before they are joined (RFC 6749 section 2.3.1).
-fn basic(header: &str) -> Option<(String, String)> {
+fn basic(header: &str) -> Option<(String, Secret)> {
     let (scheme, value) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let text = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
-    let (id, secret) = text.split_once(':')?;
-    Some((form_decoded(id)?, form_decoded(secret)?))
+    let bytes = Zeroizing::new(STANDARD.decode(value.trim()).ok()?);
+    let (id, secret) = std::str::from_utf8(&bytes).ok()?.split_once(':')?;
+    Some((form_decoded(id)?.expose().to_owned(), form_decoded(secret)?))
 }
 
-fn form_decoded(text: &str) -> Option<String> {
-    let spaced = text.replace('+', " ");
-    percent_encoding::percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned())
+/// Nothing else is left of it in memory, because it may be a secret.
+fn form_decoded(text: &str) -> Option<Secret> {
+    let spaced = Zeroizing::new(text.replace('+', " "));
+    // No longer than what it is decoded from. A buffer that grows would leave copies.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(spaced.len()));
+    bytes.extend(percent_encoding::percent_decode_str(&spaced));
+    std::str::from_utf8(&bytes).ok().map(|text| Secret::new(text.to_owned()))
 }
 
 fn parse_id(text: &str) -> Result<ClientId, Refusal> {

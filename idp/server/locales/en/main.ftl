@@ -45,10 +45,13 @@ login-as = Signed in as
 login-submit = Sign in
 # $minutes is how long a session may be unused.
 login-session-ended =
-    { $minutes ->
-        [one] You are signed out. That happens after one minute without activity.
-       *[other] You are signed out. That happens after { $minutes } minutes without activity.
-    }
+    You are signed out. That happens after { $minutes ->
+        [one] one minute
+       *[other] { $minutes } minutes
+    } without activity, after { $hours ->
+        [one] one hour
+       *[other] { $hours } hours
+    } in any case, and when your account changes.
 login-no-account = New here?
 login-resend = Send the mail again
 login-wrong = That e-mail or password is not right. Check both and try again.
@@ -165,6 +168,7 @@ link-unknown-text = It may be cut off, or too old. Open the newest mail, or sign
 
 signed-in = You are signed in.
 account-activated = Your account is active. You can sign in now.
+other-account-activated = The new account is active. In this browser you are still signed in with the one below.
 mail-sent = The mail is on its way.
 
 ## Consent

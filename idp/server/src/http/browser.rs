@@ -160,10 +160,12 @@ pub(crate) enum Notice {
     SignedIn,
     /// The account was activated in another browser than the one that registered.
     Activated,
+    /// The same, in a browser where somebody else is signed in.
+    OtherActivated,
 }
 
 impl Notice {
-    const ALL: [Self; 3] = [Self::MailSent, Self::SignedIn, Self::Activated];
+    const ALL: [Self; 4] = [Self::MailSent, Self::SignedIn, Self::Activated, Self::OtherActivated];
 
     /// Its catalogue key, which is also the cookie's value.
     pub(crate) fn key(self) -> &'static str {
@@ -171,6 +173,7 @@ impl Notice {
             Self::MailSent => "mail-sent",
             Self::SignedIn => "signed-in",
             Self::Activated => "account-activated",
+            Self::OtherActivated => "other-account-activated",
         }
     }
 

@@ -113,18 +113,31 @@ pub(crate) fn check_folder(config: &Config) -> Result<(), StartError> {
 }
 
 /// Checks the folder before anything is created, even the database. If there is neither a key nor a database, we must
-/// be able to make a key. If there is a database, a missing key is reported later, when the database has been read.
+/// be able to make a key. If there is a key that we made, there was a database, and an empty one must not take its
+/// place. If there is a database, a missing key is reported later, when the database has been read.
 ///
 /// # Errors
-/// [`StartError::Keys`].
+/// [`StartError::Keys`], or [`StartError::Open`] if the database's file is gone.
 pub(crate) fn check_before(config: &Config) -> Result<(), StartError> {
     check_folder(config)?;
     let (ring, _) = read_folder(&config.keys_dir)?;
-    let file = idp_store::database_file(config.database_url.expose())?;
-    match file.is_some_and(|file| !file.exists()) && ring.is_empty() {
-        true => check_making(&config.keys_dir),
-        false => Ok(()),
+    let Some(file) = idp_store::database_file(config.database_url.expose())? else { return Ok(()) };
+    if idp_store::database_file_exists(&file)? {
+        return Ok(());
     }
+    if ring.is_empty() {
+        return check_making(&config.keys_dir);
+    }
+    // Whoever starts `dev` anew removes its database.
+    if config.dev || !config.keys_dir.join(LOCK).exists() {
+        return Ok(());
+    }
+    Err(StartError::Keys(format!(
+        "the database {} is gone: the key made with it is in {} (keys.dir); put the file back, or run `idp db migrate` to \
+         begin with an empty database",
+        file.display(),
+        config.keys_dir.display()
+    )))
 }
 
 /// Checks whether a key can be made in a folder, as far as that shows without making one.

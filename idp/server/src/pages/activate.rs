@@ -214,11 +214,14 @@ pub(crate) async fn submit(
 }
 
 /// After activation, redirects to the registration's page if it is this browser's, otherwise to a sign-in page that
-/// says so. Because it is a redirect, a reload activates nothing and loses nothing.
+/// says so, or to the account of whoever is signed in. Because it is a redirect, a reload activates nothing and loses nothing.
 async fn done(context: &RequestContext, id: RegistrationId) -> Result<Response, PageError> {
     context.app.mailer.wake();
     match registration::own(context, id).await? {
         Some(_) => Ok(Redirect::to(&check_mail::url(id)).into_response()),
+        None if context.browser.signed_in.is_some() => {
+            Ok(context.redirect_with(Notice::OtherActivated, "/account"))
+        }
         None => Ok(context.redirect_with(Notice::Activated, "/signin")),
     }
 }

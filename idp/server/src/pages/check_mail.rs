@@ -43,7 +43,9 @@ pub(crate) fn url(id: RegistrationId) -> String {
 async fn own(context: &RequestContext, id: &str) -> Result<(Registration, RegistrationState), PageError> {
     must_be_open(context)?;
     let gone = || PageError::new(Reason::FLOW_EXPIRED).action("/signin", "action-sign-in");
-    let id: RegistrationId = id.parse().map_err(|_| gone())?;
+    // The text is not logged: what is no ID may be a secret.
+    let id: RegistrationId =
+        id.parse().map_err(|_| gone().detail("the path has something else in place of an ID"))?;
     registration::own(context, id).await?.ok_or_else(|| gone().about(About::id("registration", &id)))
 }
 

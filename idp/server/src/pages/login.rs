@@ -30,9 +30,15 @@ struct LoginPage {
     confirm_identity: bool,
     switch_url: Option<String>,
     register_url: Option<String>,
-    /// If a session expired: after how many minutes without activity that happens.
-    ended: Option<u64>,
+    ended: Option<EndOfSession>,
     unactivated: Option<Unactivated>,
+}
+
+/// When a session ends by itself. Which of them it was stays unsaid: nobody may learn what was behind a dead cookie.
+#[derive(Serialize)]
+struct EndOfSession {
+    idle_minutes: u64,
+    absolute_hours: u64,
 }
 
 #[derive(Serialize)]
@@ -79,7 +85,7 @@ pub(crate) fn page(
         FlowTarget::Account => None,
     };
     let open = context.app.config.registration;
-    let idle = context.app.config.session.idle.as_secs() / 60;
+    let lifetime = &context.app.config.session;
     let email = filled.email.or_else(|| hint.map(shown_email)).unwrap_or_default();
     let ended = context.browser.session_ended() && filled.errors.is_empty();
     let page = LoginPage {
@@ -89,7 +95,10 @@ pub(crate) fn page(
         switch_url: filled.confirm.then(|| format!("{}?switch=1", flow::url(flow.id))),
         register_url: open.then(|| with_email(&format!("/register?flow={}", flow.id), &email)),
         email,
-        ended: ended.then_some(idle),
+        ended: ended.then_some(EndOfSession {
+            idle_minutes: lifetime.idle.as_secs() / 60,
+            absolute_hours: lifetime.absolute.as_secs() / 3600,
+        }),
         unactivated: filled.resend.map(|action| Unactivated { action }),
     };
     Ok(context.page_with(&page, filled.errors)?.form_target(uri.and_then(RedirectUri::form_source)))

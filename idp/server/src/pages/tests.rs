@@ -111,6 +111,7 @@ fn every_refusal_has_its_texts() {
         ("password-confirm-missing", vec![]),
         ("consent-data-openid", vec![]),
         ("account-activated", vec![]),
+        ("other-account-activated", vec![]),
         ("action-back-to-app", vec![("app", "App".into())]),
         ("action-register", vec![]),
         ("action-try-again", vec![]),

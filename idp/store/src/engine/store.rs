@@ -1,6 +1,6 @@
 //! The store: opening a database, reading from it and writing to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -284,13 +284,40 @@ fn server(options: &PgConnectOptions) -> String {
     }
 }
 
+/// Whether the file of an SQLite database exists.
+///
+/// # Errors
+/// [`OpenError::FileMissing`]: it does not, but there was one. A new, empty file in its place would hide that, and SQLite
+/// would delete the latest writes that the old one left beside it.
+pub fn database_file_exists(path: &Path) -> Result<bool, OpenError> {
+    let missing = |trace: String| Err(OpenError::FileMissing { file: path.display().to_string(), trace });
+    if path.exists() {
+        return Ok(true);
+    }
+    if let Ok(target) = path.read_link() {
+        return missing(format!("it is a link to {}, which does not exist", target.display()));
+    }
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let wal = Path::new(&wal);
+    match wal.metadata() {
+        Ok(facts) if facts.len() > 0 => missing(format!(
+            "its latest writes are still in {}; put the file back beside it, or move that away as well to begin with an \
+             empty database",
+            wal.display()
+        )),
+        _ => Ok(false),
+    }
+}
+
 /// The first connection creates an SQLite file and its companions with the file's permissions, so create it private
 /// before that.
-fn private_file(path: &std::path::Path) -> Result<(), OpenError> {
+fn private_file(path: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::OpenOptionsExt;
     if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
         return Ok(());
     }
+    database_file_exists(path)?;
     let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
     made.map(drop).map_err(|error| OpenError::Connect(sqlx::Error::Io(error)))
 }

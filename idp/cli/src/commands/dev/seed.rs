@@ -33,7 +33,7 @@ struct SeedFile {
 struct SeedUser {
     email: String,
     name: String,
-    password: Option<String>,
+    password: Option<Secret>,
     password_file: Option<PathBuf>,
     #[serde(default)]
     roles: Vec<Spanned<String>>,
@@ -136,7 +136,7 @@ impl SeedText<'_> {
         if let Some(role) = user.roles.iter().find(|role| !BUILT_IN.contains(&role.get_ref().as_str())) {
             return Err(self.refuse(role.span().start, unknown(role.get_ref(), "role", BUILT_IN.into_iter())));
         }
-        let password = self.secret("password", user.password.map(Secret::new), user.password_file);
+        let password = self.secret("password", user.password, user.password_file);
         let password =
             password.and_then(|given| given.ok_or("password or password_file is missing".to_owned()));
         let account = NewAccount::checked(&user.email, &user.name, password.map_err(refuse)?, policy);

@@ -42,6 +42,22 @@ fn fault_21_settings_that_contradict_each_other_are_refused() {
     assert!(read(LEAST, &[], &both[..1]).unwrap().warnings().is_empty());
     let told = set(&[("server.listen", "127.0.0.1:8080,127.0.0.1:8080")]);
     assert!(told.len() == 1 && told[0].contains("`127.0.0.1:8080` is there twice"), "{told:?}");
+    for (addresses, said) in [
+        ("0.0.0.0:8080,127.0.0.1:8080", "`0.0.0.0:8080` already includes `127.0.0.1:8080`"),
+        ("127.0.0.1:8080,[::]:8080", "`[::]:8080` already includes `127.0.0.1:8080`"),
+        ("[::]:8080,0.0.0.0:8080", "`[::]:8080` already includes `0.0.0.0:8080`"),
+        ("[::1]:8080,[::]:8080", "`[::]:8080` already includes `[::1]:8080`"),
+    ] {
+        let told = set(&[("server.listen", addresses)]);
+        assert!(told.len() == 1 && told[0].contains(said), "{addresses}: {told:?}");
+    }
+    for addresses in ["0.0.0.0:8080,127.0.0.1:8081", "0.0.0.0:8080,[::1]:8080", "0.0.0.0:0,127.0.0.1:0"] {
+        assert_eq!(set(&[("server.listen", addresses)]), [""; 0], "{addresses}");
+    }
+    let http = [("server.issuer", "http://localhost:8080"), ("server.hsts", "subdomains")];
+    let told = read(LEAST, &[], &http).unwrap().warnings().to_vec();
+    assert_eq!(told, ["server.hsts has no effect: the issuer is not https"]);
+    assert!(read(LEAST, &[], &http[..1]).unwrap().warnings().is_empty());
 }
 
 #[test]
@@ -52,6 +68,8 @@ fn fault_21_a_folder_may_have_memory_in_its_name() {
         "sqlite:/srv/:memory:/idp.db",
         "sqlite:a%3fmode=memory",
         "sqlite:idp.db?cache=private",
+        "sqlite:idp.db?mode=rwc&cache=shared",
+        "sqlite:idp.db?mode=rw",
     ] {
         assert!(config(LEAST, &[], &[("database.url", url)]).is_ok(), "{url}");
     }
@@ -67,6 +85,22 @@ fn fault_21_a_folder_may_have_memory_in_its_name() {
         let told = lines(config(LEAST, &[], &[("database.url", url)]));
         assert!(told.len() == 1 && told[0].contains("the database must be a file"), "{url}: {told:?}");
     }
-    let config = config(LEAST, &[], &[("server.data_dir", "/srv/memory/:memory:")]).unwrap();
-    assert_eq!(config.database_url.expose(), "sqlite:/srv/memory/:memory:/idp.db");
+    for parameters in
+        ["vfs=memdb", "mode=ro", "immutable=1", "mode=rwc&immutable=true", "mode=rw%63&vfs=unix"]
+    {
+        let told = lines(config(LEAST, &[], &[("database.url", &format!("sqlite:idp.db?{parameters}"))]));
+        assert!(
+            told.len() == 1 && told[0].contains("only mode=rwc, mode=rw and cache"),
+            "{parameters}: {told:?}"
+        );
+    }
+    for (folder, url) in [
+        ("/srv/memory/:memory:", "sqlite:/srv/memory/:memory:/idp.db"),
+        ("data", "sqlite:data/idp.db"),
+        ("file:x", "sqlite:./file:x/idp.db"),
+        ("//srv/idp", "sqlite:/srv/idp/idp.db"),
+    ] {
+        let config = config(LEAST, &[], &[("server.data_dir", folder)]).unwrap();
+        assert_eq!(config.database_url.expose(), url);
+    }
 }

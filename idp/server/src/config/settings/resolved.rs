@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use idp_core::account::password::PasswordPolicy;
 use idp_core::oauth::grant::Lifetimes;
@@ -97,6 +97,10 @@ impl Settings {
         if self.given.contains_key(keys::SERVER_DATA_DIR.0.name) && self.data_dir().is_none() {
             let (folder, url) = (keys::SERVER_DATA_DIR.0.name, keys::DATABASE_URL.0.name);
             self.warnings.push(format!("{folder} has no effect: {url} names another database"));
+        }
+        let hsts = keys::SERVER_HSTS.setting().name;
+        if self.given.contains_key(hsts) && self.issuer().is_some_and(|issuer| !issuer.is_https()) {
+            self.warnings.push(format!("{hsts} has no effect: the issuer is not https"));
         }
     }
 
@@ -197,6 +201,12 @@ impl Settings {
     /// When the setting does not name a usable database.
     pub fn database_url(&self) -> Result<Secret, SettingsError> {
         let Some(folder) = self.data_dir() else { return self.parsed(&keys::DATABASE_URL, database_url) };
+        // At the beginning, `//` would be taken for the URL's, and `file:` for a URL of its own.
+        let folder: PathBuf = folder.components().collect();
+        let folder = match folder.as_os_str().as_encoded_bytes().starts_with(b"file:") {
+            true => Path::new(".").join(folder),
+            false => folder,
+        };
         // In a URL, these two would end the file name.
         let file = folder.join("idp.db").to_string_lossy().replace('%', "%25").replace('?', "%3f");
         Ok(Secret::new(format!("sqlite:{file}")))

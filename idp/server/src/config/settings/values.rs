@@ -25,10 +25,25 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 pub(super) fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     let addresses = each(address)(text)?;
     let again = addresses.iter().enumerate().find(|(at, address)| addresses[..*at].contains(address));
-    match again {
-        Some((_, address)) => Err(format!("`{address}` is there twice")),
+    if let Some((_, address)) = again {
+        return Err(format!("`{address}` is there twice"));
+    }
+    let is_covered = |address: &SocketAddr| {
+        addresses
+            .iter()
+            .find(|other| *other != address && covers(other, address))
+            .map(|other| (*address, other))
+    };
+    match addresses.iter().find_map(is_covered) {
+        Some((address, wider)) => Err(format!("`{wider}` already includes `{address}`")),
         None => Ok(addresses),
     }
+}
+
+/// Whether listening on `wider` leaves nothing for `address`. An IPv6 socket for all addresses takes IPv4 as well.
+fn covers(wider: &SocketAddr, address: &SocketAddr) -> bool {
+    let same_port = wider.port() == address.port() && wider.port() != 0;
+    same_port && wider.ip().is_unspecified() && (wider.is_ipv6() || address.is_ipv4())
 }
 
 fn fix_of_address(text: &str) -> String {
@@ -128,6 +143,9 @@ pub(super) fn database_url(text: &str) -> Result<Secret, &'static str> {
     match url.scheme() {
         "sqlite" if is_in_memory(text) => Err("the database must be a file"),
         "sqlite" if url.path().is_empty() => Err("it names no file"),
+        "sqlite" if !keeps_a_file(&url) => {
+            Err("of the parameters after the file, only mode=rwc, mode=rw and cache can be used here")
+        }
         "postgres" | "postgresql" if url.path().len() < 2 => Err("it names no database"),
         "sqlite" | "postgres" | "postgresql" => Ok(Secret::new(text.to_owned())),
         _ => Err("it must begin with sqlite: or postgres:"),
@@ -144,6 +162,14 @@ fn is_in_memory(url: &str) -> bool {
         form_urlencoded::parse(parameters.as_bytes()).any(|(name, value)| name == "mode" && value == "memory")
     };
     name == ":memory:" || inner_name == ":memory:" || asks(&parameters) || asks(&inner_parameters)
+}
+
+/// Whether SQLite's parameters leave the database a file that it writes.
+fn keeps_a_file(url: &Url) -> bool {
+    url.query_pairs().all(|(name, value)| match &*name {
+        "mode" => value == "rwc" || value == "rw",
+        name => name == "cache",
+    })
 }
 
 /// The decoded path of a URL without its scheme, and its parameters.
