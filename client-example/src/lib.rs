@@ -141,7 +141,7 @@ async fn home(State(app): Shared, user: Result<User, Failure>) -> Reply {
 /// `state` binds the response to this browser, `nonce` binds the ID token to this sign-in, and PKCE (RFC 7636)
 /// binds the code to us: the issuer gets a hash now and the verifier later. `offline_access` asks for a
 /// refresh token; the crate adds the scope `openid`.
-async fn login(State(app): Shared) -> Reply {
+async fn login(State(app): Shared, browser: Browser) -> Reply {
     let provider = app.provider(false).await?;
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let flow = CoreAuthenticationFlow::AuthorizationCode;
@@ -151,24 +151,36 @@ async fn login(State(app): Shared) -> Reply {
         .add_scopes(["profile", "email", "offline_access"].map(|name| Scope::new(name.into())))
         .set_pkce_challenge(challenge)
         .url();
-    app.pending.lock().await.put(state.secret().clone(), PendingSignIn { nonce, verifier });
-    Ok(app.send(Errand::SignIn, &state, url.as_str()))
+    let mut pending = app.pending.lock().await;
+    let over = browser.superfluous(&pending);
+    pending.put(state.secret().clone(), PendingSignIn { nonce, verifier });
+    let response = app.send(Errand::SignIn, &state, url.as_str());
+    Ok(over.iter().fold(response, |response, state| app.forget(Errand::SignIn, state, response)))
 }
 
 /// Step 3, the callback: the browser brings the response. Anybody can call this URL, so check first.
 async fn callback(State(app): Shared, browser: Browser, response: AuthorizationResponse) -> Reply {
     // This browser must have left with this `state`, which works only once. Otherwise a link could sign you in to
     // somebody else's account.
-    let state = response.state.as_ref().filter(|state| browser.left(Errand::SignIn, state));
-    let state = state.context("This sign-in was not started in this browser. Start again here.")?;
-    let pending = app.pending.lock().await.take(state.secret());
-    let pending = pending
-        .context("This sign-in is already finished or too old. See the start page, or start again.")?;
-    let mut user = app.exchange(response.code(&app.issuer)?, pending).await?;
-    // Userinfo (step 6) has the name. If it fails, the person is signed in all the same.
-    app.ask_userinfo(&mut user).await.ok();
-    // A new session id, so that one planted in the browser before sign-in is useless (session fixation).
-    Ok(app.start_session(&browser, user).await)
+    let state = response.state.clone().filter(|state| browser.left(Errand::SignIn, state));
+    let state = state.context(
+        "This sign-in is already finished, or was not started in this browser. See the start page, or start again.",
+    )?;
+    let reply = app.finish(&browser, &state, response).await.into_response();
+    Ok(app.forget(Errand::SignIn, &state, reply))
+}
+
+impl App {
+    async fn finish(&self, browser: &Browser, state: &CsrfToken, response: AuthorizationResponse) -> Reply {
+        let pending = self.pending.lock().await.take(state.secret());
+        let pending = pending
+            .context("This sign-in is already finished or too old. See the start page, or start again.")?;
+        let mut user = self.exchange(response.code(&self.issuer)?, pending).await?;
+        // Userinfo (step 6) has the name. If it fails, the person is signed in all the same.
+        self.ask_userinfo(&mut user).await.ok();
+        // A new session id, so that one planted in the browser before sign-in is useless (session fixation).
+        Ok(self.start_session(browser, user).await)
+    }
 }
 
 impl AuthorizationResponse {
@@ -327,15 +339,17 @@ async fn signed_out(
     user: Result<User, Failure>,
     response: AuthorizationResponse,
 ) -> Reply {
-    if response.state.as_ref().is_some_and(|state| !browser.left(Errand::SignOut, state)) {
-        let why =
-            "This sign-out was not started in this browser. The start page shows whether you are signed in.";
-        return Err(anyhow!(why).into());
-    }
     if user.is_ok() {
         let why =
             "You are signed in here. Perhaps you have signed in again in another tab: see the start page.";
         return Err(anyhow!(why).into());
     }
-    Ok(app.page(context! { view => "signed_out" })?)
+    let page = app.page(context! { view => "signed_out" })?;
+    let Some(state) = response.state else { return Ok(page) };
+    if !browser.left(Errand::SignOut, &state) {
+        let why = "This sign-out is already finished, or was not started in this browser. The start page shows \
+                   whether you are signed in.";
+        return Err(anyhow!(why).into());
+    }
+    Ok(app.forget(Errand::SignOut, &state, page))
 }

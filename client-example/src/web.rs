@@ -10,7 +10,7 @@ use anyhow::{Context as _, Error, anyhow, ensure};
 use axum::extract::{FromRequestParts, Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use axum::middleware::Next;
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use openidconnect::{
     AdditionalClaims, AsyncHttpClient, AuthorizationCode, ClientId, CsrfToken, HttpRequest, HttpResponse,
@@ -47,8 +47,14 @@ impl App {
     /// Sends the browser to the issuer, with a cookie that proves to us later that this browser left with this
     /// `state`. Each errand has a cookie of its own, so that several tabs do not disturb each other.
     pub(crate) fn send(&self, errand: Errand, state: &CsrfToken, to: &str) -> Response {
-        let cookie = self.cookie(&errand.cookie(state), "1", errand.path());
+        let cookie = self.cookie(&errand.cookie(state), "1", errand.path(), MAX_AGE);
         ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response()
+    }
+
+    /// Removes the cookie of an errand that is over.
+    pub(crate) fn forget(&self, errand: Errand, state: &CsrfToken, response: Response) -> Response {
+        let cookie = self.cookie(&errand.cookie(state), "", errand.path(), Duration::ZERO);
+        (AppendHeaders([(header::SET_COOKIE, cookie)]), response).into_response()
     }
 
     /// Signs somebody in, in this browser, and shows the start page.
@@ -57,15 +63,15 @@ impl App {
         let mut sessions = self.sessions.lock().await;
         sessions.take(browser.session());
         sessions.put(id.clone(), User(Arc::new(Mutex::new(user))));
-        ([(header::SET_COOKIE, self.cookie(&self.session_cookie, &id, "/"))], Redirect::to("/"))
-            .into_response()
+        let cookie = self.cookie(&self.session_cookie, &id, "/", MAX_AGE);
+        ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
     }
 
     /// Scripts cannot read the cookie. With `Lax`, browsers send it when the issuer redirects back here, but
     /// not when another site posts a form.
-    fn cookie(&self, name: &str, value: &str, path: &str) -> String {
+    fn cookie(&self, name: &str, value: &str, path: &str, age: Duration) -> String {
         let secure = if self.config.base_url.starts_with("https:") { "; Secure" } else { "" };
-        let age = MAX_AGE.as_secs();
+        let age = age.as_secs();
         format!("{name}={value}; Path={path}; Max-Age={age}; HttpOnly; SameSite=Lax{secure}")
     }
 
@@ -141,6 +147,8 @@ fn session_cookie(base_url: &IssuerUrl) -> String {
 
 /// How long sign-ins in progress and sessions last.
 const MAX_AGE: Duration = Duration::from_secs(3_600);
+/// How many sign-ins one browser may have in progress. Each has a cookie, and a server refuses headers that are too long.
+const MOST_SIGN_INS: usize = 10;
 
 /// What a browser is sent to the issuer for.
 #[derive(Clone, Copy)]
@@ -150,18 +158,22 @@ pub(crate) enum Errand {
 }
 
 impl Errand {
-    fn cookie(self, state: &CsrfToken) -> String {
-        let name = match self {
-            Self::SignIn => "example-sign-in",
-            Self::SignOut => "example-sign-out",
-        };
-        format!("{name}-{}", state.secret())
+    /// How the names of its cookies begin; the `state` follows.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::SignIn => "example-sign-in-",
+            Self::SignOut => "example-sign-out-",
+        }
     }
 
-    /// Where it comes back to.
+    fn cookie(self, state: &CsrfToken) -> String {
+        format!("{}{}", self.prefix(), state.secret())
+    }
+
+    /// Which pages see its cookies. A sign-in that begins looks at the earlier ones.
     fn path(self) -> &'static str {
         match self {
-            Self::SignIn => "/callback",
+            Self::SignIn => "/",
             Self::SignOut => "/signed-out",
         }
     }
@@ -191,9 +203,14 @@ impl<T> Kept<T> {
         self.0.iter().find(|(own, _, _)| own == key).map(|(_, _, value)| value)
     }
 
+    /// The position of a key: the higher, the newer.
+    fn position(&self, key: &str) -> Option<usize> {
+        self.0.iter().position(|(own, _, _)| own == key)
+    }
+
     pub(crate) fn take(&mut self, key: &str) -> Option<T> {
         self.remove_expired(Instant::now());
-        let at = self.0.iter().position(|(own, _, _)| own == key)?;
+        let at = self.position(key)?;
         self.0.remove(at).map(|(_, _, value)| value)
     }
 
@@ -224,6 +241,26 @@ impl Browser {
     pub(crate) fn left(&self, errand: Errand, state: &CsrfToken) -> bool {
         self.cookie(&errand.cookie(state)).is_some()
     }
+
+    /// The sign-ins whose cookies must go before one more begins: those that are over, and the oldest if there are too
+    /// many.
+    pub(crate) fn superfluous<T>(&self, pending: &Kept<T>) -> Vec<CsrfToken> {
+        let names = self.cookies.iter().map(|(name, _)| name);
+        let mut states: Vec<_> =
+            names.filter_map(|name| name.strip_prefix(Errand::SignIn.prefix())).collect();
+        states.sort_by_key(|state| std::cmp::Reverse(pending.position(state)));
+        let old = states
+            .iter()
+            .enumerate()
+            .filter(|(at, state)| *at + 1 >= MOST_SIGN_INS || pending.position(state).is_none());
+        // A cookie's name goes back into a header: only what we made.
+        let ours =
+            |state: &str| state.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        old.map(|(_, state)| *state)
+            .filter(|state| ours(state))
+            .map(|state| CsrfToken::new(state.to_owned()))
+            .collect()
+    }
 }
 
 impl FromRequestParts<Arc<App>> for Browser {
@@ -249,7 +286,9 @@ impl FromRequestParts<Arc<App>> for User {
         let Ok(browser) = Browser::from_request_parts(parts, app).await;
         let mut sessions = app.sessions.lock().await;
         let user = sessions.find(browser.session()).cloned();
-        Ok(user.context("You are not signed in here. A session ends after an hour.")?)
+        Ok(user.context(
+            "You are not signed in here. A session ends when you sign out in any tab, and after an hour.",
+        )?)
     }
 }
 
@@ -307,7 +346,9 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     };
     if let Some(error) = response.extensions_mut().remove::<Arc<Error>>() {
         let page = app.page(failed(&error)).map_err(|broken| broken.to_string());
-        response = (response.status(), page).into_response();
+        let cookies = response.headers().get_all(header::SET_COOKIE).iter().cloned();
+        let cookies = AppendHeaders(cookies.map(|cookie| (header::SET_COOKIE, cookie)).collect::<Vec<_>>());
+        response = (response.status(), cookies, page).into_response();
     }
     (app.headers(), response).into_response()
 }

@@ -39,6 +39,12 @@ impl Tabs {
         page.leads_to().unwrap_or_else(|| panic!("{}", page.text()))
     }
 
+    /// How many cookies of sign-ins or sign-outs in progress the browser holds, whichever page they are for.
+    fn kept(&self, errand: &str) -> usize {
+        let pages = ["/", "/callback", "/signed-out"].map(|path| self.example.cookies_for(path));
+        pages.iter().map(|cookies| cookies.matches(errand).count()).max().unwrap()
+    }
+
     async fn press(&self, button: &str) -> Answer {
         self.example.post(button, &[]).await
     }
@@ -49,6 +55,50 @@ fn assert_home(answer: &Answer) {
 }
 
 on_both_engines! {
+    async fn fault_22_the_example_keeps_few_cookies_of_sign_ins_in_progress(engine: Engine) {
+        let tabs = Tabs::open(engine).await;
+        let mut requests = Vec::new();
+        for _ in 0..12 {
+            requests.push(tabs.leave().await);
+        }
+        assert_eq!(tabs.kept("example-sign-in-"), 10);
+        // The newest come back, each cookie goes with its answer, and the oldest do not come back.
+        for (number, left) in [(11, 9), (2, 8)] {
+            let back = tabs.answer(&requests[number]).await;
+            assert_home(&tabs.example.get(&back).await);
+            assert_eq!(tabs.kept("example-sign-in-"), left);
+        }
+        let back = tabs.answer(&requests[0]).await;
+        let page = tabs.example.get(&back).await;
+        assert!(page.status == 400 && page.text().contains("not started in this browser"), "{}", page.text());
+        assert_eq!(tabs.kept("example-sign-in-"), 8);
+        // An error is an answer too.
+        let (_, state) = requests[5].split_once("state=").unwrap();
+        let state = state.split('&').next().unwrap();
+        let page = tabs.example.get(&format!("/callback?state={state}&error=access_denied")).await;
+        assert!(page.status == 400 && page.text().contains("You did not sign in"), "{}", page.text());
+        assert_eq!(tabs.kept("example-sign-in-"), 7);
+        // And a sign-out that came back is over.
+        let out = tabs.press("/logout").await.location().unwrap();
+        assert_eq!(tabs.kept("example-sign-out-"), 1);
+        let signed_out = tabs.issuer.open(&out).await.leads_to().unwrap();
+        assert!(tabs.example.get(&signed_out).await.text().contains("You are signed out"));
+        assert_eq!((tabs.kept("example-sign-out-"), tabs.kept("example-sign-in-")), (0, 7));
+    }
+
+    async fn fault_22_a_second_tab_of_the_example_is_told_why_it_is_signed_out(engine: Engine) {
+        let tabs = Tabs::open(engine).await;
+        let begun = tabs.leave().await;
+        let back = tabs.answer(&begun).await;
+        assert_home(&tabs.example.get(&back).await);
+        tabs.press("/logout").await;
+        for button in ["/logout", "/refresh", "/userinfo"] {
+            let page = tabs.press(button).await;
+            let says = page.text().contains("You are not signed in here") && page.text().contains("in any tab");
+            assert!(page.status == 400 && says, "{button}: {}", page.text());
+        }
+    }
+
     async fn fault_22_each_tab_of_the_example_finishes_its_own_sign_in(engine: Engine) {
         let tabs = Tabs::open(engine).await;
         // The first two leave at once, as when a browser restores its tabs.

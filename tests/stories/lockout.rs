@@ -75,7 +75,7 @@ on_both_engines! {
     }
 
     async fn fault_17_a_stranger_cannot_count_when_an_address_becomes_an_account(engine: Engine) {
-        // Nine tries before, one after; or a lock before; or a hundred in a row.
+        // Nine tries before and one after; a lock before; a few before and the rest after.
         for (before, after) in [(9, vec![401, 429]), (10, vec![429]), (4, vec![401, 401, 401, 401, 401, 401, 429])] {
             let app = behind_a_proxy(engine).await;
             let (stranger, own) = (app.browser(), app.browser());
@@ -102,6 +102,46 @@ on_both_engines! {
             assert_eq!(app.count("throttles", count).await, 1);
             assert_eq!(from(&own, "198.51.100.1", ADA, PASSWORD).await.status, 303);
         }
+    }
+
+    async fn fault_17_a_hundred_tries_do_not_tell_an_address_that_is_used_from_one_that_is_not(engine: Engine) {
+        const UNUSED: &str = "mia@example.org";
+        let app = behind_a_proxy(engine).await;
+        let own = app.browser();
+        register(&own, ADA, PASSWORD).await;
+        let page = own.open(&app.sink.mail_to(ADA, 1).await.link()).await;
+        app.user("eva@example.org").await;
+        let (mut answers, stranger) = (Vec::new(), app.browser());
+        for round in 0..11 {
+            // From here on Ada has an account, and signs in where the address was proven.
+            match round {
+                0..2 => {}
+                2 => drop(own.submit(&page, "/activate", &[]).await),
+                _ => assert_eq!(from(&own, "198.51.100.1", ADA, PASSWORD).await.status, 303),
+            }
+            if round > 2 {
+                let page = own.open("/account").await;
+                own.submit(&page, "/logout/confirm", &[]).await;
+            }
+            let mut seen = Vec::new();
+            for (number, email) in [ADA, "eva@example.org", UNUSED].into_iter().enumerate() {
+                let network = format!("203.0.113.{number}");
+                let mut of_email = Vec::new();
+                for _ in 0..if round < 10 { 11 } else { 1 } {
+                    let answer = from(&stranger, &network, email, WRONG).await;
+                    of_email.push((answer.status.as_u16(), answer.header("retry-after").to_owned()));
+                }
+                seen.push(of_email);
+            }
+            assert_eq!(seen[0], seen[2], "round {round}: with the owner's sign-ins");
+            assert_eq!(seen[1], seen[2], "round {round}: without");
+            answers.push(seen[2].clone());
+            let (_, seconds) = &seen[2][seen[2].len() - 1];
+            app.wait(Duration::from_secs(seconds.parse().unwrap()));
+        }
+        assert!(answers[..10].iter().all(|round| round[9].0 == 401 && round[10].0 == 429), "{answers:?}");
+        assert_eq!(answers[10], [(429, "86400".to_owned())], "a hundred in a row");
+        assert_eq!(from(&own, "198.51.100.1", ADA, PASSWORD).await.status, 303, "the owner");
     }
 
     async fn fault_17_the_browser_that_registered_is_known_although_the_link_was_opened_elsewhere(engine: Engine) {

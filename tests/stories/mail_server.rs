@@ -10,16 +10,16 @@ use crate::registration::{ADA, ask, register};
 use crate::support::mail::{END_OF_MAIL, GREETING, Instead, Sink};
 use crate::support::{Engine, PASSWORD, TestApp, is_logged, on_both_engines};
 
-const MIA: &str = "mia@example.org";
+pub(crate) const MIA: &str = "mia@example.org";
 
 /// A server whose mail goes to this sink.
-async fn app_for(engine: Engine, sink: &Sink) -> TestApp {
+pub(crate) async fn app_for(engine: Engine, sink: &Sink) -> TestApp {
     let url = sink.url();
     TestApp::start_with(engine, |config| config.mail.transport = MailTransport::Smtp(Secret::new(url))).await
 }
 
 /// Waits until this many mails have been given up.
-async fn given_up(app: &TestApp, mails: usize) {
+pub(crate) async fn given_up(app: &TestApp, mails: usize) {
     until("giving up a mail", async || app.count("audit", "event = 'mail_given_up'").await == mails).await;
 }
 
@@ -40,7 +40,7 @@ on_both_engines! {
         }
         let app = app_for(engine, &sink).await;
         for number in 1..=3 {
-            register(&app.browser(), &format!("stuck{number}@example.org"), PASSWORD).await;
+            register(&app.browser(), &format!("stuck{number}@example{number}.org"), PASSWORD).await;
         }
         until("three stuck conversations", async || {
             sink.said().iter().filter(|line| line.starts_with("RCPT TO:<stuck")).count() == 3
@@ -50,7 +50,7 @@ on_both_engines! {
         assert_eq!(app.count("outbox", "attempts = 1 AND recipient LIKE 'stuck%'").await, 3, "they still wait");
         sink.release();
         for number in 1..=3 {
-            let mails = app.sink_mails(&sink, &format!("stuck{number}@example.org")).await;
+            let mails = app.sink_mails(&sink, &format!("stuck{number}@example{number}.org")).await;
             assert_eq!(mails, 1, "stuck{number}: each mail once");
         }
     }

@@ -28,6 +28,7 @@ mod limits;
 mod lockout;
 mod mail;
 mod mail_server;
+mod mail_server_limits;
 mod newer_node;
 mod oauth_authorize;
 mod oauth_documents;

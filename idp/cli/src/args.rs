@@ -1,6 +1,7 @@
 //! The command line. It takes no passwords or secrets: other users can see it.
 
-use clap::{Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::client::ClientArgs;
 use crate::commands::config::ConfigArgs;
@@ -85,10 +86,23 @@ pub(crate) fn asks_for_json(words: &[String]) -> bool {
         || words.iter().any(|word| ["-ojson", "-o=json", "--output=json"].contains(&word.as_str()))
 }
 
+/// The same error. If it is about an unknown command, and other commands have one of that name, it names those.
+pub(crate) fn with_full_commands(mut wrong: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(name)) = wrong.get(ContextKind::InvalidSubcommand) else { return wrong };
+    let command = Args::command();
+    let with_it = command.get_subcommands().filter(|group| group.find_subcommand(name).is_some());
+    let full: Vec<_> = with_it.map(|group| format!("`idp {} {name}`", group.get_name())).collect();
+    let hint = match full.split_last() {
+        None => return wrong,
+        Some((only, [])) => format!("there is {only}"),
+        Some((last, others)) => format!("there are {} and {last}", others.join(", ")),
+    };
+    wrong.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+    wrong
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -31,7 +31,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(wrong) => return misread(&wrong),
+        Err(wrong) => return misread(&args::with_full_commands(wrong)),
     };
     let format = args.format();
     match run(args).await {

@@ -7,7 +7,7 @@ use std::path::Path;
 use idp_core::account::password::PasswordPolicy;
 use idp_core::time::Timestamp;
 use idp_server::clock::Clock;
-use idp_server::config::settings::{self, DEFAULT_FILE, Settings};
+use idp_server::config::settings::{self, DEFAULT_FILE, Settings, SettingsError};
 use idp_server::config::shell_quoted;
 use idp_store::{OpenError, Store};
 
@@ -137,7 +137,10 @@ pub(crate) fn load(source: &SettingsSource) -> Result<(Settings, Option<&'static
     let default = if source.config.is_none() { default_file() } else { None };
     let settings = settings::load(source.config.as_deref().or(default), &environment(), &source.set);
     let settings = settings.map_err(|errors| match default.filter(|file| File::open(file).is_err()) {
-        Some(file) => Failure::from(errors).and(format_args!(
+        Some(file) => Failure::from(
+            errors.into_iter().map(SettingsError::without_command_for_root).collect::<Vec<_>>(),
+        )
+        .and(format_args!(
             "{} is read because it is there and no --config names another file; if it is the file of another user's \
              server, run this command as that user (`sudo -u USER`)",
             file.display()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::text::Excerpt;
 use crate::time::{HOUR, MINUTE, SECOND};
 
 /// How far the conversation with the mail server had come.
@@ -111,6 +112,81 @@ pub fn reaction(step: Step, trouble: Trouble) -> Reaction {
     }
 }
 
+/// Whether this failure shows that the server takes mail in general: it answered about the recipient or the mail, and is
+/// not about to close.
+pub fn takes_mail(step: Step, trouble: Trouble) -> bool {
+    step >= Step::Recipient && matches!(trouble, Trouble::Reply { code, .. } if code != 421)
+}
+
+/// Whether the server may have refused only because too many connections are open.
+pub fn may_be_crowded(step: Step, trouble: Trouble) -> bool {
+    matches!((step, trouble), (Step::Connection | Step::Auth, Trouble::Reply { code: ..500, .. }))
+}
+
+/// What the log may say of a reply's text. A server may quote what it was sent: the mail with its link and code, the
+/// password, the recipient. Where it has seen a mail or password, only the enhanced status code is kept. Otherwise
+/// addresses and anything that looks like a code are left out, and the text ends before anything that looks like a URL or
+/// an encoding.
+pub fn loggable(step: Step, text: &str) -> String {
+    const LONGEST: usize = 120;
+    let mut words = text.split_whitespace().peekable();
+    let mut kept = Vec::new();
+    if let Some(code) = words.next_if(|word| is_enhanced_code(word)) {
+        kept.push(code);
+    }
+    if matches!(step, Step::Auth | Step::Data) {
+        return kept.concat();
+    }
+    while let Some(word) = words.next() {
+        // An address may be broken into two lines before or after its @.
+        let goes_on = words.next_if(|next| word.ends_with('@') || next.starts_with('@')).is_some();
+        match plain(word) {
+            _ if word.contains('@') || goes_on => kept.push("(address)"),
+            Plain::Word => kept.push(word),
+            Plain::MaybeCode => kept.push("(left out)"),
+            Plain::No => {
+                kept.push("(rest left out)");
+                break;
+            }
+        }
+    }
+    Excerpt::new(kept.join(" "), LONGEST).to_string()
+}
+
+/// X.Y.Z of RFC 3463.
+fn is_enhanced_code(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('.').collect();
+    let number =
+        |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    parts.len() == 3 && ["2", "4", "5"].contains(&parts[0]) && parts.iter().all(number)
+}
+
+enum Plain {
+    Word,
+    MaybeCode,
+    No,
+}
+
+/// Whether a word of a reply is one that people write, a name or an IP address.
+fn plain(word: &str) -> Plain {
+    const LONGEST_LABEL: usize = 20;
+    let ordinary = |c: char| c.is_alphabetic() || c.is_ascii_digit() || ".,:;()[]<>'\"!-".contains(c);
+    let lower = word.to_lowercase();
+    let looks_secret = ["http", "www.", "token", "activate"].iter().any(|start| lower.contains(start));
+    let is_long = word.split(['.', ':']).any(|label| label.chars().count() > LONGEST_LABEL);
+    if looks_secret || is_long || !word.chars().all(ordinary) {
+        return Plain::No;
+    }
+    let has_digit = word.contains(|c: char| c.is_ascii_digit());
+    let is_host = word.contains(['.', ':']) && !word.ends_with(['.', ':']);
+    let is_upper = !word.contains(char::is_lowercase);
+    // Typed codes have capitals, digits and a hyphen.
+    match (has_digit && !is_host) || (is_upper && word.contains('-')) {
+        true => Plain::MaybeCode,
+        false => Plain::Word,
+    }
+}
+
 /// How long a mail waits after its `attempt`th try (from 1) failed.
 pub fn mail_wait(attempt: i64) -> Duration {
     nth(&[SECOND * 10, MINUTE, MINUTE * 5, MINUTE * 15, HOUR], attempt)
@@ -178,6 +254,72 @@ mod tests {
                 assert_eq!(reaction(step, trouble), after, "{step:?} {trouble:?}");
             }
         }
+    }
+
+    #[test]
+    fn fault_20_a_closing_or_silent_server_does_not_show_that_it_takes_mail() {
+        let reply = |code| Trouble::Reply { code, policy: false };
+        for step in [Step::Recipient, Step::Data] {
+            assert!(takes_mail(step, reply(450)) && takes_mail(step, reply(550)), "{step:?}");
+            for trouble in [reply(421), Trouble::Silence, Trouble::Protocol, Trouble::Tls] {
+                assert!(!takes_mail(step, trouble), "{step:?} {trouble:?}");
+            }
+        }
+        assert!(!takes_mail(Step::Sender, reply(550)));
+    }
+
+    #[test]
+    fn fault_20_only_a_temporary_refusal_to_begin_can_come_from_too_many_connections() {
+        let reply = |code| Trouble::Reply { code, policy: false };
+        for step in [Step::Connection, Step::Auth] {
+            assert!(may_be_crowded(step, reply(421)) && may_be_crowded(step, reply(454)), "{step:?}");
+            assert!(!may_be_crowded(step, reply(554)) && !may_be_crowded(step, Trouble::Silence), "{step:?}");
+        }
+        for step in [Step::StartTls, Step::Sender, Step::Recipient, Step::Data] {
+            assert!(!may_be_crowded(step, reply(421)), "{step:?}");
+        }
+    }
+
+    #[test]
+    fn fault_20_what_a_server_quotes_stays_out_of_the_log() {
+        for (text, expected) in [
+            ("5.1.1 no such user", "5.1.1 no such user"),
+            ("4.3.2 too busy, try later", "4.3.2 too busy, try later"),
+            (
+                "Client host [192.0.2.1] blocked using zen.spamhaus.org; ask them",
+                "Client host [192.0.2.1] blocked using zen.spamhaus.org; ask them",
+            ),
+            ("host [2001:db8::7] refused", "host [2001:db8::7] refused"),
+            ("5.1.1 <Ada@Example.org>: unknown", "5.1.1 (address) unknown"),
+            ("5.1.1 <ada @example.org> or ada@ example.org unknown", "5.1.1 (address) or (address) unknown"),
+            ("blocked URL http://id.example/activate?token=3Dav_abc now", "blocked URL (rest left out)"),
+            ("blocked HTTPS://ID.EXAMPLE/ACTIVATE", "blocked (rest left out)"),
+            ("blocked htt= p://id.example/activate?tok= en=3Dav_abc", "blocked (rest left out)"),
+            ("blocked h ttp://id.example x", "blocked h (rest left out)"),
+            ("blocked hxxp://id.example", "blocked (rest left out)"),
+            ("blocked id.example/activate", "blocked (rest left out)"),
+            ("blocked av_abc def", "blocked (rest left out)"),
+            ("blocked av=5Fabc def", "blocked (rest left out)"),
+            ("blocked av%5Fabc def", "blocked (rest left out)"),
+            ("blocked &#97;v def", "blocked (rest left out)"),
+            ("blocked token: abc", "blocked (rest left out)"),
+            ("blocked aHR0cDovL2lkLmV4YW1wbGUvYWN0aXZhdGU def", "blocked (rest left out)"),
+            (
+                "code ABCD-EFGH or ABCD2345 or 123456 or 123456.",
+                "code (left out) or (left out) or (left out) or (left out)",
+            ),
+            ("Empf\u{e4}nger", "Empf%C3%A4nger"),
+            ("", ""),
+        ] {
+            for step in [Step::Connection, Step::StartTls, Step::Sender, Step::Recipient] {
+                assert_eq!(loggable(step, text), expected, "{step:?} {text}");
+            }
+            let code = expected.split(' ').next().filter(|word| is_enhanced_code(word)).unwrap_or_default();
+            for step in [Step::Auth, Step::Data] {
+                assert_eq!(loggable(step, text), code, "{step:?} {text}");
+            }
+        }
+        assert!(loggable(Step::Recipient, &"word ".repeat(1_000)).len() < 160);
     }
 
     #[test]

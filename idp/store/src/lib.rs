@@ -42,7 +42,7 @@ pub use error::{OpenError, StoreError};
 pub use flows::{EndedFlow, Flow};
 pub use grants::StoredGrant;
 pub use keys::{KeyListing, KeyState, StoredKey};
-pub use outbox::{ClaimedMail, Mail, MailKind};
+pub use outbox::{ClaimedMail, LeftOut, MOST_LEFT_OUT, Mail, MailKind};
 pub use registrations::{Activation, CodeTry, NewRegistration, Registration, RegistrationState};
 pub use roles::{ADMIN, AdministratorGuard, LAST_ADMINISTRATOR};
 pub use sessions::{NewSession, SignedIn};

@@ -119,6 +119,25 @@ impl MailRow {
     }
 }
 
+/// How many domains a claim can leave out.
+pub const MOST_LEFT_OUT: usize = 4;
+
+/// Which mails a claim leaves out, besides those that are not due.
+#[derive(Clone, Debug, Default)]
+pub struct LeftOut {
+    /// Those to these domains; more than [`MOST_LEFT_OUT`] are ignored.
+    pub domains: Vec<String>,
+    /// Those that were tried before.
+    pub retries: bool,
+}
+
+impl LeftOut {
+    /// What a recipient must not end in. No address ends in the `@` that fills the unused places.
+    fn endings(&self) -> [String; MOST_LEFT_OUT] {
+        std::array::from_fn(|at| format!("@{}", self.domains.get(at).map_or("", String::as_str)))
+    }
+}
+
 /// How long delivery is attempted.
 const TRIED_FOR: Duration = DAY;
 /// After this many tries, later mails to the recipient no longer wait for this one.
@@ -147,6 +166,8 @@ impl Tx {
     /// mail that failed, or it would always come first and hold up all others. A kind of mail this version does not
     /// know is not claimed; it waits for a node that knows it.
     ///
+    /// What `left_out` says stays where it is, and so do later mails to its recipients.
+    ///
     /// A recipient's mails leave in the order in which they were requested, on all nodes together: one is claimed only
     /// when the earlier ones are gone. It does not wait for one that has failed often or is old, or a single mail that
     /// cannot be sent would hold up a recipient's mail for a day.
@@ -156,22 +177,31 @@ impl Tx {
     pub async fn claim_mail(
         &mut self,
         lease: Duration,
+        left_out: &LeftOut,
         now: Timestamp,
     ) -> Result<Option<ClaimedMail>, StoreError> {
         const SQL: &str = concat!(
             "UPDATE outbox SET due_at = $2, attempts = attempts + 1 WHERE due_at <= $1 AND id = \
-            (SELECT id FROM (SELECT id, due_at, in_line, \
+            (SELECT id FROM (SELECT id, due_at, in_line, recipient, attempts, \
             ROW_NUMBER() OVER (PARTITION BY recipient, in_line ORDER BY created_at, id) AS place \
-            FROM (SELECT id, due_at, created_at, LOWER(recipient) AS recipient, \
+            FROM (SELECT id, due_at, created_at, attempts, LOWER(recipient) AS recipient, \
             attempts < $3 AND created_at > $4 AS in_line FROM outbox WHERE kind IN ",
             known_kinds!(),
             ") AS mails) AS lines WHERE due_at <= $1 AND (place = 1 OR NOT in_line) \
+            AND attempts < $5 \
+            AND SUBSTR(recipient, LENGTH(recipient) - LENGTH($6) + 1) <> LOWER($6) \
+            AND SUBSTR(recipient, LENGTH(recipient) - LENGTH($7) + 1) <> LOWER($7) \
+            AND SUBSTR(recipient, LENGTH(recipient) - LENGTH($8) + 1) <> LOWER($8) \
+            AND SUBSTR(recipient, LENGTH(recipient) - LENGTH($9) + 1) <> LOWER($9) \
             ORDER BY due_at, id LIMIT 1) \
             RETURNING id, kind, recipient, name, subject, minutes, created_at, attempts"
         );
+        let (most_tries, [one, two, three, four]) =
+            (if left_out.retries { 1 } else { i64::MAX }, left_out.endings());
         on!(self, c => {
             let row = sqlx::query(SQL).bind(now.millis()).bind(now.plus(lease).millis())
-                .bind(IN_LINE_TRIES).bind(now.minus(IN_LINE_FOR).millis()).fetch_optional(c).await?;
+                .bind(IN_LINE_TRIES).bind(now.minus(IN_LINE_FOR).millis()).bind(most_tries)
+                .bind(one).bind(two).bind(three).bind(four).fetch_optional(c).await?;
             Ok(row.map(|row| ClaimedMail {
                 id: row.try_get("id").unwrap_or_default(),
                 subject: row.try_get("subject").unwrap_or_default(),
@@ -219,6 +249,16 @@ impl Tx {
             self.delete_mail(id).await?;
         }
         Ok(kept == 1)
+    }
+
+    /// Gives a claimed mail back as if it had not been claimed, because it was not tried.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn unclaim_mail(&mut self, id: &str) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE outbox SET due_at = created_at, attempts = attempts - 1 WHERE id = $1";
+        on!(self, c => sqlx::query(SQL).bind(id).execute(c).await.map(drop))?;
+        Ok(())
     }
 }
 

@@ -171,13 +171,14 @@ impl Tx {
         Ok(())
     }
 
-    /// Records that an account's owner signed in, in a browser with a counter of its own: tries at the account are no
-    /// longer in a row, and the owner is told of the next lock again. A lock in force stays.
+    /// Records that an account's owner signed in, in a browser with a counter of its own: the owner is told of the next
+    /// lock again. The tries of others go on counting, or a stranger could tell by their number that somebody has an
+    /// account there and uses it.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn note_owner_sign_in(&mut self, key: &ThrottleKey) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE throttles SET in_a_row = 0, told = FALSE WHERE id = $1";
+        const SQL: &str = "UPDATE throttles SET told = FALSE WHERE id = $1";
         on!(self, c => sqlx::query(SQL).bind(key.to_stored()).execute(c).await.map(drop))?;
         Ok(())
     }

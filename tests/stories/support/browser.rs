@@ -43,6 +43,11 @@ impl Browser {
         cookies.map_or(String::new(), |cookies| cookies.to_str().unwrap().to_owned())
     }
 
+    /// The same for a page of the same host.
+    pub(crate) fn cookies_for(&self, path: &str) -> String {
+        self.at(&format!("{}{path}", self.origin)).cookies()
+    }
+
     /// Adds these cookies.
     pub(crate) fn with_cookies(self, cookies: &str) -> Self {
         for cookie in cookies.split("; ") {

@@ -1,5 +1,6 @@
 //! A mail server that keeps what it receives: real SMTP, several conversations at once.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -62,6 +63,16 @@ pub(crate) enum Instead {
     Cut,
     /// The same, the first time only.
     CutOnce,
+    /// The end of a mail is refused with this text, and the reply quotes the whole mail.
+    Quote(&'static str),
+}
+
+/// How many connections, and mails per connection, a server takes.
+#[derive(Clone, Copy)]
+struct Limits {
+    connections: usize,
+    /// And the reply to `MAIL FROM` above that.
+    mails: Option<(usize, &'static str)>,
 }
 
 /// The greeting, as [`Sink::instead`] names it.
@@ -77,12 +88,19 @@ struct Kept {
     script: Arc<Mutex<Vec<(String, Instead)>>>,
     /// Whether emails are accepted at once.
     answers: watch::Sender<bool>,
+    limits: Arc<Mutex<Limits>>,
+    /// How many connections are open.
+    open: Arc<AtomicUsize>,
+    turned_away: Arc<AtomicUsize>,
+    quoted: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Kept {
     fn new(answers: bool) -> Self {
         let (mails, said, script) = (Arc::default(), Arc::default(), Arc::default());
-        Self { mails, said, script, answers: watch::Sender::new(answers) }
+        let limits = Arc::new(Mutex::new(Limits { connections: usize::MAX, mails: None }));
+        let (open, turned_away, quoted) = (Arc::default(), Arc::default(), Arc::default());
+        Self { mails, said, script, answers: watch::Sender::new(answers), limits, open, turned_away, quoted }
     }
 
     /// What to answer to this line: the usual answer, unless the script says otherwise. `None`: hang up.
@@ -98,6 +116,16 @@ impl Kept {
             None => Some(usual.to_owned()),
             Some(Instead::Reply(reply)) => Some(format!("{reply}\r\n")),
             Some(Instead::Cut | Instead::CutOnce) => None,
+            Some(Instead::Quote(text)) => {
+                let mail = self.mails.lock().unwrap().last().cloned()?;
+                // The link first: it must not be saved by a limit on the length.
+                let (link, rest): (Vec<_>, Vec<_>) =
+                    mail.raw.lines().partition(|line| line.contains("token="));
+                let quote = link.into_iter().chain(rest).filter(|line| !line.is_empty());
+                let lines: String = quote.map(|line| format!("554-5.7.1 {text} {line}\r\n")).collect();
+                self.quoted.lock().unwrap().push(mail);
+                Some(format!("{lines}554 5.7.1 {text}\r\n"))
+            }
             Some(Instead::Silence) => {
                 self.answers.subscribe().wait_for(|open| *open).await.ok()?;
                 Some(usual.to_owned())
@@ -146,6 +174,26 @@ impl Sink {
         Self::listen(Security::None, Kept::new(false)).await
     }
 
+    /// From now on no more connections than this are open at once.
+    pub(crate) fn limit_connections(&self, connections: usize) {
+        self.kept.limits.lock().unwrap().connections = connections;
+    }
+
+    /// From now on `MAIL FROM` is refused after this many mails on one connection.
+    pub(crate) fn limit_mails_per_connection(&self, mails: usize, reply: &'static str) {
+        self.kept.limits.lock().unwrap().mails = Some((mails, reply));
+    }
+
+    /// How many connections were refused because too many were open.
+    pub(crate) fn turned_away(&self) -> usize {
+        self.kept.turned_away.load(Ordering::SeqCst)
+    }
+
+    /// The mails that were quoted in a refusal.
+    pub(crate) fn quoted(&self) -> Vec<Received> {
+        self.kept.quoted.lock().unwrap().clone()
+    }
+
     /// From now on every email is acknowledged.
     pub(crate) fn release(&self) {
         self.kept.answers.send_replace(true);
@@ -156,8 +204,19 @@ impl Sink {
         let port = listener.local_addr().unwrap().port();
         let sink = Self { port, kept: kept.clone() };
         tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(converse(socket, security.clone(), kept.clone()));
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let most = kept.limits.lock().unwrap().connections;
+                if kept.open.load(Ordering::SeqCst) >= most {
+                    kept.turned_away.fetch_add(1, Ordering::SeqCst);
+                    let _ = socket.write_all(b"421 4.7.0 too many connections\r\n").await;
+                    continue;
+                }
+                kept.open.fetch_add(1, Ordering::SeqCst);
+                let (security, kept, open) = (security.clone(), kept.clone(), Arc::clone(&kept.open));
+                tokio::spawn(async move {
+                    converse(socket, security, kept).await;
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         sink
@@ -229,7 +288,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     kept: &Kept,
 ) -> Option<S> {
     let mut socket = BufReader::new(socket);
-    let mut recipients = Vec::new();
+    let (mut recipients, mut mails_here) = (Vec::new(), 0);
     let welcome = match welcome {
         "" => String::new(),
         usual => kept.answer(GREETING, usual).await?,
@@ -241,19 +300,23 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         let verb = line.to_ascii_uppercase();
         kept.said.lock().unwrap().push(line.clone());
         let answer = if verb.starts_with("EHLO") {
-            offer
+            offer.to_owned()
         } else if verb.starts_with("MAIL FROM:") {
             recipients.clear();
-            OK
+            match kept.limits.lock().unwrap().mails {
+                Some((most, reply)) if mails_here >= most => format!("{reply}\r\n"),
+                _ => OK.to_owned(),
+            }
         } else if verb.starts_with("RCPT TO:") {
             recipients.push(line[8..].trim().trim_matches(['<', '>']).to_owned());
-            OK
+            OK.to_owned()
         } else if verb.starts_with("DATA") {
             socket.write_all(b"354 go on\r\n").await.ok()?;
             socket.flush().await.ok()?;
             let raw = data(&mut socket).await?;
             let end = format!("{END_OF_MAIL}{}", recipients.join(","));
             kept.mails.lock().unwrap().push(received(std::mem::take(&mut recipients), raw));
+            mails_here += 1;
             let answer = kept.answer(&end, OK).await?;
             if !answer.starts_with('2') {
                 kept.mails.lock().unwrap().pop();
@@ -262,15 +325,15 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             socket.flush().await.ok()?;
             continue;
         } else if verb.starts_with("AUTH") {
-            "235 welcome\r\n"
+            "235 welcome\r\n".to_owned()
         } else if verb.starts_with("STARTTLS") {
-            "220 go on\r\n"
+            "220 go on\r\n".to_owned()
         } else if verb.starts_with("QUIT") {
-            "221 bye\r\n"
+            "221 bye\r\n".to_owned()
         } else {
-            OK
+            OK.to_owned()
         };
-        let answer = kept.answer(&line, answer).await?;
+        let answer = kept.answer(&line, &answer).await?;
         socket.write_all(answer.as_bytes()).await.ok()?;
         socket.flush().await.ok()?;
         match verb.as_str() {

@@ -87,6 +87,48 @@ fn fault_22_a_file_in_etc_that_cannot_be_read_stops_the_command_and_says_why_it_
 }
 
 #[test]
+fn fault_22_a_file_in_etc_of_another_users_server_is_not_opened_to_others() {
+    const SERVER: u32 = 65_531;
+    const OTHER: &str = "65530";
+    let sandbox = sandbox();
+    let (folder, file) = (sandbox.path().join("etc/idp"), sandbox.path().join("etc/idp/idp.toml"));
+    sandbox.file("etc/idp/idp.toml", "[server]\ndata_dir = 'elsewhere'\n");
+    if std::os::unix::fs::chown(&folder, Some(SERVER), Some(SERVER)).is_err() {
+        return eprintln!("not root: all files are ours");
+    }
+    // The program where anybody can reach it.
+    let program = sandbox.path().join("etc/program");
+    std::fs::copy(env!("CARGO_BIN_EXE_idp"), &program).unwrap();
+    let script = "mount --bind etc /etc || exit 77; cd /; exec setpriv --reuid \"$1\" --clear-groups /etc/program user list";
+    let run = || {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh", OTHER]).current_dir(sandbox.path());
+        sandbox.answer(&mut command, "")
+    };
+    for (file_owner, file_mode, folder_mode) in
+        [(SERVER, 0o600, 0o700), (SERVER, 0o600, 0o755), (0, 0o600, 0o755)]
+    {
+        std::os::unix::fs::chown(&file, Some(file_owner), Some(file_owner)).unwrap();
+        set(&file, file_mode);
+        set(&folder, folder_mode);
+        let refused = run();
+        if refused.code == Some(77) {
+            return eprintln!("this machine allows no folder of our own over /etc: {}", refused.err);
+        }
+        let lines: Vec<&str> = refused.err.lines().collect();
+        assert_eq!((refused.code, lines.len()), (Some(1), 2), "{}", refused.err);
+        assert!(
+            lines[0].starts_with("error: /etc/idp/idp.toml: this file cannot be read: ")
+                && lines[0].ends_with(&format!("and idp runs as uid {OTHER}")),
+            "{}",
+            lines[0]
+        );
+        assert!(lines[1].contains("run this command as that user (`sudo -u USER`)"), "{}", lines[1]);
+        assert!(!refused.err.contains("chmod") && !refused.err.contains("chown"), "{}", refused.err);
+    }
+}
+
+#[test]
 fn fault_22_without_any_file_the_message_says_where_it_was_looked_for() {
     let sandbox = sandbox();
     let Some(refused) = idp(&sandbox, "serve") else { return };

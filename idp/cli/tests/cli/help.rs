@@ -24,6 +24,28 @@ fn fault_22_help_followed_by_a_command_explains_it() {
 }
 
 #[test]
+fn fault_22_a_verb_without_its_group_is_answered_with_the_full_commands() {
+    let sandbox = Sandbox::empty();
+    for (verb, hint) in [
+        ("create", "there are `idp user create` and `idp client create`"),
+        ("unlock", "there is `idp user unlock`"),
+        ("list", "there are `idp user list`, `idp client list` and `idp key list`"),
+        ("migrate", "there is `idp db migrate`"),
+    ] {
+        for args in [format!("help {verb}"), format!("{verb} --dev"), verb.to_owned()] {
+            let wrong = sandbox.idp(&args);
+            let says = wrong.err.contains(&format!("unrecognized subcommand '{verb}'"));
+            assert!(wrong.code == Some(2) && says && wrong.err.contains(hint), "{args}: {}", wrong.err);
+        }
+        let wrong = sandbox.idp(&format!("{verb} -o json"));
+        assert!(wrong.code == Some(2) && wrong.err.contains(hint), "{}", wrong.err);
+    }
+    // Other mistakes are answered as before.
+    let wrong = sandbox.idp("help nothing");
+    assert!(wrong.code == Some(2) && !wrong.err.contains("there "), "{}", wrong.err);
+}
+
+#[test]
 fn fault_22_help_has_examples_and_keeps_global_options_apart() {
     let sandbox = Sandbox::empty();
     for verb in VERBS {

@@ -72,6 +72,18 @@ fn fault_22_dev_and_serve_do_not_share_a_folder_but_two_serve_do() {
 }
 
 #[test]
+fn fault_22_an_address_that_the_seed_took_leaves_no_password_that_is_nobodys() {
+    let sandbox = Sandbox::empty();
+    sandbox.file(
+        "seed.toml",
+        "[[users]]\nemail = 'admin@example.com'\nname = 'Ada Lovelace'\npassword = 'tinker brass umbrella'\n",
+    );
+    let running = dev(&sandbox, "--seed seed.toml");
+    let kept = sandbox.path().join("data/dev/first-account.password");
+    assert!(!running.said.contains("Its password") && !kept.exists(), "{}", running.said);
+}
+
+#[test]
 fn fault_22_the_first_password_is_shown_as_long_as_it_is_the_accounts() {
     let sandbox = Sandbox::empty();
     let first = dev(&sandbox, "");

@@ -20,6 +20,7 @@ use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs, statvfs};
 use zeroize::Zeroizing;
 
 use self::need::Need;
+pub(in crate::config) use self::need::{FOR_OWNER_OR_ROOT, FOR_ROOT};
 use self::owner::{access, current_user, ownership, shell_word};
 use self::path_to_file::{KUBERNETES_LINK, Missing, PathToFile};
 use self::refusal::Refusal;

@@ -1,19 +1,21 @@
 //! Sends the outbox: claims mails, several at once, makes their links at the last moment, hands them to the mail server,
 //! and deletes them. What follows a failure is a rule ([`idp_core::mail_server`]).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
-use idp_core::mail_server::{Reaction, Step, Trouble, mail_wait, reaction};
+use idp_core::mail_server::{Reaction, Step, Trouble, mail_wait, may_be_crowded, reaction, takes_mail};
 use idp_core::time::{MINUTE, Timestamp};
-use idp_store::{ClaimedMail, Mail, StoreError};
+use idp_store::{ClaimedMail, LeftOut, MOST_LEFT_OUT, Mail, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::mail::availability::AT_ONCE;
 use crate::mail::contents::{self, Unmade};
 use crate::mail::server::{LONGEST, SmtpFailure};
 use crate::mail::transport::{SentMail, Transport};
@@ -24,12 +26,32 @@ const LEASE: Duration = MINUTE.saturating_mul(5);
 // Otherwise another node could send a mail that is still being sent here.
 const _: () = assert!(LONGEST.as_secs() < LEASE.as_secs());
 
+/// How many mails to one domain are sent at once. Its mail server may be slow, and anybody can register its addresses.
+const AT_ONCE_PER_DOMAIN: usize = 2;
+/// How many mails that failed before are sent at once: slow ones must leave room for new mail.
+const RETRIES_AT_ONCE: usize = AT_ONCE / 2;
+const _: () = assert!(AT_ONCE / AT_ONCE_PER_DOMAIN <= MOST_LEFT_OUT);
+
+/// A mail in progress.
+struct Running {
+    /// The recipient's domain, if the row could be read.
+    domain: Option<String>,
+    is_retry: bool,
+}
+
+impl Running {
+    fn of(claimed: &ClaimedMail) -> Self {
+        let domain = |mail: &Mail| mail.recipient.key().rsplit_once('@').map(|(_, domain)| domain.to_owned());
+        Self { domain: claimed.mail.as_ref().ok().and_then(domain), is_retry: claimed.attempts > 1 }
+    }
+}
+
 /// The mails in progress. Dropping this cuts them off.
 #[derive(Default)]
 pub(crate) struct Senders {
     running: Mutex<JoinSet<()>>,
-    /// Their ids. If the clock jumps past a lease, the mail is claimed again; but it is not sent twice.
-    ids: Arc<Mutex<HashSet<String>>>,
+    /// By their ids. If the clock jumps past a lease, the mail is claimed again; but it is not sent twice.
+    mails: Arc<Mutex<HashMap<String, Running>>>,
 }
 
 impl Senders {
@@ -41,19 +63,36 @@ impl Senders {
 
     fn start(&self, app: &Shared, claimed: ClaimedMail) {
         let id = claimed.id.clone();
-        if !self.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
-            return;
+        match self.mails.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => {
+                place.insert(Running::of(&claimed));
+            }
         }
-        let (app, ids) = (Shared::clone(app), Arc::clone(&self.ids));
+        let (app, mails) = (Shared::clone(app), Arc::clone(&self.mails));
         self.running.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
             let sent = AssertUnwindSafe(send(&app, claimed)).catch_unwind().await;
-            ids.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            mails.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             if sent.is_err() {
                 tracing::error!(mail_id = id, "a panic while a mail was sent");
             }
             // There is room again, and perhaps another mail for the same recipient.
             app.mailer.wake();
         });
+    }
+
+    /// The mails that have to wait for some of those in progress.
+    fn left_out(&self) -> LeftOut {
+        let mails = self.mails.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut domains: HashMap<&str, usize> = HashMap::new();
+        for domain in mails.values().filter_map(|mail| mail.domain.as_deref()) {
+            *domains.entry(domain).or_default() += 1;
+        }
+        let full = domains.into_iter().filter(|(_, count)| *count >= AT_ONCE_PER_DOMAIN);
+        LeftOut {
+            domains: full.map(|(domain, _)| domain.to_owned()).collect(),
+            retries: mails.values().filter(|mail| mail.is_retry).count() >= RETRIES_AT_ONCE,
+        }
     }
 
     /// Waits for the mails in progress.
@@ -77,7 +116,11 @@ pub(crate) async fn round(app: &Shared, senders: &Senders, stop: &watch::Receive
 async fn start_due(app: &Shared, senders: &Senders, stop: &watch::Receiver<bool>) -> Result<(), StoreError> {
     while !*stop.borrow() && senders.busy() < app.mailer.room(app.clock.now()) {
         let now = app.clock.now();
-        let claimed = app.store.write(now, |tx, now| Box::pin(tx.claim_mail(LEASE, *now))).await?;
+        let input = (senders.left_out(), now);
+        let claimed = app
+            .store
+            .write(input, |tx, (left_out, now)| Box::pin(tx.claim_mail(LEASE, left_out, *now)))
+            .await?;
         let Some(claimed) = claimed else { return Ok(()) };
         senders.start(app, claimed);
     }
@@ -139,8 +182,7 @@ async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
         }
         Transport::Smtp(server) => {
             let sent = server.send(&contents::message(app, mail, composed)?).await;
-            // An answer to the recipient or the mail itself shows that the server takes mail.
-            let takes_mail = sent.as_ref().err().is_none_or(|failure| failure.step >= Step::Recipient);
+            let takes_mail = sent.as_ref().err().is_none_or(|why| takes_mail(why.step, why.trouble));
             if takes_mail && server.availability.works() {
                 tracing::info!(server = server.shown, "the mail server takes mail again");
             }
@@ -163,6 +205,15 @@ async fn fail(
         tracing::warn!(mail_id = mail.id, kind, attempt, %failure, seconds, "mail not handed over; tried again later");
         return retry(app, mail, kind, wait).await;
     };
+    if may_be_crowded(smtp.step, smtp.trouble) && server.availability.is_crowded(app.clock.now()) {
+        tracing::debug!(
+            mail_id = mail.id,
+            kind,
+            code = smtp.code(),
+            "too many connections; mail waits for another"
+        );
+        return app.store.write(mail.id.clone(), |tx, id| Box::pin(tx.unclaim_mail(id))).await;
+    }
     let (step, class, code, to_do) = (smtp.step.as_str(), smtp.trouble.class(), smtp.code(), to_do(smtp));
     let reaction = reaction(smtp.step, smtp.trouble);
     match reaction {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use idp_core::mail_server::{Step, Trouble};
+use idp_core::mail_server::{Step, Trouble, loggable};
 use idp_core::text::Excerpt;
 use lettre::address::Envelope;
 use lettre::transport::smtp;
@@ -21,6 +21,10 @@ use crate::mail::availability::{AT_ONCE, Availability};
 
 /// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long to wait for a connection to one of the server's addresses, before the next one is tried.
+const PATIENCE_PER_ADDRESS: Duration = Duration::from_secs(5);
+// Otherwise an address that never answers would use up the time of those after it.
+const _: () = assert!(PATIENCE_PER_ADDRESS.as_secs() * 3 <= PATIENCE.as_secs());
 /// How long to wait until the server has taken responsibility for a mail. It may check the mail first; whoever gives up
 /// too early sends it twice (RFC 5321 section 4.5.3.2.6).
 const PATIENCE_AT_END: Duration = Duration::from_secs(60);
@@ -29,7 +33,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// How long an unused connection is kept open. Servers close theirs after minutes.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// No mail takes longer: a connection that turns out to be dead, a new one, and four commands.
+/// No mail takes longer: an old connection that is of no more use, a new one, and four commands.
 pub(crate) const LONGEST: Duration =
     PATIENCE.saturating_mul(8).saturating_add(PATIENCE_AT_END).saturating_add(GOODBYE.saturating_mul(2));
 
@@ -52,7 +56,7 @@ pub(crate) struct MailServer {
 pub(crate) struct SmtpFailure {
     pub(crate) step: Step,
     pub(crate) trouble: Trouble,
-    /// The server's words, or the system's.
+    /// What the log may have of the server's words, or the system's.
     why: String,
 }
 
@@ -70,15 +74,18 @@ impl SmtpFailure {
             source = Some(deeper);
         }
         let why = source.map_or_else(|| error.to_string(), ToString::to_string);
-        let trouble = match error.status() {
-            Some(code) => Trouble::reply(code.into(), &why),
-            None if error.is_tls() || error.is_client() && step == Step::StartTls => Trouble::Tls,
+        if let Some(code) = error.status() {
+            return Self { step, trouble: Trouble::reply(code.into(), &why), why: loggable(step, &why) };
+        }
+        let (trouble, why) = match why.as_str() {
             // The library's words for a connection that was closed instead of an answer.
-            None if why == "incomplete response" => Trouble::Silence,
-            None if error.is_client() || error.is_response() => Trouble::Protocol,
-            None => Trouble::Silence,
+            "incomplete response" => (Trouble::Silence, "the connection was closed".to_owned()),
+            _ if error.is_tls() || error.is_client() && step == Step::StartTls => (Trouble::Tls, why),
+            // The library quotes the answer here, and the answer may quote the mail.
+            _ if error.is_response() => (Trouble::Protocol, "the answer is not one of SMTP".to_owned()),
+            _ if error.is_client() => (Trouble::Protocol, why),
+            _ => (Trouble::Silence, why),
         };
-        // A server may answer with text of any length.
         Self { step, trouble, why: Excerpt::new(why, 300).to_string() }
     }
 
@@ -92,6 +99,7 @@ impl SmtpFailure {
 impl fmt::Display for SmtpFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code() {
+            Some(code) if self.why.is_empty() => write!(f, "{code}"),
             Some(code) => write!(f, "{code} {}", self.why),
             None => f.write_str(&self.why),
         }
@@ -130,12 +138,15 @@ async fn answered(
 impl MailServer {
     /// Hands a mail over. `Ok`: the server has taken responsibility for it.
     pub(crate) async fn send(&self, mail: &Message) -> Result<(), SmtpFailure> {
+        let _open = self.availability.begin();
         let bytes = mail.formatted();
         if let Some(mut old) = self.take_idle() {
-            match converse(&mut old, mail.envelope(), &bytes).await {
-                // The server has closed the connection since it was last used.
-                Err(failure) if failure.step == Step::Sender && failure.trouble.ends_the_connection() => {}
-                done => return self.put_back(old, done).await,
+            let done = converse(&mut old, mail.envelope(), &bytes).await;
+            match self.put_back(old, done).await {
+                // The server has closed the connection since it was last used, or takes no more mail on it. Whether it
+                // takes this mail, a new one shows.
+                Err(failure) if failure.step == Step::Sender => {}
+                done => return done,
             }
         }
         let mut fresh = self.connect().await?;
@@ -149,7 +160,13 @@ impl MailServer {
             Tls::None | Tls::Opportunistic(_) | Tls::Required(_) => None,
         };
         let server = (self.host.as_str(), self.port);
-        let opened = AsyncSmtpConnection::connect_tokio1(server, Some(PATIENCE), &self.hello, wrapper, None);
+        let opened = AsyncSmtpConnection::connect_tokio1(
+            server,
+            Some(PATIENCE_PER_ADDRESS),
+            &self.hello,
+            wrapper,
+            None,
+        );
         let mut connection = step(Step::Connection, PATIENCE, opened).await?;
         let upgrade = match &self.tls {
             Tls::Required(parameters) => Some(parameters),

@@ -6,7 +6,7 @@ use idp_core::time::MINUTE;
 use idp_core::user::FullName;
 use idp_store::{KeyState, Mail, MailKind, StoreError};
 
-use crate::given::{NOW, OFFLINE, SignedInPerson, a_key, a_registration, email};
+use crate::given::{NONE_LEFT_OUT, NOW, OFFLINE, SignedInPerson, a_key, a_registration, email};
 use crate::harness::Db;
 
 contract! {
@@ -214,16 +214,22 @@ async fn a_corrupt_mail_is_named_and_waits_like_any_other(db: Db) {
         (1..).zip([("recipient", ""), ("recipient", "a@b.c, d@e.f"), ("name", "")])
     {
         let corrupted = Corrupted::new(&db, "outbox", column, rubbish).await;
-        let claimed = tell!(db, |tx, now| tx.claim_mail(MINUTE, *now)).unwrap();
+        let claimed = tell!(db, |tx, now| tx.claim_mail(MINUTE, &NONE_LEFT_OUT, *now)).unwrap();
         assert_eq!((claimed.subject.as_str(), claimed.attempts), ("whoever", tries));
         corrupted.is_named(claimed.mail, &mail.id);
-        assert!(tell!(db, |tx, now| tx.claim_mail(MINUTE, *now)).is_none(), "its lease is kept");
+        assert!(
+            tell!(db, |tx, now| tx.claim_mail(MINUTE, &NONE_LEFT_OUT, *now)).is_none(),
+            "its lease is kept"
+        );
         let (id, later) = (claimed.id, now.plus(MINUTE * 5));
         assert!(tell!(db, |tx, id, later| tx.postpone_mail(id, *later)));
         corrupted.heal().await;
         now = later;
     }
-    assert_eq!(tell!(db, |tx, now| tx.claim_mail(MINUTE, *now)).unwrap().mail.unwrap().attempts, 4);
+    assert_eq!(
+        tell!(db, |tx, now| tx.claim_mail(MINUTE, &NONE_LEFT_OUT, *now)).unwrap().mail.unwrap().attempts,
+        4
+    );
 }
 
 /// SQLite stores whatever it is given, even if it does not have the column's type.
@@ -231,9 +237,9 @@ async fn a_mail_row_of_the_wrong_column_types_holds_up_no_other_mail(db: Db) {
     let values = "'a', 'locked', X'00', 'Ada', '', 'never', 0, 0, 0, 9";
     let columns = "id, kind, recipient, name, subject, minutes, created_at, due_at, attempts, expires_at";
     db.database.execute(&format!("INSERT INTO outbox ({columns}) VALUES ({values})")).await;
-    let claimed = tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).unwrap();
+    let claimed = tell!(db, |tx| tx.claim_mail(MINUTE, &NONE_LEFT_OUT, NOW)).unwrap();
     assert_eq!((claimed.id.as_str(), claimed.attempts, claimed.mail.is_err()), ("a", 1, true));
-    assert!(tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).is_none());
+    assert!(tell!(db, |tx| tx.claim_mail(MINUTE, &NONE_LEFT_OUT, NOW)).is_none());
 }
 
 /// A column that holds garbage in every row of its table.

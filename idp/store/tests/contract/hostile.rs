@@ -13,8 +13,8 @@ use idp_core::user::{Email, FullName, User};
 use idp_store::{Engine, Mail, MailKind, NewSession, StoreError, ThrottleKey};
 
 use crate::given::{
-    NOW, ONLINE, SignedInPerson, a_user, after, begin_session, insert_code, new_client, new_code_digest,
-    new_session, new_user,
+    NONE_LEFT_OUT, NOW, ONLINE, SignedInPerson, a_user, after, begin_session, insert_code, new_client,
+    new_code_digest, new_session, new_user,
 };
 use crate::harness::Db;
 
@@ -92,7 +92,7 @@ async fn as_the_subject_of_a_mail(db: &Db, text: &str) {
         attempts: 0,
     };
     tell!(db, |tx, mail| tx.enqueue_mail(mail));
-    let claimed = tell!(db, |tx| tx.claim_mail(HOUR, NOW)).unwrap();
+    let claimed = tell!(db, |tx| tx.claim_mail(HOUR, &NONE_LEFT_OUT, NOW)).unwrap();
     assert_eq!(claimed.mail.unwrap(), Mail { attempts: 1, ..mail });
     let id = claimed.id;
     tell!(db, |tx, id| tx.delete_mail(id));

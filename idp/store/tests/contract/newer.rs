@@ -11,7 +11,8 @@ use idp_core::user::{FullName, UserState};
 use idp_store::{KeyState, Mail, MailKind, RegistrationState, StoreError, ThrottleKey, UriList};
 
 use crate::given::{
-    NOW, OFFLINE, SignedInPerson, a_client, a_key, a_registration, a_user, after, email, new_digest, uri,
+    NONE_LEFT_OUT, NOW, OFFLINE, SignedInPerson, a_client, a_key, a_registration, a_user, after, email,
+    new_digest, uri,
 };
 use crate::harness::Db;
 
@@ -79,9 +80,10 @@ async fn fault_19_mail_of_an_unknown_kind_waits_for_a_node_that_knows_it(db: Db)
         attempts: 0,
     };
     tell!(db, |tx, mail| tx.enqueue_mail(mail));
-    let claimed = tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).expect("no mail before it holds it up");
+    let claimed =
+        tell!(db, |tx| tx.claim_mail(MINUTE, &NONE_LEFT_OUT, NOW)).expect("no mail before it holds it up");
     assert_eq!(claimed.mail.unwrap().id, mail.id);
-    assert!(tell!(db, |tx| tx.claim_mail(MINUTE, NOW)).is_none());
+    assert!(tell!(db, |tx| tx.claim_mail(MINUTE, &NONE_LEFT_OUT, NOW)).is_none());
     ask!(db, |r| r.note_newer_mails());
     let id = claimed.id;
     tell!(db, |tx, id| tx.delete_mail(id));

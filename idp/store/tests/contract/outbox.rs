@@ -5,9 +5,9 @@ use std::time::Duration;
 use idp_core::ids::MailId;
 use idp_core::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 use idp_core::user::FullName;
-use idp_store::{Mail, MailKind, Store};
+use idp_store::{LeftOut, Mail, MailKind, Store};
 
-use crate::given::{NOW, after, email};
+use crate::given::{NONE_LEFT_OUT, NOW, after, email};
 use crate::harness::Db;
 
 contract! {
@@ -21,6 +21,8 @@ contract! {
     fault_20_the_mails_of_one_recipient_leave_one_after_the_other,
     fault_20_parallel_senders_keep_the_order_of_each_recipient,
     fault_20_a_returned_mail_keeps_its_place,
+    fault_20_a_claim_leaves_out_domains_and_retries,
+    fault_20_a_mail_that_was_not_tried_is_as_before,
     fault_20_a_mail_that_cannot_be_sent_holds_up_its_recipient_only_for_a_while,
 }
 
@@ -169,6 +171,44 @@ async fn fault_20_a_returned_mail_keeps_its_place(db: Db) {
     assert_eq!(waiting(&db).await, 1);
 }
 
+async fn fault_20_a_claim_leaves_out_domains_and_retries(db: Db) {
+    let slow = enqueue_to(&db, "ada@Slow.example", NOW).await;
+    let behind = enqueue_to(&db, "ada@slow.example", after(SECOND)).await;
+    let other = enqueue_to(&db, "ada@notslow.example", after(SECOND * 2)).await;
+    let below = enqueue_to(&db, "ada@b.slow.example", after(SECOND * 3)).await;
+    let short = enqueue_to(&db, "a@b.c", after(SECOND * 4)).await;
+    let now = after(SECOND * 5);
+    let domains = ["full.example", "a-much-longer-name.example", "b.example", "slow.example"]
+        .map(str::to_owned)
+        .to_vec();
+    let busy = LeftOut { domains, retries: false };
+    for expected in [other, below, short] {
+        assert_eq!(claim_but(&db, &busy, now).await.unwrap().id, expected);
+    }
+    assert_eq!(claim_but(&db, &busy, now).await, None);
+    assert_eq!(claim(&db, now).await.unwrap().id, slow);
+    // It waits for its next try, and the one behind it for this one.
+    let (row, due) = (slow.to_string(), after(MINUTE));
+    assert!(tell!(db, |tx, row, due| tx.postpone_mail(row, *due)));
+    let new = enqueue_to(&db, "mia@slow.example", due).await;
+    let new_only = LeftOut { domains: Vec::new(), retries: true };
+    assert_eq!(claim_but(&db, &new_only, due).await.unwrap().id, new);
+    assert_eq!(claim_but(&db, &new_only, due).await, None);
+    tell!(db, |tx, row| tx.delete_mail(row));
+    assert_eq!(claim_but(&db, &new_only, due).await.unwrap().id, behind);
+}
+
+async fn fault_20_a_mail_that_was_not_tried_is_as_before(db: Db) {
+    let first = enqueue_to(&db, "ada@example.org", NOW).await;
+    enqueue_to(&db, "mia@example.org", after(SECOND)).await;
+    for _ in 0..3 {
+        let claimed = claim(&db, after(MINUTE)).await.unwrap();
+        assert_eq!((claimed.id, claimed.attempts), (first, 1));
+        let row = first.to_string();
+        tell!(db, |tx, row| tx.unclaim_mail(row));
+    }
+}
+
 async fn fault_20_a_mail_that_cannot_be_sent_holds_up_its_recipient_only_for_a_while(db: Db) {
     let (stuck, later) = (enqueue(&db, NOW).await, enqueue(&db, after(SECOND)).await);
     let row = stuck.to_string();
@@ -224,7 +264,12 @@ async fn enqueue_to(db: &Db, recipient: &str, due: Timestamp) -> MailId {
 }
 
 async fn claim(store: &Store, now: Timestamp) -> Option<Mail> {
-    let claimed = tell!(store, |tx, now| tx.claim_mail(LEASE, *now))?;
+    claim_but(store, &NONE_LEFT_OUT, now).await
+}
+
+async fn claim_but(store: &Store, left_out: &LeftOut, now: Timestamp) -> Option<Mail> {
+    let left_out = left_out.clone();
+    let claimed = tell!(store, |tx, left_out, now| tx.claim_mail(LEASE, left_out, *now))?;
     let mail = claimed.mail.unwrap();
     assert_eq!(
         (claimed.id, claimed.subject, claimed.attempts),

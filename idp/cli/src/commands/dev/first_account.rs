@@ -6,7 +6,7 @@ use idp_core::account::password::{self, HashMemory, PasswordPolicy};
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
 use idp_core::user::Email;
-use idp_store::{Store, StoreError};
+use idp_store::{Credentials, Store, StoreError};
 
 use crate::commands::dev::{kept_secret, passphrase};
 use crate::commands::new_account::{self, NewAccount, NewAccountOutcome};
@@ -47,6 +47,9 @@ pub(crate) async fn find_or_create(
             _ => FirstAccount::Exists(email),
         });
     }
+    if find(store, FIRST_EMAIL).await?.is_some() {
+        return Ok(FirstAccount::Taken);
+    }
     let password = kept_secret::find_or_make(&file, passphrase::random)?;
     let account = NewAccount::checked(FIRST_EMAIL, "Admin", password.clone(), policy)?;
     match account.with_roles([ADMIN.to_owned()]).create(store, now).await? {
@@ -63,8 +66,11 @@ async fn an_admin(store: &Store) -> Result<Option<String>, StoreError> {
 }
 
 async fn is_password_of(store: &Store, email: &str, password: &Secret) -> Result<bool, StoreError> {
-    let Ok(email) = Email::parse(email) else { return Ok(false) };
-    let found = store.read(email, |reader, email| Box::pin(reader.credentials(email))).await?;
-    let hash = found.and_then(|credentials| credentials.password);
+    let hash = find(store, email).await?.and_then(|credentials| credentials.password);
     Ok(hash.is_some_and(|hash| password::verify(password, &hash, &mut HashMemory::default())))
+}
+
+async fn find(store: &Store, email: &str) -> Result<Option<Credentials>, StoreError> {
+    let Ok(email) = Email::parse(email) else { return Ok(None) };
+    store.read(email, |reader, email| Box::pin(reader.credentials(email))).await
 }

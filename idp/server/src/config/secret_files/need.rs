@@ -8,6 +8,11 @@ use rustix::fs::Access as Right;
 
 use crate::config::secret_files::owner::{access, current_user, ownership, shell_word};
 
+/// How the cure begins that only root can give.
+pub(in crate::config) const FOR_ROOT: &str = "; as root, run `";
+/// The same where the owner is not root.
+pub(in crate::config) const FOR_OWNER_OR_ROOT: &str = "; run idp as its owner, or run `";
+
 /// What a file or folder is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need<'a> {
@@ -84,11 +89,11 @@ pub(super) fn owner_and_fix(path: &Path, access: Access, need: Need<'_>) -> Stri
     let mode = if is_ours { access.mode >> 6 } else { access.mode };
     let fix = match access.uid {
         _ if mode & need.bits() == need.bits() => {
-            "its mode allows access, so something else denies it, such as SELinux".to_owned()
+            "; its mode allows access, so something else denies it, such as SELinux".to_owned()
         }
-        _ if is_ours => format!("run `{}`", need.for_owner(&word)),
-        0 => format!("as root, run `{}`", need.for_us(uid, &word)),
-        _ => format!("run idp as its owner, or run `{}` as root", need.for_us(uid, &word)),
+        _ if is_ours => format!("; run `{}`", need.for_owner(&word)),
+        0 => format!("{FOR_ROOT}{}`", need.for_us(uid, &word)),
+        _ => format!("{FOR_OWNER_OR_ROOT}{}` as root", need.for_us(uid, &word)),
     };
-    format!("{}; {fix}", ownership(access, uid))
+    format!("{}{fix}", ownership(access, uid))
 }

@@ -11,6 +11,7 @@ use idp_core::secret::Secret;
 use idp_core::session::SessionLifetime;
 use idp_core::time::{HOUR, MINUTE};
 
+use crate::config::secret_files::{FOR_OWNER_OR_ROOT, FOR_ROOT};
 use crate::config::settings::table::{self as keys, Number, Setting, Switch, TABLE, TextSetting};
 use crate::config::settings::values::{addresses, database_url, networks, sender, smtp_url};
 use crate::config::{
@@ -47,6 +48,17 @@ impl fmt::Display for SettingSource {
 pub struct SettingsError {
     pub(super) at: String,
     pub(super) what: String,
+}
+
+impl SettingsError {
+    /// The same without a command for root: where the file belongs to another user's server, its owner or mode is right.
+    #[must_use]
+    pub fn without_command_for_root(mut self) -> Self {
+        if let Some((facts, _)) = self.what.split_once(FOR_ROOT).or(self.what.split_once(FOR_OWNER_OR_ROOT)) {
+            self.what = facts.to_owned();
+        }
+        self
+    }
 }
 
 /// How to log.
