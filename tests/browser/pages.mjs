@@ -123,6 +123,14 @@ async function signingOutAndIn(page) {
   await press(page, "Deny");
   await page.locator("#onward").waitFor();
   await judge(page, "onward");
+  // A code, unlike a denial, signs the person in.
+  await open(page, story.tides);
+  const allowed = page.url();
+  await press(page, "Allow");
+  await page.locator("#onward").waitFor();
+  await testControl("/wait/60");
+  await open(page, allowed);
+  await judge(page, "signed-in-at");
   await open(page, "/logout?client_id=tides&post_logout_redirect_uri=https://tides.example/bye");
   await press(page, "Sign out");
   await page.locator("#onward").waitFor();

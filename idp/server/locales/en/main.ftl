@@ -194,6 +194,10 @@ consent-deny = Deny
 onward-title = Taking you back to { $app }…
 onward-text = You are being redirected. If nothing happens, use the button.
 
+# Shown on an old page of a sign-in that is finished.
+signed-in-at-title = You are signed in at { $app }
+signed-in-at-text = You can close this page.
+
 ## Sign-out
 
 sign-out-title = Sign out of { $brand }?

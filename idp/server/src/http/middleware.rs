@@ -12,9 +12,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use idp_core::secret::{base64url, random_bytes};
 
-use crate::http::address::{RequestInfo, client_address, is_trusted};
+use crate::http::address::{RequestInfo, came_over_http, client_address, is_trusted};
 use crate::http::error_responses::{error_response, short_error_response};
 use crate::http::errors::{PageError, Reason};
+use crate::http::host::RequestedHost;
 use crate::http::policy::{self, UNROUTED};
 use crate::http::request_log::{Failure, RequestSummary};
 use crate::http::shares::AddressShare;
@@ -41,14 +42,15 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
     }
     request.extensions_mut().insert(info.clone());
     let mut summary = RequestSummary::of(&request);
-    let hsts = hsts(&app, by_proxy, request.headers());
     let is_probe = policy::is_probe(request.uri().path());
+    let host = host::check(&app, &request, is_probe);
+    let hsts = hsts(&app, &host, by_proxy, request.headers());
     if !admitted && !is_probe {
         let error = PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE) };
         app.refusals.count_of("requests in progress", info.network());
         return with_headers(short_error_response(&app, &error, &summary), &info, hsts);
     }
-    let (response, unrouted) = match unreadable(&app, &request, is_probe, &mut summary) {
+    let (response, unrouted) = match unreadable(&request, host, &mut summary) {
         Some(error) => (error.into_response(), true),
         None => {
             let response = run(request, next).await;
@@ -71,28 +73,19 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
     with_headers(response, &info, hsts)
 }
 
-/// The HSTS policy of a response. Over plain HTTP there is none (RFC 6797 section 7.2): neither with an issuer without
-/// TLS, nor if a trusted proxy says that the request came to it without.
-fn hsts(app: &Shared, by_proxy: bool, headers: &HeaderMap) -> Option<&'static str> {
-    let plain = by_proxy && came_over_http(headers);
-    app.config.hsts.header().filter(|_| app.config.issuer.is_https() && !plain)
-}
-
-fn came_over_http(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all("x-forwarded-proto").iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|scheme| scheme.trim().eq_ignore_ascii_case("http"))
+/// The HSTS policy of a response. A policy binds the host that was requested, so it is sent under our own only. Over
+/// plain HTTP there is none (RFC 6797 section 7.2): neither with an issuer without TLS, nor if a trusted proxy says that
+/// the request came to it without.
+fn hsts(app: &Shared, host: &RequestedHost, by_proxy: bool, headers: &HeaderMap) -> Option<&'static str> {
+    let ours = matches!(host, RequestedHost::Ours) && app.config.issuer.is_https();
+    app.config.hsts.header().filter(|_| ours && !(by_proxy && came_over_http(headers)))
 }
 
 /// Why a request is refused before any route sees it.
-fn unreadable(
-    app: &Shared,
-    request: &Request,
-    is_probe: bool,
-    summary: &mut RequestSummary,
-) -> Option<PageError> {
-    if let Some((host, error)) = host::check(app, request, is_probe) {
+fn unreadable(request: &Request, host: RequestedHost, summary: &mut RequestSummary) -> Option<PageError> {
+    if let RequestedHost::Refused(host, error) = host {
         summary.host = Some(host);
-        return Some(error);
+        return Some(*error);
     }
     let length = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if length > LONGEST_TARGET {
