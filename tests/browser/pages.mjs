@@ -79,8 +79,11 @@ async function activating(page, browser) {
   await judge(page, "activate-done-app");
   await page.reload();
   await heading(page, "Your account is active");
-  await open(page, (await mailTo(ada, 2)).link);
-  await judge(page, "activate-used");
+  const elsewhere = await freshPage(browser);
+  await countCosts(elsewhere);
+  await open(elsewhere, (await mailTo(ada, 2)).link);
+  await judge(elsewhere, "activate-used");
+  await elsewhere.close();
   await open(page, "/activate?token=nonsense");
   await judge(page, "activate-unknown");
 }
@@ -151,6 +154,13 @@ async function failing(page, browser) {
     await open(page, target);
     await judge(page, `error-${name}`);
   }
+  await open(page, "/register");
+  await page.locator("form").first().evaluate((form) => {
+    form.action = "/signed-out";
+    form.submit();
+  });
+  await heading(page, "This page cannot be used that way");
+  await judge(page, "error-method");
   await page.context().clearCookies();
   await open(page, "/signin");
   const stranger = await freshPage(browser);

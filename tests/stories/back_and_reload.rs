@@ -204,6 +204,7 @@ on_both_engines! {
             (format!("/flow/{id}/consent"), format!("/flow/{id}")),
             (format!("/register/{id}/code"), format!("/register/{id}")),
             (format!("/register/{id}/resend"), format!("/register/{id}")),
+            ("/activate/resend".to_owned(), "/activate".to_owned()),
             ("/logout/confirm".to_owned(), "/signed-out".to_owned()),
         ] {
             let answer = browser.get(&form).await;

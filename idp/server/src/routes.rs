@@ -96,6 +96,7 @@ fn table() -> Vec<Route> {
         route(POST, "/register/{id}/resend",       MAIL,      pages::check_mail::resend),
         route(GET,  "/activate",                   PAGE,      pages::activate::show),
         route(POST, "/activate",                   TRY,       pages::activate::submit),
+        route(GET,  "/activate/resend",            PAGE,      pages::of_form),
         route(POST, "/activate/resend",            MAIL,      pages::activate::resend),
 
         route(GET,  path::AUTHORIZE,               PAGE,      oauth::authorize::get),

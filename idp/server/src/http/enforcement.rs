@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::BodyExt;
+use idp_core::ids::FlowId;
 use idp_core::oauth::discovery::path;
 use idp_core::secret::Secret;
 use zeroize::Zeroizing;
@@ -184,24 +185,37 @@ fn old_form(
         NotOurForm::Token | NotOurForm::Old if uri.path() == "/logout/confirm" && !signed_in => {
             return Stopped::See(with_request("/signed-out", fields));
         }
-        NotOurForm::Old => return Stopped::See(page_again(uri, signed_in, fields)),
+        NotOurForm::Old => return Stopped::See(page_again(uri, signed_in, fields, true)),
         NotOurForm::Token => "the form's token is missing, old, or of another session",
         NotOurForm::Foreign(detail) => detail,
     };
-    let again = page_again(uri, signed_in, fields);
+    let again = page_again(uri, signed_in, fields, false);
     PageError::new(Reason::CSRF).detail(detail).action(again, "action-try-again").into()
 }
 
-/// The page on which a form stands, with what it needs from the form.
-fn page_again(uri: &Uri, signed_in: bool, fields: &[(String, Secret)]) -> String {
+/// The page on which a form stands, with what it needs from the form. Somebody who has signed in since need not register
+/// or sign in; others find the address that they typed, if the form is ours.
+fn page_again(uri: &Uri, signed_in: bool, fields: &[(String, Secret)], is_ours: bool) -> String {
     let page = form::page_of(uri.path(), signed_in);
     let field =
         |wanted: &str| fields.iter().find(|(name, value)| name == wanted && !value.expose().is_empty());
+    let typed = field("email").filter(|_| is_ours).map_or("", |(_, email)| email.expose());
     match (page, uri.query()) {
         ("/activate", _) => match field("token") {
             Some(token) => with_query(page, std::slice::from_ref(token)),
             None => page.to_owned(),
         },
+        ("/register", query) => {
+            let fields = form::decode(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+            let flow = fields.iter().find(|(name, _)| name == "flow").map(|(_, id)| id.expose());
+            match flow.and_then(|id| id.parse::<FlowId>().ok()) {
+                Some(flow) if signed_in => format!("/flow/{flow}"),
+                None if signed_in => "/account".to_owned(),
+                Some(flow) => form::with_email(&format!("/register?flow={flow}"), typed),
+                None => form::with_email(page, typed),
+            }
+        }
+        _ if !signed_in && uri.path().ends_with("/login") => form::with_email(page, typed),
         // The question whether to sign out, which an application's request had led to.
         ("/account", _) if field("request").is_some() => with_request(path::END_SESSION, fields),
         (_, Some(query)) if page == uri.path() => format!("{page}?{query}"),
