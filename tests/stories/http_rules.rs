@@ -4,6 +4,7 @@ use idp_core::oauth::issuer::Issuer;
 use idp_server::config::Hsts;
 use idp_server::route_facts;
 
+use crate::headers::check_headers;
 use crate::oauth_authorize::{CB, ready};
 use crate::registration::ADA;
 use crate::routes::{path, with_dev_pages};
@@ -288,6 +289,86 @@ on_both_engines! {
         ] {
             assert!(answer.body.contains("class=\"kind yours\""), "{} {}", answer.url, answer.text());
         }
+    }
+
+    async fn fault_13_a_transfer_coding_other_than_chunked_is_not_implemented(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let before = app.state().await;
+        for coding in ["gzip, chunked", "GZIP,chunked", "deflate, gzip, chunked", "x-unknown, chunked", "identity, chunked"] {
+            for (target, json) in [("/token", true), ("/register", false), ("/authorize", false), ("/nowhere", false)] {
+                let packed = Raw::post(target).header("Content-Type", FORM).header("Transfer-Encoding", coding);
+                let answer = packed.chunks(b"grant_type=x").send(&app).await;
+                answer.assert_error(501, json, coding);
+                assert_eq!(answer.header("connection"), "close", "{coding} {target}");
+            }
+        }
+        assert!(logged_lines("status=501").iter().all(|line| line.contains("INFO")));
+        assert_eq!(app.state().await, before);
+        for coding in ["chunked", "Chunked", ", chunked"] {
+            let plain = Raw::post("/token").header("Content-Type", FORM).header("Transfer-Encoding", coding);
+            assert_eq!(plain.chunks(b"grant_type=x").send(&app).await.status, 401, "{coding}");
+        }
+    }
+
+    async fn fault_13_the_server_itself_lists_its_methods(engine: Engine) {
+        let app = TestApp::start_with(engine, |config| config.limits.unrouted = 5).await;
+        let answer = Raw::new("OPTIONS", "*").send(&app).await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow"), answer.body.as_str()), (204, "GET, HEAD, POST, OPTIONS", ""));
+        check_headers(&answer);
+        assert_eq!(Raw::new("OPTIONS", "*").hosts(&["evil.example"]).send(&app).await.status, 421);
+        assert_eq!(Raw::new("GET", "*").send(&app).await.status, 404);
+        for _ in 0..2 {
+            Raw::new("OPTIONS", "*").send(&app).await;
+        }
+        assert_eq!(Raw::new("OPTIONS", "*").send(&app).await.status, 429, "it is limited like all that no route answers");
+    }
+
+    async fn fault_13_head_is_answered_like_get(engine: Engine) {
+        let app = with_dev_pages(engine).await;
+        app.user(ADA).await;
+        let mut ada = RawBrowser::new(&app);
+        let account = ada.sign_in(ADA).await;
+        assert_eq!(account.status, 200);
+        let known = ["/flow/{id}", "/authorize", "/logout"];
+        let mut answered = 0;
+        for facts in route_facts(true).into_iter().filter(|facts| facts.method == "GET") {
+            assert_eq!(facts.head, !known.contains(&facts.path), "{}", facts.path);
+            for cookie in [String::new(), ada.cookie()].into_iter().filter(|_| facts.head) {
+                let ask = |method| Raw::new(method, &path(&facts)).header("Cookie", &cookie).send(&app);
+                let (head, get) = (ask("HEAD").await, ask("GET").await);
+                assert_eq!((head.status, head.body.as_str()), (get.status, ""), "{}", facts.path);
+                assert_eq!(head.header("content-type"), get.header("content-type"), "{}", facts.path);
+                assert_eq!(head.location().is_some(), get.location().is_some(), "{}", facts.path);
+                if !get.header("location").starts_with("/flow/") {
+                    assert_eq!(head.location(), get.location(), "{}", facts.path);
+                }
+                answered += 1;
+            }
+        }
+        assert!(answered >= 40, "{answered}");
+    }
+
+    async fn fault_13_head_uses_nothing_up(engine: Engine) {
+        let app = TestApp::start_still(engine).await;
+        app.user(ADA).await;
+        let mut ada = RawBrowser::new(&app);
+        ada.sign_in(ADA).await;
+        // Longer than the session is left untouched between two uses.
+        app.wait(std::time::Duration::from_secs(600));
+        let before = app.whole_state().await;
+        for facts in route_facts(false).into_iter().filter(|facts| facts.head && facts.path != "/signin" && facts.path != "/readyz") {
+            Raw::new("HEAD", &path(&facts)).header("Cookie", ada.cookie()).send(&app).await;
+        }
+        for target in ["/authorize?client_id=tides", "/logout"] {
+            assert_eq!(Raw::new("HEAD", target).header("Cookie", ada.cookie()).send(&app).await.status, 405);
+        }
+        assert_eq!(app.whole_state().await, before);
+        // What the next page says is still said by the next page.
+        let notice = format!("{}={}", app.cookie("notice"), "account-activated");
+        let cookie = format!("{}; {notice}", ada.cookie());
+        let head = Raw::new("HEAD", "/account").header("Cookie", &cookie).send(&app).await;
+        assert!(head.cookies().is_empty(), "{:?}", head.cookies());
+        assert!(!Raw::get("/account").header("Cookie", &cookie).send(&app).await.cookies().is_empty());
     }
 
     async fn fault_13_status_codes_say_what_http_says(engine: Engine) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::BodyExt;
@@ -32,11 +32,13 @@ pub(crate) async fn enforce(
     request: Request,
     next: Next,
 ) -> Response {
+    // HEAD uses nothing up: neither a notice nor the session.
+    let is_head = request.method() == Method::HEAD;
     match pass(&app, policy, request).await {
         Ok(Passed { request, browser, room }) => {
             let response = next.run(request).await;
             drop(room);
-            finish(&app, policy, browser, response)
+            finish(&app, policy, browser, is_head, response)
         }
         Err(Stopped::Error(error)) => error.into_response(),
         Err(Stopped::See(page)) => Redirect::to(&page).into_response(),
@@ -78,7 +80,7 @@ async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, 
         return Err(Stopped::See("/signin".to_owned()));
     }
     // Only now, because a refused request does not count as a use of the session.
-    if let Some(browser) = &browser {
+    if let Some(browser) = browser.as_ref().filter(|_| parts.method != Method::HEAD) {
         browser.touch(app).await;
     }
     parts.extensions.extend(fields.map(FormBody).map(with).unwrap_or_default());
@@ -235,11 +237,17 @@ fn with_query(page: &str, pairs: &[(String, Secret)]) -> String {
     format!("{page}?{}", form::encode(pairs))
 }
 
-fn finish(app: &Shared, policy: Policy, browser: Option<Browser>, mut response: Response) -> Response {
+fn finish(
+    app: &Shared,
+    policy: Policy,
+    browser: Option<Browser>,
+    is_head: bool,
+    mut response: Response,
+) -> Response {
     let headers = response.headers_mut();
     if let Some(browser) = browser {
         let is_page = headers.get(header::CONTENT_TYPE).is_some();
-        if is_page && browser.notice.is_some() {
+        if is_page && !is_head && browser.notice.is_some() {
             headers.append(header::SET_COOKIE, Cookie::Notice.clear(&app.config));
         }
         let own = browser.is_new.then(|| browser.set_cookie(app));

@@ -64,6 +64,11 @@ pub(crate) fn decode_part(part: &[u8]) -> Option<String> {
     }
 }
 
+/// Whether a query has this parameter, whatever else it has.
+pub(crate) fn has_field(query: &str, wanted: &str) -> bool {
+    pairs_of(query.as_bytes()).any(|(name, _)| name.as_deref() == Some(wanted))
+}
+
 /// The fields as a query or form again.
 pub(crate) fn encode(fields: &[(String, Secret)]) -> String {
     let pairs = fields.iter().map(|(name, value)| (name, value.expose()));

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -50,8 +50,12 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
         app.refusals.count_of("requests in progress", info.network());
         return with_headers(short_error_response(&app, &error, &summary), &info, hsts);
     }
+    let is_http1 = request.version() <= Version::HTTP_11;
     let (response, unrouted) = match unreadable(&request, host, &mut summary) {
         Some(error) => (error.into_response(), true),
+        None if request.method() == Method::OPTIONS && request.uri().path() == "*" => {
+            (server_options(), true)
+        }
         None => {
             let response = run(request, next).await;
             let unrouted = is_unrouted(&response);
@@ -67,10 +71,32 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
         failure.log(&app, &info, &summary);
     }
     let response = match response.extensions().get::<PageError>().cloned() {
-        Some(error) => error_response(&app, error, response, &info, &summary),
+        Some(error) => {
+            let ends_connection = is_http1 && error.reason.ends_connection();
+            let mut response = error_response(&app, error, response, &info, &summary);
+            if ends_connection {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
         None => response,
     };
     with_headers(response, &info, hsts)
+}
+
+/// The response to `OPTIONS *`: what some resource here understands (RFC 9110 section 9.3.7).
+fn server_options() -> Response {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")]).into_response()
+}
+
+/// Whether a body's framing is in a transfer coding other than `chunked`. Only that one is decoded, so the rest of such
+/// a body would be taken for a form (RFC 9112 section 6.1).
+fn has_unknown_transfer_coding(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let mut codings = codings.filter(|coding| !coding.is_empty());
+    let first = codings.next();
+    first.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) || codings.next().is_some()
 }
 
 /// The HSTS policy of a response. A policy binds the host that was requested, so it is sent under our own only. Over
@@ -86,6 +112,9 @@ fn unreadable(request: &Request, host: RequestedHost, summary: &mut RequestSumma
     if let RequestedHost::Refused(host, error) = host {
         summary.host = Some(host);
         return Some(*error);
+    }
+    if has_unknown_transfer_coding(request.headers()) {
+        return Some(PageError::new(Reason::TRANSFER_CODING).detail("a transfer coding other than chunked"));
     }
     let length = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if length > LONGEST_TARGET {
