@@ -62,26 +62,30 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
             (response, unrouted)
         }
     };
+    let reason = response.extensions().get::<PageError>().map(|error| error.reason);
+    let ends_connection = is_http1 && reason.is_some_and(Reason::ends_connection);
     if unrouted && let Some(seconds) = app.limiters.wait(UNROUTED.rate, info.network()) {
         let error = PageError { retry_after: Some(seconds), ..PageError::new(Reason::TOO_MANY) };
         app.refusals.count(error.reason.key);
-        return with_headers(short_error_response(&app, &error, &summary), &info, hsts);
+        let response = closing(short_error_response(&app, &error, &summary), ends_connection);
+        return with_headers(response, &info, hsts);
     }
     if let Some(failure) = Failure::of(&response) {
         failure.log(&app, &info, &summary);
     }
     let response = match response.extensions().get::<PageError>().cloned() {
-        Some(error) => {
-            let ends_connection = is_http1 && error.reason.ends_connection();
-            let mut response = error_response(&app, error, response, &info, &summary);
-            if ends_connection {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            response
-        }
+        Some(error) => error_response(&app, error, response, &info, &summary),
         None => response,
     };
-    with_headers(response, &info, hsts)
+    with_headers(closing(response, ends_connection), &info, hsts)
+}
+
+/// The response, with the word that the connection ends if it does.
+fn closing(mut response: Response, ends_connection: bool) -> Response {
+    if ends_connection {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// The response to `OPTIONS *`: what some resource here understands (RFC 9110 section 9.3.7).

@@ -243,3 +243,28 @@ async fn fault_13_a_slow_body_is_told_so_and_ends_the_connection() {
         assert!(body.contains("too long") && !body.contains("missing"), "{body}");
     }
 }
+
+#[tokio::test]
+async fn fault_13_a_body_in_an_unknown_transfer_coding_ends_the_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.limits.unrouted = 1;
+    let router = App::build(config, Clock::system()).await.unwrap().router();
+    for (coding, status, closes) in [
+        ("chunked", StatusCode::UNAUTHORIZED, false),
+        ("gzip, chunked", StatusCode::NOT_IMPLEMENTED, true),
+        ("gzip, chunked", StatusCode::TOO_MANY_REQUESTS, true),
+    ] {
+        let request =
+            Request::post("/token").header("host", "localhost:1").header("transfer-encoding", coding);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let response =
+            router.clone().oneshot(request.body(Body::from("grant_type=x")).unwrap()).await.unwrap();
+        assert_eq!(response.status(), status, "{coding}");
+        assert_eq!(
+            response.headers().get("connection").is_some_and(|value| value == "close"),
+            closes,
+            "{status}"
+        );
+    }
+}
