@@ -79,8 +79,11 @@ async function activating(page, browser) {
   await judge(page, "activate-done-app");
   await page.reload();
   await heading(page, "Your account is active");
-  await open(page, (await mailTo(ada, 2)).link);
-  await judge(page, "activate-used");
+  const elsewhere = await freshPage(browser);
+  await countCosts(elsewhere);
+  await open(elsewhere, (await mailTo(ada, 2)).link);
+  await judge(elsewhere, "activate-used");
+  await elsewhere.close();
   await open(page, "/activate?token=nonsense");
   await judge(page, "activate-unknown");
 }
@@ -123,6 +126,14 @@ async function signingOutAndIn(page) {
   await press(page, "Deny");
   await page.locator("#onward").waitFor();
   await judge(page, "onward");
+  // A code, unlike a denial, signs the person in.
+  await open(page, story.tides);
+  const allowed = page.url();
+  await press(page, "Allow");
+  await page.locator("#onward").waitFor();
+  await testControl("/wait/60");
+  await open(page, allowed);
+  await judge(page, "signed-in-at");
   await open(page, "/logout?client_id=tides&post_logout_redirect_uri=https://tides.example/bye");
   await press(page, "Sign out");
   await page.locator("#onward").waitFor();
@@ -143,6 +154,14 @@ async function failing(page, browser) {
     await open(page, target);
     await judge(page, `error-${name}`);
   }
+  await open(page, "/register");
+  await page.locator("form").first().evaluate((form) => {
+    form.action = "/signed-out";
+    // A field of the form is called "submit".
+    HTMLFormElement.prototype.submit.call(form);
+  });
+  await heading(page, "This page cannot be used that way");
+  await judge(page, "error-method");
   await page.context().clearCookies();
   await open(page, "/signin");
   const stranger = await freshPage(browser);

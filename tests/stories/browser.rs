@@ -37,7 +37,6 @@ fn refused(test: &BrowserTest) -> serde_json::Value {
         "repeated": request_of(app, "tides", &[]) + "&redirect_uri=https://tides.example/cb",
         "sign-out": app.url("/logout?client_id=tides&post_logout_redirect_uri=https://tides.example/away"),
         "not-found": app.url("/nothing/here"),
-        "method": app.url("/activate/resend"),
         "too-large": app.url(&long),
     })
 }

@@ -1,12 +1,16 @@
 //! What HTTP says about queries, media types, methods and status codes, on every route.
 
 use idp_core::oauth::issuer::Issuer;
+use idp_server::config::Hsts;
 use idp_server::route_facts;
 
+use crate::headers::check_headers;
+use crate::oauth_authorize::{CB, ready};
 use crate::registration::ADA;
 use crate::routes::{path, with_dev_pages};
+use crate::support::client::{authorize, request};
 use crate::support::raw::{FORM, Raw, RawBrowser};
-use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
+use crate::support::{Engine, PASSWORD, TestApp, confidential, logged_lines, on_both_engines};
 
 const JUNK: &str = "utm_source=mail&fbclid=1&utm_source=again&a[]=1&Token=x&FLOW=1&=&&email[]=x&gclid";
 /// What the program cannot decode, in parameters that it does not know.
@@ -44,26 +48,68 @@ on_both_engines! {
         targets.extend(route_facts(true).into_iter().filter(|facts| facts.method == "GET").map(|facts| path(&facts)));
         for target in &targets {
             let plain = shape(&Raw::get(target).header("Cookie", ada.cookie()).send(&app).await);
-            let protocol = ["/authorize", "/logout"].iter().any(|path| target.starts_with(path) && target != "/logout/confirm");
             for junk in [JUNK, BROKEN, &"a&".repeat(200)] {
-                if protocol && junk != JUNK {
-                    continue;
-                }
                 let answer = Raw::get(&with_query(target, junk)).header("Cookie", ada.cookie()).send(&app).await;
                 assert_eq!(shape(&answer), plain, "{target} {junk}: {}", answer.text());
             }
         }
-        for known in ["/activate?token=av_a&token=av_b", "/register?flow=1&flow=1", "/register?email=a&email=b", &format!("{flow}?go=1&go=1"),
-            "/register?email=%FF", "/activate?token=%00", &format!("{flow}?email=%C3%28")]
+        for known in ["/activate?token=av_a&token=av_b", "/register?flow=1&flow=1", &format!("{flow}?go=1&go=1"), "/register?flow=%FF", "/activate?token=%00"]
         {
             let answer = Raw::get(&with_query(known, JUNK)).header("Cookie", ada.cookie()).send(&app).await;
             answer.assert_error(400, false, known);
             assert_eq!(answer.reason(), Some("bad-request"), "{known}");
         }
+        // An address is only filled in, so a broken one is not.
+        for prefilled in ["/register?email=a&email=b", "/register?email=%FF", "/signin?email=%FF", &format!("{flow}?email=%C3%28"), &format!("{flow}?email=a&email=b")] {
+            let answer = ada.open(prefilled).await;
+            assert_eq!(answer.status, 200, "{prefilled}: {}", answer.text());
+        }
         // A form is read as strictly as before.
         let csrf = ada.open("/register").await.csrf();
         let unknown = Raw::post("/register").header("Cookie", ada.cookie()).form(&[("csrf", &csrf), ("email", "x"), ("utm_source", "mail")]);
         assert_eq!(unknown.send(&app).await.reason(), Some("bad-request"));
+    }
+
+    async fn fault_08_an_authorization_request_is_answered_whatever_was_added_to_it(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        let ask = authorize(&request("tides"));
+        for junk in [JUNK, BROKEN, "fbclid=%FF", "utm_term=caf%E9", "%00=1", "%FF", &"a&".repeat(200), &"a=%FF&".repeat(200)] {
+            for target in [with_query(&ask, junk), ask.replacen('?', &format!("?{junk}&"), 1)] {
+                browser.get(&target).await.code(&app, CB);
+            }
+            let asked = browser.open(&format!("/logout?{junk}&client_id=tides&post_logout_redirect_uri=https://tides.example/bye")).await;
+            assert!(asked.text().contains("Sign out") && asked.reason().is_none(), "{junk}: {}", asked.text());
+        }
+        // The whole request goes along with the question.
+        let junk = "a=1&".repeat(100);
+        let asked = browser.open(&format!("/logout?{junk}client_id=tides&post_logout_redirect_uri=https://tides.example/bye")).await;
+        let done = browser.submit(&asked, "/logout/confirm", &[]).await;
+        assert_eq!(done.leads_to().as_deref(), Some("https://tides.example/bye"), "{}", done.text());
+    }
+
+    async fn fault_08_a_parameter_of_ours_that_cannot_be_decoded_is_refused_by_name(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        for (at, names) in [
+            ("/authorize", &["redirect_uri", "response_type", "scope", "state", "nonce", "code_challenge", "code_challenge_method", "response_mode",
+                "prompt", "max_age", "login_hint", "id_token_hint", "claims", "request", "request_uri", "registration", "resource"][..]),
+            ("/logout", &["id_token_hint", "post_logout_redirect_uri", "state"]),
+        ] {
+            for name in names {
+                for broken in ["caf%E9", "%00", "%C3%28"] {
+                    let id = format!("of-{}-{name}", &at[1..]);
+                    let page = Raw::get(&format!("{at}?{name}={broken}&fbclid=%FF&client_id={id}")).send(&app).await;
+                    page.assert_error(400, false, name);
+                    assert!(page.body.contains("class=\"kind app\"") && page.reason() == Some("bad-request"), "{name}: {}", page.body);
+                    assert!(page.body.contains(&format!("id=\"asked-client\">{}<", id)), "{name}: {}", page.body);
+                    assert!(logged_lines(&id).iter().any(|line| line.contains(name) && line.contains("client_id=")), "{name}: {:?}", logged_lines(&id));
+                }
+            }
+        }
+        for at in ["/authorize", "/logout"] {
+            let page = Raw::get(&format!("{at}?client_id=%FF")).send(&app).await;
+            page.assert_error(400, false, at);
+            assert!(!page.body.contains("asked-client"));
+        }
     }
 
     async fn fault_09_hsts_binds_our_host_alone_and_is_sent_over_https_only(engine: Engine) {
@@ -86,6 +132,54 @@ on_both_engines! {
                     let expected = if http && trusted { "" } else { "max-age=63072000" };
                     assert_eq!(hsts(&raw.send(&app).await), expected, "{target} {lines:?} trusted: {trusted}");
                 }
+            }
+        }
+    }
+
+    async fn fault_09_hsts_is_sent_under_our_own_host_only(engine: Engine) {
+        for (policy, header) in [(Hsts::Host, "max-age=63072000"), (Hsts::Subdomains, "max-age=63072000; includeSubDomains"), (Hsts::Forget, "max-age=0")] {
+            let app = TestApp::start_with(engine, |config| {
+                config.issuer = Issuer::parse("https://id.example").unwrap();
+                config.hsts = policy;
+            }).await;
+            for target in ["/", "/token", "/healthz", "/readyz", "/nowhere", "/jwks.json"] {
+                for (hosts, ours) in [
+                    (&["id.example"][..], true), (&["ID.example:443"], true), (&["id.example:"], true),
+                    (&["evil.example"], false), (&["id.example:8443"], false), (&["id.example."], false), (&["10.0.0.1"], false),
+                    (&["sub.id.example"], false), (&[], false), (&["id.example", "id.example"], false), (&["a b"], false),
+                ] {
+                    for answer in [Raw::get(target).hosts(hosts).send(&app).await, Raw::get(target).hosts(hosts).http_1_0().send(&app).await] {
+                        let expected = if ours { header } else { "" };
+                        assert_eq!(answer.header("strict-transport-security"), expected, "{target} {hosts:?} {}", answer.status);
+                    }
+                }
+                let absolute = Raw::get(&format!("http://evil.example{target}")).hosts(&["id.example"]).send(&app).await;
+                assert_eq!(absolute.header("strict-transport-security"), "", "{target}");
+            }
+        }
+    }
+
+    async fn fault_09_a_trusted_proxy_may_say_http_in_every_form(engine: Engine) {
+        for trusted in [false, true] {
+            let app = TestApp::start_with(engine, |config| {
+                config.issuer = Issuer::parse("https://id.example").unwrap();
+                config.trusted_proxies = if trusted { vec!["127.0.0.0/8".parse().unwrap()] } else { vec![] };
+            }).await;
+            for (lines, http) in [
+                (&[("X-Forwarded-Proto", "\"http\"")][..], true), (&[("X-Forwarded-Proto", "\"HTTP\"")], true), (&[("X-Forwarded-Proto", "\"https\"")], false),
+                (&[("Forwarded", "proto=http")], true), (&[("Forwarded", "for=192.0.2.60;proto=http;by=203.0.113.43")], true),
+                (&[("Forwarded", "for=192.0.2.60; Proto=\"HTTP\"")], true), (&[("Forwarded", "proto=https, for=x;PROTO=http")], true),
+                (&[("Forwarded", "proto=https"), ("Forwarded", "proto=http")], true), (&[("Forwarded", "proto=\"ht\\tp\"")], true),
+                (&[("Forwarded", "for=\"[2001:db8::1]:4711\";proto=http")], true),
+                (&[("Forwarded", "proto=https;host=id.example")], false), (&[("Forwarded", "host=\"a;proto=http\"")], false),
+                (&[("Forwarded", "host=\"a\\\", proto=http\"")], false), (&[("Forwarded", "xproto=http")], false), (&[("Forwarded", "")], false),
+                (&[("Forwarded", "for=\"_x\", proto=\"https\"")], false),
+                (&[("X-Forwarded-Proto", "https"), ("Forwarded", "proto=http")], true), (&[("X-Forwarded-Proto", "http"), ("Forwarded", "proto=https")], true),
+                (&[("X-Forwarded-Proto", "https"), ("Forwarded", "proto=https")], false),
+            ] {
+                let raw = lines.iter().fold(Raw::get("/register"), |raw, (name, line)| raw.header(name, line));
+                let expected = if http && trusted { "" } else { "max-age=63072000" };
+                assert_eq!(raw.send(&app).await.header("strict-transport-security"), expected, "{lines:?} trusted: {trusted}");
             }
         }
     }
@@ -173,7 +267,7 @@ on_both_engines! {
         for at in ["/authorize", "/logout"] {
             for answer in [
                 Raw::get(&format!("{at}?state=%FF")).send(&app).await,
-                Raw::get(&format!("{at}?{}", "a=1&".repeat(70))).send(&app).await,
+                Raw::get(&format!("{at}?{}", "state=1&".repeat(70))).send(&app).await,
                 Raw::get(&format!("{at}?state={long}")).send(&app).await,
                 Raw::post(at).body("application/json", "{}").send(&app).await,
                 Raw::post(at).body(FORM, "a=%FF").send(&app).await,
@@ -195,6 +289,85 @@ on_both_engines! {
         ] {
             assert!(answer.body.contains("class=\"kind yours\""), "{} {}", answer.url, answer.text());
         }
+    }
+
+    async fn fault_13_a_transfer_coding_other_than_chunked_is_not_implemented(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let before = app.state().await;
+        for coding in ["gzip, chunked", "GZIP,chunked", "deflate, gzip, chunked", "x-unknown, chunked", "identity, chunked"] {
+            for (target, json) in [("/token", true), ("/register", false), ("/authorize", false), ("/nowhere", false)] {
+                let packed = Raw::post(target).header("Content-Type", FORM).header("Transfer-Encoding", coding);
+                let answer = packed.chunks(b"grant_type=x").send(&app).await;
+                answer.assert_error(501, json, coding);
+            }
+        }
+        assert!(logged_lines("status=501").iter().all(|line| line.contains("INFO")));
+        assert_eq!(app.state().await, before);
+        for coding in ["chunked", "Chunked", ", chunked"] {
+            let plain = Raw::post("/token").header("Content-Type", FORM).header("Transfer-Encoding", coding);
+            assert_eq!(plain.chunks(b"grant_type=x").send(&app).await.status, 401, "{coding}");
+        }
+    }
+
+    async fn fault_13_the_server_itself_lists_its_methods(engine: Engine) {
+        let app = TestApp::start_with(engine, |config| config.limits.unrouted = 5).await;
+        let answer = Raw::new("OPTIONS", "*").send(&app).await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow"), answer.body.as_str()), (204, "GET, HEAD, POST, OPTIONS", ""));
+        check_headers(&answer);
+        assert_eq!(Raw::new("OPTIONS", "*").hosts(&["evil.example"]).send(&app).await.status, 421);
+        assert_eq!(Raw::new("GET", "*").send(&app).await.status, 404);
+        for _ in 0..2 {
+            Raw::new("OPTIONS", "*").send(&app).await;
+        }
+        assert_eq!(Raw::new("OPTIONS", "*").send(&app).await.status, 429, "it is limited like all that no route answers");
+    }
+
+    async fn fault_13_head_is_answered_like_get(engine: Engine) {
+        let app = with_dev_pages(engine).await;
+        app.user(ADA).await;
+        let mut ada = RawBrowser::new(&app);
+        let account = ada.sign_in(ADA).await;
+        assert_eq!(account.status, 200);
+        let known = ["/flow/{id}", "/authorize", "/logout"];
+        let mut answered = 0;
+        for facts in route_facts(true).into_iter().filter(|facts| facts.method == "GET") {
+            assert_eq!(facts.head, !known.contains(&facts.path), "{}", facts.path);
+            for cookie in [String::new(), ada.cookie()].into_iter().filter(|_| facts.head) {
+                let ask = |method| Raw::new(method, &path(&facts)).header("Cookie", &cookie).send(&app);
+                let (head, get) = (ask("HEAD").await, ask("GET").await);
+                assert_eq!((head.status, head.body.as_str()), (get.status, ""), "{}", facts.path);
+                assert_eq!(head.header("content-type"), get.header("content-type"), "{}", facts.path);
+                assert_eq!(head.location().is_some(), get.location().is_some(), "{}", facts.path);
+                if !get.header("location").starts_with("/flow/") {
+                    assert_eq!(head.location(), get.location(), "{}", facts.path);
+                }
+                answered += 1;
+            }
+        }
+        assert!(answered >= 40, "{answered}");
+    }
+
+    async fn fault_13_head_uses_nothing_up(engine: Engine) {
+        let app = TestApp::start_still(engine).await;
+        app.user(ADA).await;
+        let mut ada = RawBrowser::new(&app);
+        ada.sign_in(ADA).await;
+        // Longer than the session is left untouched between two uses.
+        app.wait(std::time::Duration::from_secs(600));
+        let before = app.whole_state().await;
+        for facts in route_facts(false).into_iter().filter(|facts| facts.head && facts.path != "/signin" && facts.path != "/readyz") {
+            Raw::new("HEAD", &path(&facts)).header("Cookie", ada.cookie()).send(&app).await;
+        }
+        for target in ["/authorize?client_id=tides", "/logout"] {
+            assert_eq!(Raw::new("HEAD", target).header("Cookie", ada.cookie()).send(&app).await.status, 405);
+        }
+        assert_eq!(app.whole_state().await, before);
+        // What the next page says is still said by the next page.
+        let notice = format!("{}={}", app.cookie("notice"), "account-activated");
+        let cookie = format!("{}; {notice}", ada.cookie());
+        let head = Raw::new("HEAD", "/account").header("Cookie", &cookie).send(&app).await;
+        assert!(head.cookies().is_empty(), "{:?}", head.cookies());
+        assert!(!Raw::get("/account").header("Cookie", &cookie).send(&app).await.cookies().is_empty());
     }
 
     async fn fault_13_status_codes_say_what_http_says(engine: Engine) {

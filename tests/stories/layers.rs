@@ -47,7 +47,7 @@ const SERVER: &[&[&str]] = &[
     &["routes", "tasks"],
     &["pages", "oauth", "mail::delivery", "http::health"],
     &["flow", "accounts"],
-    &["mail::quota", "mail::contents", "pages::continue_to_client"],
+    &["mail::quota", "mail::contents", "pages::continue_to_client", "pages::signed_in"],
     &["http::middleware", "http::enforcement", "http::context"],
     &["http"],
     &["state"],

@@ -57,5 +57,6 @@ mod secrets;
 mod session;
 mod shares;
 mod sign_in;
+mod signed_in_page;
 mod unrouted;
 mod upgrade;

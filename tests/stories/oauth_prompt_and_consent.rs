@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::oauth_authorize::{ADA, CB, ready, trusted};
 use crate::oauth_jwt::{Signer, claims, forgeries};
+use crate::signed_in_page::assert_done;
 use crate::support::browser::{Answer, Browser};
 use crate::support::client::{authorize, changed, request};
 use crate::support::{Engine, PASSWORD, TestApp, confidential, on_both_engines};
@@ -139,7 +140,7 @@ on_both_engines! {
         }
         app.redeem("asking", &code).await.tokens();
         for decision in ["deny", "allow"] {
-            browser.submit(&page, "/consent", &[("decision", decision)]).await.assert_page("flow-closed");
+            assert_done(&browser.submit(&page, "/consent", &[("decision", decision)]).await, "Tide Tables", None);
         }
     }
 

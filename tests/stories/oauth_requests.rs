@@ -30,9 +30,12 @@ on_both_engines! {
         let (app, browser) = ready(engine).await;
         for value in [
             Some("token"), Some("id_token token"), Some("id_token"), Some("code token"), Some("code id_token"),
-            Some("code id_token token"), Some("none"), Some("CODE"), Some("code code"), Some("unknown"), Some(""), None,
+            Some("code id_token token"), Some("none"), Some("CODE"), Some("code code"), Some("unknown"),
         ] {
             assert_refused(&app, &browser, ("response_type", value), "unsupported_response_type").await;
+        }
+        for missing in [Some(""), None] {
+            assert_refused(&app, &browser, ("response_type", missing), "invalid_request").await;
         }
         browser.get(&authorize(&request("tides"))).await.code(&app, CB);
     }
@@ -93,6 +96,9 @@ on_both_engines! {
         for scope in ["openid\temail", "openid\"", "öpenid", "openid\\"] {
             assert_refused(&app, &browser, ("scope", Some(scope)), "invalid_scope").await;
         }
+        // However many parameters are not ours, they are ignored.
+        let wide: Vec<(String, String)> = (0..100).map(|n| (format!("p{n}"), String::new())).collect();
+        browser.get(&authorize(&[request("tides"), wide].concat())).await.code(&app, CB);
         let before = app.state().await;
         let many_scopes = format!("openid {}", "s ".repeat(10_000).trim_end());
         let (deepest, long) = (deep(3_500), "x".repeat(50_000));
@@ -101,8 +107,8 @@ on_both_engines! {
             assert!(refused.status.is_client_error(), "{} {}", change.0, refused.status);
             assert_eq!(refused.location(), None);
         }
-        let wide: Vec<(String, String)> = (0..100).map(|n| (format!("p{n}"), String::new())).collect();
-        browser.get(&authorize(&[request("tides"), wide].concat())).await.assert_page("bad-request");
+        let repeated = vec![("state".to_owned(), String::new()); 100];
+        browser.get(&authorize(&[request("tides"), repeated].concat())).await.assert_page("bad-request");
         let longest = format!("/authorize?nonce={}", "x".repeat(64 * 1024));
         assert!(Raw::get(&longest).send(&app).await.status.is_client_error());
         assert_eq!(Raw::post("/authorize").announced(FORM, 5 << 20).send(&app).await.status, 413);
@@ -217,6 +223,20 @@ on_both_engines! {
                 }
             }
         }
+    }
+
+    async fn fault_13_a_missing_parameter_is_said_to_be_missing(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        for (name, code) in [("scope", "invalid_scope"), ("response_type", "invalid_request")] {
+            for missing in [None, Some("")] {
+                let answer = browser.get(&authorize(&changed("tides", &[(name, missing)]))).await;
+                answer.assert_refused(&app, CB, code);
+                let told = answer.redirect_param("error_description").unwrap();
+                assert!(told.starts_with(&format!("{name} is missing")), "{told}");
+            }
+        }
+        let other = browser.get(&authorize(&changed("tides", &[("scope", Some("unknown"))]))).await;
+        assert!(!other.redirect_param("error_description").unwrap().contains("missing"));
     }
 
     async fn a_head_request_never_issues_anything(engine: Engine) {

@@ -55,6 +55,38 @@ on_both_engines! {
         app.userinfo(&tokens.access).await.assert_invalid_token();
     }
 
+    async fn fault_13_a_request_without_a_token_is_told_what_to_send(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        let token = app.redeem("tides", &offline_code(&app, &browser).await).await.tokens().access;
+        let absent = browser.get("/userinfo").await;
+        for wrong in ["", "x", "Basic eDp5", "Digest x", "Bearer", "Bearer ", "Bearer  ", "bearer", "Token x", "Bearerx y", &token] {
+            for (method, fields) in [(Method::GET, None), (Method::POST, None), (Method::POST, Some(&[("access_token", "")][..]))] {
+                let answer = browser.send(method, "/userinfo", fields, &[("authorization", wrong)]).await;
+                assert_eq!((answer.status, &answer.body), (absent.status, &absent.body), "{wrong:?}");
+                assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"userinfo\"", "{wrong:?}");
+                let told = answer.json()["error_description"].as_str().unwrap().to_owned();
+                assert!(told.contains("Authorization: Bearer") && !told.contains("expired"), "{told}");
+            }
+        }
+        // A token that was sent and is not ours.
+        for wrong in ["Bearer x", "Bearer x y", "BEARER x"] {
+            browser.send(Method::GET, "/userinfo", None, &[("authorization", wrong)]).await.assert_invalid_token();
+        }
+        crate::support::raw::Raw::get("/userinfo").header("Authorization", b"Bearer \xff").send(&app).await.assert_invalid_token();
+        // Another scheme carries no token, so the one in the form is the only one.
+        let field = [("access_token", token.as_str())];
+        let answer = browser.send(Method::POST, "/userinfo", Some(&field), &[("authorization", "Basic eDp5")]).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        // A token in the query is one, whatever else is there.
+        let plain = browser.get("/userinfo?access_token=x").await;
+        plain.assert_token_error(400, "invalid_request");
+        assert!(plain.json()["error_description"].as_str().unwrap().contains("query"), "{}", plain.body);
+        for query in ["access_token=x&u=%FF", "%FF=1&access_token=x", "access_token=%FF", "access_token", &format!("{}access_token=x", "a=1&".repeat(100))] {
+            let answer = browser.get(&format!("/userinfo?{query}")).await;
+            assert_eq!((answer.status, &answer.body), (plain.status, &plain.body), "{query}");
+        }
+    }
+
     async fn ui_02_a_token_in_the_query_or_in_two_places_is_refused_and_not_logged(engine: Engine) {
         let (app, browser) = ready(engine).await;
         let token = app.redeem("tides", &offline_code(&app, &browser).await).await.tokens().access;

@@ -177,6 +177,7 @@ on_both_engines! {
             let page = match facts.path {
                 "/logout/confirm" => "/account",
                 "/activate/resend" => "/activate",
+                "/register" => "/account",
                 at if at.starts_with("/flow/") || at.starts_with("/register/") => path.rsplit_once('/').unwrap().0,
                 _ => &path,
             };
@@ -214,7 +215,7 @@ on_both_engines! {
         browser.sign_in(&again, "eve@example.org", PASSWORD).await;
         let before = app.state().await;
         let own = [("origin", app.issuer.as_str())];
-        assert_see(&send(&browser, &page, "/register", &[("email", "x@example.org")], &own).await, &format!("/register?flow={id}"));
+        assert_see(&send(&browser, &page, "/register", &[("email", "x@example.org")], &own).await, &format!("/flow/{id}"));
         assert_see(&send(&browser, &check, "/code", &[("code", &mail.code())], &own).await, &target(&app, &check.url));
         assert_see(&send(&browser, &check, "/resend", &[], &own).await, &target(&app, &check.url));
         assert_see(&send(&browser, &activate, "/activate", &[], &own).await, &target(&app, &mail.link()));
@@ -222,6 +223,99 @@ on_both_engines! {
         assert_eq!(asked.status, 303);
         assert_eq!(app.state().await, before);
         assert!(browser.follow(asked).await.text().contains("Sign out"), "the question once more");
+    }
+
+    async fn fault_15_an_old_form_keeps_the_address_that_was_typed(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let typed = "eve+1@example.org";
+        let own = [("origin", app.issuer.as_str())];
+        let browser = app.signed_in(ADA).await;
+        let page = browser.open("/register").await;
+        let flow = browser.open("/signin").await;
+        assert!(flow.url.ends_with("/account"));
+        app.register(&confidential("tides")).await;
+        let login = browser.open(&authorize(&changed("tides", &[("prompt", Some("login"))]))).await;
+        let id = login.url.rsplit_once('/').unwrap().1.to_owned();
+        let of_flow = browser.open(&format!("/register?flow={id}")).await;
+        // Still signed in, after another sign-in.
+        let again = browser.open(&authorize(&changed("tides", &[("prompt", Some("login"))]))).await;
+        browser.sign_in(&again, ADA, PASSWORD).await;
+        let before = app.state().await;
+        for (old, to) in [(&page, "/account".to_owned()), (&of_flow, format!("/flow/{id}"))] {
+            assert_see(&send(&browser, old, "/register", &[("email", typed)], &own).await, &to);
+        }
+        assert_see(&send(&browser, &login, "/login", &[("email", typed)], &own).await, &format!("/flow/{id}"));
+        assert_eq!(app.state().await, before);
+        // Signed out.
+        let account = browser.open("/account").await;
+        browser.submit(&account, "/logout/confirm", &[]).await;
+        let before = app.state().await;
+        let email = "email=eve%2B1%40example.org";
+        for (old, form, to) in [
+            (&page, "/register", format!("/register?{email}")), (&of_flow, "/register", format!("/register?flow={id}&{email}")),
+            (&login, "/login", format!("/flow/{id}?{email}")),
+        ] {
+            let answer = send(&browser, old, form, &[("email", typed)], &own).await;
+            assert_see(&answer, &to);
+            assert!(browser.follow(answer).await.body.contains("value=\"eve+1@example.org\""), "{to}");
+            assert_see(&send(&browser, old, form, &[("email", "")], &own).await, to.trim_end_matches(email).trim_end_matches(['?', '&']));
+            // A form from elsewhere fills in nothing.
+            let foreign = send(&browser, old, form, &[("email", typed)], &[("origin", "https://evil.example")]).await;
+            foreign.assert_error_page(403, "csrf-failed");
+            assert!(!foreign.body.contains("eve"), "{}", foreign.body);
+        }
+        assert_eq!(app.state().await, before);
+        // A flow in the address that is none leads nowhere else.
+        let csrf = page.csrf();
+        let strange = browser.send(Method::POST, "/register?flow=..%2F..%2Fevil", Some(&[("csrf", &csrf)]), &own).await;
+        assert_eq!(strange.status, 303);
+        app.signed_in(ADA).await;
+    }
+
+    async fn fault_15_a_second_click_on_the_activation_button_shows_the_account(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let browser = app.browser();
+        let check = register(&browser, ADA, PASSWORD).await;
+        let mail = app.sink.mail_to(ADA, 1).await;
+        let page = browser.open(&mail.link()).await;
+        let of_registration = target(&app, &check.url);
+        let first = browser.submit_only(&page, "/activate", &[]).await;
+        assert_eq!(first.location().as_ref(), Some(&of_registration));
+        let before = app.state().await;
+        let csrf = page.csrf();
+        let token = mail.link().rsplit_once('=').unwrap().1.to_owned();
+        for answer in [
+            browser.submit_only(&page, "/activate", &[]).await,
+            browser.get(&mail.link()).await,
+            browser.post("/activate/resend", &[("csrf", &csrf), ("token", &token)]).await,
+        ] {
+            assert_eq!((answer.status.as_u16(), answer.location().as_ref()), (303, Some(&of_registration)), "{}", answer.text());
+            assert!(browser.follow(answer).await.text().contains("Your account is active"));
+        }
+        // Elsewhere nobody is told more than before.
+        let stranger = app.browser();
+        stranger.get(&mail.link()).await.assert_page("link-used");
+        // An old form by somebody who is signed in.
+        let login = browser.open("/signin").await;
+        browser.sign_in(&login, ADA, PASSWORD).await;
+        let own = [("origin", app.issuer.as_str())];
+        let old = send(&browser, &page, "/activate", &[], &own).await;
+        assert_eq!(old.status, 303);
+        let after = browser.follow(old).await;
+        assert!(after.text().contains("Your account is active") && after.body.contains("href=\"/account\""), "{}", after.text());
+        assert!(!after.text().contains("Sign in") && !after.text().contains("sign in"), "{}", after.text());
+        assert_eq!(app.count("users", "1 = 1").await, 1);
+        assert_eq!(app.count("audit", "event = 'activation'").await, 1);
+        drop(before);
+        // The same in another browser, with links of every kind.
+        let elsewhere = app.signed_in(ADA).await;
+        for link in [mail.link(), "/activate?token=nonsense".to_owned(), "/activate".to_owned()] {
+            let page = elsewhere.open(&link).await;
+            assert_eq!(page.status, 400);
+            assert!(page.body.contains("href=\"/account\""), "{link}");
+            assert!(!page.text().contains("Sign in") && !page.text().contains("sign in"), "{link}: {}", page.text());
+        }
     }
 
     async fn fault_15_back_after_signing_in_leads_back_to_the_application(engine: Engine) {

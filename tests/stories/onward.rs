@@ -9,6 +9,7 @@ use idp_core::redirect_uri::RedirectUri;
 use crate::browser_test::{mobile, native};
 use crate::oauth_authorize::{ADA, ready, trusted};
 use crate::oauth_token::audit_count;
+use crate::signed_in_page::assert_done;
 use crate::support::browser::{Answer, Browser};
 use crate::support::client::{authorize, changed, request};
 use crate::support::{Engine, PASSWORD, TestApp, confidential, is_logged, on_both_engines};
@@ -48,8 +49,8 @@ on_both_engines! {
         assert!(!format!("{:?}", app.whole_state().await).contains(&code) && !is_logged(&code));
         assert!(!app.database.bytes().iter().any(|file| file.windows(code.len()).any(|part| part == code.as_bytes())));
         app.redeem("asking", &code).await.tokens();
-        browser.get(&question.url).await.assert_page("flow-closed");
-        browser.submit(&question, "/consent", &ALLOW).await.assert_page("flow-closed");
+        assert_done(&browser.get(&question.url).await, "Tide Tables", None);
+        assert_done(&browser.submit(&question, "/consent", &ALLOW).await, "Tide Tables", None);
         assert_eq!(audit_count(&app, AuditEvent::CodeReplay).await, 0);
     }
 
@@ -64,7 +65,7 @@ on_both_engines! {
         app.browser().get(&button).await.assert_error_page(403, "flow-foreign");
         // The client's callback is slow: it has redeemed the code, and the browser still shows our page.
         let tokens = app.redeem("asking", &code).await.tokens();
-        browser.get(&button).await.assert_page("flow-closed");
+        assert_done(&browser.get(&button).await, "Tide Tables", None);
         assert_eq!(app.userinfo(&tokens.access).await.status, 200);
         assert_eq!(audit_count(&app, AuditEvent::CodeReplay).await, 0);
         // An open flow has no answer yet, and a denial leads to the client as a code does.
@@ -91,8 +92,12 @@ on_both_engines! {
             if let Some(who) = who {
                 assert!(browser.sign_in(&signin, who, PASSWORD).await.url.ends_with("/account"));
             }
-            browser.get(&question.url).await.assert_page("flow-closed");
-            browser.get(&button).await.assert_page("flow-closed");
+            for old in [browser.get(&question.url).await, browser.get(&button).await] {
+                match who {
+                    None => old.assert_page("flow-closed"),
+                    Some(_) => assert_done(&old, "Tide Tables", None),
+                }
+            }
             if who.is_none() {
                 let hidden = signin.form("/login").hidden;
                 let csrf = &hidden.iter().find(|(name, _)| name == "csrf").unwrap().1;
@@ -200,7 +205,8 @@ on_both_engines! {
             let sent = browser.submit_only(&question, "/consent", &ALLOW).await;
             let code = sent.code(&app, uri);
             assert_eq!(browser.submit_only(&question, "/consent", &ALLOW).await.code(&app, uri), code, "a second click");
-            browser.get(&question.url).await.assert_page("flow-closed");
+            let name = if id == "notes" { "Desktop notes" } else { "Pocket notes" };
+            assert_done(&browser.get(&question.url).await, name, None);
         }
     }
 

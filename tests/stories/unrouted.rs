@@ -18,7 +18,7 @@ fn unrouted() -> Vec<(Raw, bool)> {
         (Raw::get("/flow/%FF"), false),
         (Raw::get(&long), false),
         (Raw::new("PUT", "/signin"), false),
-        (Raw::new("HEAD", "/signin"), false),
+        (Raw::new("HEAD", "/logout"), false),
         (Raw::new("OPTIONS", "/nowhere"), false),
         (Raw::new("PROPFIND", "/healthz"), false),
         (Raw::new("DELETE", "/jwks.json"), true),
@@ -76,7 +76,7 @@ on_both_engines! {
         }
         for _ in 0..20 {
             Raw::get("/favicon.ico").send(&app).await;
-            Raw::new("HEAD", "/register").send(&app).await;
+            Raw::new("HEAD", "/authorize").send(&app).await;
         }
         for _ in 0..4 {
             assert_eq!(Raw::get("/register").send(&app).await.status, 200, "a page's own limit is untouched");

@@ -9,6 +9,7 @@ use idp_core::ids::FlowId;
 use idp_core::oauth::authorize::AuthorizationRequest;
 use idp_core::oauth::error::Refusal;
 use idp_core::oauth::response::AuthorizationResponse;
+use idp_core::redirect_uri::RedirectUri;
 use idp_core::single_use::SingleUse;
 use idp_core::time::Timestamp;
 use idp_store::{EndedFlow, Flow, SignedIn, StoreError, Tx};
@@ -18,6 +19,7 @@ use crate::http::errors::{About, PageError, Reason};
 use crate::http::form::with_email;
 use crate::http::refusal_log::Fault;
 use crate::pages::continue_to_client::ContinuePage;
+use crate::pages::signed_in::SignedInPage;
 
 /// What a decision needs besides the flow's row.
 #[derive(Default)]
@@ -112,8 +114,8 @@ pub(crate) async fn find_open(
 }
 
 /// The response for a flow that is over: the authorization response once more while it is still usable; then, if the
-/// person was signed in, the client's start page; otherwise a page that says how the flow ended and links back to the
-/// client.
+/// client got a code, its https start page, or a page that says that the sign-in is done; otherwise a page that says
+/// how the flow ended and links back to the client.
 ///
 /// If the response is a redirect, only a second click on the same form gets it again. Reload and Back do not: each
 /// would start the client's app again.
@@ -140,14 +142,22 @@ pub(crate) async fn replay(
             .redirect_to_client(request, response);
     }
     // A client that got a code has signed the person in. Nothing is left to say, so the browser goes there.
-    let signed_in = response.is_some_and(|response| response.code().is_some());
-    match client.home_uri.as_ref().filter(|home| signed_in && client.enabled && home.is_https()) {
-        // After a form no redirect may lead to an https client; the page after this one goes on.
-        Some(_) if matches!(via, Via::Form(_)) => Ok(Redirect::to(&url(ended.flow.id)).into_response()),
-        Some(home) => ContinuePage::home(client.name.to_string(), home.as_str()).show(context),
-        None => {
-            Err(back_to(&client, if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP }))
-        }
+    let signed_in = client.enabled && response.is_some_and(|response| response.code().is_some());
+    let home = client.home_uri.as_ref().filter(|_| signed_in);
+    let web_home = home.filter(|home| home.is_https());
+    let is_done = web_home.is_some() || signed_in && unchanged && context.browser.signed_in.is_some();
+    if !is_done {
+        let reason = if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP };
+        return Err(back_to(&client, reason));
+    }
+    // After a form no redirect may lead to an https client; the page after this one goes on.
+    if matches!(via, Via::Form(_)) {
+        return Ok(Redirect::to(&url(ended.flow.id)).into_response());
+    }
+    let name = client.name.to_string();
+    match web_home {
+        Some(home) => ContinuePage::home(name, home.as_str()).show(context),
+        None => SignedInPage::new(name, home.map(RedirectUri::as_str)).show(context),
     }
 }
 

@@ -26,11 +26,14 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) policy: Policy,
     handler: MethodRouter<Shared>,
+    /// Whether HEAD is answered, as every GET should be (RFC 9110 section 9.1).
+    head: bool,
 }
 
 impl Route {
-    fn answers_head(&self) -> bool {
-        self.method == Method::GET && self.policy.cache.is_document()
+    /// A GET that may issue a code or end a session. HEAD would do so unseen.
+    fn without_head(self) -> Self {
+        Self { head: false, ..self }
     }
 }
 
@@ -42,8 +45,9 @@ fn route<T: 'static>(
     (auth, csrf, body, cache, rate): Classes,
     handler: impl Handler<T, Shared>,
 ) -> Route {
-    let handler = if method == Method::GET { get(handler) } else { post(handler) };
-    Route { method, path, policy: Policy { auth, csrf, body, cache, rate }, handler }
+    let head = method == Method::GET;
+    let handler = if head { get(handler) } else { post(handler) };
+    Route { method, path, policy: Policy { auth, csrf, body, cache, rate }, handler, head }
 }
 
 const GET: Method = Method::GET;
@@ -62,7 +66,7 @@ const DOCUMENT: Classes = (Auth::Anyone, Csrf::Safe, BodyClass::None, Cache::Min
 /// A static file.
 const STATIC: Classes = (Auth::Anyone, Csrf::Safe, BodyClass::None, Cache::Immutable, Rate::Unlimited);
 /// A probe of a load balancer or supervisor.
-const PROBE: Classes = (Auth::Probe, Csrf::Safe, BodyClass::None, Cache::Probe, Rate::Unlimited);
+const PROBE: Classes = (Auth::Probe, Csrf::Safe, BodyClass::None, Cache::NoStore, Rate::Unlimited);
 /// A form that a client's page sends through the browser. It is turned into a GET, which brings the cookies.
 const AS_GET: Classes = (Auth::Anyone, Csrf::NotNeeded, SMALL, Cache::NoStore, Rate::Page);
 /// A request from the client itself.
@@ -81,7 +85,7 @@ fn table() -> Vec<Route> {
         route(GET,  "/",                           PAGE,      pages::account::home),
         route(GET,  "/account",                    (Auth::SignedIn, Csrf::Safe, BodyClass::None, Cache::NoStore, Rate::Page), pages::account::show),
         route(GET,  "/signin",                     PAGE,      pages::login::begin),
-        route(GET,  "/flow/{id}",                  PAGE,      pages::flow::show),
+        route(GET,  "/flow/{id}",                  PAGE,      pages::flow::show).without_head(),
         route(GET,  "/flow/{id}/login",            PAGE,      pages::of_form),
         route(POST, "/flow/{id}/login",            TRY,       pages::login::submit),
         route(GET,  "/flow/{id}/consent",          PAGE,      pages::of_form),
@@ -96,11 +100,12 @@ fn table() -> Vec<Route> {
         route(POST, "/register/{id}/resend",       MAIL,      pages::check_mail::resend),
         route(GET,  "/activate",                   PAGE,      pages::activate::show),
         route(POST, "/activate",                   TRY,       pages::activate::submit),
+        route(GET,  "/activate/resend",            PAGE,      pages::of_form),
         route(POST, "/activate/resend",            MAIL,      pages::activate::resend),
 
-        route(GET,  path::AUTHORIZE,               PAGE,      oauth::authorize::get),
+        route(GET,  path::AUTHORIZE,               PAGE,      oauth::authorize::get).without_head(),
         route(POST, path::AUTHORIZE,               AS_GET, oauth::authorize::post),
-        route(GET,  path::END_SESSION,             PAGE,      oauth::end_session::get),
+        route(GET,  path::END_SESSION,             PAGE,      oauth::end_session::get).without_head(),
         route(POST, path::END_SESSION,             AS_GET, oauth::end_session::post),
         route(GET,  "/logout/confirm",             PAGE,      pages::of_form),
         route(POST, "/logout/confirm",             FORM,      oauth::end_session::confirm),
@@ -152,7 +157,7 @@ pub(crate) fn router(app: &Shared) -> Router {
     let mut router = Router::new();
     for route in all(app.config.dev) {
         let enforce = from_fn_with_state((Shared::clone(app), route.policy), enforcement::enforce);
-        let refuses_head = route.method == Method::GET && !route.answers_head();
+        let refuses_head = route.method == Method::GET && !route.head;
         let handler = route.handler.layer(enforce);
         let handler = match app.limiters.layer(route.policy.rate) {
             Some(limit) => handler.layer(limit),
@@ -173,9 +178,7 @@ fn methods(dev: bool) -> HashMap<&'static str, String> {
     let mut methods: HashMap<&'static str, String> = HashMap::new();
     for route in all(dev) {
         let names = methods.entry(route.path).or_default();
-        for method in
-            [Some(&route.method), route.answers_head().then_some(&Method::HEAD)].into_iter().flatten()
-        {
+        for method in [Some(&route.method), route.head.then_some(&Method::HEAD)].into_iter().flatten() {
             if !names.is_empty() {
                 names.push_str(", ");
             }
@@ -211,7 +214,7 @@ pub fn facts(dev: bool) -> Vec<RouteFacts> {
     all(dev)
         .into_iter()
         .map(|route| RouteFacts {
-            head: route.answers_head(),
+            head: route.head,
             method: route.method,
             path: route.path,
             signed_in: route.policy.auth == Auth::SignedIn,

@@ -93,6 +93,12 @@ impl Raw {
         self.header("Content-Type", content_type).header("Transfer-Encoding", "chunked")
     }
 
+    /// A body in one chunk. `Transfer-Encoding` is not added.
+    pub(crate) fn chunks(self, body: &[u8]) -> Self {
+        let body = [format!("{:x}\r\n", body.len()).as_bytes(), body, b"\r\n0\r\n\r\n"].concat();
+        Self { body, ..self }
+    }
+
     /// A body that is announced and never sent.
     pub(crate) fn announced(self, content_type: &str, length: usize) -> Self {
         self.header("Content-Type", content_type).header("Content-Length", length.to_string())

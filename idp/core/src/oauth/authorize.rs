@@ -187,6 +187,12 @@ const SINGLE_VALUED: [&str; 17] = [
     "request", "request_uri",
 ];
 
+/// Whether this is the name of a parameter that [`check`] reads. All others are ignored (RFC 6749 section 3.1).
+pub fn is_parameter(name: &str) -> bool {
+    const OTHERS: [&str; 4] = ["client_id", "redirect_uri", "registration", "resource"];
+    SINGLE_VALUED.contains(&name) || OTHERS.contains(&name)
+}
+
 fn no_parameter_twice(params: &Params) -> Result<(), Refusal> {
     match SINGLE_VALUED.into_iter().find(|name| params.is_repeated(name)) {
         Some(name) => {

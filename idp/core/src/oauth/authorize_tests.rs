@@ -152,8 +152,8 @@ fn each_rule_refuses_with_its_code() {
     for (name, value, expected) in [
         ("response_type", Some("token"), UnsupportedResponseType),
         ("response_type", Some("id_token token"), UnsupportedResponseType),
-        ("response_type", Some(""), UnsupportedResponseType),
-        ("response_type", None, UnsupportedResponseType),
+        ("response_type", Some(""), InvalidRequest),
+        ("response_type", None, InvalidRequest),
         ("scope", None, InvalidScope),
         ("scope", Some("a\u{1}"), InvalidScope),
         ("code_challenge_method", Some("plain"), InvalidRequest),

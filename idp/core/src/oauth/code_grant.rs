@@ -16,6 +16,12 @@ use oxide_auth::primitives::registrar::{BoundClient, ExactUrl, PreGrant, Registe
 use super::error::{ErrorCode, Refusal};
 use crate::scope::Scope;
 
+const NO_RESPONSE_TYPE: Refusal =
+    Refusal::new(ErrorCode::InvalidRequest, "response_type is missing; send response_type=code")
+        .because_of("response_type");
+const MISSING_SCOPE: Refusal =
+    Refusal::new(ErrorCode::InvalidScope, "scope is missing; send scope=openid, or the scopes that you need")
+        .because_of("scope");
 const UNSUPPORTED: Refusal = Refusal::new(ErrorCode::UnsupportedResponseType, "response_type must be code")
     .because_of("response_type");
 const BAD_SCOPE: Refusal =
@@ -67,6 +73,7 @@ pub struct Negotiated {
 /// A [`Refusal`] for the response type, the scope, or the challenge method.
 pub fn negotiate(asked: GrantRequest<'_>, allowed: &Scope) -> Result<Negotiated, Refusal> {
     use authorization::{Input, Output};
+    asked.response_type.ok_or(NO_RESPONSE_TYPE)?;
     let url: ExactUrl = asked.redirect_uri.parse().map_err(|_| BROKEN)?;
     let mut machine = Authorization::new(&asked);
     let mut answer = Answer::Nothing;
@@ -96,6 +103,7 @@ pub fn negotiate(asked: GrantRequest<'_>, allowed: &Scope) -> Result<Negotiated,
             Output::Bind { .. } => Answer::Bound,
             Output::Extend => Answer::Challenge,
             Output::Negotiate { scope: wanted, .. } => {
+                asked.scope.ok_or(MISSING_SCOPE)?;
                 scope = from_oxide(wanted)?.common(allowed);
                 Answer::Scope
             }
@@ -366,7 +374,7 @@ mod tests {
                 GrantRequest { response_type: Some("id_token token"), ..asked() },
                 ErrorCode::UnsupportedResponseType,
             ),
-            (GrantRequest { response_type: None, ..asked() }, ErrorCode::UnsupportedResponseType),
+            (GrantRequest { response_type: None, ..asked() }, ErrorCode::InvalidRequest),
             (GrantRequest { scope: Some("a\"b"), ..asked() }, ErrorCode::InvalidScope),
             (GrantRequest { scope: Some("address"), ..asked() }, ErrorCode::InvalidScope),
             (GrantRequest { scope: None, ..asked() }, ErrorCode::InvalidScope),

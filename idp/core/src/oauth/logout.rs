@@ -138,13 +138,20 @@ impl LogoutFlaw {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepeatedParameter(pub &'static str);
 
+const PARAMETERS: [&str; 4] = ["id_token_hint", "client_id", "post_logout_redirect_uri", "state"];
+
+/// Whether this is the name of a parameter that [`LogoutRequest::read`] reads. All others are ignored.
+pub fn is_parameter(name: &str) -> bool {
+    PARAMETERS.contains(&name)
+}
+
 impl<'a> LogoutRequest<'a> {
     /// Reads the parameters. A hint that this server did not sign counts as bad, not as absent.
     ///
     /// # Errors
     /// [`RepeatedParameter`].
     pub fn read(params: &'a Params, hints: &dyn HintVerifier) -> Result<Self, RepeatedParameter> {
-        for name in ["id_token_hint", "client_id", "post_logout_redirect_uri", "state"] {
+        for name in PARAMETERS {
             if params.is_repeated(name) {
                 return Err(RepeatedParameter(name));
             }

@@ -28,6 +28,7 @@ copy = Copy
 copied = Copied
 action-sign-in = Sign in
 action-sign-out = Sign out
+action-account = Go to your account
 action-register = Create an account
 action-start-again = Start again
 action-try-again = Try again
@@ -153,6 +154,7 @@ activate-wrong = That is not the password of this registration. If you registere
 activate-not-yours = Not you? Then somebody else typed your address, and nothing happens. You can still use the address yourself:
 activated-title = Your account is active
 activated-text = Everything is ready. You can sign in with your e-mail address and password.
+activated-text-signed-in = Everything is ready.
 activated-text-app = Everything is ready. You can go on to { $app } now.
 link-expired-title = This link has expired
 link-expired-text = Activation links work for 24 hours. We can send you a new one.
@@ -161,8 +163,10 @@ link-expired-text-closed = Activation links work for 24 hours. Ask the people wh
 link-expired-resend = Send a new link
 link-used-title = Already active
 link-used-text = This address has an account by now, so there is nothing left to do. Sign in with its password.
+link-used-text-signed-in = This address has an account by now, so there is nothing left to do.
 link-unknown-title = This link does not work
 link-unknown-text = It may be cut off, or too old. Open the newest mail, or sign in.
+link-unknown-text-signed-in = It may be cut off, or too old. If you still need it, open the newest mail.
 
 ## Notices: shown on the page that follows a success
 
@@ -197,6 +201,10 @@ consent-deny = Deny
 
 onward-title = Taking you back to { $app }…
 onward-text = You are being redirected. If nothing happens, use the button.
+
+# Shown on an old page of a sign-in that is finished.
+signed-in-at-title = You are signed in at { $app }
+signed-in-at-text = You can close this page.
 
 ## Sign-out
 
@@ -281,6 +289,8 @@ error-unsupported-coding-title = This format is not supported
 error-unsupported-coding = The request came compressed, and this page does not unpack it. Use the form on the page.
 error-bad-request-title = We could not read that request
 error-bad-request = Part of it is missing or not valid. Go back and try again.
+error-too-slow-title = That took too long
+error-too-slow = It took too long to arrive. Try again.
 error-misdirected-title = This address is not ours
 error-misdirected = You asked for { $asked }, and this is { $domain }. Check the address, or go to the start page.
 error-misdirected-dot-title = This address ends in a dot

@@ -22,7 +22,7 @@ pub(crate) enum Link {
     /// This registration, which it can activate.
     Open(Box<Registration>),
     /// Its registration has ended: it, or another one for its address, became an account.
-    Used,
+    Used(RegistrationId),
     /// Its 24 hours are over. It still leads to its registration while that is kept; its holder reads the mailbox, so
     /// they may learn what became of it.
     Expired(Option<Box<Registration>>),
@@ -35,7 +35,7 @@ pub(crate) enum LinkOutcome {
     /// The registration is an account now.
     Activated(RegistrationId),
     /// As [`Link::Used`].
-    Used,
+    Used(RegistrationId),
     /// Its 24 hours are over.
     Expired,
     /// No such link exists, or another browser used it and did not prove the password.
@@ -50,7 +50,7 @@ pub(crate) async fn find_link(context: &RequestContext, token: LinkToken) -> Res
             let Some((subject, usable)) = db.peek(token, *now).await? else { return Ok(Link::Unknown) };
             let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Link::Unknown) };
             if db.registration_ended(id).await? {
-                return Ok(Link::Used);
+                return Ok(Link::Used(id));
             }
             Ok(match db.registration_and_state(id, *now).await? {
                 Some((registration, RegistrationState::Waiting)) if usable => {
@@ -152,16 +152,15 @@ async fn consume(
         let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(LinkOutcome::Unknown) };
         return Ok(match activate(tx, id, browser, record).await? {
             Activation::Activated(..) => LinkOutcome::Activated(id),
-            Activation::AlreadyUsed => LinkOutcome::Used,
+            Activation::AlreadyUsed => LinkOutcome::Used(id),
             Activation::Unknown => LinkOutcome::Expired,
         });
     }
     let Some((subject, _)) = tx.peek(token, now).await? else { return Ok(LinkOutcome::Unknown) };
-    let ended = match subject.parse::<RegistrationId>() {
-        Ok(id) => tx.registration_ended(id).await?,
-        Err(_) => false,
-    };
-    Ok(if ended { LinkOutcome::Used } else { LinkOutcome::Expired })
+    Ok(match subject.parse::<RegistrationId>() {
+        Ok(id) if tx.registration_ended(id).await? => LinkOutcome::Used(id),
+        _ => LinkOutcome::Expired,
+    })
 }
 
 /// Creates the account, audits it, and puts the welcome mail into the outbox.

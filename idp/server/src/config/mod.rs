@@ -89,6 +89,8 @@ impl CommandLine {
 pub enum Hsts {
     /// Not sent. A proxy may send it.
     Off,
+    /// Browsers forget it: only a policy of zero seconds ends an earlier one (RFC 6797 section 6.1.1).
+    Forget,
     /// For the issuer's host.
     #[default]
     Host,
@@ -100,12 +102,13 @@ pub enum Hsts {
 
 impl Hsts {
     /// The values of the setting.
-    pub const WORDS: &[&str] = &["off", "host", "subdomains", "preload"];
+    pub const WORDS: &[&str] = &["off", "forget", "host", "subdomains", "preload"];
 
     /// The policy that a word stands for; the default for an unknown word.
     pub(crate) fn of_word(word: &str) -> Self {
         match word {
             "off" => Self::Off,
+            "forget" => Self::Forget,
             "subdomains" => Self::Subdomains,
             "preload" => Self::Preload,
             _ => Self::Host,
@@ -116,6 +119,7 @@ impl Hsts {
     pub(crate) fn header(self) -> Option<&'static str> {
         match self {
             Self::Off => None,
+            Self::Forget => Some("max-age=0"),
             Self::Host => Some("max-age=63072000"),
             Self::Subdomains => Some("max-age=63072000; includeSubDomains"),
             Self::Preload => Some("max-age=63072000; includeSubDomains; preload"),

@@ -80,6 +80,38 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
     address
 }
 
+/// Whether a proxy says that the request came without TLS, to it or to a proxy before it: in `X-Forwarded-Proto`, or as
+/// `proto` in `Forwarded` (RFC 7239 section 5.4).
+pub(crate) fn came_over_http(headers: &HeaderMap) -> bool {
+    let parts = |name| headers.get_all(name).iter().flat_map(|line| unquoted_parts(line.as_bytes()));
+    let proto = |pair: &[u8]| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        pair[..at].trim_ascii().eq_ignore_ascii_case(b"proto").then(|| is_http(&pair[at + 1..]))
+    };
+    parts("x-forwarded-proto").any(is_http) || parts("forwarded").any(|pair| proto(pair) == Some(true))
+}
+
+/// The parts of a header between commas and semicolons, except those in quotes.
+fn unquoted_parts(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    line.split(move |byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+        !quoted && b",;".contains(byte)
+    })
+}
+
+/// A scheme as a token or in quotes (RFC 9110 section 5.6.4).
+fn is_http(value: &[u8]) -> bool {
+    let letters: Vec<u8> =
+        value.trim_ascii().iter().copied().filter(|byte| !b"\"\\".contains(byte)).collect();
+    letters.eq_ignore_ascii_case(b"http")
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::BodyExt;
+use idp_core::ids::FlowId;
 use idp_core::oauth::discovery::path;
 use idp_core::secret::Secret;
 use zeroize::Zeroizing;
@@ -31,11 +32,13 @@ pub(crate) async fn enforce(
     request: Request,
     next: Next,
 ) -> Response {
+    // HEAD uses nothing up: neither a notice nor the session.
+    let is_head = request.method() == Method::HEAD;
     match pass(&app, policy, request).await {
         Ok(Passed { request, browser, room }) => {
             let response = next.run(request).await;
             drop(room);
-            finish(&app, policy, browser, response)
+            finish(&app, policy, browser, is_head, response)
         }
         Err(Stopped::Error(error)) => error.into_response(),
         Err(Stopped::See(page)) => Redirect::to(&page).into_response(),
@@ -77,7 +80,7 @@ async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, 
         return Err(Stopped::See("/signin".to_owned()));
     }
     // Only now, because a refused request does not count as a use of the session.
-    if let Some(browser) = &browser {
+    if let Some(browser) = browser.as_ref().filter(|_| parts.method != Method::HEAD) {
         browser.touch(app).await;
     }
     parts.extensions.extend(fields.map(FormBody).map(with).unwrap_or_default());
@@ -184,24 +187,37 @@ fn old_form(
         NotOurForm::Token | NotOurForm::Old if uri.path() == "/logout/confirm" && !signed_in => {
             return Stopped::See(with_request("/signed-out", fields));
         }
-        NotOurForm::Old => return Stopped::See(page_again(uri, signed_in, fields)),
+        NotOurForm::Old => return Stopped::See(page_again(uri, signed_in, fields, true)),
         NotOurForm::Token => "the form's token is missing, old, or of another session",
         NotOurForm::Foreign(detail) => detail,
     };
-    let again = page_again(uri, signed_in, fields);
+    let again = page_again(uri, signed_in, fields, false);
     PageError::new(Reason::CSRF).detail(detail).action(again, "action-try-again").into()
 }
 
-/// The page on which a form stands, with what it needs from the form.
-fn page_again(uri: &Uri, signed_in: bool, fields: &[(String, Secret)]) -> String {
+/// The page on which a form stands, with what it needs from the form. Somebody who has signed in since need not register
+/// or sign in; others find the address that they typed, if the form is ours.
+fn page_again(uri: &Uri, signed_in: bool, fields: &[(String, Secret)], is_ours: bool) -> String {
     let page = form::page_of(uri.path(), signed_in);
     let field =
         |wanted: &str| fields.iter().find(|(name, value)| name == wanted && !value.expose().is_empty());
+    let typed = field("email").filter(|_| is_ours).map_or("", |(_, email)| email.expose());
     match (page, uri.query()) {
         ("/activate", _) => match field("token") {
             Some(token) => with_query(page, std::slice::from_ref(token)),
             None => page.to_owned(),
         },
+        ("/register", query) => {
+            let fields = form::decode(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+            let flow = fields.iter().find(|(name, _)| name == "flow").map(|(_, id)| id.expose());
+            match flow.and_then(|id| id.parse::<FlowId>().ok()) {
+                Some(flow) if signed_in => format!("/flow/{flow}"),
+                None if signed_in => "/account".to_owned(),
+                Some(flow) => form::with_email(&format!("/register?flow={flow}"), typed),
+                None => form::with_email(page, typed),
+            }
+        }
+        _ if !signed_in && uri.path().ends_with("/login") => form::with_email(page, typed),
         // The question whether to sign out, which an application's request had led to.
         ("/account", _) if field("request").is_some() => with_request(path::END_SESSION, fields),
         (_, Some(query)) if page == uri.path() => format!("{page}?{query}"),
@@ -221,11 +237,17 @@ fn with_query(page: &str, pairs: &[(String, Secret)]) -> String {
     format!("{page}?{}", form::encode(pairs))
 }
 
-fn finish(app: &Shared, policy: Policy, browser: Option<Browser>, mut response: Response) -> Response {
+fn finish(
+    app: &Shared,
+    policy: Policy,
+    browser: Option<Browser>,
+    is_head: bool,
+    mut response: Response,
+) -> Response {
     let headers = response.headers_mut();
     if let Some(browser) = browser {
         let is_page = headers.get(header::CONTENT_TYPE).is_some();
-        if is_page && browser.notice.is_some() {
+        if is_page && !is_head && browser.notice.is_some() {
             headers.append(header::SET_COOKIE, Cookie::Notice.clear(&app.config));
         }
         let own = browser.is_new.then(|| browser.set_cookie(app));

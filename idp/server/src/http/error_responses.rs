@@ -120,7 +120,7 @@ fn page(app: &Shared, error: &PageError, info: &RequestInfo, summary: &RequestSu
         text: catalogue.text(&format!("error-{key}"), &args),
         heading,
         action,
-        asked_client: error.about.shown_client(error.reason.kind),
+        asked_client: error.about.shown_client(kind),
         reference: &info.request_id,
         at: moment(app.clock.now()),
         dev_detail,

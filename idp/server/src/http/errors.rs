@@ -57,7 +57,8 @@ reasons! {
     MISDIRECTED = "misdirected", MISDIRECTED_REQUEST, "yours";
     MISDIRECTED_DOT = "misdirected-dot", MISDIRECTED_REQUEST, "yours";
     BAD_HOST = "bad-host", BAD_REQUEST, "yours";
-    TIMEOUT = "bad-request", REQUEST_TIMEOUT, "yours";
+    TIMEOUT = "too-slow", REQUEST_TIMEOUT, "yours";
+    TRANSFER_CODING = "unsupported-coding", NOT_IMPLEMENTED, "yours";
     REGISTRATION_CLOSED = "registration-closed", FORBIDDEN, "yours";
     REGISTRATION_USED = "registration-used", BAD_REQUEST, "yours";
     REGISTRATION_EXPIRED = "registration-expired", BAD_REQUEST, "yours";
@@ -73,15 +74,22 @@ reasons! {
 }
 
 impl Reason {
+    /// Whether the rest of the request cannot or need not be read, so that the connection ends with the response
+    /// (RFC 9110 section 15.5.9, RFC 9112 section 6.1).
+    pub(crate) fn ends_connection(self) -> bool {
+        self == Self::TIMEOUT || self == Self::TRANSFER_CODING
+    }
+
     /// What the page says. At an endpoint to which clients send the browser, the client made the request, so only its
     /// makers can fix it.
     pub(crate) fn shown(self, made_by_client: bool) -> Self {
-        const THEIRS: [Reason; 6] = [
+        const THEIRS: [Reason; 7] = [
             Reason::METHOD,
             Reason::TOO_LARGE,
             Reason::TOO_LONG,
             Reason::MEDIA_TYPE,
             Reason::CODING,
+            Reason::TRANSFER_CODING,
             Reason::BAD_REQUEST,
         ];
         if made_by_client && THEIRS.contains(&self) { Self::APP_REQUEST } else { self }
@@ -285,7 +293,10 @@ impl PageError {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 (ErrorCode::InvalidRequest, "send application/x-www-form-urlencoded")
             }
-            StatusCode::REQUEST_TIMEOUT => (ErrorCode::InvalidRequest, "the request took too long"),
+            StatusCode::REQUEST_TIMEOUT => (ErrorCode::InvalidRequest, "the request took too long to arrive"),
+            StatusCode::NOT_IMPLEMENTED => {
+                (ErrorCode::InvalidRequest, "the only transfer coding that is understood is chunked")
+            }
             _ => (ErrorCode::InvalidRequest, "the request is malformed"),
         };
         OAuthError {

@@ -1,6 +1,7 @@
 //! Forms and queries, read once and strictly, within limits.
 
 use axum::extract::FromRequestParts;
+use axum::http::Uri;
 use axum::http::request::Parts;
 use idp_core::oauth::params::Params;
 use idp_core::secret::Secret;
@@ -9,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::de::value::MapDeserializer;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::http::errors::{PageError, Reason};
+use crate::http::errors::{About, PageError, Reason};
 use crate::http::field_value::FieldValue;
 
 /// The most fields a form may have.
@@ -61,6 +62,11 @@ pub(crate) fn decode_part(part: &[u8]) -> Option<String> {
             None
         }
     }
+}
+
+/// Whether a query has this parameter, whatever else it has.
+pub(crate) fn has_field(query: &str, wanted: &str) -> bool {
+    pairs_of(query.as_bytes()).any(|(name, _)| name.as_deref() == Some(wanted))
 }
 
 /// The fields as a query or form again.
@@ -129,21 +135,46 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The protocol parameters: those of the form if there is one, or else of the query.
+/// The protocol parameters of a form.
 pub(crate) struct Protocol(pub(crate) Params);
 
 impl<S: Sync> FromRequestParts<S> for Protocol {
-    type Rejection = PageError;
+    type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
-        let form = parts.extensions.remove::<FormBody>().map(|FormBody(pairs)| pairs);
-        Ok(Self(Params::of_form(form.map_or_else(|| query(parts), Ok)?)))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let FormBody(pairs) = parts.extensions.remove::<FormBody>().unwrap_or(FormBody(Fields::new()));
+        Ok(Self(Params::of_form(pairs)))
     }
 }
 
-fn query(parts: &Parts) -> Result<Fields, PageError> {
-    let query = parts.uri.query().unwrap_or_default();
-    decode(query.as_bytes()).ok_or_else(|| PageError::new(Reason::BAD_REQUEST).detail("malformed query"))
+/// The protocol parameters of a query. `is_known` names those that the endpoint reads; any other is ignored, however it
+/// is written (RFC 6749 section 3.1). Some of these are kept, for a page that shows a developer what was sent.
+pub(crate) fn protocol_query(uri: &Uri, is_known: fn(&str) -> bool) -> Result<Params, PageError> {
+    let (mut known, mut others, mut broken) = (Fields::new(), Fields::new(), None);
+    for (name, value) in pairs_of(uri.query().unwrap_or_default().as_bytes()) {
+        let Some(name) = name else { continue };
+        match value {
+            Some(value) if is_known(&name) => known.push((name, value)),
+            None if is_known(&name) => broken = Some(name),
+            Some(value) if others.len() < FIELDS => others.push((name, value)),
+            _ => {}
+        }
+    }
+    others.truncate(FIELDS.saturating_sub(known.len()));
+    let too_many = known.len() > FIELDS;
+    known.extend(others);
+    let params = Params::of_form(known);
+    let refuse = |detail: String, name| {
+        let about = About::claimed(&params).parameter(name, &params);
+        Err(PageError::new(Reason::BAD_REQUEST).detail(detail).about(about))
+    };
+    match broken.as_deref() {
+        Some(name) => {
+            refuse(format!("{name} cannot be decoded: percent-encode UTF-8, without NUL"), Some(name))
+        }
+        None if too_many => refuse(format!("more than {FIELDS} parameters"), None),
+        None => Ok(params),
+    }
 }
 
 /// The parameters of a page's query that can be decoded, for a page that is not strict about any.

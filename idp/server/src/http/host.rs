@@ -12,9 +12,18 @@ use crate::state::Shared;
 /// How many bytes of a host are shown. Host names have at most 253 characters.
 const LONGEST_HOST: usize = 260;
 
-/// Refuses a request for another host: returns the requested host, safe to show, and the error. Probes may name any
-/// host, such as an IP address, and in HTTP/1.0 none.
-pub(crate) fn check(app: &Shared, request: &Request, is_probe: bool) -> Option<(String, PageError)> {
+/// Which host a request is for.
+pub(crate) enum RequestedHost {
+    /// The issuer's.
+    Ours,
+    /// Another one, or none, which only a probe may do.
+    AnyOfProbe,
+    /// Another one, or not exactly one: the host, safe to show, and the error.
+    Refused(String, Box<PageError>),
+}
+
+/// Checks the host. Probes may name any host, such as an IP address, and in HTTP/1.0 none.
+pub(crate) fn check(app: &Shared, request: &Request, is_probe: bool) -> RequestedHost {
     let version = match request.version() {
         Version::HTTP_2 => HttpVersion::V2,
         Version::HTTP_11 => HttpVersion::V1_1,
@@ -23,8 +32,11 @@ pub(crate) fn check(app: &Shared, request: &Request, is_probe: bool) -> Option<(
     let target = request.uri().authority().map(axum::http::uri::Authority::as_str);
     let hosts = request.headers().get_all(header::HOST).iter().map(HeaderValue::as_bytes);
     let why = match app.config.issuer.is_addressed_by(version, target, hosts) {
-        Ok(ours) if ours || is_probe => return None,
-        Err(BadHost::Missing) if is_probe && version == HttpVersion::V1_0 => return None,
+        Ok(true) => return RequestedHost::Ours,
+        Ok(false) if is_probe => return RequestedHost::AnyOfProbe,
+        Err(BadHost::Missing) if is_probe && version == HttpVersion::V1_0 => {
+            return RequestedHost::AnyOfProbe;
+        }
         Ok(_) => None,
         Err(why) => Some(why),
     };
@@ -34,7 +46,7 @@ pub(crate) fn check(app: &Shared, request: &Request, is_probe: bool) -> Option<(
     let requested = requested.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
     let requested = Excerpt::new(requested, LONGEST_HOST).to_string();
     let error = misdirected(app, &requested, why);
-    Some((requested, error))
+    RequestedHost::Refused(requested, Box::new(error))
 }
 
 /// Says which host was requested and which is served: 421, or 400 if the request does not name one valid host.

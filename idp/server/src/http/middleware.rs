@@ -6,15 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use idp_core::secret::{base64url, random_bytes};
 
-use crate::http::address::{RequestInfo, client_address, is_trusted};
+use crate::http::address::{RequestInfo, came_over_http, client_address, is_trusted};
 use crate::http::error_responses::{error_response, short_error_response};
 use crate::http::errors::{PageError, Reason};
+use crate::http::host::RequestedHost;
 use crate::http::policy::{self, UNROUTED};
 use crate::http::request_log::{Failure, RequestSummary};
 use crate::http::shares::AddressShare;
@@ -41,25 +42,33 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
     }
     request.extensions_mut().insert(info.clone());
     let mut summary = RequestSummary::of(&request);
-    let hsts = hsts(&app, by_proxy, request.headers());
     let is_probe = policy::is_probe(request.uri().path());
+    let host = host::check(&app, &request, is_probe);
+    let hsts = hsts(&app, &host, by_proxy, request.headers());
     if !admitted && !is_probe {
         let error = PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE) };
         app.refusals.count_of("requests in progress", info.network());
         return with_headers(short_error_response(&app, &error, &summary), &info, hsts);
     }
-    let (response, unrouted) = match unreadable(&app, &request, is_probe, &mut summary) {
+    let is_http1 = request.version() <= Version::HTTP_11;
+    let (response, unrouted) = match unreadable(&request, host, &mut summary) {
         Some(error) => (error.into_response(), true),
+        None if request.method() == Method::OPTIONS && request.uri().path() == "*" => {
+            (server_options(), true)
+        }
         None => {
             let response = run(request, next).await;
             let unrouted = is_unrouted(&response);
             (response, unrouted)
         }
     };
+    let reason = response.extensions().get::<PageError>().map(|error| error.reason);
+    let ends_connection = is_http1 && reason.is_some_and(Reason::ends_connection);
     if unrouted && let Some(seconds) = app.limiters.wait(UNROUTED.rate, info.network()) {
         let error = PageError { retry_after: Some(seconds), ..PageError::new(Reason::TOO_MANY) };
         app.refusals.count(error.reason.key);
-        return with_headers(short_error_response(&app, &error, &summary), &info, hsts);
+        let response = closing(short_error_response(&app, &error, &summary), ends_connection);
+        return with_headers(response, &info, hsts);
     }
     if let Some(failure) = Failure::of(&response) {
         failure.log(&app, &info, &summary);
@@ -68,31 +77,48 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
         Some(error) => error_response(&app, error, response, &info, &summary),
         None => response,
     };
-    with_headers(response, &info, hsts)
+    with_headers(closing(response, ends_connection), &info, hsts)
 }
 
-/// The HSTS policy of a response. Over plain HTTP there is none (RFC 6797 section 7.2): neither with an issuer without
-/// TLS, nor if a trusted proxy says that the request came to it without.
-fn hsts(app: &Shared, by_proxy: bool, headers: &HeaderMap) -> Option<&'static str> {
-    let plain = by_proxy && came_over_http(headers);
-    app.config.hsts.header().filter(|_| app.config.issuer.is_https() && !plain)
+/// The response, with the word that the connection ends if it does.
+fn closing(mut response: Response, ends_connection: bool) -> Response {
+    if ends_connection {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
-fn came_over_http(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all("x-forwarded-proto").iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|scheme| scheme.trim().eq_ignore_ascii_case("http"))
+/// The response to `OPTIONS *`: what some resource here understands (RFC 9110 section 9.3.7).
+fn server_options() -> Response {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")]).into_response()
+}
+
+/// Whether a body's framing is in a transfer coding other than `chunked`. Only that one is decoded, so the rest of such
+/// a body would be taken for a form (RFC 9112 section 6.1).
+fn has_unknown_transfer_coding(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let mut codings = codings.filter(|coding| !coding.is_empty());
+    let first = codings.next();
+    first.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) || codings.next().is_some()
+}
+
+/// The HSTS policy of a response. A policy binds the host that was requested, so it is sent under our own only. Over
+/// plain HTTP there is none (RFC 6797 section 7.2): neither with an issuer without TLS, nor if a trusted proxy says that
+/// the request came to it without.
+fn hsts(app: &Shared, host: &RequestedHost, by_proxy: bool, headers: &HeaderMap) -> Option<&'static str> {
+    let ours = matches!(host, RequestedHost::Ours) && app.config.issuer.is_https();
+    app.config.hsts.header().filter(|_| ours && !(by_proxy && came_over_http(headers)))
 }
 
 /// Why a request is refused before any route sees it.
-fn unreadable(
-    app: &Shared,
-    request: &Request,
-    is_probe: bool,
-    summary: &mut RequestSummary,
-) -> Option<PageError> {
-    if let Some((host, error)) = host::check(app, request, is_probe) {
+fn unreadable(request: &Request, host: RequestedHost, summary: &mut RequestSummary) -> Option<PageError> {
+    if let RequestedHost::Refused(host, error) = host {
         summary.host = Some(host);
-        return Some(error);
+        return Some(*error);
+    }
+    if has_unknown_transfer_coding(request.headers()) {
+        return Some(PageError::new(Reason::TRANSFER_CODING).detail("a transfer coding other than chunked"));
     }
     let length = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if length > LONGEST_TARGET {

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::Request;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use http_body_util::BodyExt;
@@ -212,4 +212,59 @@ async fn a_panic_is_one_500_with_an_id_and_the_server_stays_ready() {
     }
     assert_eq!(ids.len(), 6, "each has its own id");
     assert_eq!(ask(&app.router(), "/readyz").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn fault_13_a_slow_body_is_told_so_and_ends_the_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = app(dir.path()).await;
+    let slow = || async { PageError::new(Reason::TIMEOUT) };
+    let router = Router::new()
+        .route("/slow", get(slow))
+        .route(idp_core::oauth::discovery::path::TOKEN, get(slow))
+        .layer(from_fn_with_state(Shared::clone(&app.0), outermost));
+    for (path, version, closes) in [
+        ("/slow", Version::HTTP_11, true),
+        ("/token", Version::HTTP_11, true),
+        // HTTP/2 has no such header (RFC 9113 section 8.2.2).
+        ("/slow", Version::HTTP_2, false),
+    ] {
+        let target = format!("http://localhost:1{path}");
+        let request = Request::get(target).version(version).header("host", "localhost:1").body(Body::empty());
+        let response = router.clone().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(
+            response.headers().get("connection").is_some_and(|value| value == "close"),
+            closes,
+            "{path}"
+        );
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert!(body.contains("too long") && !body.contains("missing"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn fault_13_a_body_in_an_unknown_transfer_coding_ends_the_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.limits.unrouted = 1;
+    let router = App::build(config, Clock::system()).await.unwrap().router();
+    for (coding, status, closes) in [
+        ("chunked", StatusCode::UNAUTHORIZED, false),
+        ("gzip, chunked", StatusCode::NOT_IMPLEMENTED, true),
+        ("gzip, chunked", StatusCode::TOO_MANY_REQUESTS, true),
+    ] {
+        let request =
+            Request::post("/token").header("host", "localhost:1").header("transfer-encoding", coding);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let response =
+            router.clone().oneshot(request.body(Body::from("grant_type=x")).unwrap()).await.unwrap();
+        assert_eq!(response.status(), status, "{coding}");
+        assert_eq!(
+            response.headers().get("connection").is_some_and(|value| value == "close"),
+            closes,
+            "{status}"
+        );
+    }
 }

@@ -5,7 +5,7 @@
 //! | [`Auth`] | who may send the request, and what is read about them before the handler runs |
 //! | [`Csrf`] | whether a form must carry our token |
 //! | [`BodyClass`] | which body is read, and how much of it |
-//! | [`Cache`] | who may cache the response, and thus whether HEAD is allowed |
+//! | [`Cache`] | who may cache the response |
 //! | [`Rate`] | which limit per client address applies |
 
 use idp_core::oauth::discovery::path;
@@ -52,8 +52,6 @@ pub(crate) enum BodyClass {
 pub(crate) enum Cache {
     /// Nobody.
     NoStore,
-    /// Nobody, but HEAD is allowed.
-    Probe,
     /// Anybody, for five minutes.
     Minutes,
     /// Anybody, for a year: the name changes with the content.
@@ -61,16 +59,10 @@ pub(crate) enum Cache {
 }
 
 impl Cache {
-    /// Whether this is a document, for which HEAD is allowed: its GET changes nothing and costs nothing. Elsewhere HEAD
-    /// would issue and consume things unseen.
-    pub(crate) fn is_document(self) -> bool {
-        self != Self::NoStore
-    }
-
     /// The value of `Cache-Control`, if it differs from the one that every response has.
     pub(crate) fn header(self) -> Option<&'static str> {
         match self {
-            Self::NoStore | Self::Probe => None,
+            Self::NoStore => None,
             Self::Minutes => Some("public, max-age=300"),
             Self::Immutable => Some("public, max-age=31536000, immutable"),
         }

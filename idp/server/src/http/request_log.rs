@@ -95,7 +95,9 @@ impl Failure {
 
     pub(crate) fn log(&self, app: &Shared, info: &RequestInfo, summary: &RequestSummary) {
         let Self { status, reason, detail, about } = self;
-        let fault = if status.is_server_error() { Fault::Ours } else { Fault::Theirs };
+        // A 501 is about what was sent.
+        let ours = status.is_server_error() && *status != StatusCode::NOT_IMPLEMENTED;
+        let fault = if ours { Fault::Ours } else { Fault::Theirs };
         if !app.refusals.admits(fault, reason) {
             return;
         }

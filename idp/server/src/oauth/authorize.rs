@@ -1,5 +1,6 @@
 //! The authorization endpoint.
 
+use axum::http::Uri;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::client::Client;
 use idp_core::flow::FlowTarget;
@@ -14,11 +15,12 @@ use crate::config::shell_quoted;
 use crate::flow::{self, ClientAndConsent};
 use crate::http::context::RequestContext;
 use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered, Sent};
-use crate::http::form::{self, FormBody, Protocol};
+use crate::http::form::{self, FormBody};
 use crate::http::refusal_log::Fault;
 
 /// `GET /authorize`: checks the request, then goes as far as possible without a page.
-pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> Result<Response, PageError> {
+pub(crate) async fn get(context: RequestContext, uri: Uri) -> Result<Response, PageError> {
+    let params = form::protocol_query(&uri, authorize::is_parameter)?;
     let known = match authorize::client_id(&params) {
         Some(id) => flow::client_and_consent(&context, id).await?,
         None => ClientAndConsent::default(),

@@ -1,13 +1,13 @@
 //! Sign-out: the end-session endpoint (RP-Initiated Logout 1.0), the confirmation page, and the page afterwards.
 
 use axum::Extension;
-use axum::http::header;
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::audit::{Actor, AuditEvent};
 use idp_core::client::{Client, ClientId};
 use idp_core::oauth::discovery::path;
 use idp_core::oauth::logout::{
-    AfterLogout, Logout, LogoutFlaw, LogoutRequest, LogoutTarget, RepeatedParameter,
+    self, AfterLogout, Logout, LogoutFlaw, LogoutRequest, LogoutTarget, RepeatedParameter,
 };
 use idp_core::oauth::params::Params;
 use idp_core::redirect_uri::RedirectUri;
@@ -18,14 +18,15 @@ use crate::config::shell_quoted;
 use crate::http::context::RequestContext;
 use crate::http::cookies::Cookie;
 use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered};
-use crate::http::form::{self, Form, FormBody, LenientQuery, Protocol};
+use crate::http::form::{self, Form, FormBody, LenientQuery};
 use crate::http::html::Page;
 use crate::http::refusal_log::Fault;
 use crate::pages::continue_to_client::ContinuePage;
 use crate::text::catalogue::Arg;
 
 /// `GET /logout`: signs out at once if a client proves that it asks for this very session, otherwise asks the person.
-pub(crate) async fn get(context: RequestContext, Protocol(params): Protocol) -> Result<Response, PageError> {
+pub(crate) async fn get(context: RequestContext, uri: Uri) -> Result<Response, PageError> {
+    let params = form::protocol_query(&uri, logout::is_parameter)?;
     let asked = SignOutRequest::read(&context, &params).await?;
     if asked.logout.needs_confirmation {
         asked.confirmation_page(&context)

@@ -32,38 +32,41 @@ pub(crate) async fn answer(
 
 /// The token, from the header or the form; never from the query or from two places (RFC 6750 section 2).
 fn presented(headers: &HeaderMap, uri: &Uri, body: Option<&FormBody>) -> Result<String, OAuthError> {
-    let query = form::decode(uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
-    if query.iter().any(|(name, _)| name == "access_token") {
-        return Err(doubled());
+    if form::has_field(uri.query().unwrap_or_default(), "access_token") {
+        return Err(in_query());
     }
-    let mut found: Vec<String> = headers
-        .get_all(header::AUTHORIZATION)
-        .iter()
-        .map(|line| bearer(line.to_str().unwrap_or_default()).unwrap_or_default())
-        .collect();
+    let lines = headers.get_all(header::AUTHORIZATION).iter();
+    let bearers: Vec<Option<String>> = lines.map(|line| bearer(line.as_bytes())).collect();
     let fields = body.map(|FormBody(fields)| fields.as_slice()).unwrap_or_default();
-    found.extend(
-        fields.iter().filter(|(name, _)| name == "access_token").map(|(_, value)| value.expose().to_owned()),
-    );
+    let fields: Vec<&str> =
+        fields.iter().filter(|(name, _)| name == "access_token").map(|(_, value)| value.expose()).collect();
+    let repeated = bearers.len() > 1 || fields.len() > 1;
+    let in_form = fields.into_iter().filter(|value| !value.is_empty()).map(str::to_owned);
+    let mut found: Vec<String> = bearers.into_iter().flatten().chain(in_form).collect();
     match found.len() {
         0 => Err(no_token()),
-        1 => Ok(found.remove(0)),
+        1 if !repeated => Ok(found.remove(0)),
         _ => Err(doubled()),
     }
 }
 
-fn bearer(line: &str) -> Option<String> {
+/// The token of an `Authorization` header. `None`: it has none, or another scheme.
+fn bearer(line: &[u8]) -> Option<String> {
+    let line = String::from_utf8_lossy(line);
     let (scheme, token) = line.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
 }
 
 fn error(status: StatusCode, code: ErrorCode, hint: &'static str, challenge: &'static str) -> OAuthError {
     OAuthError { status, challenge: Some(challenge), ..Refusal::new(code, hint).into() }
 }
 
+/// Without a token the challenge has no error code (RFC 6750 section 3.1).
 fn no_token() -> OAuthError {
     let challenge = "Bearer realm=\"userinfo\"";
-    error(StatusCode::UNAUTHORIZED, ErrorCode::InvalidToken, "send an access token", challenge)
+    let hint = "no access token was sent; send Authorization: Bearer and the token";
+    error(StatusCode::UNAUTHORIZED, ErrorCode::InvalidToken, hint, challenge)
 }
 
 fn invalid_token() -> OAuthError {
@@ -78,7 +81,14 @@ fn insufficient_scope() -> OAuthError {
 }
 
 fn doubled() -> OAuthError {
+    misplaced("send the token once, in the Authorization header or in the form")
+}
+
+fn in_query() -> OAuthError {
+    misplaced("the token must not be in the query; send it in the Authorization header or in the form")
+}
+
+fn misplaced(hint: &'static str) -> OAuthError {
     let challenge = "Bearer realm=\"userinfo\", error=\"invalid_request\"";
-    let hint = "send the token once, in the Authorization header or in the form";
     error(StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest, hint, challenge)
 }

@@ -5,7 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::ids::RegistrationId;
 use idp_core::secret::Secret;
-use idp_store::Registration;
+use idp_store::{Registration, RegistrationState};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::activation::{self, Link, LinkOutcome, LinkToken};
@@ -51,6 +51,8 @@ struct LinkProblemPage<'a> {
     token: Option<&'a str>,
     login_url: &'static str,
     register_url: Option<&'static str>,
+    /// Whether somebody is signed in: the page leads to their account instead of asking them to sign in.
+    signed_in: bool,
 }
 
 impl Page for LinkProblemPage<'_> {
@@ -81,6 +83,7 @@ fn problem_page<'a>(
         token,
         login_url: "/signin",
         register_url: context.app.config.registration.then_some("/register"),
+        signed_in: context.browser.signed_in.is_some(),
     }
 }
 
@@ -101,7 +104,7 @@ pub(crate) async fn show(
     };
     match activation::find_link(&context, token).await? {
         Link::Open(registration) => question(&context, &fields.token, &registration, None),
-        Link::Used => problem(&context, LinkProblem::Used, None),
+        Link::Used(id) => used(&context, id).await,
         Link::Expired(_) => problem(&context, LinkProblem::Expired, Some(&fields.token)),
         Link::Unknown => problem(&context, LinkProblem::Unknown, None),
     }
@@ -207,7 +210,7 @@ pub(crate) async fn submit(
     };
     match activation::use_link(&context, token, proven).await? {
         LinkOutcome::Activated(id) => done(&context, id).await,
-        LinkOutcome::Used => problem(&context, LinkProblem::Used, None),
+        LinkOutcome::Used(id) => used(&context, id).await,
         LinkOutcome::Expired => problem(&context, LinkProblem::Expired, Some(&form.token)),
         LinkOutcome::Unknown => problem(&context, LinkProblem::Unknown, None),
     }
@@ -223,6 +226,15 @@ async fn done(context: &RequestContext, id: RegistrationId) -> Result<Response, 
             Ok(context.redirect_with(Notice::OtherActivated, "/account"))
         }
         None => Ok(context.redirect_with(Notice::Activated, "/signin")),
+    }
+}
+
+/// The response to a link whose registration has ended. A second click on the button, or the link opened once more where
+/// it was used, leads to the same page as the first.
+async fn used(context: &RequestContext, id: RegistrationId) -> Result<Response, PageError> {
+    match registration::own(context, id).await? {
+        Some((_, RegistrationState::Activated)) => Ok(Redirect::to(&check_mail::url(id)).into_response()),
+        _ => problem(context, LinkProblem::Used, None),
     }
 }
 
@@ -245,7 +257,7 @@ pub(crate) async fn resend(
     };
     let registration = match activation::find_link(&context, token).await? {
         Link::Open(registration) | Link::Expired(Some(registration)) => registration,
-        Link::Used => return problem(&context, LinkProblem::Used, None),
+        Link::Used(id) => return used(&context, id).await,
         Link::Expired(None) | Link::Unknown => return problem(&context, LinkProblem::Unknown, None),
     };
     let mut response = match activation::is_foreign(&context, &registration) {

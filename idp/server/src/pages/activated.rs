@@ -15,6 +15,7 @@ use crate::pages::{AppView, app_of};
 struct ActivatedPage {
     continue_url: String,
     app: Option<AppView>,
+    signed_in: bool,
 }
 
 impl Page for ActivatedPage {
@@ -32,6 +33,7 @@ pub(crate) async fn show(
         Some((flow, known)) => (flow::url(flow.id), app_of(&flow.target, &known).0),
         None => ("/signin".to_owned(), None),
     };
-    let page = ActivatedPage { continue_url: with_email(&continue_url, registration.email.as_str()), app };
+    let continue_url = with_email(&continue_url, registration.email.as_str());
+    let page = ActivatedPage { continue_url, app, signed_in: context.browser.signed_in.is_some() };
     Ok(context.page(&page)?.into_response())
 }

@@ -10,6 +10,7 @@ pub(crate) mod dev;
 pub(crate) mod flow;
 pub(crate) mod login;
 pub(crate) mod register;
+pub(crate) mod signed_in;
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use crate::accounts::registration::{self, must_be_open};
 use crate::flow;
 use crate::http::context::RequestContext;
 use crate::http::errors::PageError;
-use crate::http::form::{Form, Query, shown_email, with_email};
+use crate::http::form::{Form, LenientQuery, Query, shown_email, with_email};
 use crate::http::html::{FieldError, Page};
 use crate::pages::{AppView, app_of};
 use crate::text::weak_password;
@@ -46,20 +46,19 @@ impl Page for ClosedPage {
 pub(crate) struct RegisterQuery {
     /// The flow to go on with.
     flow: Option<String>,
-    /// An address to fill in again.
-    email: Option<String>,
 }
 
-/// `GET /register`.
+/// `GET /register`. `email` in the query is filled in.
 pub(crate) async fn show(
     context: RequestContext,
     Query(query): Query<RegisterQuery>,
+    LenientQuery(typed): LenientQuery,
 ) -> Result<Response, PageError> {
     if !context.app.config.registration {
         let page = context.page(&ClosedPage { login_url: "/signin" })?;
         return Ok(page.status(StatusCode::FORBIDDEN).into_response());
     }
-    let email = query.email.as_deref().map(shown_email);
+    let email = typed.get("email").map(shown_email);
     let typed = Shown { name: "", email: &email.unwrap_or_default() };
     page(&context, query.flow.as_deref(), typed, Vec::new()).await
 }

@@ -445,6 +445,7 @@ fn fault_09_hsts_binds_more_than_the_host_only_if_the_operator_says_so() {
     let header = |word: &str| config(LEAST, &[], &[("server.hsts", word)]).map(|config| config.hsts.header());
     assert_eq!(config(LEAST, &[], &[]).unwrap().hsts.header(), Some("max-age=63072000"));
     assert_eq!((header("host"), header("off")), (Ok(Some("max-age=63072000")), Ok(None)));
+    assert_eq!(header("forget"), Ok(Some("max-age=0")));
     assert_eq!(header("subdomains"), Ok(Some("max-age=63072000; includeSubDomains")));
     assert_eq!(header("preload"), Ok(Some("max-age=63072000; includeSubDomains; preload")));
 }
