@@ -63,6 +63,17 @@ on_both_engines! {
         assert_eq!(attempt(&app.browser(), ADA, PASSWORD).await.status, 303);
     }
 
+    async fn fault_14_an_account_activated_in_its_own_browser_is_not_mistaken_for_the_one_signed_in(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user("eve@example.org").await;
+        let eve = app.signed_in("eve@example.org").await;
+        let check = register(&eve, ADA, PASSWORD).await;
+        let active = eve.submit(&check, "/code", &[("code", &app.sink.mail_to(ADA, 1).await.code())]).await;
+        let said = "In this browser you are still signed in with another account, eve@example.org.";
+        assert!(active.text().contains("Your account is active") && active.text().contains(said), "{}", active.text());
+        assert!(!active.text().contains("Everything is ready"), "{}", active.text());
+    }
+
     async fn fault_14_a_browser_that_knows_an_account_is_not_told_that_it_is_inactive(engine: Engine) {
         let app = TestApp::start(engine).await;
         app.user(ADA).await;

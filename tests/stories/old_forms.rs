@@ -338,7 +338,6 @@ on_both_engines! {
         assert_see(&sent, &target(&app, &login.url));
         for back in [browser.follow(sent).await, browser.get(&login.url).await] {
             assert_eq!(back.status, 200, "{}", back.text());
-            assert!(!back.text().contains("already answered"), "{}", back.text());
             assert!(back.body.contains(&format!("content=\"0;url={HOME}\"")) && back.body.contains(&format!("id=\"onward\" href=\"{HOME}\"")), "{}", back.body);
         }
     }

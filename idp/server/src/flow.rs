@@ -10,7 +10,7 @@ use idp_core::oauth::authorize::AuthorizationRequest;
 use idp_core::oauth::error::Refusal;
 use idp_core::oauth::response::AuthorizationResponse;
 use idp_core::redirect_uri::RedirectUri;
-use idp_core::single_use::SingleUse;
+use idp_core::single_use::{AuthorizationCode, SingleUse, SingleUseDigest};
 use idp_core::time::Timestamp;
 use idp_store::{EndedFlow, Flow, SignedIn, StoreError, Tx};
 
@@ -114,8 +114,8 @@ pub(crate) async fn find_open(
 }
 
 /// The response for a flow that is over: the authorization response once more while it is still usable; then, if the
-/// client got a code, its https start page, or a page that says that the sign-in is done; otherwise a page that says
-/// how the flow ended and links back to the client.
+/// client got a code, its https start page, or, if it redeemed the code, a page that says that the sign-in is done;
+/// otherwise a page that says how the flow ended and links back to the client.
 ///
 /// If the response is a redirect, only a second click on the same form gets it again. Reload and Back do not: each
 /// would start the client's app again.
@@ -141,12 +141,11 @@ pub(crate) async fn replay(
         return FlowEnd { context, flow: &ended.flow, known: &known, via }
             .redirect_to_client(request, response);
     }
-    // A client that got a code has signed the person in. Nothing is left to say, so the browser goes there.
-    let signed_in = client.enabled && response.is_some_and(|response| response.code().is_some());
-    let home = client.home_uri.as_ref().filter(|_| signed_in);
+    // Nothing is left to say about a sign-in, so the browser goes to the client.
+    let code = response.as_ref().and_then(AuthorizationResponse::code).filter(|_| client.enabled);
+    let home = client.home_uri.as_ref().filter(|_| code.is_some());
     let web_home = home.filter(|home| home.is_https());
-    let is_done = web_home.is_some() || signed_in && unchanged && context.browser.signed_in.is_some();
-    if !is_done {
+    if web_home.is_none() && !(unchanged && was_redeemed(context, code).await?) {
         let reason = if ended.answered { Reason::FLOW_CLOSED } else { Reason::FLOW_EXPIRED_APP };
         return Err(back_to(&client, reason));
     }
@@ -192,6 +191,20 @@ async fn is_usable(context: &RequestContext, response: &AuthorizationResponse) -
         }
         (Some(_), None) => Ok(false),
     }
+}
+
+/// Whether the client redeemed this code, issued in this browser's current session: the person is signed in there.
+async fn was_redeemed(
+    context: &RequestContext,
+    code: Option<&SingleUseDigest<AuthorizationCode>>,
+) -> Result<bool, PageError> {
+    let (Some(code), Some(SignedIn { session, .. })) = (code, &context.browser.signed_in) else {
+        return Ok(false);
+    };
+    let input = (code.clone(), session.id);
+    let read =
+        context.app.store.read(input, |db, (code, session)| Box::pin(db.code_was_redeemed(code, *session)));
+    Ok(read.await?)
 }
 
 /// The error page of a flow that ends here: it names the client and links to it.

@@ -171,4 +171,20 @@ impl Reader {
             .bind(digest.as_str()).bind(now.millis()).bind(session.to_string()).fetch_one(c).await)?;
         Ok(found > 0)
     }
+
+    /// Whether a code issued in this session was redeemed, as long as its row is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn code_was_redeemed(
+        &mut self,
+        digest: &SingleUseDigest<AuthorizationCode>,
+        session: SessionId,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str =
+            "SELECT COUNT(*) FROM codes WHERE digest = $1 AND session_id = $2 AND consumed_at IS NOT NULL";
+        let found: i64 = on!(self, c => sqlx::query_scalar(SQL)
+            .bind(digest.as_str()).bind(session.to_string()).fetch_one(c).await)?;
+        Ok(found > 0)
+    }
 }

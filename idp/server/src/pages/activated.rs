@@ -1,6 +1,7 @@
 //! "Your account is active": the end of a registration.
 
 use axum::response::{IntoResponse, Response};
+use idp_core::user::Email;
 use idp_store::Registration;
 use serde::Serialize;
 
@@ -16,6 +17,8 @@ struct ActivatedPage {
     continue_url: String,
     app: Option<AppView>,
     signed_in: bool,
+    /// The address of whoever is signed in, if it is somebody else.
+    other: Option<String>,
 }
 
 impl Page for ActivatedPage {
@@ -23,7 +26,8 @@ impl Page for ActivatedPage {
     const TITLE: &'static str = "activated-title";
 }
 
-/// The page. Its button continues the flow in which the person registered, if that is still open.
+/// The page. Its button continues the flow in which the person registered, if that is still open and nobody else is
+/// signed in, who would go on in it.
 pub(crate) async fn show(
     context: &RequestContext,
     registration: &Registration,
@@ -34,6 +38,8 @@ pub(crate) async fn show(
         None => ("/signin".to_owned(), None),
     };
     let continue_url = with_email(&continue_url, registration.email.as_str());
-    let page = ActivatedPage { continue_url, app, signed_in: context.browser.signed_in.is_some() };
+    let signed_in = context.browser.signed_in.as_ref().map(|signed_in| &signed_in.user.email);
+    let other = signed_in.filter(|email| email.key() != registration.email.key()).map(Email::to_string);
+    let page = ActivatedPage { continue_url, app, signed_in: signed_in.is_some(), other };
     Ok(context.page(&page)?.into_response())
 }

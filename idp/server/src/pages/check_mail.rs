@@ -56,7 +56,11 @@ pub(crate) async fn show(context: RequestContext, Path(id): Path<String>) -> Res
         RegistrationState::Waiting => Ok(page(&context, &registration, None)?.into_response()),
         RegistrationState::Activated => activated::show(&context, &registration).await,
         RegistrationState::Ended => {
-            Err(PageError::new(Reason::REGISTRATION_USED).action("/signin", "action-sign-in"))
+            let used = PageError::new(Reason::REGISTRATION_USED);
+            Err(match &context.browser.signed_in {
+                Some(_) => used.action("/account", "action-account"),
+                None => used.action("/signin", "action-sign-in"),
+            })
         }
         RegistrationState::Expired => Err(expired(&registration)),
     }

@@ -155,11 +155,14 @@ async fn fault_01_a_code_is_usable_until_it_is_redeemed_expires_or_loses_what_it
     let here = ada.session.id;
     let (redeemed, waiting) = (ada.a_code(&db, ONLINE).await, ada.a_code(&db, ONLINE).await);
     assert!(usable(&db, here, &redeemed, NOW).await && usable(&db, here, &waiting, NOW).await);
+    assert!(!was_redeemed(&db, here, &redeemed).await);
     consume(&db, &redeemed, &ada.client.id).await.unwrap();
     assert!(!usable(&db, here, &redeemed, NOW).await, "redeemed");
+    assert!(was_redeemed(&db, here, &redeemed).await && !was_redeemed(&db, here, &waiting).await);
     assert!(!usable(&db, here, &new_code_digest(), NOW).await, "never issued");
     let elsewhere = a_session(&db, ada.user.id).await.id;
     assert!(!usable(&db, elsewhere, &waiting, NOW).await, "another session of the same person");
+    assert!(!was_redeemed(&db, elsewhere, &redeemed).await, "another session of the same person");
     let ends = ada.new_code(ONLINE).expires_at;
     assert!(
         usable(&db, here, &waiting, ends.minus(SECOND)).await && !usable(&db, here, &waiting, ends).await
@@ -181,6 +184,10 @@ async fn fault_01_a_code_is_usable_until_it_is_redeemed_expires_or_loses_what_it
 
 async fn usable(db: &Db, session: SessionId, digest: &CodeDigest, now: Timestamp) -> bool {
     ask!(db, |r, digest, session, now| r.code_is_usable(digest, *session, *now))
+}
+
+async fn was_redeemed(db: &Db, session: SessionId, digest: &CodeDigest) -> bool {
+    ask!(db, |r, digest, session| r.code_was_redeemed(digest, *session))
 }
 
 async fn consume(db: &Db, digest: &CodeDigest, client: &ClientId) -> Option<ConsumedCode> {
