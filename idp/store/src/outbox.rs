@@ -145,6 +145,26 @@ const IN_LINE_TRIES: i64 = 5;
 /// At this age, later mails to the recipient no longer wait for this one.
 const IN_LINE_FOR: Duration = HOUR.saturating_mul(22);
 
+/// Walks the due mails by `outbox_by_due`. For each one it asks, by `outbox_by_recipient`, whether an earlier mail to
+/// its recipient is still in line. It never sorts.
+const CLAIM: &str = concat!(
+    "UPDATE outbox SET due_at = $2, attempts = attempts + 1 WHERE due_at <= $1 AND id = \
+    (SELECT id FROM outbox AS mail WHERE due_at <= $1 AND attempts < $5 AND kind IN ",
+    known_kinds!(),
+    " AND SUBSTR(LOWER(recipient), LENGTH(recipient) - LENGTH($6) + 1) <> LOWER($6) \
+    AND SUBSTR(LOWER(recipient), LENGTH(recipient) - LENGTH($7) + 1) <> LOWER($7) \
+    AND SUBSTR(LOWER(recipient), LENGTH(recipient) - LENGTH($8) + 1) <> LOWER($8) \
+    AND SUBSTR(LOWER(recipient), LENGTH(recipient) - LENGTH($9) + 1) <> LOWER($9) \
+    AND (attempts >= $3 OR created_at <= $4 OR NOT EXISTS \
+    (SELECT 1 FROM outbox AS earlier WHERE LOWER(earlier.recipient) = LOWER(mail.recipient) \
+    AND earlier.created_at > $4 AND earlier.created_at <= mail.created_at \
+    AND (earlier.created_at < mail.created_at OR earlier.id < mail.id) \
+    AND earlier.attempts < $3 AND earlier.kind IN ",
+    known_kinds!(),
+    ")) ORDER BY due_at LIMIT 1) \
+    RETURNING id, kind, recipient, name, subject, minutes, created_at, attempts"
+);
+
 impl Tx {
     /// Puts a mail into the outbox.
     ///
@@ -180,26 +200,10 @@ impl Tx {
         left_out: &LeftOut,
         now: Timestamp,
     ) -> Result<Option<ClaimedMail>, StoreError> {
-        const SQL: &str = concat!(
-            "UPDATE outbox SET due_at = $2, attempts = attempts + 1 WHERE due_at <= $1 AND id = \
-            (SELECT id FROM (SELECT id, due_at, in_line, recipient, attempts, \
-            ROW_NUMBER() OVER (PARTITION BY recipient, in_line ORDER BY created_at, id) AS place \
-            FROM (SELECT id, due_at, created_at, attempts, LOWER(recipient) AS recipient, \
-            attempts < $3 AND created_at > $4 AS in_line FROM outbox WHERE kind IN ",
-            known_kinds!(),
-            ") AS mails) AS lines WHERE due_at <= $1 AND (place = 1 OR NOT in_line) \
-            AND attempts < $5 \
-            AND SUBSTR(recipient, LENGTH(recipient) - LENGTH($6) + 1) <> LOWER($6) \
-            AND SUBSTR(recipient, LENGTH(recipient) - LENGTH($7) + 1) <> LOWER($7) \
-            AND SUBSTR(recipient, LENGTH(recipient) - LENGTH($8) + 1) <> LOWER($8) \
-            AND SUBSTR(recipient, LENGTH(recipient) - LENGTH($9) + 1) <> LOWER($9) \
-            ORDER BY due_at, id LIMIT 1) \
-            RETURNING id, kind, recipient, name, subject, minutes, created_at, attempts"
-        );
         let (most_tries, [one, two, three, four]) =
             (if left_out.retries { 1 } else { i64::MAX }, left_out.endings());
         on!(self, c => {
-            let row = sqlx::query(SQL).bind(now.millis()).bind(now.plus(lease).millis())
+            let row = sqlx::query(CLAIM).bind(now.millis()).bind(now.plus(lease).millis())
                 .bind(IN_LINE_TRIES).bind(now.minus(IN_LINE_FOR).millis()).bind(most_tries)
                 .bind(one).bind(two).bind(three).bind(four).fetch_optional(c).await?;
             Ok(row.map(|row| ClaimedMail {
@@ -284,3 +288,7 @@ impl Reader {
         Ok(on!(self, c => sqlx::query_scalar(SQL).fetch_one(c).await)?)
     }
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -18,7 +18,7 @@ contract! {
 }
 
 /// SHA-384 of every migration that has landed. A new migration gets a new line; a line is never changed.
-const LANDED: [(i64, &str, &str); 6] = [
+const LANDED: [(i64, &str, &str); 7] = [
     (
         1,
         "accounts",
@@ -49,12 +49,17 @@ const LANDED: [(i64, &str, &str); 6] = [
         "heartbeat",
         "99f87bafdd1a5c6076870131d3edc3a553d05cfb7dd0c929a23dd8d7095eaa0d936db9e66e5f19b5a6d385d9cef8bfc4",
     ),
+    (
+        7,
+        "outbox by recipient",
+        "e00e609b6b3e3f78f27ef375e133100c72ec60ae945fa6e37b3ab9d6a26091ab2ac09589117d4c79534172dc40ba55c1",
+    ),
 ];
 
 async fn a_new_database_lacks_every_migration_until_it_is_migrated(database: TestDatabase) {
     let store = database.open().await;
     assert_eq!(store.migrations().await.unwrap(), status(false));
-    assert!(matches!(store.require_current().await, Err(OpenError::Behind(6))));
+    assert!(matches!(store.require_current().await, Err(OpenError::Behind(7))));
     store.migrate().await.unwrap();
     assert_eq!(store.migrations().await.unwrap(), status(true));
     store.require_current().await.unwrap();
@@ -65,7 +70,7 @@ async fn migrating_twice_changes_nothing(db: Db) {
     let before = db.database.everything().await;
     db.migrate().await.unwrap();
     assert_eq!(db.database.everything().await, before);
-    assert_eq!(db.database.rows("_sqlx_migrations").await, 6);
+    assert_eq!(db.database.rows("_sqlx_migrations").await, 7);
 }
 
 async fn two_nodes_migrate_one_database_at_once(database: TestDatabase) {
@@ -78,7 +83,7 @@ async fn two_nodes_migrate_one_database_at_once(database: TestDatabase) {
         node.await.unwrap().unwrap();
     }
     database.open().await.require_current().await.unwrap();
-    assert_eq!(database.rows("_sqlx_migrations").await, 6);
+    assert_eq!(database.rows("_sqlx_migrations").await, 7);
     assert_eq!(database.rows("roles").await, 2);
 }
 
@@ -101,13 +106,13 @@ async fn programs_that_migrate_a_new_database_or_ask_about_it_at_once_all_succee
     for program in programs {
         assert_eq!(program.await.unwrap().unwrap(), LANDED.len());
     }
-    assert_eq!(database.rows("_sqlx_migrations").await, 6);
+    assert_eq!(database.rows("_sqlx_migrations").await, 7);
 }
 
 async fn asking_about_a_new_database_changes_nothing_in_it(database: TestDatabase) {
     let store = database.open().await;
     assert_eq!(store.migrations().await.unwrap(), status(false));
-    assert!(matches!(store.require_current().await, Err(OpenError::Behind(6))));
+    assert!(matches!(store.require_current().await, Err(OpenError::Behind(7))));
     assert!(!has_table(&database, "_sqlx_migrations").await);
 }
 
