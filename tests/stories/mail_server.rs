@@ -76,7 +76,7 @@ on_both_engines! {
     async fn fault_20_an_address_the_server_refuses_is_given_up_at_once(engine: Engine) {
         let sink = Sink::start().await;
         sink.instead("RCPT TO:<nobody@", Instead::Reply("550 5.1.1 no such user"));
-        sink.instead("(end of mail) spam@", Instead::Reply("554 looks like spam"));
+        sink.instead("(end of mail) spam@", Instead::Reply("554 5.6.0 looks like spam"));
         let app = app_for(engine, &sink).await;
         register(&app.browser(), "nobody@example.org", PASSWORD).await;
         given_up(&app, 1).await;
@@ -93,6 +93,8 @@ on_both_engines! {
             Instead::Reply("450 4.2.0 greylisted"),
             Instead::Reply("421 4.3.2 closing"),
             Instead::Reply("554 5.7.1 relay access denied"),
+            Instead::Reply("550 relay not permitted"),
+            Instead::Reply("550 5.1.8 <id@example.com>: Sender address rejected"),
             Instead::Reply("what?"),
             Instead::Cut,
         ] {

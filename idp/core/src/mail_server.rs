@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::text::Excerpt;
 use crate::time::{HOUR, MINUTE, SECOND};
+use crate::typed_code::TypedCode;
 
 /// How far the conversation with the mail server had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,18 +50,56 @@ pub enum Trouble {
     Reply {
         /// The code: 4yz or 5yz.
         code: u16,
-        /// Whether the text has the enhanced status code X.7.Z (RFC 3463): a rule of the server.
-        policy: bool,
+        /// The enhanced status code at the start of the text.
+        status: Option<EnhancedStatus>,
     },
+}
+
+/// An enhanced status code (RFC 3463): what a refusal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnhancedStatus {
+    /// 5 if trying again is of no use.
+    class: u16,
+    /// What it is about: 1 an address, 2 the mailbox, 3 the mail system, 4 the network, 5 the protocol, 6 the mail's
+    /// content, 7 a rule.
+    subject: u16,
+    detail: u16,
+}
+
+impl EnhancedStatus {
+    /// Reads `5.1.1`. Some servers write `#5.1.1` or `5.1.1:`.
+    fn of_word(word: &str) -> Option<Self> {
+        let word = word.strip_prefix('#').unwrap_or(word).trim_end_matches([':', ',', ';']);
+        let mut numbers =
+            word.split('.').map(|digits| match digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                true => digits.parse().ok().filter(|number| *number < 1_000),
+                false => None,
+            });
+        let (class, subject, detail) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        let is_one = numbers.next().is_none() && matches!(class, 2 | 4 | 5);
+        is_one.then_some(Self { class, subject, detail })
+    }
+
+    /// Whether the same mail would get the same answer tomorrow, whatever the operators of both servers change: there is
+    /// no such mailbox, or this mail cannot be taken. A full mailbox is not final, and neither is any rule.
+    fn is_final(self, step: Step) -> bool {
+        const MAILBOX: [(u16, u16); 7] = [(1, 1), (1, 2), (1, 3), (1, 6), (1, 10), (2, 1), (2, 3)];
+        const TOO_LARGE: (u16, u16) = (3, 4);
+        let about = (self.subject, self.detail);
+        let is_content = step == Step::Data && matches!(self.subject, 5 | 6);
+        self.class == 5 && (MAILBOX.contains(&about) || about == TOO_LARGE || is_content)
+    }
 }
 
 impl Trouble {
     /// A refusal with this code and text.
     pub fn reply(code: u16, text: &str) -> Self {
-        let word = text.split_whitespace().next().unwrap_or_default();
-        let mut parts = word.split('.');
-        let class = parts.next().is_some_and(|class| class == "4" || class == "5");
-        Self::Reply { code, policy: class && parts.next() == Some("7") }
+        Self::Reply { code, status: text.split_whitespace().next().and_then(EnhancedStatus::of_word) }
+    }
+
+    /// Whether the server says that it is our sender's address it does not take (X.1.7 and X.1.8).
+    pub fn is_about_the_sender(self) -> bool {
+        matches!(self, Self::Reply { status: Some(EnhancedStatus { subject: 1, detail: 7 | 8, .. }), .. })
     }
 
     /// For the log.
@@ -99,13 +138,10 @@ pub fn reaction(step: Step, trouble: Trouble) -> Reaction {
     let about_this_mail = step >= Step::Recipient;
     match trouble {
         Trouble::Reply { code: 500.., .. } if !about_this_mail => Reaction::WaitForOperator,
-        Trouble::Reply { code, policy } if code >= 500 => match code {
-            // What the server does not understand or allow from us is not the recipient's fault, and the operator can
-            // change it. It may be about this recipient only, so the other mails go on.
-            500 | 502..=504 | 530 | 534 | 535 | 538 => Reaction::RetryMail,
-            _ if policy => Reaction::RetryMail,
-            _ => Reaction::GiveUpMail,
-        },
+        // Many servers refuse only now whom they do not know or trust, and a server that is set up wrongly refuses
+        // everybody. So only what is surely about this recipient or this mail ends it.
+        Trouble::Reply { code: 500 | 502..=504, .. } => Reaction::RetryMail,
+        Trouble::Reply { code: 500.., status: Some(status) } if status.is_final(step) => Reaction::GiveUpMail,
         Trouble::Tls | Trouble::Protocol if !about_this_mail => Reaction::WaitForOperator,
         Trouble::Silence | Trouble::Reply { .. } if !about_this_mail => Reaction::WaitForServer,
         _ => Reaction::RetryMail,
@@ -125,23 +161,25 @@ pub fn may_be_crowded(step: Step, trouble: Trouble) -> bool {
 
 /// What the log may say of a reply's text. A server may quote what it was sent: the mail with its link and code, the
 /// password, the recipient. Where it has seen a mail or password, only the enhanced status code is kept. Otherwise
-/// addresses and anything that looks like a code are left out, and the text ends before anything that looks like a URL or
-/// an encoding.
-pub fn loggable(step: Step, text: &str) -> String {
+/// addresses, any part of the recipient's, and anything that looks like a code are left out, and the text ends before
+/// anything that looks like a URL or an encoding.
+pub fn loggable(step: Step, text: &str, recipient: &str) -> String {
     const LONGEST: usize = 120;
     let mut words = text.split_whitespace().peekable();
     let mut kept = Vec::new();
-    if let Some(code) = words.next_if(|word| is_enhanced_code(word)) {
+    if let Some(code) = words.next_if(|word| EnhancedStatus::of_word(word).is_some()) {
         kept.push(code);
     }
     if matches!(step, Step::Auth | Step::Data) {
         return kept.concat();
     }
+    let recipient = Parts::of(recipient);
     while let Some(word) = words.next() {
         // An address may be broken into two lines before or after its @.
         let goes_on = words.next_if(|next| word.ends_with('@') || next.starts_with('@')).is_some();
         match plain(word) {
-            _ if word.contains('@') || goes_on => kept.push("(address)"),
+            _ if (word.contains('@') || goes_on) && !looks_secret(word) => kept.push("(address)"),
+            Plain::Word | Plain::MaybeCode if recipient.are_in(word) => kept.push("(address)"),
             Plain::Word => kept.push(word),
             Plain::MaybeCode => kept.push("(left out)"),
             Plain::No => {
@@ -153,12 +191,31 @@ pub fn loggable(step: Step, text: &str) -> String {
     Excerpt::new(kept.join(" "), LONGEST).to_string()
 }
 
-/// X.Y.Z of RFC 3463.
-fn is_enhanced_code(word: &str) -> bool {
-    let parts: Vec<&str> = word.split('.').collect();
-    let number =
-        |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
-    parts.len() == 3 && ["2", "4", "5"].contains(&parts[0]) && parts.iter().all(number)
+/// The parts of an address by which somebody would recognise it, in lower case.
+struct Parts {
+    local: String,
+    /// Names in the local part, and the domain.
+    telling: Vec<String>,
+}
+
+impl Parts {
+    /// The shortest part that is looked for inside of words.
+    const SHORTEST: usize = 3;
+
+    fn of(address: &str) -> Self {
+        let address = address.to_lowercase();
+        let (local, domain) = address.rsplit_once('@').unwrap_or((&address, ""));
+        let names = local.split(|c: char| !c.is_alphanumeric()).chain([local, domain]);
+        let telling =
+            names.filter(|part| part.chars().count() >= Self::SHORTEST).map(str::to_owned).collect();
+        Self { local: local.to_owned(), telling }
+    }
+
+    fn are_in(&self, word: &str) -> bool {
+        let word = word.to_lowercase();
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        self.telling.iter().any(|part| word.contains(part)) || bare == self.local && !bare.is_empty()
+    }
 }
 
 enum Plain {
@@ -171,20 +228,31 @@ enum Plain {
 fn plain(word: &str) -> Plain {
     const LONGEST_LABEL: usize = 20;
     let ordinary = |c: char| c.is_alphabetic() || c.is_ascii_digit() || ".,:;()[]<>'\"!-".contains(c);
-    let lower = word.to_lowercase();
-    let looks_secret = ["http", "www.", "token", "activate"].iter().any(|start| lower.contains(start));
     let is_long = word.split(['.', ':']).any(|label| label.chars().count() > LONGEST_LABEL);
-    if looks_secret || is_long || !word.chars().all(ordinary) {
+    if looks_secret(word) || is_long || !word.chars().all(ordinary) {
         return Plain::No;
     }
     let has_digit = word.contains(|c: char| c.is_ascii_digit());
     let is_host = word.contains(['.', ':']) && !word.ends_with(['.', ':']);
     let is_upper = !word.contains(char::is_lowercase);
     // Typed codes have capitals, digits and a hyphen.
-    match (has_digit && !is_host) || (is_upper && word.contains('-')) {
+    let has_code = word.split(|c: char| !c.is_alphanumeric() && c != '-').any(may_be_typed_code);
+    match has_code || (has_digit && !is_host) || (is_upper && word.contains('-')) {
         true => Plain::MaybeCode,
         false => Plain::Word,
     }
+}
+
+/// Whether this may belong to a link of ours.
+fn looks_secret(word: &str) -> bool {
+    let lower = word.to_lowercase();
+    ["http", "www.", "token", "activate"].iter().any(|start| lower.contains(start))
+}
+
+/// Whether this has the form of a typed code. An ordinary word of eight small letters is none.
+fn may_be_typed_code(word: &str) -> bool {
+    let is_ordinary = word.contains(char::is_lowercase) && word.chars().all(char::is_alphabetic);
+    !is_ordinary && TypedCode::of_typed(word).is_some()
 }
 
 /// How long a mail waits after its `attempt`th try (from 1) failed.
@@ -227,17 +295,35 @@ mod tests {
             (Recipient, 450, "4.2.0 greylisted", RetryMail),
             (Recipient, 452, "4.2.2 mailbox full", RetryMail),
             (Recipient, 550, "5.1.1 no such user", GiveUpMail),
-            (Recipient, 550, "no such user", GiveUpMail),
+            (Recipient, 550, "#5.1.1 no such user", GiveUpMail),
+            (Recipient, 550, "5.1.1: no such user", GiveUpMail),
+            (Recipient, 550, "5.1.10 no such user", GiveUpMail),
+            (Recipient, 550, "5.2.1 mailbox disabled", GiveUpMail),
+            (Recipient, 552, "5.3.4 too large", GiveUpMail),
+            (Recipient, 550, "no such user", RetryMail),
+            (Recipient, 550, "4.1.1 not known yet", RetryMail),
+            (Recipient, 550, "5.1.8 <id@example.com>: Sender address rejected: Domain not found", RetryMail),
+            (Recipient, 553, "5.1.7 bad sender", RetryMail),
+            (Recipient, 554, "5.3.2 system not accepting network messages", RetryMail),
+            (Recipient, 554, "5.4.6 routing loop", RetryMail),
+            (Recipient, 550, "#5.7.1 relaying denied", RetryMail),
+            (Recipient, 550, "relay not permitted", RetryMail),
+            (Recipient, 554, "5.5.4 bad arguments", RetryMail),
             (Recipient, 553, "5.1.3 bad address", GiveUpMail),
             (Recipient, 501, "5.1.3 bad address", GiveUpMail),
-            (Recipient, 551, "user not local", GiveUpMail),
-            (Recipient, 552, "5.2.2 mailbox full", GiveUpMail),
+            (Recipient, 551, "user not local", RetryMail),
+            (Recipient, 551, "5.1.6 user has moved", GiveUpMail),
+            (Recipient, 552, "5.2.2 mailbox full", RetryMail),
             (Recipient, 530, "sign in first", RetryMail),
             (Recipient, 503, "out of sequence", RetryMail),
             (Recipient, 554, "5.7.1 relay access denied", RetryMail),
             (Data, 451, "4.3.0 later", RetryMail),
             (Data, 552, "5.3.4 too large", GiveUpMail),
-            (Data, 554, "transaction failed", GiveUpMail),
+            (Data, 554, "transaction failed", RetryMail),
+            (Data, 554, "5.3.5 system incorrectly configured", RetryMail),
+            (Data, 554, "5.6.0 looks like spam", GiveUpMail),
+            (Data, 554, "5.5.2 not a mail", GiveUpMail),
+            (Data, 503, "5.5.1 no recipient", RetryMail),
             (Data, 550, "5.7.26 not authenticated", RetryMail),
         ] {
             assert_eq!(reaction(step, Trouble::reply(code, text)), expected, "{step:?} {code} {text}");
@@ -258,7 +344,7 @@ mod tests {
 
     #[test]
     fn fault_20_a_closing_or_silent_server_does_not_show_that_it_takes_mail() {
-        let reply = |code| Trouble::Reply { code, policy: false };
+        let reply = |code| Trouble::Reply { code, status: None };
         for step in [Step::Recipient, Step::Data] {
             assert!(takes_mail(step, reply(450)) && takes_mail(step, reply(550)), "{step:?}");
             for trouble in [reply(421), Trouble::Silence, Trouble::Protocol, Trouble::Tls] {
@@ -270,7 +356,7 @@ mod tests {
 
     #[test]
     fn fault_20_only_a_temporary_refusal_to_begin_can_come_from_too_many_connections() {
-        let reply = |code| Trouble::Reply { code, policy: false };
+        let reply = |code| Trouble::Reply { code, status: None };
         for step in [Step::Connection, Step::Auth] {
             assert!(may_be_crowded(step, reply(421)) && may_be_crowded(step, reply(454)), "{step:?}");
             assert!(!may_be_crowded(step, reply(554)) && !may_be_crowded(step, Trouble::Silence), "{step:?}");
@@ -282,6 +368,7 @@ mod tests {
 
     #[test]
     fn fault_20_what_a_server_quotes_stays_out_of_the_log() {
+        const HER: &str = "Grace.Hopper@dom.example";
         for (text, expected) in [
             ("5.1.1 no such user", "5.1.1 no such user"),
             ("4.3.2 too busy, try later", "4.3.2 too busy, try later"),
@@ -295,6 +382,7 @@ mod tests {
             ("blocked URL http://id.example/activate?token=3Dav_abc now", "blocked URL (rest left out)"),
             ("blocked HTTPS://ID.EXAMPLE/ACTIVATE", "blocked (rest left out)"),
             ("blocked htt= p://id.example/activate?tok= en=3Dav_abc", "blocked (rest left out)"),
+            ("blocked http://id.example/?to=ada@b.c&token= abcdefgh", "blocked (rest left out)"),
             ("blocked h ttp://id.example x", "blocked h (rest left out)"),
             ("blocked hxxp://id.example", "blocked (rest left out)"),
             ("blocked id.example/activate", "blocked (rest left out)"),
@@ -308,33 +396,50 @@ mod tests {
                 "code ABCD-EFGH or ABCD2345 or 123456 or 123456.",
                 "code (left out) or (left out) or (left out) or (left out)",
             ),
+            ("code:ABCDEFGH, <ABCDEFGH> or abcd-efgh", "(left out) (left out) or (left out)"),
+            ("5.7.1 Recipient rejected", "5.7.1 Recipient rejected"),
+            ("#5.1.1 grace.hopper: user unknown", "#5.1.1 (address) user unknown"),
+            ("5.1.1 grace hopper AT Dom.Example. unknown", "5.1.1 (address) (address) AT (address) unknown"),
+            ("5.1.1 Grace\n(grace.hopper@dom.example)", "5.1.1 (address) (address)"),
+            ("5.1.1 mx.dom.example: GRACE.HOPPER unknown", "5.1.1 (address) (address) unknown"),
             ("Empf\u{e4}nger", "Empf%C3%A4nger"),
             ("", ""),
         ] {
             for step in [Step::Connection, Step::StartTls, Step::Sender, Step::Recipient] {
-                assert_eq!(loggable(step, text), expected, "{step:?} {text}");
+                assert_eq!(loggable(step, text, HER), expected, "{step:?} {text}");
             }
-            let code = expected.split(' ').next().filter(|word| is_enhanced_code(word)).unwrap_or_default();
+            let code = expected.split(' ').next().filter(|word| EnhancedStatus::of_word(word).is_some());
+            let code = code.unwrap_or_default();
             for step in [Step::Auth, Step::Data] {
-                assert_eq!(loggable(step, text), code, "{step:?} {text}");
+                assert_eq!(loggable(step, text, HER), code, "{step:?} {text}");
             }
         }
-        assert!(loggable(Step::Recipient, &"word ".repeat(1_000)).len() < 160);
+        assert!(loggable(Step::Recipient, &"word ".repeat(1_000), HER).len() < 160);
+        let short = loggable(Step::Recipient, "no <jo> here, journal jo.", "jo@dom.example");
+        assert_eq!(short, "no (address) here, journal (address)", "a short name is no part of others");
     }
 
     #[test]
     fn an_enhanced_status_code_stands_at_the_start_and_has_its_form() {
+        let status = |class, subject, detail| Some(EnhancedStatus { class, subject, detail });
         for (text, expected) in [
-            ("5.7.1 relaying denied", true),
-            ("4.7.0 later", true),
-            ("5.1.1 no 5.7.1", false),
-            ("user 5.7.1", false),
-            ("15.7.1", false),
-            ("5", false),
-            ("", false),
+            ("5.7.1 relaying denied", status(5, 7, 1)),
+            ("4.7.0 later", status(4, 7, 0)),
+            ("5.1.1 no 5.7.1", status(5, 1, 1)),
+            ("#5.7.26: no", status(5, 7, 26)),
+            ("user 5.7.1", None),
+            ("15.7.1", None),
+            ("5.7.1.1", None),
+            ("5.7.1000", None),
+            ("5.7.+1", None),
+            ("5.7.", None),
+            ("5", None),
+            ("", None),
         ] {
-            assert_eq!(Trouble::reply(550, text), Trouble::Reply { code: 550, policy: expected }, "{text}");
+            assert_eq!(Trouble::reply(550, text), Trouble::Reply { code: 550, status: expected }, "{text}");
         }
+        assert!(Trouble::reply(550, "5.1.8 <id@example.com>: rejected").is_about_the_sender());
+        assert!(!Trouble::reply(550, "5.1.1 <ada@example.com>: rejected").is_about_the_sender());
     }
 
     #[test]

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-    const BUSY: Trouble = Trouble::Reply { code: 421, policy: false };
+    const BUSY: Trouble = Trouble::Reply { code: 421, status: None };
 
     #[test]
     fn fault_20_after_a_pause_one_mail_tries_for_all() {

@@ -269,9 +269,13 @@ fn to_do(failure: &SmtpFailure) -> &'static str {
             "nothing, unless many mails are refused: then ask whoever runs the mail server"
         }
         (Reaction::RetryMail, _) => match failure.trouble {
+            trouble if trouble.is_about_the_sender() => {
+                "check mail.from, which the mail server must accept as a sender"
+            }
             Trouble::Reply { code: 500.., .. } => {
-                "see whether the mail server accepts mail for other domains from this machine, and whether it wants a \
-                 user and password in mail.smtp_url"
+                "see whether the mail server accepts mail for other domains from this machine, whether it accepts \
+                 mail.from as a sender, and whether it wants a user and password in mail.smtp_url; nothing if only \
+                 this recipient is refused"
             }
             _ => "nothing, unless it goes on for hours: then ask whoever runs the mail server",
         },

@@ -68,14 +68,18 @@ impl SmtpFailure {
         }
     }
 
-    fn of(step: Step, error: &smtp::Error) -> Self {
+    fn of(step: Step, error: &smtp::Error, recipient: &str) -> Self {
         let mut source = std::error::Error::source(error);
         while let Some(deeper) = source.and_then(std::error::Error::source) {
             source = Some(deeper);
         }
         let why = source.map_or_else(|| error.to_string(), ToString::to_string);
         if let Some(code) = error.status() {
-            return Self { step, trouble: Trouble::reply(code.into(), &why), why: loggable(step, &why) };
+            return Self {
+                step,
+                trouble: Trouble::reply(code.into(), &why),
+                why: loggable(step, &why, recipient),
+            };
         }
         let (trouble, why) = match why.as_str() {
             // The library's words for a connection that was closed instead of an answer.
@@ -106,14 +110,15 @@ impl fmt::Display for SmtpFailure {
     }
 }
 
-/// Takes one step, within its time.
+/// Takes one step, within its time. The log must not name the recipient.
 async fn step<T>(
     step: Step,
+    recipient: &str,
     patience: Duration,
     work: impl Future<Output = Result<T, smtp::Error>>,
 ) -> Result<T, SmtpFailure> {
     match timeout(patience, work).await {
-        Ok(done) => done.map_err(|error| SmtpFailure::of(step, &error)),
+        Ok(done) => done.map_err(|error| SmtpFailure::of(step, &error, recipient)),
         Err(_) => {
             let why = format!("no answer in {} seconds", patience.as_secs());
             Err(SmtpFailure { step, trouble: Trouble::Silence, why })
@@ -124,11 +129,12 @@ async fn step<T>(
 /// The same for a command whose answer must be 2yz, or 3yz for `DATA`.
 async fn answered(
     at: Step,
+    recipient: &str,
     patience: Duration,
     due: Severity,
     work: impl Future<Output = Result<Response, smtp::Error>>,
 ) -> Result<(), SmtpFailure> {
-    let response = step(at, patience, work).await?;
+    let response = step(at, recipient, patience, work).await?;
     match response.code().severity == due {
         true => Ok(()),
         false => Err(SmtpFailure::unexpected(at, &response)),
@@ -140,6 +146,7 @@ impl MailServer {
     pub(crate) async fn send(&self, mail: &Message) -> Result<(), SmtpFailure> {
         let _open = self.availability.begin();
         let bytes = mail.formatted();
+        let recipient = mail.envelope().to().first().map_or("", AsRef::as_ref);
         if let Some(mut old) = self.take_idle() {
             let done = converse(&mut old, mail.envelope(), &bytes).await;
             match self.put_back(old, done).await {
@@ -149,12 +156,12 @@ impl MailServer {
                 done => return done,
             }
         }
-        let mut fresh = self.connect().await?;
+        let mut fresh = self.connect(recipient).await?;
         let done = converse(&mut fresh, mail.envelope(), &bytes).await;
         self.put_back(fresh, done).await
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpFailure> {
+    async fn connect(&self, recipient: &str) -> Result<AsyncSmtpConnection, SmtpFailure> {
         let wrapper = match &self.tls {
             Tls::Wrapper(parameters) => Some(parameters.clone()),
             Tls::None | Tls::Opportunistic(_) | Tls::Required(_) => None,
@@ -167,18 +174,19 @@ impl MailServer {
             wrapper,
             None,
         );
-        let mut connection = step(Step::Connection, PATIENCE, opened).await?;
+        let mut connection = step(Step::Connection, recipient, PATIENCE, opened).await?;
         let upgrade = match &self.tls {
             Tls::Required(parameters) => Some(parameters),
             Tls::Opportunistic(parameters) if connection.can_starttls() => Some(parameters),
             Tls::None | Tls::Opportunistic(_) | Tls::Wrapper(_) => None,
         };
         if let Some(parameters) = upgrade {
-            step(Step::StartTls, PATIENCE, connection.starttls(parameters.clone(), &self.hello)).await?;
+            let upgraded = connection.starttls(parameters.clone(), &self.hello);
+            step(Step::StartTls, recipient, PATIENCE, upgraded).await?;
         }
         if let Some(credentials) = &self.credentials {
             let auth = connection.auth(DEFAULT_MECHANISMS, credentials);
-            answered(Step::Auth, PATIENCE, Severity::PositiveCompletion, auth).await?;
+            answered(Step::Auth, recipient, PATIENCE, Severity::PositiveCompletion, auth).await?;
         }
         Ok(connection)
     }
@@ -226,15 +234,17 @@ async fn converse(
     mail: &[u8],
 ) -> Result<(), SmtpFailure> {
     const DONE: Severity = Severity::PositiveCompletion;
+    let to = envelope.to().first().map_or("", AsRef::as_ref);
     let sender: Option<Address> = envelope.from().cloned();
-    answered(Step::Sender, PATIENCE, DONE, connection.command(Mail::new(sender, Vec::new()))).await?;
+    let begun = connection.command(Mail::new(sender, Vec::new()));
+    answered(Step::Sender, to, PATIENCE, DONE, begun).await?;
     for recipient in envelope.to() {
         let named = connection.command(Rcpt::new(recipient.clone(), Vec::new()));
-        answered(Step::Recipient, PATIENCE, DONE, named).await?;
+        answered(Step::Recipient, to, PATIENCE, DONE, named).await?;
     }
     let data = connection.command(Data);
-    answered(Step::Data, PATIENCE, Severity::PositiveIntermediate, data).await?;
-    answered(Step::Data, PATIENCE_AT_END, DONE, connection.message(mail)).await
+    answered(Step::Data, to, PATIENCE, Severity::PositiveIntermediate, data).await?;
+    answered(Step::Data, to, PATIENCE_AT_END, DONE, connection.message(mail)).await
 }
 
 #[cfg(test)]
@@ -247,7 +257,7 @@ mod tests {
     async fn fault_20_a_silent_server_is_given_up_and_the_step_is_known() {
         for at in [Step::Connection, Step::Auth, Step::Recipient, Step::Data] {
             let silent = pending::<Result<(), smtp::Error>>();
-            let failure = step(at, Duration::ZERO, silent).await.unwrap_err();
+            let failure = step(at, "", Duration::ZERO, silent).await.unwrap_err();
             assert_eq!((failure.step, failure.trouble), (at, Trouble::Silence));
             assert!(failure.trouble.ends_the_connection() && failure.code().is_none());
         }
