@@ -9,6 +9,7 @@ use idp_core::redirect_uri::RedirectUri;
 use crate::browser_test::{mobile, native};
 use crate::oauth_authorize::{ADA, ready, trusted};
 use crate::oauth_token::audit_count;
+use crate::signed_in_page::assert_done;
 use crate::support::browser::{Answer, Browser};
 use crate::support::client::{authorize, changed, request};
 use crate::support::{Engine, PASSWORD, TestApp, confidential, is_logged, on_both_engines};

@@ -395,6 +395,10 @@ mail-locked-text =
 mail-locked-you = If it was you, wait, then sign in with the right password.
 mail-locked-not-you = Not you? Then do nothing. The attempts failed, and your account stays as it is.
 mail-locked-once = We tell you once, even if more tries follow.
+mail-locked-for-good-subject = Your account is locked
+mail-locked-for-good-text = It stays locked until it is unlocked by hand.
+mail-locked-for-good-what = In a browser where you have signed in before, you can still sign in. For all others, ask the people who run { $brand } to unlock it.
+mail-locked-for-good-not-you = The attempts failed, and your account stays as it is.
 
 ## Mail: welcome
 
