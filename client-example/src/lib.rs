@@ -17,7 +17,7 @@ use openidconnect::{core::*, *}; // the terms of the protocol
 use tera::{Tera, context};
 use tokio::sync::Mutex;
 
-use web::{AuthorizationResponse, Browser, Errand, Failure, Http, Kept, User};
+use web::{AuthorizationResponse, Browser, CookieNames, Errand, Failure, Http, Kept, User};
 
 /// What was agreed when this application was registered as a client at the issuer.
 #[derive(Clone)]
@@ -57,7 +57,7 @@ struct App {
     config: Config,
     issuer: IssuerUrl,
     /// The name of the session cookie.
-    session_cookie: String,
+    cookies: CookieNames,
     http: Http,
     tera: Tera,
     provider: Mutex<Option<Arc<Provider>>>,

@@ -32,8 +32,8 @@ impl App {
         let mut tera = Tera::new();
         tera.add_raw_template("page.html", include_str!("../page/page.html"))?;
         let (provider, pending, sessions) = Default::default();
-        let session_cookie = session_cookie(&base_url);
-        Ok(Self { config, issuer, session_cookie, http: Http::new()?, tera, provider, pending, sessions })
+        let cookies = CookieNames::of(&base_url);
+        Ok(Self { config, issuer, cookies, http: Http::new()?, tera, provider, pending, sessions })
     }
 
     pub(crate) fn client_id(&self) -> ClientId {
@@ -47,13 +47,13 @@ impl App {
     /// Sends the browser to the issuer, with a cookie that proves to us later that this browser left with this
     /// `state`. Each errand has a cookie of its own, so that several tabs do not disturb each other.
     pub(crate) fn send(&self, errand: Errand, state: &CsrfToken, to: &str) -> Response {
-        let cookie = self.cookie(&errand.cookie(state), "1", errand.path(), MAX_AGE);
+        let cookie = self.cookie(&self.cookies.of_errand(errand, state), "1", errand.path(), MAX_AGE);
         ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response()
     }
 
     /// Removes the cookie of an errand that is over.
     pub(crate) fn forget(&self, errand: Errand, state: &CsrfToken, response: Response) -> Response {
-        let cookie = self.cookie(&errand.cookie(state), "", errand.path(), Duration::ZERO);
+        let cookie = self.cookie(&self.cookies.of_errand(errand, state), "", errand.path(), Duration::ZERO);
         (AppendHeaders([(header::SET_COOKIE, cookie)]), response).into_response()
     }
 
@@ -63,7 +63,7 @@ impl App {
         let mut sessions = self.sessions.lock().await;
         sessions.take(browser.session());
         sessions.put(id.clone(), User(Arc::new(Mutex::new(user))));
-        let cookie = self.cookie(&self.session_cookie, &id, "/", MAX_AGE);
+        let cookie = self.cookie(&self.cookies.session(), &id, "/", MAX_AGE);
         ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
     }
 
@@ -136,12 +136,34 @@ impl<'c> AsyncHttpClient<'c> for Http {
     }
 }
 
-/// All ports of a host share their cookies, so this one needs a name that nothing else uses, not even another
-/// example on another port. Sessions are kept in memory, so no cookie of an earlier name is worth reading.
-fn session_cookie(base_url: &IssuerUrl) -> String {
-    match base_url.url().port() {
-        Some(port) => format!("example-session-{port}"),
-        None => "example-session".to_owned(),
+/// How our cookies are called. All ports of a host share their cookies, so the names contain the port: nothing else may
+/// use them, not even another example on another port. Sessions are kept in memory, so no cookie of an earlier name is
+/// worth reading.
+#[derive(Clone)]
+pub(crate) struct CookieNames {
+    /// `-4711`, or nothing for a base URL without a port.
+    port: String,
+}
+
+impl CookieNames {
+    fn of(base_url: &IssuerUrl) -> Self {
+        Self { port: base_url.url().port().map(|port| format!("-{port}")).unwrap_or_default() }
+    }
+
+    fn session(&self) -> String {
+        format!("example-session{}", self.port)
+    }
+
+    /// How the names for an errand begin; the `state` follows.
+    fn prefix(&self, errand: Errand) -> String {
+        match errand {
+            Errand::SignIn => format!("example-sign-in{}.", self.port),
+            Errand::SignOut => format!("example-sign-out{}.", self.port),
+        }
+    }
+
+    fn of_errand(&self, errand: Errand, state: &CsrfToken) -> String {
+        format!("{}{}", self.prefix(errand), state.secret())
     }
 }
 
@@ -158,18 +180,6 @@ pub(crate) enum Errand {
 }
 
 impl Errand {
-    /// How the names of its cookies begin; the `state` follows.
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::SignIn => "example-sign-in-",
-            Self::SignOut => "example-sign-out-",
-        }
-    }
-
-    fn cookie(self, state: &CsrfToken) -> String {
-        format!("{}{}", self.prefix(), state.secret())
-    }
-
     /// Which pages see its cookies. A sign-in that begins looks at the earlier ones.
     fn path(self) -> &'static str {
         match self {
@@ -223,8 +233,7 @@ impl<T> Kept<T> {
 pub(crate) struct Browser {
     /// Names and values.
     cookies: Vec<(String, String)>,
-    /// The name of the session's.
-    session_cookie: String,
+    names: CookieNames,
 }
 
 impl Browser {
@@ -234,20 +243,20 @@ impl Browser {
 
     /// The session id, or nothing.
     pub(crate) fn session(&self) -> &str {
-        self.cookie(&self.session_cookie).unwrap_or_default()
+        self.cookie(&self.names.session()).unwrap_or_default()
     }
 
     /// Whether we sent this browser away with this `state`.
     pub(crate) fn left(&self, errand: Errand, state: &CsrfToken) -> bool {
-        self.cookie(&errand.cookie(state)).is_some()
+        self.cookie(&self.names.of_errand(errand, state)).is_some()
     }
 
     /// The sign-ins whose cookies must go before one more begins: those that are over, and the oldest if there are too
     /// many.
     pub(crate) fn superfluous<T>(&self, pending: &Kept<T>) -> Vec<CsrfToken> {
+        let prefix = self.names.prefix(Errand::SignIn);
         let names = self.cookies.iter().map(|(name, _)| name);
-        let mut states: Vec<_> =
-            names.filter_map(|name| name.strip_prefix(Errand::SignIn.prefix())).collect();
+        let mut states: Vec<_> = names.filter_map(|name| name.strip_prefix(&prefix)).collect();
         states.sort_by_key(|state| std::cmp::Reverse(pending.position(state)));
         let old = states
             .iter()
@@ -271,7 +280,7 @@ impl FromRequestParts<Arc<App>> for Browser {
         let pairs = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split("; "));
         let pairs = pairs.filter_map(|pair| pair.split_once('='));
         let cookies = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Ok(Self { cookies, session_cookie: app.session_cookie.clone() })
+        Ok(Self { cookies, names: app.cookies.clone() })
     }
 }
 
@@ -423,7 +432,7 @@ mod tests {
             ("https://app.example:8443", "example-session-8443"),
             ("https://app.example", "example-session"),
         ] {
-            assert_eq!(session_cookie(&IssuerUrl::new(url.to_owned()).unwrap()), name);
+            assert_eq!(CookieNames::of(&IssuerUrl::new(url.to_owned()).unwrap()).session(), name);
         }
     }
 

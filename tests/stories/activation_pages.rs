@@ -138,6 +138,22 @@ on_both_engines! {
         assert!(!over.text().contains("Nobody"), "somebody may have, with another registration");
     }
 
+    async fn fault_14_a_link_whose_registration_is_gone_offers_no_new_one(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        let browser = app.browser();
+        register(&browser, ADA, PASSWORD).await;
+        let link = app.sink.mail_to(ADA, 1).await.link();
+        let page = browser.open(&link).await;
+        app.wait(25 * HOUR);
+        assert!(browser.get(&link).await.text().contains("We can send you a new one"));
+        app.sql("DELETE FROM registrations").await;
+        for gone in [browser.get(&link).await, browser.submit(&page, "/activate", &[]).await] {
+            gone.assert_page("link-expired");
+            assert!(!gone.text().contains("We can send you a new one") && !gone.body.contains("/activate/resend"), "{}", gone.text());
+            assert!(gone.text().contains("Create the account again"), "{}", gone.text());
+        }
+    }
+
     async fn fault_14_a_closed_registration_offers_no_mail(engine: Engine) {
         let mut app = TestApp::start(engine).await;
         let browser = app.browser();

@@ -61,29 +61,41 @@ on_both_engines! {
         for _ in 0..12 {
             requests.push(tabs.leave().await);
         }
-        assert_eq!(tabs.kept("example-sign-in-"), 10);
+        assert_eq!(tabs.kept("example-sign-in"), 10);
         // The newest come back, each cookie goes with its answer, and the oldest do not come back.
         for (number, left) in [(11, 9), (2, 8)] {
             let back = tabs.answer(&requests[number]).await;
             assert_home(&tabs.example.get(&back).await);
-            assert_eq!(tabs.kept("example-sign-in-"), left);
+            assert_eq!(tabs.kept("example-sign-in"), left);
         }
         let back = tabs.answer(&requests[0]).await;
         let page = tabs.example.get(&back).await;
         assert!(page.status == 400 && page.text().contains("not started in this browser"), "{}", page.text());
-        assert_eq!(tabs.kept("example-sign-in-"), 8);
+        assert_eq!(tabs.kept("example-sign-in"), 8);
         // An error is an answer too.
         let (_, state) = requests[5].split_once("state=").unwrap();
         let state = state.split('&').next().unwrap();
         let page = tabs.example.get(&format!("/callback?state={state}&error=access_denied")).await;
         assert!(page.status == 400 && page.text().contains("You did not sign in"), "{}", page.text());
-        assert_eq!(tabs.kept("example-sign-in-"), 7);
+        assert_eq!(tabs.kept("example-sign-in"), 7);
         // And a sign-out that came back is over.
         let out = tabs.press("/logout").await.location().unwrap();
-        assert_eq!(tabs.kept("example-sign-out-"), 1);
+        assert_eq!(tabs.kept("example-sign-out"), 1);
         let signed_out = tabs.issuer.open(&out).await.leads_to().unwrap();
         assert!(tabs.example.get(&signed_out).await.text().contains("You are signed out"));
-        assert_eq!((tabs.kept("example-sign-out-"), tabs.kept("example-sign-in-")), (0, 7));
+        assert_eq!((tabs.kept("example-sign-out"), tabs.kept("example-sign-in")), (0, 7));
+    }
+
+    async fn fault_21_two_examples_on_one_host_leave_each_others_sign_ins_alone(engine: Engine) {
+        let (tabs, other) = (Tabs::open(engine).await, BrowserTest::start(engine, in_dev).await);
+        let request = tabs.leave().await;
+        // The same browser: cookies do not know ports.
+        let cookies = tabs.example.cookies_for("/");
+        let there = Browser::new(&other.example).with_cookies(&cookies);
+        let begun = there.get("/login").await;
+        assert_eq!(begun.status, 303);
+        assert!(begun.cookies().iter().all(|cookie| !cookie.contains("Max-Age=0")), "{:?}", begun.cookies());
+        assert_home(&tabs.example.get(&tabs.answer(&request).await).await);
     }
 
     async fn fault_22_a_second_tab_of_the_example_is_told_why_it_is_signed_out(engine: Engine) {

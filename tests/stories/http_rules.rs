@@ -8,7 +8,7 @@ use crate::headers::check_headers;
 use crate::oauth_authorize::{CB, ready};
 use crate::registration::ADA;
 use crate::routes::{path, with_dev_pages};
-use crate::support::client::{authorize, request};
+use crate::support::client::{authorize, basic, redemption, request};
 use crate::support::raw::{FORM, Raw, RawBrowser};
 use crate::support::{Engine, PASSWORD, TestApp, confidential, logged_lines, on_both_engines};
 
@@ -92,7 +92,6 @@ on_both_engines! {
         for (at, names) in [
             ("/authorize", &["redirect_uri", "response_type", "scope", "state", "nonce", "code_challenge", "code_challenge_method", "response_mode",
                 "prompt", "max_age", "login_hint", "id_token_hint", "claims", "request", "request_uri", "registration", "resource"][..]),
-            ("/logout", &["id_token_hint", "post_logout_redirect_uri", "state"]),
         ] {
             for name in names {
                 for broken in ["caf%E9", "%00", "%C3%28"] {
@@ -105,10 +104,37 @@ on_both_engines! {
                 }
             }
         }
-        for at in ["/authorize", "/logout"] {
-            let page = Raw::get(&format!("{at}?client_id=%FF")).send(&app).await;
-            page.assert_error(400, false, at);
-            assert!(!page.body.contains("asked-client"));
+        let page = Raw::get("/authorize?client_id=%FF").send(&app).await;
+        page.assert_error(400, false, "client_id");
+        assert!(!page.body.contains("asked-client"));
+    }
+
+    async fn fault_08_a_clients_form_is_answered_whatever_was_added_to_it(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        let ask = authorize(&request("tides")).split_once('?').unwrap().1.to_owned();
+        for junk in [JUNK, BROKEN, "utm=%FF", "%FF", "\u{0}=1", &"a=1&".repeat(100), &"a=%FF&".repeat(200), &format!("junk={}", "~".repeat(9_000))] {
+            for body in [format!("{ask}&{junk}"), format!("{junk}&{ask}")] {
+                let posted = Raw::post("/authorize").body(FORM, &body).send(&app).await;
+                assert_eq!(posted.status, 303, "{junk}: {}", posted.text());
+                let code = browser.get(&posted.location().unwrap()).await.code(&app, CB);
+                let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(redemption("tides", &code)).finish();
+                let redeem = Raw::post("/token").body(FORM, format!("{junk}&{form}")).header("Authorization", basic("tides"));
+                let tokens = redeem.send(&app).await;
+                assert_eq!(tokens.status, 200, "{junk}: {}", tokens.body);
+                let token = tokens.json()["access_token"].as_str().unwrap().to_owned();
+                let info = Raw::post("/userinfo").body(FORM, format!("{junk}&access_token={token}")).send(&app).await;
+                assert_eq!(info.status, 200, "{junk}: {}", info.body);
+            }
+            let posted = Raw::post("/logout").body(FORM, format!("{junk}&client_id=tides&post_logout_redirect_uri=https://tides.example/bye"));
+            let asked = browser.get(&posted.send(&app).await.location().unwrap()).await;
+            assert!(asked.text().contains("Sign out") && asked.reason().is_none(), "{junk}: {}", asked.text());
+        }
+        for name in ["grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope", "client_id", "client_secret", "resource"] {
+            let broken = Raw::post("/token").body(FORM, format!("client_id=a-{name}-claim&{name}=%FF")).send(&app).await;
+            broken.assert_error(400, true, name);
+            assert_eq!(broken.json()["error"], "invalid_request", "{name}");
+            assert!(broken.json()["error_description"].as_str().unwrap().starts_with(name), "{}", broken.body);
+            assert!(logged_lines(&format!("a-{name}-claim")).is_empty(), "nobody has proven this ID");
         }
     }
 
@@ -256,8 +282,9 @@ on_both_engines! {
         assert!(described(packed).contains("gzip"));
         let plain = Raw::post("/token").body(FORM, "grant_type=x").header("Content-Encoding", "identity").send(&app).await;
         assert_eq!(plain.status, 401);
-        let broken = Raw::post("/token").body(FORM, "a=%FF").send(&app).await;
-        assert!(described(broken).contains("form"));
+        let broken = Raw::post("/token").body(FORM, "code=%FF").send(&app).await;
+        broken.assert_error(400, true, "a code that cannot be decoded");
+        assert!(described(broken).starts_with("code cannot be decoded"));
     }
 
     async fn fault_13_a_page_names_whose_move_it_is(engine: Engine) {
@@ -266,11 +293,11 @@ on_both_engines! {
         // Only an application makes these requests, so only it can mend them.
         for at in ["/authorize", "/logout"] {
             for answer in [
-                Raw::get(&format!("{at}?state=%FF")).send(&app).await,
+                Raw::get(&format!("{at}?client_id=a&client_id=a&state=%FF")).send(&app).await,
                 Raw::get(&format!("{at}?{}", "state=1&".repeat(70))).send(&app).await,
                 Raw::get(&format!("{at}?state={long}")).send(&app).await,
                 Raw::post(at).body("application/json", "{}").send(&app).await,
-                Raw::post(at).body(FORM, "a=%FF").send(&app).await,
+                Raw::post(at).body(FORM, "client_id=a&".repeat(70)).send(&app).await,
                 Raw::post(at).announced(FORM, 10 << 20).send(&app).await,
                 Raw::new("PUT", at).send(&app).await,
             ] {
@@ -301,7 +328,14 @@ on_both_engines! {
                 answer.assert_error(501, json, coding);
             }
         }
-        assert!(logged_lines("status=501").iter().all(|line| line.contains("INFO")));
+        let lines = logged_lines("status=501");
+        assert!(!lines.is_empty() && lines.iter().all(|line| line.contains("INFO")), "{lines:?}");
+        let told = Raw::get("/register").header("Transfer-Encoding", "identity, chunked").chunks(b"").send(&app).await;
+        assert_eq!(told.reason(), Some("unsupported-transfer-coding"));
+        for word in ["compressed", "Use the form"] {
+            assert!(!told.text().contains(word), "{}", told.text());
+        }
+        assert!(told.text().contains("transfer coding") && told.text().contains("Try again"), "{}", told.text());
         assert_eq!(app.state().await, before);
         for coding in ["chunked", "Chunked", ", chunked"] {
             let plain = Raw::post("/token").header("Content-Type", FORM).header("Transfer-Encoding", coding);
@@ -335,13 +369,16 @@ on_both_engines! {
             for cookie in [String::new(), ada.cookie()].into_iter().filter(|_| facts.head) {
                 let ask = |method| Raw::new(method, &path(&facts)).header("Cookie", &cookie).send(&app);
                 let (head, get) = (ask("HEAD").await, ask("GET").await);
-                assert_eq!((head.status, head.body.as_str()), (get.status, ""), "{}", facts.path);
                 assert_eq!(head.header("content-type"), get.header("content-type"), "{}", facts.path);
-                assert_eq!(head.location().is_some(), get.location().is_some(), "{}", facts.path);
-                if !get.header("location").starts_with("/flow/") {
-                    assert_eq!(head.location(), get.location(), "{}", facts.path);
-                }
                 answered += 1;
+                if facts.path == "/signin" && cookie.is_empty() {
+                    // GET leads to the page of a flow that it starts; HEAD starts none.
+                    assert!(get.header("location").starts_with("/flow/"), "{}", get.header("location"));
+                    assert_eq!((head.status.as_u16(), head.location(), head.body.as_str()), (200, None, ""));
+                    continue;
+                }
+                assert_eq!((head.status, head.body.as_str()), (get.status, ""), "{}", facts.path);
+                assert_eq!(head.location(), get.location(), "{}", facts.path);
             }
         }
         assert!(answered >= 40, "{answered}");
@@ -355,8 +392,25 @@ on_both_engines! {
         // Longer than the session is left untouched between two uses.
         app.wait(std::time::Duration::from_secs(600));
         let before = app.whole_state().await;
-        for facts in route_facts(false).into_iter().filter(|facts| facts.head && facts.path != "/signin" && facts.path != "/readyz") {
-            Raw::new("HEAD", &path(&facts)).header("Cookie", ada.cookie()).send(&app).await;
+        for facts in route_facts(false).into_iter().filter(|facts| facts.head && facts.path != "/readyz") {
+            for cookie in [ada.cookie(), String::new()] {
+                Raw::new("HEAD", &path(&facts)).header("Cookie", cookie).send(&app).await;
+            }
+        }
+        // A monitor that follows redirects ends well.
+        for (from, cookie, end) in
+            [("/", String::new(), "/signin"), ("/account", String::new(), "/signin"), ("/", ada.cookie(), "/account"), ("/signin", ada.cookie(), "/account")]
+        {
+            let mut target = from.to_owned();
+            for _ in 0..3 {
+                let answer = Raw::new("HEAD", &target).header("Cookie", &cookie).send(&app).await;
+                let Some(to) = answer.location() else {
+                    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, ""), "{from}: {target}");
+                    break;
+                };
+                target = to;
+            }
+            assert_eq!(target, end, "{from}");
         }
         for target in ["/authorize?client_id=tides", "/logout"] {
             assert_eq!(Raw::new("HEAD", target).header("Cookie", ada.cookie()).send(&app).await.status, 405);

@@ -11,6 +11,7 @@ use crate::oauth_jwt::{Signer, claims, forgeries};
 use crate::oauth_token::{audit_count, offline_code};
 use crate::support::browser::{Answer, Browser};
 use crate::support::client::{changed, request};
+use crate::support::raw::{FORM, Raw};
 use crate::support::{Engine, TestApp, is_logged, on_both_engines};
 
 const BYE: &str = "https://tides.example/bye";
@@ -244,6 +245,65 @@ on_both_engines! {
             assert!(is_logged(told), "{told}");
         }
         assert!(!is_logged(&old) && !is_logged(&forged) && !is_logged(&eves), "a token is logged");
+    }
+
+    async fn fault_12_what_comes_along_with_a_request_keeps_nobody_from_signing_out(engine: Engine) {
+        let (app, _) = ready(engine).await;
+        let back = format!("client_id=tides&post_logout_redirect_uri={BYE}");
+        let long = "~".repeat(4_000);
+        for (more, state) in [
+            (format!("junk={long}"), None), (format!("junk={}", "{".repeat(4_000)), None), (format!("state={long}"), Some(long.clone())),
+            (format!("state={}", "{".repeat(8_000)), Some("{".repeat(8_000))), (format!("state={}", "%25".repeat(2_500)), Some("%".repeat(2_500))),
+            (format!("state={}", "+".repeat(8_000)), Some(" ".repeat(8_000))),
+        ] {
+            let browser = app.signed_in(ADA).await;
+            let asked = browser.get(&format!("/logout?{back}&{more}")).await;
+            assert_question(&asked);
+            let done = browser.submit(&asked, "/logout/confirm", &[]).await;
+            assert_eq!(done.status, 200, "{}", done.text());
+            assert!(!is_signed_in(&browser).await, "{}", done.text());
+            let to = done.leads_to().unwrap();
+            assert!(to.starts_with(BYE), "{to}");
+            assert_eq!(done.redirect_param("state"), state);
+            // A second click on the old page. A request that would be too long for us is left out.
+            let again = browser.submit(&asked, "/logout/confirm", &[]).await;
+            assert_eq!(again.status, 200, "{}", again.text());
+            assert!(again.text().contains("You are signed out"), "{}", again.text());
+        }
+    }
+
+    async fn fault_12_a_parameter_that_cannot_be_decoded_keeps_nobody_from_signing_out(engine: Engine) {
+        let (app, _) = ready(engine).await;
+        let bye = format!("post_logout_redirect_uri={BYE}");
+        for broken in ["%FF", "%00", "caf%E9", "%C3%28"] {
+            for (query, why, then) in [
+                (format!("client_id=tides&{bye}&state={broken}"), None, Then::Return),
+                (format!("client_id=tides&{bye}&ui_locales={broken}&logout_hint={broken}"), None, Then::Return),
+                (format!("state={broken}"), None, Then::Page),
+                (format!("id_token_hint={broken}&{bye}"), Some("id-token-hint-invalid"), Then::Told),
+                (format!("client_id={broken}&{bye}"), Some("client-unknown"), Then::Told),
+                (format!("client_id=tides&post_logout_redirect_uri={broken}"), Some("post-logout-redirect-uri"), Then::Told),
+            ] {
+                let browser = app.signed_in(ADA).await;
+                let posted = Raw::post("/logout").body(FORM, &query).send(&app).await;
+                for target in [format!("/logout?{query}"), posted.location().unwrap()] {
+                    assert_asks_because(&browser.get(&target).await, why);
+                }
+                let asked = browser.get(&format!("/logout?{query}")).await;
+                let done = browser.submit(&asked, "/logout/confirm", &[]).await;
+                assert!(!is_signed_in(&browser).await, "{query}");
+                assert_ends(&done, then, why);
+                assert_ends(&app.browser().open(&format!("/logout?{query}")).await, then, why);
+            }
+            let browser = app.signed_in(ADA).await;
+            let hint = id_token(&app, &browser, "tides").await;
+            let done = browser.get(&format!("/logout?id_token_hint={hint}&{bye}&state={broken}")).await;
+            assert_eq!(done.location().as_deref(), Some(BYE));
+        }
+        for name in ["state", "ui_locales"] {
+            let line = format!("client_id=\"tides\" detail=\"{name} cannot be decoded");
+            assert!(is_logged(&line), "{line}");
+        }
     }
 
     async fn lo_03_a_hint_that_is_not_ours_or_not_the_clients_signs_nobody_out(engine: Engine) {

@@ -83,7 +83,6 @@ on_both_engines! {
             (FORM, b"grant_type=\xff\xfe".to_vec(), 400),
             (FORM, b"grant_type=%00".to_vec(), 400),
             (FORM, wide.into_bytes(), 413),
-            (FORM, medium.into_bytes(), 400),
             (FORM, nested.into_bytes(), 400),
             (FORM, Vec::new(), 400),
         ] {
@@ -98,7 +97,8 @@ on_both_engines! {
             assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "POST"));
         }
         assert_eq!(app.state().await, before);
-        app.redeem("tides", &code).await.tokens();
+        // What is not known is ignored, however much of it there is (RFC 6749 section 3.2).
+        assert_eq!(post(&app, FORM, medium.into_bytes()).await.status(), 200);
     }
 
     async fn tk_30_credentials_in_the_query_are_ignored_and_not_logged(engine: Engine) {

@@ -65,13 +65,13 @@ pub(crate) fn file(url: &Secret) -> Result<Option<PathBuf>, Failure> {
     Ok(idp_store::database_file(url.expose())?)
 }
 
-/// The folder of an embedded database; `None` for PostgreSQL.
+/// The folder of an embedded database, with links followed; `None` for PostgreSQL.
 ///
 /// # Errors
 /// When the URL names no file.
 pub(crate) fn folder(settings: &Settings) -> Result<Option<PathBuf>, Failure> {
     let file = file(&settings.database_url()?)?;
-    Ok(file.and_then(|file| folders(&file).into_iter().next_back()))
+    Ok(file.and_then(|file| folders(&file).into_iter().next()))
 }
 
 /// Whether the database file exists; without a file, `true`. It holds everybody's address and password hash.
@@ -86,18 +86,19 @@ pub(crate) fn exists(settings: &Settings) -> Result<bool, Failure> {
         path.push(companion);
         check(Path::new(&path), &file, settings)?;
     }
-    Ok(check(&file, &file, settings)? || idp_store::database_file_exists(&file)?)
+    check(&file, &file, settings)?;
+    Ok(idp_store::database_file_exists(&file)?)
 }
 
-fn check(path: &Path, database: &Path, settings: &Settings) -> Result<bool, Failure> {
+fn check(path: &Path, database: &Path, settings: &Settings) -> Result<(), Failure> {
     let shown = path.display();
     match path.metadata() {
         Ok(facts) if facts.mode() & 0o077 != 0 => Err(Failure::new(format_args!(
             "others can read the database {shown}; keep them out with `chmod 600 {}*`",
             shell_quoted(&database.to_string_lossy())
         ))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        _ => secret_files::check_database(path, database).map(|()| true).map_err(|why| {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        _ => secret_files::check_database(path, database).map_err(|why| {
             let setting = settings.database_folder_setting();
             Failure::new(format_args!("the database {shown} ({setting}) cannot be used: {why}"))
         }),

@@ -33,6 +33,12 @@ pub(crate) fn errors(format: OutputFormat, failure: &Failure) {
     }
 }
 
+/// Asks for something at the terminal, without a line end.
+pub(crate) fn prompt(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{}", plain(text)).and_then(|()| stderr.flush());
+}
+
 /// Prints a remark to standard error, for people.
 pub(crate) fn remark(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", plain(text));

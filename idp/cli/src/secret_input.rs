@@ -8,35 +8,61 @@ use std::path::{Path, PathBuf};
 
 use idp_core::secret::Secret;
 use idp_server::secret_files;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::options::OutputFormat;
 use crate::{output, signals};
 
 /// In bytes. Longer than any password or secret.
 const LONGEST_LINE: usize = 16 * 1024;
 
-/// Reads `what`, such as a password, from the source that was named; `None` if none was.
-///
-/// # Errors
-/// When it cannot be read, is empty, or is not typed twice alike.
-pub(crate) fn read(what: &str, stdin: bool, file: Option<&PathBuf>) -> Result<Option<Secret>, Failure> {
-    match file {
-        Some(path) => Ok(Some(from_file(path)?)),
-        None if stdin && std::io::stdin().is_terminal() => typed(what).map(Some),
-        None if stdin => first_line(unbuffered_stdin()?).map(Some),
-        None => Ok(None),
+/// Where a password or secret comes from, as the options say.
+pub(crate) enum SecretInput {
+    /// No option named a source.
+    Nowhere,
+    File(PathBuf),
+    Pipe,
+    /// It is typed. Nothing that is typed is shown from now on.
+    Terminal(HiddenInput),
+}
+
+impl SecretInput {
+    /// Make it before anything else that takes time: people type before they are asked.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used.
+    pub(crate) fn new(stdin: bool, file: Option<&PathBuf>) -> Result<Self, Failure> {
+        Ok(match file {
+            Some(path) => Self::File(path.clone()),
+            None if stdin && std::io::stdin().is_terminal() => {
+                Self::Terminal(HiddenInput::begin().map_err(|error| unreadable(&error))?)
+            }
+            None if stdin => Self::Pipe,
+            None => Self::Nowhere,
+        })
+    }
+
+    /// Reads `what`, such as a password; `None` if no source was named.
+    ///
+    /// # Errors
+    /// When it cannot be read, is empty, or is not typed twice alike.
+    pub(crate) fn read(self, what: &str) -> Result<Option<Secret>, Failure> {
+        match self {
+            Self::Nowhere => Ok(None),
+            Self::File(path) => Ok(Some(from_file(&path)?)),
+            Self::Pipe => first_line(unbuffered_stdin()?).map(Some),
+            Self::Terminal(hidden) => typed(what, &hidden).map(Some),
+        }
     }
 }
 
 /// Asks for it at the terminal, twice, because a mistake would not be seen.
-fn typed(what: &str) -> Result<Secret, Failure> {
+fn typed(what: &str, _: &HiddenInput) -> Result<Secret, Failure> {
     let initial = what.chars().take(1).flat_map(char::to_uppercase);
     let name: String = initial.chain(what.chars().skip(1)).collect();
-    // Otherwise Ctrl-C ends the program before the terminal is restored.
-    signals::catch_interrupt();
-    let _hidden = HiddenInput::begin().map_err(|error| unreadable(&error))?;
     let first = ask(&format!("{name}: "))?;
     if first.expose().is_empty() {
         return Err(Failure::new(format_args!("the {what} is empty")));
@@ -48,40 +74,63 @@ fn typed(what: &str) -> Result<Secret, Failure> {
     Ok(first)
 }
 
+/// Ctrl-C, as the terminal passes it on.
+const INTERRUPT: u8 = 3;
+
+/// The system lets people correct the line as they know it. Enter ends it, or Ctrl-C or Ctrl-D.
 fn ask(prompt: &str) -> Result<Secret, Failure> {
-    let typed = rpassword::prompt_password(prompt);
-    typed.map(Secret::new).map_err(|error| match error.kind() {
-        // Ctrl-C or Ctrl-D.
-        ErrorKind::Interrupted | ErrorKind::UnexpectedEof => Failure::new("cancelled; nothing was changed"),
-        _ => unreadable(&error),
-    })
+    output::prompt(prompt);
+    match line(unbuffered_stdin()?, &[b'\n', INTERRUPT])? {
+        // Nothing, not even a line end, is Ctrl-D.
+        line if line.is_empty() || line.ends_with(&[INTERRUPT]) => Err(Failure::new(CANCELLED)),
+        line => text_of(&line),
+    }
 }
+
+const CANCELLED: &str = "cancelled; nothing was changed";
 
 fn unreadable(error: &std::io::Error) -> Failure {
     Failure::new(format_args!("the terminal cannot be read: {error}; pipe it into this command"))
 }
 
-/// Until this is dropped, the terminal shows nothing that is typed, and passes Ctrl-C on as a character. rpassword sets
-/// the same mode, but only while it reads: what is typed or pasted before or between the prompts would be shown, and a
-/// Ctrl-C there would be lost.
-struct HiddenInput(Termios);
+/// Until this is dropped, the terminal shows nothing that is typed but line ends, and Ctrl-C is a character that ends a
+/// line: a signal could come too late, or before there is a prompt. A signal that ends the program from elsewhere restores
+/// the terminal first.
+pub(crate) struct HiddenInput {
+    shown: Termios,
+    signals: JoinHandle<()>,
+}
 
 impl HiddenInput {
     fn begin() -> std::io::Result<Self> {
+        let ended = signals::ended()?;
         let shown = tcgetattr(std::io::stdin())?;
         let mut hidden = shown.clone();
-        hidden
-            .local_modes
-            .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
+        hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+        hidden.local_modes.insert(LocalModes::ECHONL);
+        hidden.special_codes[SpecialCodeIndex::VEOL] = INTERRUPT;
         tcsetattr(std::io::stdin(), OptionalActions::Now, &hidden)?;
-        Ok(Self(shown))
+        let before = shown.clone();
+        let signals = tokio::spawn(async move {
+            ended.await;
+            restore(&before);
+            output::errors(OutputFormat::Text, &Failure::new(CANCELLED));
+            std::process::exit(1);
+        });
+        Ok(Self { shown, signals })
     }
 }
 
 impl Drop for HiddenInput {
     fn drop(&mut self) {
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+        self.signals.abort();
+        restore(&self.shown);
     }
+}
+
+/// What was typed and not read must not reach the shell: it may be the rest of a secret.
+fn restore(terminal: &Termios) {
+    let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, terminal);
 }
 
 /// Reads from a file, and warns if others can read it too.
@@ -96,12 +145,21 @@ pub(crate) fn from_file(path: &Path) -> Result<Secret, String> {
     Ok(file.secret)
 }
 
-/// Only the first line, so that a person can type it. It is read byte by byte, and nothing else is left of it in memory.
-fn first_line(mut input: impl Read) -> Result<Secret, Failure> {
+/// Only the first line, so that a person can type it.
+fn first_line(input: impl Read) -> Result<Secret, Failure> {
+    let text = text_of(&line(input, b"\n")?)?;
+    if text.expose().is_empty() {
+        return Err(Failure::new("standard input was empty; pipe the password or secret into this command"));
+    }
+    Ok(text)
+}
+
+/// A line with the byte that ended it. It is read byte by byte, and nothing else is left of it in memory.
+fn line(mut input: impl Read, ends: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure> {
     // Allocated at its full size: a buffer that grows leaves copies.
     let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_LINE));
     let mut byte = [0];
-    while line.len() < LONGEST_LINE && byte != *b"\n" {
+    while line.len() < LONGEST_LINE && !line.last().is_some_and(|last| ends.contains(last)) {
         match input.read(&mut byte) {
             Ok(0) => break,
             Ok(_) => line.extend_from_slice(&byte),
@@ -111,18 +169,18 @@ fn first_line(mut input: impl Read) -> Result<Secret, Failure> {
             }
         }
     }
-    if line.len() == LONGEST_LINE && byte != *b"\n" {
+    if line.len() == LONGEST_LINE && !line.ends_with(b"\n") {
         return Err(Failure::new(format_args!(
             "the first line of standard input is too long: it has {LONGEST_LINE} bytes or more"
         )));
     }
-    let text = std::str::from_utf8(&line)
-        .map_err(|_| Failure::new("standard input cannot be read: it is not UTF-8"))?
-        .trim_end_matches(['\r', '\n']);
-    if text.is_empty() {
-        return Err(Failure::new("standard input was empty; pipe the password or secret into this command"));
-    }
-    Ok(Secret::new(text.to_owned()))
+    Ok(line)
+}
+
+fn text_of(line: &[u8]) -> Result<Secret, Failure> {
+    let text = std::str::from_utf8(line)
+        .map_err(|_| Failure::new("standard input cannot be read: it is not UTF-8"))?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// Standard input without the buffer of the standard library, which is never wiped.

@@ -4,9 +4,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 
-/// From now on Ctrl-C does not end the program.
-pub(crate) fn catch_interrupt() {
-    let _ = signal(SignalKind::interrupt());
+/// Starts listening for the signals that end a program at a terminal. The future resolves when one arrives.
+///
+/// # Errors
+/// When the system does not allow it.
+pub(crate) fn ended() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let (mut hung_up, mut terminate, mut interrupt) =
+        (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = hung_up.recv() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Starts listening for SIGTERM and Ctrl-C. The future resolves when one arrives.

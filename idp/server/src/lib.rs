@@ -122,7 +122,11 @@ impl App {
         let (ring, of_keys) = key_files::read_folder(&config.keys_dir)?;
         warnings.extend(of_keys);
         let url = config.database_url.expose();
-        if idp_store::database_file(url)?.is_none_or(|file| file.exists()) {
+        let exists = match idp_store::database_file(url)? {
+            Some(file) => idp_store::database_file_exists(&file)?,
+            None => true,
+        };
+        if exists {
             let store = Store::open(url, 1).await?;
             let outcome = server_keys::check(&store, &ring, config).await;
             store.close().await;

@@ -77,6 +77,8 @@ const BEARER: Classes = (Auth::Bearer, Csrf::Safe, BodyClass::None, Cache::NoSto
 const BEARER_FORM: Classes = (Auth::Bearer, Csrf::NotNeeded, SMALL, Cache::NoStore, Rate::Client);
 
 const SMALL: BodyClass = BodyClass::Form(16 * 1024);
+/// Enough for a form that carries a client's request: a URL of 8 KB, in which each byte may become five.
+const WITH_REQUEST: BodyClass = BodyClass::Form(64 * 1024);
 
 /// The table.
 #[rustfmt::skip]
@@ -108,7 +110,7 @@ fn table() -> Vec<Route> {
         route(GET,  path::END_SESSION,             PAGE,      oauth::end_session::get).without_head(),
         route(POST, path::END_SESSION,             AS_GET, oauth::end_session::post),
         route(GET,  "/logout/confirm",             PAGE,      pages::of_form),
-        route(POST, "/logout/confirm",             FORM,      oauth::end_session::confirm),
+        route(POST, "/logout/confirm",             (Auth::Browser, Csrf::Token, WITH_REQUEST, Cache::NoStore, Rate::Page), oauth::end_session::confirm),
         route(GET,  "/signed-out",                 PAGE,      oauth::end_session::signed_out),
 
         route(POST, path::TOKEN,                   CLIENT,    oauth::token::post),

@@ -1,6 +1,6 @@
 //! Counters of tries, which throttle and lock out.
 
-use idp_core::account::throttle::{Limits, Reservation, Throttle};
+use idp_core::account::throttle::{ACCOUNT, Limits, Reservation, Throttle};
 use idp_core::ids::{RegistrationId, UserId};
 use idp_core::secret::Digest;
 use idp_core::time::{DAY, Timestamp};
@@ -18,7 +18,7 @@ pub enum ThrottleKey {
     Account {
         /// The address in lower case.
         email_key: String,
-        /// The account, if there is one. Its counter is kept until a right password or an administrator clears it.
+        /// The account, if there is one.
         user: Option<UserId>,
     },
     /// Sign-ins for an account from a browser that is known to it, because somebody signed in or verified the address
@@ -61,12 +61,11 @@ impl ThrottleKey {
         }
     }
 
-    /// When an idle counter may be deleted. The counter of an address without an account is kept so long that nobody
-    /// can find out by waiting whether there is one; a browser's, as long as the browser is known.
+    /// When an idle counter may be deleted. An address's is kept equally long whether it has an account or not, or a
+    /// pause would tell; a browser's, as long as the browser is known.
     fn expires_at(&self, last_used: Timestamp) -> Timestamp {
         match self {
-            Self::Account { user: Some(_), .. } => Timestamp::from_millis(i64::MAX),
-            Self::Account { user: None, .. } => last_used.plus(DAY * 90),
+            Self::Account { .. } => last_used.plus(DAY * 90),
             Self::KnownBrowser(..) => last_used.plus(KNOWN_FOR),
             Self::Network(_)
             | Self::Registration(_)
@@ -163,11 +162,10 @@ impl Tx {
     /// # Errors
     /// [`StoreError`].
     pub(crate) async fn keep_count(&mut self, user: &User) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE throttles SET user_id = $2, expires_at = $3 WHERE id = $1";
+        const SQL: &str = "UPDATE throttles SET user_id = $2 WHERE id = $1";
         let key = ThrottleKey::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
         on!(self, c => sqlx::query(SQL)
-            .bind(key.to_stored()).bind(user.id.to_string()).bind(key.expires_at(user.created_at).millis())
-            .execute(c).await.map(drop))?;
+            .bind(key.to_stored()).bind(user.id.to_string()).execute(c).await.map(drop))?;
         Ok(())
     }
 
@@ -216,7 +214,12 @@ impl Tx {
     ) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE throttles SET failures = $2, window_start = $3, in_a_row = $4, locks = $5, \
             locked_until = $6, user_id = $7, expires_at = $8 WHERE id = $1";
-        let expires_at = key.expires_at(throttle.locked_until.unwrap_or(now).max(now));
+        // What is locked for good is opened by a reset only, not by waiting.
+        let is_for_good = matches!(key, ThrottleKey::Account { .. }) && throttle.is_locked_for_good(&ACCOUNT);
+        let expires_at = match is_for_good {
+            true => Timestamp::from_millis(i64::MAX),
+            false => key.expires_at(throttle.locked_until.unwrap_or(now).max(now)),
+        };
         on!(self, c => sqlx::query(SQL)
             .bind(key.to_stored()).bind(throttle.failures).bind(throttle.window_start.millis())
             .bind(throttle.in_a_row).bind(throttle.locks).bind(throttle.locked_until.map(Timestamp::millis))

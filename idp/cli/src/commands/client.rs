@@ -14,7 +14,8 @@ use crate::commands::new_client::{self, ClientSpec};
 use crate::failure::Failure;
 use crate::operator::{self, Operator};
 use crate::options::CommonOptions;
-use crate::{audit, output, secret_input};
+use crate::secret_input::SecretInput;
+use crate::{audit, output};
 
 /// Register and manage clients
 #[derive(Debug, clap::Args)]
@@ -157,9 +158,13 @@ struct ListClients {
 /// # Errors
 /// [`Failure`].
 pub(crate) async fn run(args: ClientArgs) -> Result<(), Failure> {
+    let secret = match &args.command {
+        ClientCommand::Create(create) => SecretInput::new(create.secret_stdin, create.secret_file.as_ref())?,
+        _ => SecretInput::Nowhere,
+    };
     let operator = operator::open(&args.common).await?;
     let done = match args.command {
-        ClientCommand::Create(create) => create.run(&operator).await,
+        ClientCommand::Create(create) => create.run(&operator, secret).await,
         ClientCommand::List(list) => list.run(&operator).await,
         ClientCommand::Show(OneClient { id }) => show(&operator, id).await,
         ClientCommand::AddRedirectUri(add) => add_uri(&operator, UriList::Redirect, add).await,
@@ -175,8 +180,8 @@ pub(crate) async fn run(args: ClientArgs) -> Result<(), Failure> {
 }
 
 impl CreateClient {
-    async fn run(self: Box<Self>, operator: &Operator) -> Result<(), Failure> {
-        let supplied = secret_input::read("client secret", self.secret_stdin, self.secret_file.as_ref())?;
+    async fn run(self: Box<Self>, operator: &Operator, secret: SecretInput) -> Result<(), Failure> {
+        let supplied = secret.read("client secret")?;
         let generated = (supplied.is_none() && !self.public).then(Secret::random);
         let client = self.spec(supplied.or_else(|| generated.clone())).checked(operator.now)?;
         let (mut json, id) = (described(&client), client.id.clone());

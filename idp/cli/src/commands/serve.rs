@@ -32,7 +32,7 @@ pub(crate) async fn run(source: &SettingsSource) -> Result<(), Failure> {
     database::make_folder(data_dir.as_deref())?;
     let _in_use = match folder.as_deref().map(in_use::shared) {
         Some(Err(_)) => {
-            let shown = folder.unwrap_or_default();
+            let shown = data_dir.or(folder).unwrap_or_default();
             return Err(Failure::new(format_args!(
                 "`idp dev` is running on the folder {}; stop it, or use another folder ({folder_setting})",
                 shown.display()

@@ -16,7 +16,8 @@ use crate::commands::user_change::{AccountChange, change};
 use crate::failure::Failure;
 use crate::operator::{self, Operator};
 use crate::options::CommonOptions;
-use crate::{output, secret_input};
+use crate::output;
+use crate::secret_input::SecretInput;
 
 /// Manage accounts
 #[derive(Debug, clap::Args)]
@@ -140,9 +141,15 @@ struct ListAccounts {
 /// # Errors
 /// [`Failure`].
 pub(crate) async fn run(args: UserArgs) -> Result<(), Failure> {
+    let password = match &args.command {
+        UserCommand::Create(create) => {
+            SecretInput::new(create.password_stdin, create.password_file.as_ref())?
+        }
+        _ => SecretInput::Nowhere,
+    };
     let operator = operator::open(&args.common).await?;
     let done = match args.command {
-        UserCommand::Create(create) => create.run(&operator).await,
+        UserCommand::Create(create) => create.run(&operator, password).await,
         UserCommand::List(list) => list.run(&operator).await,
         UserCommand::Show(OneAccount { account }) => show(&operator, account).await,
         UserCommand::Activate(OneAccount { account }) => {
@@ -167,9 +174,9 @@ pub(crate) async fn run(args: UserArgs) -> Result<(), Failure> {
 }
 
 impl CreateAccount {
-    async fn run(self, operator: &Operator) -> Result<(), Failure> {
-        let password = secret_input::read("password", self.password_stdin, self.password_file.as_ref())?;
+    async fn run(self, operator: &Operator, password: SecretInput) -> Result<(), Failure> {
         let password = password
+            .read("password")?
             .ok_or_else(|| Failure::new("give the password with --password-stdin or --password-file"))?;
         let account = NewAccount::checked(&self.email, &self.name, password, &operator.policy)?;
         match account.with_roles(self.role).create(&operator.store, operator.now).await? {

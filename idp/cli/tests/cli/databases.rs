@@ -172,6 +172,12 @@ fn fault_21_a_server_that_had_a_database_makes_no_empty_one_by_itself() {
         assert_eq!(refusal, said, "{verb}");
     }
     assert!(!sandbox.path().join("data/idp.db").exists());
+    // An empty file is no database either.
+    sandbox.file("data/idp.db", "");
+    let refusal = sandbox.idp("serve --config idp.toml").refusal();
+    assert!(refusal.starts_with("the database data/idp.db is gone: the key"), "{refusal}");
+    let refusal = sandbox.idp("user list --config idp.toml").refusal();
+    assert!(refusal.contains("there is no database"), "{refusal}");
     sandbox.idp("db migrate --config idp.toml").good();
     let running = sandbox.start(&mut sandbox.command("serve --config idp.toml"), "listening on");
     assert_eq!(running.stop("TERM").0, Some(0));

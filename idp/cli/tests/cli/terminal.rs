@@ -23,13 +23,17 @@ impl Terminal {
         Self { child, keys, screen, seen: String::new() }
     }
 
-    /// Waits for this prompt, and types an answer.
-    fn answer(&mut self, prompt: &str, typed: &str) {
+    fn wait_for(&mut self, text: &str) {
         let mut byte = [0];
-        while !self.seen.contains(prompt) {
-            assert_eq!(self.screen.read(&mut byte).unwrap(), 1, "no `{prompt}` in: {}", self.seen);
+        while !self.seen.contains(text) {
+            assert_eq!(self.screen.read(&mut byte).unwrap(), 1, "no `{text}` in: {}", self.seen);
             self.seen.push(char::from(byte[0]));
         }
+    }
+
+    /// Waits for this prompt, and types an answer.
+    fn answer(&mut self, prompt: &str, typed: &str) {
+        self.wait_for(prompt);
         writeln!(self.keys, "{typed}").unwrap();
     }
 
@@ -90,4 +94,35 @@ fn fault_22_a_client_secret_at_a_terminal_is_asked_for_twice_and_not_shown() {
     let (code, screen) = terminal.end();
     assert!(code == Some(0) && screen.contains("Registered app."), "{code:?} {screen}");
     assert!(!screen.contains(secret), "{screen}");
+}
+
+#[test]
+fn fault_22_what_is_typed_before_the_prompt_is_not_shown() {
+    let sandbox = Sandbox::empty();
+    // A database that accepts connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://idp@{}/idp", silent.local_addr().unwrap());
+    sandbox.file("idp.toml", &format!("[database]\nurl = '{url}'\n"));
+    let mut terminal = Terminal::start(&sandbox, &format!("{ADA} --config idp.toml"));
+    // It has asked the database, so it has prepared the terminal before.
+    let (asked, _) = silent.accept().unwrap();
+    writeln!(terminal.keys, "{PASSWORD}").unwrap();
+    // Line ends are shown, so the terminal has it now.
+    terminal.wait_for("\n");
+    drop(silent);
+    drop(asked);
+    let (code, screen) = terminal.end();
+    assert!(code == Some(1) && screen.contains("error: "), "{code:?} {screen}");
+    assert!(!screen.contains("tinker"), "{screen}");
+}
+
+#[test]
+fn fault_11_a_tab_at_the_prompt_is_refused_like_one_that_is_piped() {
+    let sandbox = Sandbox::new();
+    let mut terminal = Terminal::start(&sandbox, ADA);
+    for prompt in ["Password: ", "The same password again: "] {
+        terminal.answer(prompt, "tinker brass\tumbrella");
+    }
+    let (code, screen) = terminal.end();
+    assert!(code == Some(1) && screen.contains("the password contains U+0009"), "{code:?} {screen}");
 }

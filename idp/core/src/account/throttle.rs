@@ -77,14 +77,14 @@ impl Throttle {
 
     /// Counts one try, if it is allowed.
     pub fn reserve(&mut self, limits: &Limits, now: Timestamp) -> Reservation {
+        if self.is_locked_for_good(limits) {
+            return Reservation::LockedForGood;
+        }
         if let Some(until) = self.locked_until.filter(|until| *until > now) {
             // A longer lock-out than allowed dates from a version that made such ones: shorten it.
             let until = until.min(now.plus(limits.longest_lock));
             self.locked_until = Some(until);
             return Reservation::Locked { until };
-        }
-        if limits.in_a_row.is_some_and(|most| self.in_a_row >= most) {
-            return Reservation::LockedForGood;
         }
         let lock_is_over = self.locked_until.take().is_some();
         if lock_is_over || now.since(self.window_start) >= limits.window || self.failures == 0 {
@@ -95,8 +95,14 @@ impl Throttle {
         }
         self.failures += 1;
         self.in_a_row += 1;
-        let locks_until = (self.failures >= limits.tries).then(|| self.lock(limits, now));
+        let locks = self.failures >= limits.tries || self.is_locked_for_good(limits);
+        let locks_until = locks.then(|| self.lock(limits, now));
         Reservation::Granted { locks_until }
+    }
+
+    /// Whether there were too many tries in a row, so that only a reset opens it.
+    pub fn is_locked_for_good(&self, limits: &Limits) -> bool {
+        limits.in_a_row.is_some_and(|most| self.in_a_row >= most)
     }
 
     /// The reserved try was right, or was not made after all. For a counter that other people share: takes back that
@@ -222,6 +228,20 @@ mod tests {
         }
         assert_eq!(throttle.reserve(&ACCOUNT, now.plus(DAY * 365)), Reservation::LockedForGood);
         assert_eq!(throttle.in_a_row, 100);
+    }
+
+    #[test]
+    fn fault_17_the_hundredth_try_in_a_row_is_a_lock_however_far_apart_the_tries_are() {
+        let mut throttle = Throttle::new(START);
+        for number in 0..99 {
+            let now = START.plus(MINUTE * 20 * number);
+            assert_eq!(throttle.reserve(&ACCOUNT, now), Reservation::Granted { locks_until: None });
+        }
+        let now = START.plus(DAY * 3);
+        assert!(matches!(throttle.reserve(&ACCOUNT, now), Reservation::Granted { locks_until: Some(_) }));
+        assert_eq!(throttle.reserve(&ACCOUNT, now), Reservation::LockedForGood);
+        throttle.refund(&ACCOUNT, now);
+        assert_eq!((throttle.in_a_row, throttle.locked_until), (99, None), "it was not made after all");
     }
 
     #[test]

@@ -34,13 +34,16 @@ const TWO_IDS: Refusal = Refusal::new(
 /// The one response to a client that fails to authenticate.
 pub const FAILED: Refusal = Refusal::new(ErrorCode::InvalidClient, "client authentication failed");
 
+/// The parameters of a request that [`read`] reads.
+pub(super) const PARAMETERS: [&str; 2] = ["client_id", "client_secret"];
+
 /// Reads the credentials of a request.
 ///
 /// # Errors
 /// `invalid_request` if two methods or two client IDs are used at once, or a parameter is repeated; `invalid_client` if
 /// there is nothing readable.
 pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials, Refusal> {
-    if let Some(name) = ["client_id", "client_secret"].into_iter().find(|name| params.is_repeated(name)) {
+    if let Some(name) = PARAMETERS.into_iter().find(|name| params.is_repeated(name)) {
         let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is repeated");
         return Err(refusal.because_of(name));
     }

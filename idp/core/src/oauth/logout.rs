@@ -145,6 +145,17 @@ pub fn is_parameter(name: &str) -> bool {
     PARAMETERS.contains(&name)
 }
 
+/// What counts in place of a value that cannot be decoded. A `state` counts as absent, since it only goes back to the
+/// client. Of the others, this is no token, client ID or registered URI.
+pub fn undecodable(name: &str) -> &'static str {
+    if name == "state" { "" } else { "\u{fffd}" }
+}
+
+/// Whether a request is understood without this parameter. We read only `state` of these.
+pub fn is_optional(name: &str) -> bool {
+    ["state", "ui_locales", "logout_hint"].contains(&name)
+}
+
 impl<'a> LogoutRequest<'a> {
     /// Reads the parameters. A hint that this server did not sign counts as bad, not as absent.
     ///
@@ -363,6 +374,24 @@ mod tests {
                 "{pairs:?}"
             );
         }
+    }
+
+    #[test]
+    fn fault_12_a_value_that_cannot_be_decoded_is_a_bad_one_and_a_state_is_none() {
+        use AfterLogout::{Refuse, Stay};
+        use LogoutFlaw::{BadHint, HintOfAnotherClient, UnknownClient, UnregisteredUri};
+        let broken = |name| (name, undecodable(name));
+        for (pairs, flaw, then) in [
+            (vec![broken("id_token_hint"), BACK], Some(BadHint), Refuse(BadHint)),
+            (vec![broken("client_id"), BACK], Some(UnknownClient), Refuse(UnknownClient)),
+            (vec![hint("mine"), broken("client_id")], Some(HintOfAnotherClient), Stay),
+            (vec![APP, broken("post_logout_redirect_uri")], Some(UnregisteredUri), Refuse(UnregisteredUri)),
+            (vec![APP, BACK, broken("state")], None, to(None)),
+        ] {
+            let asked = decide(&pairs, true);
+            assert_eq!(asked, Ok(Logout { needs_confirmation: true, flaw, then }), "{pairs:?}");
+        }
+        assert_eq!(decide(&[("state", "a"), broken("state")], true), Err(RepeatedParameter("state")));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::claims::{AccessTokenClaims, IdTokenClaims, Issued};
+use super::client_auth;
 use super::code_grant::{self, Redemption, RefreshRequest};
 use super::error::{ErrorCode, Refusal};
 use super::grant::{Grant, GrantFacts, IssuedCode, Lifetimes};
@@ -58,6 +59,16 @@ const WRONG_URI: Refusal =
     Refusal::new(ErrorCode::InvalidGrant, "redirect_uri is not the one the code was sent to")
         .because_of("redirect_uri");
 
+/// A repeated one is an error. `resource` may be repeated (RFC 8707 section 2).
+const SINGLE_VALUED: [&str; 6] =
+    ["grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope"];
+
+/// Whether this is the name of a parameter that [`TokenRequest::read`] or [`client_auth::read`] reads. All others are
+/// ignored (RFC 6749 section 3.2).
+pub fn is_parameter(name: &str) -> bool {
+    SINGLE_VALUED.contains(&name) || name == "resource" || client_auth::PARAMETERS.contains(&name)
+}
+
 impl<'a> TokenRequest<'a> {
     /// Reads a request.
     ///
@@ -65,9 +76,7 @@ impl<'a> TokenRequest<'a> {
     /// `unsupported_grant_type`, `invalid_target` for a `resource`, or `invalid_request` if something is missing or
     /// repeated.
     pub fn read(params: &'a Params) -> Result<Self, Refusal> {
-        const ALL: [&str; 6] =
-            ["grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope"];
-        if let Some(name) = ALL.into_iter().find(|name| params.is_repeated(name)) {
+        if let Some(name) = SINGLE_VALUED.into_iter().find(|name| params.is_repeated(name)) {
             let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is repeated");
             return Err(refusal.because_of(name));
         }

@@ -288,10 +288,12 @@ error-unsupported-type-title = This format is not supported
 error-unsupported-type = The request came in a format this page does not read. Use the form on the page.
 error-unsupported-coding-title = This format is not supported
 error-unsupported-coding = The request came compressed, and this page does not unpack it. Use the form on the page.
+error-unsupported-transfer-coding-title = We could not read that request
+error-unsupported-transfer-coding = Your request arrived in a transfer coding that this page does not read. Try again, or use another browser or network.
 error-bad-request-title = We could not read that request
 error-bad-request = Part of it is missing or not valid. Go back and try again.
 error-too-slow-title = That took too long
-error-too-slow = It took too long to arrive. Try again.
+error-too-slow = Your request took too long to arrive. Try again.
 error-misdirected-title = This address is not ours
 error-misdirected = You asked for { $asked }, and this is { $domain }. Check the address, or go to the start page.
 error-misdirected-dot-title = This address ends in a dot
@@ -395,6 +397,10 @@ mail-locked-text =
 mail-locked-you = If it was you, wait, then sign in with the right password.
 mail-locked-not-you = Not you? Then do nothing. The attempts failed, and your account stays as it is.
 mail-locked-once = We tell you once, even if more tries follow.
+mail-locked-for-good-subject = Your account is locked
+mail-locked-for-good-text = It stays locked until it is unlocked by hand.
+mail-locked-for-good-what = In a browser where you have signed in before, you can still sign in. For all others, ask the people who run { $brand } to unlock it.
+mail-locked-for-good-not-you = The attempts failed, and your account stays as it is.
 
 ## Mail: welcome
 

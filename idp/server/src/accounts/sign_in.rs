@@ -1,6 +1,6 @@
 //! Sign-in. Credentials are checked only here.
 
-use idp_core::account::throttle::Throttle;
+use idp_core::account::throttle;
 use idp_core::audit::{Actor, AuditEvent, AuditRecord};
 use idp_core::ids::{MailId, RegistrationId, SessionId, UserId};
 use idp_core::secret::{Digest, Secret};
@@ -337,7 +337,7 @@ async fn fail(
     Ok(write.await?)
 }
 
-/// This try locked the account: audits that, and tells the owner once.
+/// This try locked the account: audits that, and tells the owner once, and again if the lock is for good.
 async fn locked(
     tx: &mut Tx,
     account: &ThrottleKey,
@@ -346,21 +346,21 @@ async fn locked(
     failed: &AuditRecord,
 ) -> Result<(), StoreError> {
     // A concurrent try may have turned out right, or may not have been made after all: then there is no lock.
-    let lifted = |count: Option<Throttle>| count.is_none_or(|count| count.locked_until != Some(until));
-    if lifted(tx.throttle(account).await?) {
+    let Some(count) = tx.throttle(account).await?.filter(|count| count.locked_until == Some(until)) else {
         return Ok(());
-    }
+    };
+    let is_for_good = count.is_locked_for_good(&throttle::ACCOUNT);
     tx.audit(&AuditRecord { event: AuditEvent::Throttled, ..failed.clone() }).await?;
-    if let Some(user) = user.filter(|user| user.state == UserState::Active)
-        && tx.claim_lockout_notice(account).await?
-    {
+    // That it opens no more by itself is news, whatever the owner was told before.
+    let is_news = tx.claim_lockout_notice(account).await? || is_for_good;
+    if let Some(user) = user.filter(|user| is_news && user.state == UserState::Active) {
         let mail = Mail {
             id: MailId::new(failed.at),
             kind: MailKind::Locked,
             recipient: user.email.clone(),
             name: user.name.clone(),
             subject: user.id.to_string(),
-            minutes: i64::try_from(failed.at.minutes_until(until)).ok(),
+            minutes: i64::try_from(failed.at.minutes_until(until)).ok().filter(|_| !is_for_good),
             created_at: failed.at,
             attempts: 0,
         };

@@ -1,5 +1,6 @@
 //! Enforces the policy of a route before its handler runs: reads the body, loads the browser, checks the CSRF token.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,16 +11,17 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::BodyExt;
 use idp_core::ids::FlowId;
 use idp_core::oauth::discovery::path;
+use idp_core::oauth::logout;
 use idp_core::secret::Secret;
 use zeroize::Zeroizing;
 
 use crate::http::browser::Browser;
 use crate::http::cookies::Cookie;
 use crate::http::csrf::{self, NotOurForm};
-use crate::http::errors::{PageError, Reason};
-use crate::http::form::{self, Fields, FormBody};
+use crate::http::errors::{PageError, Reason, TOO_SLOW};
+use crate::http::form::{self, FormBody, ProtocolBody};
 use crate::http::media_type::{self, NotAForm};
-use crate::http::policy::{Auth, BodyClass, Csrf, Policy};
+use crate::http::policy::{Auth, BodyClass, Csrf, LONGEST_TARGET, Policy};
 use crate::http::shares::{AddressShare, ShareKind, Taken};
 use crate::state::Shared;
 
@@ -67,7 +69,12 @@ async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, 
     let (mut parts, body) = request.into_parts();
     let mut room =
         parts.extensions.get::<AddressShare>().and_then(|caller| caller.share.take(ShareKind::Body, 0));
-    let mut fields = read_body(policy, &parts.headers, body, room.as_mut()).await?;
+    let body = read_body(policy, &parts.headers, body, room.as_mut()).await?;
+    // Our own forms are read here, as strictly as our pages write them. Each protocol endpoint reads its own.
+    let mut fields = match (&body, policy.csrf) {
+        (Some(body), Csrf::Token) => Some(form::decode(body).ok_or_else(malformed)?),
+        _ => None,
+    };
     let browser = match policy.auth {
         Auth::Browser | Auth::SignedIn => Some(Browser::load(app, &parts.headers).await?),
         Auth::Anyone | Auth::Client | Auth::Bearer | Auth::Probe => None,
@@ -83,15 +90,20 @@ async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, 
     if let Some(browser) = browser.as_ref().filter(|_| parts.method != Method::HEAD) {
         browser.touch(app).await;
     }
-    parts.extensions.extend(fields.map(FormBody).map(with).unwrap_or_default());
-    parts.extensions.extend(browser.clone().map(with).unwrap_or_default());
+    match (fields, body) {
+        (Some(fields), _) => drop(parts.extensions.insert(FormBody(fields))),
+        (None, Some(body)) => drop(parts.extensions.insert(ProtocolBody(Arc::new(body)))),
+        (None, None) => {}
+    }
+    if let Some(browser) = &browser {
+        parts.extensions.insert(browser.clone());
+    }
     Ok(Passed { request: Request::from_parts(parts, Body::empty()), browser, room })
 }
 
-fn with<T: Clone + Send + Sync + 'static>(value: T) -> axum::http::Extensions {
-    let mut extensions = axum::http::Extensions::new();
-    extensions.insert(value);
-    extensions
+fn malformed() -> PageError {
+    PageError::new(Reason::BAD_REQUEST)
+        .detail("the form is malformed: percent-encode UTF-8, with at most 64 fields")
 }
 
 /// The length of the body according to `Content-Length`.
@@ -104,7 +116,7 @@ async fn read_body(
     headers: &HeaderMap,
     body: Body,
     room: Option<&mut Taken>,
-) -> Result<Option<Fields>, PageError> {
+) -> Result<Option<Zeroizing<Vec<u8>>>, PageError> {
     let limit = match policy.body {
         BodyClass::None => return Ok(None),
         BodyClass::Form(limit) => limit,
@@ -117,16 +129,11 @@ async fn read_body(
     let empty =
         announced.is_none_or(|length: u64| length == 0) && !headers.contains_key(header::TRANSFER_ENCODING);
     if empty && !headers.contains_key(header::CONTENT_TYPE) {
-        return Ok(Some(Fields::new()));
+        return Ok(Some(Zeroizing::default()));
     }
     media_type::check(headers).map_err(not_a_form)?;
-    let slow = |_| PageError::new(Reason::TIMEOUT).detail("the body took too long");
-    let bytes = tokio::time::timeout(SLOWEST_BODY, collect(body, limit, room)).await.map_err(slow)??;
-    let fields = form::decode(&bytes);
-    fields.map(Some).ok_or_else(|| {
-        PageError::new(Reason::BAD_REQUEST)
-            .detail("the form is malformed: percent-encode UTF-8, with at most 64 fields")
-    })
+    let slow = |_| PageError::new(Reason::TIMEOUT).detail(TOO_SLOW);
+    tokio::time::timeout(SLOWEST_BODY, collect(body, limit, room)).await.map_err(slow)?.map(Some)
 }
 
 /// Reads a body. Each piece counts against the share as it arrives; a length that is only announced costs nothing.
@@ -225,16 +232,18 @@ fn page_again(uri: &Uri, signed_in: bool, fields: &[(String, Secret)], is_ours: 
     }
 }
 
-/// A page with the sign-out request that a form carries. The page checks it again.
+/// A page with the sign-out request that a form carries, unless that would be too long for us. The page checks it again.
 fn with_request(page: &str, fields: &[(String, Secret)]) -> String {
     let request = fields.iter().find(|(name, _)| name == "request");
-    let pairs =
+    let mut pairs =
         request.and_then(|(_, request)| form::decode(request.expose().as_bytes())).unwrap_or_default();
-    if pairs.is_empty() { page.to_owned() } else { with_query(page, &pairs) }
+    pairs.retain(|(name, _)| logout::is_parameter(name));
+    let url = with_query(page, &pairs);
+    if pairs.is_empty() || url.len() > LONGEST_TARGET { page.to_owned() } else { url }
 }
 
 fn with_query(page: &str, pairs: &[(String, Secret)]) -> String {
-    format!("{page}?{}", form::encode(pairs))
+    format!("{page}?{}", form::encode(pairs.iter().map(|(name, value)| (name.as_str(), value.expose()))))
 }
 
 fn finish(

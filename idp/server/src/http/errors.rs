@@ -58,7 +58,7 @@ reasons! {
     MISDIRECTED_DOT = "misdirected-dot", MISDIRECTED_REQUEST, "yours";
     BAD_HOST = "bad-host", BAD_REQUEST, "yours";
     TIMEOUT = "too-slow", REQUEST_TIMEOUT, "yours";
-    TRANSFER_CODING = "unsupported-coding", NOT_IMPLEMENTED, "yours";
+    TRANSFER_CODING = "unsupported-transfer-coding", NOT_IMPLEMENTED, "yours";
     REGISTRATION_CLOSED = "registration-closed", FORBIDDEN, "yours";
     REGISTRATION_USED = "registration-used", BAD_REQUEST, "yours";
     REGISTRATION_EXPIRED = "registration-expired", BAD_REQUEST, "yours";
@@ -95,6 +95,9 @@ impl Reason {
         if made_by_client && THEIRS.contains(&self) { Self::APP_REQUEST } else { self }
     }
 }
+
+/// What a client is told, and the log, if a request's body does not arrive in time.
+pub(crate) const TOO_SLOW: &str = "the request took too long to arrive";
 
 /// What a refusal is about. The log shows the client and the value that broke the rule. Anybody can send either, so
 /// both are escaped and truncated.
@@ -293,7 +296,7 @@ impl PageError {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 (ErrorCode::InvalidRequest, "send application/x-www-form-urlencoded")
             }
-            StatusCode::REQUEST_TIMEOUT => (ErrorCode::InvalidRequest, "the request took too long to arrive"),
+            StatusCode::REQUEST_TIMEOUT => (ErrorCode::InvalidRequest, TOO_SLOW),
             StatusCode::NOT_IMPLEMENTED => {
                 (ErrorCode::InvalidRequest, "the only transfer coding that is understood is chunked")
             }

@@ -1,11 +1,13 @@
-//! Forms and queries, read once and strictly, within limits.
+//! Forms and queries, read once and within limits: our own strictly, those of clients as OAuth says.
+
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::Uri;
 use axum::http::request::Parts;
 use idp_core::oauth::params::Params;
 use idp_core::secret::Secret;
 use idp_core::text::DisplayText;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::de::value::MapDeserializer;
 use zeroize::{Zeroize, Zeroizing};
@@ -69,10 +71,38 @@ pub(crate) fn has_field(query: &str, wanted: &str) -> bool {
     pairs_of(query.as_bytes()).any(|(name, _)| name.as_deref() == Some(wanted))
 }
 
-/// The fields as a query or form again.
-pub(crate) fn encode(fields: &[(String, Secret)]) -> String {
-    let pairs = fields.iter().map(|(name, value)| (name, value.expose()));
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+/// What is escaped in the value of a query: what may not stand there (RFC 3986 section 3.4); `&`, `+` and `%`, which mean
+/// something; and the quote and parentheses of scripts, so that a page shows none that a stranger sent.
+const ESCAPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'&')
+    .add(b'\'')
+    .add(b'(')
+    .add(b')')
+    .add(b'+')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// Names and values as a query again. Hardly anything is escaped that need not be, so that a query of allowed length
+/// does not become too long.
+pub(crate) fn encode<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> String {
+    const ESCAPED_IN_NAMES: &AsciiSet = &ESCAPED.add(b'=');
+    let pairs = pairs.into_iter().map(|(name, value)| {
+        let name = utf8_percent_encode(name.as_ref(), ESCAPED_IN_NAMES);
+        format!("{name}={}", utf8_percent_encode(value.as_ref(), ESCAPED))
+    });
+    pairs.collect::<Vec<String>>().join("&").replace("%20", "+")
 }
 
 /// The page whose form is sent to `path`. A browser that opens that path, or sends an old form to it, goes there.
@@ -106,9 +136,22 @@ pub(crate) fn with_email(url: &str, email: &str) -> String {
     format!("{url}{}{query}", if url.contains('?') { '&' } else { '?' })
 }
 
-/// The decoded form. [`crate::http::enforcement`] puts it into the request.
+/// A decoded form of ours. [`crate::http::enforcement`] puts it into the request.
 #[derive(Clone)]
 pub(crate) struct FormBody(pub(crate) Fields);
+
+/// The form of a client, as it came. [`crate::http::enforcement`] puts it into the request. Which of its parameters
+/// count is for the endpoint to say.
+#[derive(Clone, Default)]
+pub(crate) struct ProtocolBody(pub(crate) Arc<Zeroizing<Vec<u8>>>);
+
+impl<S: Sync> FromRequestParts<S> for ProtocolBody {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.remove().unwrap_or_default())
+    }
+}
 
 /// A form in the type that its handler expects. Unknown and repeated fields are refused.
 pub(crate) struct Form<T>(pub(crate) T);
@@ -117,7 +160,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Form<T> {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
-        let FormBody(pairs) = parts.extensions.remove::<FormBody>().unwrap_or(FormBody(Fields::new()));
+        let FormBody(pairs) = parts.extensions.remove().unwrap_or(FormBody(Fields::new()));
         read(pairs.into_iter().map(|(name, value)| (name, Some(value)))).map(Form)
     }
 }
@@ -135,46 +178,58 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The protocol parameters of a form.
-pub(crate) struct Protocol(pub(crate) Params);
-
-impl<S: Sync> FromRequestParts<S> for Protocol {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let FormBody(pairs) = parts.extensions.remove::<FormBody>().unwrap_or(FormBody(Fields::new()));
-        Ok(Self(Params::of_form(pairs)))
+/// The protocol parameters of a query or of a client's form. `is_known` names those that the endpoint reads; any other
+/// is ignored, however it is written (RFC 6749 sections 3.1 and 3.2). Some of these are kept, for a page that shows a
+/// developer what was sent.
+///
+/// # Errors
+/// A known parameter cannot be decoded, or there are too many of them.
+pub(crate) fn protocol(text: &[u8], is_known: fn(&str) -> bool) -> Result<Params, PageError> {
+    let params = protocol_with(text, is_known, |_| "")?;
+    match undecodable(text, is_known) {
+        Some(name) => {
+            let detail = format!("{name} cannot be decoded: percent-encode UTF-8, without NUL");
+            let about = About::claimed(&params).parameter(Some(&name), &Params::default());
+            Err(PageError::new(Reason::BAD_REQUEST).detail(detail).about(about))
+        }
+        None => Ok(params),
     }
 }
 
-/// The protocol parameters of a query. `is_known` names those that the endpoint reads; any other is ignored, however it
-/// is written (RFC 6749 section 3.1). Some of these are kept, for a page that shows a developer what was sent.
-pub(crate) fn protocol_query(uri: &Uri, is_known: fn(&str) -> bool) -> Result<Params, PageError> {
-    let (mut known, mut others, mut broken) = (Fields::new(), Fields::new(), None);
-    for (name, value) in pairs_of(uri.query().unwrap_or_default().as_bytes()) {
+/// The same, with something `instead` of the value of a known parameter that cannot be decoded.
+///
+/// # Errors
+/// There are too many known parameters.
+pub(crate) fn protocol_with(
+    text: &[u8],
+    is_known: fn(&str) -> bool,
+    instead: fn(&str) -> &'static str,
+) -> Result<Params, PageError> {
+    let (mut known, mut others) = (Fields::new(), Fields::new());
+    for (name, value) in pairs_of(text) {
         let Some(name) = name else { continue };
-        match value {
-            Some(value) if is_known(&name) => known.push((name, value)),
-            None if is_known(&name) => broken = Some(name),
-            Some(value) if others.len() < FIELDS => others.push((name, value)),
-            _ => {}
+        if is_known(&name) {
+            let value = value.unwrap_or_else(|| Secret::new(instead(&name).to_owned()));
+            known.push((name, value));
+        } else if let Some(value) = value.filter(|_| others.len() < FIELDS) {
+            others.push((name, value));
         }
     }
     others.truncate(FIELDS.saturating_sub(known.len()));
     let too_many = known.len() > FIELDS;
     known.extend(others);
     let params = Params::of_form(known);
-    let refuse = |detail: String, name| {
-        let about = About::claimed(&params).parameter(name, &params);
-        Err(PageError::new(Reason::BAD_REQUEST).detail(detail).about(about))
-    };
-    match broken.as_deref() {
-        Some(name) => {
-            refuse(format!("{name} cannot be decoded: percent-encode UTF-8, without NUL"), Some(name))
-        }
-        None if too_many => refuse(format!("more than {FIELDS} parameters"), None),
-        None => Ok(params),
+    if too_many {
+        let detail = format!("more than {FIELDS} parameters");
+        return Err(PageError::new(Reason::BAD_REQUEST).detail(detail).about(About::claimed(&params)));
     }
+    Ok(params)
+}
+
+/// The name of the first of these parameters whose value cannot be decoded.
+pub(crate) fn undecodable(text: &[u8], is_wanted: fn(&str) -> bool) -> Option<String> {
+    let broken = pairs_of(text).filter(|(_, value)| value.is_none());
+    broken.filter_map(|(name, _)| name).find(|name| is_wanted(name))
 }
 
 /// The parameters of a page's query that can be decoded, for a page that is not strict about any.
@@ -274,6 +329,31 @@ mod tests {
     }
 
     #[test]
+    fn fault_08_a_clients_form_is_read_by_the_names_that_count() {
+        let is_known = |name: &str| ["code", "state"].contains(&name);
+        let read = |text: &str| protocol(text.as_bytes(), is_known);
+        for junk in ["a=%FF", "%FF=a", "%00", "b=\0", &"a=1&".repeat(200), "x=y"] {
+            let params = read(&format!("code=1&{junk}&state=2")).unwrap();
+            assert_eq!((params.get("code"), params.get("state")), (Some("1"), Some("2")), "{junk}");
+            assert!(params.iter().count() <= FIELDS);
+        }
+        for broken in ["code=%FF", "code=1&state=%00", "state=%C3%28&code=1"] {
+            assert!(read(broken).unwrap_err().detail.unwrap().contains("cannot be decoded"), "{broken}");
+            let instead = |name: &str| if name == "state" { "" } else { "none" };
+            let params = protocol_with(broken.as_bytes(), is_known, instead).unwrap();
+            assert!(params.get("state").is_none() && params.has("code"), "{broken}");
+        }
+        assert!(read(&"code=1&".repeat(65)).is_err());
+    }
+
+    #[test]
+    fn fault_12_a_query_is_not_made_longer_than_it_came() {
+        let raw = "-._~!$*,;:@/?=".repeat(20);
+        assert_eq!(encode([("state", raw.as_str())]), format!("state={raw}"));
+        assert_eq!(encode([("a=b", "c d+e%20"), ("ä", "&")]), "a%3Db=c+d%2Be%2520&%C3%A4=%26");
+    }
+
+    #[test]
     fn tk_30_a_form_of_ten_thousand_fields_is_refused() {
         assert!(decode("a=1&".repeat(10_000).as_bytes()).is_none());
         assert!(decode("a=1&".repeat(64).as_bytes()).is_some());
@@ -286,6 +366,9 @@ mod tests {
         fn what_was_encoded_is_decoded(pairs in prop::collection::vec(("[^\0]{0,8}", "[^\0]{0,12}"), 0..=FIELDS)) {
             let mut text = form_urlencoded::Serializer::new(String::new());
             text.extend_pairs(&pairs);
+            let ours = encode(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            prop_assert!(ours.bytes().all(|byte| byte.is_ascii_graphic()));
+            prop_assert_eq!(plain(decode(ours.as_bytes())), Some(pairs.clone()));
             prop_assert_eq!(plain(decode(text.finish().as_bytes())), Some(pairs));
         }
 

@@ -16,14 +16,11 @@ use crate::http::address::{RequestInfo, came_over_http, client_address, is_trust
 use crate::http::error_responses::{error_response, short_error_response};
 use crate::http::errors::{PageError, Reason};
 use crate::http::host::RequestedHost;
-use crate::http::policy::{self, UNROUTED};
+use crate::http::policy::{self, LONGEST_TARGET, UNROUTED};
 use crate::http::request_log::{Failure, RequestSummary};
 use crate::http::shares::AddressShare;
 use crate::http::{form, host, panics, security_headers};
 use crate::state::Shared;
-
-/// The longest request target, in bytes. Longer ones are refused before they are parsed.
-const LONGEST_TARGET: usize = 8 * 1024;
 
 /// The outermost middleware.
 pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
@@ -45,12 +42,14 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
     let is_probe = policy::is_probe(request.uri().path());
     let host = host::check(&app, &request, is_probe);
     let hsts = hsts(&app, &host, by_proxy, request.headers());
+    let is_http1 = request.version() <= Version::HTTP_11;
     if !admitted && !is_probe {
         let error = PageError { retry_after: Some(1), ..PageError::new(Reason::UNAVAILABLE) };
         app.refusals.count_of("requests in progress", info.network());
-        return with_headers(short_error_response(&app, &error, &summary), &info, hsts);
+        let ends_connection = is_http1 && has_unknown_transfer_coding(request.headers());
+        let response = closing(short_error_response(&app, &error, &summary), ends_connection);
+        return with_headers(response, &info, hsts);
     }
-    let is_http1 = request.version() <= Version::HTTP_11;
     let (response, unrouted) = match unreadable(&request, host, &mut summary) {
         Some(error) => (error.into_response(), true),
         None if request.method() == Method::OPTIONS && request.uri().path() == "*" => {

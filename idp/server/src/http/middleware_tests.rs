@@ -223,11 +223,13 @@ async fn fault_13_a_slow_body_is_told_so_and_ends_the_connection() {
         .route("/slow", get(slow))
         .route(idp_core::oauth::discovery::path::TOKEN, get(slow))
         .layer(from_fn_with_state(Shared::clone(&app.0), outermost));
-    for (path, version, closes) in [
-        ("/slow", Version::HTTP_11, true),
-        ("/token", Version::HTTP_11, true),
+    let page = "Your request took too long to arrive. Try again.";
+    let token = r#""error_description":"the request took too long to arrive""#;
+    for (path, version, closes, told) in [
+        ("/slow", Version::HTTP_11, true, page),
+        ("/token", Version::HTTP_11, true, token),
         // HTTP/2 has no such header (RFC 9113 section 8.2.2).
-        ("/slow", Version::HTTP_2, false),
+        ("/slow", Version::HTTP_2, false, page),
     ] {
         let target = format!("http://localhost:1{path}");
         let request = Request::get(target).version(version).header("host", "localhost:1").body(Body::empty());
@@ -240,7 +242,31 @@ async fn fault_13_a_slow_body_is_told_so_and_ends_the_connection() {
         );
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body = String::from_utf8(body.to_vec()).unwrap();
-        assert!(body.contains("too long") && !body.contains("missing"), "{body}");
+        assert!(body.contains(told) && !body.contains("missing"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn fault_13_an_unknown_transfer_coding_ends_the_connection_when_there_is_no_room_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let router = app(dir.path()).await.router();
+    let share = crate::http::shares::Shares::new(1, None).unbounded();
+    for (coding, closes) in [("chunked", false), ("gzip, chunked", true)] {
+        let mut request = Request::post("/token")
+            .header("host", "localhost:1")
+            .header("transfer-encoding", coding)
+            .body(Body::from("grant_type=x"))
+            .unwrap();
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let caller = AddressShare { address, share: share.clone(), by_proxy: false, admitted: false };
+        request.extensions_mut().insert(caller);
+        let response = router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            response.headers().get("connection").is_some_and(|value| value == "close"),
+            closes,
+            "{coding}"
+        );
     }
 }
 

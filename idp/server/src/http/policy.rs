@@ -107,6 +107,9 @@ pub(crate) const UNROUTED: Policy = Policy {
     rate: Rate::Unrouted,
 };
 
+/// The longest request target, in bytes. Longer ones are refused before they are parsed.
+pub(crate) const LONGEST_TARGET: usize = 8 * 1024;
+
 /// Probes.
 pub(crate) const ALIVE: &str = "/healthz";
 pub(crate) const READY: &str = "/readyz";

@@ -52,7 +52,8 @@ struct Contents<'a> {
     code: String,
     /// How long link and code work, in whole hours.
     hours: u64,
-    minutes: i64,
+    /// How long an account is locked; `None`: until it is unlocked.
+    minutes: Option<i64>,
     at: String,
     issuer_host: &'a str,
 }
@@ -78,7 +79,7 @@ pub(crate) async fn compose(app: &AppState, mail: &Mail) -> Result<Option<Compos
         link,
         code,
         hours,
-        minutes: mail.minutes.unwrap_or_default(),
+        minutes: mail.minutes,
         at: dates::moment(mail.created_at),
         issuer_host: app.config.issuer.authority(),
     };

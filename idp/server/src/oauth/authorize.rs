@@ -8,19 +8,19 @@ use idp_core::oauth::authorize::{self, AuthorizationRequest, AuthorizeRefusal, P
 use idp_core::oauth::discovery::path;
 use idp_core::oauth::params::Params;
 use idp_core::redirect_uri::{BadRedirectUri, RedirectUri};
-use idp_core::secret::Secret;
 use idp_core::text::Excerpt;
 
 use crate::config::shell_quoted;
 use crate::flow::{self, ClientAndConsent};
 use crate::http::context::RequestContext;
 use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered, Sent};
-use crate::http::form::{self, FormBody};
+use crate::http::form::{self, ProtocolBody};
+use crate::http::policy::LONGEST_TARGET;
 use crate::http::refusal_log::Fault;
 
 /// `GET /authorize`: checks the request, then goes as far as possible without a page.
 pub(crate) async fn get(context: RequestContext, uri: Uri) -> Result<Response, PageError> {
-    let params = form::protocol_query(&uri, authorize::is_parameter)?;
+    let params = form::protocol(uri.query().unwrap_or_default().as_bytes(), authorize::is_parameter)?;
     let known = match authorize::client_id(&params) {
         Some(id) => flow::client_and_consent(&context, id).await?,
         None => ClientAndConsent::default(),
@@ -59,13 +59,19 @@ fn note_dropped_scopes(context: &RequestContext, params: &Params, request: &Auth
 }
 
 /// `POST /authorize`: a form from another site does not carry our cookies, so it is turned into a GET, which does.
-pub(crate) async fn post(axum::Extension(FormBody(pairs)): axum::Extension<FormBody>) -> Response {
-    redirect_as_get(path::AUTHORIZE, &pairs)
+pub(crate) async fn post(ProtocolBody(body): ProtocolBody) -> Result<Response, PageError> {
+    let params = form::protocol(&body, authorize::is_parameter)?;
+    Ok(redirect_as_get(path::AUTHORIZE, &params, authorize::is_parameter))
 }
 
-/// Redirects to a GET with the form as its query.
-pub(crate) fn redirect_as_get(path: &str, pairs: &[(String, Secret)]) -> Response {
-    Redirect::to(&format!("{path}?{}", form::encode(pairs))).into_response()
+/// Redirects to a GET with the form as its query. If that is too long, the parameters that nobody reads are left out.
+pub(crate) fn redirect_as_get(path: &str, params: &Params, is_known: fn(&str) -> bool) -> Response {
+    let whole = format!("{path}?{}", form::encode(params.iter()));
+    let url = match whole.len() > LONGEST_TARGET {
+        true => format!("{path}?{}", form::encode(params.iter().filter(|(name, _)| is_known(name)))),
+        false => whole,
+    };
+    Redirect::to(&url).into_response()
 }
 
 fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> PageError {

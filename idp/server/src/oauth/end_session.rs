@@ -1,6 +1,7 @@
 //! Sign-out: the end-session endpoint (RP-Initiated Logout 1.0), the confirmation page, and the page afterwards.
 
 use axum::Extension;
+use axum::extract::State;
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::audit::{Actor, AuditEvent};
@@ -15,18 +16,21 @@ use serde::{Deserialize, Serialize};
 
 use super::authorize::{redirect_as_get, sent};
 use crate::config::shell_quoted;
+use crate::http::address::RequestInfo;
 use crate::http::context::RequestContext;
 use crate::http::cookies::Cookie;
 use crate::http::errors::{About, Explanation, Fix, PageError, Reason, Registered};
-use crate::http::form::{self, Form, FormBody, LenientQuery};
+use crate::http::form::{self, Form, LenientQuery, ProtocolBody};
 use crate::http::html::Page;
+use crate::http::policy::LONGEST_TARGET;
 use crate::http::refusal_log::Fault;
 use crate::pages::continue_to_client::ContinuePage;
+use crate::state::Shared;
 use crate::text::catalogue::Arg;
 
 /// `GET /logout`: signs out at once if a client proves that it asks for this very session, otherwise asks the person.
 pub(crate) async fn get(context: RequestContext, uri: Uri) -> Result<Response, PageError> {
-    let params = form::protocol_query(&uri, logout::is_parameter)?;
+    let params = parameters(&context.app, &context.info, uri.query().unwrap_or_default().as_bytes())?;
     let asked = SignOutRequest::read(&context, &params).await?;
     if asked.logout.needs_confirmation {
         asked.confirmation_page(&context)
@@ -36,8 +40,27 @@ pub(crate) async fn get(context: RequestContext, uri: Uri) -> Result<Response, P
 }
 
 /// `POST /logout`: the same request as a form. It is turned into a GET, which carries the session cookie.
-pub(crate) async fn post(Extension(FormBody(pairs)): Extension<FormBody>) -> Response {
-    redirect_as_get(path::END_SESSION, &pairs)
+pub(crate) async fn post(
+    State(app): State<Shared>,
+    Extension(info): Extension<RequestInfo>,
+    ProtocolBody(body): ProtocolBody,
+) -> Result<Response, PageError> {
+    let params = parameters(&app, &info, &body)?;
+    Ok(redirect_as_get(path::END_SESSION, &params, logout::is_parameter))
+}
+
+/// The parameters of a sign-out request. Nothing that cannot be decoded keeps a person from signing out. Of what is
+/// ignored the log tells; what counts as bad is logged as such.
+fn parameters(app: &Shared, info: &RequestInfo, text: &[u8]) -> Result<Params, PageError> {
+    let params = form::protocol_with(text, logout::is_parameter, logout::undecodable)?;
+    if let Some(name) = form::undecodable(text, logout::is_optional)
+        && app.refusals.admits(Fault::Theirs, "sign-out parameter ignored")
+    {
+        let (request_id, client_id) = (&info.request_id, About::claimed(&params).client_id);
+        let detail = format!("{name} cannot be decoded: percent-encode UTF-8, without NUL");
+        tracing::info!(request_id, client_id, detail, "sign-out parameter ignored");
+    }
+    Ok(params)
 }
 
 #[derive(Deserialize)]
@@ -192,7 +215,14 @@ impl SignOutRequest<'_> {
         let mut response = match (&self.logout.then, &self.client) {
             (AfterLogout::Refuse(flaw), _) => self.refusal(*flaw).into_response(),
             (AfterLogout::Return(target), Some(client)) if by_form && target.uri().is_https() => {
-                Redirect::to(&by_our_page(client, target)).into_response()
+                let page = by_our_page(client, target);
+                match page.len() > LONGEST_TARGET {
+                    // It shows the same page at once. A reload then says that the person is signed out.
+                    true => {
+                        ContinuePage::signed_out(client.name.to_string(), &target.location()).show(context)?
+                    }
+                    false => Redirect::to(&page).into_response(),
+                }
             }
             (AfterLogout::Return(target), _) => Redirect::to(&target.location()).into_response(),
             (AfterLogout::Stay, client) => Redirect::to(&afterwards(client.as_ref())).into_response(),
@@ -229,7 +259,7 @@ fn afterwards(client: Option<&Client>) -> String {
 /// ([`RedirectUri::is_https`]).
 fn by_our_page(client: &Client, target: &LogoutTarget) -> String {
     let pairs = std::iter::once(("client_id", client.id.as_str())).chain(target.params());
-    format!("/signed-out?{}", form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
+    format!("/signed-out?{}", form::encode(pairs))
 }
 
 #[derive(Serialize)]
@@ -263,7 +293,7 @@ impl Page for SignOutPage<'_> {
 }
 
 impl SignOutRequest<'_> {
-    /// The confirmation page. Its form carries the original request, which the page afterwards needs.
+    /// The confirmation page. Its form carries what counts of the original request: the page afterwards needs it.
     fn confirmation_page(&self, context: &RequestContext) -> Result<Response, PageError> {
         let app = &context.app;
         let Logout { flaw, then, .. } = &self.logout;
@@ -272,7 +302,7 @@ impl SignOutRequest<'_> {
         let kept = match then {
             AfterLogout::Stay => String::new(),
             AfterLogout::Return(_) | AfterLogout::Refuse(_) => {
-                form_urlencoded::Serializer::new(String::new()).extend_pairs(self.params.iter()).finish()
+                form::encode(self.params.iter().filter(|(name, _)| logout::is_parameter(name)))
             }
         };
         let source = match then {

@@ -19,8 +19,8 @@ use idp_core::time::Timestamp;
 use idp_store::{StoreError, Tx};
 
 use crate::http::address::RequestInfo;
-use crate::http::errors::{About, OAuthError};
-use crate::http::form::Protocol;
+use crate::http::errors::{About, OAuthError, PageError};
+use crate::http::form::{self, ProtocolBody};
 use crate::state::Shared;
 
 /// The authenticated client, with the source and time of its request.
@@ -36,8 +36,9 @@ pub(crate) async fn post(
     State(app): State<Shared>,
     Extension(info): Extension<RequestInfo>,
     headers: HeaderMap,
-    Protocol(params): Protocol,
+    ProtocolBody(body): ProtocolBody,
 ) -> Result<Response, OAuthError> {
+    let params = form::protocol(&body, token::is_parameter).map_err(malformed)?;
     let header = authorization(&headers)?;
     let credentials = client_auth::read(header, &params).map_err(|refusal| unreadable(refusal, &params))?;
     let id = credentials.client_id.clone();
@@ -73,6 +74,13 @@ async fn answer(app: &Shared, caller: AuthenticatedClient, params: &Params) -> R
             refresh(app, caller, token, scope.map(str::to_owned)).await
         }
     }
+}
+
+/// The client's developer sees what the log says. A client ID that nobody has proven is not logged.
+fn malformed(error: PageError) -> OAuthError {
+    let value = error.about.value.clone();
+    let description = error.detail.as_deref().map(Box::from);
+    OAuthError { description, ..error.as_oauth() }.about(About { value, ..About::default() })
 }
 
 /// The details are for the log only: the client gets the same answer for every failed authentication.

@@ -8,7 +8,7 @@ use idp_core::oauth::claims::UserInfo;
 use idp_core::oauth::error::{ErrorCode, Refusal};
 
 use crate::http::errors::{About, OAuthError, logged};
-use crate::http::form::{self, FormBody};
+use crate::http::form::{self, ProtocolBody};
 use crate::state::Shared;
 
 /// `GET` and `POST /userinfo`: one read, then the claims covered by the token's scope.
@@ -16,9 +16,9 @@ pub(crate) async fn answer(
     State(app): State<Shared>,
     headers: HeaderMap,
     uri: Uri,
-    body: Option<axum::Extension<FormBody>>,
+    ProtocolBody(body): ProtocolBody,
 ) -> Result<Response, OAuthError> {
-    let token = presented(&headers, &uri, body.as_ref().map(|body| &body.0))?;
+    let token = presented(&headers, &uri, &body)?;
     let claims = app.keys.load().tokens.verify_access_token(&token, app.clock.now());
     let claims = claims.ok_or_else(invalid_token)?;
     let about = || About { client_id: Some(logged(&claims.client_id)), ..About::default() };
@@ -31,15 +31,16 @@ pub(crate) async fn answer(
 }
 
 /// The token, from the header or the form; never from the query or from two places (RFC 6750 section 2).
-fn presented(headers: &HeaderMap, uri: &Uri, body: Option<&FormBody>) -> Result<String, OAuthError> {
+fn presented(headers: &HeaderMap, uri: &Uri, body: &[u8]) -> Result<String, OAuthError> {
     if form::has_field(uri.query().unwrap_or_default(), "access_token") {
         return Err(in_query());
     }
     let lines = headers.get_all(header::AUTHORIZATION).iter();
     let bearers: Vec<Option<String>> = lines.map(|line| bearer(line.as_bytes())).collect();
-    let fields = body.map(|FormBody(fields)| fields.as_slice()).unwrap_or_default();
+    let is_token = |name: &str| name == "access_token";
+    let params = form::protocol(body, is_token).map_err(|_| unreadable())?;
     let fields: Vec<&str> =
-        fields.iter().filter(|(name, _)| name == "access_token").map(|(_, value)| value.expose()).collect();
+        params.iter().filter(|(name, _)| is_token(name)).map(|(_, value)| value).collect();
     let repeated = bearers.len() > 1 || fields.len() > 1;
     let in_form = fields.into_iter().filter(|value| !value.is_empty()).map(str::to_owned);
     let mut found: Vec<String> = bearers.into_iter().flatten().chain(in_form).collect();
@@ -82,6 +83,10 @@ fn insufficient_scope() -> OAuthError {
 
 fn doubled() -> OAuthError {
     misplaced("send the token once, in the Authorization header or in the form")
+}
+
+fn unreadable() -> OAuthError {
+    misplaced("the form's access_token cannot be decoded, or came too often")
 }
 
 fn in_query() -> OAuthError {

@@ -105,7 +105,8 @@ pub(crate) async fn show(
     match activation::find_link(&context, token).await? {
         Link::Open(registration) => question(&context, &fields.token, &registration, None),
         Link::Used(id) => used(&context, id).await,
-        Link::Expired(_) => problem(&context, LinkProblem::Expired, Some(&fields.token)),
+        // Without its registration there is nothing to send a new link for.
+        Link::Expired(kept) => problem(&context, LinkProblem::Expired, kept.map(|_| fields.token.as_str())),
         Link::Unknown => problem(&context, LinkProblem::Unknown, None),
     }
 }
@@ -208,10 +209,13 @@ pub(crate) async fn submit(
         Ok(proven) => proven,
         Err(refusal) => return Ok(refusal),
     };
-    match activation::use_link(&context, token, proven).await? {
+    match activation::use_link(&context, token.clone(), proven).await? {
         LinkOutcome::Activated(id) => done(&context, id).await,
         LinkOutcome::Used(id) => used(&context, id).await,
-        LinkOutcome::Expired => problem(&context, LinkProblem::Expired, Some(&form.token)),
+        LinkOutcome::Expired => {
+            let kept = matches!(activation::find_link(&context, token).await?, Link::Expired(Some(_)));
+            problem(&context, LinkProblem::Expired, kept.then_some(form.token.as_str()))
+        }
         LinkOutcome::Unknown => problem(&context, LinkProblem::Unknown, None),
     }
 }

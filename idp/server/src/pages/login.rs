@@ -2,7 +2,7 @@
 //! and the account's state is revealed only after the right password.
 
 use axum::extract::Path;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::flow::{FlowTarget, SignInReason, Step};
 use idp_core::redirect_uri::RedirectUri;
@@ -64,11 +64,16 @@ pub(crate) struct FormState {
     pub(crate) errors: Vec<FieldError>,
 }
 
-/// `GET /signin`: starts a flow to the account page. `email` in the query is filled in.
+/// `GET /signin`: starts a flow to the account page. `email` in the query is filled in. HEAD starts none: it only says
+/// that people can sign in here.
 pub(crate) async fn begin(
     context: RequestContext,
+    method: Method,
     LenientQuery(query): LenientQuery,
 ) -> Result<Response, PageError> {
+    if method == Method::HEAD && context.browser.signed_in.is_none() {
+        return Ok(StatusCode::OK.into_response());
+    }
     flow::start(&context, FlowTarget::Account, ClientAndConsent::default(), query.get("email")).await
 }
 

@@ -284,17 +284,19 @@ fn server(options: &PgConnectOptions) -> String {
     }
 }
 
-/// Whether the file of an SQLite database exists.
+/// Whether the file of an SQLite database exists. An empty file is none yet.
 ///
 /// # Errors
 /// [`OpenError::FileMissing`]: it does not, but there was one. A new, empty file in its place would hide that, and SQLite
 /// would delete the latest writes that the old one left beside it.
 pub fn database_file_exists(path: &Path) -> Result<bool, OpenError> {
     let missing = |trace: String| Err(OpenError::FileMissing { file: path.display().to_string(), trace });
-    if path.exists() {
+    if path.metadata().is_ok_and(|facts| facts.len() > 0) {
         return Ok(true);
     }
-    if let Ok(target) = path.read_link() {
+    if let Ok(target) = path.read_link()
+        && !path.exists()
+    {
         return missing(format!("it is a link to {}, which does not exist", target.display()));
     }
     let mut wal = path.as_os_str().to_owned();

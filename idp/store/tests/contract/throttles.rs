@@ -2,7 +2,7 @@
 
 use idp_core::account::throttle::{ACCOUNT, Limits, NETWORK, Reservation};
 use idp_core::ids::UserId;
-use idp_core::time::{HOUR, MINUTE, Timestamp};
+use idp_core::time::{DAY, HOUR, MINUTE, Timestamp};
 use idp_core::user::User;
 use idp_store::ThrottleKey;
 
@@ -22,6 +22,7 @@ contract! {
     stored_counters_show_no_address,
     an_administrator_unlocks_an_account_wherever_it_is_locked,
     fault_17_a_sign_in_in_a_known_browser_changes_no_count,
+    fault_17_a_count_is_remembered_equally_long_with_and_without_an_account,
 }
 
 async fn lg_06_the_tenth_wrong_try_locks_for_a_quarter_of_an_hour(db: Db) {
@@ -45,6 +46,34 @@ async fn lg_06_after_a_hundred_tries_in_a_row_waiting_does_not_help(db: Db) {
         }
     }
     assert_eq!(reserve(&db, &ada, &ACCOUNT, now.plus(HOUR * 24 * 365)).await, Reservation::LockedForGood);
+}
+
+async fn fault_17_a_count_is_remembered_equally_long_with_and_without_an_account(db: Db) {
+    let user = a_user(&db, "ada@example.org").await;
+    let ada = ThrottleKey::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
+    let (mia, closed) = (account("mia@example.org"), account("eve@example.org"));
+    let last = after(HOUR);
+    for key in [&ada, &mia] {
+        for _ in 0..9 {
+            reserve(&db, key, &ACCOUNT, last).await;
+        }
+    }
+    let mut now = NOW;
+    for _ in 0..100 {
+        if let Reservation::Granted { locks_until: Some(until) } = reserve(&db, &closed, &ACCOUNT, now).await
+        {
+            now = until;
+        }
+    }
+    for (days, kept) in [(89, true), (91, false)] {
+        while db.delete_expired(last.plus(DAY * days)).await.unwrap() > 0 {}
+        for key in [&ada, &mia] {
+            assert_eq!(ask!(db, |r, key| r.throttle(key)).is_some(), kept, "{key:?} after {days} days");
+        }
+    }
+    while db.delete_expired(last.plus(DAY * 4000)).await.unwrap() > 0 {}
+    let count = ask!(db, |r, closed| r.throttle(closed)).unwrap();
+    assert!(count.is_locked_for_good(&ACCOUNT), "waiting opens nothing");
 }
 
 async fn a_refused_try_is_not_counted(db: Db) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use idp_core::account::password::{self, HashMemory, PasswordPolicy};
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
-use idp_core::user::Email;
+use idp_core::user::{Email, UserState};
 use idp_store::{Credentials, Store, StoreError};
 
 use crate::commands::dev::{kept_secret, passphrase};
@@ -19,7 +19,7 @@ const PASSWORD_FILE: &str = "first-account.password";
 
 /// The account to sign in with first.
 pub(crate) enum FirstAccount {
-    /// The one that `dev` created, with the password it still has.
+    /// The one that `dev` created, active and with the password it still has.
     OfDev(Secret),
     /// An account with the role, whose password only its owner knows.
     Exists(String),
@@ -65,8 +65,10 @@ async fn an_admin(store: &Store) -> Result<Option<String>, StoreError> {
     Ok(found.map(|user| user.email.to_string()))
 }
 
+/// Whether somebody can sign in with it.
 async fn is_password_of(store: &Store, email: &str, password: &Secret) -> Result<bool, StoreError> {
-    let hash = find(store, email).await?.and_then(|credentials| credentials.password);
+    let found = find(store, email).await?.filter(|found| found.user.state == UserState::Active);
+    let hash = found.and_then(|credentials| credentials.password);
     Ok(hash.is_some_and(|hash| password::verify(password, &hash, &mut HashMemory::default())))
 }
 

@@ -15,7 +15,12 @@ use crate::secret_input::from_file;
 /// # Errors
 /// When the file cannot be used.
 pub(crate) fn find(file: &Path) -> Result<Option<Secret>, String> {
-    if file.exists() { from_file(file).map(Some) } else { Ok(None) }
+    if !file.exists() {
+        return Ok(None);
+    }
+    from_file(file)
+        .map(Some)
+        .map_err(|why| format!("{why}; remove {} to have a new one made", file.display()))
 }
 
 /// The secret in a file; if there is no file, a new one.
@@ -27,8 +32,12 @@ pub(crate) fn find_or_make(file: &Path, make: impl FnOnce() -> Secret) -> Result
         return Ok(secret);
     }
     let secret = make();
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    let written = made.and_then(|mut made| made.write_all(secret.expose().as_bytes()));
+    // Under another name first, so that a start that is interrupted leaves no half of a secret.
+    let unfinished = file.with_extension("unfinished");
+    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
+    let written = made
+        .and_then(|mut made| made.write_all(secret.expose().as_bytes()))
+        .and_then(|()| std::fs::rename(&unfinished, file));
     written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
     Ok(secret)
 }

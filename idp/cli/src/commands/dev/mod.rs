@@ -172,10 +172,10 @@ fn already_running(folder: &Path, other: OtherServer) -> Failure {
     );
     Failure::new(match (other, std::fs::read_to_string(folder.join(DEV_ISSUER))) {
         (OtherServer::Serve, _) => format!("`idp serve` is running on the folder {shown}; {apart}"),
-        (OtherServer::Dev, Ok(issuer)) => {
+        (OtherServer::Dev, Ok(issuer)) if !issuer.is_empty() => {
             format!("`idp dev` is already running on the folder {shown}, at {issuer}; {apart}")
         }
-        (OtherServer::Dev, Err(_)) => format!("`idp dev` is already running on the folder {shown}; {apart}"),
+        (OtherServer::Dev, _) => format!("`idp dev` is already running on the folder {shown}; {apart}"),
     })
 }
 
