@@ -16,6 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::mail_server::returned;
+use crate::outages::until;
 use crate::registration::{ADA, ask, register};
 use crate::support::mail::{Security, Sink};
 use crate::support::{Engine, PASSWORD, TestApp, is_logged, on_both_engines};
@@ -104,25 +106,14 @@ on_both_engines! {
             }).await;
             let answer = ask(&app.browser(), ADA, PASSWORD).await;
             assert_eq!(answer.status, 303, "registering does not wait for the mail server");
-            wait_until_tried(&app).await;
+            let server = format!("the mail server 127.0.0.1:{}", sink.port());
+            until("the log line", async || is_logged(&server)).await;
+            returned(&app, "attempts = 0", 1).await;
             assert_eq!((sink.count(), app.count("outbox", "1 = 1").await), (0, 1), "{scheme}{query}");
             assert!(!sink.said().iter().any(|line| line.to_uppercase().starts_with("AUTH")), "{:?}", sink.said());
         }
         assert!(is_logged("mail not handed over; all mail waits until this is mended") && !is_logged("canary-word"));
     }
-}
-
-/// Waits until the email in the outbox has been tried once.
-async fn wait_until_tried(app: &TestApp) {
-    for _ in 0..600 {
-        // The lease of the first try is five minutes, the wait after a failure ten seconds.
-        let soon = app.clock.now().millis() + 60_000;
-        if app.count("outbox", &format!("attempts > 0 AND due_at < {soon}")).await == 1 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("the mail was not tried");
 }
 
 /// Tells a second run of this program where the certificate that it trusts is.

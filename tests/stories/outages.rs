@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::mail_server::{MIA, returned};
 use crate::registration::{ADA, ask, register};
 use crate::support::mail::Sink;
 use crate::support::wire::Wire;
@@ -123,15 +124,17 @@ on_both_engines! {
         let url = format!("smtp://canary-user:canary-sentence@{away}");
         let app = TestApp::start_with(engine, |config| config.mail.transport = MailTransport::Smtp(Secret::new(url))).await;
         ask(&app.browser(), ADA, PASSWORD).await;
-        until("the first try", async || app.count("outbox", "attempts = 1").await == 1).await;
         until("the log line", async || is_logged(&format!("no connection to the mail server {away}"))).await;
+        returned(&app, "attempts = 0", 1).await;
         assert!(!is_logged("canary-sentence"));
-        let wait = 24 * HOUR - Duration::from_secs(30);
+        let wait = 24 * HOUR - Duration::from_secs(9);
         app.wait(wait);
+        // Somebody else's mail wakes the sender, before the registration is over and there is nothing left to send.
+        ask(&app.browser(), MIA, PASSWORD).await;
         until("giving up the mail", async || app.count("audit", "event = 'mail_given_up'").await == 1).await;
         let at: i64 = app.texts("SELECT CAST(at AS TEXT) FROM audit WHERE event = 'mail_given_up'").await[0].parse().unwrap();
         assert!(at <= app.clock.now().millis(), "recorded in the future");
-        assert_eq!(app.count("outbox", "1 = 1").await, 0);
+        assert_eq!(app.count("outbox", &format!("recipient = '{ADA}'")).await, 0);
     }
 
     async fn a_corrupt_mail_holds_no_other_back(engine: Engine) {

@@ -240,29 +240,20 @@ impl Tx {
         Ok(kept == 1)
     }
 
-    /// Gives a claimed mail its place in line back, because something else than the mail failed. `false`: it would be
-    /// too old at its `next` try and was deleted.
+    /// Gives a claimed mail back as if it had not been claimed, because something else than the mail failed: it keeps its
+    /// place in line, and the try does not count. `false`: it would be too old at its `next` try and was deleted.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn return_mail(&mut self, id: &str, next: Timestamp) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE outbox SET due_at = created_at WHERE id = $1 AND expires_at > $2";
+        const SQL: &str = "UPDATE outbox SET due_at = created_at, attempts = attempts - 1 \
+            WHERE id = $1 AND expires_at > $2";
         let kept = on!(self, c => sqlx::query(SQL)
             .bind(id).bind(next.millis()).execute(c).await.map(|done| done.rows_affected()))?;
         if kept == 0 {
             self.delete_mail(id).await?;
         }
         Ok(kept == 1)
-    }
-
-    /// Gives a claimed mail back as if it had not been claimed, because it was not tried.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn unclaim_mail(&mut self, id: &str) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE outbox SET due_at = created_at, attempts = attempts - 1 WHERE id = $1";
-        on!(self, c => sqlx::query(SQL).bind(id).execute(c).await.map(drop))?;
-        Ok(())
     }
 }
 

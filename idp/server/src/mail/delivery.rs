@@ -212,7 +212,7 @@ async fn fail(
             code = smtp.code(),
             "too many connections; mail waits for another"
         );
-        return app.store.write(mail.id.clone(), |tx, id| Box::pin(tx.unclaim_mail(id))).await;
+        return keep_in_line(app, mail, kind, Duration::ZERO).await;
     }
     let (step, class, code, to_do) = (smtp.step.as_str(), smtp.trouble.class(), smtp.code(), to_do(smtp));
     let reaction = reaction(smtp.step, smtp.trouble);
@@ -244,7 +244,11 @@ async fn fail(
                     "mail not handed over; all mail waits until this is mended"
                 ),
             }
-            stay_in_line(app, mail, kind, smtp.step).await
+            // A sender that was refused may have been refused in this mail only, so another mail tries next.
+            match smtp.step {
+                Step::Sender => retry(app, mail, kind, wait).await,
+                _ => keep_in_line(app, mail, kind, wait).await,
+            }
         }
     }
 }
@@ -303,18 +307,14 @@ async fn retry(
         .await
 }
 
-/// The failure was not this mail's: it keeps its place before later mails, unless it is a day old. A sender that was
-/// refused may have been refused in this mail only, so another mail tries next.
-async fn stay_in_line(
+/// The failure was not this mail's: it keeps its place before later mails and its number of tries, unless it is a day
+/// old after `wait`.
+async fn keep_in_line(
     app: &Shared,
     mail: &ClaimedMail,
     kind: &'static str,
-    step: Step,
+    wait: Duration,
 ) -> Result<(), StoreError> {
-    let wait = mail_wait(mail.attempts);
-    if step == Step::Sender {
-        return retry(app, mail, kind, wait).await;
-    }
     let now = app.clock.now();
     let input = (mail.id.clone(), now.plus(wait), record(mail, kind, now));
     app.store
