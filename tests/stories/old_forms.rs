@@ -271,6 +271,10 @@ on_both_engines! {
         let csrf = page.csrf();
         let strange = browser.send(Method::POST, "/register?flow=..%2F..%2Fevil", Some(&[("csrf", &csrf)]), &own).await;
         assert_see(&strange, "/register");
+        // What else came along in the address does not lose the flow.
+        let junk = format!("/register?fbclid=%FF&flow={id}&x=%00");
+        let kept = browser.send(Method::POST, &junk, Some(&[("csrf", &csrf)]), &own).await;
+        assert_see(&kept, &format!("/register?flow={id}"));
     }
 
     async fn fault_15_a_second_click_on_the_activation_button_shows_the_account(engine: Engine) {

@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use idp_core::secret::Secret;
 use idp_server::secret_files;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
-use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -95,10 +96,10 @@ fn unreadable(error: &std::io::Error) -> Failure {
 
 /// Until this is dropped, the terminal shows nothing that is typed but line ends, and Ctrl-C is a character that ends a
 /// line: a signal could come too late, or before there is a prompt. A signal that ends the program from elsewhere restores
-/// the terminal first.
+/// the terminal first. Afterwards signals still end it, but silently: something may have been changed by then.
 pub(crate) struct HiddenInput {
     shown: Termios,
-    signals: JoinHandle<()>,
+    is_over: Arc<AtomicBool>,
 }
 
 impl HiddenInput {
@@ -110,20 +111,23 @@ impl HiddenInput {
         hidden.local_modes.insert(LocalModes::ECHONL);
         hidden.special_codes[SpecialCodeIndex::VEOL] = INTERRUPT;
         tcsetattr(std::io::stdin(), OptionalActions::Now, &hidden)?;
-        let before = shown.clone();
-        let signals = tokio::spawn(async move {
+        let (before, is_over) = (shown.clone(), Arc::new(AtomicBool::new(false)));
+        let over = Arc::clone(&is_over);
+        tokio::spawn(async move {
             ended.await;
-            restore(&before);
-            output::errors(OutputFormat::Text, &Failure::new(CANCELLED));
+            if !over.load(Ordering::Relaxed) {
+                restore(&before);
+                output::errors(OutputFormat::Text, &Failure::new(CANCELLED));
+            }
             std::process::exit(1);
         });
-        Ok(Self { shown, signals })
+        Ok(Self { shown, is_over })
     }
 }
 
 impl Drop for HiddenInput {
     fn drop(&mut self) {
-        self.signals.abort();
+        self.is_over.store(true, Ordering::Relaxed);
         restore(&self.shown);
     }
 }

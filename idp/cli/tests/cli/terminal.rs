@@ -126,3 +126,22 @@ fn fault_11_a_tab_at_the_prompt_is_refused_like_one_that_is_piped() {
     let (code, screen) = terminal.end();
     assert!(code == Some(1) && screen.contains("the password contains U+0009"), "{code:?} {screen}");
 }
+
+#[test]
+fn fault_22_a_signal_at_the_prompt_ends_the_command_and_says_that_nothing_was_changed() {
+    let sandbox = Sandbox::new();
+    for signal in ["TERM", "HUP", "INT"] {
+        let mut terminal = Terminal::start(&sandbox, ADA);
+        terminal.wait_for("Password: ");
+        // `script` runs the command itself, so its child is the program.
+        let parent = terminal.child.id().to_string();
+        let sent = Command::new("pkill").args(["--signal", signal, "--parent", &parent]).status().unwrap();
+        assert!(sent.success(), "{signal}");
+        let (code, screen) = terminal.end();
+        assert!(
+            code == Some(1) && screen.contains("error: cancelled; nothing was changed"),
+            "{signal}: {screen}"
+        );
+    }
+    assert_eq!(sandbox.idp("user list").good(), "There are no accounts.\n");
+}

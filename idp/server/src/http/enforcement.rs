@@ -215,9 +215,8 @@ fn page_again(uri: &Uri, signed_in: bool, fields: &[(String, Secret)], is_ours: 
             None => page.to_owned(),
         },
         ("/register", query) => {
-            let fields = form::decode(query.unwrap_or_default().as_bytes()).unwrap_or_default();
-            let flow = fields.iter().find(|(name, _)| name == "flow").map(|(_, id)| id.expose());
-            match flow.and_then(|id| id.parse::<FlowId>().ok()) {
+            let flow = form::field(query.unwrap_or_default(), "flow");
+            match flow.and_then(|id| id.expose().parse::<FlowId>().ok()) {
                 Some(flow) if signed_in => format!("/flow/{flow}"),
                 None if signed_in => "/account".to_owned(),
                 Some(flow) => form::with_email(&format!("/register?flow={flow}"), typed),

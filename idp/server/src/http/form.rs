@@ -71,6 +71,11 @@ pub(crate) fn has_field(query: &str, wanted: &str) -> bool {
     pairs_of(query.as_bytes()).any(|(name, _)| name.as_deref() == Some(wanted))
 }
 
+/// The first value of a query's parameter, if it can be decoded, whatever else the query has.
+pub(crate) fn field(query: &str, wanted: &str) -> Option<Secret> {
+    pairs_of(query.as_bytes()).find(|(name, _)| name.as_deref() == Some(wanted))?.1
+}
+
 /// What is escaped in the value of a query: what may not stand there (RFC 3986 section 3.4); `&`, `+` and `%`, which mean
 /// something; and the quote and parentheses of scripts, so that a page shows none that a stranger sent.
 const ESCAPED: &AsciiSet = &CONTROLS

@@ -203,7 +203,7 @@ async fn fail(
     let seconds = wait.as_secs();
     let (Failure::Smtp(_, smtp), Transport::Smtp(server)) = (failure, &app.mailer.transport) else {
         tracing::warn!(mail_id = mail.id, kind, attempt, %failure, seconds, "mail not handed over; tried again later");
-        return retry(app, mail, kind, wait).await;
+        return retry(app, mail, kind, Turn::Later, wait).await;
     };
     if may_be_crowded(smtp.step, smtp.trouble) && server.availability.is_crowded(app.clock.now()) {
         tracing::debug!(
@@ -212,7 +212,7 @@ async fn fail(
             code = smtp.code(),
             "too many connections; mail waits for another"
         );
-        return keep_in_line(app, mail, kind, Duration::ZERO).await;
+        return retry(app, mail, kind, Turn::Kept, Duration::ZERO).await;
     }
     let (step, class, code, to_do) = (smtp.step.as_str(), smtp.trouble.class(), smtp.code(), to_do(smtp));
     let reaction = reaction(smtp.step, smtp.trouble);
@@ -222,7 +222,7 @@ async fn fail(
                 mail_id = mail.id, kind, attempt, step, class, code, %failure, to_do, seconds,
                 "mail not handed over; tried again later"
             );
-            retry(app, mail, kind, wait).await
+            retry(app, mail, kind, Turn::Later, wait).await
         }
         Reaction::GiveUpMail => {
             tracing::warn!(mail_id = mail.id, kind, attempt, step, class, code, %failure, to_do, "mail given up");
@@ -245,10 +245,8 @@ async fn fail(
                 ),
             }
             // A sender that was refused may have been refused in this mail only, so another mail tries next.
-            match smtp.step {
-                Step::Sender => retry(app, mail, kind, wait).await,
-                _ => keep_in_line(app, mail, kind, wait).await,
-            }
+            let turn = if smtp.step == Step::Sender { Turn::Later } else { Turn::Kept };
+            retry(app, mail, kind, turn, wait).await
         }
     }
 }
@@ -286,41 +284,33 @@ fn to_do(failure: &SmtpFailure) -> &'static str {
     }
 }
 
-/// Tries a mail again later, or gives it up after a day.
+/// What becomes of a mail's turn when it was not handed over.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// The mail itself failed: it is tried again after the wait.
+    Later,
+    /// Something else failed: it keeps its place before later mails, and its number of tries.
+    Kept,
+}
+
+/// Tries a mail again, or gives it up if it is a day old after `wait`.
 async fn retry(
     app: &Shared,
     mail: &ClaimedMail,
     kind: &'static str,
+    turn: Turn,
     wait: Duration,
 ) -> Result<(), StoreError> {
     let now = app.clock.now();
-    let input = (mail.id.clone(), now.plus(wait), record(mail, kind, now));
+    let input = (mail.id.clone(), turn, now.plus(wait), record(mail, kind, now));
     app.store
-        .write(input, |tx, (id, due, given_up)| {
+        .write(input, |tx, (id, turn, next, given_up)| {
             Box::pin(async move {
-                if !tx.postpone_mail(id, *due).await? {
-                    tx.audit(given_up).await?;
-                }
-                Ok(())
-            })
-        })
-        .await
-}
-
-/// The failure was not this mail's: it keeps its place before later mails and its number of tries, unless it is a day
-/// old after `wait`.
-async fn keep_in_line(
-    app: &Shared,
-    mail: &ClaimedMail,
-    kind: &'static str,
-    wait: Duration,
-) -> Result<(), StoreError> {
-    let now = app.clock.now();
-    let input = (mail.id.clone(), now.plus(wait), record(mail, kind, now));
-    app.store
-        .write(input, |tx, (id, next, given_up)| {
-            Box::pin(async move {
-                if !tx.return_mail(id, *next).await? {
+                let kept = match turn {
+                    Turn::Later => tx.postpone_mail(id, *next).await?,
+                    Turn::Kept => tx.return_mail(id, *next).await?,
+                };
+                if !kept {
                     tx.audit(given_up).await?;
                 }
                 Ok(())
