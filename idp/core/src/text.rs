@@ -86,6 +86,9 @@ impl fmt::Display for Excerpt {
 /// `text` in NFC, without the characters that can mislead a reader; runs of white space become one space, and the ends
 /// are trimmed. For showing somebody else's text: what a person enters is checked ([`readable`]), not changed.
 pub fn clean(text: &str) -> String {
+    if is_plain(text) {
+        return spaced(text);
+    }
     let chars: Vec<char> = normalized(text);
     let kept = chars.iter().enumerate().filter(|(at, _)| !misleads_at(&chars, *at));
     spaced(&kept.map(|(_, c)| *c).collect::<String>())
@@ -97,6 +100,9 @@ pub fn clean(text: &str) -> String {
 /// # Errors
 /// [`Unreadable`]: the first character that can mislead a reader.
 pub fn readable(text: &str) -> Result<String, Unreadable> {
+    if is_plain(text) {
+        return Ok(spaced(text));
+    }
     let chars: Vec<char> = normalized(text);
     match (0..chars.len()).find(|at| misleads_at(&chars, *at)) {
         Some(at) => Err(Unreadable(chars[at])),
@@ -114,6 +120,12 @@ impl Unreadable {
     pub fn code(self) -> String {
         format!("U+{:04X}", u32::from(self.0))
     }
+}
+
+/// Whether there is nothing but visible ASCII and spaces: most text, and nothing in it needs a look at the Unicode
+/// tables.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 fn normalized(text: &str) -> Vec<char> {

@@ -25,6 +25,8 @@ pub(crate) enum Verb {
     Report(ReportArguments),
     /// Measure one scenario
     One(OneArguments),
+    /// Measure jwks at a fixed rate, alone and beside sign-ins
+    Beside(BesideArguments),
     /// Compare the CPU time per request of two programs, such as the last version and this one, in interleaved pairs
     Compare(CompareArguments),
     /// Check that response times do not tell who exists, with pairs of requests that must be indistinguishable
@@ -58,6 +60,15 @@ pub(crate) struct OneArguments {
     /// Operations per second at a fixed rate, instead of a closed loop
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200_000))]
     pub(crate) rate: Option<u32>,
+    #[command(flatten)]
+    pub(crate) schedule: ScheduleArguments,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+/// `load beside`.
+#[derive(Debug, Args)]
+pub(crate) struct BesideArguments {
     #[command(flatten)]
     pub(crate) schedule: ScheduleArguments,
     #[command(flatten)]
@@ -126,6 +137,9 @@ pub(crate) struct ServerArguments {
     /// Signature algorithm of ID tokens
     #[arg(long, value_enum, default_value = "es256")]
     pub(crate) id_token: Algorithm,
+    /// The server's setting `password.scheduling`; its default if omitted
+    #[arg(long, value_name = "WORD")]
+    pub(crate) scheduling: Option<String>,
     /// Server binary to use instead of `target/release/idp`, to try this tool; the figures mean nothing
     #[arg(long, value_name = "PATH")]
     pub(crate) debug_binary: Option<PathBuf>,

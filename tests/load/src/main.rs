@@ -66,6 +66,7 @@ fn run() -> anyhow::Result<()> {
             match arguments.verb {
                 Verb::Report(report) => plan::report(report).await,
                 Verb::One(one) => plan::one(one).await,
+                Verb::Beside(beside) => plan::beside(beside).await,
                 Verb::Compare(compare) => compare::run(compare).await,
                 Verb::Timing(timing) => timing::run(timing).await,
                 Verb::Bare(_) => Ok(()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::aims;
-use crate::arguments::{OneArguments, ReportArguments, ServerArguments};
+use crate::arguments::{BesideArguments, OneArguments, ReportArguments, ServerArguments};
 use crate::drive::{Pace, Schedule, Worker, drive};
 use crate::limits::{BareLoopFigures, BareServerFigures, server_headers};
 use crate::people::{Accounts, Fixture};
@@ -125,7 +125,13 @@ impl LoadTest {
         self.installation.remove().await
     }
 
-    /// Measures jwks at a fixed rate while people sign in.
+    /// Measures jwks at a fixed rate, first alone, then while people sign in.
+    async fn measure_fixed_rate(&mut self) -> anyhow::Result<()> {
+        let (rate, connections) = FIXED_RATE;
+        self.measure(ScenarioKind::Jwks, connections, Pace::Fixed(rate)).await?;
+        self.measure_beside_logins().await
+    }
+
     async fn measure_beside_logins(&mut self) -> anyhow::Result<()> {
         progress("jwks at a fixed rate beside logins");
         let (rate, connections) = FIXED_RATE;
@@ -208,8 +214,7 @@ pub(crate) async fn report(arguments: ReportArguments) -> anyhow::Result<()> {
         }
     }
     test.measure(ScenarioKind::Login, LOGINS, Pace::Closed).await?;
-    test.measure(ScenarioKind::Jwks, FIXED_RATE.1, Pace::Fixed(FIXED_RATE.0)).await?;
-    test.measure_beside_logins().await?;
+    test.measure_fixed_rate().await?;
     test.report.verdicts = aims::verdicts(&test.report);
     test.finish(arguments.server.name.as_deref().unwrap_or("report")).await
 }
@@ -220,4 +225,11 @@ pub(crate) async fn one(arguments: OneArguments) -> anyhow::Result<()> {
     let pace = arguments.rate.map_or(Pace::Closed, Pace::Fixed);
     test.measure(arguments.scenario, arguments.connections, pace).await?;
     test.finish(arguments.server.name.as_deref().unwrap_or(arguments.scenario.as_str())).await
+}
+
+/// `load beside`.
+pub(crate) async fn beside(arguments: BesideArguments) -> anyhow::Result<()> {
+    let mut test = LoadTest::start(&arguments.server, Schedule::from(&arguments.schedule)).await?;
+    test.measure_fixed_rate().await?;
+    test.finish(arguments.server.name.as_deref().unwrap_or("beside")).await
 }

@@ -53,7 +53,8 @@ impl Installation {
         };
         let target = Target::new(free_address()?);
         let config = folder.path().join("idp.toml");
-        let text = configuration(&target, folder.path(), database.as_ref());
+        let scheduling = arguments.scheduling.as_deref();
+        let text = configuration(&target, folder.path(), database.as_ref(), scheduling);
         private(&config)?.write_all(text.as_bytes())?;
         let installation = Self { idp: CommandLine { binary, config }, target, folder, database };
         installation.idp.run(&["db", "migrate"], "")?;
@@ -152,16 +153,24 @@ fn private(path: &Path) -> anyhow::Result<File> {
 
 /// The defaults of production, except for the limits per client address, because all load comes from one. Where it must
 /// appear to come from many, the requests say so as a proxy would.
-fn configuration(target: &Target, folder: &Path, database: Option<&Database>) -> String {
+fn configuration(
+    target: &Target,
+    folder: &Path,
+    database: Option<&Database>,
+    scheduling: Option<&str>,
+) -> String {
     let authority = &target.authority;
     let quoted = |path: PathBuf| toml_string(&path.to_string_lossy());
     let (data, keys) = (quoted(folder.join("data")), quoted(folder.join("keys")));
     let database =
         database.map(|it| format!("[database]\nurl = {}\n", toml_string(it.url()))).unwrap_or_default();
+    let password = scheduling
+        .map(|word| format!("[password]\nscheduling = {}\n", toml_string(word)))
+        .unwrap_or_default();
     // Registering sends email. Nothing listens on the discard port of this machine, so it stays in the outbox.
     format!(
         "[server]\nissuer = \"http://{authority}\"\nlisten = [\"{authority}\"]\ndata_dir = {data}\n\
-         trusted_proxies = \"127.0.0.1\"\n{database}\
+         trusted_proxies = \"127.0.0.1\"\n{database}{password}\
          [keys]\ndir = {keys}\n\
          [mail]\nsmtp_url = \"smtp://127.0.0.1:9\"\nfrom = \"Load <load@load.example>\"\n\
          [limits]\npage_per_minute = {UNLIMITED}\nsign_in_per_minute = {UNLIMITED}\n\

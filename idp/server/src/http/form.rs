@@ -48,11 +48,14 @@ fn pairs_of(text: &[u8]) -> impl Iterator<Item = (Option<String>, Option<Secret>
 
 /// Decodes one name, value or path. Nothing else is left of it in memory, because it may be a password.
 pub(crate) fn decode_part(part: &[u8]) -> Option<String> {
-    let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-    let spaced = Zeroizing::new(spaced);
-    // No longer than what it is decoded from. A buffer that grows would leave copies.
-    let mut bytes = Vec::with_capacity(spaced.len());
-    bytes.extend(percent_encoding::percent_decode(&spaced));
+    let mut bytes = part.to_vec();
+    bytes.iter_mut().filter(|byte| **byte == b'+').for_each(|byte| *byte = b' ');
+    if bytes.contains(&b'%') {
+        let encoded = Zeroizing::new(bytes);
+        // No longer than what it is decoded from. A buffer that grows would leave copies.
+        bytes = Vec::with_capacity(encoded.len());
+        bytes.extend(percent_encoding::percent_decode(&encoded));
+    }
     match String::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => Some(text),
         Ok(mut text) => {
@@ -190,8 +193,12 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 /// # Errors
 /// A known parameter cannot be decoded, or there are too many of them.
 pub(crate) fn protocol(text: &[u8], is_known: fn(&str) -> bool) -> Result<Params, PageError> {
-    let params = protocol_with(text, is_known, |_| "")?;
-    match undecodable(text, is_known) {
+    let mut broken = None;
+    let params = protocol_with(text, is_known, |name| {
+        broken.get_or_insert_with(|| name.to_owned());
+        ""
+    })?;
+    match broken {
         Some(name) => {
             let detail = format!("{name} cannot be decoded: percent-encode UTF-8, without NUL");
             let about = About::claimed(&params).parameter(Some(&name), &Params::default());
@@ -208,7 +215,7 @@ pub(crate) fn protocol(text: &[u8], is_known: fn(&str) -> bool) -> Result<Params
 pub(crate) fn protocol_with(
     text: &[u8],
     is_known: fn(&str) -> bool,
-    instead: fn(&str) -> &'static str,
+    mut instead: impl FnMut(&str) -> &'static str,
 ) -> Result<Params, PageError> {
     let (mut known, mut others) = (Fields::new(), Fields::new());
     for (name, value) in pairs_of(text) {

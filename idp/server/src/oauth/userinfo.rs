@@ -51,12 +51,13 @@ fn presented(headers: &HeaderMap, uri: &Uri, body: &[u8]) -> Result<String, OAut
     }
 }
 
-/// The token of an `Authorization` header. `None`: it has none, or another scheme.
+/// The token of an `Authorization` header; an empty one, which is not valid, if it is not text. `None`: it has none, or
+/// another scheme.
 fn bearer(line: &[u8]) -> Option<String> {
-    let line = String::from_utf8_lossy(line);
-    let (scheme, token) = line.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
+    let (scheme, token) = line.split_at(line.iter().position(|byte| *byte == b' ')?);
+    let token = token.trim_ascii();
+    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer") && !token.is_empty();
+    is_bearer.then(|| String::from_utf8(token.to_vec()).unwrap_or_default())
 }
 
 fn error(status: StatusCode, code: ErrorCode, hint: &'static str, challenge: &'static str) -> OAuthError {

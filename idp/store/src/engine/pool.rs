@@ -26,6 +26,9 @@ pub(crate) const MAX_RECONNECTS: u32 = 2;
 const MAX_IDLE: Duration = Duration::from_secs(60);
 /// How long a connection may live at all: the server may have moved, and its side of an old connection grows.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+/// How long reads rely on the last look at the database's file. A look before each would be a fiftieth of a request's
+/// CPU time. Writes look each time, for all pools of the store.
+const FILE_LOOK: Duration = Duration::from_secs(1);
 
 /// What the pool needs from a connection of either engine.
 pub(crate) trait Pooled: Connection {
@@ -66,6 +69,8 @@ struct GenerationInner {
     number: AtomicU64,
     /// The server that this generation's connections lead to.
     server: Mutex<Option<ServerIdentity>>,
+    /// What was at the database's path, and when.
+    file: Mutex<Option<(Instant, Option<FileIdentity>)>>,
 }
 
 impl PoolGeneration {
@@ -78,6 +83,19 @@ impl PoolGeneration {
     fn end(&self, generation: u64) {
         let _ =
             self.0.number.compare_exchange(generation, generation + 1, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// What is at the database's path, or was within the last `age`.
+    fn file<C: Pooled>(&self, options: &C::Options, age: Duration) -> Option<FileIdentity> {
+        let mut seen = lock(&self.0.file);
+        match *seen {
+            Some((at, file)) if at.elapsed() < age => file,
+            _ => {
+                let file = C::file(options);
+                *seen = Some((Instant::now(), file));
+                file
+            }
+        }
     }
 
     /// Records where a new connection leads. Connections to another server are not used again. Returns the new
@@ -252,7 +270,7 @@ impl<C: Pooled> Pool<C> {
 
     /// The file is looked up before connecting: if it is replaced in between, the connection counts as outdated.
     async fn make(&self) -> Result<(C, Made), sqlx::Error> {
-        let file = C::file(&self.0.options);
+        let file = self.look_at_file(Duration::ZERO);
         let mut connection = self.connect().await?;
         let generation = self.0.generation.record_server(connection.server().await?);
         Ok((connection, Made { at: Instant::now(), generation, file }))
@@ -264,8 +282,10 @@ impl<C: Pooled> Pool<C> {
         connection.close().await
     }
 
+    /// A connection for a write.
     pub(crate) async fn acquire(&self) -> Result<Lent<C>, StoreError> {
         let permit = self.permit().await?;
+        self.look_at_file(Duration::ZERO);
         self.lend(permit).await
     }
 
@@ -291,13 +311,17 @@ impl<C: Pooled> Pool<C> {
     /// The most recently used idle connection. Those that have been idle too long, or lead to what is no longer the
     /// database, are closed, even while others are in use.
     fn take_idle(&self, now: Instant) -> Option<Idle<C>> {
-        let (generation, file) = (self.0.generation.now(), C::file(&self.0.options));
+        let (generation, file) = (self.0.generation.now(), self.look_at_file(FILE_LOOK));
         let mut idle = lock(&self.0.idle);
         idle.retain(|one| {
             let young = now - one.since < MAX_IDLE && now - one.made.at < MAX_AGE;
             young && one.made.generation == generation && one.made.file == file
         });
         idle.pop()
+    }
+
+    fn look_at_file(&self, age: Duration) -> Option<FileIdentity> {
+        self.0.generation.file::<C>(&self.0.options, age)
     }
 
     /// Ends the generation of a broken connection: the others of its age are most likely broken too, idle or in use, in

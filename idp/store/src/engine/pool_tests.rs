@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::scratch_for_tests::Scratch;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -37,4 +38,24 @@ async fn a_connection_in_constant_use_is_replaced_in_the_end() {
         assert!(lived <= MAX_AGE, "it lives for ever");
     }
     assert!(lived > MAX_AGE - 60 * SECOND, "{lived:?}");
+}
+
+#[tokio::test]
+async fn reads_look_at_the_file_once_in_a_while_and_a_write_looks_for_all() {
+    let scratch = Scratch::new("file-look");
+    let url = scratch.url();
+    scratch.store().await.close().await;
+    let generation = PoolGeneration::default();
+    let open =
+        || Pool::<SqliteConnection>::open(url.parse().unwrap(), 1, ACQUIRE_TIMEOUT, generation.clone());
+    let (readers, writers) = (open().await.unwrap(), open().await.unwrap());
+    std::fs::rename(url.trim_start_matches("sqlite:"), format!("{url}.moved").trim_start_matches("sqlite:"))
+        .unwrap();
+    let look = |age| generation.file::<SqliteConnection>(&url.parse().unwrap(), age);
+    assert!(look(FILE_LOOK).is_some(), "a second has not passed since the last look");
+    let idle = readers.take_idle(Instant::now()).expect("a read relies on the last look");
+    lock(&readers.0.idle).push(idle);
+    assert!(writers.acquire().await.is_err(), "a write looks, and there is no file");
+    assert!(look(FILE_LOOK).is_none(), "reads rely on that look now");
+    assert!(readers.take_idle(Instant::now()).is_none());
 }
