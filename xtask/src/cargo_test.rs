@@ -8,6 +8,11 @@ use anyhow::{Context, bail};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
+/// How many tests run at once. Many wait for a disk, a browser or a clock: with one per core, half of the machine is idle.
+const THREADS_PER_CORE: usize = 2;
+/// The variable that says so to the test programs.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 /// The result of a run.
 #[derive(Default)]
 pub(crate) struct TestRun {
@@ -25,6 +30,10 @@ pub(crate) fn command(testbed: &Testbed) -> Command {
     let mut command = tools::cargo();
     command.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
     testbed.set_environment(&mut command);
+    if std::env::var_os(THREADS).is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        command.env(THREADS, (cores * THREADS_PER_CORE).to_string());
+    }
     command
 }
 

@@ -97,6 +97,8 @@ pub(crate) fn with_full_commands(mut wrong: clap::Error) -> clap::Error {
         Some((only, [])) => format!("there is {only}"),
         Some((last, others)) => format!("there are {} and {last}", others.join(", ")),
     };
+    // clap's own guess compares spellings only.
+    wrong.remove(ContextKind::SuggestedSubcommand);
     wrong.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
     wrong
 }

@@ -168,7 +168,7 @@ fn fault_21_a_server_that_had_a_database_makes_no_empty_one_by_itself() {
     for verb in ["serve", "config check"] {
         let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
         let said = "the database data/idp.db is gone: the key made with it is in keys (keys.dir); put the file back, or \
-            run `idp db migrate` to begin with an empty database";
+            run `idp db migrate` with the same settings to begin with an empty database";
         assert_eq!(refusal, said, "{verb}");
     }
     assert!(!sandbox.path().join("data/idp.db").exists());

@@ -36,6 +36,7 @@ fn fault_22_a_verb_without_its_group_is_answered_with_the_full_commands() {
             let wrong = sandbox.idp(&args);
             let says = wrong.err.contains(&format!("unrecognized subcommand '{verb}'"));
             assert!(wrong.code == Some(2) && says && wrong.err.contains(hint), "{args}: {}", wrong.err);
+            assert!(!wrong.err.contains("similar"), "a second hint is no help: {}", wrong.err);
         }
         let wrong = sandbox.idp(&format!("{verb} -o json"));
         assert!(wrong.code == Some(2) && wrong.err.contains(hint), "{}", wrong.err);

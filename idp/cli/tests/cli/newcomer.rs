@@ -48,6 +48,15 @@ fn fault_22_a_second_dev_in_the_same_folder_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn fault_22_a_file_is_no_data_folder() {
+    let sandbox = Sandbox::empty();
+    sandbox.file("notes", "mine");
+    let refusal = sandbox.idp("dev --port 0 --client-port 0 --data-dir notes").refusal();
+    let said = "the folder notes (server.data_dir, flag --set server.data_dir) cannot be written: it is not a folder";
+    assert_eq!(refusal, said);
+}
+
+#[test]
 fn fault_22_dev_and_serve_do_not_share_a_folder_but_two_serve_do() {
     let sandbox = Sandbox::empty();
     sandbox.file(

@@ -206,7 +206,11 @@ pub fn check_writable(folder: &Path, setting: &str) -> Result<(), String> {
 /// Like [`check_writable`], but the error is the end of a sentence about the folder.
 pub(crate) fn writable(folder: &Path) -> Result<(), String> {
     let folder = here(folder);
-    if folder.exists() { denied::check(folder, Need::Fill) } else { denied::check_making(folder) }
+    match folder.metadata() {
+        Ok(found) if !found.is_dir() => Err("it is not a folder".to_owned()),
+        Ok(_) => denied::check(folder, Need::Fill),
+        Err(_) => denied::check_making(folder),
+    }
 }
 
 /// Why a folder cannot be listed, as the end of a sentence about the folder.

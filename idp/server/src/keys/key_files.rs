@@ -133,8 +133,8 @@ pub(crate) fn check_before(config: &Config) -> Result<(), StartError> {
         return Ok(());
     }
     Err(StartError::Keys(format!(
-        "the database {} is gone: the key made with it is in {} (keys.dir); put the file back, or run `idp db migrate` to \
-         begin with an empty database",
+        "the database {} is gone: the key made with it is in {} (keys.dir); put the file back, or run `idp db migrate` with \
+         the same settings to begin with an empty database",
         file.display(),
         config.keys_dir.display()
     )))

@@ -10,7 +10,7 @@ use idp_core::text::Excerpt;
 use lettre::address::Envelope;
 use lettre::transport::smtp;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, Tls};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Tls, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::{Response, Severity};
@@ -18,6 +18,7 @@ use lettre::{Address, Message};
 use tokio::time::{Instant, timeout};
 
 use crate::mail::availability::{AT_ONCE, Availability};
+use crate::mail::bounded_stream::{BoundedStream, ENDLESS};
 
 /// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -84,6 +85,7 @@ impl SmtpFailure {
         let (trouble, why) = match why.as_str() {
             // The library's words for a connection that was closed instead of an answer.
             "incomplete response" => (Trouble::Silence, "the connection was closed".to_owned()),
+            ENDLESS => (Trouble::Protocol, why),
             _ if error.is_tls() || error.is_client() && step == Step::StartTls => (Trouble::Tls, why),
             // The library quotes the answer here, and the answer may quote the mail.
             _ if error.is_response() => (Trouble::Protocol, "the answer is not one of SMTP".to_owned()),
@@ -91,6 +93,16 @@ impl SmtpFailure {
             _ => (Trouble::Silence, why),
         };
         Self { step, trouble, why: Excerpt::new(why, 300).to_string() }
+    }
+
+    fn silent(step: Step, patience: Duration) -> Self {
+        let why = format!("no answer in {} seconds", patience.as_secs());
+        Self { step, trouble: Trouble::Silence, why }
+    }
+
+    fn unreachable(error: &std::io::Error) -> Self {
+        let why = Excerpt::new(error.to_string(), 300).to_string();
+        Self { step: Step::Connection, trouble: Trouble::Silence, why }
     }
 
     /// An answer that is no refusal, but not the one that was due either.
@@ -119,10 +131,7 @@ async fn step<T>(
 ) -> Result<T, SmtpFailure> {
     match timeout(patience, work).await {
         Ok(done) => done.map_err(|error| SmtpFailure::of(step, &error, recipient)),
-        Err(_) => {
-            let why = format!("no answer in {} seconds", patience.as_secs());
-            Err(SmtpFailure { step, trouble: Trouble::Silence, why })
-        }
+        Err(_) => Err(SmtpFailure::silent(step, patience)),
     }
 }
 
@@ -162,19 +171,10 @@ impl MailServer {
     }
 
     async fn connect(&self, recipient: &str) -> Result<AsyncSmtpConnection, SmtpFailure> {
-        let wrapper = match &self.tls {
-            Tls::Wrapper(parameters) => Some(parameters.clone()),
-            Tls::None | Tls::Opportunistic(_) | Tls::Required(_) => None,
+        let mut connection = match &self.tls {
+            Tls::Wrapper(parameters) => self.open_tls(parameters.clone(), recipient).await?,
+            Tls::None | Tls::Opportunistic(_) | Tls::Required(_) => self.open(recipient).await?,
         };
-        let server = (self.host.as_str(), self.port);
-        let opened = AsyncSmtpConnection::connect_tokio1(
-            server,
-            Some(PATIENCE_PER_ADDRESS),
-            &self.hello,
-            wrapper,
-            None,
-        );
-        let mut connection = step(Step::Connection, recipient, PATIENCE, opened).await?;
         let upgrade = match &self.tls {
             Tls::Required(parameters) => Some(parameters),
             Tls::Opportunistic(parameters) if connection.can_starttls() => Some(parameters),
@@ -189,6 +189,36 @@ impl MailServer {
             answered(Step::Auth, recipient, PATIENCE, Severity::PositiveCompletion, auth).await?;
         }
         Ok(connection)
+    }
+
+    /// Without TLS anybody on the path can talk to us, so there is a limit to what is read.
+    async fn open(&self, recipient: &str) -> Result<AsyncSmtpConnection, SmtpFailure> {
+        let opened = async {
+            let stream = BoundedStream::connect((self.host.as_str(), self.port), PATIENCE_PER_ADDRESS).await;
+            let stream = stream.map_err(|error| SmtpFailure::unreachable(&error))?;
+            let greeted = AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello).await;
+            greeted.map_err(|error| SmtpFailure::of(Step::Connection, &error, recipient))
+        };
+        timeout(PATIENCE, opened)
+            .await
+            .unwrap_or_else(|_| Err(SmtpFailure::silent(Step::Connection, PATIENCE)))
+    }
+
+    /// With TLS from the first byte, only the server itself can talk to us. The library connects, because it takes no
+    /// stream that is encrypted already.
+    async fn open_tls(
+        &self,
+        parameters: TlsParameters,
+        recipient: &str,
+    ) -> Result<AsyncSmtpConnection, SmtpFailure> {
+        let opened = AsyncSmtpConnection::connect_tokio1(
+            (self.host.as_str(), self.port),
+            Some(PATIENCE_PER_ADDRESS),
+            &self.hello,
+            Some(parameters),
+            None,
+        );
+        step(Step::Connection, recipient, PATIENCE, opened).await
     }
 
     fn take_idle(&self) -> Option<AsyncSmtpConnection> {
@@ -251,6 +281,9 @@ async fn converse(
 mod tests {
     use std::future::pending;
 
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[tokio::test]
@@ -260,6 +293,43 @@ mod tests {
             let failure = step(at, "", Duration::ZERO, silent).await.unwrap_err();
             assert_eq!((failure.step, failure.trouble), (at, Trouble::Silence));
             assert!(failure.trouble.ends_the_connection() && failure.code().is_none());
+        }
+    }
+
+    fn server(port: u16) -> MailServer {
+        MailServer {
+            host: "127.0.0.1".to_owned(),
+            port,
+            tls: Tls::None,
+            hello: ClientId::default(),
+            credentials: None,
+            shown: String::new(),
+            availability: Availability::default(),
+            idle: Mutex::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn fault_04_an_endless_answer_is_not_read_to_its_end() {
+        let (text, more) = (vec![b'a'; 64 * 1024], 1024);
+        for greeting in [&b"220-"[..], b"220 mail.example ESMTP\r\n250-"] {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let said = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(greeting).await.unwrap();
+                let mut said = 0;
+                while said < more && stream.write_all(&text).await.is_ok() {
+                    said += 1;
+                }
+                said
+            };
+            let mail = server(address.port());
+            let (said, opened) = tokio::join!(said, mail.connect(""));
+            let failure = opened.err().expect("nobody has introduced themselves");
+            assert_eq!((failure.trouble, failure.to_string().as_str()), (Trouble::Protocol, ENDLESS));
+            // 64 MB: what it could say is more than any system keeps for us.
+            assert!(said < more, "all of it was read");
         }
     }
 }

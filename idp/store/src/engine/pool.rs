@@ -28,7 +28,7 @@ const MAX_IDLE: Duration = Duration::from_secs(60);
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 /// How long reads rely on the last look at the database's file. A look before each would be a fiftieth of a request's
 /// CPU time. Writes look each time, for all pools of the store.
-const FILE_LOOK: Duration = Duration::from_secs(1);
+const FILE_LOOK: Duration = Duration::from_millis(10);
 
 /// What the pool needs from a connection of either engine.
 pub(crate) trait Pooled: Connection {

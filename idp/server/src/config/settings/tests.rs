@@ -228,6 +228,7 @@ fn r_28_unusable_values_are_refused_with_an_example() {
         ("server.trusted_proxies", "proxy.example.com", "is not a network; an example is 10.0.0.0/8"),
         ("database.url", "mysql://h/n", "it must begin with sqlite: or postgres:"),
         ("database.url", "sqlite::memory:", "the database must be a file"),
+        ("database.url", "SQLITE::memory:", "the database must be a file"),
         ("database.url", "sqlite:", "it names no file"),
         ("database.url", "postgres://h", "it names no database"),
         ("mail.smtp_url", "http://mail.example.com", "it must begin with smtps:// or smtp://"),
@@ -327,11 +328,32 @@ fn fault_06_a_trusted_proxy_is_an_address_or_a_network() {
 }
 
 #[test]
+fn fault_13_a_percent_sign_in_a_mail_password_is_named_as_the_mistake() {
+    for url in ["smtp://u:100%ff@localhost", "smtps://u%ff:p@mail.example.com"] {
+        let told = lines(config(LEAST, &[("IDP__MAIL__SMTP_URL", url)], &[]));
+        let why = "its user name or password is not UTF-8 when decoded; write % as %25";
+        assert!(told.len() == 1 && told[0].contains(why) && !told[0].contains(url), "{told:?}");
+    }
+}
+
+#[test]
+fn fault_06_the_scheme_of_a_database_may_be_in_capitals() {
+    for (written, opened) in [
+        ("SQLite:/var/lib/idp/idp.db", "sqlite:/var/lib/idp/idp.db"),
+        ("POSTGRES://Ada:P@localhost/Idp", "postgres://Ada:P@localhost/Idp"),
+    ] {
+        let config = config(LEAST, &[("IDP__DATABASE__URL", written)], &[]).unwrap();
+        assert_eq!(config.database_url.expose(), opened);
+    }
+}
+
+#[test]
 fn a_valid_smtp_url_or_database_is_accepted() {
     for (name, value) in [
         ("mail.smtp_url", "smtp://localhost:1025"),
         ("mail.smtp_url", "smtp://mail.example.com:587?tls=required"),
         ("mail.smtp_url", "smtps://mail.example.com"),
+        ("mail.smtp_url", "SMTPS://mail.example.com"),
         ("database.url", "sqlite:/var/lib/idp/idp.db"),
         ("database.url", "postgres://idp@localhost/idp"),
         ("database.url", "postgresql:///idp?host=/run/postgresql"),

@@ -140,14 +140,17 @@ fn canonical(network: IpNet) -> Option<IpNet> {
 
 pub(super) fn database_url(text: &str) -> Result<Secret, &'static str> {
     let url = Url::parse(text).map_err(|_| "it is not a URL")?;
+    // A scheme may be in any case (RFC 3986 section 3.1); what opens the database knows one.
+    let (_, rest) = text.split_once(':').unwrap_or_default();
+    let text = format!("{}:{rest}", url.scheme());
     match url.scheme() {
-        "sqlite" if is_in_memory(text) => Err("the database must be a file"),
+        "sqlite" if is_in_memory(&text) => Err("the database must be a file"),
         "sqlite" if url.path().is_empty() => Err("it names no file"),
         "sqlite" if !keeps_a_file(&url) => {
             Err("of the parameters after the file, only mode=rwc, mode=rw and cache can be used here")
         }
         "postgres" | "postgresql" if url.path().len() < 2 => Err("it names no database"),
-        "sqlite" | "postgres" | "postgresql" => Ok(Secret::new(text.to_owned())),
+        "sqlite" | "postgres" | "postgresql" => Ok(Secret::new(text)),
         _ => Err("it must begin with sqlite: or postgres:"),
     }
 }
@@ -188,6 +191,10 @@ const NO_MAIL_URL: &str = "it is not a URL; in user name and password, write @ a
 
 pub(super) fn smtp_url(text: &str) -> Result<Secret, &'static str> {
     let url = Url::parse(text).map_err(|_| NO_MAIL_URL)?;
+    let is_text = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8().is_ok();
+    if !is_text(url.username()) || !url.password().is_none_or(is_text) {
+        return Err("its user name or password is not UTF-8 when decoded; write % as %25");
+    }
     match (url.scheme(), url.query()) {
         ("smtp" | "smtps", _) if url.host_str().is_none_or(str::is_empty) => Err("it names no host"),
         ("smtp", None | Some("tls=required" | "tls=opportunistic")) | ("smtps", None) => {
