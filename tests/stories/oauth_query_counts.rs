@@ -19,7 +19,7 @@ fn table(sql: &str) -> &str {
     words[place + 1]
 }
 
-/// ThrottleKey in a second round on the one connection, after the first round has prepared the statements.
+/// Counted in a second round on the one connection, after the first round has prepared the statements.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_costs_only_the_statements_and_round_trips_it_needs() {
     let wire = Wire::default();

@@ -8,8 +8,11 @@ use anyhow::{Context, bail};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
-/// How many tests run at once. Many wait for a disk, a browser or a clock: with one per core, half of the machine is idle.
+/// How many tests run at once on each core. Many wait for a disk, a browser or a clock: with one per core, half of the
+/// machine is idle.
 const THREADS_PER_CORE: usize = 2;
+/// How many tests run at once at most: each may take two dozen of PostgreSQL's 400 connections.
+const MOST_THREADS: usize = 16;
 /// The variable that says so to the test programs.
 const THREADS: &str = "RUST_TEST_THREADS";
 
@@ -32,7 +35,7 @@ pub(crate) fn command(testbed: &Testbed) -> Command {
     testbed.set_environment(&mut command);
     if std::env::var_os(THREADS).is_none() {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        command.env(THREADS, (cores * THREADS_PER_CORE).to_string());
+        command.env(THREADS, (cores * THREADS_PER_CORE).min(MOST_THREADS).to_string());
     }
     command
 }

@@ -83,8 +83,7 @@ impl fmt::Display for Excerpt {
     }
 }
 
-/// `text` in NFC, without the characters that can mislead a reader; runs of white space become one space, and the ends
-/// are trimmed. For showing somebody else's text: what a person enters is checked ([`readable`]), not changed.
+/// `text` in NFC, without the characters that can mislead a reader, and spaced like a [`readable`] one. For showing somebody else's text: what a person enters is checked ([`readable`]), not changed.
 pub fn clean(text: &str) -> String {
     if is_plain(text) {
         return spaced(text);
@@ -94,8 +93,8 @@ pub fn clean(text: &str) -> String {
     spaced(&kept.map(|(_, c)| *c).collect::<String>())
 }
 
-/// `text` in NFC, with runs of white space as one space and the ends trimmed: the only changes that a reader does not
-/// see.
+/// `text` in NFC. Its ends are trimmed, and white space with a space, tab or line end in it becomes one space, as on
+/// every page: these changes nobody sees. Other spaces, such as U+3000, are kept.
 ///
 /// # Errors
 /// [`Unreadable`]: the first character that can mislead a reader.
@@ -129,11 +128,21 @@ fn is_plain(text: &str) -> bool {
 }
 
 fn normalized(text: &str) -> Vec<char> {
-    text.nfc().map(|c| if c.is_whitespace() { ' ' } else { c }).collect()
+    let typed = |c| matches!(c, '\t'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    text.nfc().map(|c| if typed(c) { ' ' } else { c }).collect()
 }
 
 fn spaced(text: &str) -> String {
-    text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    let mut spaced = String::with_capacity(text.len());
+    let mut rest = text.trim();
+    while let Some(end) = rest.find(char::is_whitespace) {
+        let (word, gap_on) = rest.split_at(end);
+        rest = gap_on.trim_start();
+        let gap = &gap_on[..gap_on.len() - rest.len()];
+        spaced.push_str(word);
+        spaced.push_str(if gap.contains(' ') { " " } else { gap });
+    }
+    spaced + rest
 }
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200C}';
@@ -250,6 +259,9 @@ mod tests {
             "O'Neil-Ståhl",
             "Иванов",
             "李 小龍",
+            "山田\u{3000}太郎",
+            "Ada\u{A0}Lovelace",
+            "Ada\u{2003}\u{2003}Lovelace",
         ] {
             assert_eq!(readable(text).as_deref(), Ok(text), "{text:?}");
             assert_eq!(clean(text), text, "{text:?}");

@@ -17,6 +17,7 @@ use proptest::prelude::{
 };
 use proptest::prelude::{prop_oneof, proptest};
 use proptest::sample::{Index, select, subsequence};
+use unicode_normalization::UnicodeNormalization;
 use url::{Host, Url};
 
 fn config() -> ProptestConfig {
@@ -355,6 +356,8 @@ proptest! {
     #[test]
     fn an_accepted_name_is_accepted_again_unchanged(text in "[\\PC\u{0}-\u{20}\u{200b}-\u{200f}\u{202e}]{0,110}") {
         let Ok(name) = FullName::parse(&text) else { return Ok(()) };
+        let letters = |text: &str| text.chars().filter(|sign| !sign.is_whitespace()).collect::<String>();
+        prop_assert_eq!(letters(name.as_str()), letters(&text.nfc().collect::<String>()));
         let again = FullName::parse(name.as_str()).unwrap();
         prop_assert_eq!(again.as_str(), name.as_str());
         prop_assert!((1..=FullName::LONGEST).contains(&name.as_str().chars().count()));

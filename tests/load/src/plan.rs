@@ -55,6 +55,7 @@ impl LoadTest {
         let report = Report {
             engine: if arguments.postgres.is_some() { "PostgreSQL" } else { "SQLite" },
             id_token: arguments.id_token.as_str(),
+            scheduling: arguments.scheduling.clone(),
             binary: installation.command_line().binary().to_owned(),
             load_before,
             warm_up_seconds: schedule.warm_up.as_secs(),
@@ -132,6 +133,7 @@ impl LoadTest {
         self.measure_beside_logins().await
     }
 
+    /// Measures jwks at a fixed rate while people sign in.
     async fn measure_beside_logins(&mut self) -> anyhow::Result<()> {
         progress("jwks at a fixed rate beside logins");
         let (rate, connections) = FIXED_RATE;
@@ -231,5 +233,7 @@ pub(crate) async fn one(arguments: OneArguments) -> anyhow::Result<()> {
 pub(crate) async fn beside(arguments: BesideArguments) -> anyhow::Result<()> {
     let mut test = LoadTest::start(&arguments.server, Schedule::from(&arguments.schedule)).await?;
     test.measure_fixed_rate().await?;
-    test.finish(arguments.server.name.as_deref().unwrap_or("beside")).await
+    let scheduling = arguments.server.scheduling.as_deref().unwrap_or("default");
+    let name = arguments.server.name.unwrap_or_else(|| format!("beside-{scheduling}"));
+    test.finish(&name).await
 }

@@ -55,6 +55,8 @@ pub(crate) struct Measurement {
 pub(crate) struct Report {
     pub(crate) engine: &'static str,
     pub(crate) id_token: &'static str,
+    /// The setting `password.scheduling`; `None` for the server's default.
+    pub(crate) scheduling: Option<String>,
     pub(crate) binary: PathBuf,
     /// The load average before the run. With more than a few tenths, all figures are doubtful.
     pub(crate) load_before: f64,
@@ -103,7 +105,13 @@ const HEAD: [&str; 10] =
 
 /// Prints the report for people.
 pub(crate) fn print(report: &Report) {
-    println!("\n{} | ID token {} | {}", report.engine, report.id_token, report.binary.display());
+    let scheduling = report.scheduling.as_deref().unwrap_or("default");
+    println!(
+        "\n{} | ID token {} | scheduling {scheduling} | {}",
+        report.engine,
+        report.id_token,
+        report.binary.display()
+    );
     println!(
         "warm-up {} s, {} rounds of {} s, medians",
         report.warm_up_seconds, report.rounds, report.round_seconds

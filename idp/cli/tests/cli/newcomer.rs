@@ -51,9 +51,19 @@ fn fault_22_a_second_dev_in_the_same_folder_is_refused_and_changes_nothing() {
 fn fault_22_a_file_is_no_data_folder() {
     let sandbox = Sandbox::empty();
     sandbox.file("notes", "mine");
-    let refusal = sandbox.idp("dev --port 0 --client-port 0 --data-dir notes").refusal();
-    let said = "the folder notes (server.data_dir, flag --set server.data_dir) cannot be written: it is not a folder";
-    assert_eq!(refusal, said);
+    for (folder, said) in [
+        (
+            "notes",
+            "the folder notes (server.data_dir, flag --set server.data_dir) cannot be written: it is not a folder",
+        ),
+        (
+            "notes/data",
+            "the folder notes/data (server.data_dir, flag --set server.data_dir) cannot be used: Not a directory (os error 20)",
+        ),
+    ] {
+        let refusal = sandbox.idp(&format!("dev --port 0 --client-port 0 --data-dir {folder}")).refusal();
+        assert_eq!(refusal, said);
+    }
 }
 
 #[test]

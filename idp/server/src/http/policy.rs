@@ -76,7 +76,7 @@ pub(crate) enum Rate {
     Unlimited,
     /// Pages.
     Page,
-    /// Attempts at passwords and codes.
+    /// Tries of passwords and codes.
     SignIn,
     /// Registrations, and requests for mail.
     Register,

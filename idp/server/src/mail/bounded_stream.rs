@@ -1,4 +1,4 @@
-//! A connection to a mail server that does not talk for ever.
+//! A connection to a mail server that can say one thing at a time, and not for ever.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +14,8 @@ use tokio::time::timeout;
 /// The most that is read before we say something again. The mail library limits a line, but looks only at its end. It is
 /// several times its limit for an answer, and much more than a TLS server's part of the handshake.
 const MOST: usize = 512 * 1024;
+/// How much is read at once. Answers are short.
+const CHUNK: usize = 1024;
 /// The error's text when the server says more than that.
 pub(crate) const ENDLESS: &str = "the answer does not end";
 
@@ -43,18 +45,26 @@ impl BoundedStream {
 }
 
 impl AsyncRead for BoundedStream {
+    /// Reads no further than the end of a line. The library would keep what follows the answer to `STARTTLS`, and take
+    /// it for answers inside TLS, although anybody on the path can have sent it.
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.read += buffer.filled().len() - before;
-        match self.read > MOST {
-            true => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, ENDLESS))),
-            false => Poll::Ready(Ok(())),
+        let mut bytes = [0; CHUNK];
+        let room = buffer.remaining().min(CHUNK);
+        let mut next = ReadBuf::new(&mut bytes[..room]);
+        let there = ready!(self.stream.poll_peek(context, &mut next))?;
+        let line = next.filled().iter().position(|byte| *byte == b'\n').map_or(there, |end| end + 1);
+        let mut line = ReadBuf::new(&mut bytes[..line]);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut line))?;
+        self.read += line.filled().len();
+        if self.read > MOST {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, ENDLESS)));
         }
+        buffer.put_slice(line.filled());
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -80,5 +90,42 @@ impl AsyncWrite for BoundedStream {
 impl AsyncTokioStream for BoundedStream {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.stream.peer_addr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (BoundedStream, TcpStream) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let stream = BoundedStream::connect(("127.0.0.1", port), Duration::from_secs(20)).await.unwrap();
+        (stream, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn fault_18_nothing_is_taken_along_with_the_answer_before_tls() {
+        let (mut stream, mut server) = pair().await;
+        server.write_all(b"220 go\r\n235 injected\r\n").await.unwrap();
+        drop(server);
+        let mut read = [0; 100];
+        for line in ["220 go\r\n", "235 injected\r\n", ""] {
+            let length = stream.read(&mut read).await.unwrap();
+            assert_eq!(std::str::from_utf8(&read[..length]).unwrap(), line);
+        }
+    }
+
+    #[tokio::test]
+    async fn fault_04_each_word_of_ours_permits_another_answer() {
+        let (mut stream, mut server) = pair().await;
+        server.write_all(b"ab").await.unwrap();
+        stream.read = MOST;
+        assert_eq!(stream.read_u8().await.unwrap_err().to_string(), ENDLESS);
+        stream.write_all(b"NOOP\r\n").await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'b');
     }
 }

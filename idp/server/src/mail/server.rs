@@ -204,8 +204,8 @@ impl MailServer {
             .unwrap_or_else(|_| Err(SmtpFailure::silent(Step::Connection, PATIENCE)))
     }
 
-    /// With TLS from the first byte, only the server itself can talk to us. The library connects, because it takes no
-    /// stream that is encrypted already.
+    /// With TLS from the first byte, only the server itself can talk to us. The library connects, because only it can use
+    /// its TLS parameters.
     async fn open_tls(
         &self,
         parameters: TlsParameters,

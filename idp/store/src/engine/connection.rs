@@ -105,7 +105,7 @@ impl Tx {
     pub(crate) async fn control_sqlite(&mut self, sql: &'static str) -> Result<i64, StoreError> {
         match self.connection() {
             Connection::Sqlite(connection) => {
-                let rows = sqlx::query(sql).fetch_all(&mut **connection).await?;
+                let rows = sqlx::raw_sql(sql).fetch_all(&mut **connection).await?;
                 Ok(rows.first().map_or(Ok(0), |row| row.try_get(0))?)
             }
             Connection::Postgres(_) => Ok(0),

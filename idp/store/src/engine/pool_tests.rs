@@ -1,3 +1,5 @@
+use sqlx::sqlite::SqliteConnectOptions;
+
 use super::*;
 use crate::engine::scratch_for_tests::Scratch;
 
@@ -41,19 +43,22 @@ async fn a_connection_in_constant_use_is_replaced_in_the_end() {
 }
 
 #[tokio::test]
-async fn reads_rely_on_the_last_look_at_the_file_and_a_write_looks_for_all() {
+async fn a_read_relies_on_the_last_look_at_the_file_and_a_write_looks_for_all() {
     let scratch = Scratch::new("file-look");
-    let url = scratch.url();
     scratch.store().await.close().await;
     let generation = PoolGeneration::default();
-    let open =
-        || Pool::<SqliteConnection>::open(url.parse().unwrap(), 1, ACQUIRE_TIMEOUT, generation.clone());
+    let options: SqliteConnectOptions = scratch.url().parse().unwrap();
+    let open = || Pool::<SqliteConnection>::open(options.clone(), 1, ACQUIRE_TIMEOUT, generation.clone());
     let (readers, writers) = (open().await.unwrap(), open().await.unwrap());
-    std::fs::rename(url.trim_start_matches("sqlite:"), format!("{url}.moved").trim_start_matches("sqlite:"))
-        .unwrap();
-    let look = |age| generation.file::<SqliteConnection>(&url.parse().unwrap(), age);
-    assert!(look(60 * SECOND).is_some(), "that is the last look");
-    assert!(writers.acquire().await.is_err(), "a write looks, and there is no file");
-    assert!(look(60 * SECOND).is_none(), "reads rely on that look now");
-    assert!(readers.take_idle(Instant::now()).is_none());
+    let last_look = |at| *lock(&generation.0.file) = Some((at, None));
+    let later = Instant::now() + 60 * SECOND;
+    // The file is there, but a look just now has missed it.
+    last_look(later);
+    assert!(readers.take_idle(Instant::now()).is_none(), "it looked again");
+    last_look(later);
+    writers.acquire().await.unwrap().give_back();
+    assert_ne!(*lock(&generation.0.file), Some((later, None)), "a write looks, for all");
+    readers.acquire().await.unwrap().give_back();
+    last_look(Instant::now() - SECOND);
+    assert!(readers.take_idle(Instant::now()).is_some(), "an old look counts for nothing");
 }

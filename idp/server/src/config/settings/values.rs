@@ -7,6 +7,7 @@ use idp_core::secret::Secret;
 use ipnet::{IpNet, Ipv6Net};
 use lettre::message::Mailbox;
 use url::Url;
+use zeroize::Zeroizing;
 
 /// Makes a parser of comma-separated lists from a parser of one item.
 pub(super) fn each<T>(
@@ -142,15 +143,15 @@ pub(super) fn database_url(text: &str) -> Result<Secret, &'static str> {
     let url = Url::parse(text).map_err(|_| "it is not a URL")?;
     // A scheme may be in any case (RFC 3986 section 3.1); what opens the database knows one.
     let (_, rest) = text.split_once(':').unwrap_or_default();
-    let text = format!("{}:{rest}", url.scheme());
+    let text = Secret::new(format!("{}:{rest}", url.scheme()));
     match url.scheme() {
-        "sqlite" if is_in_memory(&text) => Err("the database must be a file"),
+        "sqlite" if is_in_memory(text.expose()) => Err("the database must be a file"),
         "sqlite" if url.path().is_empty() => Err("it names no file"),
         "sqlite" if !keeps_a_file(&url) => {
             Err("of the parameters after the file, only mode=rwc, mode=rw and cache can be used here")
         }
         "postgres" | "postgresql" if url.path().len() < 2 => Err("it names no database"),
-        "sqlite" | "postgres" | "postgresql" => Ok(Secret::new(text)),
+        "sqlite" | "postgres" | "postgresql" => Ok(text),
         _ => Err("it must begin with sqlite: or postgres:"),
     }
 }
@@ -191,7 +192,11 @@ const NO_MAIL_URL: &str = "it is not a URL; in user name and password, write @ a
 
 pub(super) fn smtp_url(text: &str) -> Result<Secret, &'static str> {
     let url = Url::parse(text).map_err(|_| NO_MAIL_URL)?;
-    let is_text = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8().is_ok();
+    let is_text = |part: &str| {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(part.len()));
+        bytes.extend(percent_encoding::percent_decode_str(part));
+        std::str::from_utf8(&bytes).is_ok()
+    };
     if !is_text(url.username()) || !url.password().is_none_or(is_text) {
         return Err("its user name or password is not UTF-8 when decoded; write % as %25");
     }
