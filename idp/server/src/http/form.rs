@@ -238,6 +238,12 @@ pub(crate) fn protocol_with(
     Ok(params)
 }
 
+/// The name of the first of these parameters whose value cannot be decoded.
+pub(crate) fn undecodable(text: &[u8], is_wanted: fn(&str) -> bool) -> Option<String> {
+    let broken = pairs_of(text).filter(|(_, value)| value.is_none());
+    broken.filter_map(|(name, _)| name).find(|name| is_wanted(name))
+}
+
 /// The parameters of a page's query that can be decoded, for a page that is not strict about any.
 pub(crate) struct LenientQuery(pub(crate) Params);
 

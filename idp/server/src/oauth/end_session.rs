@@ -52,12 +52,8 @@ pub(crate) async fn post(
 /// The parameters of a sign-out request. Nothing that cannot be decoded keeps a person from signing out. Of what is
 /// ignored the log tells; what counts as bad is logged as such.
 fn parameters(app: &Shared, info: &RequestInfo, text: &[u8]) -> Result<Params, PageError> {
-    let mut ignored = None;
-    let params = form::protocol_with(text, logout::is_parameter, |name| {
-        ignored = ignored.take().or_else(|| logout::is_optional(name).then(|| name.to_owned()));
-        logout::undecodable(name)
-    })?;
-    if let Some(name) = ignored
+    let params = form::protocol_with(text, logout::is_parameter, logout::undecodable)?;
+    if let Some(name) = form::undecodable(text, logout::is_optional)
         && app.refusals.admits(Fault::Theirs, "sign-out parameter ignored")
     {
         let (request_id, client_id) = (&info.request_id, About::claimed(&params).client_id);
