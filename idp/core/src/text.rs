@@ -83,7 +83,8 @@ impl fmt::Display for Excerpt {
     }
 }
 
-/// `text` in NFC, without the characters that can mislead a reader, and spaced like a [`readable`] one. For showing somebody else's text: what a person enters is checked ([`readable`]), not changed.
+/// `text` in NFC, without the characters that can mislead a reader, and spaced like a [`readable`] one. For showing
+/// somebody else's text: what a person enters is checked, not changed.
 pub fn clean(text: &str) -> String {
     if is_plain(text) {
         return spaced(text);
@@ -128,17 +129,17 @@ fn is_plain(text: &str) -> bool {
 }
 
 fn normalized(text: &str) -> Vec<char> {
-    let typed = |c| matches!(c, '\t'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
-    text.nfc().map(|c| if typed(c) { ' ' } else { c }).collect()
+    let ends_a_line_or_is_a_tab = |c| matches!(c, '\t'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    text.nfc().map(|c| if ends_a_line_or_is_a_tab(c) { ' ' } else { c }).collect()
 }
 
 fn spaced(text: &str) -> String {
     let mut spaced = String::with_capacity(text.len());
     let mut rest = text.trim();
     while let Some(end) = rest.find(char::is_whitespace) {
-        let (word, gap_on) = rest.split_at(end);
-        rest = gap_on.trim_start();
-        let gap = &gap_on[..gap_on.len() - rest.len()];
+        let (word, gap_and_rest) = rest.split_at(end);
+        rest = gap_and_rest.trim_start();
+        let gap = &gap_and_rest[..gap_and_rest.len() - rest.len()];
         spaced.push_str(word);
         spaced.push_str(if gap.contains(' ') { " " } else { gap });
     }

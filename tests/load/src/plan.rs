@@ -233,6 +233,7 @@ pub(crate) async fn one(arguments: OneArguments) -> anyhow::Result<()> {
 pub(crate) async fn beside(arguments: BesideArguments) -> anyhow::Result<()> {
     let mut test = LoadTest::start(&arguments.server, Schedule::from(&arguments.schedule)).await?;
     test.measure_fixed_rate().await?;
+    test.report.verdicts = aims::verdicts(&test.report);
     let scheduling = arguments.server.scheduling.as_deref().unwrap_or("default");
     let name = arguments.server.name.unwrap_or_else(|| format!("beside-{scheduling}"));
     test.finish(&name).await

@@ -54,7 +54,7 @@ fn fault_22_a_file_is_no_data_folder() {
     for (folder, said) in [
         (
             "notes",
-            "the folder notes (server.data_dir, flag --set server.data_dir) cannot be written: it is not a folder",
+            "the folder notes (server.data_dir, flag --set server.data_dir) cannot be used: it is not a folder",
         ),
         (
             "notes/data",

@@ -200,7 +200,7 @@ pub enum MailTransport {
 pub struct RateLimits {
     /// Pages.
     pub page: u32,
-    /// Tries of passwords and codes.
+    /// Tries at passwords and codes.
     pub sign_in: u32,
     /// Registrations and requests for mail.
     pub register: u32,

@@ -168,6 +168,9 @@ pub fn check_folder(folder: &Path, setting: &str, dev: bool) -> Result<(), Strin
     let way = PathToFile::to(folder, Missing::IsMade(us))
         .map_err(|why| format!("the folder {shown} ({setting}) cannot be used: {why}"))?;
     match folder.metadata() {
+        Ok(facts) if !facts.is_dir() => {
+            return Err(format!("the folder {shown} ({setting}) cannot be used: it is not a folder"));
+        }
         Ok(facts) => check_own(folder, access(&facts), us, setting, dev)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(format!("the folder {shown} ({setting}) cannot be used: {error}")),
@@ -206,11 +209,7 @@ pub fn check_writable(folder: &Path, setting: &str) -> Result<(), String> {
 /// Like [`check_writable`], but the error is the end of a sentence about the folder.
 pub(crate) fn writable(folder: &Path) -> Result<(), String> {
     let folder = here(folder);
-    match folder.metadata() {
-        Ok(found) if !found.is_dir() => Err("it is not a folder".to_owned()),
-        Ok(_) => denied::check(folder, Need::Fill),
-        Err(_) => denied::check_making(folder),
-    }
+    if folder.exists() { denied::check(folder, Need::Fill) } else { denied::check_making(folder) }
 }
 
 /// Why a folder cannot be listed, as the end of a sentence about the folder.

@@ -76,7 +76,7 @@ pub(crate) enum Rate {
     Unlimited,
     /// Pages.
     Page,
-    /// Tries of passwords and codes.
+    /// Tries at passwords and codes.
     SignIn,
     /// Registrations, and requests for mail.
     Register,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use lettre::{Address, Message};
 use tokio::time::{Instant, timeout};
 
 use crate::mail::availability::{AT_ONCE, Availability};
-use crate::mail::bounded_stream::{BoundedStream, ENDLESS};
+use crate::mail::bounded_stream::BoundedStream;
 
 /// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -82,11 +83,17 @@ impl SmtpFailure {
                 why: loggable(step, &why, recipient),
             };
         }
+        let broken = stream_error(error);
         let (trouble, why) = match why.as_str() {
             // The library's words for a connection that was closed instead of an answer.
             "incomplete response" => (Trouble::Silence, "the connection was closed".to_owned()),
-            ENDLESS => (Trouble::Protocol, why),
+            // To the library, a certificate that is not trusted is a failed connection.
+            _ if broken.is_some_and(is_of_tls) => (Trouble::Tls, why),
             _ if error.is_tls() || error.is_client() && step == Step::StartTls => (Trouble::Tls, why),
+            // An answer without end, or not in UTF-8.
+            _ if broken.is_some_and(|broken| broken.kind() == io::ErrorKind::InvalidData) => {
+                (Trouble::Protocol, why)
+            }
             // The library quotes the answer here, and the answer may quote the mail.
             _ if error.is_response() => (Trouble::Protocol, "the answer is not one of SMTP".to_owned()),
             _ if error.is_client() => (Trouble::Protocol, why),
@@ -95,12 +102,7 @@ impl SmtpFailure {
         Self { step, trouble, why: Excerpt::new(why, 300).to_string() }
     }
 
-    fn silent(step: Step, patience: Duration) -> Self {
-        let why = format!("no answer in {} seconds", patience.as_secs());
-        Self { step, trouble: Trouble::Silence, why }
-    }
-
-    fn unreachable(error: &std::io::Error) -> Self {
+    fn unreachable(error: &io::Error) -> Self {
         let why = Excerpt::new(error.to_string(), 300).to_string();
         Self { step: Step::Connection, trouble: Trouble::Silence, why }
     }
@@ -122,6 +124,16 @@ impl fmt::Display for SmtpFailure {
     }
 }
 
+/// The error of the stream below the library's.
+fn stream_error(error: &smtp::Error) -> Option<&io::Error> {
+    let below = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    below.filter_map(|error| error.downcast_ref()).next()
+}
+
+fn is_of_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
 /// Takes one step, within its time. The log must not name the recipient.
 async fn step<T>(
     step: Step,
@@ -129,10 +141,18 @@ async fn step<T>(
     patience: Duration,
     work: impl Future<Output = Result<T, smtp::Error>>,
 ) -> Result<T, SmtpFailure> {
-    match timeout(patience, work).await {
-        Ok(done) => done.map_err(|error| SmtpFailure::of(step, &error, recipient)),
-        Err(_) => Err(SmtpFailure::silent(step, patience)),
-    }
+    within(step, patience, async { work.await.map_err(|error| SmtpFailure::of(step, &error, recipient)) })
+        .await
+}
+
+async fn within<T>(
+    step: Step,
+    patience: Duration,
+    work: impl Future<Output = Result<T, SmtpFailure>>,
+) -> Result<T, SmtpFailure> {
+    let why = || format!("no answer in {} seconds", patience.as_secs());
+    let silent = |_| Err(SmtpFailure { step, trouble: Trouble::Silence, why: why() });
+    timeout(patience, work).await.unwrap_or_else(silent)
 }
 
 /// The same for a command whose answer must be 2yz, or 3yz for `DATA`.
@@ -199,9 +219,7 @@ impl MailServer {
             let greeted = AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello).await;
             greeted.map_err(|error| SmtpFailure::of(Step::Connection, &error, recipient))
         };
-        timeout(PATIENCE, opened)
-            .await
-            .unwrap_or_else(|_| Err(SmtpFailure::silent(Step::Connection, PATIENCE)))
+        within(Step::Connection, PATIENCE, opened).await
     }
 
     /// With TLS from the first byte, only the server itself can talk to us. The library connects, because only it can use
@@ -281,10 +299,11 @@ async fn converse(
 mod tests {
     use std::future::pending;
 
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::mail::bounded_stream::ENDLESS;
 
     #[tokio::test]
     async fn fault_20_a_silent_server_is_given_up_and_the_step_is_known() {
@@ -331,5 +350,46 @@ mod tests {
             // 64 MB: what it could say is more than any system keeps for us.
             assert!(said < more, "all of it was read");
         }
+    }
+
+    #[tokio::test]
+    async fn fault_20_a_greeting_that_is_not_text_is_not_one_of_smtp() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let mail = server(listener.local_addr().unwrap().port());
+        let greets = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"220 \xff\r\n").await.unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        };
+        let (opened, ()) = tokio::join!(mail.connect(""), greets);
+        let failure = opened.err().expect("nobody has introduced themselves");
+        assert_eq!((failure.step, failure.trouble), (Step::Connection, Trouble::Protocol), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn fault_18_what_follows_the_answer_to_starttls_is_not_taken_for_an_answer_inside_tls() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let parameters = TlsParameters::new("127.0.0.1".to_owned()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mail = MailServer { tls: Tls::Required(parameters), ..server(port) };
+        let injects = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let mut said = String::new();
+            stream.write_all(b"220 mail.example ESMTP\r\n").await.unwrap();
+            stream.read_line(&mut said).await.unwrap();
+            stream.write_all(b"250-mail.example\r\n250 STARTTLS\r\n").await.unwrap();
+            stream.read_line(&mut said).await.unwrap();
+            assert!(said.ends_with("STARTTLS\r\n"), "{said}");
+            stream
+                .write_all(b"220 go\r\n250-mail.example\r\n250 AUTH PLAIN\r\n235 welcome\r\n")
+                .await
+                .unwrap();
+            // Nothing else is said, but the connection stays open.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        };
+        let (opened, ()) = tokio::join!(mail.connect(""), injects);
+        let failure = opened.err().expect("no TLS server is there");
+        assert_eq!((failure.step, failure.trouble), (Step::StartTls, Trouble::Tls), "{failure}");
     }
 }

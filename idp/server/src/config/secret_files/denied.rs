@@ -21,9 +21,6 @@ pub(super) fn check(path: &Path, need: Need<'_>) -> Result<(), String> {
 /// Why not, with the fix, as the end of a sentence about the folder.
 pub(super) fn check_making(folder: &Path) -> Result<(), String> {
     let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
-    if !there.is_dir() {
-        return Err(format!("{} is not a folder", there.display()));
-    }
     let Err(error) = rustix::fs::access(there, Need::Fill.rights()).map_err(io::Error::from) else {
         return Ok(());
     };

@@ -193,7 +193,7 @@ settings! {
     SESSION_IDLE_MINUTES: Number = number("session.idle_minutes", 1..=43_200, "30", "A session ends after this many minutes without use; no more than `session.absolute_hours`.");
     SESSION_ABSOLUTE_HOURS: Number = number("session.absolute_hours", 1..=720, "12", "A session ends after this many hours, however much it is used.");
     LIMITS_PAGE: Number = number("limits.page_per_minute", PER_MINUTE, "600", "Pages per minute for one client address.");
-    LIMITS_SIGN_IN: Number = number("limits.sign_in_per_minute", PER_MINUTE, "60", "Tries of passwords and codes per minute from one client address.");
+    LIMITS_SIGN_IN: Number = number("limits.sign_in_per_minute", PER_MINUTE, "60", "Tries at passwords and codes per minute from one client address.");
     LIMITS_REGISTER: Number = number("limits.register_per_minute", PER_MINUTE, "20", "Registrations and requests for email per minute from one client address.");
     LIMITS_CLIENT: Number = number("limits.client_per_minute", PER_MINUTE, "12000", "Calls to the token and userinfo endpoints per minute from one client address.");
     LIMITS_UNROUTED: Number = number("limits.unrouted_per_minute", PER_MINUTE, "600", "Requests per minute from one client address that no route answers: unknown paths, wrong methods, other hosts.");
