@@ -106,21 +106,32 @@ async fn rl_05_a_registration_is_judged_where_passwords_are_hashed() {
     assert_eq!(register().await, StatusCode::UNPROCESSABLE_ENTITY);
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+    let (begun, mut held) = tokio::sync::mpsc::unbounded_channel();
+    // The first poll of the job tells whether it was refused.
+    let job = || {
+        let (hasher, wait, begun) = (app.0.hasher.clone(), std::sync::Arc::clone(&wait), begun.clone());
+        Box::pin(async move {
+            let hold = move |_: &mut _| {
+                let _ = begun.send(());
+                wait.lock().unwrap().recv().is_err()
+            };
+            hasher.submit(crate::accounts::lanes::Lane::Registration, hold).await
+        })
+    };
     let mut jobs = Vec::new();
+    // Every thread is held first: one that began later would make room in the full queue.
+    for _ in 0..std::thread::available_parallelism().unwrap().get() {
+        let mut holds = job();
+        assert!(holds.as_mut().now_or_never().is_none());
+        jobs.push(holds);
+        held.recv().await.unwrap();
+    }
     loop {
-        let (hasher, wait) = (app.0.hasher.clone(), std::sync::Arc::clone(&wait));
-        let mut job = Box::pin(async move {
-            hasher
-                .submit(crate::accounts::lanes::Lane::Registration, move |_| {
-                    wait.lock().unwrap().recv().is_err()
-                })
-                .await
-        });
-        // After one poll it is in the queue or has been refused.
-        if job.as_mut().now_or_never().is_some() {
+        let mut waits = job();
+        if waits.as_mut().now_or_never().is_some() {
             break;
         }
-        jobs.push(job);
+        jobs.push(waits);
     }
     assert_eq!(register().await, StatusCode::SERVICE_UNAVAILABLE);
     drop(go);
