@@ -101,8 +101,9 @@ impl Tx {
         Ok(rows.contains(&true))
     }
 
-    /// Runs statements that control a transaction on SQLite. Returns how many rows this connection has changed so far.
-    pub(crate) async fn control_sqlite(&mut self, sql: &'static str) -> Result<i64, StoreError> {
+    /// Runs statements that control a transaction on SQLite, one of which tells how many rows this connection has changed
+    /// so far.
+    pub(crate) async fn control_and_count(&mut self, sql: &'static str) -> Result<i64, StoreError> {
         match self.connection() {
             Connection::Sqlite(connection) => {
                 let rows = sqlx::raw_sql(sql).fetch_all(&mut **connection).await?;

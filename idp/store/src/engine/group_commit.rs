@@ -8,6 +8,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use sqlx::SqliteConnection;
@@ -23,6 +24,8 @@ use crate::lock::lock;
 const GROUP: usize = 100;
 /// How many writes may wait. More are told to come back.
 const QUEUE: usize = 1024;
+/// How often a commit is checked for having changed something, which costs as much as a small write.
+const NOTE_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Box<dyn QueuedWrite>>>>,
@@ -139,7 +142,8 @@ async fn commit_group(
     let lent = pool.acquire().await?;
     let generation = lent.generation();
     let mut tx = Tx::new(lent.into());
-    let end = run_group(&mut tx, queue, group).await;
+    let counts = !pool.wrote_within(NOTE_EVERY);
+    let end = run_group(&mut tx, queue, group, counts).await;
     if let Ok(wrote) = end {
         if wrote {
             pool.note_write();
@@ -156,13 +160,14 @@ async fn commit_group(
     end.map(drop)
 }
 
-/// Returns whether the commit changed anything.
+/// Returns whether the commit is known to have changed anything.
 async fn run_group(
     tx: &mut Tx,
     queue: &mut mpsc::Receiver<Box<dyn QueuedWrite>>,
     group: &mut Vec<Box<dyn QueuedWrite>>,
+    counts: bool,
 ) -> Result<bool, StoreError> {
-    if let Some(wrote) = run_without_savepoints(tx, queue, group).await? {
+    if let Some(wrote) = run_without_savepoints(tx, queue, group, counts).await? {
         return Ok(wrote);
     }
     tx.events.clear();
@@ -173,18 +178,26 @@ async fn run_group(
     }
 }
 
-// The number of changed rows comes with the same statement, in one round trip to the connection's thread.
-const BEGIN: &str = "BEGIN IMMEDIATE; SELECT total_changes()";
-const COMMIT: &str = "SELECT total_changes(); COMMIT";
+// IMMEDIATE: a transaction that begins as a reader may be unable to become the writer later.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+// The number of changed rows, in the same round trip to the connection's thread.
+const BEGIN_AND_COUNT: &str = "BEGIN IMMEDIATE; SELECT total_changes()";
+const COUNT_AND_COMMIT: &str = "SELECT total_changes(); COMMIT";
 
 /// Begins, runs the writes and those that arrive meanwhile, and commits. `None`: one of them failed.
 async fn run_without_savepoints(
     tx: &mut Tx,
     queue: &mut mpsc::Receiver<Box<dyn QueuedWrite>>,
     group: &mut Vec<Box<dyn QueuedWrite>>,
+    counts: bool,
 ) -> Result<Option<bool>, StoreError> {
-    // IMMEDIATE: a transaction that begins as a reader may be unable to become the writer later.
-    let before = tx.control_sqlite(BEGIN).await?;
+    let before = match counts {
+        true => Some(tx.control_and_count(BEGIN_AND_COUNT).await?),
+        false => {
+            tx.control(BEGIN).await?;
+            None
+        }
+    };
     let mut next = 0;
     while next < group.len() {
         group[next].run(tx).await;
@@ -196,13 +209,16 @@ async fn run_without_savepoints(
             group.extend(queue.try_recv());
         }
     }
-    Ok(Some(tx.control_sqlite(COMMIT).await? > before))
+    match before {
+        Some(before) => Ok(Some(tx.control_and_count(COUNT_AND_COMMIT).await? > before)),
+        None => tx.control("COMMIT").await.map(|()| Some(false)),
+    }
 }
 
 /// Begins, runs each write in a savepoint, which is rolled back if the write fails, and commits. SQLite counts
 /// rolled-back changes too, so only an audit record proves that something was written.
 async fn run_with_savepoints(tx: &mut Tx, group: &mut [Box<dyn QueuedWrite>]) -> Result<bool, StoreError> {
-    tx.control("BEGIN IMMEDIATE").await?;
+    tx.control(BEGIN).await?;
     for write in group {
         tx.control("SAVEPOINT write").await?;
         let events = tx.events.len();

@@ -47,7 +47,8 @@ async fn a_group_that_runs_again_logs_each_event_once_and_none_of_a_failed_write
         (vec![fails()], vec![false]),
     ] {
         let mut tx = Tx::new(pool.acquire().await.unwrap().into());
-        run_group(&mut tx, &mut mpsc::channel(1).1, &mut group).await.unwrap();
+        let wrote = run_group(&mut tx, &mut mpsc::channel(1).1, &mut group, true).await.unwrap();
+        assert_eq!(wrote, kept.contains(&true), "{kept:?}");
         assert_eq!(group.iter().map(|write| write.succeeded()).collect::<Vec<_>>(), kept);
         assert_eq!(tx.events.len(), kept.iter().filter(|kept| **kept).count(), "{kept:?}");
         tx.give_back();
