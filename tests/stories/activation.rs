@@ -141,7 +141,7 @@ on_both_engines! {
         let check = register(&browser, ADA, PASSWORD).await;
         let (csrf, action) = (check.csrf(), check.form("/code").action);
         let mail = app.sink.mail_to(ADA, 1).await;
-        let token = || single_use::SingleUse::<single_use::Activation>::generate();
+        let token = || single_use::SingleUse::<single_use::ActivationLink>::generate();
         assert_eq!(mail.link().split_once("token=").unwrap().1.len(), token().expose().len(), "guesses look like links");
         let mut statuses = Vec::new();
         for number in 0..40 {

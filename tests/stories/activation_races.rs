@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use idp_core::ids::RegistrationId;
-use idp_core::single_use::{Activation, SingleUse};
+use idp_core::single_use::{ActivationLink, SingleUse};
 use idp_core::time::DAY;
 
 use crate::registration::ask;
@@ -12,7 +12,7 @@ use crate::support::{Engine, PASSWORD, TestApp, is_proof, on_both_engines};
 /// The token of a link for a registration, made like the one in the email.
 async fn link(app: &TestApp, id: &str) -> String {
     let id: RegistrationId = id.parse().unwrap();
-    let link = SingleUse::<Activation>::generate();
+    let link = SingleUse::<ActivationLink>::generate();
     let input = (link.digest(), id.to_string(), app.clock.now().plus(DAY));
     app.store()
         .write(input, |tx, (digest, id, until)| Box::pin(tx.insert_single_use(digest, id, *until)))

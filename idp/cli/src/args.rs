@@ -80,10 +80,12 @@ impl Args {
 }
 
 /// Whether an invalid command line asks for JSON.
-pub(crate) fn asks_for_json(words: &[String]) -> bool {
+pub(crate) fn asks_for_json(arguments: &[String]) -> bool {
     let follows = |pair: &[String]| ["-o", "--output"].contains(&pair[0].as_str()) && pair[1] == "json";
-    words.windows(2).any(follows)
-        || words.iter().any(|word| ["-ojson", "-o=json", "--output=json"].contains(&word.as_str()))
+    arguments.windows(2).any(follows)
+        || arguments
+            .iter()
+            .any(|argument| ["-ojson", "-o=json", "--output=json"].contains(&argument.as_str()))
 }
 
 /// The same error. If it is about an unknown command, and other commands have one of that name, it names those.

@@ -45,8 +45,9 @@ async fn main() -> ExitCode {
 
 /// Answers a command line that is invalid or asks for help.
 fn misread(wrong: &clap::Error) -> ExitCode {
-    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    if wrong.use_stderr() && args::asks_for_json(&words) {
+    let arguments: Vec<String> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    if wrong.use_stderr() && args::asks_for_json(&arguments) {
         let said = wrong.to_string();
         let failure = Failure::new(said.trim_start_matches("error: ").trim_end());
         output::errors(OutputFormat::Json, &failure);

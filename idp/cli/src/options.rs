@@ -48,17 +48,17 @@ impl CommonOptions {
 
     /// The flags that select the database.
     pub(crate) fn flags(&self) -> String {
-        let mut words = Vec::new();
+        let mut flags = Vec::new();
         if let Some(file) = &self.source.config {
-            words.push(format!("--config {}", shell_quoted(&file.to_string_lossy())));
+            flags.push(format!("--config {}", shell_quoted(&file.to_string_lossy())));
         }
         if self.dev {
-            words.push("--dev".to_owned());
+            flags.push("--dev".to_owned());
         }
         let set =
             |(name, value): &(String, String)| format!("--set {}", shell_quoted(&format!("{name}={value}")));
-        words.extend(self.source.set.iter().map(set));
-        words.join(" ")
+        flags.extend(self.source.set.iter().map(set));
+        flags.join(" ")
     }
 }
 

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use crate::secret::{Digest, Secret};
 
 /// What a single-use value is for. Each kind has its own prefix, so that one kind never passes for another.
-pub trait Kind {
+pub trait SingleUseKind {
     /// Precedes the random part, so that people who find a value in somebody else's log recognise it.
     const PREFIX: &'static str;
 }
@@ -15,22 +15,22 @@ pub trait Kind {
 /// An authorization code (RFC 6749 section 4.1.2).
 pub enum AuthorizationCode {}
 /// The link in the email that activates an account.
-pub enum Activation {}
+pub enum ActivationLink {}
 
-impl Kind for AuthorizationCode {
+impl SingleUseKind for AuthorizationCode {
     const PREFIX: &'static str = "ac_";
 }
-impl Kind for Activation {
+impl SingleUseKind for ActivationLink {
     const PREFIX: &'static str = "av_";
 }
 
 /// A single-use value in the clear, on its way to its owner. Only its digest is ever stored.
-pub struct SingleUse<K: Kind> {
+pub struct SingleUse<K: SingleUseKind> {
     secret: Secret,
     kind: PhantomData<K>,
 }
 
-impl<K: Kind> SingleUse<K> {
+impl<K: SingleUseKind> SingleUse<K> {
     /// A new value.
     pub fn generate() -> Self {
         let text = format!("{}{}", K::PREFIX, Secret::random().expose());
@@ -48,19 +48,19 @@ impl<K: Kind> SingleUse<K> {
     }
 }
 
-impl<K: Kind> fmt::Debug for SingleUse<K> {
+impl<K: SingleUseKind> fmt::Debug for SingleUse<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}…", K::PREFIX)
     }
 }
 
 /// The digest of a single-use value, issued or presented: the only form that reaches the store.
-pub struct SingleUseDigest<K: Kind> {
+pub struct SingleUseDigest<K: SingleUseKind> {
     digest: Digest,
     kind: PhantomData<K>,
 }
 
-impl<K: Kind> SingleUseDigest<K> {
+impl<K: SingleUseKind> SingleUseDigest<K> {
     /// The digest of a presented value; `None` if it does not have the shape of this kind, so that rubbish
     /// never costs a query.
     pub fn of_presented(text: &str) -> Option<Self> {
@@ -81,13 +81,13 @@ impl<K: Kind> SingleUseDigest<K> {
     }
 }
 
-impl<K: Kind> Clone for SingleUseDigest<K> {
+impl<K: SingleUseKind> Clone for SingleUseDigest<K> {
     fn clone(&self) -> Self {
         Self { digest: self.digest.clone(), kind: PhantomData }
     }
 }
 
-impl<K: Kind> fmt::Debug for SingleUseDigest<K> {
+impl<K: SingleUseKind> fmt::Debug for SingleUseDigest<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}digest", K::PREFIX)
     }
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_value_of_another_kind_or_shape_is_refused() {
         let code = SingleUse::<AuthorizationCode>::generate();
-        assert!(SingleUseDigest::<Activation>::of_presented(code.expose()).is_none());
+        assert!(SingleUseDigest::<ActivationLink>::of_presented(code.expose()).is_none());
         let (cut, long) = (&code.expose()[..45], format!("{}A", code.expose()));
         for rubbish in ["", "ac_", cut, &long, "ac_' OR 1=1--", "\0"] {
             assert!(SingleUseDigest::<AuthorizationCode>::of_presented(rubbish).is_none(), "{rubbish}");

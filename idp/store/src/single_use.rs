@@ -1,6 +1,6 @@
 //! Digests of values that can be used once.
 
-use idp_core::single_use::{Kind, SingleUseDigest};
+use idp_core::single_use::{SingleUseDigest, SingleUseKind};
 use idp_core::time::Timestamp;
 
 use crate::engine::connection::{Reader, Tx, on};
@@ -11,7 +11,7 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn insert_single_use<K: Kind>(
+    pub async fn insert_single_use<K: SingleUseKind>(
         &mut self,
         digest: &SingleUseDigest<K>,
         subject: &str,
@@ -30,7 +30,7 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn consume<K: Kind>(
+    pub async fn consume<K: SingleUseKind>(
         &mut self,
         digest: &SingleUseDigest<K>,
         now: Timestamp,
@@ -47,7 +47,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn peek<K: Kind>(
+    pub async fn peek<K: SingleUseKind>(
         &mut self,
         digest: &SingleUseDigest<K>,
         now: Timestamp,

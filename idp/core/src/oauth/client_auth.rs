@@ -11,14 +11,14 @@ use crate::secret::Secret;
 
 /// What a request presents to prove which client it is.
 #[derive(Debug)]
-pub struct Credentials {
+pub struct PresentedCredentials {
     /// The client it claims to be.
     pub client_id: ClientId,
-    secret: Presented,
+    secret: PresentedSecret,
 }
 
 #[derive(Debug)]
-enum Presented {
+enum PresentedSecret {
     Nothing,
     Basic(Secret),
     Post(Secret),
@@ -42,7 +42,7 @@ pub(super) const PARAMETERS: [&str; 2] = ["client_id", "client_secret"];
 /// # Errors
 /// `invalid_request` if two methods or two client IDs are used at once, or a parameter is repeated; `invalid_client` if
 /// there is nothing readable.
-pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials, Refusal> {
+pub fn read(authorization: Option<&str>, params: &Params) -> Result<PresentedCredentials, Refusal> {
     if let Some(name) = PARAMETERS.into_iter().find(|name| params.is_repeated(name)) {
         let refusal = Refusal::new(ErrorCode::InvalidRequest, "a parameter is repeated");
         return Err(refusal.because_of(name));
@@ -51,11 +51,11 @@ pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials,
         let client_id = parse_id(params.get("client_id").ok_or(FAILED)?)?;
         // An empty secret was still presented: it is wrong, not absent.
         let secret = match params.get("client_secret") {
-            Some(secret) => Presented::Post(Secret::new(secret.to_owned())),
-            None if params.has("client_secret") => Presented::Post(Secret::new(String::new())),
-            None => Presented::Nothing,
+            Some(secret) => PresentedSecret::Post(Secret::new(secret.to_owned())),
+            None if params.has("client_secret") => PresentedSecret::Post(Secret::new(String::new())),
+            None => PresentedSecret::Nothing,
         };
-        return Ok(Credentials { client_id, secret });
+        return Ok(PresentedCredentials { client_id, secret });
     };
     if params.has("client_secret") {
         return Err(TWO_METHODS);
@@ -65,7 +65,7 @@ pub fn read(authorization: Option<&str>, params: &Params) -> Result<Credentials,
     if params.get("client_id").is_some_and(|id| id != client_id.as_str()) {
         return Err(TWO_IDS);
     }
-    Ok(Credentials { client_id, secret: Presented::Basic(secret) })
+    Ok(PresentedCredentials { client_id, secret: PresentedSecret::Basic(secret) })
 }
 
 /// Both parts of a Basic header are form-encoded before they are joined (RFC 6749 section 2.3.1).
@@ -94,7 +94,7 @@ fn parse_id(text: &str) -> Result<ClientId, Refusal> {
 
 /// Why a client failed to authenticate, for the log only: the client gets one response, [`FAILED`], for every reason.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct ClientAuthFailure {
     /// The registered client, if the ID is one.
     pub client_id: Option<ClientId>,
     /// The reason.
@@ -104,10 +104,15 @@ pub struct Failure {
 /// Checks the credentials against the client that is registered under their client ID, and returns that client.
 ///
 /// # Errors
-/// [`Failure`]; the client is answered [`FAILED`].
-pub fn authenticate(credentials: &Credentials, registered: Option<Client>) -> Result<Client, Failure> {
+/// [`ClientAuthFailure`]; the client is answered [`FAILED`].
+pub fn authenticate(
+    credentials: &PresentedCredentials,
+    registered: Option<Client>,
+) -> Result<Client, ClientAuthFailure> {
     let registered = registered.filter(|client| client.id == credentials.client_id);
-    let Some(client) = registered else { return Err(Failure { client_id: None, why: "unknown client" }) };
+    let Some(client) = registered else {
+        return Err(ClientAuthFailure { client_id: None, why: "unknown client" });
+    };
     let why = if !client.enabled {
         "this client is disabled"
     } else if !uses_registered_method(credentials, &client) {
@@ -117,24 +122,26 @@ pub fn authenticate(credentials: &Credentials, registered: Option<Client>) -> Re
     } else {
         return Ok(client);
     };
-    Err(Failure { client_id: Some(client.id), why })
+    Err(ClientAuthFailure { client_id: Some(client.id), why })
 }
 
-fn secret_matches(credentials: &Credentials, client: &Client) -> bool {
+fn secret_matches(credentials: &PresentedCredentials, client: &Client) -> bool {
     match (&credentials.secret, &client.secret) {
-        (Presented::Nothing, registered) => registered.is_none(),
-        (Presented::Basic(secret) | Presented::Post(secret), Some(registered)) => {
+        (PresentedSecret::Nothing, registered) => registered.is_none(),
+        (PresentedSecret::Basic(secret) | PresentedSecret::Post(secret), Some(registered)) => {
             registered.matches(secret.expose())
         }
-        (Presented::Basic(_) | Presented::Post(_), None) => false,
+        (PresentedSecret::Basic(_) | PresentedSecret::Post(_), None) => false,
     }
 }
 
-fn uses_registered_method(credentials: &Credentials, client: &Client) -> bool {
+fn uses_registered_method(credentials: &PresentedCredentials, client: &Client) -> bool {
     match credentials.secret {
-        Presented::Nothing => client.auth_method == AuthMethod::None,
-        Presented::Basic(_) => matches!(client.auth_method, AuthMethod::Basic | AuthMethod::BasicOrPost),
-        Presented::Post(_) => matches!(client.auth_method, AuthMethod::Post | AuthMethod::BasicOrPost),
+        PresentedSecret::Nothing => client.auth_method == AuthMethod::None,
+        PresentedSecret::Basic(_) => {
+            matches!(client.auth_method, AuthMethod::Basic | AuthMethod::BasicOrPost)
+        }
+        PresentedSecret::Post(_) => matches!(client.auth_method, AuthMethod::Post | AuthMethod::BasicOrPost),
     }
 }
 
@@ -215,8 +222,8 @@ mod tests {
     #[test]
     fn the_log_gets_the_real_reason() {
         let body = |pairs: &[(&str, &str)]| read(None, &params(pairs)).unwrap();
-        let failure = |credentials: &Credentials, client: Option<Client>| {
-            let Failure { client_id, why } = authenticate(credentials, client).unwrap_err();
+        let failure = |credentials: &PresentedCredentials, client: Option<Client>| {
+            let ClientAuthFailure { client_id, why } = authenticate(credentials, client).unwrap_err();
             (client_id.map(|id| id.to_string()), why)
         };
         let wrong = body(&[("client_id", "app"), ("client_secret", "wrong")]);

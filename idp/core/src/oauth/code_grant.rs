@@ -76,21 +76,21 @@ pub fn negotiate(asked: GrantRequest<'_>, allowed: &Scope) -> Result<Negotiated,
     asked.response_type.ok_or(NO_RESPONSE_TYPE)?;
     let url: ExactUrl = asked.redirect_uri.parse().map_err(|_| BROKEN)?;
     let mut machine = Authorization::new(&asked);
-    let mut answer = Answer::Nothing;
+    let mut question = Question::Start;
     let mut scope = Scope::default();
     // Bind, extend, negotiate: three questions, then done.
     for _ in 0..5 {
-        let input = match answer {
-            Answer::Nothing => Input::None,
-            Answer::Bound => Input::Bound {
+        let input = match question {
+            Question::Start => Input::None,
+            Question::Binding => Input::Bound {
                 request: &asked,
                 bound_client: BoundClient {
                     client_id: Cow::Owned(asked.client_id.to_owned()),
                     redirect_uri: Cow::Owned(RegisteredUrl::Exact(url.clone())),
                 },
             },
-            Answer::Challenge => Input::Extended(challenge(&asked)?),
-            Answer::Scope => Input::Negotiated {
+            Question::Challenge => Input::Extended(challenge(&asked)?),
+            Question::Scope => Input::Negotiated {
                 pre_grant: PreGrant {
                     client_id: asked.client_id.to_owned(),
                     redirect_uri: RegisteredUrl::Exact(url.clone()),
@@ -99,13 +99,13 @@ pub fn negotiate(asked: GrantRequest<'_>, allowed: &Scope) -> Result<Negotiated,
                 state: None,
             },
         };
-        answer = match machine.advance(input) {
-            Output::Bind { .. } => Answer::Bound,
-            Output::Extend => Answer::Challenge,
+        question = match machine.advance(input) {
+            Output::Bind { .. } => Question::Binding,
+            Output::Extend => Question::Challenge,
             Output::Negotiate { scope: wanted, .. } => {
                 asked.scope.ok_or(MISSING_SCOPE)?;
                 scope = from_oxide(wanted)?.common(allowed);
-                Answer::Scope
+                Question::Scope
             }
             Output::Ok { pre_grant, .. } => {
                 return Ok(Negotiated {
@@ -119,9 +119,10 @@ pub fn negotiate(asked: GrantRequest<'_>, allowed: &Scope) -> Result<Negotiated,
     Err(BROKEN)
 }
 
-enum Answer {
-    Nothing,
-    Bound,
+/// What the machine asked last.
+enum Question {
+    Start,
+    Binding,
     Challenge,
     Scope,
 }

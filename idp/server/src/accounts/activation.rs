@@ -15,10 +15,10 @@ use crate::http::context::RequestContext;
 use crate::http::errors::PageError;
 
 /// The token of an activation link, as it is stored.
-pub(crate) type LinkToken = SingleUseDigest<single_use::Activation>;
+pub(crate) type LinkToken = SingleUseDigest<single_use::ActivationLink>;
 
 /// What an activation link leads to.
-pub(crate) enum Link {
+pub(crate) enum LinkState {
     /// This registration, which it can activate.
     Open(Box<Registration>),
     /// Its registration has ended: it, or another one for its address, became an account.
@@ -34,7 +34,7 @@ pub(crate) enum Link {
 pub(crate) enum LinkOutcome {
     /// The registration is an account now.
     Activated(RegistrationId),
-    /// As [`Link::Used`].
+    /// As [`LinkState::Used`].
     Used(RegistrationId),
     /// Its 24 hours are over.
     Expired,
@@ -43,20 +43,20 @@ pub(crate) enum LinkOutcome {
 }
 
 /// Looks up a link without consuming it.
-pub(crate) async fn find_link(context: &RequestContext, token: LinkToken) -> Result<Link, PageError> {
+pub(crate) async fn find_link(context: &RequestContext, token: LinkToken) -> Result<LinkState, PageError> {
     let input = (token, context.app.clock.now());
     let read = context.app.store.read(input, |db, (token, now)| {
         Box::pin(async move {
-            let Some((subject, usable)) = db.peek(token, *now).await? else { return Ok(Link::Unknown) };
-            let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(Link::Unknown) };
+            let Some((subject, usable)) = db.peek(token, *now).await? else { return Ok(LinkState::Unknown) };
+            let Ok(id) = subject.parse::<RegistrationId>() else { return Ok(LinkState::Unknown) };
             if db.registration_ended(id).await? {
-                return Ok(Link::Used(id));
+                return Ok(LinkState::Used(id));
             }
             Ok(match db.registration_and_state(id, *now).await? {
                 Some((registration, RegistrationState::Waiting)) if usable => {
-                    Link::Open(Box::new(registration))
+                    LinkState::Open(Box::new(registration))
                 }
-                kept => Link::Expired(kept.map(|(registration, _)| Box::new(registration))),
+                kept => LinkState::Expired(kept.map(|(registration, _)| Box::new(registration))),
             })
         })
     });

@@ -39,7 +39,7 @@ pub(crate) async fn own(
 }
 
 /// The registration form as it was typed.
-pub(crate) struct Typed {
+pub(crate) struct TypedForm {
     pub(crate) name: String,
     pub(crate) email: String,
     pub(crate) password: Secret,
@@ -57,11 +57,11 @@ pub(crate) struct Checked {
 /// hashing it. Also returns name and address, to show them again.
 pub(crate) async fn check(
     context: &RequestContext,
-    typed: Typed,
+    typed: TypedForm,
 ) -> Result<(String, String, Result<Checked, Vec<RegistrationRefusal>>), PageError> {
     let policy = context.app.config.password.clone();
     let work = move |memory: &mut HashMemory| {
-        let Typed { name, email, password, password_confirm } = typed;
+        let TypedForm { name, email, password, password_confirm } = typed;
         let fields = RegistrationForm {
             name: &name,
             email: &email,

@@ -77,9 +77,9 @@ impl Default for CommandLine {
 }
 
 impl CommandLine {
-    /// A command as it can be typed: the verb, the flags that name the database, and the other words.
-    pub(crate) fn line(&self, verb: &str, words: &str) -> String {
-        format!("{} {verb} {} {words}", self.program, self.database_flags)
+    /// A command as it can be typed: the verb, the flags that name the database, and the other arguments.
+    pub(crate) fn line(&self, verb: &str, arguments: &str) -> String {
+        format!("{} {verb} {} {arguments}", self.program, self.database_flags)
     }
 }
 

@@ -23,7 +23,7 @@ use self::need::Need;
 pub(in crate::config) use self::need::{FOR_OWNER_OR_ROOT, FOR_ROOT};
 use self::owner::{access, current_user, ownership, shell_word};
 use self::path_to_file::{KUBERNETES_LINK, Missing, PathToFile};
-use self::refusal::Refusal;
+use self::refusal::FileRefusal;
 
 /// Longer than any secret, in bytes.
 const LONGEST_SECRET: u64 = 64 * 1024;
@@ -70,9 +70,9 @@ pub(crate) struct Opened {
     pub(crate) text: Zeroizing<String>,
     pub(crate) access: Access,
     /// Whether it may hold a secret.
-    pub(crate) judged: Result<Readers, Refusal>,
+    pub(crate) judged: Result<Readers, FileRefusal>,
     /// Whether it may hold something that is not secret but must be trusted.
-    trusted: Result<(), Refusal>,
+    trusted: Result<(), FileRefusal>,
 }
 
 /// Opens a file, reads at most `longest` bytes, and checks its owner and mode and the folders that lead to it.
@@ -98,7 +98,7 @@ pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
     }
     let access = access(&facts);
     let mounted = way.by_kubernetes || is_read_only(&file);
-    let refusal = |why| Refusal { why, access, folder: None, us };
+    let refusal = |why| FileRefusal { why, access, folder: None, us };
     let judged = secret_file(access, us, mounted).map_err(refusal);
     let judged = judged.and_then(|readers| way.check(us, readers).map(|()| readers));
     let trusted = trusted_file(access, us).map_err(refusal);

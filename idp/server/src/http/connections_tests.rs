@@ -257,7 +257,9 @@ async fn fault_04_a_stalled_request_is_given_up_whatever_else_is_requested() {
     assert!(server.ends_although_asked(Some("/")).await, "a response that nobody reads");
     assert!(server.ends_although_asked(Some("/slow")).await, "a handler that does not end");
     assert_eq!(server.begun.load(Ordering::SeqCst), 1);
-    assert!(!server.ends_although_asked(None).await, "with nothing stalled the connection stays");
+    // Twice as long, and a busy machine may hold the peer up for a while.
+    let patient = Server::start(100, Timeouts { quiet: SHORT * 25, goodbye: SHORT, drain: LONG }).await;
+    assert!(!patient.ends_although_asked(None).await, "with nothing stalled the connection stays");
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ fn page(app: &Shared, error: &PageError, info: &RequestInfo, summary: &RequestSu
         reference: &info.request_id,
         at: moment(app.clock.now()),
         dev_detail,
-        dev_fix: fix.map(|fix| app.config.command.line(fix.verb, &fix.words)),
+        dev_fix: fix.map(|fix| app.config.command.line(fix.verb, &fix.arguments)),
     };
     let layout = Layout {
         title: html::title(app, &format!("error-{key}-title"), &args, false),

@@ -226,7 +226,7 @@ pub(crate) struct Explanation {
 #[derive(Clone, Debug)]
 pub(crate) struct Fix {
     pub(crate) verb: &'static str,
-    pub(crate) words: String,
+    pub(crate) arguments: String,
 }
 
 /// A parameter as sent.

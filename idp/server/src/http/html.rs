@@ -100,10 +100,10 @@ pub(crate) struct Html {
     status: StatusCode,
     /// In seconds.
     retry_after: Option<u64>,
-    kind: Kind,
+    kind: DocumentKind,
 }
 
-enum Kind {
+enum DocumentKind {
     /// From our templates, escaped by the renderer. It may load from and submit to this server only. `form_target` is
     /// the only other place where its form may end.
     Page { form_target: Option<String> },
@@ -114,15 +114,15 @@ enum Kind {
 impl Html {
     /// A page with status 200.
     pub(crate) fn new(body: String) -> Self {
-        Self::of_kind(Kind::Page { form_target: None }, body)
+        Self::of_kind(DocumentKind::Page { form_target: None }, body)
     }
 
     /// A mail, as a mail program would show it.
     pub(crate) fn mail(body: String) -> Self {
-        Self::of_kind(Kind::Mail, body)
+        Self::of_kind(DocumentKind::Mail, body)
     }
 
-    fn of_kind(kind: Kind, body: String) -> Self {
+    fn of_kind(kind: DocumentKind, body: String) -> Self {
         Self { body, status: StatusCode::OK, retry_after: None, kind }
     }
 
@@ -139,16 +139,16 @@ impl Html {
     /// Allows the form to end in a redirect to this loopback origin or private-use scheme. With `'self'` alone,
     /// browsers silently block the redirect to the client.
     pub(crate) fn form_target(self, source: Option<String>) -> Self {
-        Self { kind: Kind::Page { form_target: source }, ..self }
+        Self { kind: DocumentKind::Page { form_target: source }, ..self }
     }
 
     fn csp(&self) -> String {
         let own = match &self.kind {
-            Kind::Page { form_target } => {
+            DocumentKind::Page { form_target } => {
                 let target = form_target.as_deref().map(|source| format!(" {source}")).unwrap_or_default();
                 format!("style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'{target}")
             }
-            Kind::Mail => "style-src 'unsafe-inline'; form-action 'none'; sandbox".to_owned(),
+            DocumentKind::Mail => "style-src 'unsafe-inline'; form-action 'none'; sandbox".to_owned(),
         };
         format!("default-src 'none'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; {own}")
     }

@@ -17,7 +17,7 @@ use crate::http::error_responses::{error_response, short_error_response};
 use crate::http::errors::{PageError, Reason};
 use crate::http::host::RequestedHost;
 use crate::http::policy::{self, LONGEST_TARGET, UNROUTED};
-use crate::http::request_log::{Failure, RequestSummary};
+use crate::http::request_log::{LoggedError, RequestSummary};
 use crate::http::shares::AddressShare;
 use crate::http::{form, host, panics, security_headers};
 use crate::state::Shared;
@@ -69,8 +69,8 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
         let response = closing(short_error_response(&app, &error, &summary), ends_connection);
         return with_headers(response, &info, hsts);
     }
-    if let Some(failure) = Failure::of(&response) {
-        failure.log(&app, &info, &summary);
+    if let Some(error) = LoggedError::of(&response) {
+        error.log(&app, &info, &summary);
     }
     let response = match response.extensions().get::<PageError>().cloned() {
         Some(error) => error_response(&app, error, response, &info, &summary),

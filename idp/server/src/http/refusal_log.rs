@@ -39,12 +39,12 @@ pub(crate) struct RefusalLog {
     theirs: DefaultDirectRateLimiter,
     ours: DefaultDirectRateLimiter,
     /// Reasons are our own words, so there are few.
-    left_out: Mutex<BTreeMap<&'static str, LeftOut>>,
+    left_out: Mutex<BTreeMap<&'static str, OmittedLines>>,
 }
 
 /// The count for one reason.
 #[derive(Default)]
-struct LeftOut {
+struct OmittedLines {
     count: u64,
     /// The first addresses it was counted for.
     of: Vec<Network>,
@@ -52,7 +52,7 @@ struct LeftOut {
     others: bool,
 }
 
-impl fmt::Display for LeftOut {
+impl fmt::Display for OmittedLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.count)?;
         for (number, network) in self.of.iter().enumerate() {

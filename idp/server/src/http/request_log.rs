@@ -74,14 +74,14 @@ fn beginning(path: &str) -> String {
 }
 
 /// What the log says about an error response, whether a page or JSON.
-pub(crate) struct Failure {
+pub(crate) struct LoggedError {
     status: StatusCode,
     reason: &'static str,
     detail: String,
     about: Box<About>,
 }
 
-impl Failure {
+impl LoggedError {
     pub(crate) fn of(response: &Response) -> Option<Self> {
         let extensions = response.extensions();
         if let Some(OAuthError { refusal, detail, about, .. }) = extensions.get::<OAuthError>() {

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use idp_core::account::registration::whole_hours;
 use idp_core::ids::RegistrationId;
-use idp_core::single_use::{Activation, SingleUse};
+use idp_core::single_use::{ActivationLink, SingleUse};
 use idp_core::typed_code::TypedCode;
 use idp_store::{Mail, MailKind, StoreError};
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -102,7 +102,7 @@ struct Minted {
 /// that its address gets one. The mail states the time that is left.
 async fn mint(app: &AppState, mail: &Mail) -> Result<Option<Minted>, Unmade> {
     let Ok(id) = mail.subject.parse::<RegistrationId>() else { return Ok(None) };
-    let (link, code) = (SingleUse::<Activation>::generate(), TypedCode::generate());
+    let (link, code) = (SingleUse::<ActivationLink>::generate(), TypedCode::generate());
     let tag = code.tag(&app.keys.load().mac, &id.to_string());
     let input = (id, link.digest(), tag, app.clock.now());
     let hours = app

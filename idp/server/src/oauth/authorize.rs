@@ -141,16 +141,16 @@ fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<F
     let uri = params.get("redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok());
     match (reason, client) {
         (PageReason::UnknownClient, Some(client)) if !client.enabled => {
-            Some(Fix { verb: "client enable", words: client.id.to_string() })
+            Some(Fix { verb: "client enable", arguments: client.id.to_string() })
         }
         (PageReason::UnknownClient, _) => {
             let id = authorize::client_id(params)?;
-            let words = format!("{id} --name {id} --redirect-uri {}", shell_quoted(uri?));
-            Some(Fix { verb: "client create", words })
+            let arguments = format!("{id} --name {id} --redirect-uri {}", shell_quoted(uri?));
+            Some(Fix { verb: "client create", arguments })
         }
         (PageReason::UnregisteredRedirectUri, Some(client)) => {
-            let words = format!("{} {}", client.id, shell_quoted(uri?));
-            Some(Fix { verb: "client add-redirect-uri", words })
+            let arguments = format!("{} {}", client.id, shell_quoted(uri?));
+            Some(Fix { verb: "client add-redirect-uri", arguments })
         }
         _ => None,
     }

@@ -200,8 +200,8 @@ fn registered(client: &Client) -> Vec<Registered> {
 /// The command that would make this request valid.
 fn fix(params: &Params, client: &Client) -> Option<Fix> {
     let uri = params.get("post_logout_redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok())?;
-    let words = format!("{} {}", client.id, shell_quoted(uri));
-    Some(Fix { verb: "client add-post-logout-redirect-uri", words })
+    let arguments = format!("{} {}", client.id, shell_quoted(uri));
+    Some(Fix { verb: "client add-post-logout-redirect-uri", arguments })
 }
 
 impl SignOutRequest<'_> {
@@ -322,7 +322,7 @@ impl SignOutRequest<'_> {
                 let text = app.renderer.catalogue.text(key, &[]);
                 Flaw { reason, text, asked_client: self.about.shown_client("app") }
             }),
-            dev_fix: fix.map(|fix| app.config.command.line(fix.verb, &fix.words)),
+            dev_fix: fix.map(|fix| app.config.command.line(fix.verb, &fix.arguments)),
             dev_detail,
             brand_name: &app.config.brand,
         };

@@ -62,7 +62,7 @@ pub(crate) async fn post(
 async fn answer(app: &Shared, caller: AuthenticatedClient, params: &Params) -> Result<Response, OAuthError> {
     match TokenRequest::read(params)? {
         TokenRequest::Code { code, redirect_uri, code_verifier } => {
-            let presented = Presented {
+            let presented = PresentedCode {
                 digest: SingleUseDigest::of_presented(code).ok_or(UNUSABLE)?,
                 redirect_uri: redirect_uri.to_owned(),
                 code_verifier: code_verifier.map(str::to_owned),
@@ -102,7 +102,7 @@ fn authorization(headers: &HeaderMap) -> Result<Option<&str>, OAuthError> {
     }
 }
 
-struct Presented {
+struct PresentedCode {
     digest: SingleUseDigest<AuthorizationCode>,
     redirect_uri: String,
     code_verifier: Option<String>,
@@ -117,7 +117,7 @@ enum TokenOutcome<T> {
 async fn redeem_code(
     app: &Shared,
     caller: AuthenticatedClient,
-    presented: Presented,
+    presented: PresentedCode,
 ) -> Result<Response, OAuthError> {
     let lifetimes = app.config.lifetimes;
     let (outcome, caller) = {
@@ -158,7 +158,7 @@ fn tokens(response: &TokenResponse) -> Response {
 async fn consume(
     tx: &mut Tx,
     caller: &AuthenticatedClient,
-    presented: &Presented,
+    presented: &PresentedCode,
     lifetimes: &Lifetimes,
 ) -> Result<TokenOutcome<(IssuedCode, Grant)>, StoreError> {
     let (client, now) = (&caller.client.id, caller.now);

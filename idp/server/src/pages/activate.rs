@@ -8,7 +8,7 @@ use idp_core::secret::Secret;
 use idp_store::{Registration, RegistrationState};
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::activation::{self, Link, LinkOutcome, LinkToken};
+use crate::accounts::activation::{self, LinkOutcome, LinkState, LinkToken};
 use crate::accounts::known_mailbox;
 use crate::accounts::proven_registration;
 use crate::accounts::registration::{self, must_be_open};
@@ -103,11 +103,13 @@ pub(crate) async fn show(
         return problem(&context, LinkProblem::Unknown, None);
     };
     match activation::find_link(&context, token).await? {
-        Link::Open(registration) => question(&context, &fields.token, &registration, None),
-        Link::Used(id) => used(&context, id).await,
+        LinkState::Open(registration) => question(&context, &fields.token, &registration, None),
+        LinkState::Used(id) => used(&context, id).await,
         // Without its registration there is nothing to send a new link for.
-        Link::Expired(kept) => problem(&context, LinkProblem::Expired, kept.map(|_| fields.token.as_str())),
-        Link::Unknown => problem(&context, LinkProblem::Unknown, None),
+        LinkState::Expired(kept) => {
+            problem(&context, LinkProblem::Expired, kept.map(|_| fields.token.as_str()))
+        }
+        LinkState::Unknown => problem(&context, LinkProblem::Unknown, None),
     }
 }
 
@@ -213,7 +215,7 @@ pub(crate) async fn submit(
         LinkOutcome::Activated(id) => done(&context, id).await,
         LinkOutcome::Used(id) => used(&context, id).await,
         LinkOutcome::Expired => {
-            let kept = matches!(activation::find_link(&context, token).await?, Link::Expired(Some(_)));
+            let kept = matches!(activation::find_link(&context, token).await?, LinkState::Expired(Some(_)));
             problem(&context, LinkProblem::Expired, kept.then_some(form.token.as_str()))
         }
         LinkOutcome::Unknown => problem(&context, LinkProblem::Unknown, None),
@@ -260,9 +262,11 @@ pub(crate) async fn resend(
         return problem(&context, LinkProblem::Unknown, None);
     };
     let registration = match activation::find_link(&context, token).await? {
-        Link::Open(registration) | Link::Expired(Some(registration)) => registration,
-        Link::Used(id) => return used(&context, id).await,
-        Link::Expired(None) | Link::Unknown => return problem(&context, LinkProblem::Unknown, None),
+        LinkState::Open(registration) | LinkState::Expired(Some(registration)) => registration,
+        LinkState::Used(id) => return used(&context, id).await,
+        LinkState::Expired(None) | LinkState::Unknown => {
+            return problem(&context, LinkProblem::Unknown, None);
+        }
     };
     let mut response = match activation::is_foreign(&context, &registration) {
         true => exchange(&context, &registration, &fields.token).await?,

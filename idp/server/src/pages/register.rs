@@ -115,7 +115,7 @@ pub(crate) async fn submit(
 ) -> Result<Response, PageError> {
     must_be_open(&context)?;
     let RegisterForm { name, email, password, password_confirm } = form;
-    let typed = registration::Typed { name, email, password, password_confirm };
+    let typed = registration::TypedForm { name, email, password, password_confirm };
     let (name, email, checked) = registration::check(&context, typed).await?;
     match checked {
         Ok(registrant) => {

@@ -7,7 +7,7 @@ use idp_core::account::throttle::{ACCOUNT, NETWORK};
 use idp_core::audit::AuditEvent;
 use idp_core::flow::FlowTarget;
 use idp_core::ids::FlowId;
-use idp_core::single_use::{Activation, SingleUse};
+use idp_core::single_use::{ActivationLink, SingleUse};
 use idp_core::time::{DAY, HOUR, SECOND, Timestamp};
 use idp_store::{Flow, KeyState, ThrottleKey};
 use tokio::sync::Barrier;
@@ -202,7 +202,7 @@ async fn a_flow(db: &Db) {
     tell!(db, |tx, flow, until| tx.insert_flow(flow, *until));
 }
 
-async fn a_link(db: &Db, until: Timestamp) -> idp_core::single_use::SingleUseDigest<Activation> {
+async fn a_link(db: &Db, until: Timestamp) -> idp_core::single_use::SingleUseDigest<ActivationLink> {
     let link = SingleUse::generate().digest();
     tell!(db, |tx, link, until| tx.insert_single_use(link, "subject", *until));
     link

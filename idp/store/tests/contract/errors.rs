@@ -1,6 +1,6 @@
 //! Database errors, provoked: each becomes one that its caller can act on.
 
-use idp_core::single_use::{Activation, SingleUse};
+use idp_core::single_use::{ActivationLink, SingleUse};
 use idp_core::time::HOUR;
 use idp_store::StoreError;
 
@@ -33,7 +33,7 @@ async fn fault_05_a_wrong_statement_is_a_defect_and_costs_no_connection(db: Db) 
 
 /// The log text names the constraint. The row's content would be in PostgreSQL's DETAIL.
 async fn fault_05_what_the_schema_forbids_is_a_defect(db: Db) {
-    let (link, until) = (SingleUse::<Activation>::generate().digest(), after(HOUR));
+    let (link, until) = (SingleUse::<ActivationLink>::generate().digest(), after(HOUR));
     tell!(db, |tx, link, until| tx.insert_single_use(link, "subject", *until));
     let again = try_tell!(db, |tx, link, until| tx.insert_single_use(link, "subject", *until));
     let Err(StoreError::Defect(why)) = again else { panic!("{again:?}") };

@@ -6,7 +6,7 @@ use idp_core::client::ClientId;
 use idp_core::ids::MailId;
 use idp_core::oauth::grant::IssuedCode;
 use idp_core::scope::Scope;
-use idp_core::single_use::{Activation, SingleUse, SingleUseDigest};
+use idp_core::single_use::{ActivationLink, SingleUse, SingleUseDigest};
 use idp_core::text::DisplayText;
 use idp_core::time::HOUR;
 use idp_core::user::{Email, FullName, User};
@@ -74,7 +74,7 @@ async fn as_the_user_agent_of_a_session(db: &Db, ada: &SignedInPerson, text: &st
 }
 
 async fn as_what_a_link_opens(db: &Db, text: &str) {
-    let (link, until, text): (SingleUseDigest<Activation>, _, _) =
+    let (link, until, text): (SingleUseDigest<ActivationLink>, _, _) =
         (SingleUse::generate().digest(), after(HOUR), text.to_owned());
     tell!(db, |tx, link, text, until| tx.insert_single_use(link, text, *until));
     assert_eq!(tell!(db, |tx, link| tx.consume(link, NOW)), Some(text));

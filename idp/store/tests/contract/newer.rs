@@ -5,7 +5,7 @@ use idp_core::account::throttle::ACCOUNT;
 use idp_core::client::ClientId;
 use idp_core::ids::{FlowId, MailId, RegistrationId};
 use idp_core::secret::Digest;
-use idp_core::single_use::{Activation, SingleUse};
+use idp_core::single_use::{ActivationLink, SingleUse};
 use idp_core::time::{DAY, HOUR, MINUTE};
 use idp_core::user::{FullName, UserState};
 use idp_store::{KeyState, Mail, MailKind, RegistrationState, StoreError, ThrottleKey, UriList};
@@ -239,7 +239,7 @@ async fn fault_19_whatever_has_not_expired_survives_the_cleanup(db: Db) {
     let key = ThrottleKey::Account { email_key: user.email.key().to_owned(), user: Some(user.id) };
     tell!(db, |tx, key| tx.reserve(key, &ACCOUNT, NOW));
     assert!(tell!(db, |tx, user| tx.unlock(user)));
-    let link = SingleUse::<Activation>::generate().digest();
+    let link = SingleUse::<ActivationLink>::generate().digest();
     assert!(tell!(db, |tx, link| tx.consume(link, NOW)).is_none());
     let later = after(DAY * 30);
     while db.delete_expired(later).await.unwrap() > 0 {}

@@ -1,6 +1,6 @@
 //! Values that can be used once.
 
-use idp_core::single_use::{Activation, SingleUse, SingleUseDigest};
+use idp_core::single_use::{ActivationLink, SingleUse, SingleUseDigest};
 use idp_core::time::{HOUR, SECOND, Timestamp};
 
 use crate::given::{NOW, after};
@@ -14,7 +14,7 @@ contract! {
     a_value_is_stored_once,
 }
 
-type Link = SingleUseDigest<Activation>;
+type Link = SingleUseDigest<ActivationLink>;
 
 async fn a_value_is_consumed_once_and_can_be_read_any_number_of_times(db: Db) {
     let (link, other) = (a_link(&db, "ada").await, a_link(&db, "bob").await);

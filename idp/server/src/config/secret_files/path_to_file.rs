@@ -11,7 +11,7 @@ use idp_core::file_access::{Access, CurrentUser, Readers, folder_on_path};
 
 use crate::config::secret_files::need;
 use crate::config::secret_files::owner::access;
-use crate::config::secret_files::refusal::Refusal;
+use crate::config::secret_files::refusal::FileRefusal;
 
 /// How many links the system itself follows.
 const MOST_LINKS: usize = 40;
@@ -21,14 +21,14 @@ pub(super) const KUBERNETES_LINK: &str = "..data";
 /// The folders that lead to a file, with links followed.
 #[derive(Debug, Default)]
 pub(super) struct PathToFile {
-    steps: Vec<Step>,
+    steps: Vec<PathStep>,
     /// Whether the path goes through the link of a Kubernetes volume.
     pub(super) by_kubernetes: bool,
 }
 
 /// A folder, and the owner of the entry that the path takes from it.
 #[derive(Debug)]
-struct Step {
+struct PathStep {
     folder: PathBuf,
     access: Access,
     entry: u32,
@@ -50,10 +50,10 @@ impl PathToFile {
     }
 
     /// Checks whether the path may lead to a file with these readers.
-    pub(super) fn check(&self, us: CurrentUser, readers: Readers) -> Result<(), Refusal> {
-        self.steps.iter().try_for_each(|Step { folder, access, entry }| {
+    pub(super) fn check(&self, us: CurrentUser, readers: Readers) -> Result<(), FileRefusal> {
+        self.steps.iter().try_for_each(|PathStep { folder, access, entry }| {
             let judged = folder_on_path(*access, *entry, us, readers);
-            judged.map_err(|why| Refusal { why, access: *access, folder: Some(folder.clone()), us })
+            judged.map_err(|why| FileRefusal { why, access: *access, folder: Some(folder.clone()), us })
         })
     }
 
@@ -69,7 +69,7 @@ impl PathToFile {
             let next = here.join(&part);
             let link_error = |error| error_here(&here, &next, &links, error);
             let folder = here.symlink_metadata().map_err(link_error)?;
-            let step = |entry| Step { access: access(&folder), folder: here.clone(), entry };
+            let step = |entry| PathStep { access: access(&folder), folder: here.clone(), entry };
             let facts = match (next.symlink_metadata(), missing) {
                 (Err(error), Missing::IsMade(us)) if error.kind() == io::ErrorKind::NotFound => {
                     path_so_far.steps.push(step(us.uid));

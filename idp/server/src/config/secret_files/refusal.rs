@@ -8,7 +8,7 @@ use crate::config::secret_files::owner;
 
 /// Why a file must not hold a secret.
 #[derive(Clone, Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct FileRefusal {
     pub(super) why: AccessProblem,
     pub(super) access: Access,
     /// The folder on the path to the file, if the folder is at fault and not the file.
@@ -16,7 +16,7 @@ pub(crate) struct Refusal {
     pub(super) us: CurrentUser,
 }
 
-impl Refusal {
+impl FileRefusal {
     /// The whole sentence. `subject` is what the operator knows the file as.
     pub(crate) fn sentence(&self, subject: &str, path: &Path) -> String {
         format!("{}; {}", self.what(subject), self.fix(&owner::shell_word(path)))

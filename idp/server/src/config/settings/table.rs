@@ -16,7 +16,7 @@ pub struct Setting {
     /// `section.key`, as in flags and messages.
     pub name: &'static str,
     /// What it takes.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// The value when it is not given; empty if there is none.
     pub default: &'static str,
     /// An example of a value.
@@ -29,7 +29,7 @@ pub struct Setting {
 
 /// What a setting takes.
 #[derive(Debug)]
-pub enum Kind {
+pub enum ValueKind {
     /// Any string.
     Text,
     /// Strings: an array in the file, separated by commas elsewhere.
@@ -38,8 +38,8 @@ pub enum Kind {
     Number(RangeInclusive<u32>),
     /// `true` or `false`.
     Switch,
-    /// One of these words.
-    Word(&'static [&'static str]),
+    /// One of these.
+    Choice(&'static [&'static str]),
 }
 
 /// One type of setting per kind: [`super::Settings`] reads each with its own method, so a wrong name or kind does not
@@ -50,7 +50,7 @@ macro_rules! typed {
     )*};
 }
 
-typed! { Text List Number Switch Word }
+typed! { Text List Number Switch Choice }
 
 /// A setting whose value is used as text.
 pub(super) trait TextSetting {
@@ -67,18 +67,18 @@ macro_rules! read_as_text {
     )*};
 }
 
-read_as_text! { Text List Word }
+read_as_text! { Text List Choice }
 
-const fn setting(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Setting {
+const fn setting(name: &'static str, kind: ValueKind, default: &'static str, help: &'static str) -> Setting {
     Setting { name, kind, default, example: default, secret: false, help }
 }
 
 const fn text(name: &'static str, default: &'static str, help: &'static str) -> Text {
-    Text(setting(name, Kind::Text, default, help))
+    Text(setting(name, ValueKind::Text, default, help))
 }
 
 const fn list(name: &'static str, default: &'static str, help: &'static str) -> List {
-    List(setting(name, Kind::List, default, help))
+    List(setting(name, ValueKind::List, default, help))
 }
 
 const fn number(
@@ -87,20 +87,20 @@ const fn number(
     default: &'static str,
     help: &'static str,
 ) -> Number {
-    Number(setting(name, Kind::Number(range), default, help))
+    Number(setting(name, ValueKind::Number(range), default, help))
 }
 
 const fn switch(name: &'static str, default: &'static str, help: &'static str) -> Switch {
-    Switch(setting(name, Kind::Switch, default, help))
+    Switch(setting(name, ValueKind::Switch, default, help))
 }
 
-const fn word(
+const fn choice(
     name: &'static str,
-    words: &'static [&'static str],
+    options: &'static [&'static str],
     default: &'static str,
     help: &'static str,
-) -> Word {
-    Word(setting(name, Kind::Word(words), default, help))
+) -> Choice {
+    Choice(setting(name, ValueKind::Choice(options), default, help))
 }
 
 macro_rules! with_example {
@@ -181,7 +181,7 @@ settings! {
     SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of the proxies that are trusted to name the client's address. None by default; together less than half of all IPv4 or IPv6 addresses.").example("10.0.0.0/8");
     SERVER_NAME: Text = text("server.name", "idp", "The name people see on pages and in emails.");
     SERVER_DATA_DIR: Text = text("server.data_dir", "data", "Folder of the embedded database `idp.db`.");
-    SERVER_HSTS: Word = word("server.hsts", Hsts::WORDS, "host", "What browsers are told to use over https only, for two years (HSTS), if the issuer is https: `host`, every port of the issuer's host; `subdomains`, the hosts below it too; `preload`, the same, and browsers may ship with it; `off`, nothing; `forget`, to end an earlier policy of this server. Not sent under another host, nor if a trusted proxy says `http` in `X-Forwarded-Proto` or `Forwarded`.");
+    SERVER_HSTS: Choice = choice("server.hsts", Hsts::WORDS, "host", "What browsers are told to use over https only, for two years (HSTS), if the issuer is https: `host`, every port of the issuer's host; `subdomains`, the hosts below it too; `preload`, the same, and browsers may ship with it; `off`, nothing; `forget`, to end an earlier policy of this server. Not sent under another host, nor if a trusted proxy says `http` in `X-Forwarded-Proto` or `Forwarded`.");
     DATABASE_URL: Text = text("database.url", "", "`sqlite:FILE` or `postgres://USER:PASSWORD@HOST/NAME`, with TLS unless the host is this machine. Without it, `idp.db` in `server.data_dir`.").example("postgres://idp@localhost/idp").secret();
     DATABASE_CONNECTIONS: Number = number("database.connections", 1..=1000, "16", "Connections to the database: this many for reading, and as many for writing. SQLite uses one connection for writing and one per core for reading (at least two), up to this number.");
     KEYS_DIR: Text = text("keys.dir", "keys", "Folder of the key-encryption keys.");
@@ -189,7 +189,7 @@ settings! {
     MAIL_FROM: Text = text("mail.from", "", "The sender of every email; required.").example("Example <id@example.com>");
     REGISTRATION_OPEN: Switch = switch("registration.open", "true", "Whether people may register themselves.");
     PASSWORD_MIN_LENGTH: Number = number("password.min_length", LOWEST_MIN_LENGTH as u32..=MAX_LENGTH as u32, "15", "The minimum length of a new password, in characters.");
-    PASSWORD_SCHEDULING: Word = word("password.scheduling", Scheduling::WORDS, "nice", "How Linux schedules the threads that hash passwords: `normal`, like all other threads; `nice`, at niceness 10; `batch`, at niceness 10 and in the class SCHED_BATCH; `idle`, in the class SCHED_IDLE. With `idle` nobody can sign in while anything else keeps the machine busy.");
+    PASSWORD_SCHEDULING: Choice = choice("password.scheduling", Scheduling::WORDS, "nice", "How Linux schedules the threads that hash passwords: `normal`, like all other threads; `nice`, at niceness 10; `batch`, at niceness 10 and in the class SCHED_BATCH; `idle`, in the class SCHED_IDLE. With `idle` nobody can sign in while anything else keeps the machine busy.");
     SESSION_IDLE_MINUTES: Number = number("session.idle_minutes", 1..=43_200, "30", "A session ends after this many minutes without use; no more than `session.absolute_hours`.");
     SESSION_ABSOLUTE_HOURS: Number = number("session.absolute_hours", 1..=720, "12", "A session ends after this many hours, however much it is used.");
     LIMITS_PAGE: Number = number("limits.page_per_minute", PER_MINUTE, "600", "Pages per minute for one client address.");
@@ -198,15 +198,15 @@ settings! {
     LIMITS_CLIENT: Number = number("limits.client_per_minute", PER_MINUTE, "12000", "Calls to the token and userinfo endpoints per minute from one client address.");
     LIMITS_UNROUTED: Number = number("limits.unrouted_per_minute", PER_MINUTE, "600", "Requests per minute from one client address that no route answers: unknown paths, wrong methods, other hosts.");
     LIMITS_CONNECTIONS: Number = number("limits.connections_per_ip", 1..=10_000, "", "How many connections, and how many requests in progress, one client address may have. The default is a quarter of all connections. Connections from `server.trusted_proxies` are exempt: their requests count for the client that the proxy names.").example("2500");
-    LOG_FORMAT: Word = word("log.format", &["auto", "text", "json"], "auto", "How log lines look: `auto` is `text` on a terminal and `json` elsewhere.");
-    LOG_LEVEL: Word = word("log.level", LEVELS, "info", "The minimum level of the events that are logged.");
+    LOG_FORMAT: Choice = choice("log.format", &["auto", "text", "json"], "auto", "How log lines look: `auto` is `text` on a terminal and `json` elsewhere.");
+    LOG_LEVEL: Choice = choice("log.level", LEVELS, "info", "The minimum level of the events that are logged.");
 }
 
-impl Kind {
+impl ValueKind {
     /// A value of a TOML file as text. `None`: it has another type.
     pub(super) fn text_of(&self, value: &DeValue<'_>) -> Option<String> {
         match (self, value) {
-            (Self::Text | Self::Word(_) | Self::List, DeValue::String(text)) => Some(text.to_string()),
+            (Self::Text | Self::Choice(_) | Self::List, DeValue::String(text)) => Some(text.to_string()),
             (Self::Number(_), DeValue::Integer(number)) => Some(number.to_string()),
             (Self::Switch, DeValue::Boolean(on)) => Some(on.to_string()),
             (Self::List, DeValue::Array(items)) => {
@@ -227,19 +227,19 @@ impl Kind {
             Self::List => true,
             Self::Number(range) => text.parse().is_ok_and(|number| range.contains(&number)),
             Self::Switch => text.parse::<bool>().is_ok(),
-            Self::Word(words) => words.contains(&text),
+            Self::Choice(options) => options.contains(&text),
         }
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ValueKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text => f.write_str("a string"),
             Self::List => f.write_str("a string or a list of strings"),
             Self::Number(range) => write!(f, "a number from {} to {}", range.start(), range.end()),
             Self::Switch => f.write_str("true or false"),
-            Self::Word(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Choice(options) => write!(f, "one of {}", options.join(", ")),
         }
     }
 }

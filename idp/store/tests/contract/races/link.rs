@@ -1,6 +1,6 @@
 //! Parallel uses of one activation link.
 
-use idp_core::single_use::{Activation as Link, SingleUse, SingleUseDigest};
+use idp_core::single_use::{ActivationLink as Link, SingleUse, SingleUseDigest};
 use idp_core::time::HOUR;
 use idp_store::{Activation, Store};
 
