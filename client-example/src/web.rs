@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +27,11 @@ use crate::{App, Config, SignedIn};
 impl App {
     pub(crate) fn new(config: Config) -> Result<Self, Error> {
         let issuer = IssuerUrl::new(config.issuer.clone()).context("the issuer is not a URL")?;
+        let encrypted = issuer.url().scheme() == "https";
+        ensure!(
+            encrypted || issuer.url().scheme() == "http" && issuer.url().host_str().is_some_and(is_loopback),
+            "the issuer must be an https URL, unless it is on this machine: http would send the client secret and the tokens in clear"
+        );
         let base_url = IssuerUrl::new(config.base_url.clone()).context("the base URL is not a URL")?;
         let origin = base_url.url().origin().ascii_serialization();
         ensure!(config.base_url == origin, "write the base URL as {origin}");
@@ -33,7 +39,7 @@ impl App {
         tera.add_raw_template("page.html", include_str!("../page/page.html"))?;
         let (provider, pending, sessions) = Default::default();
         let cookies = CookieNames::of(&base_url);
-        Ok(Self { config, issuer, cookies, http: Http::new()?, tera, provider, pending, sessions })
+        Ok(Self { config, issuer, cookies, http: Http::new(encrypted)?, tera, provider, pending, sessions })
     }
 
     pub(crate) fn client_id(&self) -> ClientId {
@@ -113,11 +119,19 @@ impl App {
 pub(crate) struct Http(reqwest::Client);
 
 impl Http {
-    /// Follows no redirects, which could send our secret anywhere, and has a timeout.
-    fn new() -> Result<Self, Error> {
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    /// Follows no redirects, which could send our secret anywhere, and has a timeout. An encrypted issuer cannot lead us
+    /// to endpoints that are not.
+    fn new(encrypted: bool) -> Result<Self, Error> {
+        let client =
+            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).https_only(encrypted);
         Ok(Self(client.timeout(Duration::from_secs(10)).build()?))
     }
+}
+
+/// Whether a host is this machine, so that what is sent there does not cross a network.
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 impl<'c> AsyncHttpClient<'c> for Http {
@@ -433,6 +447,23 @@ mod tests {
             ("https://app.example", "example-session"),
         ] {
             assert_eq!(CookieNames::of(&IssuerUrl::new(url.to_owned()).unwrap()).session(), name);
+        }
+    }
+
+    #[test]
+    fn fault_18_the_secret_is_sent_in_clear_to_this_machine_only() {
+        let app = |issuer: &str| {
+            let (client_id, client_secret) = ("example".to_owned(), Some("secret".to_owned()));
+            let base_url = "http://localhost:8081".to_owned();
+            App::new(Config { issuer: issuer.to_owned(), client_id, client_secret, base_url })
+        };
+        for issuer in ["https://id.example", "http://localhost:4711", "http://127.0.0.2", "http://[::1]:4711"]
+        {
+            assert!(app(issuer).is_ok(), "{issuer}");
+        }
+        for issuer in ["http://id.example", "http://localhost.example", "http://192.0.2.1", "ftp://localhost"]
+        {
+            assert!(app(issuer).is_err(), "{issuer}");
         }
     }
 
