@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use idp_core::secret::Secret;
 use idp_server::config::MailTransport;
@@ -16,11 +17,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::mail_server::returned;
+use crate::mail_server::{MIA, returned};
 use crate::outages::until;
 use crate::registration::{ADA, ask, register};
 use crate::support::mail::{Security, Sink};
-use crate::support::{Engine, PASSWORD, TestApp, is_logged, on_both_engines};
+use crate::support::{Engine, PASSWORD, TestApp, is_logged, logged_lines, on_both_engines};
 
 /// The header fields of our emails, all of them.
 const HEAD: [&str; 8] =
@@ -119,17 +120,29 @@ on_both_engines! {
 /// Tells a second run of this program where the certificate that it trusts is.
 const TRUSTED: &str = "IDP_STORY_CERTIFICATE";
 
-/// A program reads its trusted certificates when it starts, so the story goes on in a second run of this one.
 #[test]
 fn mail_leaves_over_starttls_and_over_implicit_tls_with_a_password() {
+    let name = "mail::mail_leaves_over_starttls_and_over_implicit_tls_with_a_password";
+    where_a_certificate_is_trusted(name, send_over_tls);
+}
+
+#[test]
+fn fault_20_a_certificate_that_is_not_trusted_is_one_error_and_mail_leaves_once_it_is_replaced() {
+    let name =
+        "mail::fault_20_a_certificate_that_is_not_trusted_is_one_error_and_mail_leaves_once_it_is_replaced";
+    where_a_certificate_is_trusted(name, replace_the_certificate);
+}
+
+/// A program reads its trusted certificates when it starts, so the story `name` goes on in a second run of this one.
+fn where_a_certificate_is_trusted(name: &str, story: impl AsyncFnOnce(TlsAcceptor)) {
     if let Some(folder) = std::env::var_os(TRUSTED) {
-        return tokio::runtime::Runtime::new().unwrap().block_on(send_over_tls(Path::new(&folder)));
+        let trusted = trusted(Path::new(&folder));
+        return tokio::runtime::Runtime::new().unwrap().block_on(story(trusted));
     }
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = signed("127.0.0.1");
     std::fs::write(folder.path().join("certificate.pem"), certificate.to_pem().unwrap()).unwrap();
     std::fs::write(folder.path().join("key.pem"), key.private_key_to_pem_pkcs8().unwrap()).unwrap();
-    let name = "mail::mail_leaves_over_starttls_and_over_implicit_tls_with_a_password";
     let run = Command::new(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])
         .env(TRUSTED, folder.path())
@@ -140,10 +153,14 @@ fn mail_leaves_over_starttls_and_over_implicit_tls_with_a_password() {
     assert!(run.status.success() && said.contains("1 passed"), "{said}");
 }
 
-async fn send_over_tls(folder: &Path) {
+/// A server with the certificate that this program trusts.
+fn trusted(folder: &Path) -> TlsAcceptor {
     let certificate = X509::from_pem(&std::fs::read(folder.join("certificate.pem")).unwrap()).unwrap();
     let key = PKey::private_key_from_pem(&std::fs::read(folder.join("key.pem")).unwrap()).unwrap();
-    let tls = acceptor(&certificate, &key);
+    acceptor(&certificate, &key)
+}
+
+async fn send_over_tls(tls: TlsAcceptor) {
     for (security, scheme) in [(Security::StartTls(tls.clone()), "smtp"), (Security::Implicit(tls), "smtps")]
     {
         let sink = Sink::secured(security).await;
@@ -161,6 +178,45 @@ async fn send_over_tls(folder: &Path) {
         assert!(position("STARTTLS") < position("AUTH PLAIN"), "{said:?}");
         // RFC 4616: no authorization identity, the user, the password.
         assert!(said.contains(&"AUTH PLAIN AGFkYUBsaWdodGhvdXNlAHBhc3Mgd29yZA==".to_owned()), "{said:?}");
+    }
+}
+
+async fn replace_the_certificate(trusted: TlsAcceptor) {
+    let (not_trusted, _) = certificate("127.0.0.1");
+    let (of_another, _) = certificate("other.example");
+    for (now, later, url, step) in [
+        (
+            Security::StartTls(not_trusted),
+            Security::StartTls(trusted.clone()),
+            "smtp://127.0.0.1:PORT?tls=required",
+            "STARTTLS",
+        ),
+        (Security::Implicit(of_another), Security::Implicit(trusted), "smtps://127.0.0.1:PORT", "connection"),
+    ] {
+        let sink = Sink::secured(now).await;
+        let url = url.replace("PORT", &sink.port().to_string());
+        let app = TestApp::start_with(Engine::Sqlite, |config| {
+            config.mail.transport = MailTransport::Smtp(Secret::new(url));
+        })
+        .await;
+        ask(&app.browser(), ADA, PASSWORD).await;
+        until("the first try", async || sink.connections() == 1).await;
+        returned(&app, "attempts = 0", 1).await;
+        app.wait(Duration::from_secs(11));
+        ask(&app.browser(), MIA, PASSWORD).await;
+        until("the second try", async || sink.connections() == 2).await;
+        returned(&app, "attempts = 0", 2).await;
+        let mut errors = logged_lines(&format!("no TLS with the mail server 127.0.0.1:{}", sink.port()));
+        errors.retain(|line| line.contains(" ERROR ") || line.contains(" WARN "));
+        assert!(errors.len() == 1 && errors[0].contains(" ERROR "), "once: {errors:?}");
+        assert!(errors[0].contains(&format!("step=\"{step}\" class=\"tls\"")), "{errors:?}");
+        assert!(errors[0].contains("invalid peer certificate"), "{errors:?}");
+        sink.secure(later);
+        app.wait(Duration::from_secs(61));
+        sink.mail_to(ADA, 1).await;
+        sink.mail_to(MIA, 1).await;
+        let again = format!("the mail server takes mail again server=\"127.0.0.1:{}\"", sink.port());
+        until("the line about the end", async || is_logged(&again)).await;
     }
 }
 

@@ -2,19 +2,50 @@
 
 use std::time::Duration;
 
+use idp_core::ids::MailId;
 use idp_core::secret::Secret;
+use idp_core::time::{MINUTE, Timestamp};
+use idp_core::user::{Email, FullName};
 use idp_server::config::MailTransport;
+use idp_store::{Mail, MailKind};
 
 use crate::mail_server::{MIA, app_for, given_up};
 use crate::outages::{begin, until};
 use crate::registration::{ADA, register};
-use crate::support::mail::{END_OF_MAIL, Instead, Sink};
-use crate::support::{Engine, PASSWORD, TestApp, is_logged, on_both_engines};
+use crate::support::mail::{END_OF_MAIL, GREETING, Instead, Sink};
+use crate::support::{Engine, PASSWORD, TestApp, is_logged, logged_lines, on_both_engines};
 
 /// How often clients named a recipient that begins like this.
 fn named(sink: &Sink, recipient: &str) -> usize {
     let start = format!("RCPT TO:<{recipient}");
     sink.said().iter().filter(|line| line.starts_with(&start)).count()
+}
+
+/// Asks for this many mails, to as many domains, in one moment.
+async fn at_once(app: &TestApp, mails: usize) {
+    let now = app.clock.now();
+    let asked = app.store().write(now, move |tx, now| {
+        Box::pin(async move {
+            for number in 0..mails {
+                tx.enqueue_mail(&welcome(&format!("mia@example{number}.org"), *now)).await?;
+            }
+            Ok(())
+        })
+    });
+    asked.await.unwrap();
+}
+
+fn welcome(recipient: &str, now: Timestamp) -> Mail {
+    Mail {
+        id: MailId::new(now),
+        kind: MailKind::Welcome,
+        recipient: Email::parse(recipient).unwrap(),
+        name: FullName::parse("Mia").unwrap(),
+        subject: "mia".to_owned(),
+        minutes: None,
+        created_at: now,
+        attempts: 0,
+    }
 }
 
 /// Waits until no mail is left.
@@ -25,6 +56,19 @@ async fn all_gone(app: &TestApp) {
 /// How the log begins what it says of a refusal by this server.
 fn refused_by(sink: &Sink) -> String {
     sink.url().replace("smtp://", "refused by the mail server ")
+}
+
+/// What the operator sees of a server: the lines that name it, as warnings or as errors.
+fn seen_by_the_operator(sink: &Sink) -> Vec<String> {
+    let lines = logged_lines(&sink.url().replace("smtp://", "the mail server "));
+    lines.into_iter().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).collect()
+}
+
+/// A server that has mails for this sink to send, but sends none yet.
+async fn still_app_for(engine: Engine, sink: &Sink) -> TestApp {
+    let url = sink.url();
+    TestApp::start_still_with(engine, |config| config.mail.transport = MailTransport::Smtp(Secret::new(url)))
+        .await
 }
 
 on_both_engines! {
@@ -68,8 +112,7 @@ on_both_engines! {
     async fn fault_20_a_server_that_takes_few_connections_gets_few(engine: Engine) {
         let sink = Sink::held().await;
         sink.limit_connections(3);
-        let url = sink.url();
-        let app = TestApp::start_still_with(engine, |config| config.mail.transport = MailTransport::Smtp(Secret::new(url))).await;
+        let app = still_app_for(engine, &sink).await;
         for number in 0..9 {
             register(&app.browser(), &format!("ada{number}@example{number}.org"), PASSWORD).await;
         }
@@ -83,7 +126,60 @@ on_both_engines! {
         sink.release();
         all_gone(&app).await;
         assert_eq!((sink.count(), sink.turned_away()), (9, turned_away), "it got no more than it takes");
-        assert!(!is_logged(&refused_by(&sink)), "nothing for the operator to do");
+        let seen = seen_by_the_operator(&sink);
+        assert!(seen.len() == 1 && seen[0].contains(" WARN ") && seen[0].contains("at_once=3"), "{seen:?}");
+    }
+
+    async fn fault_20_a_server_that_takes_one_connection_is_not_taken_for_one_that_is_away(engine: Engine) {
+        let sink = Sink::start().await;
+        sink.limit_connections(1);
+        let app = still_app_for(engine, &sink).await;
+        at_once(&app, 20).await;
+        let _running = begin(&app).await;
+        all_gone(&app).await;
+        // A minute later one more is tried.
+        app.wait(MINUTE);
+        at_once(&app, 20).await;
+        all_gone(&app).await;
+        assert_eq!(sink.count(), 40, "each mail once");
+        let (seen, turned_away) = (seen_by_the_operator(&sink), sink.turned_away());
+        assert!(seen.len() == 1 && seen[0].contains(" WARN ") && turned_away > 0, "{turned_away}: {seen:?}");
+        assert!(!seen[0].contains("all mail waits"), "{seen:?}");
+    }
+
+    async fn fault_20_refused_connections_beside_others_are_in_the_log_once_and_so_is_their_end(engine: Engine) {
+        for (start, reply, says) in [
+            (GREETING, "421 4.7.0 no room for <ada@example.org>", ": 421 4.7.0 no room for (address)"),
+            ("EHLO", "450 4.3.2 no room now", ": 450 4.3.2 no room now"),
+            ("AUTH", "454 4.7.0 no room for canary-user", ": 454 4.7.0"),
+        ] {
+            let sink = Sink::patient().await;
+            sink.instead("EHLO", Instead::Reply("250-sink\r\n250 AUTH PLAIN"));
+            sink.instead(&format!("{END_OF_MAIL}ada@"), Instead::Silence);
+            let url = sink.url().replace("smtp://", "smtp://canary-user:canary-word@");
+            let app = TestApp::start_with(engine, |config| config.mail.transport = MailTransport::Smtp(Secret::new(url))).await;
+            register(&app.browser(), ADA, PASSWORD).await;
+            until("a mail in progress", async || sink.count() == 1).await;
+            sink.instead(start, Instead::Reply(reply));
+            at_once(&app, 4).await;
+            until("a refusal", async || sink.connections() > 1).await;
+            sink.release();
+            all_gone(&app).await;
+            for minutes in 1..=3 {
+                app.wait(MINUTE);
+                at_once(&app, 4).await;
+                register(&app.browser(), &format!("mia{minutes}@example.org"), PASSWORD).await;
+                all_gone(&app).await;
+            }
+            let seen = seen_by_the_operator(&sink);
+            assert!(seen.len() == 1 && seen[0].contains(" WARN ") && seen[0].contains("at_once=1"), "{seen:?}");
+            assert!(seen[0].contains(says) && !seen[0].contains("ada@") && !seen[0].contains("canary"), "{seen:?}");
+            sink.as_usual();
+            let usual = format!("as many mails as usual are sent at once again server=\"127.0.0.1:{}\"", sink.port());
+            assert!(!is_logged(&usual), "{reply}");
+            app.wait(MINUTE * 10);
+            until("the line about the end", async || is_logged(&usual)).await;
+        }
     }
 
     async fn fault_20_a_limit_of_mails_per_connection_costs_no_try(engine: Engine) {

@@ -113,6 +113,14 @@ impl Trouble {
         }
     }
 
+    /// The code of a refusal.
+    pub fn code(self) -> Option<u16> {
+        match self {
+            Self::Reply { code, .. } => Some(code),
+            Self::Silence | Self::Tls | Self::Protocol => None,
+        }
+    }
+
     /// Whether the server closes the connection (RFC 5321 section 3.8).
     pub fn ends_the_connection(self) -> bool {
         matches!(self, Self::Silence | Self::Reply { code: 421, .. })

@@ -89,6 +89,7 @@ struct Kept {
     /// Whether emails are accepted at once.
     answers: watch::Sender<bool>,
     limits: Arc<Mutex<Limits>>,
+    connections: Arc<AtomicUsize>,
     /// How many connections are open.
     open: Arc<AtomicUsize>,
     turned_away: Arc<AtomicUsize>,
@@ -99,8 +100,9 @@ impl Kept {
     fn new(answers: bool) -> Self {
         let (mails, said, script) = (Arc::default(), Arc::default(), Arc::default());
         let limits = Arc::new(Mutex::new(Limits { connections: usize::MAX, mails: None }));
-        let (open, turned_away, quoted) = (Arc::default(), Arc::default(), Arc::default());
-        Self { mails, said, script, answers: watch::Sender::new(answers), limits, open, turned_away, quoted }
+        let (connections, open, turned_away) = (Arc::default(), Arc::default(), Arc::default());
+        let (answers, quoted) = (watch::Sender::new(answers), Arc::default());
+        Self { mails, said, script, answers, limits, connections, open, turned_away, quoted }
     }
 
     /// What to answer to this line: the usual answer, unless the script says otherwise. `None`: hang up.
@@ -137,6 +139,7 @@ impl Kept {
 /// The server.
 pub(crate) struct Sink {
     port: u16,
+    security: Arc<Mutex<Security>>,
     kept: Kept,
 }
 
@@ -148,6 +151,11 @@ impl Sink {
     /// A server with these requirements.
     pub(crate) async fn secured(security: Security) -> Self {
         Self::listen(security, Kept::new(true)).await
+    }
+
+    /// From now on connections have other requirements, or another certificate.
+    pub(crate) fn secure(&self, security: Security) {
+        *self.security.lock().unwrap() = security;
     }
 
     /// A server that receives emails but acknowledges none until it is released.
@@ -184,6 +192,11 @@ impl Sink {
         self.kept.limits.lock().unwrap().mails = Some((mails, reply));
     }
 
+    /// How many connections there have been.
+    pub(crate) fn connections(&self) -> usize {
+        self.kept.connections.load(Ordering::SeqCst)
+    }
+
     /// How many connections were refused because too many were open.
     pub(crate) fn turned_away(&self) -> usize {
         self.kept.turned_away.load(Ordering::SeqCst)
@@ -202,9 +215,11 @@ impl Sink {
     async fn listen(security: Security, kept: Kept) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let sink = Self { port, kept: kept.clone() };
+        let security = Arc::new(Mutex::new(security));
+        let sink = Self { port, security: Arc::clone(&security), kept: kept.clone() };
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
+                kept.connections.fetch_add(1, Ordering::SeqCst);
                 let most = kept.limits.lock().unwrap().connections;
                 if kept.open.load(Ordering::SeqCst) >= most {
                     kept.turned_away.fetch_add(1, Ordering::SeqCst);
@@ -212,7 +227,8 @@ impl Sink {
                     continue;
                 }
                 kept.open.fetch_add(1, Ordering::SeqCst);
-                let (security, kept, open) = (security.clone(), kept.clone(), Arc::clone(&kept.open));
+                let (security, kept, open) =
+                    (security.lock().unwrap().clone(), kept.clone(), Arc::clone(&kept.open));
                 tokio::spawn(async move {
                     converse(socket, security, kept).await;
                     open.fetch_sub(1, Ordering::SeqCst);

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
-use idp_core::mail_server::{Reaction, Step, Trouble, mail_wait, may_be_crowded, reaction, takes_mail};
+use idp_core::mail_server::{Reaction, Step, Trouble, mail_wait, reaction, takes_mail};
 use idp_core::time::{MINUTE, Timestamp};
 use idp_store::{ClaimedMail, LeftOut, MOST_LEFT_OUT, Mail, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::mail::availability::AT_ONCE;
+use crate::mail::availability::{AT_ONCE, Refusal};
 use crate::mail::contents::{self, Unmade};
-use crate::mail::server::{LONGEST, SmtpFailure};
+use crate::mail::server::{LONGEST, MailServer, SmtpFailure};
 use crate::mail::transport::{SentMail, Transport};
 use crate::state::Shared;
 
@@ -107,6 +107,9 @@ impl Senders {
 pub(crate) async fn round(app: &Shared, senders: &Senders, stop: &watch::Receiver<bool>) {
     if let Transport::Smtp(server) = &app.mailer.transport {
         server.close_idle().await;
+        if server.availability.is_wide_again(app.clock.now()) {
+            tracing::info!(server = server.shown, "as many mails as usual are sent at once again");
+        }
     }
     if let Err(error) = start_due(app, senders, stop).await {
         tracing::error!(%error, "the outbox cannot be read");
@@ -183,13 +186,31 @@ async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
         Transport::Smtp(server) => {
             let sent = server.send(&contents::message(app, mail, composed)?).await;
             let takes_mail = sent.as_ref().err().is_none_or(|why| takes_mail(why.step, why.trouble));
-            if takes_mail && server.availability.works() {
-                tracing::info!(server = server.shown, "the mail server takes mail again");
+            if takes_mail {
+                log_availability(server, app.clock.now());
             }
             let shown = |failure: &SmtpFailure| format!("{} {}: {failure}", place(failure), server.shown);
             sent.map_err(|failure| Failure::Smtp(shown(&failure), failure))
         }
     }
+}
+
+/// Logs what the operator does not know yet of a server that has just taken mail.
+fn log_availability(server: &MailServer, now: Timestamp) {
+    if server.availability.works() {
+        tracing::info!(server = server.shown, "the mail server takes mail again");
+    }
+    let Some((at_once, refusal)) = server.availability.narrowed(now) else { return };
+    let Refusal { step, trouble, shown: failure } = refusal;
+    tracing::warn!(
+        at_once,
+        step = step.as_str(),
+        class = trouble.class(),
+        code = trouble.code(),
+        %failure,
+        to_do = "nothing if no mail is late; otherwise ask whoever runs the mail server how many connections it takes from here",
+        "fewer mails than usual are sent at once, because the mail server refused one more connection"
+    );
 }
 
 /// Logs why a mail was not handed over, and does what follows.
@@ -201,20 +222,18 @@ async fn fail(
 ) -> Result<(), StoreError> {
     let (attempt, wait) = (mail.attempts, mail_wait(mail.attempts));
     let seconds = wait.as_secs();
-    let (Failure::Smtp(_, smtp), Transport::Smtp(server)) = (failure, &app.mailer.transport) else {
+    let (Failure::Smtp(shown, smtp), Transport::Smtp(server)) = (failure, &app.mailer.transport) else {
         tracing::warn!(mail_id = mail.id, kind, attempt, %failure, seconds, "mail not handed over; tried again later");
         return retry(app, mail, kind, Turn::Later, wait).await;
     };
-    if may_be_crowded(smtp.step, smtp.trouble) && server.availability.is_crowded(app.clock.now()) {
-        tracing::debug!(
-            mail_id = mail.id,
-            kind,
-            code = smtp.code(),
-            "too many connections; mail waits for another"
-        );
+    if smtp.is_crowded() {
+        tracing::debug!(mail_id = mail.id, kind, attempt, %failure, "too many connections; mail waits for another");
+        let refusal = Refusal { step: smtp.step, trouble: smtp.trouble, shown: shown.clone() };
+        server.availability.crowded(smtp.others, refusal, app.clock.now());
         return retry(app, mail, kind, Turn::Kept, Duration::ZERO).await;
     }
-    let (step, class, code, to_do) = (smtp.step.as_str(), smtp.trouble.class(), smtp.code(), to_do(smtp));
+    let (step, class, code) = (smtp.step.as_str(), smtp.trouble.class(), smtp.trouble.code());
+    let to_do = to_do(smtp);
     let reaction = reaction(smtp.step, smtp.trouble);
     match reaction {
         Reaction::RetryMail => {

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use idp_core::mail_server::{Step, Trouble, loggable};
+use idp_core::mail_server::{Step, Trouble, loggable, may_be_crowded};
 use idp_core::text::Excerpt;
 use lettre::address::Envelope;
 use lettre::transport::smtp;
@@ -18,7 +18,7 @@ use lettre::transport::smtp::response::{Response, Severity};
 use lettre::{Address, Message};
 use tokio::time::{Instant, timeout};
 
-use crate::mail::availability::{AT_ONCE, Availability};
+use crate::mail::availability::{AT_ONCE, Availability, Open};
 use crate::mail::bounded_stream::BoundedStream;
 
 /// How long to wait for an answer.
@@ -50,7 +50,13 @@ pub(crate) struct MailServer {
     /// Host and port for the log.
     pub(crate) shown: String,
     pub(crate) availability: Availability,
-    pub(crate) idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
+    pub(crate) idle: Mutex<Vec<(Connection, Instant)>>,
+}
+
+/// A connection that the server has taken.
+pub(crate) struct Connection {
+    smtp: AsyncSmtpConnection,
+    _open: Open,
 }
 
 /// What went wrong, and when.
@@ -60,14 +66,18 @@ pub(crate) struct SmtpFailure {
     pub(crate) trouble: Trouble,
     /// What the log may have of the server's words, or the system's.
     why: String,
+    /// How many other connections of ours the server may have counted when it did not take this one.
+    pub(crate) others: usize,
 }
 
 impl SmtpFailure {
-    pub(crate) fn code(&self) -> Option<u16> {
-        match self.trouble {
-            Trouble::Reply { code, .. } => Some(code),
-            Trouble::Silence | Trouble::Tls | Trouble::Protocol => None,
-        }
+    fn new(step: Step, trouble: Trouble, why: String) -> Self {
+        Self { step, trouble, why, others: 0 }
+    }
+
+    /// Whether the server refused to begin, perhaps only because other connections of ours were open.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.others > 0 && may_be_crowded(self.step, self.trouble)
     }
 
     fn of(step: Step, error: &smtp::Error, recipient: &str) -> Self {
@@ -77,11 +87,7 @@ impl SmtpFailure {
         }
         let why = source.map_or_else(|| error.to_string(), ToString::to_string);
         if let Some(code) = error.status() {
-            return Self {
-                step,
-                trouble: Trouble::reply(code.into(), &why),
-                why: loggable(step, &why, recipient),
-            };
+            return Self::new(step, Trouble::reply(code.into(), &why), loggable(step, &why, recipient));
         }
         let broken = stream_error(error);
         let (trouble, why) = match why.as_str() {
@@ -99,24 +105,24 @@ impl SmtpFailure {
             _ if error.is_client() => (Trouble::Protocol, why),
             _ => (Trouble::Silence, why),
         };
-        Self { step, trouble, why: Excerpt::new(why, 300).to_string() }
+        Self::new(step, trouble, Excerpt::new(why, 300).to_string())
     }
 
     fn unreachable(error: &io::Error) -> Self {
         let why = Excerpt::new(error.to_string(), 300).to_string();
-        Self { step: Step::Connection, trouble: Trouble::Silence, why }
+        Self::new(Step::Connection, Trouble::Silence, why)
     }
 
     /// An answer that is no refusal, but not the one that was due either.
     fn unexpected(step: Step, response: &Response) -> Self {
         let why = format!("unexpected answer {}", response.code());
-        Self { step, trouble: Trouble::Protocol, why }
+        Self::new(step, Trouble::Protocol, why)
     }
 }
 
 impl fmt::Display for SmtpFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.code() {
+        match self.trouble.code() {
             Some(code) if self.why.is_empty() => write!(f, "{code}"),
             Some(code) => write!(f, "{code} {}", self.why),
             None => f.write_str(&self.why),
@@ -151,7 +157,7 @@ async fn within<T>(
     work: impl Future<Output = Result<T, SmtpFailure>>,
 ) -> Result<T, SmtpFailure> {
     let why = || format!("no answer in {} seconds", patience.as_secs());
-    let silent = |_| Err(SmtpFailure { step, trouble: Trouble::Silence, why: why() });
+    let silent = |_| Err(SmtpFailure::new(step, Trouble::Silence, why()));
     timeout(patience, work).await.unwrap_or_else(silent)
 }
 
@@ -173,11 +179,10 @@ async fn answered(
 impl MailServer {
     /// Hands a mail over. `Ok`: the server has taken responsibility for it.
     pub(crate) async fn send(&self, mail: &Message) -> Result<(), SmtpFailure> {
-        let _open = self.availability.begin();
         let bytes = mail.formatted();
         let recipient = mail.envelope().to().first().map_or("", AsRef::as_ref);
         if let Some(mut old) = self.take_idle() {
-            let done = converse(&mut old, mail.envelope(), &bytes).await;
+            let done = converse(&mut old.smtp, mail.envelope(), &bytes).await;
             match self.put_back(old, done).await {
                 // The server has closed the connection since it was last used, or takes no more mail on it. Whether it
                 // takes this mail, a new one shows.
@@ -186,11 +191,25 @@ impl MailServer {
             }
         }
         let mut fresh = self.connect(recipient).await?;
-        let done = converse(&mut fresh, mail.envelope(), &bytes).await;
+        let done = converse(&mut fresh.smtp, mail.envelope(), &bytes).await;
         self.put_back(fresh, done).await
     }
 
-    async fn connect(&self, recipient: &str) -> Result<AsyncSmtpConnection, SmtpFailure> {
+    /// Opens a connection. A refusal is judged while this one and the others are counted: a moment later the mail that
+    /// was one too many for the server may be done.
+    async fn connect(&self, recipient: &str) -> Result<Connection, SmtpFailure> {
+        let mut open = self.availability.attempt();
+        match self.begin(recipient).await {
+            Ok(smtp) => {
+                open.taken();
+                Ok(Connection { smtp, _open: open })
+            }
+            Err(failure) => Err(SmtpFailure { others: open.others(), ..failure }),
+        }
+    }
+
+    /// Everything before the first mail.
+    async fn begin(&self, recipient: &str) -> Result<AsyncSmtpConnection, SmtpFailure> {
         let mut connection = match &self.tls {
             Tls::Wrapper(parameters) => self.open_tls(parameters.clone(), recipient).await?,
             Tls::None | Tls::Opportunistic(_) | Tls::Required(_) => self.open(recipient).await?,
@@ -239,16 +258,17 @@ impl MailServer {
         step(Step::Connection, recipient, PATIENCE, opened).await
     }
 
-    fn take_idle(&self) -> Option<AsyncSmtpConnection> {
+    /// The connection that was used last. One that is a little too old is not dropped here: only after a goodbye does the
+    /// server surely take another one instead.
+    fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(_, since)| since.elapsed() < IDLE);
         idle.pop().map(|(connection, _)| connection)
     }
 
     /// Keeps a connection for the next mail, or says goodbye after a failure.
     async fn put_back(
         &self,
-        mut connection: AsyncSmtpConnection,
+        mut connection: Connection,
         done: Result<(), SmtpFailure>,
     ) -> Result<(), SmtpFailure> {
         if done.is_ok() {
@@ -257,7 +277,7 @@ impl MailServer {
                 idle.push((connection, Instant::now()));
             }
         } else if !done.as_ref().is_err_and(|failure| failure.trouble.ends_the_connection()) {
-            let _ = timeout(GOODBYE, connection.abort()).await;
+            let _ = timeout(GOODBYE, connection.smtp.abort()).await;
         }
         done
     }
@@ -269,7 +289,7 @@ impl MailServer {
             idle.extract_if(.., |(_, since)| since.elapsed() >= IDLE).collect()
         };
         let goodbyes = old.into_iter().map(|(mut connection, _)| async move {
-            let _ = timeout(GOODBYE, connection.abort()).await;
+            let _ = timeout(GOODBYE, connection.smtp.abort()).await;
         });
         futures_util::future::join_all(goodbyes).await;
     }
@@ -300,7 +320,7 @@ mod tests {
     use std::future::pending;
 
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::mail::bounded_stream::ENDLESS;
@@ -311,7 +331,7 @@ mod tests {
             let silent = pending::<Result<(), smtp::Error>>();
             let failure = step(at, "", Duration::ZERO, silent).await.unwrap_err();
             assert_eq!((failure.step, failure.trouble), (at, Trouble::Silence));
-            assert!(failure.trouble.ends_the_connection() && failure.code().is_none());
+            assert!(failure.trouble.ends_the_connection() && failure.trouble.code().is_none());
         }
     }
 
@@ -391,5 +411,53 @@ mod tests {
         let (opened, ()) = tokio::join!(mail.connect(""), injects);
         let failure = opened.err().expect("no TLS server is there");
         assert_eq!((failure.step, failure.trouble), (Step::StartTls, Trouble::Tls), "{failure}");
+    }
+
+    /// Takes mail over one connection until the client leaves; every `MAIL FROM` after the first gets this answer.
+    async fn take_one_mail(stream: TcpStream, then: &str) {
+        let (mut lines, mut mails) = (BufReader::new(stream), 0);
+        lines.write_all(b"220 mail.example ESMTP\r\n").await.unwrap();
+        let (mut line, mut in_mail) = (String::new(), false);
+        while lines.read_line(&mut line).await.unwrap_or(0) > 0 {
+            in_mail &= line != ".\r\n";
+            let answer = match std::mem::take(&mut line) {
+                _ if in_mail => continue,
+                said if said.starts_with("MAIL") && std::mem::replace(&mut mails, 1) > 0 => then,
+                said if said.starts_with("DATA") => {
+                    in_mail = true;
+                    "354 go on\r\n"
+                }
+                _ => "250 mail.example\r\n",
+            };
+            lines.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn fault_20_a_connection_that_we_closed_a_moment_ago_may_be_the_one_too_many() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let mail_server = server(listener.local_addr().unwrap().port());
+        let takes_one = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            take_one_mail(stream, "452 4.5.3 too many mails in this connection\r\n").await;
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(b"421 4.7.0 too many connections\r\n").await.unwrap();
+            }
+        };
+        let from = "id@example.com".parse().unwrap();
+        let mail = Message::builder().from(from).to("ada@example.org".parse().unwrap());
+        let mail = mail.body("Hello".to_owned()).unwrap();
+        let sends = async {
+            mail_server.send(&mail).await.unwrap();
+            [mail_server.send(&mail).await, mail_server.send(&mail).await].map(|sent| sent.unwrap_err())
+        };
+        let ([first, second], ()) = tokio::join!(sends, takes_one);
+        assert_eq!((first.step, first.trouble.code()), (Step::Connection, Some(421)), "{first}");
+        assert!(first.is_crowded(), "the server may not know yet that we closed it");
+        assert!(
+            second.trouble.code() == Some(421) && !second.is_crowded(),
+            "nothing of ours is open: {second}"
+        );
     }
 }
