@@ -8,7 +8,7 @@ use crate::typed_code::TypedCode;
 
 /// How far the conversation with the mail server had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Step {
+pub enum SmtpStep {
     /// The connection, its TLS, and the server's greeting.
     Connection,
     /// `STARTTLS`.
@@ -23,7 +23,7 @@ pub enum Step {
     Data,
 }
 
-impl Step {
+impl SmtpStep {
     /// For the log.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -82,11 +82,11 @@ impl EnhancedStatus {
 
     /// Whether the same mail would get the same answer tomorrow, whatever the operators of both servers change: there is
     /// no such mailbox, or this mail cannot be taken. A full mailbox is not final, and neither is any rule.
-    fn is_final(self, step: Step) -> bool {
+    fn is_final(self, step: SmtpStep) -> bool {
         const MAILBOX: [(u16, u16); 7] = [(1, 1), (1, 2), (1, 3), (1, 6), (1, 10), (2, 1), (2, 3)];
         const TOO_LARGE: (u16, u16) = (3, 4);
         let about = (self.subject, self.detail);
-        let is_content = step == Step::Data && matches!(self.subject, 5 | 6);
+        let is_content = step == SmtpStep::Data && matches!(self.subject, 5 | 6);
         self.class == 5 && (MAILBOX.contains(&about) || about == TOO_LARGE || is_content)
     }
 }
@@ -142,8 +142,8 @@ pub enum Reaction {
 
 /// Until the recipient is named, a failure is about the mail server or our account there, and every mail would meet it.
 /// Afterwards it is about this mail.
-pub fn reaction(step: Step, trouble: Trouble) -> Reaction {
-    let about_this_mail = step >= Step::Recipient;
+pub fn reaction(step: SmtpStep, trouble: Trouble) -> Reaction {
+    let about_this_mail = step >= SmtpStep::Recipient;
     match trouble {
         Trouble::Reply { code: 500.., .. } if !about_this_mail => Reaction::WaitForOperator,
         // Many servers refuse only now whom they do not know or trust, and a server that is set up wrongly refuses
@@ -158,27 +158,27 @@ pub fn reaction(step: Step, trouble: Trouble) -> Reaction {
 
 /// Whether this failure shows that the server takes mail in general: it answered about the recipient or the mail, and is
 /// not about to close.
-pub fn takes_mail(step: Step, trouble: Trouble) -> bool {
-    step >= Step::Recipient && matches!(trouble, Trouble::Reply { code, .. } if code != 421)
+pub fn takes_mail(step: SmtpStep, trouble: Trouble) -> bool {
+    step >= SmtpStep::Recipient && matches!(trouble, Trouble::Reply { code, .. } if code != 421)
 }
 
 /// Whether the server may have refused only because too many connections are open.
-pub fn may_be_crowded(step: Step, trouble: Trouble) -> bool {
-    matches!((step, trouble), (Step::Connection | Step::Auth, Trouble::Reply { code: ..500, .. }))
+pub fn may_be_crowded(step: SmtpStep, trouble: Trouble) -> bool {
+    matches!((step, trouble), (SmtpStep::Connection | SmtpStep::Auth, Trouble::Reply { code: ..500, .. }))
 }
 
 /// What the log may say of a reply's text. A server may quote what it was sent: the mail with its link and code, the
 /// password, the recipient. Where it has seen a mail or password, only the enhanced status code is kept. Otherwise
 /// addresses, any part of the recipient's, and anything that looks like a code are left out, and the text ends before
 /// anything that looks like a URL or an encoding.
-pub fn loggable(step: Step, text: &str, recipient: &str) -> String {
+pub fn loggable(step: SmtpStep, text: &str, recipient: &str) -> String {
     const LONGEST: usize = 120;
     let mut words = text.split_whitespace().peekable();
     let mut kept = Vec::new();
     if let Some(code) = words.next_if(|word| EnhancedStatus::of_word(word).is_some()) {
         kept.push(code);
     }
-    if matches!(step, Step::Auth | Step::Data) {
+    if matches!(step, SmtpStep::Auth | SmtpStep::Data) {
         return kept.concat();
     }
     let recipient = Parts::of(recipient);
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn fault_20_each_answer_of_a_mail_server_has_its_reaction() {
         use Reaction::{GiveUpMail, RetryMail, WaitForOperator, WaitForServer};
-        use Step::{Auth, Connection, Data, Recipient, Sender, StartTls};
+        use SmtpStep::{Auth, Connection, Data, Recipient, Sender, StartTls};
         for (step, code, text, expected) in [
             (Connection, 421, "busy", WaitForServer),
             (Connection, 554, "no SMTP service here", WaitForOperator),
@@ -353,23 +353,23 @@ mod tests {
     #[test]
     fn fault_20_a_closing_or_silent_server_does_not_show_that_it_takes_mail() {
         let reply = |code| Trouble::Reply { code, status: None };
-        for step in [Step::Recipient, Step::Data] {
+        for step in [SmtpStep::Recipient, SmtpStep::Data] {
             assert!(takes_mail(step, reply(450)) && takes_mail(step, reply(550)), "{step:?}");
             for trouble in [reply(421), Trouble::Silence, Trouble::Protocol, Trouble::Tls] {
                 assert!(!takes_mail(step, trouble), "{step:?} {trouble:?}");
             }
         }
-        assert!(!takes_mail(Step::Sender, reply(550)));
+        assert!(!takes_mail(SmtpStep::Sender, reply(550)));
     }
 
     #[test]
     fn fault_20_only_a_temporary_refusal_to_begin_can_come_from_too_many_connections() {
         let reply = |code| Trouble::Reply { code, status: None };
-        for step in [Step::Connection, Step::Auth] {
+        for step in [SmtpStep::Connection, SmtpStep::Auth] {
             assert!(may_be_crowded(step, reply(421)) && may_be_crowded(step, reply(454)), "{step:?}");
             assert!(!may_be_crowded(step, reply(554)) && !may_be_crowded(step, Trouble::Silence), "{step:?}");
         }
-        for step in [Step::StartTls, Step::Sender, Step::Recipient, Step::Data] {
+        for step in [SmtpStep::StartTls, SmtpStep::Sender, SmtpStep::Recipient, SmtpStep::Data] {
             assert!(!may_be_crowded(step, reply(421)), "{step:?}");
         }
     }
@@ -413,17 +413,17 @@ mod tests {
             ("Empf\u{e4}nger", "Empf%C3%A4nger"),
             ("", ""),
         ] {
-            for step in [Step::Connection, Step::StartTls, Step::Sender, Step::Recipient] {
+            for step in [SmtpStep::Connection, SmtpStep::StartTls, SmtpStep::Sender, SmtpStep::Recipient] {
                 assert_eq!(loggable(step, text, HER), expected, "{step:?} {text}");
             }
             let code = expected.split(' ').next().filter(|word| EnhancedStatus::of_word(word).is_some());
             let code = code.unwrap_or_default();
-            for step in [Step::Auth, Step::Data] {
+            for step in [SmtpStep::Auth, SmtpStep::Data] {
                 assert_eq!(loggable(step, text, HER), code, "{step:?} {text}");
             }
         }
-        assert!(loggable(Step::Recipient, &"word ".repeat(1_000), HER).len() < 160);
-        let short = loggable(Step::Recipient, "no <jo> here, journal jo.", "jo@dom.example");
+        assert!(loggable(SmtpStep::Recipient, &"word ".repeat(1_000), HER).len() < 160);
+        let short = loggable(SmtpStep::Recipient, "no <jo> here, journal jo.", "jo@dom.example");
         assert_eq!(short, "no (address) here, journal (address)", "a short name is no part of others");
     }
 

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use idp_core::mail_server::{Step, Trouble, server_wait};
+use idp_core::mail_server::{SmtpStep, Trouble, server_wait};
 use idp_core::time::{MINUTE, Timestamp};
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ struct State {
     failures: i64,
     paused_until: Option<Timestamp>,
     /// What the log was told last.
-    told: Option<(Step, Trouble)>,
+    told: Option<(SmtpStep, Trouble)>,
     /// How many connections are being opened, in use, or kept for the next mail.
     open: usize,
     /// When we closed one last. `None` too if another was attempted since.
@@ -44,7 +44,7 @@ struct Narrow {
 
 /// A refusal to begin, while other connections were open.
 pub(crate) struct Refusal {
-    pub(crate) step: Step,
+    pub(crate) step: SmtpStep,
     pub(crate) trouble: Trouble,
     /// In words for the log.
     pub(crate) shown: String,
@@ -158,7 +158,13 @@ impl Availability {
 
     /// Pauses after a failure. `true`: the log does not know this one yet. Mails that were in progress together fail
     /// together, and count once.
-    pub(crate) fn failed(&self, step: Step, trouble: Trouble, for_operator: bool, now: Timestamp) -> bool {
+    pub(crate) fn failed(
+        &self,
+        step: SmtpStep,
+        trouble: Trouble,
+        for_operator: bool,
+        now: Timestamp,
+    ) -> bool {
         let mut state = self.state();
         if state.paused_until.is_none_or(|until| until <= now) {
             state.failures += 1;
@@ -189,12 +195,12 @@ mod tests {
     fn fault_20_after_a_pause_one_mail_tries_for_all() {
         let server = Availability::default();
         assert_eq!(server.room(NOW), AT_ONCE);
-        assert!(server.failed(Step::Connection, BUSY, false, NOW));
-        assert!(!server.failed(Step::Connection, BUSY, false, NOW), "the log knows");
+        assert!(server.failed(SmtpStep::Connection, BUSY, false, NOW));
+        assert!(!server.failed(SmtpStep::Connection, BUSY, false, NOW), "the log knows");
         assert_eq!(server.room(NOW.plus(SECOND * 9)), 0);
         let again = NOW.plus(SECOND * 10);
         assert_eq!(server.room(again), 1);
-        assert!(server.failed(Step::Connection, Trouble::Silence, false, again), "something else");
+        assert!(server.failed(SmtpStep::Connection, Trouble::Silence, false, again), "something else");
         assert_eq!(server.room(again.plus(SECOND * 19)), 0, "longer than the first time");
         assert!(server.works());
         assert!(!server.works());
@@ -202,7 +208,7 @@ mod tests {
     }
 
     fn busy() -> Refusal {
-        Refusal { step: Step::Connection, trouble: BUSY, shown: "421 busy".to_owned() }
+        Refusal { step: SmtpStep::Connection, trouble: BUSY, shown: "421 busy".to_owned() }
     }
 
     fn taken(server: &Availability) -> Open {
@@ -292,7 +298,7 @@ mod tests {
     fn fault_20_a_server_that_is_away_is_not_called_crowded() {
         let server = Availability::default();
         server.crowded(1, busy(), NOW);
-        assert!(server.failed(Step::Connection, BUSY, false, NOW));
+        assert!(server.failed(SmtpStep::Connection, BUSY, false, NOW));
         server.crowded(1, busy(), NOW);
         assert!(server.works());
         assert!(server.narrowed(NOW).is_none());

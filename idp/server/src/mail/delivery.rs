@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use idp_core::audit::{Actor, AuditEvent, AuditRecord, AuditSource};
-use idp_core::mail_server::{Reaction, Step, Trouble, mail_wait, reaction, takes_mail};
+use idp_core::mail_server::{Reaction, SmtpStep, Trouble, mail_wait, reaction, takes_mail};
 use idp_core::time::{MINUTE, Timestamp};
 use idp_store::{ClaimedMail, LeftOut, MOST_LEFT_OUT, Mail, StoreError};
 use tokio::sync::watch;
@@ -146,7 +146,7 @@ async fn send(app: &Shared, claimed: ClaimedMail) {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum DeliveryFailure {
     #[error(transparent)]
     Unmade(#[from] Unmade),
     #[error("a panic")]
@@ -162,18 +162,18 @@ fn place(failure: &SmtpFailure) -> &'static str {
         Trouble::Reply { .. } => "refused by the mail server",
         Trouble::Tls => "no TLS with the mail server",
         Trouble::Protocol => "protocol error with the mail server",
-        Trouble::Silence if failure.step == Step::Connection => "no connection to the mail server",
+        Trouble::Silence if failure.step == SmtpStep::Connection => "no connection to the mail server",
         Trouble::Silence => "no answer from the mail server",
     }
 }
 
 /// Any error, even a panic, fails this mail only: it waits, and the others are sent.
-async fn deliver(app: &Shared, claimed: &ClaimedMail) -> Result<(), Failure> {
+async fn deliver(app: &Shared, claimed: &ClaimedMail) -> Result<(), DeliveryFailure> {
     let mail = claimed.mail.as_ref().map_err(|error| Unmade::from(error.clone()))?;
-    AssertUnwindSafe(hand_over(app, mail)).catch_unwind().await.unwrap_or(Err(Failure::Panicked))
+    AssertUnwindSafe(hand_over(app, mail)).catch_unwind().await.unwrap_or(Err(DeliveryFailure::Panicked))
 }
 
-async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
+async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), DeliveryFailure> {
     // The registration may be over: then there is nothing left to prove.
     let Some(composed) = contents::compose(app, mail).await? else { return Ok(()) };
     match &app.mailer.transport {
@@ -190,7 +190,7 @@ async fn hand_over(app: &Shared, mail: &Mail) -> Result<(), Failure> {
                 log_availability(server, app.clock.now());
             }
             let shown = |failure: &SmtpFailure| format!("{} {}: {failure}", place(failure), server.shown);
-            sent.map_err(|failure| Failure::Smtp(shown(&failure), failure))
+            sent.map_err(|failure| DeliveryFailure::Smtp(shown(&failure), failure))
         }
     }
 }
@@ -218,11 +218,12 @@ async fn fail(
     app: &Shared,
     mail: &ClaimedMail,
     kind: &'static str,
-    failure: &Failure,
+    failure: &DeliveryFailure,
 ) -> Result<(), StoreError> {
     let (attempt, wait) = (mail.attempts, mail_wait(mail.attempts));
     let seconds = wait.as_secs();
-    let (Failure::Smtp(shown, smtp), Transport::Smtp(server)) = (failure, &app.mailer.transport) else {
+    let (DeliveryFailure::Smtp(shown, smtp), Transport::Smtp(server)) = (failure, &app.mailer.transport)
+    else {
         tracing::warn!(mail_id = mail.id, kind, attempt, %failure, seconds, "mail not handed over; tried again later");
         return retry(app, mail, kind, Turn::Later, wait).await;
     };
@@ -264,7 +265,7 @@ async fn fail(
                 ),
             }
             // A sender that was refused may have been refused in this mail only, so another mail tries next.
-            let turn = if smtp.step == Step::Sender { Turn::Later } else { Turn::Kept };
+            let turn = if smtp.step == SmtpStep::Sender { Turn::Later } else { Turn::Kept };
             retry(app, mail, kind, turn, wait).await
         }
     }
@@ -279,8 +280,8 @@ fn to_do(failure: &SmtpFailure) -> &'static str {
         (Reaction::WaitForOperator, _) if failure.trouble == Trouble::Tls => {
             "check the host and port in mail.smtp_url, and the mail server's certificate and STARTTLS"
         }
-        (Reaction::WaitForOperator, Step::Auth) => "check the user and password in mail.smtp_url",
-        (Reaction::WaitForOperator, Step::Sender) => {
+        (Reaction::WaitForOperator, SmtpStep::Auth) => "check the user and password in mail.smtp_url",
+        (Reaction::WaitForOperator, SmtpStep::Sender) => {
             "check mail.from, which the mail server must accept as a sender, and the user and password in mail.smtp_url"
         }
         (Reaction::WaitForOperator, _) => {

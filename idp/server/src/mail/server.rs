@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use idp_core::mail_server::{Step, Trouble, loggable, may_be_crowded};
+use idp_core::mail_server::{SmtpStep, Trouble, loggable, may_be_crowded};
 use idp_core::text::Excerpt;
 use lettre::address::Envelope;
 use lettre::transport::smtp;
@@ -62,7 +62,7 @@ pub(crate) struct Connection {
 /// What went wrong, and when.
 #[derive(Debug)]
 pub(crate) struct SmtpFailure {
-    pub(crate) step: Step,
+    pub(crate) step: SmtpStep,
     pub(crate) trouble: Trouble,
     /// What the log may have of the server's words, or the system's.
     why: String,
@@ -71,7 +71,7 @@ pub(crate) struct SmtpFailure {
 }
 
 impl SmtpFailure {
-    fn new(step: Step, trouble: Trouble, why: String) -> Self {
+    fn new(step: SmtpStep, trouble: Trouble, why: String) -> Self {
         Self { step, trouble, why, others: 0 }
     }
 
@@ -80,7 +80,7 @@ impl SmtpFailure {
         self.others > 0 && may_be_crowded(self.step, self.trouble)
     }
 
-    fn of(step: Step, error: &smtp::Error, recipient: &str) -> Self {
+    fn of(step: SmtpStep, error: &smtp::Error, recipient: &str) -> Self {
         let mut source = std::error::Error::source(error);
         while let Some(deeper) = source.and_then(std::error::Error::source) {
             source = Some(deeper);
@@ -95,7 +95,7 @@ impl SmtpFailure {
             "incomplete response" => (Trouble::Silence, "the connection was closed".to_owned()),
             // To the library, a certificate that is not trusted is a failed connection.
             _ if broken.is_some_and(is_of_tls) => (Trouble::Tls, why),
-            _ if error.is_tls() || error.is_client() && step == Step::StartTls => (Trouble::Tls, why),
+            _ if error.is_tls() || error.is_client() && step == SmtpStep::StartTls => (Trouble::Tls, why),
             // An answer without end, or not in UTF-8.
             _ if broken.is_some_and(|broken| broken.kind() == io::ErrorKind::InvalidData) => {
                 (Trouble::Protocol, why)
@@ -110,11 +110,11 @@ impl SmtpFailure {
 
     fn unreachable(error: &io::Error) -> Self {
         let why = Excerpt::new(error.to_string(), 300).to_string();
-        Self::new(Step::Connection, Trouble::Silence, why)
+        Self::new(SmtpStep::Connection, Trouble::Silence, why)
     }
 
     /// An answer that is no refusal, but not the one that was due either.
-    fn unexpected(step: Step, response: &Response) -> Self {
+    fn unexpected(step: SmtpStep, response: &Response) -> Self {
         let why = format!("unexpected answer {}", response.code());
         Self::new(step, Trouble::Protocol, why)
     }
@@ -142,7 +142,7 @@ fn is_of_tls(error: &io::Error) -> bool {
 
 /// Takes one step, within its time. The log must not name the recipient.
 async fn step<T>(
-    step: Step,
+    step: SmtpStep,
     recipient: &str,
     patience: Duration,
     work: impl Future<Output = Result<T, smtp::Error>>,
@@ -152,7 +152,7 @@ async fn step<T>(
 }
 
 async fn within<T>(
-    step: Step,
+    step: SmtpStep,
     patience: Duration,
     work: impl Future<Output = Result<T, SmtpFailure>>,
 ) -> Result<T, SmtpFailure> {
@@ -163,7 +163,7 @@ async fn within<T>(
 
 /// The same for a command whose answer must be 2yz, or 3yz for `DATA`.
 async fn answered(
-    at: Step,
+    at: SmtpStep,
     recipient: &str,
     patience: Duration,
     due: Severity,
@@ -186,7 +186,7 @@ impl MailServer {
             match self.put_back(old, done).await {
                 // The server has closed the connection since it was last used, or takes no more mail on it. Whether it
                 // takes this mail, a new one shows.
-                Err(failure) if failure.step == Step::Sender => {}
+                Err(failure) if failure.step == SmtpStep::Sender => {}
                 done => return done,
             }
         }
@@ -221,11 +221,11 @@ impl MailServer {
         };
         if let Some(parameters) = upgrade {
             let upgraded = connection.starttls(parameters.clone(), &self.hello);
-            step(Step::StartTls, recipient, PATIENCE, upgraded).await?;
+            step(SmtpStep::StartTls, recipient, PATIENCE, upgraded).await?;
         }
         if let Some(credentials) = &self.credentials {
             let auth = connection.auth(DEFAULT_MECHANISMS, credentials);
-            answered(Step::Auth, recipient, PATIENCE, Severity::PositiveCompletion, auth).await?;
+            answered(SmtpStep::Auth, recipient, PATIENCE, Severity::PositiveCompletion, auth).await?;
         }
         Ok(connection)
     }
@@ -236,9 +236,9 @@ impl MailServer {
             let stream = BoundedStream::connect((self.host.as_str(), self.port), PATIENCE_PER_ADDRESS).await;
             let stream = stream.map_err(|error| SmtpFailure::unreachable(&error))?;
             let greeted = AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello).await;
-            greeted.map_err(|error| SmtpFailure::of(Step::Connection, &error, recipient))
+            greeted.map_err(|error| SmtpFailure::of(SmtpStep::Connection, &error, recipient))
         };
-        within(Step::Connection, PATIENCE, opened).await
+        within(SmtpStep::Connection, PATIENCE, opened).await
     }
 
     /// With TLS from the first byte, only the server itself can talk to us. The library connects, because only it can use
@@ -255,7 +255,7 @@ impl MailServer {
             Some(parameters),
             None,
         );
-        step(Step::Connection, recipient, PATIENCE, opened).await
+        step(SmtpStep::Connection, recipient, PATIENCE, opened).await
     }
 
     /// The connection that was used last. One that is a little too old is not dropped here: only after a goodbye does the
@@ -305,14 +305,14 @@ async fn converse(
     let to = envelope.to().first().map_or("", AsRef::as_ref);
     let sender: Option<Address> = envelope.from().cloned();
     let begun = connection.command(Mail::new(sender, Vec::new()));
-    answered(Step::Sender, to, PATIENCE, DONE, begun).await?;
+    answered(SmtpStep::Sender, to, PATIENCE, DONE, begun).await?;
     for recipient in envelope.to() {
         let named = connection.command(Rcpt::new(recipient.clone(), Vec::new()));
-        answered(Step::Recipient, to, PATIENCE, DONE, named).await?;
+        answered(SmtpStep::Recipient, to, PATIENCE, DONE, named).await?;
     }
     let data = connection.command(Data);
-    answered(Step::Data, to, PATIENCE, Severity::PositiveIntermediate, data).await?;
-    answered(Step::Data, to, PATIENCE_AT_END, DONE, connection.message(mail)).await
+    answered(SmtpStep::Data, to, PATIENCE, Severity::PositiveIntermediate, data).await?;
+    answered(SmtpStep::Data, to, PATIENCE_AT_END, DONE, connection.message(mail)).await
 }
 
 #[cfg(test)]
@@ -327,7 +327,7 @@ mod tests {
 
     #[tokio::test]
     async fn fault_20_a_silent_server_is_given_up_and_the_step_is_known() {
-        for at in [Step::Connection, Step::Auth, Step::Recipient, Step::Data] {
+        for at in [SmtpStep::Connection, SmtpStep::Auth, SmtpStep::Recipient, SmtpStep::Data] {
             let silent = pending::<Result<(), smtp::Error>>();
             let failure = step(at, "", Duration::ZERO, silent).await.unwrap_err();
             assert_eq!((failure.step, failure.trouble), (at, Trouble::Silence));
@@ -383,7 +383,7 @@ mod tests {
         };
         let (opened, ()) = tokio::join!(mail.connect(""), greets);
         let failure = opened.err().expect("nobody has introduced themselves");
-        assert_eq!((failure.step, failure.trouble), (Step::Connection, Trouble::Protocol), "{failure}");
+        assert_eq!((failure.step, failure.trouble), (SmtpStep::Connection, Trouble::Protocol), "{failure}");
     }
 
     #[tokio::test]
@@ -410,7 +410,7 @@ mod tests {
         };
         let (opened, ()) = tokio::join!(mail.connect(""), injects);
         let failure = opened.err().expect("no TLS server is there");
-        assert_eq!((failure.step, failure.trouble), (Step::StartTls, Trouble::Tls), "{failure}");
+        assert_eq!((failure.step, failure.trouble), (SmtpStep::StartTls, Trouble::Tls), "{failure}");
     }
 
     /// Takes mail over one connection until the client leaves; every `MAIL FROM` after the first gets this answer.
@@ -453,7 +453,7 @@ mod tests {
             [mail_server.send(&mail).await, mail_server.send(&mail).await].map(|sent| sent.unwrap_err())
         };
         let ([first, second], ()) = tokio::join!(sends, takes_one);
-        assert_eq!((first.step, first.trouble.code()), (Step::Connection, Some(421)), "{first}");
+        assert_eq!((first.step, first.trouble.code()), (SmtpStep::Connection, Some(421)), "{first}");
         assert!(first.is_crowded(), "the server may not know yet that we closed it");
         assert!(
             second.trouble.code() == Some(421) && !second.is_crowded(),
