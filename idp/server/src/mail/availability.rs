@@ -131,15 +131,16 @@ impl Availability {
     }
 
     /// The server refused to begin while `others` were open (at least one), so it was one too many: no more than those are
-    /// sent at once for a while.
-    pub(crate) fn crowded(&self, others: usize, refusal: Refusal, now: Timestamp) {
+    /// sent at once for a while. Returns how many; none while all mail waits.
+    pub(crate) fn crowded(&self, others: usize, refusal: Refusal, now: Timestamp) -> usize {
         let mut state = self.state();
         if state.paused_until.is_some() {
-            return;
+            return 0;
         }
         let most = others.min(state.most(now));
         let untold = state.narrow.take().map_or(Some(refusal), |narrow| narrow.untold);
         state.narrow = Some(Narrow { most, since: now, untold });
+        most
     }
 
     /// How many are sent at once because of which refusal, unless the log knows. To be asked after the server took mail:
@@ -242,7 +243,7 @@ mod tests {
         let together: Vec<_> = (0..AT_ONCE).map(|_| server.attempt()).collect();
         let others: Vec<_> = together.into_iter().map(|refused| refused.others()).collect();
         assert_eq!(others, [7, 6, 5, 4, 3, 2, 1, 1]);
-        others.into_iter().for_each(|others| server.crowded(others, busy(), NOW));
+        others.into_iter().for_each(|others| assert_eq!(server.crowded(others, busy(), NOW), others));
         assert_eq!(server.room(NOW), 1, "then that one shows whether it is away");
     }
 

@@ -228,9 +228,11 @@ async fn fail(
         return retry(app, mail, kind, Turn::Later, wait).await;
     };
     if smtp.is_crowded() {
-        tracing::debug!(mail_id = mail.id, kind, attempt, %failure, "too many connections; mail waits for another");
         let refusal = Refusal { step: smtp.step, trouble: smtp.trouble, shown: shown.clone() };
-        server.availability.crowded(smtp.others, refusal, app.clock.now());
+        let at_once = server.availability.crowded(smtp.others, refusal, app.clock.now());
+        tracing::debug!(
+            mail_id = mail.id, kind, attempt, %failure, at_once, "too many connections; mail waits for another"
+        );
         return retry(app, mail, kind, Turn::Kept, Duration::ZERO).await;
     }
     let (step, class, code) = (smtp.step.as_str(), smtp.trouble.class(), smtp.trouble.code());
