@@ -149,7 +149,7 @@ fn is_safe_in_all_encodings(secret: &Secret) -> bool {
 }
 
 fn redirect_uri_exact(text: &str) -> Result<RedirectUri, String> {
-    RedirectUri::parse(text).map_err(|why| format!("`{text}` cannot be a redirect URI: {why}"))
+    RedirectUri::parse_new(text).map_err(|why| format!("`{text}` cannot be a redirect URI: {why}"))
 }
 
 /// A redirect URI. Anyone who writes `*` expects a pattern, but there are none.

@@ -199,7 +199,7 @@ fn registered(client: &Client) -> Vec<Registered> {
 
 /// The command that would make this request valid.
 fn fix(params: &Params, client: &Client) -> Option<Fix> {
-    let uri = params.get("post_logout_redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok())?;
+    let uri = params.get("post_logout_redirect_uri").filter(|uri| RedirectUri::parse_new(uri).is_ok())?;
     let arguments = format!("{} {}", client.id, shell_quoted(uri));
     Some(Fix { verb: "client add-post-logout-redirect-uri", arguments })
 }
