@@ -13,6 +13,8 @@ mod container;
 mod databases;
 mod default_file;
 mod denied_files;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod help;
 mod hints;
 mod mounted_secrets;
