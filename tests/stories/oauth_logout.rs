@@ -17,7 +17,7 @@ use crate::support::{Engine, TestApp, is_logged, on_both_engines};
 const BYE: &str = "https://tides.example/bye";
 const HOME: &str = "https://tides.example/start";
 
-fn target(pairs: &[(&str, &str)]) -> String {
+pub(crate) fn target(pairs: &[(&str, &str)]) -> String {
     let url = url::Url::parse_with_params("http://x/logout", pairs).unwrap();
     format!("/logout?{}", url.query().unwrap_or_default())
 }
