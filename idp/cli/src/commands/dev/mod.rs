@@ -181,9 +181,7 @@ fn already_running(folder: &Path, other: OtherServer) -> Failure {
 
 /// Saves the issuer for other commands, which show it to the operator.
 fn note_issuer(folder: &Path, issuer: &str) -> Result<(), Failure> {
-    let file = folder.join(DEV_ISSUER);
-    let written = std::fs::write(&file, issuer);
-    Ok(written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?)
+    Ok(kept_secret::write_private(&folder.join(DEV_ISSUER), issuer)?)
 }
 
 /// The options that select this database in another command.
