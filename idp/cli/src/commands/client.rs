@@ -227,18 +227,19 @@ impl CreateClient {
 
 impl ListClients {
     async fn run(self, operator: &Operator) -> Result<(), Failure> {
+        let is_first = self.after.is_none();
         let input = (self.after, self.limit);
         let read = operator
             .store
             .read(input, |reader, (after, limit)| Box::pin(reader.clients(after.as_ref(), *limit)));
         let clients = read.await?;
         let json: Value = clients.iter().map(described).collect();
-        output::answer(operator.format(), json, list(&clients, self.limit, operator));
+        output::answer(operator.format(), json, list(&clients, self.limit, is_first, operator));
         Ok(())
     }
 }
 
-fn list(clients: &[Client], limit: i64, operator: &Operator) -> String {
+fn list(clients: &[Client], limit: i64, is_first: bool, operator: &Operator) -> String {
     let row = |client: &Client| {
         let kind = if client.is_public() { "public" } else { "confidential" };
         let columns = [client.id.as_str(), client.name.as_str(), kind, state(client)];
@@ -247,9 +248,10 @@ fn list(clients: &[Client], limit: i64, operator: &Operator) -> String {
     let rows: Vec<_> = clients.iter().map(row).collect();
     let table = output::table(["id", "name", "kind", "state"], &rows);
     match clients.last() {
-        None => "There are no clients.".to_owned(),
+        None if is_first => "There are no clients.".to_owned(),
+        None => "There are no more clients.".to_owned(),
         Some(last) if i64::try_from(clients.len()) == Ok(limit) => {
-            let more = operator.command(&format!("client list --limit {limit} --after {}", last.id));
+            let more = operator.command(&format!("client list --limit {limit} --after={}", last.id));
             format!("{table}\nFor more: {more}")
         }
         Some(_) => table,

@@ -51,6 +51,8 @@ const SCOPES: [&str; 3] = ["openid", "profile", "email"];
 const LONGEST_NAME: usize = 60;
 /// The minimum length of a supplied secret; generated ones have 43 characters.
 const SHORTEST_SECRET: usize = 32;
+/// The maximum length of one.
+const LONGEST_SECRET: usize = 256;
 
 /// A client's name as people see it. A name that would have to be changed is refused.
 fn shown_name(text: &str) -> Result<DisplayText, String> {
@@ -130,7 +132,7 @@ impl ClientSpec {
             Some(_) if self.public => Err("a public client has no secret; leave it out".to_owned()),
             None if !self.public => Err("a client that is not public needs a secret".to_owned()),
             Some(secret) if !is_safe_in_all_encodings(secret) => Err(format!(
-                "the secret needs {SHORTEST_SECRET} or more of the characters A-Z a-z 0-9 - . _ ~"
+                "the secret needs {SHORTEST_SECRET} or more of the characters A-Z a-z 0-9 - . _ ~, and at most {LONGEST_SECRET}"
             )),
             secret => Ok(secret.as_ref()),
         }
@@ -145,7 +147,7 @@ fn secret<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Secret>, D::Error
 fn is_safe_in_all_encodings(secret: &Secret) -> bool {
     let text = secret.expose();
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    (SHORTEST_SECRET..=256).contains(&text.len()) && text.bytes().all(unreserved)
+    (SHORTEST_SECRET..=LONGEST_SECRET).contains(&text.len()) && text.bytes().all(unreserved)
 }
 
 fn redirect_uri_exact(text: &str) -> Result<RedirectUri, String> {
@@ -274,6 +276,8 @@ mod tests {
             (ClientSpec { secret: Some(Secret::random()), ..public() }, "a public client has no secret"),
             (ClientSpec { secret: None, ..spec() }, "needs a secret"),
             (ClientSpec { secret: Some(Secret::new("short".into())), ..spec() }, "needs 32 or more"),
+            // fault_13
+            (ClientSpec { secret: Some(Secret::new("a".repeat(257))), ..spec() }, "and at most 256"),
             (ClientSpec { secret: Some(Secret::new("a b:".repeat(10))), ..spec() }, "A-Z a-z 0-9 - . _ ~"),
         ] {
             let told = checked(spec).err().unwrap_or_default();
