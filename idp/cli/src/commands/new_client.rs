@@ -86,10 +86,10 @@ impl ClientSpec {
             name,
             auth_method,
             secret: self.secret()?.map(Secret::digest),
-            redirect_uris: redirect_uris(&self.redirect_uris)?,
+            redirect_uris: all(&self.redirect_uris, redirect_uri)?,
             redirect_match: if self.native { RedirectMatch::LoopbackPort } else { RedirectMatch::Exact },
-            post_logout_redirect_uris: redirect_uris(&self.post_logout_redirect_uris)?,
-            home_uri: self.home_uri.as_deref().map(redirect_uri_exact).transpose()?,
+            post_logout_redirect_uris: all(&self.post_logout_redirect_uris, post_logout_redirect_uri)?,
+            home_uri: self.home_uri.as_deref().map(|text| uri_exact(text, "home URI")).transpose()?,
             scope: scope(&self.scopes)?,
             pkce: self.pkce()?,
             consent: word("consent policy", &self.consent, ConsentPolicy::ALL, ConsentPolicy::as_str)?
@@ -150,8 +150,8 @@ fn is_safe_in_all_encodings(secret: &Secret) -> bool {
     (SHORTEST_SECRET..=LONGEST_SECRET).contains(&text.len()) && text.bytes().all(unreserved)
 }
 
-fn redirect_uri_exact(text: &str) -> Result<RedirectUri, String> {
-    RedirectUri::parse(text).map_err(|why| format!("`{text}` cannot be a redirect URI: {why}"))
+fn uri_exact(text: &str, what: &str) -> Result<RedirectUri, String> {
+    RedirectUri::parse(text).map_err(|why| format!("`{text}` cannot be a {what}: {why}"))
 }
 
 /// A redirect URI. Anyone who writes `*` expects a pattern, but there are none.
@@ -159,17 +159,29 @@ fn redirect_uri_exact(text: &str) -> Result<RedirectUri, String> {
 /// # Errors
 /// One sentence.
 pub(crate) fn redirect_uri(text: &str) -> Result<RedirectUri, String> {
+    uri(text, "redirect URI")
+}
+
+/// A URI that browsers may return to after sign-out, by the same rules.
+///
+/// # Errors
+/// One sentence.
+pub(crate) fn post_logout_redirect_uri(text: &str) -> Result<RedirectUri, String> {
+    uri(text, "post-logout redirect URI")
+}
+
+fn uri(text: &str, what: &str) -> Result<RedirectUri, String> {
     if text.contains('*') {
         return Err(format!(
-            "`{text}` cannot be a redirect URI: URIs are compared byte for byte, so `*` is not a wildcard; \
+            "`{text}` cannot be a {what}: URIs are compared byte for byte, so `*` is not a wildcard; \
              list each URI"
         ));
     }
-    redirect_uri_exact(text)
+    uri_exact(text, what)
 }
 
-fn redirect_uris(texts: &[String]) -> Result<Vec<RedirectUri>, String> {
-    texts.iter().map(|text| redirect_uri(text)).collect()
+fn all<T>(texts: &[String], parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    texts.iter().map(|text| parse(text)).collect()
 }
 
 /// A scope, with `openid` added: sign-in requires it (OpenID Connect Core section 3.1.2.1).
@@ -277,6 +289,11 @@ mod tests {
             (ClientSpec { secret: None, ..spec() }, "needs a secret"),
             (ClientSpec { secret: Some(Secret::new("short".into())), ..spec() }, "needs 32 or more"),
             // fault_13
+            (ClientSpec { home_uri: some("foo"), ..spec() }, "`foo` cannot be a home URI: "),
+            (
+                ClientSpec { post_logout_redirect_uris: vec!["foo*".into()], ..spec() },
+                "`foo*` cannot be a post-logout redirect URI: ",
+            ),
             (ClientSpec { secret: Some(Secret::new("a".repeat(257))), ..spec() }, "and at most 256"),
             (ClientSpec { secret: Some(Secret::new("a b:".repeat(10))), ..spec() }, "A-Z a-z 0-9 - . _ ~"),
         ] {

@@ -131,7 +131,7 @@ struct ListAccounts {
     /// Start after this account
     #[arg(long, value_name = "ID")]
     after: Option<UserId>,
-    /// Show at most this many
+    /// Show at most this many, up to 1000
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
     limit: i64,
 }
