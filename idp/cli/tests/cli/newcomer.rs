@@ -38,6 +38,10 @@ fn fault_22_a_second_dev_in_the_same_folder_is_refused_and_changes_nothing() {
             )
         );
     }
+    sandbox.file("s.toml", "");
+    let refusal = sandbox.idp("dev --data-dir data/dev/ --keys-dir k --seed s.toml").refusal();
+    let kept = "`idp dev --data-dir data/dev-2 --port 0 --client-port 0 --keys-dir k --seed s.toml`";
+    assert!(refusal.ends_with(kept), "{refusal}");
     assert_eq!(files(), before);
     let beside = dev(&sandbox, "--data-dir data/dev-2");
     assert!(beside.get(beside.line("Sign in")).starts_with("HTTP/1.1 "));
