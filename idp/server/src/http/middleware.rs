@@ -73,7 +73,7 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
         error.log(&app, &info, &summary);
     }
     let response = match response.extensions().get::<PageError>().cloned() {
-        Some(error) if is_probe && error.reason != Reason::METHOD => {
+        Some(error) if is_probe && error.reason == Reason::BAD_HOST => {
             response_to_probe(&app, &error, &summary)
         }
         Some(error) => error_response(&app, error, response, &info, &summary),
