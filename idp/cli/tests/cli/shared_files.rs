@@ -126,7 +126,7 @@ fn fault_10_a_configuration_file_that_others_could_have_written_is_refused_by_ev
     let config = file.display();
     for (uid, mode, said) in [
         (0, 0o666, "others can write this file (owner root, group root, mode 0666); "),
-        (0, 0o662, "others can write this file (owner root, group root, mode 0662); "),
+        (0, 0o646, "others can write this file (owner root, group root, mode 0646); "),
         (65532, 0o646, "others can write this file (owner 65532, group 65532, mode 0646); "),
         (
             1000,
