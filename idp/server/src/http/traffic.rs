@@ -26,6 +26,9 @@ const MAX_HANDLER_SPANS: usize = 13;
 /// How many check intervals a peer may take to read a response. Our responses are short.
 const MAX_SEND_SPANS: usize = 4;
 
+/// Bytes that a header line takes besides its text, as HTTP/2 counts them (RFC 9113 section 6.5.2).
+const LINE_BYTES: usize = 32;
+
 /// Who is at the other end of a connection.
 pub(super) struct Peer {
     pub(super) address: IpAddr,
@@ -59,15 +62,23 @@ pub(super) fn serve_request(
     let mut request = request.map(Body::new);
     let (address, share) = traffic.peer.caller(request.headers());
     let taken = share.take(ShareKind::Request, 1);
+    let head = share.take(ShareKind::Bytes, head_bytes(request.headers()));
     let handled = UnderWay::begin(&traffic, RequestPhase::Handled);
-    let (by_proxy, admitted) = (traffic.peer.forwards.is_some(), taken.is_some());
+    let (by_proxy, admitted) = (traffic.peer.forwards.is_some(), taken.is_some() && head.is_some());
     request.extensions_mut().insert(AddressShare { address, share, by_proxy, admitted });
     async move {
         let response = router.call(request).await?;
         let sent = UnderWay::begin(&traffic, RequestPhase::Sent);
-        drop(handled);
+        drop((handled, head));
         Ok(response.map(|body| TrackedBody { body, _under_way: sent, _taken: taken }))
     }
+}
+
+/// How much memory a head takes, about. The lines of most requests are short, but a peer may send many long ones, and then
+/// no body.
+fn head_bytes(headers: &HeaderMap) -> u64 {
+    let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_BYTES);
+    lines.sum::<usize>() as u64
 }
 
 /// What happens on one connection.
