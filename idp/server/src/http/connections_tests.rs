@@ -241,6 +241,42 @@ async fn fault_04_the_heads_of_requests_in_progress_count_for_their_address() {
     assert!(admitted().await, "an answered request gives back what its head took");
 }
 
+#[tokio::test]
+async fn fault_04_the_heads_on_one_http_2_connection_are_bounded() {
+    let server = Server::start(100, Timeouts { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket
+        .write_all(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[])].concat())
+        .await
+        .unwrap();
+    // Without a name that the table has, 15 KB each.
+    let long = [&[0x00, 1, b'x', 0x7f][..], &[0xf1, 0x73], &[b'a'; 14_960]].concat();
+    let ask = |stream: u32, path: &str| {
+        let whole = headers(stream, "GET", path);
+        frame(1, 5, stream, &[&whole[9..], &long].concat())
+    };
+    for number in 0..8 {
+        socket.write_all(&ask(2 * number + 1, "/slow")).await.unwrap();
+    }
+    while server.begun.load(Ordering::SeqCst) < 8 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let mut admitted = async |stream: u32, request: Vec<u8>| {
+        socket.write_all(&request).await.unwrap();
+        loop {
+            let mut head = [0; 9];
+            socket.read_exact(&mut head).await.unwrap();
+            let mut payload = vec![0; usize::from(head[1]) * 256 + usize::from(head[2])];
+            socket.read_exact(&mut payload).await.unwrap();
+            if head[3] == 0 && head[5..] == stream.to_be_bytes() {
+                return payload == b"true";
+            }
+        }
+    };
+    assert!(!admitted(17, ask(17, "/admitted")).await, "a ninth of 15 KB");
+    assert!(admitted(19, headers(19, "GET", "/admitted")).await, "a short one has room");
+}
+
 /// One frame of HTTP/2 (RFC 9113 section 4.1).
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
