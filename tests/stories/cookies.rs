@@ -111,4 +111,18 @@ on_both_engines! {
         let answer = Raw::get("/account").header("Cookie", doubled).send(&app).await;
         assert_eq!(answer.status, 303);
     }
+
+    async fn fault_21_what_others_have_set_on_this_host_does_not_hide_our_cookies(engine: Engine) {
+        let app = TestApp::start(engine).await;
+        app.user(ADA).await;
+        let mut ada = RawBrowser::new(&app);
+        ada.sign_in(ADA).await;
+        let session = format!("{}={}", app.cookie("session"), ada.cookies[&app.cookie("session")]);
+        for theirs in ["city=Z\u{fc}rich", "\u{e4}", "=", "a", "", "q=\"a;b\"", "idp-session\u{e4}=x"] {
+            for line in [format!("{theirs}; {session}"), format!("{session}; {theirs}"), format!("{theirs};{session};{theirs}")] {
+                let answer = Raw::get("/account").header("Cookie", line.clone()).send(&app).await;
+                assert_eq!(answer.status, 200, "{line}");
+            }
+        }
+    }
 }

@@ -97,6 +97,8 @@ on_both_engines! {
             bodies.push((answer.status, answer.body));
         }
         assert!(!is_logged(&unknown));
+        // Its beginning tells it from others.
+        assert!(is_logged(&format!("value=\"log... ({} characters)\"", unknown.len())));
         let wrong = [("grant_type", "authorization_code"), ("client_id", id), ("client_secret", "wrong")];
         let answer = browser.post("/token", &wrong).await;
         assert!(is_logged(&format!("{id}: wrong secret")));

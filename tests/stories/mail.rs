@@ -41,6 +41,8 @@ on_both_engines! {
             STORED,
             "<b>Ada</b> {{ 7 * 7 }}",
         ];
+        // What the form refuses may still be in the database, from an earlier version.
+        let is_refused = |name: &str| name == STORED || name.contains('\r');
         for (number, name) in names.into_iter().enumerate() {
             let (browser, address) = (app.browser(), format!("ada{number}@example.org"));
             let page = browser.open("/register").await;
@@ -48,13 +50,13 @@ on_both_engines! {
                 let fields = [("name", name), ("email", &address), ("password", PASSWORD), ("password_confirm", PASSWORD)];
                 browser.submit(&page, "/register", &fields).await
             };
-            if name == STORED {
+            if is_refused(name) {
                 assert_eq!(ask(name).await.status, 422);
             }
-            let answer = ask(if name == STORED { "Ada" } else { name }).await;
+            let answer = ask(if is_refused(name) { "Ada" } else { name }).await;
             assert_eq!(answer.status, 200, "{name:?}: {}", answer.text());
             let activation = app.sink.mail_to(&address, 1).await;
-            if name == STORED {
+            if is_refused(name) {
                 app.sql(&format!("UPDATE registrations SET name = '{name}' WHERE email = '{address}'")).await;
             }
             let check = browser.open(&activation.link()).await;

@@ -17,7 +17,7 @@ use crate::support::{Engine, TestApp, is_logged, on_both_engines};
 const BYE: &str = "https://tides.example/bye";
 const HOME: &str = "https://tides.example/start";
 
-fn target(pairs: &[(&str, &str)]) -> String {
+pub(crate) fn target(pairs: &[(&str, &str)]) -> String {
     let url = url::Url::parse_with_params("http://x/logout", pairs).unwrap();
     format!("/logout?{}", url.query().unwrap_or_default())
 }
@@ -403,6 +403,17 @@ on_both_engines! {
         let nobody = app.browser().get(&target(&[("client_id", "query"), ("post_logout_redirect_uri", bye)])).await;
         assert_eq!(nobody.location().as_deref(), Some(bye));
         assert_eq!(audit_count(&app, AuditEvent::SignedOut).await, 5, "nobody signed out, yet it is recorded");
+    }
+
+    async fn fault_14_nobody_who_is_signed_in_is_told_that_they_are_signed_out(engine: Engine) {
+        let (app, browser) = ready(engine).await;
+        for target in ["/signed-out", "/signed-out?client_id=tides", "/signed-out?client_id=tides&post_logout_redirect_uri=https%3A%2F%2Ftides.example%2Fbye"] {
+            let answer = browser.get(target).await;
+            assert_eq!((answer.status.as_u16(), answer.location().as_deref()), (303, Some("/logout")), "{target}");
+            assert_question(&browser.follow(answer).await);
+            assert!(is_signed_in(&browser).await, "{target}");
+            assert_eq!(app.browser().get(target).await.status, 200, "{target}: nobody is signed in");
+        }
     }
 
     async fn signing_out_revokes_the_tokens_of_the_session_but_not_offline_access(engine: Engine) {

@@ -1,15 +1,19 @@
-//! What a request costs the database: these numbers decide how many requests a server can take.
+//! What a request costs the database, and which requests sign: these numbers decide how many requests a server can take.
 
 use crate::oauth_authorize::{ADA, CB, trusted};
 use crate::oauth_jwt::forged;
+use crate::oauth_logout::target;
 use crate::oauth_token::OFFLINE;
 use crate::support::client::{authorize, changed};
 use crate::support::wire::{Heard, Wire};
-use crate::support::{Engine, TestApp};
+use crate::support::{Engine, PASSWORD, TestApp};
+
+/// What begins and commits a transaction, word for word: anything more that is sent along with them is counted.
+const CONTROL: [&str; 2] = ["BEGIN", "SELECT txid_current_if_assigned() IS NOT NULL; COMMIT"];
 
 /// Verb and table of each statement, without those that begin and commit a transaction.
 fn begun(statements: &[String]) -> Vec<String> {
-    let own = statements.iter().filter(|sql| *sql != "BEGIN" && !sql.ends_with("; COMMIT"));
+    let own = statements.iter().filter(|sql| !CONTROL.contains(&sql.as_str()));
     own.map(|sql| sql.split(' ').next().unwrap().to_owned() + " " + table(sql)).collect()
 }
 
@@ -79,4 +83,33 @@ async fn jw_05_an_unknown_key_costs_the_database_nothing() {
         node.userinfo(&forged(&header, &claims, |_| vec![0; 64])).await.assert_invalid_token();
     }
     assert_eq!(wire.heard(), Heard::default());
+}
+
+/// On a server that has lost its signing keys and can still verify, only the token endpoint fails. How many signatures
+/// that endpoint makes is counted in `idp/core/src/oauth/keys_tests.rs`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_token_endpoint_signs() {
+    let mut app = TestApp::start(Engine::Sqlite).await;
+    app.user(ADA).await;
+    app.register(&trusted("tides")).await;
+    let browser = app.signed_in(ADA).await;
+    let request = authorize(&changed("tides", &[("scope", Some(OFFLINE))]));
+    let tokens = app.redeem("tides", &browser.get(&request).await.code(&app, CB)).await.tokens();
+    let keys = app.browser().get("/jwks.json").await.body;
+    // A start makes the keys that are missing, unless it cannot.
+    app.sql("CREATE TRIGGER no_key BEFORE INSERT ON keys BEGIN SELECT RAISE(IGNORE); END").await;
+    app.sql("UPDATE keys SET state = 'retiring' WHERE purpose <> 'mac'").await;
+    app.restart_with(|_| {}).await;
+
+    let code = browser.get(&request).await.code(&app, CB);
+    assert_eq!(app.userinfo(&tokens.access).await.status, 200);
+    assert_eq!(app.browser().get("/jwks.json").await.body, keys);
+    assert_eq!(app.browser().get("/.well-known/openid-configuration").await.status, 200);
+    let stranger = app.browser();
+    let page = stranger.open(&request).await;
+    assert!(stranger.sign_in(&page, ADA, PASSWORD).await.redirect_param("code").is_some());
+    assert_eq!(app.redeem("tides", &code).await.status, 500, "the control: nothing can be signed");
+    assert_eq!(app.refresh("tides", &tokens.refresh).await.status, 500);
+    browser.open(&target(&[("id_token_hint", &tokens.id)])).await;
+    assert_ne!(browser.get("/account").await.status, 200, "the hint was good, so it signed out");
 }

@@ -233,7 +233,8 @@ on_both_engines! {
                     assert!(done.url.contains(from));
                     assert_eq!(browser.get(&done.url.replace(from, to)).await.leads_to(), None, "{to}");
                 }
-                assert_eq!(app.signed_in(ADA).await.get(&done.url).await.leads_to(), None);
+                let signed_in = app.signed_in(ADA).await.get(&done.url).await;
+                assert_eq!(signed_in.leads_to().as_deref(), Some("/logout"), "nobody is told that they are signed out");
             }
         }
     }

@@ -265,6 +265,31 @@ async fn fault_05_a_node_on_a_read_only_server_is_not_ready_and_finds_the_writab
     says(&app, 200, "ready").await;
 }
 
+/// The error that PostgreSQL reports when a file cannot grow (its Appendix A: `53100`), raised by the server itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_05_a_node_whose_database_server_has_a_full_disk_is_not_ready_until_there_is_room() {
+    let app = TestApp::start(Engine::Postgres).await;
+    app.user(ADA).await;
+    let ada = app.signed_in(ADA).await;
+    says(&app, 200, "ready").await;
+    app.sql(
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$; \
+         CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON heartbeat EXECUTE FUNCTION full_disk(); \
+         CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON flows EXECUTE FUNCTION full_disk()",
+    )
+    .await;
+    says(&app, 503, "the database does not accept writes").await;
+    assert!(is_logged("53100: could not extend file"), "the log says why");
+    assert_eq!(ada.get("/account").await.status, 200, "reading still works");
+    let page = app.browser().get("/signin").await;
+    assert_eq!(page.status, 503, "a flow cannot be written");
+    assert!(!page.header("retry-after").is_empty());
+    app.sql("DROP FUNCTION full_disk() CASCADE").await;
+    says(&app, 200, "ready").await;
+    assert!(app.browser().open("/signin").await.body.contains("name=\"password\""));
+}
+
 /// However many probes arrive at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_05_probes_share_one_check() {

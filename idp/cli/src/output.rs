@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use idp_core::text::is_misleading;
 use idp_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -49,9 +50,16 @@ pub(crate) fn warning(text: &str) {
     let _ = writeln!(io::stderr().lock(), "warning: {}", plain(text));
 }
 
-/// Messages can quote user input: keep them on one line and free of terminal escapes.
+/// Messages can quote user input: keep them on one line, and show what would hide text or control the terminal.
 fn plain(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let mut plain = String::with_capacity(line.len());
+    for c in line.chars() {
+        match is_misleading(c) {
+            true => plain.extend(c.escape_unicode()),
+            false => plain.push(c),
+        }
+    }
+    plain
 }
 
 /// A time in RFC 3339, in UTC.
@@ -89,6 +97,11 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [["ä".to_owned(), "b".to_owned()], ["long cell".to_owned(), String::new()]];
         assert_eq!(table(["one", "two"], &rows), "one        two\nä          b\nlong cell");
+    }
+
+    #[test]
+    fn fault_13_what_cannot_be_seen_is_escaped() {
+        assert_eq!(plain("`a\u{1b}[31m\u{202e}b\nä` cannot be"), "`a\\u{1b}[31m\\u{202e}b\\u{a}ä` cannot be");
     }
 
     #[test]

@@ -151,9 +151,13 @@ pub(crate) fn from_file(path: &Path) -> Result<Secret, String> {
 
 /// Only the first line, so that a person can type it.
 fn first_line(input: impl Read) -> Result<Secret, Failure> {
-    let text = text_of(&line(input, b"\n")?)?;
+    let line = line(input, b"\n")?;
+    let text = text_of(&line)?;
     if text.expose().is_empty() {
-        return Err(Failure::new("standard input was empty; pipe the password or secret into this command"));
+        let what = if line.is_empty() { "standard input was" } else { "the first line of standard input is" };
+        return Err(Failure::new(format_args!(
+            "{what} empty; pipe the password or secret into this command"
+        )));
     }
     Ok(text)
 }
@@ -207,6 +211,10 @@ mod tests {
         let long = "a".repeat(LONGEST_LINE + 1);
         assert!(first_line(long.as_bytes()).is_err(), "never cut off");
         assert!(first_line(&b"\xff\n"[..]).is_err());
-        assert!(first_line("\n".as_bytes()).is_err() && first_line("".as_bytes()).is_err());
+        for (input, said) in
+            [("", "standard input was empty; "), ("\nb", "the first line of standard input is empty; ")]
+        {
+            assert!(first_line(input.as_bytes()).unwrap_err().lines()[0].starts_with(said), "fault_13");
+        }
     }
 }

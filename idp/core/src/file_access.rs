@@ -54,7 +54,7 @@ impl Access {
     }
 
     /// What users other than the owner can do, if anything.
-    fn others_can(self) -> Option<&'static str> {
+    pub fn others_can(self) -> Option<&'static str> {
         let verbs = [(0o044, "read"), (0o022, "write"), (0o011, "run")];
         verbs.into_iter().find(|(bits, _)| self.is(*bits)).map(|(_, verb)| verb)
     }
@@ -114,15 +114,15 @@ pub fn secret_file(file: Access, us: CurrentUser, mounted: bool) -> Result<Reade
     }
 }
 
-/// Whether a file that is not secret, such as a CA certificate, may be trusted.
+/// Whether a file that is not secret may be trusted: a CA certificate, a configuration file, a seed.
 ///
 /// # Errors
 /// Why it may not.
 pub fn trusted_file(file: Access, us: CurrentUser) -> Result<(), AccessProblem> {
-    match file.is(0o022) {
-        true => Err(AccessProblem::OthersCan("write")),
-        false if file.is_of(us) || us.uid == ROOT => Ok(()),
+    match file.is_of(us) || us.uid == ROOT {
         false => Err(AccessProblem::WrongOwner),
+        true if file.is(0o002) || file.group_can_write() => Err(AccessProblem::OthersCan("write")),
+        true => Ok(()),
     }
 }
 
@@ -305,14 +305,21 @@ mod tests {
     }
 
     #[test]
-    fn fault_10_a_certificate_may_be_read_by_all_and_written_by_its_owner() {
+    fn fault_10_what_must_be_trusted_may_be_read_by_all_and_written_by_its_owner() {
         for (file, runs_as, expected) in [
             (access(ROOT, ROOT, 0o644), US, Ok(())),
             (access(US, US, 0o644), US, Ok(())),
-            (access(US, US, 0o664), US, Err(OthersCan("write"))),
+            (access(US, US, 0o664), US, Ok(())),
+            (access(US, SOMEBODY, 0o664), US, Err(OthersCan("write"))),
+            (access(US, US, 0o662), US, Err(OthersCan("write"))),
+            (access(ROOT, ROOT, 0o664), US, Ok(())),
+            (access(ROOT, US, 0o664), US, Err(OthersCan("write"))),
             (access(ROOT, ROOT, 0o666), US, Err(OthersCan("write"))),
             (access(SOMEBODY, SOMEBODY, 0o644), US, Err(WrongOwner)),
+            // To take the write permission away would not be enough.
+            (access(SOMEBODY, SOMEBODY, 0o666), US, Err(WrongOwner)),
             (access(SOMEBODY, SOMEBODY, 0o644), ROOT, Ok(())),
+            (access(SOMEBODY, SOMEBODY, 0o666), ROOT, Err(OthersCan("write"))),
         ] {
             assert_eq!(trusted_file(file, us(runs_as)), expected, "{file} as {runs_as}");
         }

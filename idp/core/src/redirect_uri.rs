@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use url::{Host, Origin, Url};
+use url::{Host, Origin, ParseError, Url};
 
 /// A redirect URI that may be registered or requested. Its text is kept as given: a URL type would add a slash to
 /// `http://127.0.0.1:8000`, and then two spellings would be one.
@@ -21,6 +21,12 @@ pub enum BadRedirectUri {
     /// Not an absolute URI.
     #[error("it is not an absolute URI; write it whole, such as https://app.example.com/callback")]
     Malformed,
+    /// Its host is no name that a browser would use unchanged.
+    #[error("its host is not written as a browser writes it; write a name such as app.example.com")]
+    HostName,
+    /// Its port is 0, too high, or no number.
+    #[error("its port is not a number from 1 to 65535")]
+    Port,
     /// A character beyond ASCII. A browser would send a different text from the one registered.
     #[error(
         "it has characters beyond ASCII; write the host in its xn-- form and percent-encode the rest, as a browser does"
@@ -78,9 +84,41 @@ impl RedirectUri {
         if !text.bytes().all(|b| b.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&b)) {
             return Err(BadRedirectUri::Character);
         }
-        let url = Url::parse(text).map_err(|_| BadRedirectUri::Malformed)?;
+        let url = Url::parse(text).map_err(|error| match error {
+            ParseError::InvalidPort => BadRedirectUri::Port,
+            ParseError::IdnaError | ParseError::InvalidIpv4Address | ParseError::InvalidDomainCharacter => {
+                BadRedirectUri::HostName
+            }
+            _ => BadRedirectUri::Malformed,
+        })?;
         check_scheme(text, &url)?;
         Ok(Self(text.to_owned()))
+    }
+
+    /// Checks a URI that is to be registered. What [`Self::parse`] accepts besides, earlier versions have registered.
+    ///
+    /// # Errors
+    /// [`BadRedirectUri`]: besides those of [`Self::parse`], a host that a browser would change, port 0, or a `%` that
+    /// encodes nothing (RFC 3986 section 2.1, RFC 9110 section 4.2).
+    pub fn parse_new(text: &str) -> Result<Self, BadRedirectUri> {
+        let uri = Self::parse(text)?;
+        let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+        let encodes = |at: usize| is_hex(text.as_bytes().get(at + 1)) && is_hex(text.as_bytes().get(at + 2));
+        if !text.match_indices('%').all(|(at, _)| encodes(at)) {
+            return Err(BadRedirectUri::Character);
+        }
+        let Some(url) = uri.url().filter(|url| url.scheme() == "https") else { return Ok(uri) };
+        let (name, port) = authority(text).split_once(':').unwrap_or((authority(text), "443"));
+        if !port.parse::<u16>().is_ok_and(|port| port > 0) {
+            return Err(BadRedirectUri::Port);
+        }
+        let is_kept = url.host_str().is_some_and(|host| host.eq_ignore_ascii_case(name));
+        let labels = name.strip_suffix('.').unwrap_or(name).split('.');
+        if is_kept && labels.into_iter().all(|label| !label.is_empty()) {
+            Ok(uri)
+        } else {
+            Err(BadRedirectUri::HostName)
+        }
     }
 
     /// The URI exactly as given.
@@ -90,7 +128,8 @@ impl RedirectUri {
 
     /// What a page shows as the destination: the host, or the scheme of a private-use URI.
     pub fn host(&self) -> String {
-        let url = self.url();
+        // In `com.example.app://cb` nobody answers at `cb`: the scheme names the application.
+        let url = self.url().filter(|url| ["https", "http"].contains(&url.scheme()));
         match url.as_ref().and_then(Url::host_str) {
             Some(host) => host.to_owned(),
             None => self.scheme().to_owned(),
@@ -310,6 +349,41 @@ mod tests {
         ] {
             assert_eq!(RedirectUri::parse(text), Err(why), "{text:?}");
         }
+    }
+
+    #[test]
+    fn fault_06_what_is_wrong_with_a_new_uri_is_said() {
+        use BadRedirectUri::*;
+        for (text, why) in [
+            ("https:///cb", HostName),
+            ("https://a..example/cb", HostName),
+            ("https://.example/cb", HostName),
+            ("https://0x7f.1/cb", HostName),
+            ("https://127.1/cb", HostName),
+            ("https://256.2.3.4/cb", HostName),
+            ("https://xn--/cb", HostName),
+            ("https://%61.example/cb", HostName),
+            ("https://app.example:0/cb", Port),
+            ("https://app.example:/cb", Port),
+            ("https://app.example:99999/cb", Port),
+            ("https://app.example:80a/cb", Port),
+            ("https://app.example/%zz", Character),
+            ("https://app.example/%4", Character),
+            ("com.example.app:/%", Character),
+        ] {
+            assert_eq!(RedirectUri::parse_new(text), Err(why), "{text:?}");
+        }
+        for text in [
+            "https://app.example/cb?x=%2F",
+            "https://APP.example./cb",
+            "https://app.example:8443",
+            "https://127.0.0.1/cb",
+            "com.example.app:/cb",
+            "http://[::1]:9/cb",
+        ] {
+            assert!(RedirectUri::parse_new(text).is_ok(), "{text}");
+        }
+        assert_eq!(uri("com.example.app://cb").host(), "com.example.app");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use icu_properties::props::{
     BidiControl, BinaryProperty, CanonicalCombiningClass, DefaultIgnorableCodePoint, Emoji, EmojiModifier,
-    ExtendedPictographic, JoiningType, Script, UnifiedIdeograph, VariationSelector,
+    ExtendedPictographic, JoiningType, Math, Script, UnifiedIdeograph, VariationSelector,
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_normalization::UnicodeNormalization;
@@ -83,30 +83,29 @@ impl fmt::Display for Excerpt {
     }
 }
 
-/// `text` in NFC, without the characters that can mislead a reader, and spaced like a [`readable`] one. For showing
-/// somebody else's text: what a person enters is checked, not changed.
+/// Like [`readable`], but what can mislead a reader is removed, and white space with a space, tab or line end in it becomes
+/// one space, as on every page. For showing somebody else's text: what a person enters is checked, not changed.
 pub fn clean(text: &str) -> String {
-    if is_plain(text) {
-        return spaced(text);
-    }
-    let chars: Vec<char> = normalized(text);
-    let kept = chars.iter().enumerate().filter(|(at, _)| !misleads_at(&chars, *at));
-    spaced(&kept.map(|(_, c)| *c).collect::<String>())
+    readable(text).unwrap_or_else(|_| {
+        let chars = on_one_line(text);
+        let kept = chars.iter().enumerate().filter(|(at, _)| !misleads_at(&chars, *at));
+        spaced(&kept.map(|(_, c)| *c).collect::<String>())
+    })
 }
 
-/// `text` in NFC. Its ends are trimmed, and white space with a space, tab or line end in it becomes one space, as on
-/// every page: these changes nobody sees. Other spaces, such as U+3000, are kept.
+/// `text` in NFC, with its ends trimmed and otherwise as it was typed.
 ///
 /// # Errors
-/// [`Unreadable`]: the first character that can mislead a reader.
+/// [`Unreadable`]: the first character that can mislead a reader. Tabs and line ends within the text are among them.
 pub fn readable(text: &str) -> Result<String, Unreadable> {
+    let text = text.trim();
     if is_plain(text) {
-        return Ok(spaced(text));
+        return Ok(text.to_owned());
     }
-    let chars: Vec<char> = normalized(text);
+    let chars: Vec<char> = text.nfc().collect();
     match (0..chars.len()).find(|at| misleads_at(&chars, *at)) {
         Some(at) => Err(Unreadable(chars[at])),
-        None => Ok(spaced(&chars.iter().collect::<String>())),
+        None => Ok(chars.into_iter().collect()),
     }
 }
 
@@ -128,7 +127,7 @@ fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
-fn normalized(text: &str) -> Vec<char> {
+fn on_one_line(text: &str) -> Vec<char> {
     let ends_a_line_or_is_a_tab = |c| matches!(c, '\t'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
     text.nfc().map(|c| if ends_a_line_or_is_a_tab(c) { ' ' } else { c }).collect()
 }
@@ -193,12 +192,19 @@ fn has_variant(base: char, selector: char) -> bool {
             let script = CodePointMapData::<Script>::new().get(base);
             is::<UnifiedIdeograph>(base)
                 || [Script::Myanmar, Script::PhagsPa, Script::Manichaean].contains(&script)
+                || is::<Math>(base)
+                || is_zero_or_east_asian_mark(base)
         }
         '\u{FE0E}' | '\u{FE0F}' => is::<Emoji>(base),
         '\u{180B}'..='\u{180F}' => CodePointMapData::<Script>::new().get(base) == Script::Mongolian,
         '\u{E0100}'..='\u{E01EF}' => is::<UnifiedIdeograph>(base),
         _ => false,
     }
+}
+
+/// Zeros, which may have a slash, and the marks that East Asian writing puts into a corner or the middle of their square.
+fn is_zero_or_east_asian_mark(base: char) -> bool {
+    "0０、。，．：；！？‘’“”".contains(base)
 }
 
 fn is<P: BinaryProperty>(c: char) -> bool {
@@ -263,6 +269,12 @@ mod tests {
             "山田\u{3000}太郎",
             "Ada\u{A0}Lovelace",
             "Ada\u{2003}\u{2003}Lovelace",
+            "0\u{FE00}",
+            "∩\u{FE00}",
+            "≨\u{FE00}",
+            "、\u{FE00}",
+            "，\u{FE01}",
+            "０\u{FE00}",
         ] {
             assert_eq!(readable(text).as_deref(), Ok(text), "{text:?}");
             assert_eq!(clean(text), text, "{text:?}");
@@ -298,6 +310,12 @@ mod tests {
             ("Ada\u{E0041}", '\u{E0041}'),
             ("Ada\u{1D173}", '\u{1D173}'),
             ("Ada\u{FFF9}", '\u{FFF9}'),
+            ("Ada\u{FE00}", '\u{FE00}'),
+            ("Ada\nLovelace", '\n'),
+            ("Ada\r\nLovelace", '\r'),
+            ("Ada\tLovelace", '\t'),
+            ("Ada\u{85}Lovelace", '\u{85}'),
+            ("Ada\u{2028}Lovelace", '\u{2028}'),
             ("Ada\u{0}", '\u{0}'),
             ("Ada\u{1b}[31m", '\u{1b}'),
             ("Ada\u{7F}", '\u{7F}'),
@@ -305,7 +323,8 @@ mod tests {
             assert_eq!(readable(text), Err(Unreadable(c)), "{text:?}");
         }
         assert_eq!(Unreadable('\u{200B}').code(), "U+200B");
-        assert_eq!(readable(" A\u{30A}da \t Lovelace\u{A0}").as_deref(), Ok("\u{C5}da Lovelace"), "NFC");
+        let typed = readable("\t A\u{30A}da  Lovelace\u{A0}\n");
+        assert_eq!(typed.as_deref(), Ok("\u{C5}da  Lovelace"), "NFC, and nothing at the ends");
     }
 
     #[test]

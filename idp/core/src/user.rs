@@ -246,7 +246,9 @@ mod tests {
 
     #[test]
     fn fault_11_a_name_is_checked_and_bounded() {
-        assert_eq!(FullName::parse("  Ada \t Lovelace ").unwrap().as_str(), "Ada Lovelace");
+        assert_eq!(FullName::parse(" \t Ada  Lovelace ").unwrap().as_str(), "Ada  Lovelace");
+        assert!(matches!(FullName::parse("Ada\tLovelace"), Err(BadName::Unreadable(_))));
+        assert_eq!(FullName::from_stored("Ada  Lovelace").unwrap().as_str(), "Ada  Lovelace");
         assert!(matches!(FullName::parse("Ada \u{202E} Lovelace"), Err(BadName::Unreadable(_))));
         assert_eq!(FullName::from_stored("Ada \u{202E} Lovelace").unwrap().as_str(), "Ada Lovelace");
         assert_eq!(FullName::parse(" \t"), Err(BadName::Missing));

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use idp_core::authority::{Authority, forwarded_address};
 use idp_core::file_access::{Access, CurrentUser, Readers, folder_on_path, own_folder, secret_file};
 use idp_core::loopback::loopback;
 use idp_core::oauth::issuer::Issuer;
@@ -411,6 +412,168 @@ proptest! {
         }
         if own_folder(folder, user, false).is_ok() {
             prop_assert!(folder.mode & 0o002 == 0 && (folder.uid == 0 || folder.uid == us));
+        }
+    }
+}
+
+/// Spellings of one IPv6 address (RFC 4291 section 2.2): shortened, in full, in full with leading zeros and in capital
+/// letters, and with its last four bytes as an IPv4 address.
+fn spellings_of_ipv6(ip: Ipv6Addr) -> [String; 4] {
+    let groups = |write: fn(&u16) -> String| ip.segments().iter().map(write).collect::<Vec<_>>();
+    let short = groups(|group| format!("{group:x}"));
+    let [.., a, b, c, d] = ip.octets();
+    [
+        ip.to_string(),
+        short.join(":"),
+        groups(|group| format!("{group:04X}")).join(":"),
+        format!("{}:{a}.{b}.{c}.{d}", short[..6].join(":")),
+    ]
+}
+
+/// The bytes of a name, each as it is, in the other letter case, or percent-encoded in either case (RFC 3986
+/// sections 2.1 and 3.2.2).
+fn respelled(name: &str, ways: &[u8]) -> String {
+    let spell = |(byte, way): (u8, &u8)| match way % 5 {
+        1 => char::from(byte).to_ascii_uppercase().to_string(),
+        2 => format!("%{byte:02x}"),
+        3 => format!("%{:02X}", byte.to_ascii_uppercase()),
+        _ => char::from(byte).to_string(),
+    };
+    name.bytes().zip(ways.iter().cycle()).map(spell).collect()
+}
+
+/// Two spellings of one host.
+fn two_spellings() -> impl Strategy<Value = (String, String)> {
+    let ways = prop::collection::vec(any::<u8>(), 1..12);
+    let named = (prop_oneof![name(), Just("localhost".to_owned())], "\\.?", ways)
+        .prop_map(|(name, dot, ways)| (format!("{name}{dot}"), respelled(&format!("{name}{dot}"), &ways)));
+    let v4 = (any::<Ipv4Addr>(), prop::collection::vec(any::<u8>(), 1..12))
+        .prop_map(|(ip, ways)| (ip.to_string(), respelled(&ip.to_string(), &ways)));
+    let v6 = (any::<Ipv6Addr>(), any::<u8>(), 0..4usize, 0..4usize).prop_map(|(ip, zeros, one, other)| {
+        // Groups of zeros, which `::` stands for, are rare in random addresses.
+        let groups = ip.segments().into_iter().enumerate();
+        let groups: Vec<u16> =
+            groups.map(|(at, group)| if zeros >> at & 1 == 1 { 0 } else { group }).collect();
+        let spelt = spellings_of_ipv6(Ipv6Addr::from(<[u16; 8]>::try_from(groups).unwrap()));
+        (format!("[{}]", spelt[one]), format!("[{}]", spelt[other]))
+    });
+    prop_oneof![2 => named, 1 => v4, 2 => v6]
+}
+
+/// Two spellings of one port; the default one may also be left out, or left empty (RFC 3986 section 3.2.3).
+fn two_ports() -> impl Strategy<Value = (u16, String, String)> {
+    (prop_oneof![any::<u16>(), Just(443)], 0..4usize, any::<(bool, bool)>()).prop_map(
+        |(port, zeros, written)| {
+            let spell = |written: bool, empty: &str| match (port, written) {
+                (443, false) => empty.to_owned(),
+                _ => format!(":{}{port}", "0".repeat(zeros)),
+            };
+            (port, spell(written.0, ""), spell(written.1, ":"))
+        },
+    )
+}
+
+/// What somebody might send as a host: parts in any order, any text at all, or a host with a part put in.
+fn wild_host(host: &'static str) -> impl Strategy<Value = String> {
+    let mixed = prop::collection::vec(prop_oneof![select(&PARTS[..]), Just(host)], 0..6)
+        .prop_map(|parts| parts.concat());
+    let altered = (any::<Index>(), select(&PARTS[..])).prop_map(|(at, part)| {
+        let mut text = host.to_owned();
+        text.insert_str(at.index(text.len() + 1), part);
+        text
+    });
+    let with_user = "[a-z:]{0,3}".prop_map(move |user| format!("{user}@{host}"));
+    let spelt = prop::collection::vec(any::<u8>(), 1..20).prop_map(|ways| respelled(host, &ways));
+    prop_oneof![3 => mixed, 3 => altered, 1 => with_user, 1 => spelt, 1 => two_spellings().prop_map(|(_, host)| host), 2 => "\\PC{0,30}|.{0,20}"]
+}
+
+const ISSUERS: [&str; 4] =
+    ["https://id.example.com", "https://id.example.com:8443", "http://127.0.0.1:8080", "http://[::1]"];
+
+fn issuer_and_wild_host() -> impl Strategy<Value = (&'static str, String)> {
+    select(&ISSUERS[..]).prop_flat_map(|issuer| (Just(issuer), wild_host(issuer.split_once("//").unwrap().1)))
+}
+
+/// A host in canonical form, so that different texts are different hosts.
+fn canonical_host() -> impl Strategy<Value = String> {
+    prop_oneof![
+        2 => name(),
+        2 => "[ab]\\.[ab]{1,2}\\.?",
+        1 => any::<Ipv4Addr>().prop_map(|ip| ip.to_string()),
+        // url writes an address that embeds an IPv4 one in groups.
+        1 => any::<Ipv6Addr>().prop_map(|ip| Host::<String>::Ipv6(ip).to_string()),
+        1 => any::<Ipv4Addr>().prop_map(|ip| Host::<String>::Ipv6(ip.to_ipv6_mapped()).to_string()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn fault_06_every_spelling_of_a_host_and_port_is_the_same(
+        (one, other) in two_spellings(), (port, one_port, other_port) in two_ports(),
+    ) {
+        let (one, other) = (format!("{one}{one_port}"), format!("{other}{other_port}"));
+        let (one, other) = (Authority::parse(&one).unwrap(), Authority::parse(&other).unwrap());
+        prop_assert!(one.is_same(&other, 443) && other.is_same(&one, 443), "{one} {other}");
+        prop_assert_eq!(one.port().unwrap_or(443), port);
+        prop_assert_eq!(one.ends_in_dot(), other.ends_in_dot());
+    }
+
+    #[test]
+    fn fault_06_different_hosts_or_ports_are_never_the_same(
+        one in canonical_host(), other in canonical_host(), ports in any::<(Option<u16>, Option<u16>)>(),
+    ) {
+        let read = |host: &str, port: Option<u16>| {
+            let port = port.map_or(String::new(), |port| format!(":{port}"));
+            Authority::parse(&format!("{host}{port}")).unwrap()
+        };
+        let same_port = ports.0.unwrap_or(80) == ports.1.unwrap_or(80);
+        prop_assert_eq!(read(&one, ports.0).is_same(&read(&other, ports.1), 80), one == other && same_port);
+        prop_assert_eq!(read(&one, ports.0).is_same(&read(&one, ports.1), 80), same_port);
+        // A dot at its end makes a name another host.
+        if one.starts_with(|sign: char| sign.is_ascii_alphabetic()) && !one.ends_with('.') {
+            let dotted = read(&format!("{one}."), ports.0);
+            prop_assert!(dotted.ends_in_dot() && !dotted.is_same(&read(&one, ports.0), 80));
+        }
+    }
+
+    #[test]
+    fn fault_06_whatever_was_sent_a_host_is_refused_or_reads_back_the_same((_, text) in issuer_and_wild_host()) {
+        let Ok(host) = Authority::parse(&text) else { return Ok(()) };
+        prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['@', '/', '\\', '?', '#']));
+        let shown = host.to_string();
+        prop_assert_eq!(Authority::parse(&shown), Ok(host.clone()), "{}", shown);
+        prop_assert!(host.is_same(&host, 443) && shown.is_ascii());
+    }
+
+    #[test]
+    fn fault_06_only_what_leads_to_the_issuer_is_its_host((issuer, text) in issuer_and_wild_host()) {
+        let ours = Issuer::parse(issuer).unwrap();
+        let scheme = issuer.split_once("//").unwrap().0;
+        // A browser's parser accepts more than a Host header may hold, so it can only be the more generous one.
+        let led = Url::parse(&format!("{scheme}//{text}"));
+        let leads_here = led.is_ok_and(|url| url.origin() == Url::parse(issuer).unwrap().origin());
+        let is_ours = ours.is_host(&text) == Ok(true);
+        prop_assert!(leads_here && Authority::parse(&text).is_ok() || !is_ours, "{}", text);
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:[]".contains(&byte));
+        prop_assert!(is_ours || !leads_here || !is_plain, "{}", text);
+    }
+
+    #[test]
+    fn fault_06_an_address_is_read_in_every_form_of_a_proxy(
+        ip in any::<IpAddr>(), spelling in 0..4usize, port in "(:[0-9]{0,4})?", quoted in any::<bool>(), text in "\\PC{0,20}",
+    ) {
+        let form = match ip {
+            IpAddr::V4(ip) => format!("{ip}{port}"),
+            IpAddr::V6(ip) if port.is_empty() => spellings_of_ipv6(ip)[spelling].clone(),
+            IpAddr::V6(ip) => format!("[{}]{port}", spellings_of_ipv6(ip)[spelling]),
+        };
+        let form = if quoted { format!("\"{form}\"") } else { form };
+        prop_assert_eq!(forwarded_address(form.as_bytes()), Some(ip.to_canonical()), "{}", form);
+        // Nothing that is no address becomes one.
+        if let Some(read) = forwarded_address(text.as_bytes()) {
+            prop_assert!(text.contains(&read.to_string()) || text.contains(':'), "{}", text);
         }
     }
 }

@@ -97,7 +97,11 @@ pub(crate) async fn find(context: &RequestContext, id: &str) -> Result<FlowState
         .ok_or_else(gone)?;
     let (FlowState::Open(flow) | FlowState::Over(EndedFlow { flow, .. })) = &found;
     if flow.browser != context.browser.digest() {
-        let error = PageError::new(Reason::FLOW_FOREIGN).detail("this flow began in another browser");
+        let why = match context.browser.is_new {
+            true => "the request has no browser cookie",
+            false => "this flow began in another browser",
+        };
+        let error = PageError::new(Reason::FLOW_FOREIGN).detail(why);
         return Err(error.about(About::client_of(&flow.target)).action("/signin", "action-start-again"));
     }
     Ok(found)

@@ -54,7 +54,7 @@ Examples:
     #[command(
         after_help = "Example:\n  idp client add-post-logout-redirect-uri my-app https://app.example.com/"
     )]
-    AddPostLogoutRedirectUri(AddUri),
+    AddPostLogoutRedirectUri(AddPostLogoutUri),
     /// Replace the scope a client may request; a narrower one revokes its tokens
     #[command(after_help = "Example:\n  idp client set-scope my-app profile email offline_access")]
     SetScope(SetScope),
@@ -80,6 +80,16 @@ struct AddUri {
     id: ClientId,
     /// The URI, exactly as it will be sent: it is compared byte for byte
     #[arg(value_parser = new_client::redirect_uri)]
+    uri: RedirectUri,
+}
+
+#[derive(Debug, clap::Args)]
+struct AddPostLogoutUri {
+    /// The client id
+    #[arg(value_parser = ClientId::parse)]
+    id: ClientId,
+    /// The URI, exactly as it will be sent: it is compared byte for byte
+    #[arg(value_parser = new_client::post_logout_redirect_uri)]
     uri: RedirectUri,
 }
 
@@ -148,7 +158,7 @@ struct ListClients {
     /// Start after this client
     #[arg(long, value_name = "ID", value_parser = ClientId::parse)]
     after: Option<ClientId>,
-    /// Show at most this many
+    /// Show at most this many, up to 1000
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
     limit: i64,
 }
@@ -168,8 +178,8 @@ pub(crate) async fn run(args: ClientArgs) -> Result<(), Failure> {
         ClientCommand::List(list) => list.run(&operator).await,
         ClientCommand::Show(OneClient { id }) => show(&operator, id).await,
         ClientCommand::AddRedirectUri(add) => add_uri(&operator, UriList::Redirect, add).await,
-        ClientCommand::AddPostLogoutRedirectUri(add) => {
-            add_uri(&operator, UriList::PostLogoutRedirect, add).await
+        ClientCommand::AddPostLogoutRedirectUri(AddPostLogoutUri { id, uri }) => {
+            add_uri(&operator, UriList::PostLogoutRedirect, AddUri { id, uri }).await
         }
         ClientCommand::SetScope(set) => set.run(&operator).await,
         ClientCommand::Disable(OneClient { id }) => switch(&operator, id, false).await,
@@ -227,18 +237,19 @@ impl CreateClient {
 
 impl ListClients {
     async fn run(self, operator: &Operator) -> Result<(), Failure> {
+        let is_first = self.after.is_none();
         let input = (self.after, self.limit);
         let read = operator
             .store
             .read(input, |reader, (after, limit)| Box::pin(reader.clients(after.as_ref(), *limit)));
         let clients = read.await?;
         let json: Value = clients.iter().map(described).collect();
-        output::answer(operator.format(), json, list(&clients, self.limit, operator));
+        output::answer(operator.format(), json, list(&clients, self.limit, is_first, operator));
         Ok(())
     }
 }
 
-fn list(clients: &[Client], limit: i64, operator: &Operator) -> String {
+fn list(clients: &[Client], limit: i64, is_first: bool, operator: &Operator) -> String {
     let row = |client: &Client| {
         let kind = if client.is_public() { "public" } else { "confidential" };
         let columns = [client.id.as_str(), client.name.as_str(), kind, state(client)];
@@ -247,9 +258,10 @@ fn list(clients: &[Client], limit: i64, operator: &Operator) -> String {
     let rows: Vec<_> = clients.iter().map(row).collect();
     let table = output::table(["id", "name", "kind", "state"], &rows);
     match clients.last() {
-        None => "There are no clients.".to_owned(),
+        None if is_first => "There are no clients.".to_owned(),
+        None => "There are no more clients.".to_owned(),
         Some(last) if i64::try_from(clients.len()) == Ok(limit) => {
-            let more = operator.command(&format!("client list --limit {limit} --after {}", last.id));
+            let more = operator.command(&format!("client list --limit {limit} --after={}", last.id));
             format!("{table}\nFor more: {more}")
         }
         Some(_) => table,

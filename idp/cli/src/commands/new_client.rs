@@ -51,6 +51,8 @@ const SCOPES: [&str; 3] = ["openid", "profile", "email"];
 const LONGEST_NAME: usize = 60;
 /// The minimum length of a supplied secret; generated ones have 43 characters.
 const SHORTEST_SECRET: usize = 32;
+/// The maximum length of one.
+const LONGEST_SECRET: usize = 256;
 
 /// A client's name as people see it. A name that would have to be changed is refused.
 fn shown_name(text: &str) -> Result<DisplayText, String> {
@@ -84,10 +86,10 @@ impl ClientSpec {
             name,
             auth_method,
             secret: self.secret()?.map(Secret::digest),
-            redirect_uris: redirect_uris(&self.redirect_uris)?,
+            redirect_uris: all(&self.redirect_uris, redirect_uri)?,
             redirect_match: if self.native { RedirectMatch::LoopbackPort } else { RedirectMatch::Exact },
-            post_logout_redirect_uris: redirect_uris(&self.post_logout_redirect_uris)?,
-            home_uri: self.home_uri.as_deref().map(redirect_uri_exact).transpose()?,
+            post_logout_redirect_uris: all(&self.post_logout_redirect_uris, post_logout_redirect_uri)?,
+            home_uri: self.home_uri.as_deref().map(|text| uri_exact(text, "home URI")).transpose()?,
             scope: scope(&self.scopes)?,
             pkce: self.pkce()?,
             consent: word("consent policy", &self.consent, ConsentPolicy::ALL, ConsentPolicy::as_str)?
@@ -130,7 +132,7 @@ impl ClientSpec {
             Some(_) if self.public => Err("a public client has no secret; leave it out".to_owned()),
             None if !self.public => Err("a client that is not public needs a secret".to_owned()),
             Some(secret) if !is_safe_in_all_encodings(secret) => Err(format!(
-                "the secret needs {SHORTEST_SECRET} or more of the characters A-Z a-z 0-9 - . _ ~"
+                "the secret needs {SHORTEST_SECRET} or more of the characters A-Z a-z 0-9 - . _ ~, and at most {LONGEST_SECRET}"
             )),
             secret => Ok(secret.as_ref()),
         }
@@ -145,11 +147,11 @@ fn secret<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Secret>, D::Error
 fn is_safe_in_all_encodings(secret: &Secret) -> bool {
     let text = secret.expose();
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    (SHORTEST_SECRET..=256).contains(&text.len()) && text.bytes().all(unreserved)
+    (SHORTEST_SECRET..=LONGEST_SECRET).contains(&text.len()) && text.bytes().all(unreserved)
 }
 
-fn redirect_uri_exact(text: &str) -> Result<RedirectUri, String> {
-    RedirectUri::parse(text).map_err(|why| format!("`{text}` cannot be a redirect URI: {why}"))
+fn uri_exact(text: &str, what: &str) -> Result<RedirectUri, String> {
+    RedirectUri::parse_new(text).map_err(|why| format!("`{text}` cannot be a {what}: {why}"))
 }
 
 /// A redirect URI. Anyone who writes `*` expects a pattern, but there are none.
@@ -157,17 +159,29 @@ fn redirect_uri_exact(text: &str) -> Result<RedirectUri, String> {
 /// # Errors
 /// One sentence.
 pub(crate) fn redirect_uri(text: &str) -> Result<RedirectUri, String> {
+    uri(text, "redirect URI")
+}
+
+/// A URI that browsers may return to after sign-out, by the same rules.
+///
+/// # Errors
+/// One sentence.
+pub(crate) fn post_logout_redirect_uri(text: &str) -> Result<RedirectUri, String> {
+    uri(text, "post-logout redirect URI")
+}
+
+fn uri(text: &str, what: &str) -> Result<RedirectUri, String> {
     if text.contains('*') {
         return Err(format!(
-            "`{text}` cannot be a redirect URI: URIs are compared byte for byte, so `*` is not a wildcard; \
+            "`{text}` cannot be a {what}: URIs are compared byte for byte, so `*` is not a wildcard; \
              list each URI"
         ));
     }
-    redirect_uri_exact(text)
+    uri_exact(text, what)
 }
 
-fn redirect_uris(texts: &[String]) -> Result<Vec<RedirectUri>, String> {
-    texts.iter().map(|text| redirect_uri(text)).collect()
+fn all<T>(texts: &[String], parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    texts.iter().map(|text| parse(text)).collect()
 }
 
 /// A scope, with `openid` added: sign-in requires it (OpenID Connect Core section 3.1.2.1).
@@ -274,6 +288,13 @@ mod tests {
             (ClientSpec { secret: Some(Secret::random()), ..public() }, "a public client has no secret"),
             (ClientSpec { secret: None, ..spec() }, "needs a secret"),
             (ClientSpec { secret: Some(Secret::new("short".into())), ..spec() }, "needs 32 or more"),
+            // fault_13
+            (ClientSpec { home_uri: some("foo"), ..spec() }, "`foo` cannot be a home URI: "),
+            (
+                ClientSpec { post_logout_redirect_uris: vec!["foo*".into()], ..spec() },
+                "`foo*` cannot be a post-logout redirect URI: ",
+            ),
+            (ClientSpec { secret: Some(Secret::new("a".repeat(257))), ..spec() }, "and at most 256"),
             (ClientSpec { secret: Some(Secret::new("a b:".repeat(10))), ..spec() }, "A-Z a-z 0-9 - . _ ~"),
         ] {
             let told = checked(spec).err().unwrap_or_default();

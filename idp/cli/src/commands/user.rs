@@ -131,7 +131,7 @@ struct ListAccounts {
     /// Start after this account
     #[arg(long, value_name = "ID")]
     after: Option<UserId>,
-    /// Show at most this many
+    /// Show at most this many, up to 1000
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1000))]
     limit: i64,
 }
@@ -199,17 +199,18 @@ impl CreateAccount {
 
 impl ListAccounts {
     async fn run(self, operator: &Operator) -> Result<(), Failure> {
+        let is_first = self.after.is_none();
         let input = (self.after, self.limit);
         let read =
             operator.store.read(input, |reader, (after, limit)| Box::pin(reader.users(*after, *limit)));
         let users = read.await?;
         let json: Value = users.iter().map(|(user, roles)| described(user, roles)).collect();
-        output::answer(operator.format(), json, list(&users, self.limit, operator));
+        output::answer(operator.format(), json, list(&users, self.limit, is_first, operator));
         Ok(())
     }
 }
 
-fn list(users: &[(User, Vec<String>)], limit: i64, operator: &Operator) -> String {
+fn list(users: &[(User, Vec<String>)], limit: i64, is_first: bool, operator: &Operator) -> String {
     let row = |(user, roles): &(User, Vec<String>)| {
         let state = user.state.as_str().to_owned();
         [user.id.to_string(), user.email.to_string(), user.name.to_string(), state, roles.join(", ")]
@@ -217,7 +218,8 @@ fn list(users: &[(User, Vec<String>)], limit: i64, operator: &Operator) -> Strin
     let rows: Vec<_> = users.iter().map(row).collect();
     let table = output::table(["id", "email", "name", "state", "roles"], &rows);
     match users.last() {
-        None => "There are no accounts.".to_owned(),
+        None if is_first => "There are no accounts.".to_owned(),
+        None => "There are no more accounts.".to_owned(),
         Some((last, _)) if i64::try_from(users.len()) == Ok(limit) => {
             let more = operator.command(&format!("user list --limit {limit} --after {}", last.id));
             format!("{table}\nFor more: {more}")

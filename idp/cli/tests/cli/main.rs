@@ -13,6 +13,8 @@ mod container;
 mod databases;
 mod default_file;
 mod denied_files;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod help;
 mod hints;
 mod mounted_secrets;
@@ -23,3 +25,6 @@ mod servers;
 mod shared_files;
 mod terminal;
 mod users;
+// It reads /proc, and takes a page to be 4 KB.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod wiped;

@@ -38,6 +38,10 @@ fn fault_22_a_second_dev_in_the_same_folder_is_refused_and_changes_nothing() {
             )
         );
     }
+    sandbox.file("s.toml", "");
+    let refusal = sandbox.idp("dev --data-dir data/dev/ --keys-dir k --seed s.toml").refusal();
+    let kept = "`idp dev --data-dir data/dev-2 --port 0 --client-port 0 --keys-dir k --seed s.toml`";
+    assert!(refusal.ends_with(kept), "{refusal}");
     assert_eq!(files(), before);
     let beside = dev(&sandbox, "--data-dir data/dev-2");
     assert!(beside.get(beside.line("Sign in")).starts_with("HTTP/1.1 "));
@@ -162,4 +166,32 @@ fn fault_22_nothing_stands_above_or_below_the_banner() {
     let mut command = sandbox.command("dev --port 0 --client-port 0");
     let running = sandbox.start_logged(command.env("IDP__LOG__LEVEL", "info"), READY);
     assert!(running.stop_logged("TERM").1.contains("user_created"));
+}
+
+#[test]
+fn fault_10_whatever_the_umask_only_we_can_use_what_dev_makes() {
+    use std::os::unix::fs::PermissionsExt;
+    fn walk(folder: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+            if mode != if path.is_dir() { 0o700 } else { 0o600 } {
+                found.push(format!("{} {mode:o}", path.display()));
+            }
+            if path.is_dir() {
+                walk(&path, found);
+            }
+        }
+    }
+    for umask in ["000", "022", "077"] {
+        let sandbox = Sandbox::empty();
+        let mut shell = std::process::Command::new("sh");
+        let line = format!("umask {umask}; exec {} dev --port 0 --client-port 0", env!("CARGO_BIN_EXE_idp"));
+        shell.args(["-c", &line]).current_dir(sandbox.path()).env_clear();
+        let running = sandbox.start(&mut shell, READY);
+        let mut found = Vec::new();
+        walk(sandbox.path(), &mut found);
+        assert_eq!(found, [""; 0], "umask {umask}");
+        drop(running);
+    }
 }

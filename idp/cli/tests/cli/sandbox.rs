@@ -167,6 +167,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// The process ID.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The rest of the first line that contains `name`.
     pub(crate) fn line(&self, name: &str) -> &str {
         let line = self

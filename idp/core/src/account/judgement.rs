@@ -38,7 +38,9 @@ pub(super) struct Judgement {
 /// A repeated text is judged once: repetition adds no strength, and a repetition that breaks off, or a piece that
 /// begins in the middle of one, looks like something else.
 pub(super) fn judge(password: &str, words: &[&str]) -> Judgement {
-    let judged: Zeroizing<Vec<char>> = Zeroizing::new(password.chars().take(JUDGED).collect());
+    // These buffers have their full size from the start: one that grows leaves copies of what it held.
+    let mut judged = Zeroizing::new(Vec::with_capacity(JUDGED));
+    judged.extend(password.chars().take(JUDGED));
     let chars = repeated(&judged);
     let spelt: Zeroizing<Vec<char>> =
         Zeroizing::new(chars.iter().copied().map(one_substitute_per_letter).collect());
@@ -73,7 +75,8 @@ fn judge_pieces(chars: &[char], words: &[&str]) -> Judgement {
 }
 
 fn run(chars: &[char], words: &[&str]) -> Judgement {
-    let text: Zeroizing<String> = Zeroizing::new(chars.iter().collect());
+    let mut text = Zeroizing::new(String::with_capacity(chars.iter().map(|sign| sign.len_utf8()).sum()));
+    text.extend(chars);
     let entropy = zxcvbn(&text, words);
     let verdict = match entropy.score() < Score::Three {
         true => Err(entropy.feedback().and_then(zxcvbn::feedback::Feedback::warning)),

@@ -103,7 +103,10 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
 fn without(password: &str, words: &[&str]) -> Zeroizing<String> {
     let mut rest = Zeroizing::new(password.to_lowercase());
     for word in words {
-        rest = Zeroizing::new(rest.replace(&word.to_lowercase(), ""));
+        // Allocated at its full size: `replace` would leave copies of what it held while it grew.
+        let mut shorter = Zeroizing::new(String::with_capacity(rest.len()));
+        shorter.extend(rest.split(&word.to_lowercase()));
+        rest = shorter;
     }
     rest
 }

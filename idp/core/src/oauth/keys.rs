@@ -196,20 +196,28 @@ impl KeySet {
         &self.jwks
     }
 
-    /// Signs an ID token.
+    /// Signs an ID token. Only a token response asks for one, so no other request can come to cost a signature.
     ///
     /// # Errors
     /// [`KeyError`].
-    pub fn sign_id_token(&self, alg: SigningAlg, claims: &IdTokenClaims<'_>) -> Result<String, KeyError> {
+    pub(super) fn sign_id_token(
+        &self,
+        alg: SigningAlg,
+        claims: &IdTokenClaims<'_>,
+    ) -> Result<String, KeyError> {
         let key = self.signing(alg)?;
         key.sign(&key.id_token_header, claims)
     }
 
-    /// Signs an access token (RFC 9068).
+    /// Signs an access token (RFC 9068), likewise only for a token response.
     ///
     /// # Errors
     /// [`KeyError`].
-    pub fn sign_access_token(&self, alg: SigningAlg, claims: &AccessTokenClaims) -> Result<String, KeyError> {
+    pub(super) fn sign_access_token(
+        &self,
+        alg: SigningAlg,
+        claims: &AccessTokenClaims,
+    ) -> Result<String, KeyError> {
         let key = self.signing(alg)?;
         key.sign(&key.access_token_header, claims)
     }

@@ -1,9 +1,17 @@
 //! Tokens that must verify, and those that must not (security catalogue, JW).
 
+use std::sync::{Arc, Mutex};
+
+use josekit::JoseError;
+use josekit::jws::JwsAlgorithm;
+
+use super::super::authorize::tests::client;
 use super::super::claims::Issued;
+use super::super::grant::{GrantFacts, Lifetimes};
+use super::super::token::TokenResponseInput;
 use super::super::token::tests::facts;
 use super::*;
-use crate::client::ClientId;
+use crate::client::{Client, ClientId};
 use crate::scope::Scope;
 use crate::time::MINUTE;
 
@@ -189,4 +197,72 @@ fn jw_13_an_id_token_says_what_happened() {
     }
     let without = IdTokenClaims::new(&issuer, &facts, None, "token", ISSUED);
     assert!(serde_json::to_value(without).unwrap().get("nonce").is_none());
+}
+
+/// Signs, and notes the algorithm and `typ` of each token that it signed.
+#[derive(Clone, Debug)]
+struct NotingSigner {
+    signer: Arc<dyn JwsSigner>,
+    signed: Arc<Mutex<Vec<String>>>,
+}
+
+impl JwsSigner for NotingSigner {
+    fn algorithm(&self) -> &dyn JwsAlgorithm {
+        self.signer.algorithm()
+    }
+
+    fn key_id(&self) -> Option<&str> {
+        self.signer.key_id()
+    }
+
+    fn signature_len(&self) -> usize {
+        self.signer.signature_len()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, JoseError> {
+        let header = message.split(|byte| *byte == b'.').next().unwrap();
+        let header = from_base64url(std::str::from_utf8(header).unwrap()).unwrap();
+        let typ = serde_json::from_slice::<Header>(&header).unwrap().typ;
+        self.signed.lock().unwrap().push(format!("{} {typ}", self.algorithm().name()));
+        self.signer.sign(message)
+    }
+
+    fn box_clone(&self) -> Box<dyn JwsSigner> {
+        Box::new(self.clone())
+    }
+}
+
+/// Keys that note every signature.
+fn noting_keys() -> (KeySet, Arc<Mutex<Vec<String>>>) {
+    let (mut keys, _) = key_set();
+    let signed = Arc::default();
+    for key in &mut keys.signing {
+        let signer = Arc::from(key.signer.box_clone());
+        key.signer = Box::new(NotingSigner { signer, signed: Arc::clone(&signed) });
+    }
+    (keys, signed)
+}
+
+/// An RSA signature costs more than the rest of a request together. That a request other than one for tokens makes none
+/// is shown where requests are made, by `only_the_token_endpoint_signs`.
+#[test]
+fn a_token_response_costs_one_signature_per_token() {
+    let (keys, signed) = noting_keys();
+    let (es256, client) = (SigningAlg::Es256, client());
+    let in_es256 = Client { id_token_alg: es256, ..client.clone() };
+    let sign = |client: &Client, facts: &GrantFacts, nonce, refresh_token| {
+        let scope = facts.scope.clone();
+        let input = TokenResponseInput { keys: &keys, client, facts, scope, nonce, refresh_token };
+        input.sign(&Lifetimes::default(), NOW).unwrap();
+        std::mem::take(&mut *signed.lock().unwrap())
+    };
+    let (openid, offline, plain) =
+        (facts("openid email"), facts("openid offline_access"), facts("offline_access"));
+    let refresh = || Some(crate::secret::Secret::random());
+    let both = ["ES256 at+jwt", "RS256 JWT"];
+    assert_eq!(sign(&client, &openid, Some("n"), None), both, "a code");
+    assert_eq!(sign(&client, &offline, Some("n"), refresh()), both, "a code, with a refresh token");
+    assert_eq!(sign(&client, &offline, None, refresh()), both, "a refresh");
+    assert_eq!(sign(&client, &plain, None, refresh()), ["ES256 at+jwt"], "without openid");
+    assert_eq!(sign(&in_es256, &openid, None, None), ["ES256 at+jwt", "ES256 JWT"]);
 }

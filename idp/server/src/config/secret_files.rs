@@ -72,7 +72,7 @@ pub(crate) struct Opened {
     /// Whether it may hold a secret.
     pub(crate) judged: Result<Readers, FileRefusal>,
     /// Whether it may hold something that is not secret but must be trusted.
-    trusted: Result<(), FileRefusal>,
+    pub(crate) trusted: Result<(), FileRefusal>,
 }
 
 /// Opens a file, reads at most `longest` bytes, and checks its owner and mode and the folders that lead to it.
@@ -102,7 +102,9 @@ pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
     let judged = secret_file(access, us, mounted).map_err(refusal);
     let judged = judged.and_then(|readers| way.check(us, readers).map(|()| readers));
     let trusted = trusted_file(access, us).map_err(refusal);
-    let trusted = trusted.and_then(|()| way.check(us, Readers::Owner));
+    // Whoever can write its folder could put another file of ours or root's in its place, if others can read it.
+    let readers = if access.others_can().is_some() { Readers::Others } else { Readers::Owner };
+    let trusted = trusted.and_then(|()| way.check(us, readers));
     Ok(Opened { text: text(file, longest)?, access, judged, trusted })
 }
 
@@ -137,6 +139,16 @@ fn text(file: File, longest: u64) -> Result<Zeroizing<String>, String> {
         return Err(format!("it is longer than {} KiB", longest / 1024));
     }
     Ok(text)
+}
+
+/// Reads a file that decides what we do, such as a seed. It need not be secret, but nobody else may write or replace it.
+///
+/// # Errors
+/// The end of a sentence that begins with the file.
+pub fn read_trusted(path: &Path, longest: u64) -> Result<Zeroizing<String>, String> {
+    let opened = open(path, longest).map_err(|why| format!("this file cannot be read: {why}"))?;
+    opened.trusted.map_err(|refusal| refusal.sentence("this file", path))?;
+    Ok(opened.text)
 }
 
 /// Checks whether a file with certificates can be trusted. They are not secret, but nobody else may write them.

@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::Extension;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::http::shares::AddressShare;
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: here\r\n\r\n";
 const H2: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -36,7 +38,11 @@ impl Server {
             told.notified().await;
             "slow answer"
         };
-        let router = Router::new().route("/", get(|| async { "quick" })).route("/slow", get(slow));
+        let admitted = |Extension(share): Extension<AddressShare>| async move { share.admitted.to_string() };
+        let router = Router::new()
+            .route("/", get(|| async { "quick" }))
+            .route("/slow", get(slow))
+            .route("/admitted", get(admitted));
         let connections = Arc::new(Connections::new(router, limits, timeouts, Arc::new(RefusalLog::new())));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -206,6 +212,69 @@ async fn fault_04_the_head_of_a_request_is_bounded() {
         assert!(told.is_empty() || told.starts_with("HTTP/1.1 431 "), "{told}");
     }
     assert_eq!(server.begun.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn fault_04_the_heads_of_requests_in_progress_count_for_their_address() {
+    let server = Server::start(1_000, Timeouts { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+    // Each is about a 267th of what one address may have.
+    let long = format!("\r\n{}\r\n", format!("x: {}\r\n", "a".repeat(6_000)).repeat(10));
+    let ask = |path: &str| REQUEST.replace("GET /", &format!("GET /{path}")).replace("\r\n\r\n", &long);
+    let admitted = async || {
+        let mut socket = server.says(&ask("admitted").replace("Host", "Connection: close\r\nHost")).await;
+        to_the_end(&mut socket).await.ends_with("true")
+    };
+    assert!(admitted().await);
+    let mut slow = Vec::new();
+    while admitted().await {
+        let before = server.begun.load(Ordering::SeqCst);
+        slow.push(server.says(&ask("slow")).await);
+        while server.begun.load(Ordering::SeqCst) == before {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    assert!((250..300).contains(&slow.len()), "{}", slow.len());
+    server.finish.notify_waiters();
+    for socket in &mut slow {
+        socket.read_exact(&mut [0; 15]).await.unwrap();
+    }
+    assert!(admitted().await, "an answered request gives back what its head took");
+}
+
+#[tokio::test]
+async fn fault_04_the_heads_on_one_http_2_connection_are_bounded() {
+    let server = Server::start(100, Timeouts { quiet: LONG, goodbye: SHORT, drain: LONG }).await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket
+        .write_all(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[])].concat())
+        .await
+        .unwrap();
+    // Without a name that the table has, 15 KB each.
+    let long = [&[0x00, 1, b'x', 0x7f][..], &[0xf1, 0x73], &[b'a'; 14_960]].concat();
+    let ask = |stream: u32, path: &str| {
+        let whole = headers(stream, "GET", path);
+        frame(1, 5, stream, &[&whole[9..], &long].concat())
+    };
+    for number in 0..8 {
+        socket.write_all(&ask(2 * number + 1, "/slow")).await.unwrap();
+    }
+    while server.begun.load(Ordering::SeqCst) < 8 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let mut admitted = async |stream: u32, request: Vec<u8>| {
+        socket.write_all(&request).await.unwrap();
+        loop {
+            let mut head = [0; 9];
+            socket.read_exact(&mut head).await.unwrap();
+            let mut payload = vec![0; usize::from(head[1]) * 256 + usize::from(head[2])];
+            socket.read_exact(&mut payload).await.unwrap();
+            if head[3] == 0 && head[5..] == stream.to_be_bytes() {
+                return payload == b"true";
+            }
+        }
+    };
+    assert!(!admitted(17, ask(17, "/admitted")).await, "a ninth of 15 KB");
+    assert!(admitted(19, headers(19, "GET", "/admitted")).await, "a short one has room");
 }
 
 /// One frame of HTTP/2 (RFC 9113 section 4.1).

@@ -80,20 +80,20 @@ impl Cookie {
     }
 }
 
-fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(move |(key, _)| *key == name)
-        .map(|(_, value)| value)
+/// In bytes: a browser also sends what another application of this host has set, whatever it contains (RFC 6265
+/// section 5.4).
+fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs =
+        headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| {
+        let (key, value) = pair.split_at_checked(pair.iter().position(|byte| *byte == b'=')?)?;
+        (key.trim_ascii() == name.as_bytes()).then(|| value[1..].trim_ascii_end())
+    })
 }
 
 fn only_value(headers: &HeaderMap, name: &str) -> Option<Secret> {
     let mut found = values(headers, name);
-    let first = found.next()?;
+    let first = std::str::from_utf8(found.next()?).ok()?;
     let counts = found.next().is_none() && !first.is_empty() && first.len() <= 128;
     counts.then(|| Secret::new(first.to_owned()))
 }

@@ -68,7 +68,7 @@ impl From<PageError> for Stopped {
 async fn pass(app: &Shared, policy: Policy, request: Request) -> Result<Passed, Stopped> {
     let (mut parts, body) = request.into_parts();
     let mut room =
-        parts.extensions.get::<AddressShare>().and_then(|caller| caller.share.take(ShareKind::Body, 0));
+        parts.extensions.get::<AddressShare>().and_then(|caller| caller.share.take(ShareKind::Bytes, 0));
     let body = read_body(policy, &parts.headers, body, room.as_mut()).await?;
     // Our own forms are read here, as strictly as our pages write them. Each protocol endpoint reads its own.
     let mut fields = match (&body, policy.csrf) {

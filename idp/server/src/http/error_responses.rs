@@ -75,6 +75,16 @@ pub(crate) fn short_error_response(app: &Shared, error: &PageError, summary: &Re
     response
 }
 
+/// What is wrong with a probe's request, for the person who set the probe up.
+pub(crate) fn response_to_probe(app: &Shared, error: &PageError, summary: &RequestSummary) -> Response {
+    match &error.detail {
+        Some(detail) if error.reason.status.is_client_error() => {
+            (error.reason.status, Excerpt::new(detail, LONGEST_DETAIL).to_string()).into_response()
+        }
+        _ => short_error_response(app, error, summary),
+    }
+}
+
 #[derive(Serialize)]
 struct ErrorPage<'a> {
     kind: &'static str,

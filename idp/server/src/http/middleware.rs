@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use idp_core::secret::{base64url, random_bytes};
 
 use crate::http::address::{RequestInfo, came_over_http, client_address, is_trusted};
-use crate::http::error_responses::{error_response, short_error_response};
+use crate::http::error_responses::{error_response, response_to_probe, short_error_response};
 use crate::http::errors::{PageError, Reason};
 use crate::http::host::RequestedHost;
 use crate::http::policy::{self, LONGEST_TARGET, UNROUTED};
@@ -73,6 +73,9 @@ pub(crate) async fn outermost(State(app): State<Shared>, mut request: Request, n
         error.log(&app, &info, &summary);
     }
     let response = match response.extensions().get::<PageError>().cloned() {
+        Some(error) if is_probe && error.reason == Reason::BAD_HOST => {
+            response_to_probe(&app, &error, &summary)
+        }
         Some(error) => error_response(&app, error, response, &info, &summary),
         None => response,
     };

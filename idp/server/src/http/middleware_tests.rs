@@ -70,8 +70,14 @@ impl std::io::Write for Log {
     }
 }
 
+/// While there is one subscriber only, tracing decides by the thread that first comes to a log line whether anybody wants
+/// it. That may be a thread of another test, which keeps nothing.
+static SECOND: std::sync::LazyLock<tracing::Dispatch> =
+    std::sync::LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+
 impl Log {
     fn keep(&self) -> tracing::subscriber::DefaultGuard {
+        std::sync::LazyLock::force(&SECOND);
         let writer = self.clone();
         let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         tracing::subscriber::set_default(lines)

@@ -1,4 +1,4 @@
-//! What each client address has in progress: connections, requests, bytes of bodies. Each address has a share of the
+//! What each client address has in progress: connections, requests, bytes of heads and bodies. Each address has a share of the
 //! total, so that none takes what the others need.
 
 use std::collections::HashMap;
@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::http::address::Network;
 
-/// Bytes of bodies that may be in progress in total: 16,384 of the longest forms.
-const BODY: u64 = 256 * 1024 * 1024;
+/// Bytes of heads and bodies that may be in progress in total: 16,384 of the longest forms.
+const BYTES: u64 = 256 * 1024 * 1024;
 /// One address may have the total divided by this.
-const BODY_PART: u64 = 16;
+const BYTES_PART: u64 = 16;
 /// One address may have all connections divided by this, and as many requests.
 const PART: u64 = 4;
 /// Requests in total, for each connection in total. This bounds memory; the shares of addresses keep it fair. It is
@@ -24,8 +24,8 @@ pub(crate) enum ShareKind {
     Connection,
     /// From its head to the end of its response.
     Request,
-    /// Bytes of a body that have arrived.
-    Body,
+    /// Bytes of a head until its response is made, and of a body, that have arrived.
+    Bytes,
 }
 
 /// One number for each of [`ShareKind`].
@@ -89,7 +89,7 @@ impl Shares {
     pub(crate) fn new(most: u32, each: Option<u32>) -> Arc<Self> {
         let most = u64::from(most);
         let each = each.map_or(most / PART, u64::from).max(1);
-        let (total, each) = ([most, most * REQUESTS, BODY], [each, each, BODY / BODY_PART]);
+        let (total, each) = ([most, most * REQUESTS, BYTES], [each, each, BYTES / BYTES_PART]);
         Arc::new(Self { total, each, taken: Counts::default(), of: Mutex::default() })
     }
 
@@ -188,12 +188,12 @@ mod tests {
             drop(of_eve);
             assert!(ada.take(kind, 1).is_some() && eve.take(kind, 1).is_some(), "after it was given back");
         }
-        assert!(eve.take(ShareKind::Body, BODY / BODY_PART + 1).is_none());
-        let much = eve.take(ShareKind::Body, BODY / BODY_PART);
+        assert!(eve.take(ShareKind::Bytes, BYTES / BYTES_PART + 1).is_none());
+        let much = eve.take(ShareKind::Bytes, BYTES / BYTES_PART);
         assert!(
             much.is_some()
-                && eve.take(ShareKind::Body, 1).is_none()
-                && ada.take(ShareKind::Body, 1).is_some()
+                && eve.take(ShareKind::Bytes, 1).is_none()
+                && ada.take(ShareKind::Bytes, 1).is_some()
         );
     }
 
@@ -213,12 +213,12 @@ mod tests {
     fn fault_04_a_body_counts_as_it_arrives() {
         let shares = Shares::new(8, None);
         let eve = shares.of(network("192.0.2.2"));
-        let mut body = eve.take(ShareKind::Body, 0).unwrap();
-        assert!(body.grow(BODY / BODY_PART - 10) && body.grow(10) && !body.grow(1));
-        assert!(eve.take(ShareKind::Body, 1).is_none());
+        let mut body = eve.take(ShareKind::Bytes, 0).unwrap();
+        assert!(body.grow(BYTES / BYTES_PART - 10) && body.grow(10) && !body.grow(1));
+        assert!(eve.take(ShareKind::Bytes, 1).is_none());
         drop(body);
-        assert_eq!(shares.taken.0[ShareKind::Body as usize].load(Ordering::Relaxed), 0);
-        assert!(eve.take(ShareKind::Body, BODY / BODY_PART).is_some());
+        assert_eq!(shares.taken.0[ShareKind::Bytes as usize].load(Ordering::Relaxed), 0);
+        assert!(eve.take(ShareKind::Bytes, BYTES / BYTES_PART).is_some());
     }
 
     #[test]

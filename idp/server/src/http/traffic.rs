@@ -14,6 +14,7 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::{Request, Response};
 use ipnet::IpNet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tower::Service;
 
@@ -25,6 +26,13 @@ use crate::http::shares::{AddressShare, Share, ShareKind, Shares, Taken};
 const MAX_HANDLER_SPANS: usize = 13;
 /// How many check intervals a peer may take to read a response. Our responses are short.
 const MAX_SEND_SPANS: usize = 4;
+
+/// Bytes that a header line takes besides its text, as HTTP/2 counts them (RFC 9113 section 6.5.2).
+const LINE_BYTES: usize = 32;
+
+/// Bytes that the heads of requests in progress on one connection may take: two of the longest in HTTP/1.1, or 32 of 4 KB.
+/// What a proxy forwards counts for the clients it names only.
+const MAX_HEADS: usize = 128 * 1024;
 
 /// Who is at the other end of a connection.
 pub(super) struct Peer {
@@ -59,15 +67,23 @@ pub(super) fn serve_request(
     let mut request = request.map(Body::new);
     let (address, share) = traffic.peer.caller(request.headers());
     let taken = share.take(ShareKind::Request, 1);
+    let head = traffic.take_head(&share, request.headers());
     let handled = UnderWay::begin(&traffic, RequestPhase::Handled);
-    let (by_proxy, admitted) = (traffic.peer.forwards.is_some(), taken.is_some());
+    let (by_proxy, admitted) = (traffic.peer.forwards.is_some(), taken.is_some() && head.is_some());
     request.extensions_mut().insert(AddressShare { address, share, by_proxy, admitted });
     async move {
         let response = router.call(request).await?;
         let sent = UnderWay::begin(&traffic, RequestPhase::Sent);
-        drop(handled);
+        drop((handled, head));
         Ok(response.map(|body| TrackedBody { body, _under_way: sent, _taken: taken }))
     }
+}
+
+/// How much memory a head takes, about. The lines of most requests are short, but a peer may send many long ones, and then
+/// no body.
+fn head_bytes(headers: &HeaderMap) -> u32 {
+    let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_BYTES);
+    u32::try_from(lines.sum::<usize>()).unwrap_or(u32::MAX)
 }
 
 /// What happens on one connection.
@@ -75,6 +91,8 @@ pub(super) struct Traffic {
     /// Whether a request has come since the last check.
     asked: AtomicBool,
     peer: Peer,
+    /// The bytes that further heads may take.
+    heads: Arc<Semaphore>,
     /// The number of the current span.
     span: AtomicUsize,
     /// Requests with their handlers, by the span in which they came: one count for each span that a request may last.
@@ -86,7 +104,16 @@ pub(super) struct Traffic {
 impl Traffic {
     pub(super) fn new(peer: Peer) -> Self {
         let (asked, span) = (AtomicBool::default(), AtomicUsize::default());
-        Self { asked, peer, span, handled: Default::default(), sent: Default::default() }
+        let heads = if peer.forwards.is_some() { Semaphore::MAX_PERMITS } else { MAX_HEADS };
+        let heads = Arc::new(Semaphore::new(heads));
+        Self { asked, peer, heads, span, handled: Default::default(), sent: Default::default() }
+    }
+
+    /// Counts a head until this is dropped. `None`: there is no room for it on this connection, or for its address.
+    fn take_head(&self, share: &Arc<Share>, headers: &HeaderMap) -> Option<(OwnedSemaphorePermit, Taken)> {
+        let bytes = head_bytes(headers);
+        let here = Arc::clone(&self.heads).try_acquire_many_owned(bytes).ok()?;
+        Some((here, share.take(ShareKind::Bytes, bytes.into())?))
     }
 
     fn counts(&self, phase: RequestPhase) -> &[AtomicU32] {

@@ -282,7 +282,17 @@ fn to_do(failure: &SmtpFailure) -> &'static str {
         (Reaction::WaitForOperator, _) if failure.trouble == Trouble::Tls => {
             "check the host and port in mail.smtp_url, and the mail server's certificate and STARTTLS"
         }
-        (Reaction::WaitForOperator, SmtpStep::Auth) => "check the user and password in mail.smtp_url",
+        (Reaction::WaitForOperator, SmtpStep::Auth) => match failure.trouble {
+            Trouble::Reply { code: 530 | 538, .. } => {
+                "the mail server wants TLS before the password: see whether it offers STARTTLS, or use smtps://"
+            }
+            // 504: the library found no mechanism that the server and it both know, or the server does not know ours.
+            Trouble::Protocol | Trouble::Reply { code: 500..=504, .. } => {
+                "see whether the mail server offers AUTH PLAIN or LOGIN here; if it wants no password, leave it out of \
+                 mail.smtp_url"
+            }
+            _ => "check the user and password in mail.smtp_url",
+        },
         (Reaction::WaitForOperator, SmtpStep::Sender) => {
             "check mail.from, which the mail server must accept as a sender, and the user and password in mail.smtp_url"
         }

@@ -1,5 +1,7 @@
 //! The authorization endpoint.
 
+use std::borrow::Cow;
+
 use axum::http::Uri;
 use axum::response::{IntoResponse, Redirect, Response};
 use idp_core::client::Client;
@@ -76,25 +78,27 @@ pub(crate) fn redirect_as_get(path: &str, params: &Params, is_known: fn(&str) ->
 
 fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> PageError {
     let repeated = if params.is_repeated("client_id") { "client_id" } else { "redirect_uri" };
-    let (key, differs, why) = match reason {
-        PageReason::MissingClient => (Reason::CLIENT_MISSING, "client_id", "client_id is missing"),
+    let (key, differs, why): (_, _, Cow<'static, str>) = match reason {
+        PageReason::MissingClient => (Reason::CLIENT_MISSING, "client_id", "client_id is missing".into()),
         // The detail is shown in `dev` only: strangers get the same page for both cases.
         PageReason::UnknownClient if client.is_some() => {
-            (Reason::CLIENT_UNKNOWN, "client_id", "this client is disabled")
+            (Reason::CLIENT_UNKNOWN, "client_id", "this client is disabled".into())
         }
-        PageReason::UnknownClient => (Reason::CLIENT_UNKNOWN, "client_id", "no client has this client_id"),
+        PageReason::UnknownClient => {
+            (Reason::CLIENT_UNKNOWN, "client_id", "no client has this client_id".into())
+        }
         PageReason::MissingRedirectUri => {
-            (Reason::REDIRECT_URI_MISSING, "redirect_uri", "redirect_uri is missing")
+            (Reason::REDIRECT_URI_MISSING, "redirect_uri", "redirect_uri is missing".into())
         }
         PageReason::UnregisteredRedirectUri => {
             (Reason::REDIRECT_URI_MISMATCH, "redirect_uri", mismatch(params.get("redirect_uri")))
         }
         PageReason::Repeated => {
-            (Reason::PARAMETER_REPEATED, repeated, "client_id and redirect_uri must each be sent once")
+            (Reason::PARAMETER_REPEATED, repeated, "client_id and redirect_uri must each be sent once".into())
         }
     };
     let explanation = Explanation {
-        reason: why.to_owned(),
+        reason: why.clone().into_owned(),
         sent: sent(params),
         registered: client.map(registered).unwrap_or_default(),
         // If it was sent twice, one of the values may well be registered.
@@ -106,15 +110,13 @@ fn refused(reason: PageReason, params: &Params, client: Option<&Client>) -> Page
 }
 
 /// Why a redirect URI is not accepted; some could not even be registered.
-fn mismatch(uri: Option<&str>) -> &'static str {
-    match RedirectUri::parse(uri.unwrap_or_default()) {
-        Ok(_) => "redirect_uri must equal a registered one, byte for byte",
+fn mismatch(uri: Option<&str>) -> Cow<'static, str> {
+    match RedirectUri::parse_new(uri.unwrap_or_default()) {
+        Ok(_) => "redirect_uri must equal a registered one, byte for byte".into(),
         Err(BadRedirectUri::PlainHttp) => {
-            "http is for loopback only: 127.0.0.1, [::1] and localhost; elsewhere use https"
+            "http is for loopback only: 127.0.0.1, [::1] and localhost; elsewhere use https".into()
         }
-        Err(_) => {
-            "this redirect_uri could not be registered: it must be https, http on loopback, or a private-use scheme"
-        }
+        Err(why) => format!("this redirect_uri could not be registered: {why}").into(),
     }
 }
 
@@ -138,7 +140,7 @@ fn registered(client: &Client) -> Vec<Registered> {
 
 /// The command that would make this request valid.
 fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<Fix> {
-    let uri = params.get("redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok());
+    let uri = params.get("redirect_uri").filter(|uri| RedirectUri::parse_new(uri).is_ok());
     match (reason, client) {
         (PageReason::UnknownClient, Some(client)) if !client.enabled => {
             Some(Fix { verb: "client enable", arguments: client.id.to_string() })

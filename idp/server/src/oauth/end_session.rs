@@ -199,7 +199,7 @@ fn registered(client: &Client) -> Vec<Registered> {
 
 /// The command that would make this request valid.
 fn fix(params: &Params, client: &Client) -> Option<Fix> {
-    let uri = params.get("post_logout_redirect_uri").filter(|uri| RedirectUri::parse(uri).is_ok())?;
+    let uri = params.get("post_logout_redirect_uri").filter(|uri| RedirectUri::parse_new(uri).is_ok())?;
     let arguments = format!("{} {}", client.id, shell_quoted(uri));
     Some(Fix { verb: "client add-post-logout-redirect-uri", arguments })
 }
@@ -348,7 +348,7 @@ impl Page for SignedOutPage {
 }
 
 /// `GET /signed-out`: goes on to the registered URI at which the sign-out should end, or links to the registered home
-/// page of the named client.
+/// page of the named client. Somebody who is signed in, perhaps since in another tab, is asked instead.
 pub(crate) async fn signed_out(
     context: RequestContext,
     LenientQuery(query): LenientQuery,
@@ -361,6 +361,10 @@ pub(crate) async fn signed_out(
         && target.uri().is_https()
     {
         return ContinuePage::signed_out(client.name.to_string(), &target.location()).show(&context);
+    }
+    // This page would be untrue, and the question tells the truth.
+    if context.browser.signed_in.is_some() {
+        return Ok(Redirect::to("/logout").into_response());
     }
     let client = match query.get("client_id").and_then(|id| ClientId::parse(id).ok()) {
         Some(id) => context.app.store.read(id, |db, id| Box::pin(db.client(id))).await?,

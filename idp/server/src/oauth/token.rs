@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::{Extension, response::IntoResponse, response::Response};
 use idp_core::audit::{Actor, AuditEvent, AuditRecord};
-use idp_core::client::Client;
+use idp_core::client::{Client, ClientId};
 use idp_core::oauth::client_auth;
 use idp_core::oauth::error::{ErrorCode, Refusal};
 use idp_core::oauth::grant::{Grant, IssuedCode, Lifetimes, RefreshToken};
@@ -44,8 +44,10 @@ pub(crate) async fn post(
     let id = credentials.client_id.clone();
     let found = app.store.read(id, |db, id| Box::pin(db.client(id))).await?;
     let client = client_auth::authenticate(&credentials, found).map_err(|refusal| {
-        // An ID that is not registered may be a secret in the wrong place: it is not logged.
-        let about = refusal.client_id.as_ref().map(About::client).unwrap_or_default();
+        let about = match &refusal.client_id {
+            Some(id) => About::client(id),
+            None => About { value: Some(beginning(&credentials.client_id)), ..About::default() },
+        };
         let named = refusal.client_id.as_ref().map_or("client_id", |id| id.as_str());
         let detail = Some(format!("{named}: {}", refusal.why).into());
         OAuthError { detail, ..client_auth::FAILED.into() }.about(about)
@@ -73,6 +75,16 @@ async fn answer(app: &Shared, caller: AuthenticatedClient, params: &Params) -> R
             let token = RefreshToken::decode(refresh_token, &app.keys.load().mac).ok_or(UNUSABLE)?;
             refresh(app, caller, token, scope.map(str::to_owned)).await
         }
+    }
+}
+
+/// An ID that is not registered, for the log. It may be a secret in the wrong place, so only its beginning tells which of
+/// them it is.
+fn beginning(unknown: &ClientId) -> String {
+    const SHORTER_THAN_ANY_SECRET: usize = 8;
+    match unknown.as_str() {
+        id if id.len() < SHORTER_THAN_ANY_SECRET => id.to_owned(),
+        id => format!("{}... ({} characters)", id.chars().take(3).collect::<String>(), id.chars().count()),
     }
 }
 

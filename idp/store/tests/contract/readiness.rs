@@ -116,7 +116,7 @@ async fn fault_05_a_check_reaches_the_log_of_the_file(db: Db) {
 }
 
 /// A disk of its own that is really full. Mounting one takes root; where that is not possible, this says so and tests
-/// nothing.
+/// nothing. A test of the program, in `idp/cli/tests/cli/full_disk.rs`, needs no disk of its own.
 async fn fault_05_a_check_on_a_full_disk_says_so(db: Db) {
     let disk = sqlite::file(&db.database.url).with_file_name("disk");
     std::fs::create_dir(&disk).unwrap();

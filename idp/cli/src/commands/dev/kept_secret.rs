@@ -32,12 +32,22 @@ pub(crate) fn find_or_make(file: &Path, make: impl FnOnce() -> Secret) -> Result
         return Ok(secret);
     }
     let secret = make();
-    // Under another name first, so that a start that is interrupted leaves no half of a secret.
-    let unfinished = file.with_extension("unfinished");
-    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
-    let written = made
-        .and_then(|mut made| made.write_all(secret.expose().as_bytes()))
-        .and_then(|()| std::fs::rename(&unfinished, file));
-    written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+    write_private(file, secret.expose())?;
     Ok(secret)
+}
+
+/// Writes a file that only its owner can read, also if there was one that others could.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write_private(file: &Path, text: &str) -> Result<(), String> {
+    // Under another name first, so that a start that is interrupted leaves no half of it.
+    let unfinished = file.with_extension("unfinished");
+    // Left by such a start: what is opened keeps the mode it has.
+    let _ = std::fs::remove_file(&unfinished);
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
+    let written = made
+        .and_then(|mut made| made.write_all(text.as_bytes()))
+        .and_then(|()| std::fs::rename(&unfinished, file));
+    written.map_err(|error| format!("{} cannot be written: {error}", file.display()))
 }

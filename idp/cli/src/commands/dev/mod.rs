@@ -101,7 +101,22 @@ impl DevArgs {
     /// Takes the data folder for this server alone; `None` if it does not exist yet.
     fn claim_folder(&self) -> Result<Option<FolderInUse>, Failure> {
         let folder = Path::new(&self.data_dir);
-        in_use::alone(folder).map_err(|other| already_running(folder, other))
+        in_use::alone(folder).map_err(|other| already_running(folder, other, &self.beside(folder)))
+    }
+
+    /// The command for another server with the same options, in a folder beside this one.
+    fn beside(&self, folder: &Path) -> String {
+        // Without a slash at the end: the other folder must not be inside.
+        let folder: PathBuf = folder.components().collect();
+        let folder = shell_quoted(&format!("{}-2", folder.display()));
+        let mut command = format!("{} dev --data-dir {folder} --port 0 --client-port 0", program());
+        if self.keys_dir != "keys" {
+            command.push_str(&format!(" --keys-dir {}", shell_quoted(&self.keys_dir)));
+        }
+        if let Some(seed) = &self.seed {
+            command.push_str(&format!(" --seed {}", shell_quoted(&seed.to_string_lossy())));
+        }
+        command
     }
 
     /// The default settings of production. Only the log can be set by the environment: a production server's must
@@ -163,13 +178,9 @@ impl Loopback {
 }
 
 /// Why a second server does not start in this folder, and how to start one beside it.
-fn already_running(folder: &Path, other: OtherServer) -> Failure {
+fn already_running(folder: &Path, other: OtherServer, beside: &str) -> Failure {
     let shown = folder.display();
-    let beside = shell_quoted(&format!("{shown}-2"));
-    let apart = format!(
-        "stop it, or start another one beside it with `{} dev --data-dir {beside} --port 0 --client-port 0`",
-        program()
-    );
+    let apart = format!("stop it, or start another one beside it with `{beside}`");
     Failure::new(match (other, std::fs::read_to_string(folder.join(DEV_ISSUER))) {
         (OtherServer::Serve, _) => format!("`idp serve` is running on the folder {shown}; {apart}"),
         (OtherServer::Dev, Ok(issuer)) if !issuer.is_empty() => {
@@ -181,9 +192,7 @@ fn already_running(folder: &Path, other: OtherServer) -> Failure {
 
 /// Saves the issuer for other commands, which show it to the operator.
 fn note_issuer(folder: &Path, issuer: &str) -> Result<(), Failure> {
-    let file = folder.join(DEV_ISSUER);
-    let written = std::fs::write(&file, issuer);
-    Ok(written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?)
+    Ok(kept_secret::write_private(&folder.join(DEV_ISSUER), issuer)?)
 }
 
 /// The options that select this database in another command.

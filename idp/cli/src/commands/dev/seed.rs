@@ -6,6 +6,7 @@ use idp_core::account::password::PasswordPolicy;
 use idp_core::client::Client;
 use idp_core::secret::Secret;
 use idp_core::time::Timestamp;
+use idp_server::config::secret_files;
 use idp_server::config::settings::{broken_toml, line_of, unknown};
 use idp_store::Store;
 use serde::Deserialize;
@@ -17,6 +18,9 @@ use crate::commands::new_account::{self, NewAccount, NewAccountOutcome};
 use crate::commands::new_client::{self, ClientSpec};
 use crate::failure::Failure;
 use crate::secret_input::from_file;
+
+/// The longest seed file, in bytes.
+const LONGEST_FILE: u64 = 1024 * 1024;
 
 /// The format of a seed file.
 #[derive(Deserialize)]
@@ -50,9 +54,8 @@ pub(crate) struct Seed {
 /// # Errors
 /// The first error, with file and line.
 pub(crate) fn read(path: &Path, policy: &PasswordPolicy, now: Timestamp) -> Result<Seed, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::new(format_args!("{}: this file cannot be read: {error}", path.display()))
-    })?;
+    let text = secret_files::read_trusted(path, LONGEST_FILE)
+        .map_err(|why| Failure::new(format_args!("{}: {why}", path.display())))?;
     parse(&SeedText { path, text: &text }, policy, now)
 }
 

@@ -52,11 +52,17 @@ impl FileRefusal {
             (AccessProblem::OthersCan("write"), None) if self.access.uid != self.us.uid => {
                 format!("as root, run {}", command("chmod go-w", word))
             }
+            (AccessProblem::OthersCan("write"), None) => {
+                format!("keep them out with {}", command("chmod go-w", word))
+            }
             (AccessProblem::OthersCan(_), None) => {
                 format!("keep them out with {}", command("chmod 600", word))
             }
             (AccessProblem::OthersCan(_), Some(folder)) => {
                 format!("keep them out with {}", command("chmod go-w", &owner::shell_word(folder)))
+            }
+            (AccessProblem::WrongOwner, None) if self.access.mode & 0o022 != 0 && !word.is_empty() => {
+                format!("as root, run `chown root {word} && chmod go-w {word}`")
             }
             (AccessProblem::WrongOwner, None) => format!("as root, run {}", command("chown root", word)),
             (AccessProblem::WrongOwner, Some(folder)) => {

@@ -63,8 +63,14 @@ impl Reading {
             Err(why) => return self.refuse(path.display(), format!("this file cannot be read: {why}")),
         };
         let text = opened.text.as_str();
-        let before = self.settings.warnings.len();
+        let (before, errors) = (self.settings.warnings.len(), self.errors.len());
         self.tables(path, text, &opened);
+        // A secret in it has the stricter rule, and then its own refusal.
+        if let Err(refusal) = &opened.trusted
+            && self.errors.len() == errors
+        {
+            self.refuse(path.display(), refusal.sentence("this file", path));
+        }
         // One warning for the file, however many secrets it holds.
         self.settings.warnings.truncate(before + 1);
     }

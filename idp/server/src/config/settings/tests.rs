@@ -234,6 +234,7 @@ fn r_28_unusable_values_are_refused_with_an_example() {
         ("mail.smtp_url", "http://mail.example.com", "it must begin with smtps:// or smtp://"),
         ("mail.smtp_url", "smtps:", "it names no host"),
         ("mail.smtp_url", "smtp://mail.example.com?tls=none", "its only parameter is tls=required or"),
+        ("mail.from", "ü@example.com", "before the @ it may have ASCII characters only"),
         (
             "mail.from",
             "nobody",
@@ -403,6 +404,18 @@ fn fault_05_fault_06_fault_21_what_is_wrong_with_the_host_of_a_url_is_named() {
     ] {
         let said = refused(name, value);
         assert!(said.contains(why), "{value}: {said}");
+    }
+}
+
+#[test]
+fn fault_20_the_senders_domain_is_one_that_every_mail_server_understands() {
+    for (written, sent) in [
+        ("Exämple <id@exämple.com>", "id@xn--exmple-cua.com"),
+        ("id@Example.com", "id@Example.com"),
+        ("id@localhost", "id@localhost"),
+    ] {
+        let config = config(LEAST, &[], &[("mail.from", written)]).unwrap();
+        assert_eq!(config.mail.from.email.to_string(), sent);
     }
 }
 

@@ -6,6 +6,7 @@ use idp_core::authority::forwarded_address;
 use idp_core::secret::Secret;
 use idp_core::server_url::{BadServerUrl, server_url};
 use ipnet::{IpNet, Ipv6Net};
+use lettre::Address;
 use lettre::message::Mailbox;
 use url::Url;
 use zeroize::Zeroizing;
@@ -208,8 +209,19 @@ fn in_parts(rest: &str) -> (String, String) {
     (path, parameters.to_owned())
 }
 
+/// A sender, with its domain in the ASCII form that every mail server understands.
 pub(super) fn sender(text: &str) -> Result<Mailbox, &'static str> {
-    text.parse().map_err(|_| "it is not an email address")
+    let Mailbox { name, email } = text.parse().map_err(|_| "it is not an email address")?;
+    if !email.user().is_ascii() {
+        return Err("before the @ it may have ASCII characters only");
+    }
+    let domain = match url::Host::parse(email.domain()) {
+        _ if email.domain().is_ascii() => email.domain().to_owned(),
+        Ok(url::Host::Domain(ascii)) => ascii,
+        _ => return Err("its domain is not one"),
+    };
+    let email = Address::new(email.user(), domain).map_err(|_| "its domain is not one")?;
+    Ok(Mailbox { name, email })
 }
 
 /// A mail server. Does not quote the text, which may hold a password.
