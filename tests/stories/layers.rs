@@ -23,7 +23,7 @@ const CORE: &[&[&str]] = &[
     &["oauth", "account"],
     &["audit", "client", "consent", "mail_server", "session", "user"],
     &["redirect_uri", "scope", "single_use", "typed_code", "seal", "ids"],
-    &["secret", "time", "text", "authority", "loopback", "file_access"],
+    &["secret", "time", "text", "authority", "loopback", "server_url", "file_access"],
 ];
 
 const STORE: &[&[&str]] = &[

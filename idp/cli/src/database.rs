@@ -131,9 +131,10 @@ pub(crate) fn url_source(settings: &Settings) -> String {
 /// Adds the source of `database.url` to an error about a database server.
 pub(crate) fn named(error: OpenError, source: &str) -> Failure {
     match error {
-        OpenError::Unreachable { .. } | OpenError::Refused { .. } | OpenError::Unprotected { .. } => {
-            Failure::new(format_args!("{error} ({source})"))
-        }
+        OpenError::BadUrl(_)
+        | OpenError::Unreachable { .. }
+        | OpenError::Refused { .. }
+        | OpenError::Unprotected { .. } => Failure::new(format_args!("{error} ({source})")),
         other => other.into(),
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Imports point to the right only: `flow` > `oauth`, `account` > `audit`, `client`, `consent`, `session`, `user` >
 //! `redirect_uri`, `scope`, `single_use`, `typed_code`, `seal`, `ids` > `secret`, `time`, `text`, `authority`,
-//! `loopback`, `file_access`. `tests/stories/layers.rs` checks this.
+//! `loopback`, `server_url`, `file_access`. `tests/stories/layers.rs` checks this.
 
 pub mod account;
 pub mod audit;
@@ -23,6 +23,7 @@ pub mod redirect_uri;
 pub mod scope;
 pub mod seal;
 pub mod secret;
+pub mod server_url;
 pub mod session;
 pub mod single_use;
 pub mod text;

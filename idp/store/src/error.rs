@@ -188,6 +188,9 @@ pub enum OpenError {
     /// Not a database URL this program knows.
     #[error("`{0}` is not a database URL; use sqlite:FILE or postgres://USER@HOST/NAME")]
     Url(String),
+    /// The URL of a database server, but one that cannot be used.
+    #[error("database.url cannot be used: {0}")]
+    BadUrl(String),
     /// Nothing answers at the server's address.
     #[error("cannot reach {server}: {why}")]
     Unreachable {

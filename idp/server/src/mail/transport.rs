@@ -124,10 +124,6 @@ fn smtp(url: &Secret) -> Result<(Transport, Option<String>), StartError> {
     };
     let port = url.port().unwrap_or(tls.port());
     let shown = format!("{host}:{port}");
-    let hello = match url.path().trim_matches('/') {
-        "" => ClientId::default(),
-        hello => ClientId::Domain(hello.to_owned()),
-    };
     let credentials = match url.password() {
         Some(password) => {
             let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(|text| text.into_owned());
@@ -145,7 +141,16 @@ fn smtp(url: &Secret) -> Result<(Transport, Option<String>), StartError> {
     });
     let tls = tls.parameters(name.clone()).map_err(|why| no_tls(&why))?;
     let (availability, idle) = (Availability::default(), Mutex::default());
-    let server = MailServer { host: name, port, tls, hello, credentials, shown, availability, idle };
+    let server = MailServer {
+        host: name,
+        port,
+        tls,
+        hello: ClientId::default(),
+        credentials,
+        shown,
+        availability,
+        idle,
+    };
     Ok((Transport::Smtp(Box::new(server)), warning))
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod migrate;
 mod pool;
 mod postgres;
 pub(crate) mod postgres_tls;
+mod postgres_url;
 mod read;
 pub(crate) mod readiness;
 mod run_to_end;

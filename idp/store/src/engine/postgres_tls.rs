@@ -14,15 +14,8 @@ use rustls::CertificateError;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
+use super::postgres_url;
 use crate::error::OpenError;
-
-/// The URL parameters that are read, each with its alternative spellings.
-const PARAMETERS: [(&str, &[&str]); 4] = [
-    ("sslmode", &["ssl-mode"]),
-    ("sslrootcert", &["ssl-root-cert", "ssl-ca"]),
-    ("sslcert", &["ssl-cert"]),
-    ("sslkey", &["ssl-key"]),
-];
 
 /// `sslmode` as libpq knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +128,7 @@ fn protected(
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<(PgConnectOptions, ConnectionFacts), OpenError> {
     let malformed = || OpenError::Url("postgres://…".to_owned());
-    let url = Url::parse(text).map_err(|_| malformed())?;
+    let url = postgres_url::parse(text)?;
     let written = TlsParameters::read(&url, &env)?;
     let mut options = PgConnectOptions::from_str(text).map_err(|_| malformed())?;
     let host = options.get_host().to_owned();
@@ -189,27 +182,15 @@ struct TlsParameters {
 impl TlsParameters {
     fn read(url: &Url, env: &impl Fn(&str) -> Option<String>) -> Result<Self, OpenError> {
         let refuse = |why: String| OpenError::Unprotected { server: "the database server".to_owned(), why };
-        for (name, _) in url.query_pairs() {
-            if let Some(meant) = misspelt(&name) {
-                return Err(refuse(format!(
-                    "there is no parameter `{name}` in database.url; its name is `{meant}`"
-                )));
-            }
-        }
-        // The last occurrence wins, as it does for the driver.
-        let last = |wanted: &str| {
-            let (_, others) = PARAMETERS.into_iter().find(|(name, _)| *name == wanted)?;
-            let is = |name: &str| name == wanted || others.contains(&name);
-            url.query_pairs().filter(|(name, _)| is(name)).last().map(|(_, value)| value.into_owned())
-        };
-        let mode = last("sslmode").map(|text| {
+        let written = |wanted: &str| postgres_url::parameter(url, wanted);
+        let mode = written("sslmode").map(|text| {
             SslMode::parse(&text).ok_or_else(|| {
                 refuse(format!(
                     "there is no sslmode={text}; it is one of disable, require, verify-ca and verify-full"
                 ))
             })
         });
-        let written_root = last("sslrootcert");
+        let written_root = written("sslrootcert");
         let root = written_root.clone().or_else(|| env("PGSSLROOTCERT").filter(|path| !path.is_empty()));
         if let Some(name) = root.as_deref().filter(|root| root.is_empty() || *root == "system") {
             return Err(refuse(format!(
@@ -221,8 +202,8 @@ impl TlsParameters {
             mode: mode.transpose()?,
             root_is_from_environment: written_root.is_none(),
             root,
-            certificate: last("sslcert").or_else(|| env("PGSSLCERT")),
-            key: last("sslkey").or_else(|| env("PGSSLKEY")),
+            certificate: written("sslcert").or_else(|| env("PGSSLCERT")),
+            key: written("sslkey").or_else(|| env("PGSSLKEY")),
         })
     }
 
@@ -238,15 +219,6 @@ impl TlsParameters {
             client_key: file(&self.key),
         }
     }
-}
-
-/// The parameter meant by a misspelling that the driver would ignore.
-fn misspelt(name: &str) -> Option<&'static str> {
-    let plain = |name: &str| name.to_ascii_lowercase().replace(['-', '_'], "");
-    let known =
-        PARAMETERS.iter().flat_map(|(name, others)| others.iter().chain([name]).map(|other| (*other, *name)));
-    let meant = known.clone().find(|(other, _)| plain(other) == plain(name)).map(|(_, meant)| meant);
-    meant.filter(|_| !known.clone().any(|(other, _)| other == name))
 }
 
 /// Why a protected connection could not be made and how to fix it; `None` for any other error.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use idp_core::account::password::{LOWEST_MIN_LENGTH, MAX_LENGTH};
+use idp_core::server_url::server_url;
 use idp_core::text::readable;
 use toml::de::DeValue;
 use url::Url;
@@ -150,11 +151,19 @@ impl Setting {
     /// Whether this value must be kept from others. It must, unless it is plainly a URL without a password.
     pub(super) fn conceals(&self, text: &str) -> bool {
         let harmless = |url: Url| {
+            let names = || url.query_pairs().map(|(name, _)| name);
             url.password().is_none()
-                && url.query_pairs().all(|(name, _)| name != "password" && name != "pass")
+                && names().all(|name| name != "password" && name != "pass")
+                && (url.scheme() == "sqlite" || !may_hide_a_password(text))
         };
         self.secret && !Url::parse(text).is_ok_and(harmless)
     }
+}
+
+/// An `@` beyond the host of a server may be the end of a password.
+fn may_hide_a_password(text: &str) -> bool {
+    let after_host = |url: Url| url.query().is_some_and(|query| query.contains('@'));
+    text.contains('@') && (!text.contains("://") || server_url(text).map_or(true, after_host))
 }
 
 /// The prefix of all environment variables of this program.

@@ -348,6 +348,65 @@ fn fault_06_the_scheme_of_a_database_may_be_in_capitals() {
     }
 }
 
+/// The one refusal of an environment variable, which must not repeat a secret.
+fn refused(name: &str, value: &str) -> String {
+    let mut told = lines(config(LEAST, &[(name, value)], &[]));
+    assert!(told.len() == 1 && !told[0].contains("cret"), "{value}: {told:?}");
+    told.remove(0)
+}
+
+#[test]
+fn fault_18_no_part_of_a_password_is_taken_for_a_host_or_path() {
+    const ENCODE: &str = "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25";
+    for rest in
+        ["usr:123/sEcret@h.example", "usr:sEcret#w@h", "usr:123#sEcret@h", "usr:123?sEcret@h", "u:1?a=cret@h"]
+    {
+        let said = refused("IDP__MAIL__SMTP_URL", &format!("smtp://{rest}"));
+        assert!(said.contains("mail.smtp_url cannot be used: ") && said.contains(ENCODE), "{rest}: {said}");
+    }
+    for rest in ["bb2:1234/cret@127.0.0.1/bb2", "u:cret#w@h/x", "u:cret/w@h/x", "u:1?cret@h/x"] {
+        let said = refused("IDP__DATABASE__URL", &format!("postgres://{rest}"));
+        assert!(said.contains("database.url cannot be used: ") && said.contains(ENCODE), "{rest}: {said}");
+    }
+    for value in ["smtp://mail.example.com/cret", "smtps://u:p@h//cret"] {
+        assert!(refused("IDP__MAIL__SMTP_URL", value).contains("the path after the host means nothing here"));
+    }
+    assert!(refused("IDP__MAIL__SMTP_URL", "smtps://u:p@h#cret").contains("the part after # means nothing"));
+    for (name, value) in [
+        ("mail.smtp_url", "smtp://usr:123/cret@h"),
+        ("mail.smtp_url", "smtps:u:cret@h"),
+        ("database.url", "postgres://u:12/x?a=cret@h/x"),
+    ] {
+        let told = lines(read("", &[], &[(name, value)]));
+        assert!(told[0].contains("others can see a secret on the command line"), "{told:?}");
+    }
+    assert_eq!(lines(config(LEAST, &[("IDP__MAIL__SMTP_URL", "smtps://u:p@h/")], &[])), [""; 0]);
+}
+
+#[test]
+fn fault_05_fault_06_fault_21_what_is_wrong_with_the_host_of_a_url_is_named() {
+    for (name, value, why) in [
+        ("IDP__MAIL__SMTP_URL", "smtps://u:p@mäil.invalid", "write its host as xn--mil-qla.invalid"),
+        ("IDP__MAIL__SMTP_URL", "smtps://u:p@m%61il.invalid", "write its host as mail.invalid"),
+        ("IDP__MAIL__SMTP_URL", "smtp://%2Frun%2Fmail", "its host is neither a host name nor an IP address"),
+        ("IDP__MAIL__SMTP_URL", "smtp://u:p@", "it names no host"),
+        ("IDP__MAIL__SMTP_URL", "smtp://h:0", "its port is not a number from 1 to 65535"),
+        ("IDP__DATABASE__URL", "postgres://u:p@mäil.invalid/x", "write its host as xn--mil-qla.invalid"),
+        ("IDP__DATABASE__URL", "postgres://u:p@fd00::2:28432/x", "needs brackets, write [fd00::2]:28432"),
+        ("IDP__DATABASE__URL", "postgres://u:p@h1:1,h2:2/x", "several hosts, and only one is supported"),
+        ("IDP__DATABASE__URL", "postgres://u:p@h1,h2/x", "several hosts, and only one is supported"),
+        (
+            "IDP__DATABASE__URL",
+            "postgres://bb2:pw@/bb2",
+            "it names no host after the user name: write it, or give the user name as a parameter \
+             (postgres:///NAME?user=USER&password=PASSWORD) to connect to the host in PGHOST",
+        ),
+    ] {
+        let said = refused(name, value);
+        assert!(said.contains(why), "{value}: {said}");
+    }
+}
+
 #[test]
 fn fault_20_the_senders_domain_is_one_that_every_mail_server_understands() {
     for (written, sent) in [

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use idp_core::authority::forwarded_address;
 use idp_core::secret::Secret;
+use idp_core::server_url::{BadServerUrl, server_url};
 use ipnet::{IpNet, Ipv6Net};
 use lettre::Address;
 use lettre::message::Mailbox;
@@ -140,20 +141,44 @@ fn canonical(network: IpNet) -> Option<IpNet> {
     }
 }
 
-pub(super) fn database_url(text: &str) -> Result<Secret, &'static str> {
-    let url = Url::parse(text).map_err(|_| "it is not a URL")?;
+/// A database. Of the parameters of a PostgreSQL URL, what opens the database knows more.
+pub(super) fn database_url(text: &str) -> Result<Secret, String> {
     // A scheme may be in any case (RFC 3986 section 3.1); what opens the database knows one.
-    let (_, rest) = text.split_once(':').unwrap_or_default();
-    let text = Secret::new(format!("{}:{rest}", url.scheme()));
-    match url.scheme() {
-        "sqlite" if is_in_memory(text.expose()) => Err("the database must be a file"),
-        "sqlite" if url.path().is_empty() => Err("it names no file"),
-        "sqlite" if !keeps_a_file(&url) => {
-            Err("of the parameters after the file, only mode=rwc, mode=rw and cache can be used here")
-        }
-        "postgres" | "postgresql" if url.path().len() < 2 => Err("it names no database"),
-        "sqlite" | "postgres" | "postgresql" => Ok(text),
-        _ => Err("it must begin with sqlite: or postgres:"),
+    let (scheme, rest) = text.split_once(':').unwrap_or_default();
+    let scheme = scheme.to_ascii_lowercase();
+    let text = format!("{scheme}:{rest}");
+    match scheme.as_str() {
+        "sqlite" => sqlite_url(&text)?,
+        "postgres" | "postgresql" => postgres_url(&text)?,
+        "" => return Err("it is not a URL".to_owned()),
+        _ => return Err("it must begin with sqlite: or postgres:".to_owned()),
+    }
+    Ok(Secret::new(text))
+}
+
+fn postgres_url(text: &str) -> Result<(), String> {
+    let url = server_url(text).map_err(|why| match why {
+        BadServerUrl::NoHost => format!(
+            "{why} after the user name: write it, or give the user name as a parameter \
+             (postgres:///NAME?user=USER&password=PASSWORD) to connect to the host in PGHOST"
+        ),
+        why => why.to_string(),
+    })?;
+    let names_a_database = url.path().len() > 1 || url.query_pairs().any(|(name, _)| name == "dbname");
+    names_a_database.then_some(()).ok_or_else(|| "it names no database".to_owned())
+}
+
+fn sqlite_url(text: &str) -> Result<(), &'static str> {
+    let url = Url::parse(text).map_err(|_| "it is not a URL")?;
+    if is_in_memory(text) {
+        return Err("the database must be a file");
+    }
+    if url.path().is_empty() {
+        return Err("it names no file");
+    }
+    match keeps_a_file(&url) {
+        true => Ok(()),
+        false => Err("of the parameters after the file, only mode=rwc, mode=rw and cache can be used here"),
     }
 }
 
@@ -199,25 +224,39 @@ pub(super) fn sender(text: &str) -> Result<Mailbox, &'static str> {
     Ok(Mailbox { name, email })
 }
 
-/// Does not quote the text, which may hold a password.
-const NO_MAIL_URL: &str = "it is not a URL; in user name and password, write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25";
+/// A mail server. Does not quote the text, which may hold a password.
+pub(super) fn smtp_url(text: &str) -> Result<Secret, String> {
+    let scheme = text.split_once(':').unwrap_or_default().0.to_ascii_lowercase();
+    if !scheme.is_empty() && !["smtp", "smtps"].contains(&scheme.as_str()) {
+        return Err("it must begin with smtps:// or smtp://".to_owned());
+    }
+    let url = server_url(text).map_err(|why| why.to_string())?;
+    let is_folder = || url.host_str().is_some_and(|host| host.contains('%'));
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(BadServerUrl::NoHost.to_string());
+    }
+    if is_folder() {
+        return Err(BadServerUrl::Host.to_string());
+    }
+    smtp_details(&url)?;
+    Ok(Secret::new(text.to_owned()))
+}
 
-pub(super) fn smtp_url(text: &str) -> Result<Secret, &'static str> {
-    let url = Url::parse(text).map_err(|_| NO_MAIL_URL)?;
+fn smtp_details(url: &Url) -> Result<(), String> {
     let is_text = |part: &str| {
         let mut bytes = Zeroizing::new(Vec::with_capacity(part.len()));
         bytes.extend(percent_encoding::percent_decode_str(part));
         std::str::from_utf8(&bytes).is_ok()
     };
     if !is_text(url.username()) || !url.password().is_none_or(is_text) {
-        return Err("its user name or password is not UTF-8 when decoded; write % as %25");
+        return Err("its user name or password is not UTF-8 when decoded; write % as %25".to_owned());
+    }
+    if !url.path().trim_start_matches('/').is_empty() {
+        return Err("the path after the host means nothing here; leave it out".to_owned());
     }
     match (url.scheme(), url.query()) {
-        ("smtp" | "smtps", _) if url.host_str().is_none_or(str::is_empty) => Err("it names no host"),
-        ("smtp", None | Some("tls=required" | "tls=opportunistic")) | ("smtps", None) => {
-            Ok(Secret::new(text.to_owned()))
-        }
-        ("smtp" | "smtps", _) => Err("its only parameter is tls=required or tls=opportunistic, for smtp://"),
-        _ => Err("it must begin with smtps:// or smtp://"),
+        ("smtp", None | Some("tls=required" | "tls=opportunistic")) | ("smtps", None) => Ok(()),
+        (_, Some(query)) if query.contains('@') => Err(BadServerUrl::CutOff.to_string()),
+        _ => Err("its only parameter is tls=required or tls=opportunistic, for smtp://".to_owned()),
     }
 }
