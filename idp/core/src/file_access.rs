@@ -114,14 +114,24 @@ pub fn secret_file(file: Access, us: CurrentUser, mounted: bool) -> Result<Reade
     }
 }
 
-/// Whether a file that is not secret may be trusted: a CA certificate, a configuration file, a seed.
+/// Whether a file that decides what we do, such as the configuration file, may be used. A group of its owner's own may
+/// write it: on systems where every user has one, that is how editors make files.
+///
+/// # Errors
+/// Why it may not.
+pub fn deciding_file(file: Access, us: CurrentUser) -> Result<(), AccessProblem> {
+    let written_by = if file.group_can_write() { file.mode } else { file.mode & !0o020 };
+    trusted_file(Access { mode: written_by, ..file }, us)
+}
+
+/// Whether a file that is not secret may be trusted, such as a CA certificate.
 ///
 /// # Errors
 /// Why it may not.
 pub fn trusted_file(file: Access, us: CurrentUser) -> Result<(), AccessProblem> {
     match file.is_of(us) || us.uid == ROOT {
         false => Err(AccessProblem::WrongOwner),
-        true if file.is(0o002) || file.group_can_write() => Err(AccessProblem::OthersCan("write")),
+        true if file.is(0o022) => Err(AccessProblem::OthersCan("write")),
         true => Ok(()),
     }
 }
@@ -309,11 +319,7 @@ mod tests {
         for (file, runs_as, expected) in [
             (access(ROOT, ROOT, 0o644), US, Ok(())),
             (access(US, US, 0o644), US, Ok(())),
-            (access(US, US, 0o664), US, Ok(())),
-            (access(US, SOMEBODY, 0o664), US, Err(OthersCan("write"))),
-            (access(US, US, 0o662), US, Err(OthersCan("write"))),
-            (access(ROOT, ROOT, 0o664), US, Ok(())),
-            (access(ROOT, US, 0o664), US, Err(OthersCan("write"))),
+            (access(US, US, 0o664), US, Err(OthersCan("write"))),
             (access(ROOT, ROOT, 0o666), US, Err(OthersCan("write"))),
             (access(SOMEBODY, SOMEBODY, 0o644), US, Err(WrongOwner)),
             // To take the write permission away would not be enough.
@@ -322,6 +328,20 @@ mod tests {
             (access(SOMEBODY, SOMEBODY, 0o666), ROOT, Err(OthersCan("write"))),
         ] {
             assert_eq!(trusted_file(file, us(runs_as)), expected, "{file} as {runs_as}");
+        }
+
+        #[test]
+        fn fault_10_the_owners_own_group_may_write_a_configuration_file() {
+            for (file, expected) in [
+                (access(US, US, 0o664), Ok(())),
+                (access(ROOT, ROOT, 0o664), Ok(())),
+                (access(US, SOMEBODY, 0o664), Err(OthersCan("write"))),
+                (access(US, US, 0o662), Err(OthersCan("write"))),
+                (access(ROOT, US, 0o664), Err(OthersCan("write"))),
+                (access(SOMEBODY, SOMEBODY, 0o664), Err(WrongOwner)),
+            ] {
+                assert_eq!(deciding_file(file, us(US)), expected, "{file}");
+            }
         }
     }
 

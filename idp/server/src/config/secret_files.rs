@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use idp_core::file_access::{
-    Access, AccessProblem, CurrentUser, Readers, own_folder, secret_file, trusted_file,
+    Access, AccessProblem, CurrentUser, Readers, deciding_file, own_folder, secret_file, trusted_file,
 };
 use idp_core::secret::Secret;
 use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs, statvfs};
@@ -72,7 +72,9 @@ pub(crate) struct Opened {
     /// Whether it may hold a secret.
     pub(crate) judged: Result<Readers, FileRefusal>,
     /// Whether it may hold something that is not secret but must be trusted.
-    pub(crate) trusted: Result<(), FileRefusal>,
+    trusted: Result<(), FileRefusal>,
+    /// Whether it may decide what we do, as a configuration file does.
+    pub(crate) decides: Result<(), FileRefusal>,
 }
 
 /// Opens a file, reads at most `longest` bytes, and checks its owner and mode and the folders that lead to it.
@@ -101,11 +103,12 @@ pub(crate) fn open(path: &Path, longest: u64) -> Result<Opened, String> {
     let refusal = |why| FileRefusal { why, access, folder: None, us };
     let judged = secret_file(access, us, mounted).map_err(refusal);
     let judged = judged.and_then(|readers| way.check(us, readers).map(|()| readers));
-    let trusted = trusted_file(access, us).map_err(refusal);
     // Whoever can write its folder could put another file of ours or root's in its place, if others can read it.
     let readers = if access.others_can().is_some() { Readers::Others } else { Readers::Owner };
-    let trusted = trusted.and_then(|()| way.check(us, readers));
-    Ok(Opened { text: text(file, longest)?, access, judged, trusted })
+    let by_the_way =
+        |file: Result<(), AccessProblem>| file.map_err(refusal).and_then(|()| way.check(us, readers));
+    let (trusted, decides) = (by_the_way(trusted_file(access, us)), by_the_way(deciding_file(access, us)));
+    Ok(Opened { text: text(file, longest)?, access, judged, trusted, decides })
 }
 
 /// A file in a Kubernetes volume that we cannot read: `chown` cannot fix it there, only the pod's specification.
@@ -147,7 +150,7 @@ fn text(file: File, longest: u64) -> Result<Zeroizing<String>, String> {
 /// The end of a sentence that begins with the file.
 pub fn read_trusted(path: &Path, longest: u64) -> Result<Zeroizing<String>, String> {
     let opened = open(path, longest).map_err(|why| format!("this file cannot be read: {why}"))?;
-    opened.trusted.map_err(|refusal| refusal.sentence("this file", path))?;
+    opened.decides.map_err(|refusal| refusal.sentence("this file", path))?;
     Ok(opened.text)
 }
 

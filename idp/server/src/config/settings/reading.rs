@@ -66,7 +66,7 @@ impl Reading {
         let (before, errors) = (self.settings.warnings.len(), self.errors.len());
         self.tables(path, text, &opened);
         // A secret in it has the stricter rule, and then its own refusal.
-        if let Err(refusal) = &opened.trusted
+        if let Err(refusal) = &opened.decides
             && self.errors.len() == errors
         {
             self.refuse(path.display(), refusal.sentence("this file", path));
