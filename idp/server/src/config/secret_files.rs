@@ -248,8 +248,11 @@ fn here(folder: &Path) -> &Path {
 /// Whether another program fills a folder for us: a Kubernetes volume or a read-only mount.
 pub(crate) fn is_mounted(folder: &Path) -> bool {
     let link = folder.join(KUBERNETES_LINK).symlink_metadata();
-    link.is_ok_and(|link| link.is_symlink() && link.uid() == 0)
-        || statvfs(folder).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
+    link.is_ok_and(|link| link.is_symlink() && link.uid() == 0) || is_on_read_only_mount(folder)
+}
+
+fn is_on_read_only_mount(folder: &Path) -> bool {
+    statvfs(folder).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn is_read_only(file: &File) -> bool {

@@ -8,11 +8,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use idp_core::file_access::{Access, AccessProblem, CurrentUser, Readers, folder_on_path};
-use rustix::fs::{StatVfsMountFlags, statvfs};
 
-use crate::config::secret_files::need;
 use crate::config::secret_files::owner::access;
 use crate::config::secret_files::refusal::FileRefusal;
+use crate::config::secret_files::{is_on_read_only_mount, need};
 
 /// How many links the system itself follows.
 const MOST_LINKS: usize = 40;
@@ -55,7 +54,10 @@ impl PathToFile {
         self.steps.iter().try_for_each(|PathStep { folder, access, entry }| {
             let judged = folder_on_path(*access, *entry, us, readers);
             // Kubernetes mounts a ConfigMap as a folder of root that is read-only, but has mode 0777.
-            if judged == Err(AccessProblem::OthersCan("write")) && access.uid == 0 && is_read_only(folder) {
+            if judged == Err(AccessProblem::OthersCan("write"))
+                && access.uid == 0
+                && is_on_read_only_mount(folder)
+            {
                 return Ok(());
             }
             judged.map_err(|why| FileRefusal { why, access: *access, folder: Some(folder.clone()), us })
@@ -102,10 +104,6 @@ impl PathToFile {
         }
         Ok(path_so_far)
     }
-}
-
-fn is_read_only(folder: &Path) -> bool {
-    statvfs(folder).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// The names in a path, in order.
