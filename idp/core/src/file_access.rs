@@ -329,19 +329,19 @@ mod tests {
         ] {
             assert_eq!(trusted_file(file, us(runs_as)), expected, "{file} as {runs_as}");
         }
+    }
 
-        #[test]
-        fn fault_10_the_owners_own_group_may_write_a_configuration_file() {
-            for (file, expected) in [
-                (access(US, US, 0o664), Ok(())),
-                (access(ROOT, ROOT, 0o664), Ok(())),
-                (access(US, SOMEBODY, 0o664), Err(OthersCan("write"))),
-                (access(US, US, 0o662), Err(OthersCan("write"))),
-                (access(ROOT, US, 0o664), Err(OthersCan("write"))),
-                (access(SOMEBODY, SOMEBODY, 0o664), Err(WrongOwner)),
-            ] {
-                assert_eq!(deciding_file(file, us(US)), expected, "{file}");
-            }
+    #[test]
+    fn fault_10_the_owners_own_group_may_write_a_configuration_file() {
+        for (file, expected) in [
+            (access(US, US, 0o664), Ok(())),
+            (access(ROOT, ROOT, 0o664), Ok(())),
+            (access(US, SOMEBODY, 0o664), Err(OthersCan("write"))),
+            (access(US, US, 0o662), Err(OthersCan("write"))),
+            (access(ROOT, US, 0o664), Err(OthersCan("write"))),
+            (access(SOMEBODY, SOMEBODY, 0o664), Err(WrongOwner)),
+        ] {
+            assert_eq!(deciding_file(file, us(US)), expected, "{file}");
         }
     }
 
