@@ -52,7 +52,7 @@ fn misread(wrong: &clap::Error) -> ExitCode {
         let failure = Failure::new(said.trim_start_matches("error: ").trim_end());
         output::errors(OutputFormat::Json, &failure);
     } else {
-        let _ = wrong.print();
+        output::misread(wrong);
     }
     ExitCode::from(u8::try_from(wrong.exit_code()).unwrap_or(2))
 }

@@ -1,5 +1,6 @@
 //! What commands on a database share: the settings, the open store and the time.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -167,8 +168,7 @@ pub(crate) fn settings_are_from(file: &Path) -> String {
     format!("settings are from {}", file.display())
 }
 
-/// The environment. Names and values that are not Unicode are converted lossily; ours are then refused by name.
-pub(crate) fn environment() -> Vec<(String, String)> {
-    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+/// The environment, as it is: whether a variable of ours is Unicode is checked where it is read.
+pub(crate) fn environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().collect()
 }

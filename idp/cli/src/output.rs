@@ -26,7 +26,8 @@ pub(crate) fn answer(format: OutputFormat, json: Value, text: impl Display) {
 /// Prints what went wrong to standard error.
 pub(crate) fn errors(format: OutputFormat, failure: &Failure) {
     if format == OutputFormat::Json {
-        let _ = writeln!(io::stderr().lock(), "{}", json!({ "error": failure.lines().join("\n") }));
+        let error = json!({ "error": failure.lines().join("\n") });
+        let _ = writeln!(io::stderr().lock(), "{}", escaped_json(&error));
         return;
     }
     for line in failure.lines() {
@@ -60,6 +61,29 @@ fn plain(line: &str) -> String {
         }
     }
     plain
+}
+
+/// JSON on one line. Whatever would hide text or control the terminal can only be in its strings, and is escaped there.
+fn escaped_json(value: &Value) -> String {
+    let mut escaped = String::new();
+    for c in value.to_string().chars() {
+        match is_misleading(c) {
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| escaped += &format!("\\u{unit:04x}")),
+            false => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Prints what is wrong with a command line, whose words it quotes. With colours, if nothing has to be escaped.
+pub(crate) fn misread(wrong: &clap::Error) {
+    let text = wrong.to_string();
+    if wrong.use_stderr() && text.chars().any(|c| c != '\n' && is_misleading(c)) {
+        let lines: Vec<String> = text.trim_end().split('\n').map(plain).collect();
+        let _ = writeln!(io::stderr().lock(), "{}", lines.join("\n"));
+    } else {
+        let _ = wrong.print();
+    }
 }
 
 /// A time in RFC 3339, in UTC.
@@ -102,6 +126,14 @@ mod tests {
     #[test]
     fn fault_13_what_cannot_be_seen_is_escaped() {
         assert_eq!(plain("`a\u{1b}[31m\u{202e}b\nä` cannot be"), "`a\\u{1b}[31m\\u{202e}b\\u{a}ä` cannot be");
+    }
+
+    #[test]
+    fn fault_11_what_cannot_be_seen_is_escaped_in_json_too() {
+        let value = json!({ "error": "a\u{202e}b\u{e0041}\n" });
+        let text = escaped_json(&value);
+        assert_eq!(text, "{\"error\":\"a\\u202eb\\udb40\\udc41\\n\"}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 
     #[test]

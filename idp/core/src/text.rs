@@ -112,7 +112,7 @@ pub fn readable(text: &str) -> Result<String, Unreadable> {
 /// A character that cannot be seen, or changes how others are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it contains U+{:04X}, an invisible or misleading character", u32::from(*.0))]
-pub struct Unreadable(char);
+pub struct Unreadable(pub char);
 
 impl Unreadable {
     /// Its code point as people look it up: `U+200B`.

@@ -155,3 +155,43 @@ fn the_documents_production_examples_run() {
         assert!(refusal.contains("chmod 600"), "{refusal}");
     }
 }
+
+#[test]
+fn fault_11_no_error_prints_what_changes_the_direction_of_text() {
+    let sandbox = Sandbox::new();
+    sandbox.file("password", "tinker brass umbrella");
+    for args in [
+        "config check --set server.name=a\u{202e}b",
+        "config check --set server.listen=a\u{202e}b",
+        "config check --set server.na\u{202e}me=b",
+        "user create --email a\u{202e}@b.example --name A --password-file password",
+        "user show a\u{202e}@b.example",
+        "client create a\u{202e}b --redirect-uri https://app.example.com/",
+        "us\u{202e}er",
+        "user list --lim\u{202e}it 1",
+        "user list --limit a\u{202e}b",
+    ] {
+        for args in [args.to_owned(), format!("{args} -o json")] {
+            let answer = sandbox.idp(&args);
+            assert_ne!(answer.code, Some(0), "{args}");
+            let said = answer.out + &answer.err;
+            assert!(!said.contains('\u{202e}') && !said.is_empty(), "{args}: {said:?}");
+        }
+    }
+    let refusal = sandbox.idp("config check --set server.name=a\u{202e}b").refusal();
+    let why = "server.name cannot be used: it contains U+202E, an invisible or misleading character";
+    assert_eq!(refusal, format!("flag --set server.name: {why}"));
+}
+
+#[test]
+fn fault_11_a_variable_that_is_not_unicode_stops_the_start() {
+    use std::os::unix::ffi::OsStrExt;
+    let sandbox = Sandbox::empty();
+    let mut command = sandbox.command("config check");
+    command.env("IDP__MAIL__SMTP_URL", std::ffi::OsStr::from_bytes(b"smtp://u:p\xffw@h"));
+    let refusal = sandbox.answer(&mut command, "").refusal();
+    assert_eq!(refusal, "environment variable IDP__MAIL__SMTP_URL: its value is not UTF-8");
+    let mut command = sandbox.command("dev --port 0 --client-port 0");
+    let refusal = sandbox.answer(command.env("IDP__LOG_LEVEL", "debug"), "").refusal();
+    assert!(refusal.ends_with("the nearest valid name is `IDP__LOG__LEVEL`"), "{refusal}");
+}

@@ -23,6 +23,9 @@ pub enum BadIssuer {
     /// A wildcard, or a name with characters that host names do not have.
     #[error("its host must be one name of letters, digits, hyphens and dots, or an IP address")]
     HostName,
+    /// Port 0, at which nothing can listen.
+    #[error("its port cannot be 0")]
+    Port,
     /// `http` on a host that others can reach.
     #[error("it must use https; http is for localhost, 127.0.0.1 and [::1] only")]
     PlainHttp,
@@ -84,6 +87,9 @@ impl Issuer {
             "http" if host.is_loopback() => {}
             "http" => return Err(BadIssuer::PlainHttp),
             _ => return Err(BadIssuer::Malformed),
+        }
+        if host.port() == Some(0) {
+            return Err(BadIssuer::Port);
         }
         let origin = url.origin().ascii_serialization();
         let is_more = |text: &str| {
@@ -221,6 +227,7 @@ mod tests {
             ("HTTPS://id.example.com", spelling("https://id.example.com")),
             ("https://id.example.com:443", spelling("https://id.example.com")),
             ("https://id.example.com:", spelling("https://id.example.com")),
+            ("https://id.example.com:0", BadIssuer::Port),
             ("https://bücher.example", spelling("https://xn--bcher-kva.example")),
             ("http://localhost:80", spelling("http://localhost")),
             ("http://[0:0:0:0:0:0:0:1]:8080", spelling("http://[::1]:8080")),

@@ -49,8 +49,12 @@ pub fn read(path: &Path) -> Result<SecretFile, String> {
         open(path, LONGEST_SECRET).map_err(|why| format!("the file {shown} cannot be read: {why}"))?;
     let readers = opened.judged.map_err(|refusal| refusal.sentence(&format!("the file {shown}"), path))?;
     let text = opened.text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() {
-        return Err(format!("the file {shown} is empty"));
+    if text.trim().is_empty() {
+        let what = if text.is_empty() { "is empty" } else { "contains nothing but white space" };
+        return Err(format!("the file {shown} {what}"));
+    }
+    if text.starts_with('\u{FEFF}') {
+        return Err(format!("the file {shown} begins with a byte order mark (U+FEFF); save it without one"));
     }
     let warning = (readers == Readers::Others).then(|| warning(path, opened.access));
     Ok(SecretFile { secret: Secret::new(text.to_owned()), warning })

@@ -123,7 +123,7 @@ impl DevArgs {
     /// not lead to its database.
     fn settings(&self, issuer: &str) -> Result<Settings, Failure> {
         let mut env = operator::environment();
-        env.retain(|(name, _)| name.starts_with("IDP__LOG__") || name.starts_with("IDP_LOG_"));
+        env.retain(|(name, _)| settings::letters(&name.to_string_lossy()).starts_with("idplog"));
         let flags = [
             ("server.issuer", issuer),
             ("server.data_dir", &self.data_dir),

@@ -19,10 +19,11 @@ fn fault_21_settings_that_contradict_each_other_are_refused() {
         ("0.0.0.0/2,64.0.0.0/2,128.0.0.0/2,192.0.0.0/2", "IPv4"),
         ("0.0.0.0/1", "IPv4"),
         ("::ffff:0.0.0.0/97,::ffff:128.0.0.0/97", "IPv4"),
-        ("::/1,8000::/1", "IPv6"),
-        ("2000::/3", "IPv6"),
-        ("2000::/4,3000::/4", "IPv6"),
-        ("10.0.0.0/8,::/1", "IPv6"),
+        ("::/1,8000::/1", "public IPv6"),
+        ("2000::/3", "public IPv6"),
+        ("2000::/4", "public IPv6"),
+        ("2000::/4,3000::/4", "public IPv6"),
+        ("10.0.0.0/8,::/1", "public IPv6"),
     ] {
         let told = set(&[("server.trusted_proxies", networks)]);
         let said = format!("they are half of all {whom} addresses or more");

@@ -10,7 +10,7 @@ mod values;
 
 pub use reading::{broken_toml, line_of, load};
 pub use resolved::{LogConfig, SettingSource, Settings, SettingsError};
-pub use table::{DEFAULT_FILE, PREFIX, Setting, TABLE, ValueKind, unknown};
+pub use table::{DEFAULT_FILE, PREFIX, Setting, TABLE, ValueKind, letters, unknown};
 
 #[cfg(test)]
 mod contradiction_tests;

@@ -1,5 +1,6 @@
 //! Reads the settings from a TOML file, the environment and flags.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use crate::config::secret_files::{self, Opened};
 use crate::config::settings::resolved::{SettingSource, Settings, SettingsError};
 use crate::config::settings::table::{
-    NEARLY_PREFIX, PREFIX, Setting, TABLE, find, names, unknown, variables,
+    PREFIX, Setting, TABLE, ValueKind, find, letters, names, text_problem, unknown, variables,
 };
 
 /// The longest configuration file, in bytes.
@@ -24,15 +25,15 @@ const LONGEST_FILE: u64 = 1024 * 1024;
 /// settings given twice, missing files, and secrets that others can read.
 pub fn load(
     file: Option<&Path>,
-    env: &[(String, String)],
+    env: &[(OsString, OsString)],
     flags: &[(String, String)],
 ) -> Result<Settings, Vec<SettingsError>> {
     let mut reading = Reading::default();
     if let Some(path) = file {
         reading.file(path);
     }
-    for (name, value) in env.iter().filter(|(name, _)| name.starts_with(NEARLY_PREFIX)) {
-        reading.variable(name, value);
+    for (name, value) in env {
+        reading.any_variable(name, value);
     }
     for (name, value) in flags {
         reading.flag(name, value);
@@ -85,18 +86,15 @@ impl Reading {
             }
         };
         for (section, content) in in_order(&table) {
-            let known = names().filter_map(|name| name.split('.').next());
+            let is_section = names().any(|name| name.split('.').next() == Some(section.get_ref()));
             match content.get_ref() {
-                DeValue::Table(keys) if known.clone().any(|known| known == section.get_ref()) => {
+                DeValue::Table(keys) if is_section => {
                     for (key, value) in in_order(keys) {
                         let name = format!("{}.{}", section.get_ref(), key.get_ref());
                         self.file_value(&name, value.get_ref(), line(key.span().start), (path, opened));
                     }
                 }
-                DeValue::Table(_) => {
-                    self.refuse(line(section.span().start), unknown(section.get_ref(), "section", known));
-                }
-                _ => self.refuse(line(section.span().start), unknown(section.get_ref(), "section", names())),
+                value => self.refuse(line(section.span().start), no_section(section.get_ref(), value)),
             }
         }
     }
@@ -126,6 +124,22 @@ impl Reading {
         self.put(setting, text, at);
     }
 
+    /// Reads a variable if it is ours. One that is not Unicode is refused: a replaced character would change a secret.
+    fn any_variable(&mut self, name: &OsStr, value: &OsStr) {
+        let shown = name.to_string_lossy();
+        let at = SettingSource::Variable(shown.clone().into_owned());
+        match (name.to_str(), value.to_str()) {
+            (Some(name), Some(value)) => self.variable(name, value),
+            // Only its name counts if it has no effect.
+            (Some(name), None) if !variables().iter().any(|known| known == name) => {
+                self.no_variable(name, at)
+            }
+            (Some(_), None) => self.refuse(at, "its value is not UTF-8"),
+            (None, _) if shown.starts_with(PREFIX) => self.refuse(at, "its name is not UTF-8"),
+            (None, _) => {}
+        }
+    }
+
     fn variable(&mut self, name: &str, value: &str) {
         let at = SettingSource::Variable(name.to_owned());
         let is = |known: Option<String>| known.is_some_and(|known| known == name);
@@ -144,13 +158,13 @@ impl Reading {
         }
     }
 
-    /// Refuses an unknown variable that looks like ours. Variables of other programs are ignored, unless only an
-    /// underscore is missing.
+    /// Refuses an unknown variable that looks like ours. Variables of other programs are ignored, unless only underscores
+    /// or the letter case are different.
     fn no_variable(&mut self, name: &str, at: SettingSource) {
-        let (known, plain) = (variables(), |name: &str| name.replace("__", "_"));
+        let known = variables();
         if name.starts_with(PREFIX) {
             self.refuse(at, unknown(name, "setting", known.iter().map(String::as_str)));
-        } else if let Some(meant) = known.iter().find(|known| plain(known) == plain(name)) {
+        } else if let Some(meant) = known.iter().find(|known| letters(known) == letters(name)) {
             self.refuse(at, format!("this has no effect; the right name is {meant}"));
         }
     }
@@ -167,6 +181,9 @@ impl Reading {
 
     /// Sets a value, replacing one from a source of lower rank. A source may give a setting only once.
     fn put(&mut self, setting: &'static Setting, text: String, at: SettingSource) {
+        if let (ValueKind::Text, Some(problem)) = (&setting.kind, text_problem(&text)) {
+            return self.refuse(at, format!("{} cannot be used: {problem}", setting.name));
+        }
         if !setting.kind.fits(&text) {
             let given = if setting.secret { String::new() } else { format!(", not `{text}`") };
             return self.refuse(at, format!("{} takes {}{given}", setting.name, setting.kind));
@@ -182,6 +199,21 @@ impl Reading {
             }
             _ => drop(self.settings.given.insert(setting.name, (Secret::new(text), at))),
         }
+    }
+}
+
+/// What is wrong with a name at the top of the file under which there are no settings.
+fn no_section(name: &str, content: &DeValue<'_>) -> String {
+    let sections = names().filter_map(|name| name.split('.').next());
+    let is_table = matches!(content, DeValue::Table(_));
+    match find(name).and_then(|_| name.split_once('.')) {
+        // Quoted, the dot is a part of the name.
+        Some((section, key)) => format!("write `{name}` without quotes, or `{key}` below `[{section}]`"),
+        None if is_table => unknown(name, "section", sections),
+        None if sections.clone().any(|section| section == name) => {
+            format!("`{name}` is a section; write `[{name}]`, and its settings below")
+        }
+        None => unknown(name, "setting or section", names().chain(sections)),
     }
 }
 

@@ -278,6 +278,10 @@ impl Settings {
         let setting = key.setting();
         let Setting { name, example, secret, .. } = setting;
         match self.text(key) {
+            "" if self.given.contains_key(name) => {
+                let what = format!("{name} is empty; an example is {example}");
+                Err(SettingsError { at: self.source(setting).to_string(), what })
+            }
             "" => {
                 let (at, how) = match &self.file {
                     Some(path) => (path.display().to_string(), "set it".to_owned()),

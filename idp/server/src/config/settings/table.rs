@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use idp_core::account::password::{LOWEST_MIN_LENGTH, MAX_LENGTH};
 use idp_core::server_url::server_url;
-use idp_core::text::readable;
+use idp_core::text::{Unreadable, readable};
 use toml::de::DeValue;
 use url::Url;
 
@@ -168,8 +168,6 @@ fn may_hide_a_password(text: &str) -> bool {
 
 /// The prefix of all environment variables of this program.
 pub const PREFIX: &str = "IDP__";
-/// The prefix without its second underscore, to recognize variables in which it was forgotten.
-pub(super) const NEARLY_PREFIX: &str = "IDP_";
 
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 const PER_MINUTE: RangeInclusive<u32> = 1..=1_000_000;
@@ -187,7 +185,7 @@ macro_rules! settings {
 settings! {
     SERVER_ISSUER: Text = text("server.issuer", "", "The URL at which people reach this server. Every token names it, every link begins with it. Scheme and host only; required.").example("https://id.example.com");
     SERVER_LISTEN: List = list("server.listen", "127.0.0.1:8080", "Addresses and ports to listen on, behind the proxy that terminates TLS.");
-    SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of the proxies that are trusted to name the client's address. None by default; together less than half of all IPv4 or IPv6 addresses.").example("10.0.0.0/8");
+    SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of the proxies that are trusted to name the client's address. None by default; together less than half of all IPv4 addresses and of the public IPv6 addresses (`2000::/3`).").example("10.0.0.0/8");
     SERVER_NAME: Text = text("server.name", "idp", "The name people see on pages and in emails.");
     SERVER_DATA_DIR: Text = text("server.data_dir", "data", "Folder of the embedded database `idp.db`.");
     SERVER_HSTS: Choice = choice("server.hsts", Hsts::WORDS, "host", "What browsers are told to use over https only, for two years (HSTS), if the issuer is https: `host`, every port of the issuer's host; `subdomains`, the hosts below it too; `preload`, the same, and browsers may ship with it; `off`, nothing; `forget`, to end an earlier policy of this server. Not sent under another host, nor if a trusted proxy says `http` in `X-Forwarded-Proto` or `Forwarded`.");
@@ -229,10 +227,7 @@ impl ValueKind {
     /// Whether a text is a value of this kind.
     pub(super) fn fits(&self, text: &str) -> bool {
         match self {
-            // Invisible characters are a mistake that nobody would find.
-            Self::Text => {
-                !text.contains(char::is_control) && readable(text).is_ok_and(|text| !text.is_empty())
-            }
+            Self::Text => text_problem(text).is_none(),
             Self::List => true,
             Self::Number(range) => text.parse().is_ok_and(|number| range.contains(&number)),
             Self::Switch => text.parse::<bool>().is_ok(),
@@ -250,6 +245,22 @@ impl fmt::Display for ValueKind {
             Self::Switch => f.write_str("true or false"),
             Self::Choice(options) => write!(f, "one of {}", options.join(", ")),
         }
+    }
+}
+
+/// What is wrong with a string, as the end of a sentence. Invisible characters are a mistake that nobody would find.
+pub(super) fn text_problem(text: &str) -> Option<String> {
+    if text.is_empty() {
+        return Some("it is empty".to_owned());
+    }
+    // A line end at the end is no more visible than one within.
+    if let Some(c) = text.chars().find(|c| c.is_control()) {
+        return Some(Unreadable(c).to_string());
+    }
+    match readable(text) {
+        Ok(text) if text.is_empty() => Some("it is blank".to_owned()),
+        Ok(_) => None,
+        Err(why) => Some(why.to_string()),
     }
 }
 
@@ -274,7 +285,8 @@ pub fn unknown<'a>(word: &str, what: &str, known: impl Iterator<Item = &'a str>)
     let mut known: Vec<&str> = known.collect();
     known.dedup();
     let nearest = known.iter().max_by(|a, b| likeness(word, a).total_cmp(&likeness(word, b)));
-    if let Some(nearest) = nearest.filter(|name| likeness(word, name) >= NEAR) {
+    let same_letters = known.iter().find(|name| letters(name) == letters(word));
+    if let Some(nearest) = same_letters.or(nearest.filter(|name| likeness(word, name) >= NEAR)) {
         return format!("there is no {what} `{word}`; the nearest valid name is `{nearest}`");
     }
     let (section, _) = parts(word);
@@ -282,6 +294,11 @@ pub fn unknown<'a>(word: &str, what: &str, known: impl Iterator<Item = &'a str>)
         known.retain(|name| parts(name).0 == section);
     }
     format!("there is no {what} `{word}`; valid names are `{}`", known.join("`, `"))
+}
+
+/// A name without what is easily confused: letter case, underscores and other signs.
+pub fn letters(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// Section and key of a setting or variable; other words have no section.

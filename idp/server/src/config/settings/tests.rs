@@ -1,4 +1,6 @@
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,11 @@ fn file(dir: &TempDir, name: &str, text: &str, mode: u32) -> PathBuf {
     path
 }
 
+/// The same as an environment.
+fn environment(pairs: Pairs<'_>) -> Vec<(OsString, OsString)> {
+    pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
 fn owned(pairs: Pairs<'_>) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
@@ -27,7 +34,7 @@ fn owned(pairs: Pairs<'_>) -> Vec<(String, String)> {
 /// Reads a file of this text as `idp.toml`.
 pub(super) fn read(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Settings, Vec<SettingsError>> {
     let dir = tempfile::tempdir().unwrap();
-    load(Some(&file(&dir, "idp.toml", text, 0o600)), &owned(env), &owned(flags))
+    load(Some(&file(&dir, "idp.toml", text, 0o600)), &environment(env), &owned(flags))
 }
 
 pub(super) fn config(text: &str, env: Pairs<'_>, flags: Pairs<'_>) -> Result<Config, Vec<SettingsError>> {
@@ -119,7 +126,7 @@ fn r_28_errors_in_the_file_name_the_line_and_the_nearest_valid_name() {
         ),
         (
             "issuer = 'x'",
-            "idp.toml line 1: there is no section `issuer`; the nearest valid name is `server.issuer`",
+            "idp.toml line 1: there is no setting or section `issuer`; the nearest valid name is `server.issuer`",
         ),
         (
             "[server]\ncolour = 'red'",
@@ -133,7 +140,7 @@ fn r_28_errors_in_the_file_name_the_line_and_the_nearest_valid_name() {
         ),
         ("[server]\nname = 7", "idp.toml line 2: server.name takes a string"),
         ("[server]\nlisten = [7]", "idp.toml line 2: server.listen takes a string or a list of strings"),
-        ("[server]\nname = ''", "idp.toml line 2: server.name takes a string, not ``"),
+        ("[server]\nname = ''", "idp.toml line 2: server.name cannot be used: it is empty"),
         (
             "[password]\nmin_length = '15'",
             "idp.toml line 2: password.min_length takes a number from 8 to 256",
@@ -420,6 +427,124 @@ fn fault_20_the_senders_domain_is_one_that_every_mail_server_understands() {
 }
 
 #[test]
+fn fault_11_a_variable_that_is_not_unicode_is_refused_by_name() {
+    let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
+    for (name, value, said) in [
+        (
+            &b"IDP__MAIL__SMTP_URL"[..],
+            &b"smtp://u:p\xffw@h"[..],
+            "variable IDP__MAIL__SMTP_URL: its value is not UTF-8",
+        ),
+        (
+            b"IDP__MAIL__SMTP_URL_FILE",
+            b"/run/\xff",
+            "variable IDP__MAIL__SMTP_URL_FILE: its value is not UTF-8",
+        ),
+        (b"IDP__MAIL__SMTP_\xffRL", b"x", "variable IDP__MAIL__SMTP_\u{FFFD}RL: its name is not UTF-8"),
+        (b"IDP__MAIL__SMTPURL", b"\xff", "the nearest valid name is `IDP__MAIL__SMTP_URL`"),
+        (b"IDP_SERVER_NAME", b"\xff", "the right name is IDP__SERVER__NAME"),
+    ] {
+        let told = lines(load(None, &[(bytes(name), bytes(value))], &[]));
+        assert!(told.len() == 1 && told[0].contains(said), "{told:?}");
+    }
+    for name in [&b"IDP_\xff"[..], b"IDP_SERVER_PORT", b"PATH"] {
+        assert!(load(None, &[(bytes(name), bytes(b"\xff"))], &[]).is_ok(), "a variable of another program");
+    }
+}
+
+#[test]
+fn fault_11_fault_13_what_is_wrong_with_a_string_is_named() {
+    for (value, why) in [
+        ("", "it is empty"),
+        (" ", "it is blank"),
+        ("\u{3000}", "it is blank"),
+        ("a\u{200b}", "it contains U+200B, an invisible or misleading character"),
+        ("a\u{202e}b", "it contains U+202E, an invisible or misleading character"),
+        ("\t", "it contains U+0009, an invisible or misleading character"),
+        ("a@b.example\n", "it contains U+000A, an invisible or misleading character"),
+        ("\u{feff}a", "it contains U+FEFF, an invisible or misleading character"),
+    ] {
+        for name in ["server.name", "server.issuer", "mail.from"] {
+            let told = lines(read("", &[], &[(name, value)]));
+            assert_eq!(told, [format!("flag --set {name}: {name} cannot be used: {why}")]);
+        }
+        assert_eq!(
+            refused("IDP__DATABASE__URL", value),
+            format!("environment variable IDP__DATABASE__URL: database.url cannot be used: {why}")
+        );
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (text, why) in [
+        (" \n", "contains nothing but white space"),
+        ("\u{feff}smtp://h", "begins with a byte order mark (U+FEFF); save it without one"),
+    ] {
+        let path = file(&dir, "smtp", text, 0o600);
+        let told = lines(read("", &[("IDP__MAIL__SMTP_URL_FILE", path.to_str().unwrap())], &[]));
+        assert!(told.len() == 1 && told[0].ends_with(&format!("smtp {why}")), "{told:?}");
+    }
+}
+
+#[test]
+fn fault_22_names_that_differ_in_underscores_and_letter_case_only_are_recognized() {
+    for (name, meant) in [
+        ("IDP__SERVER_ISSUER", "IDP__SERVER__ISSUER"),
+        ("IDP__KEYS_DIR", "IDP__KEYS__DIR"),
+        ("IDP__LOG_LEVEL", "IDP__LOG__LEVEL"),
+        ("IDP__SERVER__ISSUER__", "IDP__SERVER__ISSUER"),
+        ("IDP__MAIL__SMTP_URL__FILE", "IDP__MAIL__SMTP_URL_FILE"),
+        ("IDP__MAIL__SMTP__URL", "IDP__MAIL__SMTP_URL"),
+        ("IDP__server__issuer", "IDP__SERVER__ISSUER"),
+    ] {
+        let said = format!("there is no setting `{name}`; the nearest valid name is `{meant}`");
+        assert_eq!(lines(read("", &[(name, "x")], &[])), [format!("environment variable {name}: {said}")]);
+    }
+    for name in ["IDP_SERVER_ISSUER", "idp__server__issuer", "Idp_Server_Issuer", "IDPSERVER__ISSUER"] {
+        let said = "this has no effect; the right name is IDP__SERVER__ISSUER";
+        assert_eq!(lines(read("", &[(name, "x")], &[])), [format!("environment variable {name}: {said}")]);
+    }
+    let told = lines(read("[server]\nDataDir = 'x'", &[], &[]));
+    assert!(told[0].ends_with("the nearest valid name is `server.data_dir`"), "{told:?}");
+}
+
+#[test]
+fn fault_22_an_error_about_a_section_does_not_contradict_itself() {
+    for (text, said) in [
+        ("'server.name' = 'a'", "write `server.name` without quotes, or `name` below `[server]`"),
+        ("server = 1", "`server` is a section; write `[server]`, and its settings below"),
+        ("[[server]]", "`server` is a section; write `[server]`, and its settings below"),
+        ("name = 'a'", "there is no setting or section `name`; the nearest valid name is `server.name`"),
+        ("sever = 1", "there is no setting or section `sever`; the nearest valid name is `server`"),
+    ] {
+        let told = lines(read(text, &[], &[]));
+        assert!(told.len() == 1 && told[0].starts_with(&format!("idp.toml line 1: {said}")), "{told:?}");
+    }
+    assert_eq!(
+        lines(config(LEAST, &[], &[("server.listen", "")])),
+        ["flag --set server.listen: server.listen is empty; an example is 127.0.0.1:8080"]
+    );
+    let told = lines(config(&LEAST.replace("[mail]", "listen = []\n[mail]"), &[], &[]));
+    assert_eq!(told, ["idp.toml line 3: server.listen is empty; an example is 127.0.0.1:8080"]);
+}
+
+#[test]
+fn fault_21_what_cannot_be_listened_on_is_refused() {
+    for (name, value, why) in [
+        (
+            "server.listen",
+            "127.0.0.1:28177,[::ffff:127.0.0.1]:28177",
+            "`127.0.0.1:28177` and `[::ffff:127.0.0.1]:28177` are the same address",
+        ),
+        ("server.listen", "0.0.0.0:80,[::ffff:127.0.0.1]:80", "`0.0.0.0:80` already includes"),
+        ("server.listen", "[::ffff:0.0.0.0]:80,127.0.0.1:80", "`[::ffff:0.0.0.0]:80` already includes"),
+        ("server.issuer", "https://id.example.com:0", "its port cannot be 0"),
+        ("mail.smtp_url", "smtp://mail.example.com:0", "its port is not a number from 1 to 65535"),
+    ] {
+        let told = lines(config(LEAST, &[], &[(name, value)]));
+        assert!(told.len() == 1 && told[0].contains(why), "{name}={value}: {told:?}");
+    }
+}
+
+#[test]
 fn a_valid_smtp_url_or_database_is_accepted() {
     for (name, value) in [
         ("mail.smtp_url", "smtp://localhost:1025"),
@@ -443,7 +568,7 @@ fn ls_08_a_secret_in_a_file_that_others_can_read_is_refused() {
         assert!(told[0].starts_with("idp.toml line 4: mail.smtp_url holds a secret"), "{told:?}");
         assert!(told[0].ends_with("with `chmod 600`, or use IDP__MAIL__SMTP_URL_FILE"), "{told:?}");
         let secret = file(&dir, "smtp", "smtps://u:hunter2@mail.example.com", mode);
-        let env = owned(&[("IDP__MAIL__SMTP_URL_FILE", secret.to_str().unwrap())]);
+        let env = environment(&[("IDP__MAIL__SMTP_URL_FILE", secret.to_str().unwrap())]);
         let told = lines(load(None, &env, &[]));
         assert!(told[0].contains("others can read the file"), "{told:?}");
     }

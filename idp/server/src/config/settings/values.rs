@@ -27,9 +27,12 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 /// Addresses to listen on, each once.
 pub(super) fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     let addresses = each(address)(text)?;
-    let again = addresses.iter().enumerate().find(|(at, address)| addresses[..*at].contains(address));
-    if let Some((_, address)) = again {
-        return Err(format!("`{address}` is there twice"));
+    for (at, address) in addresses.iter().enumerate() {
+        match addresses[..at].iter().find(|other| canonical_address(other) == canonical_address(address)) {
+            Some(same) if same == address => return Err(format!("`{address}` is there twice")),
+            Some(other) => return Err(format!("`{other}` and `{address}` are the same address")),
+            None => {}
+        }
     }
     let is_covered = |address: &SocketAddr| {
         addresses
@@ -43,8 +46,14 @@ pub(super) fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
+/// An IPv4 address written as IPv6 is the same to the system.
+fn canonical_address(address: &SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Whether listening on `wider` leaves nothing for `address`. An IPv6 socket for all addresses takes IPv4 as well.
 fn covers(wider: &SocketAddr, address: &SocketAddr) -> bool {
+    let (wider, address) = (canonical_address(wider), canonical_address(address));
     let same_port = wider.port() == address.port() && wider.port() != 0;
     same_port && wider.ip().is_unspecified() && (wider.is_ipv6() || address.is_ipv4())
 }
@@ -113,7 +122,7 @@ pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
 /// The public addresses of IPv6 (RFC 4291 section 2.4). The rest is private, reserved or local.
 const PUBLIC_IPV6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// The family of which these networks, which do not overlap, contain at least half.
+/// The addresses of which these networks, which do not overlap, contain at least half.
 fn half_of(networks: &[IpNet]) -> Option<&'static str> {
     // In 2^-64 of all addresses: no network in use is smaller than that.
     let part = |prefix: u8, of: u8| 1_u128 << 64_u8.saturating_sub(prefix.saturating_sub(of));
@@ -127,7 +136,10 @@ fn half_of(networks: &[IpNet]) -> Option<&'static str> {
             IpNet::V6(_) => {}
         }
     }
-    [(v4, "IPv4"), (v6, "IPv6")].into_iter().find(|(parts, _)| *parts >= 1 << 63).map(|(_, family)| family)
+    [(v4, "IPv4"), (v6, "public IPv6")]
+        .into_iter()
+        .find(|(parts, _)| *parts >= 1 << 63)
+        .map(|(_, family)| family)
 }
 
 /// A network inside `::ffff:0:0/96` as the IPv4 network that it is, because addresses are compared in that form.
