@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Extension;
+use axum::http::HeaderMap;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -38,7 +39,10 @@ impl Server {
             told.notified().await;
             "slow answer"
         };
-        let admitted = |Extension(share): Extension<AddressShare>| async move { share.admitted.to_string() };
+        // Whether there was room for the request, and whether its handler sees the line "x" of its head.
+        let admitted = |Extension(share): Extension<AddressShare>, headers: HeaderMap| async move {
+            format!("{}, {}", share.admitted, headers.contains_key("x"))
+        };
         let router = Router::new()
             .route("/", get(|| async { "quick" }))
             .route("/slow", get(slow))
@@ -222,7 +226,7 @@ async fn fault_04_the_heads_of_requests_in_progress_count_for_their_address() {
     let ask = |path: &str| REQUEST.replace("GET /", &format!("GET /{path}")).replace("\r\n\r\n", &long);
     let admitted = async || {
         let mut socket = server.says(&ask("admitted").replace("Host", "Connection: close\r\nHost")).await;
-        to_the_end(&mut socket).await.ends_with("true")
+        to_the_end(&mut socket).await.ends_with("true, true")
     };
     assert!(admitted().await);
     let mut slow = Vec::new();
@@ -261,7 +265,7 @@ async fn fault_04_the_heads_on_one_http_2_connection_are_bounded() {
     while server.begun.load(Ordering::SeqCst) < 8 {
         sleep(Duration::from_millis(1)).await;
     }
-    let mut admitted = async |stream: u32, request: Vec<u8>| {
+    let mut answer = async |stream: u32, request: Vec<u8>| {
         socket.write_all(&request).await.unwrap();
         loop {
             let mut head = [0; 9];
@@ -269,12 +273,19 @@ async fn fault_04_the_heads_on_one_http_2_connection_are_bounded() {
             let mut payload = vec![0; usize::from(head[1]) * 256 + usize::from(head[2])];
             socket.read_exact(&mut payload).await.unwrap();
             if head[3] == 0 && head[5..] == stream.to_be_bytes() {
-                return payload == b"true";
+                return String::from_utf8(payload).unwrap();
             }
         }
     };
-    assert!(!admitted(17, ask(17, "/admitted")).await, "a ninth of 15 KB");
-    assert!(admitted(19, headers(19, "GET", "/admitted")).await, "a short one has room");
+    let ninth = answer(17, ask(17, "/admitted")).await;
+    assert_eq!(ninth, "false, false", "no room for a ninth of 15 KB, so it is not kept until it is refused");
+    let long_target = format!("/admitted?{}", "a".repeat(15_000));
+    assert_eq!(
+        answer(19, headers(19, "GET", &long_target)).await,
+        "quick",
+        "a target counts and is let go, too"
+    );
+    assert_eq!(answer(21, headers(21, "GET", "/admitted")).await, "true, false", "a short one has room");
 }
 
 /// One frame of HTTP/2 (RFC 9113 section 4.1).
@@ -285,11 +296,18 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// A whole HTTP/2 request.
 fn headers(stream: u32, method: &str, path: &str) -> Vec<u8> {
-    let text =
-        |index: u8, text: &str| [&[index, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let text = |index: u8, text: &str| [&[index], &length(text)[..], text.as_bytes()].concat();
     // Literals with names from HPACK's static table (`:method`, `:path`, `:authority`), and `:scheme` http.
     let block = [text(0x02, method), text(0x04, path), text(0x01, "here"), vec![0x86]].concat();
     frame(1, 5, stream, &block)
+}
+
+/// The length of a string in HPACK: seven bits, then the rest (RFC 7541 section 5.1).
+fn length(text: &str) -> Vec<u8> {
+    match text.len() {
+        short @ 0..127 => vec![short as u8],
+        long => vec![127, 128 | (long - 127) as u8, u8::try_from((long - 127) >> 7).unwrap()],
+    }
 }
 
 impl Server {

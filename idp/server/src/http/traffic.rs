@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::{Request, Response};
@@ -27,12 +27,18 @@ const MAX_HANDLER_SPANS: usize = 13;
 /// How many check intervals a peer may take to read a response. Our responses are short.
 const MAX_SEND_SPANS: usize = 4;
 
-/// Bytes that a header line takes besides its text, as HTTP/2 counts them (RFC 9113 section 6.5.2).
-const LINE_BYTES: usize = 32;
+/// Bytes that a header line takes besides its text, about: a place in `HeaderMap`, in its index, and an allocation.
+const LINE_BYTES: usize = 128;
 
 /// Bytes that the heads of requests in progress on one connection may take: two of the longest in HTTP/1.1, or 32 of 4 KB.
 /// What a proxy forwards counts for the clients it names only.
 const MAX_HEADS: usize = 128 * 1024;
+
+/// The lines that the response to a refused request depends on.
+const KEPT_LINES: [HeaderName; 3] =
+    [header::HOST, HeaderName::from_static("x-forwarded-proto"), header::FORWARDED];
+/// Bytes of each part of a refused request's head that are kept.
+const LONGEST_KEPT: usize = 256;
 
 /// Who is at the other end of a connection.
 pub(super) struct Peer {
@@ -67,9 +73,12 @@ pub(super) fn serve_request(
     let mut request = request.map(Body::new);
     let (address, share) = traffic.peer.caller(request.headers());
     let taken = share.take(ShareKind::Request, 1);
-    let head = traffic.take_head(&share, request.headers());
+    let head = traffic.take_head(&share, head_bytes(&request));
     let handled = UnderWay::begin(&traffic, RequestPhase::Handled);
     let (by_proxy, admitted) = (traffic.peer.forwards.is_some(), taken.is_some() && head.is_some());
+    if !admitted && request.version() == Version::HTTP_2 {
+        request = shortened(request);
+    }
     request.extensions_mut().insert(AddressShare { address, share, by_proxy, admitted });
     async move {
         let response = router.call(request).await?;
@@ -81,9 +90,32 @@ pub(super) fn serve_request(
 
 /// How much memory a head takes, about. The lines of most requests are short, but a peer may send many long ones, and then
 /// no body.
-fn head_bytes(headers: &HeaderMap) -> u32 {
-    let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_BYTES);
-    u32::try_from(lines.sum::<usize>()).unwrap_or(u32::MAX)
+fn head_bytes<B>(request: &Request<B>) -> u32 {
+    let uri = request.uri();
+    let target = uri.authority().map_or(0, |host| host.as_str().len())
+        + uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_BYTES);
+    let bytes = request.method().as_str().len() + target + lines.sum::<usize>();
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// What the refusal of a request needs of its head. HTTP/2 hands over all requests that have arrived before any of them is
+/// handled, so the heads of those to be refused would add up.
+fn shortened(request: Request<Body>) -> Request<Body> {
+    let (mut parts, body) = request.into_parts();
+    // What is kept is copied: a part of a frame would keep the whole frame in memory.
+    let uri = Some(parts.uri.to_string()).filter(|uri| uri.len() <= LONGEST_KEPT);
+    parts.uri = uri.and_then(|uri| uri.parse().ok()).unwrap_or_else(|| Uri::from_static("/"));
+    if parts.method.as_str().len() > LONGEST_KEPT {
+        parts.method = Method::GET;
+    }
+    let kept = KEPT_LINES.into_iter().filter_map(|name| {
+        let value = parts.headers.get(&name)?.as_bytes();
+        let copy = HeaderValue::from_bytes(value.get(..LONGEST_KEPT).unwrap_or(value));
+        Some((name, copy.ok()?))
+    });
+    parts.headers = kept.collect();
+    Request::from_parts(parts, body)
 }
 
 /// What happens on one connection.
@@ -110,8 +142,7 @@ impl Traffic {
     }
 
     /// Counts a head until this is dropped. `None`: there is no room for it on this connection, or for its address.
-    fn take_head(&self, share: &Arc<Share>, headers: &HeaderMap) -> Option<(OwnedSemaphorePermit, Taken)> {
-        let bytes = head_bytes(headers);
+    fn take_head(&self, share: &Arc<Share>, bytes: u32) -> Option<(OwnedSemaphorePermit, Taken)> {
         let here = Arc::clone(&self.heads).try_acquire_many_owned(bytes).ok()?;
         Some((here, share.take(ShareKind::Bytes, bytes.into())?))
     }
