@@ -24,7 +24,7 @@ use crate::lock::lock;
 const GROUP: usize = 100;
 /// How many writes may wait. More are told to come back.
 const QUEUE: usize = 1024;
-/// How often a commit is checked for having changed something, which costs as much as a small write.
+/// How often a commit is checked for having changed something. The check reads a count before and after it.
 const NOTE_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) struct Writer {
