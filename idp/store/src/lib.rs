@@ -35,6 +35,7 @@ pub use clients::UriList;
 pub use codes::ConsumedCode;
 pub use engine::connection::{JobFuture, Reader, Tx};
 pub use engine::migrate::MigrationStatus;
+pub use engine::postgres_files::{FileOrigin, NamedFile};
 pub use engine::postgres_tls::{ConnectionFacts, connection_facts};
 pub use engine::readiness::NotReady;
 pub use engine::store::{Engine, Store, database_file, database_file_exists};

@@ -1,9 +1,11 @@
-//! Checks what a database's URL says about the connection, before it is used.
+//! Checks what a database's URL, and the environment, say about the connection before it is used.
+
+use idp_store::NamedFile;
 
 use crate::config::secret_files;
 use crate::start_error::StartError;
 
-/// Checks the files that a URL names: certificates, and the key by which the database server knows us. Returns
+/// Checks the files that are named for it: certificates, and the key by which the database server knows us. Returns
 /// warnings about the connection.
 ///
 /// # Errors
@@ -11,14 +13,18 @@ use crate::start_error::StartError;
 pub fn check(url: &str) -> Result<Vec<String>, StartError> {
     let facts = idp_store::connection_facts(url)?;
     let mut warnings = facts.warnings;
-    for path in &facts.certificates {
-        secret_files::check_certificates(path).map_err(StartError::Files)?;
+    for file in &facts.certificates {
+        secret_files::check_certificates(&file.path).map_err(|why| refused(file, why))?;
     }
-    if let Some(path) = &facts.client_key {
-        let warning = secret_files::read(path).map_err(StartError::Files)?.warning;
-        warnings.extend(warning.map(|warning| format!("database.url: {warning}")));
+    if let Some(file) = &facts.client_key {
+        let key = secret_files::read_private_key(&file.path).map_err(|why| refused(file, why))?;
+        warnings.extend(key.warning.map(|warning| format!("{}: {warning}", file.origin)));
     }
     Ok(warnings)
+}
+
+fn refused(file: &NamedFile, why: String) -> StartError {
+    StartError::Files { origin: file.origin.clone(), why }
 }
 
 #[cfg(test)]
@@ -71,6 +77,17 @@ mod tests {
         assert_eq!(check(&url).unwrap(), [""; 0]);
         set(&key, 0o640);
         let said = refusal(&url);
-        assert!(said.starts_with(&format!("others can read the file {shown} (owner ")), "{said}");
+        assert!(
+            said.starts_with(&format!("sslkey in database.url: others can read the file {shown} (owner ")),
+            "{said}"
+        );
+        set(&key, 0o600);
+        for text in ["", "-----BEGIN CERTIFICATE-----\n", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"] {
+            file(key.clone(), &format!("hunter2{text}"), 0o600);
+            let said = refusal(&url);
+            let why =
+                format!("sslkey in database.url: the file {shown} contains no private key: it must be PEM");
+            assert!(said.starts_with(&why) && !said.contains("hunter2"), "{said}");
+        }
     }
 }

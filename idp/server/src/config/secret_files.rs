@@ -60,6 +60,23 @@ pub fn read(path: &Path) -> Result<SecretFile, String> {
     Ok(SecretFile { secret: Secret::new(text.to_owned()), warning })
 }
 
+/// Reads the private key of a certificate.
+///
+/// # Errors
+/// As [`read`], and if the file contains none.
+pub(crate) fn read_private_key(path: &Path) -> Result<SecretFile, String> {
+    let file = read(path)?;
+    let begins = |kind: &&str| file.secret.expose().contains(&format!("-----BEGIN {kind}PRIVATE KEY-----"));
+    // Nobody could give the password of an encrypted one.
+    match ["", "RSA ", "EC "].iter().any(begins) {
+        true => Ok(file),
+        false => Err(format!(
+            "the file {} contains no private key: it must be PEM, with `-----BEGIN PRIVATE KEY-----`, and not encrypted",
+            path.display()
+        )),
+    }
+}
+
 /// The warning about a secret file that is accepted although others can read it.
 pub(crate) fn warning(path: &Path, access: Access) -> String {
     format!(
