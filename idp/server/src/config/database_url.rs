@@ -35,6 +35,9 @@ mod tests {
 
     use super::*;
 
+    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+
     fn set(path: &Path, mode: u32) {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
@@ -52,7 +55,7 @@ mod tests {
     #[test]
     fn fault_10_everybody_may_read_certificates_but_only_their_owner_may_write_them() {
         let dir = tempfile::tempdir().unwrap();
-        let path = file(dir.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\n", 0o644);
+        let path = file(dir.path().join("ca.pem"), CERTIFICATE, 0o644);
         let url = format!("postgres://idp@db.example.com/idp?sslrootcert={}", path.display());
         assert_eq!(check(&url).unwrap(), [""; 0]);
         set(&path, 0o646);
@@ -63,6 +66,8 @@ mod tests {
         set(dir.path(), 0o700);
         file(path.clone(), "der", 0o644);
         assert!(refusal(&url).contains("ca.pem contains no certificate: it must be PEM"));
+        file(path.clone(), &CERTIFICATE.replace("AAAA", "A!"), 0o644);
+        assert!(refusal(&url).contains("ca.pem contains a damaged certificate"));
         fs::remove_file(&path).unwrap();
         assert!(refusal(&url).contains("ca.pem cannot be read: No such file"));
     }
@@ -70,8 +75,8 @@ mod tests {
     #[test]
     fn fault_10_the_key_by_which_a_database_knows_us_is_a_secret() {
         let dir = tempfile::tempdir().unwrap();
-        let certificate = file(dir.path().join("idp.pem"), "-----BEGIN CERTIFICATE-----\n", 0o644);
-        let key = file(dir.path().join("idp.key"), "-----BEGIN PRIVATE KEY-----\n", 0o600);
+        let certificate = file(dir.path().join("idp.pem"), CERTIFICATE, 0o644);
+        let key = file(dir.path().join("idp.key"), KEY, 0o600);
         let (certificate, shown) = (certificate.display(), key.display());
         let url = format!("postgres://idp@db.example.com/idp?sslcert={certificate}&sslkey={shown}");
         assert_eq!(check(&url).unwrap(), [""; 0]);
@@ -82,8 +87,8 @@ mod tests {
             "{said}"
         );
         set(&key, 0o600);
-        for text in ["", "-----BEGIN CERTIFICATE-----\n", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"] {
-            file(key.clone(), &format!("hunter2{text}"), 0o600);
+        for text in ["hunter2", CERTIFICATE, &KEY.replace("PRIVATE", "ENCRYPTED PRIVATE")] {
+            file(key.clone(), text, 0o600);
             let said = refusal(&url);
             let why =
                 format!("sslkey in database.url: the file {shown} contains no private key: it must be PEM");

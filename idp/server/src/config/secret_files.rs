@@ -63,18 +63,12 @@ pub fn read(path: &Path) -> Result<SecretFile, String> {
 /// Reads the private key of a certificate.
 ///
 /// # Errors
-/// As [`read`], and if the file contains none.
+/// As [`read`], and if the file contains none that can be read.
 pub(crate) fn read_private_key(path: &Path) -> Result<SecretFile, String> {
     let file = read(path)?;
-    let begins = |kind: &&str| file.secret.expose().contains(&format!("-----BEGIN {kind}PRIVATE KEY-----"));
-    // Nobody could give the password of an encrypted one.
-    match ["", "RSA ", "EC "].iter().any(begins) {
-        true => Ok(file),
-        false => Err(format!(
-            "the file {} contains no private key: it must be PEM, with `-----BEGIN PRIVATE KEY-----`, and not encrypted",
-            path.display()
-        )),
-    }
+    let checked = idp_store::check_private_key(file.secret.expose());
+    checked.map_err(|why| format!("the file {} {why}", path.display()))?;
+    Ok(file)
 }
 
 /// The warning about a secret file that is accepted although others can read it.
@@ -184,12 +178,7 @@ pub(crate) fn check_certificates(path: &Path) -> Result<(), String> {
     let unreadable = |why: String| format!("the file {shown} cannot be read: {why}");
     let opened = open(path, LONGEST_CERTIFICATES).map_err(unreadable)?;
     opened.trusted.map_err(|refusal| refusal.sentence(&format!("the file {shown}"), path))?;
-    match opened.text.contains("-----BEGIN CERTIFICATE-----") {
-        true => Ok(()),
-        false => Err(format!(
-            "the file {shown} contains no certificate: it must be PEM, with `-----BEGIN CERTIFICATE-----`"
-        )),
-    }
+    idp_store::check_certificates(&opened.text).map_err(|why| format!("the file {shown} {why}"))
 }
 
 /// Checks whether a folder may hold our keys or data, and whether the folders that lead to it are safe. The folder need

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use super::pem::{check_certificates, check_private_key};
 use super::postgres_url;
 use super::postgres_variables::{Variables, refused};
 use crate::error::OpenError;
@@ -45,13 +46,12 @@ pub(crate) struct TlsInput {
     pub(crate) path: Option<String>,
 }
 
-/// The parameter and the variable that give the same.
-#[derive(Clone, Copy)]
-struct Names(&'static str, &'static str);
+/// The parameter and the variable that give the same, and how the text of it is checked.
+struct Names(&'static str, &'static str, fn(&str) -> Result<(), &'static str>);
 
-const ROOT: Names = Names("sslrootcert", "PGSSLROOTCERT");
-const CERTIFICATE: Names = Names("sslcert", "PGSSLCERT");
-const KEY: Names = Names("sslkey", "PGSSLKEY");
+const ROOT: Names = Names("sslrootcert", "PGSSLROOTCERT", check_certificates);
+const CERTIFICATE: Names = Names("sslcert", "PGSSLCERT", check_certificates);
+const KEY: Names = Names("sslkey", "PGSSLKEY", check_private_key);
 
 impl TlsInput {
     /// The authorities that are trusted besides the built-in ones. An empty variable names none.
@@ -76,7 +76,7 @@ impl TlsInput {
         const CURE: &str = "leave it out, or name a file";
         let certificate = Self::given(CERTIFICATE, url, env.value(CERTIFICATE.1), CURE)?;
         let key = Self::given(KEY, url, env.value(KEY.1), CURE)?;
-        let (given, lacks, Names(parameter, variable)) = match (certificate, key) {
+        let (given, lacks, Names(parameter, variable, _)) = match (certificate, key) {
             (Some(certificate), Some(key)) => return Ok(Some((certificate, key))),
             (None, None) => return Ok(None),
             (Some(given), None) => (given, "a client certificate without its private key", KEY),
@@ -101,7 +101,10 @@ impl TlsInput {
         let (begins, ends) = (value.trim().starts_with("-----BEGIN"), value.trim().ends_with("-----"));
         match &origin {
             // The driver's own rule for telling a text from the name of a file.
-            FileOrigin::Variable(_) if begins && ends => Ok(Some(Self { origin, path: None })),
+            FileOrigin::Variable(_) if begins && ends => match names.2(&value) {
+                Ok(()) => Ok(Some(Self { origin, path: None })),
+                Err(why) => Err(origin.refuse("", why)),
+            },
             // Not shown: it may be a private key.
             _ if begins => Err(origin.refuse("", &format!("names no file and is no whole PEM text; {cure}"))),
             _ if value.is_empty() => Err(origin.refuse("=", &format!("names no file; {cure}"))),

@@ -182,7 +182,7 @@ fn fault_10_a_file_knows_whether_a_variable_or_the_url_named_it() {
     assert_eq!(facts.certificates[1], in_url("/own.pem", "ssl-cert"));
     assert_eq!(facts.client_key, Some(by_variable("/idp.key", "PGSSLKEY")));
     // The driver also takes the text itself from a variable.
-    let pem = "-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n";
+    let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let (_, facts) = facts_with(url, &[("PGSSLROOTCERT", pem)]).unwrap();
     assert!(facts.certificates.is_empty() && facts.warnings.len() == 1, "{facts:?}");
     assert!(facts.warnings[0].starts_with("the authorities in PGSSLROOTCERT are trusted for "), "{facts:?}");
@@ -217,6 +217,21 @@ fn fault_10_a_variable_that_cannot_be_used_is_named() {
         ("PGSSLCERT", "", "it names no file; leave it out, or name a file"),
         ("PGSSLKEY", "", "it names no file; leave it out, or name a file"),
         ("PGSSLKEY", "-----BEGIN PRIVATE KEY-----hunter2", "it names no file and is no whole PEM text"),
+        (
+            "PGSSLKEY",
+            "-----BEGIN PRIVATE KEY-----\nhunter2!\n-----END PRIVATE KEY-----",
+            "it contains a damaged private key",
+        ),
+        (
+            "PGSSLKEY",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
+            "it contains no private key: it must be PEM",
+        ),
+        (
+            "PGSSLROOTCERT",
+            "-----BEGIN CERTIFICATE-----\nhunter2!\n-----END CERTIFICATE-----",
+            "it contains a damaged certificate",
+        ),
         ("PGSSLMODE", "verify_full", "there is no sslmode `verify_full`; it is one of disable, allow, "),
         ("PGPORT", "hunter2", "its value is not a number from 1 to 65535"),
         ("PGPORT", "0", "its value is not a number from 1 to 65535"),
