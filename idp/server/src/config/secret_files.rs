@@ -16,13 +16,13 @@ use idp_core::file_access::{
     Access, AccessProblem, CurrentUser, Readers, deciding_file, own_folder, secret_file, trusted_file,
 };
 use idp_core::secret::Secret;
-use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs, statvfs};
+use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs};
 use zeroize::Zeroizing;
 
 use self::need::Need;
 pub(in crate::config) use self::need::{FOR_OWNER_OR_ROOT, FOR_ROOT};
 use self::owner::{access, current_user, ownership, shell_word};
-use self::path_to_file::{KUBERNETES_LINK, Missing, PathToFile};
+use self::path_to_file::{KUBERNETES_LINK, Missing, PathToFile, is_on_read_only_mount};
 use self::refusal::FileRefusal;
 
 /// Longer than any secret, in bytes.
@@ -259,10 +259,6 @@ fn here(folder: &Path) -> &Path {
 pub(crate) fn is_mounted(folder: &Path) -> bool {
     let link = folder.join(KUBERNETES_LINK).symlink_metadata();
     link.is_ok_and(|link| link.is_symlink() && link.uid() == 0) || is_on_read_only_mount(folder)
-}
-
-fn is_on_read_only_mount(folder: &Path) -> bool {
-    statvfs(folder).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn is_read_only(file: &File) -> bool {
