@@ -120,7 +120,7 @@ impl TlsInput {
 
 impl FileOrigin {
     /// A refusal of what was given here. `shown` is what a message may show of the parameter's value.
-    fn refuse(&self, shown: &str, what: &str) -> OpenError {
+    pub(crate) fn refuse(&self, shown: &str, what: &str) -> OpenError {
         match self {
             Self::Parameter(name) => OpenError::Unprotected {
                 server: "the database server".to_owned(),

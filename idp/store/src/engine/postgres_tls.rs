@@ -242,23 +242,50 @@ impl TlsParameters {
     }
 }
 
-/// Why a server on this machine refuses a connection for which only [`MODE`] asks for TLS; `None` for any other error.
-pub(crate) fn refused_by_variable(
+/// What we were given is to blame, and not the server: its name says where. `None` for any other error.
+pub(crate) fn blamed_on_input(
     text: &str,
     options: &PgConnectOptions,
     error: &sqlx::Error,
 ) -> Option<OpenError> {
+    let sqlx::Error::Tls(error) = error else { return None };
     let url = postgres_url::parse(text).ok()?;
+    match error.downcast_ref() {
+        Some(error) => {
+            let env = Variables::check(|name| std::env::var_os(name)).ok()?;
+            let (certificate, key) = TlsInput::of_client(&url, &env).ok()??;
+            blamed_on_key(&certificate, &key, error)
+        }
+        None => (error.to_string() == NO_TLS && is_asked_by_variable(&url, options)).then(|| {
+            refused(
+                MODE,
+                "it asks for TLS, which the database server on this machine refuses; enable TLS on the server \
+                 (`ssl = on`), or unset it",
+            )
+        }),
+    }
+}
+
+/// Whether only [`MODE`] can have asked for TLS: for a server on this machine nothing else does.
+fn is_asked_by_variable(url: &Url, options: &PgConnectOptions) -> bool {
     let host = options.get_host();
     let is_near = options.get_socket().is_some() || host.starts_with('/') || loopback(host).is_some();
-    let is_refusal = matches!(error, sqlx::Error::Tls(error) if error.to_string() == NO_TLS);
-    (is_refusal && is_near && postgres_url::parameter(&url, "sslmode").is_none()).then(|| {
-        refused(
-            MODE,
-            "it asks for TLS, which the database server on this machine refuses; enable TLS on the server \
-             (`ssl = on`), or unset it",
-        )
-    })
+    is_near && postgres_url::parameter(url, "sslmode").is_none()
+}
+
+/// These two errors come before the conversation with the server, and only from our own key.
+fn blamed_on_key(certificate: &TlsInput, key: &TlsInput, error: &rustls::Error) -> Option<OpenError> {
+    let what = match error {
+        rustls::Error::InconsistentKeys(_) => format!(
+            "gives a private key that does not belong to the client certificate ({})",
+            certificate.origin
+        ),
+        rustls::Error::General(_) => {
+            "gives a private key that cannot be used; it must be an RSA, ECDSA or EdDSA key".to_owned()
+        }
+        _ => return None,
+    };
+    Some(key.origin.refuse("", &what))
 }
 
 /// Why a protected connection could not be made and how to fix it; `None` for any other error.

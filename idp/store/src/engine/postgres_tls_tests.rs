@@ -249,6 +249,22 @@ fn fault_10_a_variable_that_cannot_be_used_is_named() {
 }
 
 #[test]
+fn fault_10_a_key_that_does_not_fit_is_not_blamed_on_the_server() {
+    let input = |origin| TlsInput { origin, path: Some("/a".to_owned()) };
+    let certificate = input(FileOrigin::Parameter("sslcert".to_owned()));
+    let by_variable = input(FileOrigin::Variable("PGSSLKEY"));
+    let in_url = input(FileOrigin::Parameter("sslkey".to_owned()));
+    let mismatch = rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch);
+    let said = |key, error| blamed_on_key(&certificate, key, error).map(|refusal| refusal.to_string());
+    let why = "gives a private key that does not belong to the client certificate (sslcert in database.url)";
+    assert_eq!(said(&by_variable, &mismatch), Some(format!("environment variable PGSSLKEY: it {why}")));
+    assert!(said(&in_url, &mismatch).unwrap().ends_with(&format!(": sslkey {why}")));
+    let unusable = rustls::Error::General("failed to parse private key".to_owned());
+    assert!(said(&in_url, &unusable).unwrap().contains("sslkey gives a private key that cannot be used"));
+    assert_eq!(said(&in_url, &rustls::Error::DecryptError), None);
+}
+
+#[test]
 fn fault_10_a_variable_that_is_not_unicode_is_refused_and_not_repeated() {
     let value = || OsString::from_vec(b"hunter\xff2".to_vec());
     for name in [

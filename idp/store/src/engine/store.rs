@@ -255,7 +255,7 @@ async fn check_reachable(url: &str, options: &PgConnectOptions) -> Result<(), Op
 }
 
 fn open_error(url: &str, options: &PgConnectOptions, error: &sqlx::Error) -> OpenError {
-    if let Some(refusal) = postgres_tls::refused_by_variable(url, options, error) {
+    if let Some(refusal) = postgres_tls::blamed_on_input(url, options, error) {
         return refusal;
     }
     let server = server(options);
