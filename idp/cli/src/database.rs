@@ -10,7 +10,7 @@ use idp_server::StartError;
 use idp_server::config::settings::Settings;
 use idp_server::config::shell_quoted;
 use idp_server::{database_url, secret_files};
-use idp_store::{OpenError, Store};
+use idp_store::{FileOrigin, OpenError, Store};
 
 use crate::failure::Failure;
 
@@ -139,11 +139,13 @@ pub(crate) fn named(error: OpenError, source: &str) -> Failure {
     }
 }
 
-/// Adds the source of `database.url` to an error of our own start.
+/// Adds the source of `database.url` to an error of our own start that is about it.
 pub(crate) fn not_started(error: StartError, source: &str) -> Failure {
     match error {
         StartError::Open(error) => named(error, source),
-        StartError::Files(why) => Failure::new(format_args!("{why} ({source})")),
+        StartError::Files { origin: FileOrigin::Parameter(_), .. } => {
+            Failure::new(format_args!("{error} ({source})"))
+        }
         other => other.into(),
     }
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv6Addr, SocketAddrV6};
 
 use percent_encoding::percent_decode_str;
 use url::{Host, ParseError, Url};
+use zeroize::Zeroizing;
 
 /// How to write what would end a user name or password.
 const ENCODE: &str =
@@ -40,6 +41,13 @@ pub enum BadServerUrl {
     /// Not a number up to 65535, or 0, at which nothing can listen.
     #[error("its port is not a number from 1 to 65535; {ENCODE}")]
     Port,
+    /// This part of it is not UTF-8 when decoded.
+    #[error("{0} is not UTF-8 when decoded; write % as %25")]
+    NotText(&'static str),
+    /// This part of it has a control character when decoded. To a server, NUL ends the user name or password, or
+    /// divides the one from the other.
+    #[error("{0} has a control character in it when decoded; write % as %25")]
+    Control(&'static str),
 }
 
 /// Parses the URL of a server.
@@ -65,7 +73,30 @@ pub fn server_url(text: &str) -> Result<Url, BadServerUrl> {
         return Err(BadServerUrl::Port);
     }
     host_name(url.host_str().unwrap_or_default())?;
+    check_text(&url)?;
     Ok(url)
+}
+
+/// Checks that what is percent-encoded in a URL is text.
+fn check_text(url: &Url) -> Result<(), BadServerUrl> {
+    const LOGIN: &str = "its user name or password";
+    let parts = [
+        (LOGIN, url.username()),
+        (LOGIN, url.password().unwrap_or_default()),
+        ("its host", url.host_str().unwrap_or_default()),
+        ("its path", url.path()),
+        ("one of its parameters", url.query().unwrap_or_default()),
+    ];
+    parts.into_iter().try_for_each(|(part, encoded)| {
+        // With room for all of it, so that growing leaves no copy behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(encoded.len()));
+        bytes.extend(percent_decode_str(encoded));
+        match std::str::from_utf8(&bytes) {
+            Err(_) => Err(BadServerUrl::NotText(part)),
+            Ok(text) if text.contains(char::is_control) => Err(BadServerUrl::Control(part)),
+            Ok(_) => Ok(()),
+        }
+    })
 }
 
 /// Whether there is an `@` in the path, the fragment, or the name of a parameter. In a parameter's value it may stand.
@@ -131,6 +162,33 @@ mod tests {
         }
         assert_eq!(server_url("smtp://u:p@h#x").unwrap_err(), BadServerUrl::Fragment);
         for rest in ["u:p%2F%40@h/x", "u:p@w@h/x", "h/x%40y", "h/x?application_name=a@b", "/x", "h", "h/"] {
+            assert!(server_url(&format!("postgres://{rest}")).is_ok(), "{rest}");
+        }
+    }
+
+    #[test]
+    fn fault_10_what_is_encoded_must_be_text() {
+        use BadServerUrl::{Control, NotText};
+        const LOGIN: &str = "its user name or password";
+        const PARAMETERS: &str = "one of its parameters";
+        for (rest, why) in [
+            ("u%00:p@h/x", Control(LOGIN)),
+            ("u:p%00w@h/x", Control(LOGIN)),
+            ("u:p%0Aw@h", Control(LOGIN)),
+            ("u:p%7fw@h", Control(LOGIN)),
+            ("u:p%c2%9fw@h", Control(LOGIN)),
+            ("u%ff:p@h/x", NotText(LOGIN)),
+            ("u:100%ff@h/x", NotText(LOGIN)),
+            ("%2Frun%00/x", Control("its host")),
+            ("%2Frun%ff/x", NotText("its host")),
+            ("h/x%00", Control("its path")),
+            ("h/x?password=p%00w", Control(PARAMETERS)),
+            ("h/x?a=b&password=%ff", NotText(PARAMETERS)),
+            ("h/x?%0d=b", Control(PARAMETERS)),
+        ] {
+            assert_eq!(server_url(&format!("postgres://{rest}")).unwrap_err(), why, "{rest}");
+        }
+        for rest in ["u:p%2500w@h/x", "%C3%A4:p%20%C3%B6@h/x", "h/x?password=p%2500w+%C3%A4"] {
             assert!(server_url(&format!("postgres://{rest}")).is_ok(), "{rest}");
         }
     }

@@ -2,7 +2,7 @@
 
 use idp_core::oauth::keys::KeyError;
 use idp_core::seal::SealError;
-use idp_store::{OpenError, StoreError};
+use idp_store::{FileOrigin, OpenError, StoreError};
 
 /// Why the server does not start: one clear line.
 #[derive(Debug, thiserror::Error)]
@@ -10,9 +10,14 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// A file named in the database's URL.
-    #[error("{0}")]
-    Files(String),
+    /// A file for the connection to the database.
+    #[error("{origin}: {why}")]
+    Files {
+        /// Where it was named.
+        origin: FileOrigin,
+        /// One sentence that names the file.
+        why: String,
+    },
     /// The first read or write failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -215,6 +215,14 @@ pub enum OpenError {
         /// What is wrong and how to fix it.
         why: String,
     },
+    /// One of libpq's environment variables cannot be used.
+    #[error("environment variable {name}: {why}")]
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it, without its value if that may be a secret.
+        why: String,
+    },
     /// There was a file, but it was moved or deleted.
     #[error("the database {file} is gone: {trace}")]
     FileMissing {

@@ -35,6 +35,8 @@ pub use clients::UriList;
 pub use codes::ConsumedCode;
 pub use engine::connection::{JobFuture, Reader, Tx};
 pub use engine::migrate::MigrationStatus;
+pub use engine::pem::{check_certificates, check_private_key};
+pub use engine::postgres_files::{FileOrigin, NamedFile};
 pub use engine::postgres_tls::{ConnectionFacts, connection_facts};
 pub use engine::readiness::NotReady;
 pub use engine::store::{Engine, Store, database_file, database_file_exists};

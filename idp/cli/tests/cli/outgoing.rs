@@ -111,3 +111,58 @@ fn fault_18_what_is_written_is_done_and_said_once_by_serve_and_config_check() {
     }
     psql(format!("DROP DATABASE {name} WITH (FORCE)"));
 }
+
+#[test]
+fn fault_10_a_file_that_a_variable_names_is_not_blamed_on_the_url() {
+    let sandbox = Sandbox::empty();
+    let config = "(database.url, idp.toml line 8)";
+    let lost = "the file nowhere.pem cannot be read: No such file or directory (os error 2)";
+    postgres(&sandbox, "db.example.com/idp");
+    for verb in COMMANDS {
+        let mut command = sandbox.command(&format!("{verb} --config idp.toml"));
+        let refusal = sandbox.answer(command.env("PGSSLROOTCERT", "nowhere.pem"), "").refusal();
+        assert_eq!(refusal, format!("environment variable PGSSLROOTCERT: {lost}"), "{verb}");
+        let mut command = sandbox.command(&format!("{verb} --config idp.toml"));
+        let refusal = sandbox.answer(command.env("PGSSLKEY", "nowhere.pem"), "").refusal();
+        let begin = "environment variable PGSSLKEY: it gives a private key without its client certificate; ";
+        assert!(refusal.starts_with(begin) && !refusal.contains(config), "{verb}: {refusal}");
+    }
+    postgres(&sandbox, "db.example.com/idp?sslrootcert=nowhere.pem");
+    let refusal = sandbox.idp("config check --config idp.toml").refusal();
+    assert_eq!(refusal, format!("sslrootcert in database.url: {lost} {config}"));
+    postgres(&sandbox, "db.example.com/idp?sslcert=nowhere.pem");
+    let refusal = sandbox.idp("config check --config idp.toml").refusal();
+    assert!(refusal.contains("sslcert gives a client certificate without its private key"), "{refusal}");
+    assert!(refusal.ends_with(config), "{refusal}");
+}
+
+#[test]
+fn fault_10_tls_that_only_a_variable_asks_for_is_not_blamed_on_the_url() {
+    let Ok(server) = std::env::var("IDP_TEST_POSTGRES_URL") else {
+        panic!("run `cargo xtask test`, which starts a PostgreSQL")
+    };
+    let sandbox = Sandbox::empty();
+    sandbox.file("idp.toml", &format!("{REST}[database]\nurl = '{server}'\n"));
+    let mut command = sandbox.command("db status --config idp.toml");
+    let refusal = sandbox.answer(command.env("PGSSLMODE", "require"), "").refusal();
+    assert!(
+        refusal.starts_with("environment variable PGSSLMODE: it asks for TLS, which the database server"),
+        "{refusal}"
+    );
+    assert!(!refusal.contains("database.url"), "{refusal}");
+}
+
+#[test]
+fn fault_10_a_variable_of_postgresql_that_is_not_unicode_stops_every_command() {
+    use std::os::unix::ffi::OsStrExt;
+    let sandbox = Sandbox::empty();
+    postgres(&sandbox, "127.0.0.1:1/idp");
+    for name in ["PGPASSWORD", "PGSSLMODE", "PGSSLROOTCERT", "PGHOST"] {
+        for verb in COMMANDS {
+            let mut command = sandbox.command(&format!("{verb} --config idp.toml"));
+            command.env(name, std::ffi::OsStr::from_bytes(b"hunter\xff2"));
+            let refusal = sandbox.answer(&mut command, "").refusal();
+            assert_eq!(refusal, format!("environment variable {name}: its value is not UTF-8"), "{verb}");
+        }
+    }
+}

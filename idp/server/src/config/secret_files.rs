@@ -16,13 +16,13 @@ use idp_core::file_access::{
     Access, AccessProblem, CurrentUser, Readers, deciding_file, own_folder, secret_file, trusted_file,
 };
 use idp_core::secret::Secret;
-use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs, statvfs};
+use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs};
 use zeroize::Zeroizing;
 
 use self::need::Need;
 pub(in crate::config) use self::need::{FOR_OWNER_OR_ROOT, FOR_ROOT};
 use self::owner::{access, current_user, ownership, shell_word};
-use self::path_to_file::{KUBERNETES_LINK, Missing, PathToFile};
+use self::path_to_file::{KUBERNETES_LINK, Missing, PathToFile, is_on_read_only_mount};
 use self::refusal::FileRefusal;
 
 /// Longer than any secret, in bytes.
@@ -58,6 +58,17 @@ pub fn read(path: &Path) -> Result<SecretFile, String> {
     }
     let warning = (readers == Readers::Others).then(|| warning(path, opened.access));
     Ok(SecretFile { secret: Secret::new(text.to_owned()), warning })
+}
+
+/// Reads the private key of a certificate.
+///
+/// # Errors
+/// As [`read`], and if the file contains none that can be read.
+pub(crate) fn read_private_key(path: &Path) -> Result<SecretFile, String> {
+    let file = read(path)?;
+    let checked = idp_store::check_private_key(file.secret.expose());
+    checked.map_err(|why| format!("the file {} {why}", path.display()))?;
+    Ok(file)
 }
 
 /// The warning about a secret file that is accepted although others can read it.
@@ -167,12 +178,7 @@ pub(crate) fn check_certificates(path: &Path) -> Result<(), String> {
     let unreadable = |why: String| format!("the file {shown} cannot be read: {why}");
     let opened = open(path, LONGEST_CERTIFICATES).map_err(unreadable)?;
     opened.trusted.map_err(|refusal| refusal.sentence(&format!("the file {shown}"), path))?;
-    match opened.text.contains("-----BEGIN CERTIFICATE-----") {
-        true => Ok(()),
-        false => Err(format!(
-            "the file {shown} contains no certificate: it must be PEM, with `-----BEGIN CERTIFICATE-----`"
-        )),
-    }
+    idp_store::check_certificates(&opened.text).map_err(|why| format!("the file {shown} {why}"))
 }
 
 /// Checks whether a folder may hold our keys or data, and whether the folders that lead to it are safe. The folder need
@@ -253,10 +259,6 @@ fn here(folder: &Path) -> &Path {
 pub(crate) fn is_mounted(folder: &Path) -> bool {
     let link = folder.join(KUBERNETES_LINK).symlink_metadata();
     link.is_ok_and(|link| link.is_symlink() && link.uid() == 0) || is_on_read_only_mount(folder)
-}
-
-fn is_on_read_only_mount(folder: &Path) -> bool {
-    statvfs(folder).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn is_read_only(file: &File) -> bool {

@@ -5,8 +5,8 @@
 //! written in the URL is obeyed, with a warning if it is weaker. libpq's variables (`PGSSLMODE` and others) never
 //! weaken the protection.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use idp_core::loopback::{loopback, without_brackets};
@@ -14,8 +14,15 @@ use rustls::CertificateError;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
+use super::postgres_files::{FileOrigin, NamedFile, TlsInput};
 use super::postgres_url;
+use super::postgres_variables::{Variables, refused};
 use crate::error::OpenError;
+
+/// The driver's words for a server that refuses TLS.
+const NO_TLS: &str = "server does not support TLS";
+/// libpq's variable for the mode.
+const MODE: &str = "PGSSLMODE";
 
 /// `sslmode` as libpq knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,9 +106,9 @@ pub struct ConnectionFacts {
     /// Sentences that tell the operator what the connection risks.
     pub warnings: Vec<String>,
     /// Files with certificates that the connection relies on.
-    pub certificates: Vec<PathBuf>,
+    pub certificates: Vec<NamedFile>,
     /// The file with the private key of our client certificate.
-    pub client_key: Option<PathBuf>,
+    pub client_key: Option<NamedFile>,
 }
 
 /// Reads them from a URL and the environment. For SQLite there are none.
@@ -110,7 +117,7 @@ pub struct ConnectionFacts {
 /// [`OpenError`] if it is not a URL, or asks for a connection that is refused.
 pub fn connection_facts(url: &str) -> Result<ConnectionFacts, OpenError> {
     match url.starts_with("postgres") {
-        true => protected(url, |name| std::env::var(name).ok()).map(|(_, facts)| facts),
+        true => protected(url, |name| std::env::var_os(name)).map(|(_, facts)| facts),
         false => Ok(ConnectionFacts::default()),
     }
 }
@@ -120,17 +127,22 @@ pub fn connection_facts(url: &str) -> Result<ConnectionFacts, OpenError> {
 /// # Errors
 /// As [`connection_facts`].
 pub(crate) fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
-    protected(url, |name| std::env::var(name).ok()).map(|(options, _)| options)
+    protected(url, |name| std::env::var_os(name)).map(|(options, _)| options)
 }
 
 fn protected(
     text: &str,
-    env: impl Fn(&str) -> Option<String>,
+    env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<(PgConnectOptions, ConnectionFacts), OpenError> {
     let malformed = || OpenError::Url("postgres://…".to_owned());
     let url = postgres_url::parse(text)?;
+    let env = Variables::check(env)?;
     let written = TlsParameters::read(&url, &env)?;
     let mut options = PgConnectOptions::from_str(text).map_err(|_| malformed())?;
+    if written.root.is_none() {
+        // Of an empty variable the driver would make a file without a name.
+        options = options.ssl_root_cert_from_pem(Vec::new());
+    }
     let host = options.get_host().to_owned();
     let mut facts = written.facts();
     if options.get_socket().is_some() || host.starts_with('/') {
@@ -152,79 +164,134 @@ fn protected(
     if let (Some(risk), Some(written)) = (mode.risk(), written.mode) {
         facts.warnings.push(format!("database.url says sslmode={}: {risk} ({server})", written.name()));
     }
-    if let (Some(path), true) = (&written.root, written.root_is_from_environment) {
-        facts.warnings.push(format!(
-            "the authorities in PGSSLROOTCERT={path} are trusted for {server}; better say so in database.url, with \
-             sslrootcert={path}"
-        ));
-    }
+    facts.warnings.extend(written.root.as_ref().and_then(|root| warning_of_root(root, &server)));
     if let (None, Some(other)) =
-        (written.mode, env("PGSSLMODE").filter(|mode| !mode.eq_ignore_ascii_case("verify-full")))
+        (written.mode, written.ignored_mode.filter(|mode| *mode != SslMode::VerifyFull))
     {
         facts.warnings.push(format!(
-            "PGSSLMODE={other} is ignored for {server}, whose certificate is checked; set sslmode in database.url to \
-             change that"
+            "{MODE}={} is ignored for {server}, whose certificate is checked; set sslmode in database.url to change that",
+            other.name()
         ));
     }
     Ok((options.ssl_mode(mode.into()), facts))
 }
 
+/// Authorities that a variable names are easily overlooked.
+fn warning_of_root(root: &TlsInput, server: &str) -> Option<String> {
+    let FileOrigin::Variable(name) = root.origin else { return None };
+    let (shown, file) = match &root.path {
+        Some(path) => (format!("{name}={path}"), path.as_str()),
+        None => (name.to_owned(), "FILE"),
+    };
+    Some(format!(
+        "the authorities in {shown} are trusted for {server}; better say so in database.url, with sslrootcert={file}"
+    ))
+}
+
 /// What the URL and the environment say about TLS.
 struct TlsParameters {
-    /// As the URL says; the environment is ignored.
+    /// As the URL says.
     mode: Option<SslMode>,
-    root: Option<String>,
-    root_is_from_environment: bool,
-    certificate: Option<String>,
-    key: Option<String>,
+    /// As the environment says. It is ignored for a server beyond this machine.
+    ignored_mode: Option<SslMode>,
+    root: Option<TlsInput>,
+    /// Our certificate and its key.
+    client: Option<(TlsInput, TlsInput)>,
 }
 
 impl TlsParameters {
-    fn read(url: &Url, env: &impl Fn(&str) -> Option<String>) -> Result<Self, OpenError> {
-        let refuse = |why: String| OpenError::Unprotected { server: "the database server".to_owned(), why };
-        let written = |wanted: &str| postgres_url::parameter(url, wanted);
-        let mode = written("sslmode").map(|text| {
-            SslMode::parse(&text).ok_or_else(|| {
-                refuse(format!(
+    fn read<E: Fn(&str) -> Option<OsString>>(url: &Url, env: &Variables<E>) -> Result<Self, OpenError> {
+        let mode = postgres_url::parameter(url, "sslmode").map(|(_, text)| {
+            SslMode::parse(&text).ok_or_else(|| OpenError::Unprotected {
+                server: "the database server".to_owned(),
+                why: format!(
                     "there is no sslmode={text}; it is one of disable, require, verify-ca and verify-full"
-                ))
+                ),
             })
         });
-        let written_root = written("sslrootcert");
-        let root = written_root.clone().or_else(|| env("PGSSLROOTCERT").filter(|path| !path.is_empty()));
-        if let Some(name) = root.as_deref().filter(|root| root.is_empty() || *root == "system") {
-            return Err(refuse(format!(
-                "sslrootcert={name} names no file; leave it out to trust the authorities that Mozilla trusts, or name a \
-                 file such as /etc/ssl/certs/ca-certificates.crt"
-            )));
-        }
+        // The driver takes a misspelt one for `prefer`.
+        let ignored_mode = env.set(MODE).map(|text| {
+            SslMode::parse(&text).ok_or_else(|| {
+                refused(
+                    MODE,
+                    format!(
+                        "there is no sslmode `{text}`; it is one of disable, allow, prefer, require, verify-ca and \
+                         verify-full"
+                    ),
+                )
+            })
+        });
         Ok(Self {
             mode: mode.transpose()?,
-            root_is_from_environment: written_root.is_none(),
-            root,
-            certificate: written("sslcert").or_else(|| env("PGSSLCERT")),
-            key: written("sslkey").or_else(|| env("PGSSLKEY")),
+            ignored_mode: ignored_mode.transpose()?,
+            root: TlsInput::root(url, env)?,
+            client: TlsInput::of_client(url, env)?,
         })
     }
 
     fn facts(&self) -> ConnectionFacts {
-        let file = |value: &Option<String>| {
-            // The driver also accepts the certificate itself in the environment.
-            let value = value.as_deref().filter(|value| !value.trim_start().starts_with("-----BEGIN"));
-            value.map(PathBuf::from)
-        };
+        let (certificate, key) = self.client.as_ref().map(|(certificate, key)| (certificate, key)).unzip();
         ConnectionFacts {
             warnings: Vec::new(),
-            certificates: [file(&self.root), file(&self.certificate)].into_iter().flatten().collect(),
-            client_key: file(&self.key),
+            certificates: [self.root.as_ref(), certificate]
+                .into_iter()
+                .filter_map(|input| input.and_then(TlsInput::file))
+                .collect(),
+            client_key: key.and_then(TlsInput::file),
         }
     }
+}
+
+/// What we were given is to blame, and not the server: its name says where. `None` for any other error.
+pub(crate) fn blamed_on_input(
+    text: &str,
+    options: &PgConnectOptions,
+    error: &sqlx::Error,
+) -> Option<OpenError> {
+    let sqlx::Error::Tls(error) = error else { return None };
+    let url = postgres_url::parse(text).ok()?;
+    match error.downcast_ref() {
+        Some(error) => {
+            let env = Variables::check(|name| std::env::var_os(name)).ok()?;
+            let (certificate, key) = TlsInput::of_client(&url, &env).ok()??;
+            blamed_on_key(&certificate, &key, error)
+        }
+        None => (error.to_string() == NO_TLS && is_asked_by_variable(&url, options)).then(|| {
+            refused(
+                MODE,
+                "it asks for TLS, which the database server on this machine refuses; enable TLS on the server \
+                 (`ssl = on`), or unset it",
+            )
+        }),
+    }
+}
+
+/// Whether only [`MODE`] can have asked for TLS: for a server on this machine nothing else does.
+fn is_asked_by_variable(url: &Url, options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    let is_near = options.get_socket().is_some() || host.starts_with('/') || loopback(host).is_some();
+    is_near && postgres_url::parameter(url, "sslmode").is_none()
+}
+
+/// These two errors come before the conversation with the server, and only from our own key.
+fn blamed_on_key(certificate: &TlsInput, key: &TlsInput, error: &rustls::Error) -> Option<OpenError> {
+    let what = match error {
+        rustls::Error::InconsistentKeys(_) => format!(
+            "gives a private key that does not belong to the client certificate ({})",
+            certificate.origin
+        ),
+        rustls::Error::General(_) => {
+            "gives a private key that cannot be used; it must be an RSA, ECDSA or EdDSA key".to_owned()
+        }
+        _ => return None,
+    };
+    Some(key.origin.refuse("", &what))
 }
 
 /// Why a protected connection could not be made and how to fix it; `None` for any other error.
 pub(crate) fn explain(error: &sqlx::Error) -> Option<String> {
     match error {
-        sqlx::Error::Tls(error) if error.to_string() == "server does not support TLS" => Some(
+        sqlx::Error::Tls(error) if error.to_string() == NO_TLS => Some(
             "it refuses TLS, and the password is not sent in clear text; enable TLS on the server (`ssl = on`), or write \
              sslmode=disable in database.url if anyone on the network path may read the password"
                 .to_owned(),

@@ -1,3 +1,6 @@
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
 use proptest::prelude::{ProptestConfig, Strategy, prop, prop_assert, prop_oneof, proptest};
 use proptest::sample::select;
 
@@ -9,7 +12,8 @@ fn facts_with<'a>(
     url: &str,
     env: &'a [(&'a str, &'a str)],
 ) -> Result<(PgConnectOptions, ConnectionFacts), String> {
-    let env = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let env =
+        |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
     protected(url, env).map_err(|error| error.to_string())
 }
 
@@ -17,6 +21,14 @@ fn facts_with<'a>(
 fn way(url: &str) -> (String, String, Vec<String>) {
     let (options, facts) = facts_with(url, &NOTHING).unwrap_or_else(|error| panic!("{url}: {error}"));
     (format!("{:?}", options.get_ssl_mode()), options.get_host().to_owned(), facts.warnings)
+}
+
+fn in_url(path: &str, parameter: &str) -> NamedFile {
+    NamedFile { path: PathBuf::from(path), origin: FileOrigin::Parameter(parameter.to_owned()) }
+}
+
+fn by_variable(path: &str, name: &'static str) -> NamedFile {
+    NamedFile { path: PathBuf::from(path), origin: FileOrigin::Variable(name) }
 }
 
 fn refusal(url: &str) -> String {
@@ -138,10 +150,10 @@ fn fault_18_the_environment_never_weakens_the_protection() {
         facts.warnings[0].starts_with("the authorities in PGSSLROOTCERT=/ca.pem are trusted"),
         "{facts:?}"
     );
-    assert_eq!(facts.certificates, [PathBuf::from("/ca.pem")]);
+    assert_eq!(facts.certificates, [by_variable("/ca.pem", "PGSSLROOTCERT")]);
     let (_, facts) =
         facts_with(&format!("{url}?sslrootcert=/own.pem"), &[("PGSSLROOTCERT", "/ca.pem")]).unwrap();
-    assert_eq!((facts.warnings, facts.certificates), (Vec::new(), vec![PathBuf::from("/own.pem")]));
+    assert_eq!((facts.warnings, facts.certificates), (Vec::new(), vec![in_url("/own.pem", "sslrootcert")]));
     let (_, facts) = facts_with("postgres://idp@127.0.0.1/idp", &[("PGSSLMODE", "disable")]).unwrap();
     assert_eq!(facts.warnings, [""; 0], "a server on this machine");
 }
@@ -150,9 +162,122 @@ fn fault_18_the_environment_never_weakens_the_protection() {
 fn fault_18_the_files_a_url_names_are_reported() {
     let url = "postgres://idp@db.example.com/idp?ssl-ca=/ca.pem&sslcert=/idp.pem&ssl-key=/idp.key";
     let (_, facts) = facts_with(url, &NOTHING).unwrap();
-    assert_eq!(facts.certificates, [PathBuf::from("/ca.pem"), PathBuf::from("/idp.pem")]);
-    assert_eq!(facts.client_key, Some(PathBuf::from("/idp.key")));
+    assert_eq!(facts.certificates, [in_url("/ca.pem", "ssl-ca"), in_url("/idp.pem", "sslcert")]);
+    assert_eq!(facts.client_key, Some(in_url("/idp.key", "ssl-key")));
     assert_eq!(connection_facts("sqlite:idp.db").unwrap(), ConnectionFacts::default());
+}
+
+#[test]
+fn fault_10_a_file_knows_whether_a_variable_or_the_url_named_it() {
+    let url = "postgres://idp@db.example.com/idp";
+    let env = [("PGSSLROOTCERT", "/ca.pem"), ("PGSSLCERT", "/idp.pem"), ("PGSSLKEY", "/idp.key")];
+    let (_, facts) = facts_with(url, &env).unwrap();
+    assert_eq!(
+        facts.certificates,
+        [by_variable("/ca.pem", "PGSSLROOTCERT"), by_variable("/idp.pem", "PGSSLCERT")]
+    );
+    assert_eq!(facts.client_key, Some(by_variable("/idp.key", "PGSSLKEY")));
+    // One of a pair may be in the URL, and the other one in the environment.
+    let (_, facts) = facts_with(&format!("{url}?ssl-cert=/own.pem"), &env).unwrap();
+    assert_eq!(facts.certificates[1], in_url("/own.pem", "ssl-cert"));
+    assert_eq!(facts.client_key, Some(by_variable("/idp.key", "PGSSLKEY")));
+    // The driver also takes the text itself from a variable.
+    let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let (_, facts) = facts_with(url, &[("PGSSLROOTCERT", pem)]).unwrap();
+    assert!(facts.certificates.is_empty() && facts.warnings.len() == 1, "{facts:?}");
+    assert!(facts.warnings[0].starts_with("the authorities in PGSSLROOTCERT are trusted for "), "{facts:?}");
+    assert!(facts.warnings[0].ends_with("with sslrootcert=FILE"), "{facts:?}");
+}
+
+#[test]
+fn fault_10_a_certificate_without_its_key_is_refused_and_so_is_a_key_alone() {
+    let url = "postgres://idp@db.example.com/idp";
+    const CERTIFICATE: &str = "gives a client certificate without its private key; give that too, with sslkey in \
+                               database.url or with PGSSLKEY";
+    const KEY: &str = "gives a private key without its client certificate; give that too, with sslcert in \
+                       database.url or with PGSSLCERT";
+    for (url, env, said) in [
+        (url, ("PGSSLCERT", "/a"), format!("environment variable PGSSLCERT: it {CERTIFICATE}")),
+        (url, ("PGSSLKEY", "/a"), format!("environment variable PGSSLKEY: it {KEY}")),
+        (&format!("{url}?ssl-cert=/a"), ("X", ""), format!("to the database server: ssl-cert {CERTIFICATE}")),
+        (&format!("{url}?sslkey=/a"), ("X", ""), format!("to the database server: sslkey {KEY}")),
+        ("postgres:///idp?host=/run&sslkey=/a", ("X", ""), format!("sslkey {KEY}")),
+        ("postgres://idp@localhost/idp?sslmode=disable", ("PGSSLKEY", "/a"), format!("PGSSLKEY: it {KEY}")),
+    ] {
+        let refusal = facts_with(url, &[env]).unwrap_err();
+        assert!(refusal.ends_with(&said), "{url} {env:?}: {refusal}");
+    }
+}
+
+#[test]
+fn fault_10_a_variable_that_cannot_be_used_is_named() {
+    let url = "postgres://idp@localhost/idp";
+    for (name, value, why) in [
+        ("PGSSLROOTCERT", "system", "it names no file; leave it out to trust the authorities"),
+        ("PGSSLCERT", "", "it names no file; leave it out, or name a file"),
+        ("PGSSLKEY", "", "it names no file; leave it out, or name a file"),
+        ("PGSSLKEY", "-----BEGIN PRIVATE KEY-----hunter2", "it names no file and is no whole PEM text"),
+        (
+            "PGSSLKEY",
+            "-----BEGIN PRIVATE KEY-----\nhunter2!\n-----END PRIVATE KEY-----",
+            "it contains a damaged private key",
+        ),
+        (
+            "PGSSLKEY",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
+            "it contains no private key: it must be PEM",
+        ),
+        (
+            "PGSSLROOTCERT",
+            "-----BEGIN CERTIFICATE-----\nhunter2!\n-----END CERTIFICATE-----",
+            "it contains a damaged certificate",
+        ),
+        ("PGSSLMODE", "verify_full", "there is no sslmode `verify_full`; it is one of disable, allow, "),
+        ("PGPORT", "hunter2", "its value is not a number from 1 to 65535"),
+        ("PGPORT", "0", "its value is not a number from 1 to 65535"),
+    ] {
+        let refusal = facts_with(url, &[(name, value)]).unwrap_err();
+        assert!(refusal.starts_with(&format!("environment variable {name}: {why}")), "{value}: {refusal}");
+        assert!(!refusal.contains("hunter2"), "{refusal}");
+    }
+    for name in ["PGSSLMODE", "PGSSLROOTCERT", "PGPORT"] {
+        assert_eq!(facts_with(url, &[(name, "")]).unwrap().1, ConnectionFacts::default(), "{name}");
+    }
+    let key = "postgres://idp@localhost/idp?sslkey=-----BEGIN%20PRIVATE%20KEY-----hunter2-----";
+    let refusal = refusal(key);
+    assert!(refusal.contains("sslkey names no file") && !refusal.contains("hunter2"), "{refusal}");
+}
+
+#[test]
+fn fault_10_a_key_that_does_not_fit_is_not_blamed_on_the_server() {
+    let input = |origin| TlsInput { origin, path: Some("/a".to_owned()) };
+    let certificate = input(FileOrigin::Parameter("sslcert".to_owned()));
+    let by_variable = input(FileOrigin::Variable("PGSSLKEY"));
+    let in_url = input(FileOrigin::Parameter("sslkey".to_owned()));
+    let mismatch = rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch);
+    let said = |key, error| blamed_on_key(&certificate, key, error).map(|refusal| refusal.to_string());
+    let why = "gives a private key that does not belong to the client certificate (sslcert in database.url)";
+    assert_eq!(said(&by_variable, &mismatch), Some(format!("environment variable PGSSLKEY: it {why}")));
+    assert!(said(&in_url, &mismatch).unwrap().ends_with(&format!(": sslkey {why}")));
+    let unusable = rustls::Error::General("failed to parse private key".to_owned());
+    assert!(said(&in_url, &unusable).unwrap().contains("sslkey gives a private key that cannot be used"));
+    assert_eq!(said(&in_url, &rustls::Error::DecryptError), None);
+}
+
+#[test]
+fn fault_10_a_variable_that_is_not_unicode_is_refused_and_not_repeated() {
+    let value = || OsString::from_vec(b"hunter\xff2".to_vec());
+    for name in [
+        "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGAPPNAME", "PGOPTIONS",
+        "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY",
+    ] {
+        for url in ["postgres://ada:pw@localhost/idp", "postgres://ada:pw@db.example.com/idp"] {
+            let refused = protected(url, |known| (known == name).then(value)).map(|_| ()).unwrap_err();
+            assert_eq!(refused.to_string(), format!("environment variable {name}: its value is not UTF-8"));
+        }
+    }
+    let others = |name: &str| (name == "PGTZ").then(value);
+    assert!(protected("postgres://ada:pw@localhost/idp", others).is_ok(), "the driver does not read it");
 }
 
 proptest! {

@@ -43,9 +43,10 @@ pub(crate) fn parse(text: &str) -> Result<Url, OpenError> {
     Ok(url)
 }
 
-/// The value of a parameter, under whichever of its names.
-pub(crate) fn parameter(url: &Url, wanted: &str) -> Option<String> {
-    url.query_pairs().find(|(name, _)| canonical(name) == Some(wanted)).map(|(_, value)| value.into_owned())
+/// A parameter, under whichever of its names, and its value.
+pub(crate) fn parameter(url: &Url, wanted: &str) -> Option<(String, String)> {
+    let pair = url.query_pairs().find(|(name, _)| canonical(name) == Some(wanted));
+    pair.map(|(name, value)| (name.into_owned(), value.into_owned()))
 }
 
 fn check_names(url: &Url) -> Result<(), OpenError> {

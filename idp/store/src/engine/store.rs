@@ -100,8 +100,8 @@ impl Store {
             .options([("synchronous_commit", "on"), ("statement_timeout", "10s"), ("lock_timeout", "5s")])
             .disable_statement_logging();
         let read_only = options.clone().options([("default_transaction_read_only", "on")]);
-        check_reachable(&options).await?;
-        let refused = |error| open_error(&options, &error);
+        check_reachable(url, &options).await?;
+        let refused = |error| open_error(url, &options, &error);
         let generation = PoolGeneration::default();
         let readiness = Pool::new(options.clone(), 1, limit.min(READINESS_LIMIT), generation.clone());
         let writers =
@@ -246,15 +246,18 @@ fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, OpenError> {
 
 /// Connects once and disconnects. A pool would retry a server that is down and finally report a timeout instead of
 /// the reason.
-async fn check_reachable(options: &PgConnectOptions) -> Result<(), OpenError> {
+async fn check_reachable(url: &str, options: &PgConnectOptions) -> Result<(), OpenError> {
     match tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await {
-        Ok(Ok(connection)) => connection.close().await.map_err(|error| open_error(options, &error)),
-        Ok(Err(error)) => Err(open_error(options, &error)),
+        Ok(Ok(connection)) => connection.close().await.map_err(|error| open_error(url, options, &error)),
+        Ok(Err(error)) => Err(open_error(url, options, &error)),
         Err(_) => Err(OpenError::Unreachable { server: server(options), why: "no answer".to_owned() }),
     }
 }
 
-fn open_error(options: &PgConnectOptions, error: &sqlx::Error) -> OpenError {
+fn open_error(url: &str, options: &PgConnectOptions, error: &sqlx::Error) -> OpenError {
+    if let Some(refusal) = postgres_tls::blamed_on_input(url, options, error) {
+        return refusal;
+    }
     let server = server(options);
     if let Some(why) = postgres_tls::explain(error) {
         return OpenError::Unprotected { server, why };

@@ -185,7 +185,7 @@ macro_rules! settings {
 settings! {
     SERVER_ISSUER: Text = text("server.issuer", "", "The URL at which people reach this server. Every token names it, every link begins with it. Scheme and host only; required.").example("https://id.example.com");
     SERVER_LISTEN: List = list("server.listen", "127.0.0.1:8080", "Addresses and ports to listen on, behind the proxy that terminates TLS.");
-    SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of the proxies that are trusted to name the client's address. None by default; together less than half of all IPv4 addresses and of the public IPv6 addresses (`2000::/3`).").example("10.0.0.0/8");
+    SERVER_TRUSTED_PROXIES: List = list("server.trusted_proxies", "", "Networks of the proxies that are trusted to name the client's address, in `X-Forwarded-For`; `for=` in `Forwarded` is not read. None by default; together less than half of all IPv4 addresses and of the public IPv6 addresses (`2000::/3`).").example("10.0.0.0/8");
     SERVER_NAME: Text = text("server.name", "idp", "The name people see on pages and in emails.");
     SERVER_DATA_DIR: Text = text("server.data_dir", "data", "Folder of the embedded database `idp.db`.");
     SERVER_HSTS: Choice = choice("server.hsts", Hsts::WORDS, "host", "What browsers are told to use over https only, for two years (HSTS), if the issuer is https: `host`, every port of the issuer's host; `subdomains`, the hosts below it too; `preload`, the same, and browsers may ship with it; `off`, nothing; `forget`, to end an earlier policy of this server. Not sent under another host, nor if a trusted proxy says `http` in `X-Forwarded-Proto` or `Forwarded`.");

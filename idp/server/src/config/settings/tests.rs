@@ -345,6 +345,62 @@ fn fault_13_a_percent_sign_in_a_mail_password_is_named_as_the_mistake() {
 }
 
 #[test]
+fn fault_10_a_mail_server_gets_a_user_name_and_a_password_or_neither() {
+    const GIVE: &str = "write USER:PASSWORD@HOST, or only HOST to send without logging in; \
+                        IDP__MAIL__SMTP_URL_FILE may name a file with the whole URL; an example is ";
+    for (url, lacks) in [
+        ("smtp://idp@mail.example.com", "it has a user name but no password"),
+        ("smtps://idp:@mail.example.com", "it has a user name but no password"),
+        ("smtp://idp@localhost", "it has a user name but no password"),
+        ("smtp://:cret@mail.example.com", "it has a password but no user name"),
+        ("smtps://:cret@localhost", "it has a password but no user name"),
+        ("smtp://:@mail.example.com", "it has an @ but no user name or password before it"),
+        ("smtp://@mail.example.com", "it has an @ but no user name or password before it"),
+    ] {
+        let said = refused("IDP__MAIL__SMTP_URL", url);
+        let expected = format!("mail.smtp_url cannot be used: {lacks}; {GIVE}");
+        assert!(said.contains(&expected), "{url}: {said}");
+    }
+    for url in ["smtp://mail.example.com", "smtp://idp:p%40w@localhost"] {
+        assert_eq!(lines(config(LEAST, &[("IDP__MAIL__SMTP_URL", url)], &[])), [""; 0], "{url}");
+    }
+}
+
+#[test]
+fn fault_10_a_control_character_in_a_url_is_refused_and_not_repeated() {
+    for code in ["%00", "%0a", "%0D", "%09", "%1b", "%7f", "%C2%85"] {
+        for (user, password) in
+            [(format!("u{code}cret"), "p".to_owned()), ("u".to_owned(), format!("cret{code}w"))]
+        {
+            let why = "its user name or password has a control character in it when decoded; write % as %25";
+            for (name, value) in [
+                ("mail.smtp_url", format!("smtps://{user}:{password}@mail.example.com")),
+                ("database.url", format!("postgres://{user}:{password}@localhost/idp")),
+            ] {
+                let variable = format!("IDP__{}", name.replace('.', "__").to_uppercase());
+                let said = refused(&variable, &value);
+                assert!(said.contains(&format!("{name} cannot be used: {why}")), "{value}: {said}");
+                assert!(!said.contains(code), "{said}");
+            }
+        }
+    }
+    for (url, part) in [
+        ("postgres://localhost/idp?user=u%00cret&password=p", "one of its parameters"),
+        ("postgres://localhost/idp?user=u&password=cret%0a", "one of its parameters"),
+        ("postgres://localhost/idp%00cret", "its path"),
+        ("postgres://%2Frun%00cret/idp", "its host"),
+    ] {
+        let said = refused("IDP__DATABASE__URL", url);
+        let why = format!("{part} has a control character in it when decoded; write % as %25");
+        assert!(said.contains(&why), "{url}: {said}");
+    }
+    for url in ["postgres://u:cret%ff@localhost/idp", "postgres://localhost/idp?password=cret%ff"] {
+        let said = refused("IDP__DATABASE__URL", url);
+        assert!(said.contains(" is not UTF-8 when decoded; write % as %25"), "{url}: {said}");
+    }
+}
+
+#[test]
 fn fault_06_the_scheme_of_a_database_may_be_in_capitals() {
     for (written, opened) in [
         ("SQLite:/var/lib/idp/idp.db", "sqlite:/var/lib/idp/idp.db"),

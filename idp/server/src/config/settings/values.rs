@@ -9,7 +9,8 @@ use ipnet::{IpNet, Ipv6Net};
 use lettre::Address;
 use lettre::message::Mailbox;
 use url::Url;
-use zeroize::Zeroizing;
+
+use crate::config::settings::table::MAIL_SMTP_URL;
 
 /// Makes a parser of comma-separated lists from a parser of one item.
 pub(super) fn each<T>(
@@ -251,18 +252,28 @@ pub(super) fn smtp_url(text: &str) -> Result<Secret, String> {
         return Err(BadServerUrl::Host.to_string());
     }
     smtp_details(&url)?;
+    if let Some(lacks) = incomplete_login(&url, text) {
+        let file = MAIL_SMTP_URL.0.file_variable().unwrap_or_default();
+        return Err(format!(
+            "{lacks}; write USER:PASSWORD@HOST, or only HOST to send without logging in; {file} may name a file with \
+             the whole URL"
+        ));
+    }
     Ok(Secret::new(text.to_owned()))
 }
 
-fn smtp_details(url: &Url) -> Result<(), String> {
-    let is_text = |part: &str| {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(part.len()));
-        bytes.extend(percent_encoding::percent_decode_str(part));
-        std::str::from_utf8(&bytes).is_ok()
-    };
-    if !is_text(url.username()) || !url.password().is_none_or(is_text) {
-        return Err("its user name or password is not UTF-8 when decoded; write % as %25".to_owned());
+/// What half a login lacks. With it we would send without logging in, and nobody asked for that.
+fn incomplete_login(url: &Url, text: &str) -> Option<&'static str> {
+    match (url.username(), url.password()) {
+        // The parser drops what is empty.
+        ("", None) => text.contains('@').then_some("it has an @ but no user name or password before it"),
+        ("", Some(_)) => Some("it has a password but no user name"),
+        (_, None) => Some("it has a user name but no password"),
+        (_, Some(_)) => None,
     }
+}
+
+fn smtp_details(url: &Url) -> Result<(), String> {
     if !url.path().trim_start_matches('/').is_empty() {
         return Err("the path after the host means nothing here; leave it out".to_owned());
     }
