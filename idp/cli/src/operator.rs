@@ -12,6 +12,7 @@ use idp_server::config::settings::{self, DEFAULT_FILE, Settings, SettingsError};
 use idp_server::config::shell_quoted;
 use idp_store::{OpenError, Store};
 
+use crate::database::NamedBy;
 use crate::failure::Failure;
 use crate::options::{CommonOptions, OutputFormat, SettingsSource, program};
 use crate::{database, output};
@@ -55,7 +56,8 @@ pub(crate) async fn open(common: &CommonOptions) -> Result<Operator, Failure> {
         return Err(no_database(common, &settings, &file));
     }
     let store = database::open(&settings).await?;
-    store.require_current().await.map_err(|error| behind(common, error))?;
+    let named = NamedBy::of(&settings)?;
+    store.require_current().await.map_err(|error| behind(common, &named, error))?;
     Ok(Operator {
         store,
         now: Clock::system().now(),
@@ -90,13 +92,13 @@ fn dev_command(folder: &Path) -> String {
     }
 }
 
-fn behind(common: &CommonOptions, error: OpenError) -> Failure {
+fn behind(common: &CommonOptions, named: &NamedBy, error: OpenError) -> Failure {
     match error {
         OpenError::Behind(count) => Failure::new(format_args!(
             "the database lacks {count} migration(s); run `{}`",
             common.command("db migrate")
         )),
-        other => other.into(),
+        other => named.not_opened(other),
     }
 }
 

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use idp_store::MigrationStatus;
 use serde_json::{Value, json};
 
+use crate::database::NamedBy;
 use crate::failure::Failure;
 use crate::options::CommonOptions;
 use crate::{database, operator, output};
@@ -51,10 +52,11 @@ pub(crate) async fn run(args: DbArgs) -> Result<(), Failure> {
         DbCommand::Status => {}
     }
     let store = database::open(&settings).await?;
-    let before = store.migrations().await?;
+    let named = NamedBy::of(&settings)?;
+    let before = store.migrations().await.map_err(|error| named.not_opened(error))?;
     let (json, text) = match args.command {
         DbCommand::Migrate => {
-            store.migrate().await?;
+            store.migrate().await.map_err(|error| named.not_opened(error))?;
             migrated(&before)
         }
         DbCommand::Status => status(&before, &args.common.command("db migrate")),

@@ -1,6 +1,7 @@
 //! Secrets in files. Every secret file, and every folder for keys and data, is checked here by the rules of
 //! [`idp_core::file_access`].
 
+mod database_file;
 mod denied;
 mod need;
 mod owner;
@@ -19,6 +20,7 @@ use idp_core::secret::Secret;
 use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs, statvfs};
 use zeroize::Zeroizing;
 
+pub use self::database_file::{broken_database, check_database};
 use self::need::Need;
 pub(in crate::config) use self::need::{FOR_OWNER_OR_ROOT, FOR_ROOT};
 use self::owner::{access, current_user, ownership, shell_word};
@@ -234,14 +236,6 @@ pub(crate) fn writable(folder: &Path) -> Result<(), String> {
 /// Why a folder cannot be listed, as the end of a sentence about the folder.
 pub(crate) fn unlisted(folder: &Path, error: &io::Error) -> String {
     denied::denied_message(folder, Need::List, error)
-}
-
-/// Checks whether we can read and write an existing file of a database. The fix covers all files of the database.
-///
-/// # Errors
-/// Why not, as the end of a sentence about the file.
-pub fn check_database(file: &Path, database: &Path) -> Result<(), String> {
-    denied::check(file, Need::Change(&format!("{}*", shell_word(database))))
 }
 
 /// An empty path means the current folder.

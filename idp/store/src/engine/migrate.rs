@@ -86,11 +86,15 @@ impl Store {
     }
 
     async fn applied(&self) -> Result<Vec<i64>, OpenError> {
-        let applied = match self.readers() {
-            Pools::Sqlite(pool) => applied_sqlite(pool).await,
-            Pools::Postgres(pool) => applied_postgres(pool).await,
-        };
-        applied.map_err(|error| OpenError::Migrate(error.to_string()))
+        let failed = |error: MigrateError| OpenError::Migrate(error.to_string());
+        match self.readers() {
+            Pools::Sqlite(pool) => applied_sqlite(pool).await.map_err(|error| match error {
+                // A broken file: SQLite notices it only now.
+                MigrateError::Execute(error) => OpenError::Connect(error),
+                other => failed(other),
+            }),
+            Pools::Postgres(pool) => applied_postgres(pool).await.map_err(failed),
+        }
     }
 }
 

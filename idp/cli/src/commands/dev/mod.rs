@@ -70,6 +70,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     database::check_folder(&settings, true)?;
     database::exists(&settings)?;
     let (options, data_dir) = (options(&args.data_dir), settings.data_dir());
+    let named = database::NamedBy::of(&settings)?;
     let config = config(settings, &options)?;
     App::check_keys_folder(&config)?;
     database::make_folder(data_dir.as_deref())?;
@@ -78,7 +79,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     note_issuer(folder, &issuer)?;
     let stop = signals::stop()?;
 
-    let app = App::build(config, clock).await?;
+    let app = App::build(config, clock).await.map_err(|error| named.not_started(error))?;
     let seeded = match seed {
         Some(seed) => Some(seed.apply(app.store(), now).await?),
         None => None,
