@@ -164,7 +164,8 @@ fn fault_21_a_server_that_had_a_database_makes_no_empty_one_by_itself() {
     for file in ["idp.db", "idp.db-wal", "idp.db-shm"] {
         rename(&sandbox, &format!("data/{file}"), file);
     }
-    for verb in ["serve", "config check"] {
+    let told = ["serve", "config check", "user list", "db status"];
+    for verb in told {
         let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
         let said = "the database data/idp.db is gone: the key made with it is in keys (keys.dir); put the file back, or \
             run `idp db migrate` with the same settings to begin with an empty database";
@@ -173,10 +174,10 @@ fn fault_21_a_server_that_had_a_database_makes_no_empty_one_by_itself() {
     assert!(!sandbox.path().join("data/idp.db").exists());
     // An empty file is no database either.
     sandbox.file("data/idp.db", "");
-    let refusal = sandbox.idp("serve --config idp.toml").refusal();
-    assert!(refusal.starts_with("the database data/idp.db is gone: the key"), "{refusal}");
-    let refusal = sandbox.idp("user list --config idp.toml").refusal();
-    assert!(refusal.contains("there is no database"), "{refusal}");
+    for verb in told {
+        let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
+        assert!(refusal.starts_with("the database data/idp.db is gone: the key"), "{verb}: {refusal}");
+    }
     sandbox.idp("db migrate --config idp.toml").good();
     let running = sandbox.start(&mut sandbox.command("serve --config idp.toml"), "listening on");
     assert_eq!(running.stop("TERM").0, Some(0));
@@ -185,6 +186,9 @@ fn fault_21_a_server_that_had_a_database_makes_no_empty_one_by_itself() {
     other.file("idp.toml", REST);
     std::fs::create_dir(other.path().join("keys")).unwrap();
     other.file("keys/own.kek", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
+    let missing = "here is no database data/idp.db; create it with `idp db migrate --config idp.toml`";
+    assert_eq!(other.idp("user list --config idp.toml").refusal(), format!("t{missing}"));
+    assert_eq!(other.idp("db status --config idp.toml").good(), format!("T{missing}.\n"));
     assert_eq!(
         other.start(&mut other.command("serve --config idp.toml"), "listening on").stop("TERM").0,
         Some(0)

@@ -25,6 +25,9 @@ use crate::operator::{self, DEV_DATA_DIR, DEV_ISSUER};
 use crate::options::{CommonOptions, program};
 use crate::{database, logging, output, signals};
 
+/// The folder of its keys, where no other is given.
+const DEV_KEYS_DIR: &str = "keys";
+
 /// Try everything on this computer
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -48,7 +51,7 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "FOLDER", default_value = DEV_DATA_DIR)]
     data_dir: String,
     /// Folder of the key-encryption keys
-    #[arg(long, value_name = "FOLDER", default_value = "keys")]
+    #[arg(long, value_name = "FOLDER", default_value = DEV_KEYS_DIR)]
     keys_dir: String,
 }
 
@@ -111,7 +114,7 @@ impl DevArgs {
         let folder: PathBuf = folder.components().collect();
         let folder = shell_quoted(&format!("{}-2", folder.display()));
         let mut command = format!("{} dev --data-dir {folder} --port 0 --client-port 0", program());
-        if self.keys_dir != "keys" {
+        if self.keys_dir != DEV_KEYS_DIR {
             command.push_str(&format!(" --keys-dir {}", shell_quoted(&self.keys_dir)));
         }
         if let Some(seed) = &self.seed {
@@ -125,16 +128,18 @@ impl DevArgs {
     fn settings(&self, issuer: &str) -> Result<Settings, Failure> {
         let mut env = operator::environment();
         env.retain(|(name, _)| settings::letters(&name.to_string_lossy()).starts_with("idplog"));
-        let flags = [
-            ("server.issuer", issuer),
-            ("server.data_dir", &self.data_dir),
-            ("keys.dir", &self.keys_dir),
-            ("mail.from", "idp <idp@example.com>"),
+        const ITSELF: &str = "`idp dev` itself";
+        let with =
+            |option, value: &str, default| if value == default { "default of `idp dev`" } else { option };
+        let own = [
+            ("server.issuer", issuer, ITSELF),
+            ("server.data_dir", &*self.data_dir, with("option --data-dir", &self.data_dir, DEV_DATA_DIR)),
+            ("keys.dir", &*self.keys_dir, with("option --keys-dir", &self.keys_dir, DEV_KEYS_DIR)),
+            ("mail.from", "idp <idp@example.com>", ITSELF),
             // Required, but replaced below: no mail leaves this process.
-            ("mail.smtp_url", "smtp://localhost"),
+            ("mail.smtp_url", "smtp://localhost", ITSELF),
         ];
-        let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Ok(settings::load(None, &env, &flags)?)
+        Ok(settings::load_for_command(&env, &[], &own)?)
     }
 }
 
