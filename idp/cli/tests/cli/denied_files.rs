@@ -182,3 +182,33 @@ fn fault_22_the_cure_for_a_database_is_one_that_its_reader_can_carry_out() {
     fix(&container.refusal());
     container.warnings();
 }
+
+#[test]
+fn fault_22_folders_of_the_system_are_left_as_they_are() {
+    let container = Container::new(docker());
+    let Some(user) = container.user else { return eprintln!("not root: all files are ours") };
+    container.docker_secret("/run/secrets/smtp_url", SMTP_URL);
+    container.volume("/etc/idp/keys");
+    let data = container.volume("/var/lib/idp");
+    let own = format!("use a folder that only the user {user} can write");
+    let run = |args: &str| container.sandbox.answer(&mut container.command(args), "").refusal();
+    for setting in
+        ["keys.dir=/tmp", "keys.dir=/usr/share", "keys.dir=/", "database.url=sqlite:/usr/share/idp.db"]
+    {
+        let refusal = run(&format!("config check --set {setting}"));
+        assert!(refusal.contains(&own), "{refusal}");
+        assert!(!refusal.contains("chmod") && !refusal.contains("chown"), "{refusal}");
+    }
+    // A folder of root's that is not for us alone.
+    chown(&data, Some(0), Some(0)).unwrap();
+    fs::write(data.join("notes"), "").unwrap();
+    let refusal = container.refusal();
+    assert!(refusal.ends_with(&own), "{refusal}");
+    fs::remove_file(data.join("notes")).unwrap();
+    // To root, the folder of a service is not root's to take.
+    chown(&data, Some(user), Some(user)).unwrap();
+    let mut as_root = container.command("config check");
+    std::os::unix::process::CommandExt::uid(&mut as_root, 0);
+    let refusal = container.sandbox.answer(&mut as_root, "").refusal();
+    assert!(refusal.ends_with("; idp runs as root); run idp as its owner"), "{refusal}");
+}

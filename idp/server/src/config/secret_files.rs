@@ -201,19 +201,33 @@ pub fn check_folder(folder: &Path, setting: &str, dev: bool) -> Result<(), Strin
 }
 
 fn check_own(folder: &Path, access: Access, us: CurrentUser, setting: &str, dev: bool) -> Result<(), String> {
-    let (shown, word) = (folder.display(), shell_word(folder));
+    let shown = folder.display();
     match own_folder(access, us, is_mounted(folder)) {
         Ok(()) => Ok(()),
         Err(AccessProblem::WrongOwner) if dev && us.uid == 0 => Ok(()),
         Err(AccessProblem::WrongOwner) => Err(format!(
-            "the folder {shown} ({setting}) belongs to another user ({access}; idp runs as {us}); \
-             run `chown {us} {word}`, or run idp as its owner"
+            "the folder {shown} ({setting}) belongs to another user ({access}; idp runs as {us}); {}",
+            own_fix(folder, access, us, &format!("chown {us}"), "or run idp as its owner")
         )),
         Err(AccessProblem::OthersCan(_)) => Err(format!(
-            "everybody can write to the folder {shown} ({setting}; {access}); run `chmod o-w {word}`, \
-             or use another one"
+            "everybody can write to the folder {shown} ({setting}; {access}); {}",
+            own_fix(folder, access, us, "chmod o-w", "or use another one")
         )),
     }
+}
+
+/// The command, where the folder may be changed, and who must run it; `or` is the other way.
+fn own_fix(folder: &Path, access: Access, us: CurrentUser, command: &str, or: &str) -> String {
+    let is_ours = access.uid == us.uid;
+    if owner::is_of_others(folder, access, us.uid) {
+        return format!("use {}", owner::elsewhere(us));
+    }
+    // Root could take the folder of a service, which would then be locked out.
+    if us.uid == 0 && !is_ours {
+        return "run idp as its owner".to_owned();
+    }
+    let by_whom = if is_ours { "" } else { "as root, " };
+    format!("{by_whom}run `{command} {}`, {or}", shell_word(folder))
 }
 
 /// Checks whether we can create files in a folder, or the folder itself.
