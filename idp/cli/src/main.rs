@@ -29,6 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    signals::outlive_the_limit_on_files();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(wrong) => return misread(&args::with_full_commands(wrong)),
