@@ -9,13 +9,12 @@ use idp_core::account::password::PasswordPolicy;
 use idp_core::time::Timestamp;
 use idp_server::clock::Clock;
 use idp_server::config::settings::{self, DEFAULT_FILE, Settings, SettingsError};
-use idp_server::config::shell_quoted;
 use idp_server::key_files;
 use idp_store::{OpenError, Store};
 
 use crate::database::NamedBy;
 use crate::failure::Failure;
-use crate::options::{CommonOptions, OutputFormat, SettingsSource, program};
+use crate::options::{CommonOptions, OutputFormat, SettingsSource, option, program};
 use crate::{database, output};
 
 /// The data folder of `idp dev`.
@@ -42,6 +41,11 @@ impl Operator {
     /// A command line for the same database, ready to be typed.
     pub(crate) fn command(&self, command: &str) -> String {
         self.common.command(command)
+    }
+
+    /// The same for a command about these values, with more options.
+    pub(crate) fn command_about(&self, verb: &str, values: &[&str], options: &str) -> String {
+        self.common.command_about(verb, values, options)
     }
 }
 
@@ -103,7 +107,7 @@ pub(crate) fn no_database(
 fn dev_command(folder: &Path) -> String {
     match folder == Path::new(DEV_DATA_DIR) {
         true => format!("{} dev", program()),
-        false => format!("{} dev --data-dir {}", program(), shell_quoted(&folder.to_string_lossy())),
+        false => format!("{} dev {}", program(), option("--data-dir", &folder.to_string_lossy())),
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use idp_server::App;
 use idp_server::clock::Clock;
 use idp_server::config::settings::{self, Settings};
-use idp_server::config::{CommandLine, Config, MailTransport, shell_quoted};
+use idp_server::config::{CommandLine, Config, MailTransport};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -22,7 +22,7 @@ use crate::commands::dev::banner::Banner;
 use crate::failure::Failure;
 use crate::in_use::{self, FolderInUse, OtherServer};
 use crate::operator::{self, DEV_DATA_DIR, DEV_ISSUER};
-use crate::options::{CommonOptions, program};
+use crate::options::{CommonOptions, option, program};
 use crate::{database, logging, output, signals};
 
 /// The folder of its keys, where no other is given.
@@ -112,13 +112,13 @@ impl DevArgs {
     fn beside(&self, folder: &Path) -> String {
         // Without a slash at the end: the other folder must not be inside.
         let folder: PathBuf = folder.components().collect();
-        let folder = shell_quoted(&format!("{}-2", folder.display()));
-        let mut command = format!("{} dev --data-dir {folder} --port 0 --client-port 0", program());
+        let folder = option("--data-dir", &format!("{}-2", folder.display()));
+        let mut command = format!("{} dev {folder} --port 0 --client-port 0", program());
         if self.keys_dir != DEV_KEYS_DIR {
-            command.push_str(&format!(" --keys-dir {}", shell_quoted(&self.keys_dir)));
+            command.push_str(&format!(" {}", option("--keys-dir", &self.keys_dir)));
         }
         if let Some(seed) = &self.seed {
-            command.push_str(&format!(" --seed {}", shell_quoted(&seed.to_string_lossy())));
+            command.push_str(&format!(" {}", option("--seed", &seed.to_string_lossy())));
         }
         command
     }

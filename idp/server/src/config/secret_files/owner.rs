@@ -23,9 +23,11 @@ pub(super) fn current_user() -> CurrentUser {
     }
 }
 
-/// A path, quoted for a shell.
+/// A path, quoted for a shell, that no program takes for an option.
 pub(super) fn shell_word(path: &Path) -> String {
-    shell_quoted(&path.to_string_lossy())
+    let text = path.to_string_lossy();
+    let here = if text.starts_with('-') { "./" } else { "" };
+    shell_quoted(&format!("{here}{text}"))
 }
 
 /// "Belongs to …", and who we are.
