@@ -3,6 +3,7 @@
 
 mod database_file;
 mod denied;
+mod mount;
 mod need;
 mod owner;
 mod path_to_file;
@@ -17,10 +18,11 @@ use idp_core::file_access::{
     Access, AccessProblem, CurrentUser, Readers, deciding_file, own_folder, secret_file, trusted_file,
 };
 use idp_core::secret::Secret;
-use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs, statvfs};
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 pub use self::database_file::{broken_database, check_database};
+use self::mount::{is_on_read_only_mount, is_read_only};
 use self::need::Need;
 pub(in crate::config) use self::need::{FOR_OWNER_OR_ROOT, FOR_ROOT};
 use self::owner::{access, current_user, ownership, shell_word};
@@ -261,14 +263,6 @@ fn here(folder: &Path) -> &Path {
 pub(crate) fn is_mounted(folder: &Path) -> bool {
     let link = folder.join(KUBERNETES_LINK).symlink_metadata();
     link.is_ok_and(|link| link.is_symlink() && link.uid() == 0) || is_on_read_only_mount(folder)
-}
-
-fn is_on_read_only_mount(folder: &Path) -> bool {
-    statvfs(folder).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
-}
-
-fn is_read_only(file: &File) -> bool {
-    fstatvfs(file).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 #[cfg(test)]

@@ -9,9 +9,10 @@ use std::path::{Component, Path, PathBuf};
 
 use idp_core::file_access::{Access, AccessProblem, CurrentUser, Readers, folder_on_path};
 
+use crate::config::secret_files::mount::is_on_read_only_mount;
+use crate::config::secret_files::need;
 use crate::config::secret_files::owner::access;
 use crate::config::secret_files::refusal::FileRefusal;
-use crate::config::secret_files::{is_on_read_only_mount, need};
 
 /// How many links the system itself follows.
 const MOST_LINKS: usize = 40;
