@@ -130,13 +130,14 @@ impl NamedBy {
 
     /// Adds the setting to an error about a database that does not open, and the file if there is one.
     pub(crate) fn not_opened(&self, error: OpenError) -> Failure {
+        let is_broken = error.is_broken_file();
         match (error, &self.file) {
             (OpenError::Connect(error), Some(file)) => {
                 let why = match error.as_database_error() {
                     Some(said) => said.message().to_owned(),
                     None => error.to_string(),
                 };
-                Failure::new(secret_files::broken_database(file, &self.folder, &why))
+                Failure::new(secret_files::unopened_database(file, &self.folder, &why, is_broken))
             }
             (
                 error @ (OpenError::BadUrl(_)

@@ -221,6 +221,10 @@ fn fault_22_what_is_no_database_is_refused_with_what_it_is_and_left_as_it_is() {
     }
     std::fs::write(&database, &whole[..5000]).unwrap();
     refused("database disk image is malformed", restore);
+    // The beginning is whole, and what follows is not.
+    let zeros = vec![0; whole.len() - 4096];
+    std::fs::write(&database, [&whole[..4096], &zeros].concat()).unwrap();
+    refused("database disk image is malformed", restore);
     std::fs::remove_file(&database).unwrap();
     std::fs::create_dir(&database).unwrap();
     refused("it is a folder", away);
@@ -235,4 +239,6 @@ fn fault_22_what_is_no_database_is_refused_with_what_it_is_and_left_as_it_is() {
         refusal.contains("data/idp.db (server.data_dir, default) cannot be used: it is a link"),
         "{refusal}"
     );
+    let refusal = sandbox.idp("user list --set database.url=sqlite:/dev/null").refusal();
+    assert!(refusal.ends_with("mode 0666); change the setting"), "a device stays where it is: {refusal}");
 }

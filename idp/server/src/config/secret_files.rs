@@ -21,7 +21,7 @@ use idp_core::secret::Secret;
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-pub use self::database_file::{broken_database, check_database};
+pub use self::database_file::{check_database, unopened_database};
 use self::mount::{is_on_read_only_mount, is_read_only};
 use self::need::Need;
 pub(in crate::config) use self::need::{FOR_OWNER_OR_ROOT, FOR_ROOT};

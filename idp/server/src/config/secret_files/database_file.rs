@@ -35,8 +35,8 @@ pub fn check_database(file: &Path, database: &Path, setting: &str) -> Result<(),
         }
     };
     let access = access(&facts);
-    if let Some(what) = other_than_a_file(&facts) {
-        return refuse(format!("it is {what} ({access}); move it away, or change the setting"));
+    if let Some((what, fix)) = other_than_a_file(&facts) {
+        return refuse(format!("it is {what} ({access}); {fix}"));
     }
     if let Some(verb) = access.others_can() {
         let (shown, fix) = (file.display(), keep_others_out(access, &all));
@@ -51,23 +51,27 @@ pub fn check_database(file: &Path, database: &Path, setting: &str) -> Result<(),
 
 const RESTORE: &str = "put it back from a backup, or move it away to begin with an empty one";
 
-/// The sentence about a database that SQLite does not open. `why` is what it said.
-pub fn broken_database(file: &Path, setting: &str, why: &str) -> String {
+/// The sentence about a database that SQLite does not open. `why` is what it said; a broken file can only be replaced.
+pub fn unopened_database(file: &Path, setting: &str, why: &str, is_broken: bool) -> String {
     let facts = file.metadata().map(|facts| format!(" ({})", access(&facts))).unwrap_or_default();
-    unusable(file, setting, &format!("{why}{facts}; {RESTORE}"))
+    let fix = if is_broken { format!("; {RESTORE}") } else { String::new() };
+    unusable(file, setting, &format!("{why}{facts}{fix}"))
 }
 
 fn unusable(file: &Path, setting: &str, why: &str) -> String {
     format!("the database {} ({setting}) cannot be used: {why}", file.display())
 }
 
-fn other_than_a_file(facts: &Metadata) -> Option<&'static str> {
+/// What is there instead of a file, and the fix.
+fn other_than_a_file(facts: &Metadata) -> Option<(&'static str, &'static str)> {
+    const AWAY: &str = "move it away, or change the setting";
     let kind = facts.file_type();
     match facts.is_file() {
         true => None,
-        false if kind.is_dir() => Some("a folder"),
-        false if kind.is_fifo() => Some("a named pipe"),
-        false => Some("not a regular file"),
+        false if kind.is_dir() => Some(("a folder", AWAY)),
+        false if kind.is_fifo() => Some(("a named pipe", AWAY)),
+        // A device, which must stay where it is.
+        false => Some(("not a regular file", "change the setting")),
     }
 }
 
