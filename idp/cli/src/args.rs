@@ -1,5 +1,7 @@
 //! The command line. It takes no passwords or secrets: other users can see it.
 
+use std::ffi::OsString;
+
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -88,12 +90,42 @@ pub(crate) fn asks_for_json(arguments: &[String]) -> bool {
             .any(|argument| ["-ojson", "-o=json", "--output=json"].contains(&argument.as_str()))
 }
 
-/// The same error. If it is about an unknown command, and other commands have one of that name, it names those.
-pub(crate) fn with_full_commands(mut wrong: clap::Error) -> clap::Error {
+/// What people call a command, and what it is called here.
+const OTHER_NAMES: [(&str, &[&str]); 7] = [
+    ("add", &["create"]),
+    ("new", &["create"]),
+    ("delete", &["deactivate", "disable"]),
+    ("remove", &["deactivate", "disable"]),
+    ("init", &["migrate"]),
+    ("upgrade", &["migrate"]),
+    ("start", &["serve"]),
+];
+
+/// The arguments without a `-h` that follows `help`, as in `idp help -h`.
+pub(crate) fn without_help_for_help(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let root = Args::command();
+    let (group, depth) = group_of(&root, &arguments);
+    if group.has_subcommands() && arguments.get(depth).is_some_and(|word| word == "help") {
+        arguments.retain(|word| word != "-h" && word != "--help");
+    }
+    arguments
+}
+
+/// The command that the arguments begin with, and how many of them it takes up.
+fn group_of<'a>(root: &'a clap::Command, arguments: &[OsString]) -> (&'a clap::Command, usize) {
+    let (mut group, mut depth) = (root, 1);
+    while let Some(inner) = arguments.get(depth).and_then(|word| group.find_subcommand(word)) {
+        (group, depth) = (inner, depth + 1);
+    }
+    (group, depth)
+}
+
+/// The same error. If it is about an unknown command, and there are commands of that name elsewhere, or of another name
+/// in its place, it names those.
+pub(crate) fn with_full_commands(mut wrong: clap::Error, arguments: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(name)) = wrong.get(ContextKind::InvalidSubcommand) else { return wrong };
-    let command = Args::command();
-    let with_it = command.get_subcommands().filter(|group| group.find_subcommand(name).is_some());
-    let full: Vec<_> = with_it.map(|group| format!("`idp {} {name}`", group.get_name())).collect();
+    let root = Args::command();
+    let full = meant(&root, group_of(&root, arguments).0, name);
     let hint = match full.split_last() {
         None => return wrong,
         Some((only, [])) => format!("there is {only}"),
@@ -103,6 +135,22 @@ pub(crate) fn with_full_commands(mut wrong: clap::Error) -> clap::Error {
     wrong.remove(ContextKind::SuggestedSubcommand);
     wrong.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
     wrong
+}
+
+/// The commands that somebody may have meant who wrote `name` after `group`.
+fn meant(root: &clap::Command, group: &clap::Command, name: &str) -> Vec<String> {
+    let also = OTHER_NAMES.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, names)| names);
+    let is_meant =
+        |command: &&clap::Command| command.get_name() == name || also.contains(&command.get_name());
+    let in_group = |group: &clap::Command, before: &str| {
+        let found = group.get_subcommands().filter(is_meant);
+        found.map(|command| format!("`idp {before}{}`", command.get_name())).collect::<Vec<_>>()
+    };
+    if group.get_name() != root.get_name() {
+        return in_group(group, &format!("{} ", group.get_name()));
+    }
+    let inner = root.get_subcommands().flat_map(|group| in_group(group, &format!("{} ", group.get_name())));
+    in_group(root, "").into_iter().chain(inner).collect()
 }
 
 #[cfg(test)]

@@ -2,13 +2,12 @@
 
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use idp_core::secret::Secret;
 use idp_server::StartError;
 use idp_server::config::settings::Settings;
-use idp_server::config::shell_quoted;
 use idp_server::{database_url, secret_files};
 use idp_store::{FileOrigin, OpenError, Store};
 
@@ -81,28 +80,18 @@ pub(crate) fn folder(settings: &Settings) -> Result<Option<PathBuf>, Failure> {
 /// or when the file is gone and its companion or a link to it shows that there was one.
 pub(crate) fn exists(settings: &Settings) -> Result<bool, Failure> {
     let Some(file) = file(&settings.database_url()?)? else { return Ok(true) };
-    for companion in ["-wal", "-shm"] {
+    let is_denied = file.metadata().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    if is_denied && file.parent().is_some_and(Path::is_dir) {
+        // To reach the file would not be enough: SQLite puts companions beside it.
+        check_writable(settings, &file)?;
+    }
+    let setting = settings.database_folder_setting();
+    for companion in ["", "-wal", "-shm"] {
         let mut path = file.clone().into_os_string();
         path.push(companion);
-        check(Path::new(&path), &file, settings)?;
+        secret_files::check_database(Path::new(&path), &file, &setting)?;
     }
-    check(&file, &file, settings)?;
     Ok(idp_store::database_file_exists(&file)?)
-}
-
-fn check(path: &Path, database: &Path, settings: &Settings) -> Result<(), Failure> {
-    let shown = path.display();
-    match path.metadata() {
-        Ok(facts) if facts.mode() & 0o077 != 0 => Err(Failure::new(format_args!(
-            "others can read the database {shown}; keep them out with `chmod 600 {}*`",
-            shell_quoted(&database.to_string_lossy())
-        ))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        _ => secret_files::check_database(path, database).map_err(|why| {
-            let setting = settings.database_folder_setting();
-            Failure::new(format_args!("the database {shown} ({setting}) cannot be used: {why}"))
-        }),
-    }
 }
 
 /// Opens the database.
@@ -110,42 +99,65 @@ fn check(path: &Path, database: &Path, settings: &Settings) -> Result<(), Failur
 /// # Errors
 /// [`Failure`], with the setting that named it.
 pub(crate) async fn open(settings: &Settings) -> Result<Store, Failure> {
-    let url = settings.database_url()?;
-    database_url::check(url.expose()).map_err(|error| not_started(error, &url_source(settings)))?;
+    let (url, named) = (settings.database_url()?, NamedBy::of(settings)?);
+    database_url::check(url.expose()).map_err(|error| named.not_started(error))?;
     let opened = Store::open(url.expose(), 2).await;
     opened.map_err(|error| match file(&url) {
         // SQLite does not say which file it could not open.
         Ok(Some(file)) => match check_writable(settings, &file) {
-            Ok(()) => error.into(),
+            Ok(()) => named.not_opened(error),
             Err(why) => Failure::new(why),
         },
-        _ => named(error, &url_source(settings)),
+        _ => named.not_opened(error),
     })
 }
 
-/// `database.url`, and its source.
-pub(crate) fn url_source(settings: &Settings) -> String {
-    settings.database_url_setting()
+/// What the operator knows a database by: its file, if it has one, and the settings that name it.
+#[derive(Debug)]
+pub(crate) struct NamedBy {
+    file: Option<PathBuf>,
+    url: String,
+    folder: String,
 }
 
-/// Adds the source of `database.url` to an error about a database server.
-pub(crate) fn named(error: OpenError, source: &str) -> Failure {
-    match error {
-        OpenError::BadUrl(_)
-        | OpenError::Unreachable { .. }
-        | OpenError::Refused { .. }
-        | OpenError::Unprotected { .. } => Failure::new(format_args!("{error} ({source})")),
-        other => other.into(),
+impl NamedBy {
+    /// # Errors
+    /// When the URL names no file.
+    pub(crate) fn of(settings: &Settings) -> Result<Self, Failure> {
+        let (url, folder) = (settings.database_url_setting(), settings.database_folder_setting());
+        Ok(Self { file: file(&settings.database_url()?)?, url, folder })
     }
-}
 
-/// Adds the source of `database.url` to an error of our own start that is about it.
-pub(crate) fn not_started(error: StartError, source: &str) -> Failure {
-    match error {
-        StartError::Open(error) => named(error, source),
-        StartError::Files { origin: FileOrigin::Parameter(_), .. } => {
-            Failure::new(format_args!("{error} ({source})"))
+    /// Adds the setting to an error about a database that does not open, and the file if there is one.
+    pub(crate) fn not_opened(&self, error: OpenError) -> Failure {
+        let is_broken = error.is_broken_file();
+        match (error, &self.file) {
+            (OpenError::Connect(error), Some(file)) => {
+                let why = match error.as_database_error() {
+                    Some(said) => said.message().to_owned(),
+                    None => error.to_string(),
+                };
+                Failure::new(secret_files::unopened_database(file, &self.folder, &why, is_broken))
+            }
+            (
+                error @ (OpenError::BadUrl(_)
+                | OpenError::Unreachable { .. }
+                | OpenError::Refused { .. }
+                | OpenError::Unprotected { .. }),
+                _,
+            ) => Failure::new(format_args!("{error} ({})", self.url)),
+            (other, _) => other.into(),
         }
-        other => other.into(),
+    }
+
+    /// The same for an error of our own start.
+    pub(crate) fn not_started(&self, error: StartError) -> Failure {
+        match error {
+            StartError::Open(error) => self.not_opened(error),
+            StartError::Files { origin: FileOrigin::Parameter(_), .. } => {
+                Failure::new(format_args!("{error} ({})", self.url))
+            }
+            other => other.into(),
+        }
     }
 }

@@ -29,9 +29,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    signals::outlive_the_limit_on_files();
+    let given = args::without_help_for_help(std::env::args_os().collect());
+    let args = match Args::try_parse_from(&given) {
         Ok(args) => args,
-        Err(wrong) => return misread(&args::with_full_commands(wrong)),
+        Err(wrong) => return misread(&args::with_full_commands(wrong, &given)),
     };
     let format = args.format();
     match run(args).await {

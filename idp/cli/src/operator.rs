@@ -9,11 +9,12 @@ use idp_core::account::password::PasswordPolicy;
 use idp_core::time::Timestamp;
 use idp_server::clock::Clock;
 use idp_server::config::settings::{self, DEFAULT_FILE, Settings, SettingsError};
-use idp_server::config::shell_quoted;
+use idp_server::key_files;
 use idp_store::{OpenError, Store};
 
+use crate::database::NamedBy;
 use crate::failure::Failure;
-use crate::options::{CommonOptions, OutputFormat, SettingsSource, program};
+use crate::options::{CommonOptions, OutputFormat, SettingsSource, option, program};
 use crate::{database, output};
 
 /// The data folder of `idp dev`.
@@ -41,6 +42,11 @@ impl Operator {
     pub(crate) fn command(&self, command: &str) -> String {
         self.common.command(command)
     }
+
+    /// The same for a command about these values, with more options.
+    pub(crate) fn command_about(&self, verb: &str, values: &[&str], options: &str) -> String {
+        self.common.command_about(verb, values, options)
+    }
 }
 
 /// Opens the database, which must exist and have this program's schema.
@@ -52,10 +58,12 @@ pub(crate) async fn open(common: &CommonOptions) -> Result<Operator, Failure> {
     if !database::exists(&settings)?
         && let Some(file) = database::file(&settings.database_url()?)?
     {
-        return Err(no_database(common, &settings, &file));
+        let make = no_database(common, &settings, &file)?;
+        return Err(Failure::new(format_args!("there is no database {}; {make}", file.display())));
     }
     let store = database::open(&settings).await?;
-    store.require_current().await.map_err(|error| behind(common, error))?;
+    let named = NamedBy::of(&settings)?;
+    store.require_current().await.map_err(|error| behind(common, &named, error))?;
     Ok(Operator {
         store,
         now: Clock::system().now(),
@@ -65,7 +73,20 @@ pub(crate) async fn open(common: &CommonOptions) -> Result<Operator, Failure> {
     })
 }
 
-fn no_database(common: &CommonOptions, settings: &Settings, file: &Path) -> Failure {
+/// How to make a database that does not exist, or how to use another one.
+///
+/// # Errors
+/// [`Failure`]: there was one, and it is gone. The server says the same.
+pub(crate) fn no_database(
+    common: &CommonOptions,
+    settings: &Settings,
+    file: &Path,
+) -> Result<String, Failure> {
+    let dev_has_one = Path::new(DEV_DATA_DIR).join("idp.db").exists();
+    // Whoever starts `dev` anew removes its database, and while it has one, the keys can be its own.
+    if !common.dev && !dev_has_one {
+        key_files::check_not_gone(file, &settings.keys_dir())?;
+    }
     let make = match settings.data_dir() {
         Some(folder) if common.dev => format!("start `{}` once", dev_command(&folder)),
         _ => format!("create it with `{}`", common.command("db migrate")),
@@ -76,27 +97,27 @@ fn no_database(common: &CommonOptions, settings: &Settings, file: &Path) -> Fail
             format!(" (no settings file was read: {DEFAULT_FILE} does not exist, and --config is not given)")
         }
     };
-    let dev = match common.dev || !Path::new(DEV_DATA_DIR).join("idp.db").exists() {
+    let dev = match common.dev || !dev_has_one {
         true => "",
         false => ", or add --dev to use the one of `idp dev`",
     };
-    Failure::new(format_args!("there is no database {}; {make}{dev}{no_settings}", file.display()))
+    Ok(format!("{make}{dev}{no_settings}"))
 }
 
 fn dev_command(folder: &Path) -> String {
     match folder == Path::new(DEV_DATA_DIR) {
         true => format!("{} dev", program()),
-        false => format!("{} dev --data-dir {}", program(), shell_quoted(&folder.to_string_lossy())),
+        false => format!("{} dev {}", program(), option("--data-dir", &folder.to_string_lossy())),
     }
 }
 
-fn behind(common: &CommonOptions, error: OpenError) -> Failure {
+fn behind(common: &CommonOptions, named: &NamedBy, error: OpenError) -> Failure {
     match error {
         OpenError::Behind(count) => Failure::new(format_args!(
             "the database lacks {count} migration(s); run `{}`",
             common.command("db migrate")
         )),
-        other => other.into(),
+        other => named.not_opened(other),
     }
 }
 
@@ -123,11 +144,10 @@ pub(crate) fn settings(common: &CommonOptions) -> Result<Settings, Failure> {
         return Ok(settings);
     }
     // With `--dev`, a production server's environment must not lead to its database.
-    let mut flags = common.source.set.clone();
-    if !flags.iter().any(|(name, _)| name == "server.data_dir") {
-        flags.push(("server.data_dir".to_owned(), DEV_DATA_DIR.to_owned()));
-    }
-    Ok(settings::load(None, &[], &flags)?)
+    let flags = &common.source.set;
+    let is_given = flags.iter().any(|(name, _)| name == "server.data_dir");
+    let own = [("server.data_dir", DEV_DATA_DIR, "option --dev")];
+    Ok(settings::load_for_command(&[], flags, if is_given { &[] } else { &own })?)
 }
 
 /// The settings from flags, environment and file; and the default file, if it was read because no other was named.

@@ -46,11 +46,23 @@ impl CommonOptions {
         [program(), command.to_owned(), self.flags()].join(" ").trim_end().to_owned()
     }
 
+    /// The same for a command about these values, with more options. A value that begins with a dash goes to the end,
+    /// where no option can be meant.
+    pub(crate) fn command_about(&self, verb: &str, values: &[&str], options: &str) -> String {
+        let is_like_an_option = values.iter().any(|value| value.starts_with('-'));
+        let values = values.iter().map(|value| shell_quoted(value)).collect::<Vec<_>>().join(" ");
+        let parts = match is_like_an_option {
+            false => [&*program(), verb, &values, options, &self.flags()].map(str::to_owned),
+            true => [program(), verb.to_owned(), options.to_owned(), self.flags(), format!("-- {values}")],
+        };
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
     /// The flags that select the database.
     pub(crate) fn flags(&self) -> String {
         let mut flags = Vec::new();
         if let Some(file) = &self.source.config {
-            flags.push(format!("--config {}", shell_quoted(&file.to_string_lossy())));
+            flags.push(option("--config", &file.to_string_lossy()));
         }
         if self.dev {
             flags.push("--dev".to_owned());
@@ -60,6 +72,13 @@ impl CommonOptions {
         flags.extend(self.source.set.iter().map(set));
         flags.join(" ")
     }
+}
+
+/// An option with its value, quoted for a shell.
+pub(crate) fn option(name: &str, value: &str) -> String {
+    // Otherwise a value that begins with a dash would be taken for the next option.
+    let between = if value.starts_with('-') { '=' } else { ' ' };
+    format!("{name}{between}{}", shell_quoted(value))
 }
 
 /// The name this program was started under, quoted for a shell: `idp`, or a path.

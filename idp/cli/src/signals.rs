@@ -1,8 +1,16 @@
 //! The signals that stop a server.
 
+use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
+
+/// Lets a write beyond the limit on the size of files (`ulimit -f`) fail as on a full disk. Otherwise its signal would
+/// end the program in the middle of its work.
+pub(crate) fn outlive_the_limit_on_files() {
+    // Once somebody has listened, the system's own reaction is off for good. If it stays on, nothing else is lost.
+    let _ = signal(SignalKind::from_raw(Number::XFSZ.as_raw()));
+}
 
 /// Starts listening for the signals that end a program at a terminal. The future resolves when one arrives.
 ///

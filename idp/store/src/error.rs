@@ -155,6 +155,14 @@ fn sqlite_class(code: i32) -> ErrorClass {
     }
 }
 
+/// Whether SQLite says that the file is damaged (CORRUPT), or no database (NOTADB).
+pub(crate) fn is_broken_file(error: &sqlx::Error) -> bool {
+    let of_sqlite =
+        error.as_database_error().filter(|error| error.try_downcast_ref::<SqliteError>().is_some());
+    let code = of_sqlite.and_then(|error| error.code()?.parse::<i32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 11 | 26))
+}
+
 /// Code and message for the log. Not PostgreSQL's DETAIL, which quotes whole rows.
 fn described(error: &sqlx::Error) -> String {
     match error.as_database_error() {
@@ -180,6 +188,13 @@ fn shortened(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+impl OpenError {
+    /// Whether the file is damaged, so that only another one helps.
+    pub fn is_broken_file(&self) -> bool {
+        matches!(self, Self::Connect(error) if is_broken_file(error))
+    }
 }
 
 /// Why a database could not be opened.

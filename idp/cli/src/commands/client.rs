@@ -196,7 +196,7 @@ impl CreateClient {
         let client = self.spec(supplied.or_else(|| generated.clone())).checked(operator.now)?;
         let (mut json, id) = (described(&client), client.id.clone());
         if !new_client::register(&operator.store, client).await? {
-            let show = operator.command(&format!("client show {id}"));
+            let show = operator.command_about("client show", &[id.as_str()], "");
             let advice = format!("see it with `{show}`, or choose another id");
             return Err(Failure::new(format_args!("the client {id} already exists; {advice}")));
         }

@@ -44,9 +44,9 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let mut warnings = settings.warnings().to_vec();
     database::check_folder(&settings, false)?;
     database::exists(&settings)?;
-    let source = database::url_source(&settings);
+    let named = database::NamedBy::of(&settings)?;
     let (config, _) = settings.into_config()?;
-    warnings.extend(App::check(&config).await.map_err(|error| database::not_started(error, &source))?);
+    warnings.extend(App::check(&config).await.map_err(|error| named.not_started(error))?);
     warnings.iter().for_each(|warning| output::warning(warning));
     let text = format!("{}\nThe configuration is valid.", output::table(["setting", "value", "from"], &rows));
     output::answer(args.format, json!({ "settings": shown, "warnings": warnings }), text);

@@ -1,9 +1,11 @@
 //! `idp db`: the schema of the database.
 
 use clap::Subcommand;
+use idp_server::config::settings::Settings;
 use idp_store::MigrationStatus;
 use serde_json::{Value, json};
 
+use crate::database::NamedBy;
 use crate::failure::Failure;
 use crate::options::CommonOptions;
 use crate::{database, operator, output};
@@ -42,25 +44,29 @@ pub(crate) async fn run(args: DbArgs) -> Result<(), Failure> {
             }
             database::make_folder(settings.data_dir().as_deref())?;
         }
-        DbCommand::Status if !exists => {
-            let make = args.common.command("db migrate");
-            let text = format!("There is no database. Create it with `{make}`.");
-            output::answer(args.common.format, json!({ "exists": false, "migrations": [] }), text);
-            return Ok(());
-        }
+        DbCommand::Status if !exists => return no_database(&args.common, &settings),
         DbCommand::Status => {}
     }
     let store = database::open(&settings).await?;
-    let before = store.migrations().await?;
+    let named = NamedBy::of(&settings)?;
+    let before = store.migrations().await.map_err(|error| named.not_opened(error))?;
     let (json, text) = match args.command {
         DbCommand::Migrate => {
-            store.migrate().await?;
+            store.migrate().await.map_err(|error| named.not_opened(error))?;
             migrated(&before)
         }
         DbCommand::Status => status(&before, &args.common.command("db migrate")),
     };
     store.close().await;
     output::answer(args.common.format, json, text);
+    Ok(())
+}
+
+fn no_database(common: &CommonOptions, settings: &Settings) -> Result<(), Failure> {
+    let file = database::file(&settings.database_url()?)?.unwrap_or_default();
+    let make = operator::no_database(common, settings, &file)?;
+    let text = format!("There is no database {}; {make}.", file.display());
+    output::answer(common.format, json!({ "exists": false, "migrations": [] }), text);
     Ok(())
 }
 

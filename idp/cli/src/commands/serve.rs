@@ -23,7 +23,7 @@ pub(crate) async fn run(source: &SettingsSource) -> Result<(), Failure> {
     }
     database::check_folder(&settings, false)?;
     database::exists(&settings)?;
-    let (source, data_dir) = (database::url_source(&settings), settings.data_dir());
+    let (named, data_dir) = (database::NamedBy::of(&settings)?, settings.data_dir());
     let folder = database::folder(&settings)?;
     let folder_setting = settings.database_folder_setting();
     let (config, _) = settings.into_config()?;
@@ -49,7 +49,7 @@ pub(crate) async fn run(source: &SettingsSource) -> Result<(), Failure> {
     }
     let ready = format!("idp is ready: {}, listening on {}", config.issuer, addresses(&listeners));
     let app = App::build(config, Clock::system());
-    let app = app.await.map_err(|error| database::not_started(error, &source))?;
+    let app = app.await.map_err(|error| named.not_started(error))?;
     output::line(ready);
     Ok(app.serve(listeners, stop).await?)
 }

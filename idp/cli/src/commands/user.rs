@@ -7,7 +7,6 @@ use idp_core::account::throttle::{ACCOUNT, Throttle};
 use idp_core::ids::UserId;
 use idp_core::time::Timestamp;
 use idp_core::user::User;
-use idp_server::config::shell_quoted;
 use serde_json::{Value, json};
 
 use crate::commands::account_ref::AccountRef;
@@ -188,7 +187,7 @@ impl CreateAccount {
             NewAccountOutcome::AddressTaken => Err(Failure::new(format_args!(
                 "{0} already has an account; see it with `{1}`",
                 self.email,
-                operator.command(&format!("user show {}", shell_quoted(&self.email)))
+                operator.command_about("user show", &[&self.email], "")
             ))),
             NewAccountOutcome::NoSuchRole(role, known) => {
                 Err(new_account::no_such_role(&role, &known).into())
@@ -264,10 +263,7 @@ async fn show(operator: &Operator, account: AccountRef) -> Result<(), Failure> {
         ("name", user.name.to_string()),
         ("state", user.state.as_str().to_owned()),
         ("roles", roles.join(", ")),
-        (
-            "sign-in",
-            lock.sentence(&operator.command(&format!("user unlock {}", shell_quoted(user.email.as_str())))),
-        ),
+        ("sign-in", lock.sentence(&operator.command_about("user unlock", &[user.email.as_str()], ""))),
         ("created", output::moment(user.created_at)),
         ("updated", output::moment(user.updated_at)),
     ]);

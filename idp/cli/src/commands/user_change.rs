@@ -46,7 +46,7 @@ pub(crate) async fn change(
     if let AccountChange::Revoke { role, .. } = &change
         && role == EVERYBODY
     {
-        let off = operator.command(&format!("user deactivate {account}"));
+        let off = operator.command_about("user deactivate", &[&account.to_string()], "");
         return Err(Failure::new(format_args!(
             "every account has the role `user`; deactivate the account with `{off}`"
         )));
@@ -131,13 +131,14 @@ impl AccountChange {
 
     /// Why the change is refused if no administrator would be left.
     fn last_administrator(&self, account: &AccountRef, operator: &Operator) -> Failure {
-        let command = match self {
-            Self::Revoke { role, .. } => format!("user role remove {account} {role} --force"),
-            _ => format!("user deactivate {account} --force"),
+        let named = account.to_string();
+        let (verb, values) = match self {
+            Self::Revoke { role, .. } => ("user role remove", vec![&*named, role]),
+            _ => ("user deactivate", vec![&*named]),
         };
         Failure::new(format_args!(
             "{account} is the only active account with the role `{ADMIN}`; give it to another account first, or use `{}`",
-            operator.command(&command)
+            operator.command_about(verb, &values, "--force")
         ))
     }
 

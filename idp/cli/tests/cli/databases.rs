@@ -40,10 +40,9 @@ fn ls_08_a_database_others_can_read_is_refused_whatever_its_name_and_with_its_co
         shared(&sandbox, file);
         for verb in ["user list", "db status", "db migrate", "serve", "config check"] {
             let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
-            assert_eq!(
-                refusal,
-                format!("others can read the database {file}; keep them out with `chmod 600 'my own.db'*`")
-            );
+            let begin = format!("others can read the database {file} (database.url, idp.toml line 8; owner ");
+            let end = ", mode 0666); keep them out with `chmod 600 'my own.db'*`";
+            assert!(refusal.starts_with(&begin) && refusal.ends_with(end), "{refusal}");
         }
         mine(&sandbox, file);
         if file != "my own.db" {
@@ -165,7 +164,8 @@ fn fault_21_a_server_that_had_a_database_makes_no_empty_one_by_itself() {
     for file in ["idp.db", "idp.db-wal", "idp.db-shm"] {
         rename(&sandbox, &format!("data/{file}"), file);
     }
-    for verb in ["serve", "config check"] {
+    let told = ["serve", "config check", "user list", "db status"];
+    for verb in told {
         let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
         let said = "the database data/idp.db is gone: the key made with it is in keys (keys.dir); put the file back, or \
             run `idp db migrate` with the same settings to begin with an empty database";
@@ -174,10 +174,10 @@ fn fault_21_a_server_that_had_a_database_makes_no_empty_one_by_itself() {
     assert!(!sandbox.path().join("data/idp.db").exists());
     // An empty file is no database either.
     sandbox.file("data/idp.db", "");
-    let refusal = sandbox.idp("serve --config idp.toml").refusal();
-    assert!(refusal.starts_with("the database data/idp.db is gone: the key"), "{refusal}");
-    let refusal = sandbox.idp("user list --config idp.toml").refusal();
-    assert!(refusal.contains("there is no database"), "{refusal}");
+    for verb in told {
+        let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
+        assert!(refusal.starts_with("the database data/idp.db is gone: the key"), "{verb}: {refusal}");
+    }
     sandbox.idp("db migrate --config idp.toml").good();
     let running = sandbox.start(&mut sandbox.command("serve --config idp.toml"), "listening on");
     assert_eq!(running.stop("TERM").0, Some(0));
@@ -186,8 +186,59 @@ fn fault_21_a_server_that_had_a_database_makes_no_empty_one_by_itself() {
     other.file("idp.toml", REST);
     std::fs::create_dir(other.path().join("keys")).unwrap();
     other.file("keys/own.kek", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
+    let missing = "here is no database data/idp.db; create it with `idp db migrate --config idp.toml`";
+    assert_eq!(other.idp("user list --config idp.toml").refusal(), format!("t{missing}"));
+    assert_eq!(other.idp("db status --config idp.toml").good(), format!("T{missing}.\n"));
     assert_eq!(
         other.start(&mut other.command("serve --config idp.toml"), "listening on").stop("TERM").0,
         Some(0)
     );
+}
+
+#[test]
+fn fault_22_what_is_no_database_is_refused_with_what_it_is_and_left_as_it_is() {
+    let sandbox = Sandbox::empty();
+    sandbox.file("idp.toml", REST);
+    sandbox.idp("db migrate --config idp.toml").good();
+    let whole = std::fs::read(sandbox.path().join("data/idp.db")).unwrap();
+    let database = sandbox.path().join("data/idp.db");
+    let refused = |what: &str, cure: &str| {
+        for verb in EVERY_COMMAND {
+            let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
+            let begin =
+                format!("the database data/idp.db (server.data_dir, default) cannot be used: {what} (owner ");
+            assert!(refusal.starts_with(&begin) && refusal.ends_with(cure), "{verb}: {refusal}");
+        }
+    };
+    let (away, restore) = (
+        "); move it away, or change the setting",
+        "); put it back from a backup, or move it away to begin with an empty one",
+    );
+    for text in ["notes", "These are notes of mine, and not a database.\n"] {
+        sandbox.file("data/idp.db", text);
+        refused("it is not an SQLite database", restore);
+        assert_eq!(std::fs::read_to_string(&database).unwrap(), text);
+    }
+    std::fs::write(&database, &whole[..5000]).unwrap();
+    refused("database disk image is malformed", restore);
+    // The beginning is whole, and what follows is not.
+    let zeros = vec![0; whole.len() - 4096];
+    std::fs::write(&database, [&whole[..4096], &zeros].concat()).unwrap();
+    refused("database disk image is malformed", restore);
+    std::fs::remove_file(&database).unwrap();
+    std::fs::create_dir(&database).unwrap();
+    refused("it is a folder", away);
+    std::fs::remove_dir(&database).unwrap();
+    let pipe = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&database).status();
+    assert!(pipe.unwrap().success());
+    refused("it is a named pipe", away);
+    std::fs::remove_file(&database).unwrap();
+    std::os::unix::fs::symlink("idp.db", &database).unwrap();
+    let refusal = sandbox.idp("user list --config idp.toml").refusal();
+    assert!(
+        refusal.contains("data/idp.db (server.data_dir, default) cannot be used: it is a link"),
+        "{refusal}"
+    );
+    let refusal = sandbox.idp("user list --set database.url=sqlite:/dev/null").refusal();
+    assert!(refusal.ends_with("mode 0666); change the setting"), "a device stays where it is: {refusal}");
 }

@@ -136,3 +136,79 @@ fn fault_10_folders_and_a_database_that_we_cannot_write_are_named_with_the_cure(
     fix(&expected);
     container.warnings();
 }
+
+#[test]
+fn fault_22_the_cure_for_a_database_is_one_that_its_reader_can_carry_out() {
+    let container = Container::new(docker());
+    let Some(user) = container.user else { return eprintln!("not root: all files are ours") };
+    container.docker_secret("/run/secrets/smtp_url", SMTP_URL);
+    container.volume("/etc/idp/keys");
+    let data = container.volume("/var/lib/idp");
+    container.served();
+    let database = data.join("idp.db");
+    let shown = database.display();
+    let setting = "server.data_dir, environment variable IDP__SERVER__DATA_DIR";
+    let refused = |expected: &str| {
+        assert_eq!(container.refusal(), expected);
+        for command in ["user list", "db migrate", "db status"] {
+            assert_eq!(container.sandbox.answer(&mut container.command(command), "").refusal(), expected);
+        }
+    };
+    set(&database, 0o644);
+    for (owner, name, cure) in [
+        (
+            20_000,
+            "20000",
+            format!("run idp as its owner, uid 20000, who can keep them out with `chmod 600 {shown}*`"),
+        ),
+        (0, "root", format!("as root, run `chown {user} {shown}* && chmod 600 {shown}*`")),
+    ] {
+        chown(&database, Some(owner), Some(0)).unwrap();
+        refused(&format!(
+            "others can read the database {shown} ({setting}; owner {name}, group root, mode 0644); {cure}"
+        ));
+    }
+    fix(&container.refusal());
+    container.warnings();
+    // The folder keeps us out: to let us through it would not let us write.
+    set(&data, 0o700);
+    chown(&data, Some(0), Some(0)).unwrap();
+    refused(&format!(
+        "the folder {} ({setting}) cannot be written: it belongs to root:root with mode 0700, and idp runs as uid {user}; \
+         as root, run `chown {user} {}`",
+        data.display(),
+        data.display()
+    ));
+    fix(&container.refusal());
+    container.warnings();
+}
+
+#[test]
+fn fault_22_folders_of_the_system_are_left_as_they_are() {
+    let container = Container::new(docker());
+    let Some(user) = container.user else { return eprintln!("not root: all files are ours") };
+    container.docker_secret("/run/secrets/smtp_url", SMTP_URL);
+    container.volume("/etc/idp/keys");
+    let data = container.volume("/var/lib/idp");
+    let own = format!("use a folder that only the user {user} can write");
+    let run = |args: &str| container.sandbox.answer(&mut container.command(args), "").refusal();
+    for setting in
+        ["keys.dir=/tmp", "keys.dir=/usr/share", "keys.dir=/", "database.url=sqlite:/usr/share/idp.db"]
+    {
+        let refusal = run(&format!("config check --set {setting}"));
+        assert!(refusal.contains(&own), "{refusal}");
+        assert!(!refusal.contains("chmod") && !refusal.contains("chown"), "{refusal}");
+    }
+    // A folder of root's that is not for us alone.
+    chown(&data, Some(0), Some(0)).unwrap();
+    fs::write(data.join("notes"), "").unwrap();
+    let refusal = container.refusal();
+    assert!(refusal.ends_with(&own), "{refusal}");
+    fs::remove_file(data.join("notes")).unwrap();
+    // To root, the folder of a service is not root's to take.
+    chown(&data, Some(user), Some(user)).unwrap();
+    let mut as_root = container.command("config check");
+    std::os::unix::process::CommandExt::uid(&mut as_root, 0);
+    let refusal = container.sandbox.answer(&mut as_root, "").refusal();
+    assert!(refusal.ends_with("; idp runs as root); run idp as its owner"), "{refusal}");
+}

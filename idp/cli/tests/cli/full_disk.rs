@@ -1,6 +1,5 @@
 //! A full disk, without a disk of its own, which would have to be mounted: no file of the server may grow any further.
 
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -31,10 +30,7 @@ fn until(server: &Running, url: &str, status: &str) -> String {
 #[test]
 fn fault_05_a_server_whose_disk_is_full_is_not_ready_until_there_is_room() {
     let sandbox = Sandbox::empty();
-    // The signal for a file that is too large would end the process; a full disk sends none.
-    let mut dev = Command::new("sh");
-    let script = "trap '' XFSZ; exec \"$0\" dev --port 0 --client-port 0";
-    dev.arg0("sh").args(["-c", script, env!("CARGO_BIN_EXE_idp")]).current_dir(sandbox.path()).env_clear();
+    let mut dev = sandbox.command("dev --port 0 --client-port 0");
     let server = sandbox.start_logged(&mut dev, "Ctrl-C stops it.");
     let sign_in = server.line("Sign in").to_owned();
     let ready = sign_in.replace("/signin", "/readyz");
@@ -56,4 +52,16 @@ fn fault_05_a_server_whose_disk_is_full_is_not_ready_until_there_is_room() {
     let reason = lines.lines().find(|line| line.contains("not ready")).unwrap_or_else(|| panic!("{lines}"));
     assert!(reason.contains("the database does not accept writes"), "{reason}");
     assert!(lines.contains("ready again"), "{lines}");
+}
+
+#[test]
+fn fault_22_a_limit_on_the_size_of_files_ends_no_command_in_the_middle() {
+    let sandbox = Sandbox::empty();
+    let mut limited = Command::new("sh");
+    let script = "ulimit -f 40; exec \"$0\" db migrate";
+    limited.args(["-c", script, env!("CARGO_BIN_EXE_idp")]).current_dir(sandbox.path()).env_clear();
+    let refusal = sandbox.answer(&mut limited, "").refusal();
+    assert!(refusal.contains("disk"), "{refusal}");
+    sandbox.idp("db migrate").good();
+    sandbox.idp("user list").good();
 }

@@ -19,6 +19,13 @@ fn fault_22_help_followed_by_a_command_explains_it() {
         assert!(said.contains(&format!("Usage: idp {verb}")), "{said}");
     }
     assert_eq!(sandbox.idp("user help create").good(), sandbox.idp("user create --help").good());
+    // Whoever asks for help twice gets it once.
+    for (twice, once) in
+        [("help -h", "--help"), ("help --help", "--help"), ("help user create -h", "user create --help")]
+    {
+        assert_eq!(sandbox.idp(twice).good(), sandbox.idp(once).good(), "{twice}");
+    }
+    assert_eq!(sandbox.idp("user help -h").good(), sandbox.idp("user help").good());
     let wrong = sandbox.idp("help sevre");
     assert!(wrong.code == Some(2) && wrong.err.contains("sevre"), "{}", wrong.err);
 }
@@ -44,6 +51,29 @@ fn fault_22_a_verb_without_its_group_is_answered_with_the_full_commands() {
     // Other mistakes are answered as before.
     let wrong = sandbox.idp("help nothing");
     assert!(wrong.code == Some(2) && !wrong.err.contains("there "), "{}", wrong.err);
+}
+
+#[test]
+fn fault_22_a_verb_of_other_programs_is_answered_with_ours() {
+    let sandbox = Sandbox::empty();
+    for (args, hint) in [
+        ("user add --dev", "there is `idp user create`"),
+        ("user delete ada@example.org", "there is `idp user deactivate`"),
+        ("client delete x", "there is `idp client disable`"),
+        ("db init", "there is `idp db migrate`"),
+        ("init", "there is `idp db migrate`"),
+        ("start", "there is `idp serve`"),
+        ("add", "there are `idp user create` and `idp client create`"),
+        ("help add", "there are `idp user create` and `idp client create`"),
+    ] {
+        let wrong = sandbox.idp(args);
+        assert!(wrong.code == Some(2) && wrong.err.contains(hint), "{args}: {}", wrong.err);
+        assert!(!wrong.err.contains("similar"), "a second hint is no help: {}", wrong.err);
+    }
+    for args in ["db add", "user nothing", "login"] {
+        let wrong = sandbox.idp(args);
+        assert!(wrong.code == Some(2) && !wrong.err.contains("there "), "{args}: {}", wrong.err);
+    }
 }
 
 #[test]

@@ -66,6 +66,32 @@ fn a_hint_begins_with_the_name_the_program_was_started_as() {
 }
 
 #[test]
+fn fault_22_a_value_that_begins_with_a_dash_is_no_option_in_the_commands_that_are_shown() {
+    let sandbox = Sandbox::new();
+    let create = "client create --redirect-uri https://app.example/cb -o json -- -x";
+    sandbox.idp(create).good();
+    let refusal = sandbox.idp(create.replace("-o json ", "").as_str()).refusal();
+    assert!(refusal.contains("see it with `idp client show -- -x`"), "{refusal}");
+    sandbox.idp("client show -- -x").good();
+    let user = "user create --email=-a@example.org --name A --password-stdin";
+    sandbox.pipe(user, "tinker brass umbrella").good();
+    let refusal = sandbox.pipe(&format!("{user} --set server.name=A"), "tinker brass umbrella").refusal();
+    assert!(refusal.contains("`idp user show --set server.name=A -- -a@example.org`"), "{refusal}");
+    sandbox.idp("user role add -- -a@example.org admin").good();
+    let refusal = sandbox.idp("user role remove -- -a@example.org admin").refusal();
+    assert!(refusal.contains("`idp user role remove --force -- -a@example.org admin`"), "{refusal}");
+    sandbox.file("-c.toml", "");
+    let refusal = sandbox.idp("client show app --config=-c.toml").refusal();
+    assert!(refusal.contains("`idp client list --config=-c.toml`"), "{refusal}");
+    sandbox.idp("db migrate --set server.data_dir=-data").good();
+    let file = sandbox.path().join("-data/idp.db");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(file, mode).unwrap();
+    let refusal = sandbox.idp("user list --set server.data_dir=-data").refusal();
+    assert!(refusal.ends_with("`chmod 600 ./-data/idp.db*`"), "{refusal}");
+}
+
+#[test]
 fn with_json_what_went_wrong_is_json_too() {
     let sandbox = Sandbox::new();
     for args in ["client show app -o json", "-o json", "user show a@b.example --output json"] {

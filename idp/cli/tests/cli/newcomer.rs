@@ -56,18 +56,31 @@ fn fault_22_a_file_is_no_data_folder() {
     let sandbox = Sandbox::empty();
     sandbox.file("notes", "mine");
     for (folder, said) in [
-        (
-            "notes",
-            "the folder notes (server.data_dir, flag --set server.data_dir) cannot be used: it is not a folder",
-        ),
+        ("notes", "the folder notes (server.data_dir, option --data-dir) cannot be used: it is not a folder"),
         (
             "notes/data",
-            "the folder notes/data (server.data_dir, flag --set server.data_dir) cannot be used: Not a directory (os error 20)",
+            "the folder notes/data (server.data_dir, option --data-dir) cannot be used: Not a directory (os error 20)",
         ),
     ] {
         let refusal = sandbox.idp(&format!("dev --port 0 --client-port 0 --data-dir {folder}")).refusal();
         assert_eq!(refusal, said);
     }
+    std::fs::create_dir(sandbox.path().join("data")).unwrap();
+    sandbox.file("data/dev", "mine");
+    let refusal = sandbox.idp("dev --port 0 --client-port 0").refusal();
+    let said =
+        "the folder data/dev (server.data_dir, default of `idp dev`) cannot be used: it is not a folder";
+    assert_eq!(refusal, said);
+    let refusal = sandbox.idp("db migrate --dev").refusal();
+    assert!(
+        refusal.contains("data/dev/idp.db (server.data_dir, option --dev) cannot be used: "),
+        "{refusal}"
+    );
+    let refusal = sandbox.idp("db migrate --dev --set server.data_dir=notes").refusal();
+    assert!(
+        refusal.contains("notes/idp.db (server.data_dir, flag --set server.data_dir) cannot be"),
+        "{refusal}"
+    );
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Secrets in files. Every secret file, and every folder for keys and data, is checked here by the rules of
 //! [`idp_core::file_access`].
 
+mod database_file;
 mod denied;
+mod mount;
 mod need;
 mod owner;
 mod path_to_file;
@@ -16,13 +18,15 @@ use idp_core::file_access::{
     Access, AccessProblem, CurrentUser, Readers, deciding_file, own_folder, secret_file, trusted_file,
 };
 use idp_core::secret::Secret;
-use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs};
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
+pub use self::database_file::{check_database, unopened_database};
+use self::mount::{is_on_read_only_mount, is_read_only};
 use self::need::Need;
 pub(in crate::config) use self::need::{FOR_OWNER_OR_ROOT, FOR_ROOT};
 use self::owner::{access, current_user, ownership, shell_word};
-use self::path_to_file::{KUBERNETES_LINK, Missing, PathToFile, is_on_read_only_mount};
+use self::path_to_file::{KUBERNETES_LINK, Missing, PathToFile};
 use self::refusal::FileRefusal;
 
 /// Longer than any secret, in bytes.
@@ -205,19 +209,33 @@ pub fn check_folder(folder: &Path, setting: &str, dev: bool) -> Result<(), Strin
 }
 
 fn check_own(folder: &Path, access: Access, us: CurrentUser, setting: &str, dev: bool) -> Result<(), String> {
-    let (shown, word) = (folder.display(), shell_word(folder));
+    let shown = folder.display();
     match own_folder(access, us, is_mounted(folder)) {
         Ok(()) => Ok(()),
         Err(AccessProblem::WrongOwner) if dev && us.uid == 0 => Ok(()),
         Err(AccessProblem::WrongOwner) => Err(format!(
-            "the folder {shown} ({setting}) belongs to another user ({access}; idp runs as {us}); \
-             run `chown {us} {word}`, or run idp as its owner"
+            "the folder {shown} ({setting}) belongs to another user ({access}; idp runs as {us}); {}",
+            own_fix(folder, access, us, &format!("chown {us}"), "or run idp as its owner")
         )),
         Err(AccessProblem::OthersCan(_)) => Err(format!(
-            "everybody can write to the folder {shown} ({setting}; {access}); run `chmod o-w {word}`, \
-             or use another one"
+            "everybody can write to the folder {shown} ({setting}; {access}); {}",
+            own_fix(folder, access, us, "chmod o-w", "or use another one")
         )),
     }
+}
+
+/// The command, where the folder may be changed, and who must run it; `or` is the other way.
+fn own_fix(folder: &Path, access: Access, us: CurrentUser, command: &str, or: &str) -> String {
+    let is_ours = access.uid == us.uid;
+    if owner::is_of_others(folder, access, us.uid) {
+        return format!("use {}", owner::elsewhere(us));
+    }
+    // Root could take the folder of a service, which would then be locked out.
+    if us.uid == 0 && !is_ours {
+        return "run idp as its owner".to_owned();
+    }
+    let by_whom = if is_ours { "" } else { "as root, " };
+    format!("{by_whom}run `{command} {}`, {or}", shell_word(folder))
 }
 
 /// Checks whether we can create files in a folder, or the folder itself.
@@ -242,14 +260,6 @@ pub(crate) fn unlisted(folder: &Path, error: &io::Error) -> String {
     denied::denied_message(folder, Need::List, error)
 }
 
-/// Checks whether we can read and write an existing file of a database. The fix covers all files of the database.
-///
-/// # Errors
-/// Why not, as the end of a sentence about the file.
-pub fn check_database(file: &Path, database: &Path) -> Result<(), String> {
-    denied::check(file, Need::Change(&format!("{}*", shell_word(database))))
-}
-
 /// An empty path means the current folder.
 fn here(folder: &Path) -> &Path {
     if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
@@ -259,10 +269,6 @@ fn here(folder: &Path) -> &Path {
 pub(crate) fn is_mounted(folder: &Path) -> bool {
     let link = folder.join(KUBERNETES_LINK).symlink_metadata();
     link.is_ok_and(|link| link.is_symlink() && link.uid() == 0) || is_on_read_only_mount(folder)
-}
-
-fn is_read_only(file: &File) -> bool {
-    fstatvfs(file).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 #[cfg(test)]

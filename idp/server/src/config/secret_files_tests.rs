@@ -107,7 +107,8 @@ fn fault_10_files_and_folders_of_other_users_are_refused() {
     let said = refusal(&mounted);
     assert!(
         said.contains(
-            "is theirs (owner 20000, group 20000, mode 0755; idp runs as root); as root, run `chown root "
+            "is theirs (owner 20000, group 20000, mode 0755; idp runs as root); move it to a folder that only the user root \
+             can write"
         ),
         "{said}"
     );
@@ -170,10 +171,35 @@ fn fault_10_folders_for_keys_and_data_are_checked() {
         chown(&own, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
         let said = check_folder(&own, "keys.dir", false).unwrap_err();
         assert!(said.contains("(keys.dir) belongs to another user (owner 20000, "), "{said}");
+        assert!(said.ends_with("idp runs as root); run idp as its owner"), "{said}");
         assert_eq!(
             check_folder(&own, "keys.dir", true),
             Ok(()),
             "`idp dev` in a container works for another user"
         );
     }
+}
+
+#[test]
+fn fault_22_nobody_is_told_to_change_a_folder_of_the_system() {
+    let access = |uid, mode| Access { uid, gid: 0, mode };
+    for (folder, access, uid, of_others) in [
+        ("/", access(0, 0o755), 0, true),
+        ("/tmp", access(0, 0o1777), 0, true),
+        ("/usr/share", access(0, 0o755), SOMEBODY, true),
+        ("/usr/share/idp", access(0, 0o755), SOMEBODY, true),
+        ("/var/lib", access(0, 0o755), SOMEBODY, true),
+        ("/var/lib/idp", access(0, 0o755), SOMEBODY, false),
+        ("/etc/idp/keys", access(0, 0o755), SOMEBODY, false),
+        ("/data", access(0, 0o755), SOMEBODY, false),
+        ("/data", access(0, 0o1777), SOMEBODY, true),
+        ("/data", access(0, 0o1777), 0, false),
+        ("/home/ada", access(1000, 0o700), SOMEBODY, true),
+        ("/home/ada", access(SOMEBODY, 0o777), SOMEBODY, false),
+        ("/home/ada/idp", access(1000, 0o700), SOMEBODY, false),
+    ] {
+        assert_eq!(owner::is_of_others(Path::new(folder), access, uid), of_others, "{folder} {access} {uid}");
+    }
+    let said = check_folder(Path::new("/tmp"), "keys.dir", true).unwrap_err();
+    assert!(said.contains("mode 1777); use a folder that only the user ") && !said.contains('`'), "{said}");
 }

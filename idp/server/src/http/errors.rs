@@ -12,6 +12,8 @@ use idp_core::text::Excerpt;
 use idp_store::StoreError;
 use serde::Serialize;
 
+use crate::config::shell_quoted;
+
 /// The kind of error page, which determines its texts, its status, and who must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reason {
@@ -229,6 +231,19 @@ pub(crate) struct Fix {
     pub(crate) arguments: String,
 }
 
+impl Fix {
+    /// A command about these values, with more options. A value that begins with a dash goes to the end, where no option
+    /// can be meant.
+    pub(crate) fn about(verb: &'static str, values: &[&str], options: &str) -> Self {
+        let words = values.iter().map(|value| shell_quoted(value)).collect::<Vec<_>>().join(" ");
+        let arguments = match values.iter().any(|value| value.starts_with('-')) {
+            true => format!("{options} -- {words}"),
+            false => format!("{words} {options}"),
+        };
+        Self { verb, arguments: arguments.trim().to_owned() }
+    }
+}
+
 /// A parameter as sent.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Sent {
@@ -414,5 +429,24 @@ impl IntoResponse for OAuthError {
         }
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_22_a_client_that_begins_with_a_dash_is_no_option_in_the_command_that_is_shown() {
+        for (values, options, arguments) in [
+            (&["app"][..], "", "app"),
+            (&["-x"], "", "-- -x"),
+            (&["app", "https://a.example/c?d"], "", "app 'https://a.example/c?d'"),
+            (&["-x", "https://a.example/cb"], "", "-- -x https://a.example/cb"),
+            (&["app"], "--name app", "app --name app"),
+            (&["-x"], "--name=-x", "--name=-x -- -x"),
+        ] {
+            assert_eq!(Fix::about("client show", values, options).arguments, arguments);
+        }
     }
 }

@@ -129,14 +129,27 @@ pub(crate) fn check_before(config: &Config) -> Result<(), StartError> {
         return check_making(&config.keys_dir);
     }
     // Whoever starts `dev` anew removes its database.
-    if config.dev || !config.keys_dir.join(LOCK).exists() {
+    if config.dev { Ok(()) } else { check_not_gone(&file, &config.keys_dir) }
+}
+
+/// Refuses to take a database whose file is missing for one that was never made: a key that we made was made with it.
+/// Whoever cannot see the keys does not know.
+///
+/// # Errors
+/// [`StartError::Keys`], naming the database and the folder.
+pub fn check_not_gone(database: &Path, dir: &Path) -> Result<(), StartError> {
+    let is_key = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.path().extension().is_some_and(|extension| extension == EXTENSION))
+    };
+    let has_key = fs::read_dir(dir).is_ok_and(|mut entries| entries.any(is_key));
+    if !(has_key && dir.join(LOCK).exists()) {
         return Ok(());
     }
     Err(StartError::Keys(format!(
         "the database {} is gone: the key made with it is in {} (keys.dir); put the file back, or run `idp db migrate` with \
          the same settings to begin with an empty database",
-        file.display(),
-        config.keys_dir.display()
+        database.display(),
+        dir.display()
     )))
 }
 

@@ -143,16 +143,17 @@ fn fix(reason: PageReason, params: &Params, client: Option<&Client>) -> Option<F
     let uri = params.get("redirect_uri").filter(|uri| RedirectUri::parse_new(uri).is_ok());
     match (reason, client) {
         (PageReason::UnknownClient, Some(client)) if !client.enabled => {
-            Some(Fix { verb: "client enable", arguments: client.id.to_string() })
+            Some(Fix::about("client enable", &[client.id.as_str()], ""))
         }
         (PageReason::UnknownClient, _) => {
             let id = authorize::client_id(params)?;
-            let arguments = format!("{id} --name {id} --redirect-uri {}", shell_quoted(uri?));
-            Some(Fix { verb: "client create", arguments })
+            // Without `=`, a name that begins with a dash would be taken for an option.
+            let between = if id.as_str().starts_with('-') { '=' } else { ' ' };
+            let options = format!("--name{between}{id} --redirect-uri {}", shell_quoted(uri?));
+            Some(Fix::about("client create", &[id.as_str()], &options))
         }
         (PageReason::UnregisteredRedirectUri, Some(client)) => {
-            let arguments = format!("{} {}", client.id, shell_quoted(uri?));
-            Some(Fix { verb: "client add-redirect-uri", arguments })
+            Some(Fix::about("client add-redirect-uri", &[client.id.as_str(), uri?], ""))
         }
         _ => None,
     }

@@ -15,7 +15,6 @@ use idp_core::redirect_uri::RedirectUri;
 use serde::{Deserialize, Serialize};
 
 use super::authorize::{redirect_as_get, sent};
-use crate::config::shell_quoted;
 use crate::http::address::RequestInfo;
 use crate::http::context::RequestContext;
 use crate::http::cookies::Cookie;
@@ -200,8 +199,7 @@ fn registered(client: &Client) -> Vec<Registered> {
 /// The command that would make this request valid.
 fn fix(params: &Params, client: &Client) -> Option<Fix> {
     let uri = params.get("post_logout_redirect_uri").filter(|uri| RedirectUri::parse_new(uri).is_ok())?;
-    let arguments = format!("{} {}", client.id, shell_quoted(uri));
-    Some(Fix { verb: "client add-post-logout-redirect-uri", arguments })
+    Some(Fix::about("client add-post-logout-redirect-uri", &[client.id.as_str(), uri], ""))
 }
 
 impl SignOutRequest<'_> {

@@ -5,7 +5,7 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use super::pool::Pool;
 use super::store::{Pools, Store};
-use crate::error::OpenError;
+use crate::error::{OpenError, is_broken_file};
 
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -52,7 +52,7 @@ impl Store {
         };
         outcome.map_err(|error| match error {
             MigrateError::VersionMissing(version) => OpenError::Newer(version),
-            other => OpenError::Migrate(other.to_string()),
+            other => migrate_error(other),
         })
     }
 
@@ -90,7 +90,15 @@ impl Store {
             Pools::Sqlite(pool) => applied_sqlite(pool).await,
             Pools::Postgres(pool) => applied_postgres(pool).await,
         };
-        applied.map_err(|error| OpenError::Migrate(error.to_string()))
+        applied.map_err(migrate_error)
+    }
+}
+
+/// A broken file is no failed migration: SQLite notices it only when something is read.
+fn migrate_error(error: MigrateError) -> OpenError {
+    match error {
+        MigrateError::Execute(error) if is_broken_file(&error) => OpenError::Connect(error),
+        other => OpenError::Migrate(other.to_string()),
     }
 }
 

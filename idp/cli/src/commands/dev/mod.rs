@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use idp_server::App;
 use idp_server::clock::Clock;
 use idp_server::config::settings::{self, Settings};
-use idp_server::config::{CommandLine, Config, MailTransport, shell_quoted};
+use idp_server::config::{CommandLine, Config, MailTransport};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -22,8 +22,11 @@ use crate::commands::dev::banner::Banner;
 use crate::failure::Failure;
 use crate::in_use::{self, FolderInUse, OtherServer};
 use crate::operator::{self, DEV_DATA_DIR, DEV_ISSUER};
-use crate::options::{CommonOptions, program};
+use crate::options::{CommonOptions, option, program};
 use crate::{database, logging, output, signals};
+
+/// The folder of its keys, where no other is given.
+const DEV_KEYS_DIR: &str = "keys";
 
 /// Try everything on this computer
 #[derive(Debug, clap::Args)]
@@ -48,7 +51,7 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "FOLDER", default_value = DEV_DATA_DIR)]
     data_dir: String,
     /// Folder of the key-encryption keys
-    #[arg(long, value_name = "FOLDER", default_value = "keys")]
+    #[arg(long, value_name = "FOLDER", default_value = DEV_KEYS_DIR)]
     keys_dir: String,
 }
 
@@ -70,6 +73,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     database::check_folder(&settings, true)?;
     database::exists(&settings)?;
     let (options, data_dir) = (options(&args.data_dir), settings.data_dir());
+    let named = database::NamedBy::of(&settings)?;
     let config = config(settings, &options)?;
     App::check_keys_folder(&config)?;
     database::make_folder(data_dir.as_deref())?;
@@ -78,7 +82,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<(), Failure> {
     note_issuer(folder, &issuer)?;
     let stop = signals::stop()?;
 
-    let app = App::build(config, clock).await?;
+    let app = App::build(config, clock).await.map_err(|error| named.not_started(error))?;
     let seeded = match seed {
         Some(seed) => Some(seed.apply(app.store(), now).await?),
         None => None,
@@ -108,13 +112,13 @@ impl DevArgs {
     fn beside(&self, folder: &Path) -> String {
         // Without a slash at the end: the other folder must not be inside.
         let folder: PathBuf = folder.components().collect();
-        let folder = shell_quoted(&format!("{}-2", folder.display()));
-        let mut command = format!("{} dev --data-dir {folder} --port 0 --client-port 0", program());
-        if self.keys_dir != "keys" {
-            command.push_str(&format!(" --keys-dir {}", shell_quoted(&self.keys_dir)));
+        let folder = option("--data-dir", &format!("{}-2", folder.display()));
+        let mut command = format!("{} dev {folder} --port 0 --client-port 0", program());
+        if self.keys_dir != DEV_KEYS_DIR {
+            command.push_str(&format!(" {}", option("--keys-dir", &self.keys_dir)));
         }
         if let Some(seed) = &self.seed {
-            command.push_str(&format!(" --seed {}", shell_quoted(&seed.to_string_lossy())));
+            command.push_str(&format!(" {}", option("--seed", &seed.to_string_lossy())));
         }
         command
     }
@@ -124,16 +128,18 @@ impl DevArgs {
     fn settings(&self, issuer: &str) -> Result<Settings, Failure> {
         let mut env = operator::environment();
         env.retain(|(name, _)| settings::letters(&name.to_string_lossy()).starts_with("idplog"));
-        let flags = [
-            ("server.issuer", issuer),
-            ("server.data_dir", &self.data_dir),
-            ("keys.dir", &self.keys_dir),
-            ("mail.from", "idp <idp@example.com>"),
+        const ITSELF: &str = "`idp dev` itself";
+        let with =
+            |option, value: &str, default| if value == default { "default of `idp dev`" } else { option };
+        let own = [
+            ("server.issuer", issuer, ITSELF),
+            ("server.data_dir", &*self.data_dir, with("option --data-dir", &self.data_dir, DEV_DATA_DIR)),
+            ("keys.dir", &*self.keys_dir, with("option --keys-dir", &self.keys_dir, DEV_KEYS_DIR)),
+            ("mail.from", "idp <idp@example.com>", ITSELF),
             // Required, but replaced below: no mail leaves this process.
-            ("mail.smtp_url", "smtp://localhost"),
+            ("mail.smtp_url", "smtp://localhost", ITSELF),
         ];
-        let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Ok(settings::load(None, &env, &flags)?)
+        Ok(settings::load_for_command(&env, &[], &own)?)
     }
 }
 

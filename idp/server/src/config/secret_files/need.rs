@@ -6,7 +6,9 @@ use std::path::Path;
 use idp_core::file_access::Access;
 use rustix::fs::Access as Right;
 
-use crate::config::secret_files::owner::{access, current_user, ownership, shell_word};
+use crate::config::secret_files::owner::{
+    access, current_user, elsewhere, holds_more_than_ours, is_of_others, ownership, shell_word,
+};
 
 /// How the cure begins that only root can give.
 pub(in crate::config) const FOR_ROOT: &str = "; as root, run `";
@@ -70,6 +72,16 @@ impl Need<'_> {
             Self::Pass => format!("chmod o+x {word}"),
         }
     }
+
+    fn is_of_a_folder(self) -> bool {
+        matches!(self, Self::List | Self::Fill | Self::Pass)
+    }
+
+    /// The cure where a folder's owner and mode must stay as they are.
+    fn elsewhere(self, uid: u32) -> String {
+        let verb = if self == Self::Pass { "move what is needed from it to" } else { "use" };
+        format!("; {verb} {}", elsewhere(uid))
+    }
 }
 
 /// Why a folder on the path does not let us through.
@@ -91,7 +103,9 @@ pub(super) fn owner_and_fix(path: &Path, access: Access, need: Need<'_>) -> Stri
         _ if mode & need.bits() == need.bits() => {
             "; its mode allows access, so something else denies it, such as SELinux".to_owned()
         }
+        _ if need.is_of_a_folder() && is_of_others(path, access, uid) => need.elsewhere(uid),
         _ if is_ours => format!("; run `{}`", need.for_owner(&word)),
+        0 if need == Need::Fill && holds_more_than_ours(path) => need.elsewhere(uid),
         0 => format!("{FOR_ROOT}{}`", need.for_us(uid, &word)),
         _ => format!("{FOR_OWNER_OR_ROOT}{}` as root", need.for_us(uid, &word)),
     };

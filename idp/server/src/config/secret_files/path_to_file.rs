@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use idp_core::file_access::{Access, AccessProblem, CurrentUser, Readers, folder_on_path};
-use rustix::fs::{StatVfsMountFlags, statvfs};
 
+use crate::config::secret_files::mount::is_on_read_only_mount;
 use crate::config::secret_files::need;
 use crate::config::secret_files::owner::access;
 use crate::config::secret_files::refusal::FileRefusal;
@@ -127,9 +127,4 @@ fn error_here(folder: &Path, missing: &Path, links: &[(PathBuf, PathBuf)], error
         ),
         _ => need::blocked_message(folder, error),
     }
-}
-
-/// Whether a folder is on a read-only mount.
-pub(super) fn is_on_read_only_mount(folder: &Path) -> bool {
-    statvfs(folder).is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

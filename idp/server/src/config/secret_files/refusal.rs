@@ -58,16 +58,18 @@ impl FileRefusal {
             (AccessProblem::OthersCan(_), None) => {
                 format!("keep them out with {}", command("chmod 600", word))
             }
-            (AccessProblem::OthersCan(_), Some(folder)) => {
+            (AccessProblem::OthersCan(_), Some(folder)) if self.is_for_us_to_change(folder) => {
                 format!("keep them out with {}", command("chmod go-w", &owner::shell_word(folder)))
             }
+            (_, Some(_)) => format!("move it to {}", owner::elsewhere(self.us)),
             (AccessProblem::WrongOwner, None) if self.access.mode & 0o022 != 0 && !word.is_empty() => {
                 format!("as root, run `chown root {word} && chmod go-w {word}`")
             }
             (AccessProblem::WrongOwner, None) => format!("as root, run {}", command("chown root", word)),
-            (AccessProblem::WrongOwner, Some(folder)) => {
-                format!("as root, run {}", command("chown root", &owner::shell_word(folder)))
-            }
         }
+    }
+
+    fn is_for_us_to_change(&self, folder: &Path) -> bool {
+        self.access.uid == self.us.uid && !owner::is_of_others(folder, self.access, self.us.uid)
     }
 }

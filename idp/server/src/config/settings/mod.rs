@@ -8,7 +8,7 @@ mod resolved;
 mod table;
 mod values;
 
-pub use reading::{broken_toml, line_of, load};
+pub use reading::{broken_toml, line_of, load, load_for_command};
 pub use resolved::{LogConfig, SettingSource, Settings, SettingsError};
 pub use table::{DEFAULT_FILE, PREFIX, Setting, TABLE, ValueKind, letters, unknown};
 

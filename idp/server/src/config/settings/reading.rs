@@ -32,17 +32,26 @@ pub fn load(
     if let Some(path) = file {
         reading.file(path);
     }
-    for (name, value) in env {
-        reading.any_variable(name, value);
+    reading.variables_and_flags(env, flags);
+    reading.finish()
+}
+
+/// The settings that a command gives itself, each as its name, its value and with what it is given. They come after
+/// `env` and `flags`; no file is read.
+///
+/// # Errors
+/// As from [`load`].
+pub fn load_for_command(
+    env: &[(OsString, OsString)],
+    flags: &[(String, String)],
+    own: &[(&str, &str, &'static str)],
+) -> Result<Settings, Vec<SettingsError>> {
+    let mut reading = Reading::default();
+    reading.variables_and_flags(env, flags);
+    for (name, value, with) in own {
+        reading.flag(name, value, SettingSource::Command(with));
     }
-    for (name, value) in flags {
-        reading.flag(name, value);
-    }
-    if !reading.errors.is_empty() {
-        return Err(reading.errors);
-    }
-    reading.settings.warn_of_contradictions();
-    Ok(reading.settings)
+    reading.finish()
 }
 
 /// The state of reading.
@@ -55,6 +64,23 @@ struct Reading {
 impl Reading {
     fn refuse(&mut self, at: impl fmt::Display, what: impl Into<String>) {
         self.errors.push(SettingsError { at: at.to_string(), what: what.into() });
+    }
+
+    fn variables_and_flags(&mut self, env: &[(OsString, OsString)], flags: &[(String, String)]) {
+        for (name, value) in env {
+            self.any_variable(name, value);
+        }
+        for (name, value) in flags {
+            self.flag(name, value, SettingSource::Flag(name.to_owned()));
+        }
+    }
+
+    fn finish(mut self) -> Result<Settings, Vec<SettingsError>> {
+        if !self.errors.is_empty() {
+            return Err(self.errors);
+        }
+        self.settings.warn_of_contradictions();
+        Ok(self.settings)
     }
 
     fn file(&mut self, path: &Path) {
@@ -169,8 +195,7 @@ impl Reading {
         }
     }
 
-    fn flag(&mut self, name: &str, value: &str) {
-        let at = SettingSource::Flag(name.to_owned());
+    fn flag(&mut self, name: &str, value: &str, at: SettingSource) {
         let Some(setting) = find(name) else { return self.refuse(at, unknown(name, "setting", names())) };
         if setting.conceals(value) {
             let variable = setting.file_variable().unwrap_or_default();

@@ -29,6 +29,8 @@ pub enum SettingSource {
     Variable(String),
     /// With `--set` and this name.
     Flag(String),
+    /// By the command itself; the text says with what, such as `option --data-dir`.
+    Command(&'static str),
 }
 
 impl fmt::Display for SettingSource {
@@ -38,6 +40,7 @@ impl fmt::Display for SettingSource {
             Self::File(path, line) => write!(f, "{} line {line}", path.display()),
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Flag(name) => write!(f, "flag --set {name}"),
+            Self::Command(with) => f.write_str(with),
         }
     }
 }
@@ -99,6 +102,11 @@ impl Settings {
         self.text(&keys::DATABASE_URL).is_empty().then(|| PathBuf::from(self.text(&keys::SERVER_DATA_DIR)))
     }
 
+    /// The folder of the key-encryption keys.
+    pub fn keys_dir(&self) -> PathBuf {
+        PathBuf::from(self.text(&keys::KEYS_DIR))
+    }
+
     /// Whether the log's level was chosen, and is not the default.
     pub fn log_level_is_chosen(&self) -> bool {
         self.source(keys::LOG_LEVEL.setting()) != SettingSource::Default
@@ -155,7 +163,7 @@ impl Settings {
             trusted_proxies,
             database_url,
             database_connections: self.database_connections(),
-            keys_dir: PathBuf::from(self.text(&keys::KEYS_DIR)),
+            keys_dir: self.keys_dir(),
             hsts: Hsts::of_word(self.text(&keys::SERVER_HSTS)),
             mail: MailConfig { from, transport: MailTransport::Smtp(smtp) },
             password: self.password_policy(),
