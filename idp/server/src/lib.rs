@@ -83,6 +83,9 @@ impl App {
         }
         let store = Store::open(config.database_url.expose(), config.database_connections).await?;
         store.prepare().await?;
+        if let Some(file) = idp_store::database_file(config.database_url.expose())?.filter(|_| !config.dev) {
+            key_files::note_database(&file);
+        }
         let (ring, server_keys) = server_keys::open(&store, &config, clock.now()).await?;
         let discovery = discovery::document(&config.issuer).map_err(|e| StartError::Defect(e.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);

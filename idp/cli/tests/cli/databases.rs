@@ -167,16 +167,25 @@ fn fault_21_a_server_that_had_a_database_makes_no_empty_one_by_itself() {
     let told = ["serve", "config check", "user list", "db status"];
     for verb in told {
         let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
-        let said = "the database data/idp.db is gone: the key made with it is in keys (keys.dir); put the file back, or \
+        let said = "the database data/idp.db is gone: it was here, as data/.idp.db.was-here says; put the file back, or \
             run `idp db migrate` with the same settings to begin with an empty database";
         assert_eq!(refusal, said, "{verb}");
     }
     assert!(!sandbox.path().join("data/idp.db").exists());
+    // The folder as a whole is missing, as when a volume is not mounted. Nobody can tell whether the keys are new here.
+    rename(&sandbox, "data/.idp.db.was-here", "was-here");
+    for verb in told {
+        let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
+        let said = "there is no database data/idp.db, but the key in keys (keys.dir) was made with one; put its file there, \
+            or run `idp db migrate` with the same settings to begin with an empty database";
+        assert_eq!(refusal, said, "{verb}");
+    }
+    rename(&sandbox, "was-here", "data/.idp.db.was-here");
     // An empty file is no database either.
     sandbox.file("data/idp.db", "");
     for verb in told {
         let refusal = sandbox.idp(&format!("{verb} --config idp.toml")).refusal();
-        assert!(refusal.starts_with("the database data/idp.db is gone: the key"), "{verb}: {refusal}");
+        assert!(refusal.starts_with("the database data/idp.db is gone: it was here"), "{verb}: {refusal}");
     }
     sandbox.idp("db migrate --config idp.toml").good();
     let running = sandbox.start(&mut sandbox.command("serve --config idp.toml"), "listening on");
@@ -193,6 +202,12 @@ fn fault_21_a_server_that_had_a_database_makes_no_empty_one_by_itself() {
         other.start(&mut other.command("serve --config idp.toml"), "listening on").stop("TERM").0,
         Some(0)
     );
+    // From then on there was one.
+    rename(&other, "data/idp.db", "idp.db");
+    for verb in told {
+        let refusal = other.idp(&format!("{verb} --config idp.toml")).refusal();
+        assert!(refusal.starts_with("the database data/idp.db is gone: it was here"), "{verb}: {refusal}");
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! here. Those that a container tool mounts are accepted as [`crate::config::secret_files`] allows.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -132,25 +132,47 @@ pub(crate) fn check_before(config: &Config) -> Result<(), StartError> {
     if config.dev { Ok(()) } else { check_not_gone(&file, &config.keys_dir) }
 }
 
-/// Refuses to take a database whose file is missing for one that was never made: a key that we made was made with it.
-/// Whoever cannot see the keys does not know.
+/// The file that says that a database was used here. Its name begins with a dot, so that whoever moves `idp.db*` away
+/// leaves it behind.
+fn mark(database: &Path) -> PathBuf {
+    let name = database.file_name().unwrap_or_default().to_string_lossy();
+    database.with_file_name(format!(".{name}.was-here"))
+}
+
+/// Notes that a database was used here, so that an empty one does not take its place when its file is missing.
+pub(crate) fn note_database(database: &Path) {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(mark(database));
+    match made {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => tracing::warn!(%error, "cannot note that there is a database here"),
+    }
+}
+
+/// Refuses to take a database whose file is missing for one that was never made, if it was noted, or if a key that we made
+/// was made with one. Whoever cannot see the keys does not know.
 ///
 /// # Errors
 /// [`StartError::Keys`], naming the database and the folder.
 pub fn check_not_gone(database: &Path, dir: &Path) -> Result<(), StartError> {
+    const INSTEAD: &str = "or run `idp db migrate` with the same settings to begin with an empty database";
+    let (shown, keys, mark) = (database.display(), dir.display(), mark(database));
+    if mark.exists() {
+        let mark = mark.display();
+        return Err(StartError::Keys(format!(
+            "the database {shown} is gone: it was here, as {mark} says; put the file back, {INSTEAD}"
+        )));
+    }
     let is_key = |entry: io::Result<fs::DirEntry>| {
         entry.is_ok_and(|entry| entry.path().extension().is_some_and(|extension| extension == EXTENSION))
     };
     let has_key = fs::read_dir(dir).is_ok_and(|mut entries| entries.any(is_key));
-    if !(has_key && dir.join(LOCK).exists()) {
-        return Ok(());
+    match has_key && dir.join(LOCK).exists() {
+        true => Err(StartError::Keys(format!(
+            "there is no database {shown}, but the key in {keys} (keys.dir) was made with one; put its file there, {INSTEAD}"
+        ))),
+        false => Ok(()),
     }
-    Err(StartError::Keys(format!(
-        "the database {} is gone: the key made with it is in {} (keys.dir); put the file back, or run `idp db migrate` with \
-         the same settings to begin with an empty database",
-        database.display(),
-        dir.display()
-    )))
 }
 
 /// Checks whether a key can be made in a folder, as far as that shows without making one.
@@ -187,7 +209,7 @@ pub(crate) fn read_folder(dir: &Path) -> Result<(Keyring, Vec<String>), StartErr
         StartError::Keys(format!("the folder {} (keys.dir) cannot be read: {why}", dir.display()))
     };
     let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Default::default()),
         entries => entries.map_err(problem)?,
     };
     let (mut keys, mut warnings) = (Vec::new(), Vec::new());
@@ -226,7 +248,7 @@ fn read(path: &Path, warnings: &mut Vec<String>) -> Result<Kek, StartError> {
 }
 
 fn private() -> fs::OpenOptions {
-    let mut options = fs::OpenOptions::new();
+    let mut options = OpenOptions::new();
     options.mode(0o600);
     options
 }
@@ -237,7 +259,7 @@ fn make(dir: &Path, now: Timestamp) -> io::Result<(String, PathBuf)> {
     let (unfinished, path) = (dir.join(UNFINISHED), dir.join(format!("{id}.{EXTENSION}")));
     // Left by a start that crashed: we hold the lock, so nobody else is writing one.
     match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let mut file = private().write(true).create_new(true).open(&unfinished)?;
