@@ -89,6 +89,22 @@ on_both_engines! {
         assert_eq!(sink.count(), 13, "each mail once");
     }
 
+    async fn fault_20_a_domain_has_no_more_room_for_having_many_below_it(engine: Engine) {
+        let sink = Sink::patient().await;
+        sink.instead("RCPT TO:<slow", Instead::Silence);
+        let app = app_for(engine, &sink).await;
+        for number in 0..12 {
+            register(&app.browser(), &format!("slow@x{number}.evil.example"), PASSWORD).await;
+        }
+        until("two conversations", async || named(&sink, "slow") >= 2).await;
+        register(&app.browser(), ADA, PASSWORD).await;
+        sink.mail_to(ADA, 1).await;
+        assert_eq!(named(&sink, "slow"), 2, "both are still open");
+        sink.release();
+        all_gone(&app).await;
+        assert_eq!(sink.count(), 13, "each mail once");
+    }
+
     async fn fault_20_slow_retries_leave_half_of_the_room_to_new_mail(engine: Engine) {
         let sink = Sink::patient().await;
         sink.instead("RCPT TO:<slow", Instead::Reply("450 4.2.0 later"));

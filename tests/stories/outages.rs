@@ -146,7 +146,7 @@ on_both_engines! {
         register(&app.browser(), ADA, PASSWORD).await;
         app.sink.mail_to(ADA, 1).await;
         until("putting off the spoilt mail", async || app.count("outbox", "id = 'spoilt' AND attempts > 0 AND due_at > 0").await == 1).await;
-        assert!(is_logged("outbox.id of row spoilt is corrupt"));
+        assert!(is_logged("outbox.id of row spoilt holds a value that this version cannot read"));
         app.sql("UPDATE outbox SET expires_at = 1, due_at = 1 WHERE id = 'spoilt'").await;
         until("giving up the spoilt mail", async || app.count("outbox", "1 = 1").await == 0).await;
         assert_eq!(app.count("audit", "event = 'mail_given_up' AND subject = 'nobody'").await, 1);

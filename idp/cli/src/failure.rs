@@ -56,8 +56,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let advice = match error {
             StoreError::Defect(_) => "nothing was changed; this is a bug in this program",
-            StoreError::Corrupt { .. } => "nothing was changed; repair the row",
-            StoreError::Newer { .. } => "nothing was changed; use the version that wrote it",
+            StoreError::Corrupt { .. } | StoreError::Newer { .. } => unread_advice(&error),
             // A connection that broke during the commit: the change may have been made.
             StoreError::Unavailable(_) | StoreError::Disconnected(_) => {
                 "check whether a change was made, then try again"
@@ -67,6 +66,14 @@ impl From<StoreError> for Failure {
             }
         };
         Self::new(format_args!("{error}; {advice}"))
+    }
+}
+
+/// What to do about a row that this version cannot read. Only a row that no version wrote may be repaired.
+pub(crate) fn unread_advice(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Newer { .. } => "use the version that wrote it",
+        _ => "if a newer version wrote it, use that version; if none did, repair the row",
     }
 }
 

@@ -5,9 +5,10 @@ use std::io::{self, Write};
 
 use idp_core::text::is_misleading;
 use idp_core::time::Timestamp;
+use idp_store::StoreError;
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, unread_advice};
 use crate::options::OutputFormat;
 
 /// Prints one line. A closed pipe (`idp user list | head`) is no error.
@@ -49,6 +50,16 @@ pub(crate) fn remark(text: &str) {
 /// Prints a warning to standard error.
 pub(crate) fn warning(text: &str) {
     let _ = writeln!(io::stderr().lock(), "warning: {}", plain(text));
+}
+
+/// Warns of rows that are not in an answer, and of rows in it that are not whole.
+pub(crate) fn unread(left_out: &[StoreError], incomplete: &[StoreError]) {
+    for why in left_out {
+        warning(&format!("a row is not shown: {why}; {}", unread_advice(why)));
+    }
+    for why in incomplete {
+        warning(&format!("a row is not shown whole: {why}; {}", unread_advice(why)));
+    }
 }
 
 /// Messages can quote user input: keep them on one line, and show what would hide text or control the terminal.

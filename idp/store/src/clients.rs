@@ -7,10 +7,11 @@ use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
 use idp_core::scope::Scope;
 use idp_core::secret::Digest;
 use idp_core::text::DisplayText;
+use serde_json::Value;
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{RowRef, timestamp, unless_newer};
+use crate::row::{Listed, RowRef, timestamp};
 
 /// The length of a client's name as people see it, in characters.
 const LONGEST_NAME: usize = 60;
@@ -22,6 +23,15 @@ pub enum UriList {
     Redirect,
     /// Where a browser may be sent after signing out.
     PostLogoutRedirect,
+}
+
+impl UriList {
+    const fn column(self) -> &'static str {
+        match self {
+            Self::Redirect => "redirect_uris",
+            Self::PostLogoutRedirect => "post_logout_redirect_uris",
+        }
+    }
 }
 
 /// The columns of a [`ClientRow`], by name: PostgreSQL refuses a prepared `*` once a newer node has added a column.
@@ -75,6 +85,38 @@ impl ClientRow {
         RowRef { table: "clients", id: &self.id }
     }
 
+    /// A list of URIs, and whether it is whole: what this version does not accept, a newer node may have registered.
+    fn uris(&self, list: UriList) -> Result<(Vec<RedirectUri>, bool), StoreError> {
+        let (column, stored) = (list.column(), self.stored_uris(list));
+        let stored: Vec<Value> = self.row_ref().value(column, serde_json::from_str(stored).ok())?;
+        let uri = |entry: &Value| RedirectUri::parse(entry.as_str()?).ok();
+        let read: Vec<RedirectUri> = stored.iter().filter_map(uri).collect();
+        let is_whole = read.len() == stored.len();
+        Ok((read, is_whole))
+    }
+
+    fn known_uris(&self, list: UriList) -> Result<Vec<RedirectUri>, StoreError> {
+        let (uris, is_whole) = self.uris(list)?;
+        if !is_whole {
+            self.row_ref().log_entries_left_alone(list.column());
+        }
+        Ok(uris)
+    }
+
+    fn stored_uris(&self, list: UriList) -> &str {
+        match list {
+            UriList::Redirect => &self.redirect_uris,
+            UriList::PostLogoutRedirect => &self.post_logout_redirect_uris,
+        }
+    }
+
+    /// The lists that have entries this version cannot read.
+    fn incomplete(&self) -> impl Iterator<Item = StoreError> {
+        let lists = [UriList::Redirect, UriList::PostLogoutRedirect].into_iter();
+        let cut = lists.filter(|list| self.uris(*list).is_ok_and(|(_, is_whole)| !is_whole));
+        cut.map(|list| StoreError::Newer { table: "clients", column: list.column(), id: self.id.clone() })
+    }
+
     fn parse(&self) -> Result<Client, StoreError> {
         let row = self.row_ref();
         let uri = |text: &str| row.value("home_uri", RedirectUri::parse(text).ok());
@@ -83,16 +125,13 @@ impl ClientRow {
             name: DisplayText::new(&self.name, LONGEST_NAME),
             auth_method: self.auth_method()?,
             secret: self.secret()?,
-            redirect_uris: row.value("redirect_uris", serde_json::from_str(&self.redirect_uris).ok())?,
+            redirect_uris: self.known_uris(UriList::Redirect)?,
             redirect_match: if self.loopback_port {
                 RedirectMatch::LoopbackPort
             } else {
                 RedirectMatch::Exact
             },
-            post_logout_redirect_uris: row.value(
-                "post_logout_redirect_uris",
-                serde_json::from_str(&self.post_logout_redirect_uris).ok(),
-            )?,
+            post_logout_redirect_uris: self.known_uris(UriList::PostLogoutRedirect)?,
             home_uri: self.home_uri.as_deref().map(uri).transpose()?,
             scope: row.value("scope", Scope::parse(&self.scope).ok())?,
             pkce: row.known_word("pkce", PkcePolicy::from_stored(&self.pkce))?,
@@ -132,10 +171,24 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub async fn client(&mut self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        self.client_row(id).await?.as_ref().map(ClientRow::parse).transpose()
+    }
+
+    /// The same, and one error for each list of URIs that has entries this version cannot read.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn client_and_gaps(
+        &mut self,
+        id: &ClientId,
+    ) -> Result<Option<(Client, Vec<StoreError>)>, StoreError> {
+        let row = self.client_row(id).await?;
+        row.map(|row| Ok((row.parse()?, row.incomplete().collect()))).transpose()
+    }
+
+    async fn client_row(&mut self, id: &ClientId) -> Result<Option<ClientRow>, StoreError> {
         const SQL: &str = select!("WHERE id = $1");
-        let row: Option<ClientRow> =
-            on!(self, c => sqlx::query_as(SQL).bind(id.as_str()).fetch_optional(c).await)?;
-        row.as_ref().map(ClientRow::parse).transpose()
+        Ok(on!(self, c => sqlx::query_as(SQL).bind(id.as_str()).fetch_optional(c).await)?)
     }
 
     /// The client with this id, enabled or not, and what this person consented to.
@@ -167,26 +220,30 @@ impl Reader {
         Ok(found == 1)
     }
 
-    /// Up to `limit` clients whose id comes after `after`, without those that only a newer version can use.
+    /// Up to `limit` clients whose id comes after `after`, and why others between them are left out.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn clients(&mut self, after: Option<&ClientId>, limit: i64) -> Result<Vec<Client>, StoreError> {
+    pub async fn clients(
+        &mut self,
+        after: Option<&ClientId>,
+        limit: i64,
+    ) -> Result<Listed<Client>, StoreError> {
         const SQL: &str = select!("WHERE id > $1 ORDER BY id LIMIT $2");
-        let (mut clients, mut after) =
-            (Vec::new(), after.map(ClientId::as_str).unwrap_or_default().to_owned());
+        let (mut page, mut after) =
+            (Listed::empty(), after.map(ClientId::as_str).unwrap_or_default().to_owned());
         loop {
-            let wanted = limit.max(0) - i64::try_from(clients.len()).unwrap_or(i64::MAX);
+            let wanted = page.missing(limit);
             let rows: Vec<ClientRow> =
                 on!(self, c => sqlx::query_as(SQL).bind(after.as_str()).bind(wanted).fetch_all(c).await)?;
-            let known = rows.iter().map(|row| unless_newer(row.parse())).filter_map(Result::transpose);
-            let known: Vec<Client> = known.collect::<Result<_, _>>()?;
-            let skipped = known.len() < rows.len();
-            clients.extend(known);
+            for row in &rows {
+                let client = row.parse();
+                page.incomplete.extend(client.is_ok().then(|| row.incomplete()).into_iter().flatten());
+                page.add(client)?;
+            }
             match rows.into_iter().next_back() {
-                // Others take the places of those that were skipped.
-                Some(last) if skipped => after = last.id,
-                _ => return Ok(clients),
+                Some(last) if page.missing(limit) > 0 => after = last.id,
+                _ => return Ok(page),
             }
         }
     }
@@ -229,18 +286,19 @@ impl Tx {
         const REDIRECT: &str = "UPDATE clients SET redirect_uris = $3 WHERE id = $1 AND redirect_uris = $2";
         const POST_LOGOUT: &str = "UPDATE clients SET post_logout_redirect_uris = $3 \
             WHERE id = $1 AND post_logout_redirect_uris = $2";
-        let Some(client) = self.client(id).await? else { return Ok(false) };
-        let (sql, mut uris) = match list {
+        let Some(row) = self.client_row(id).await? else { return Ok(false) };
+        let client = row.parse()?;
+        let (sql, uris) = match list {
             UriList::Redirect => (REDIRECT, client.redirect_uris),
             UriList::PostLogoutRedirect => (POST_LOGOUT, client.post_logout_redirect_uris),
         };
-        let before = json(&uris);
         if uris.contains(uri) {
             return Ok(false);
         }
-        uris.push(uri.clone());
+        let before = row.stored_uris(list);
+        let longer = row.row_ref().value(list.column(), longer(before, uri))?;
         let changed = on!(self, c => sqlx::query(sql)
-            .bind(id.as_str()).bind(before).bind(json(&uris))
+            .bind(id.as_str()).bind(before).bind(longer.as_str())
             .execute(c).await.map(|done| done.rows_affected()))?;
         if changed == 1 {
             Ok(true)
@@ -298,5 +356,12 @@ impl Tx {
 
 /// A JSON array of strings.
 fn json(uris: &[RedirectUri]) -> String {
-    serde_json::Value::from(uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>()).to_string()
+    Value::from(uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>()).to_string()
+}
+
+/// A stored JSON array with one more URI. Whatever is in it stays byte for byte: a newer node may have written it.
+fn longer(stored: &str, uri: &RedirectUri) -> Option<String> {
+    let rest = stored.trim_end().strip_suffix(']')?.trim_end();
+    let comma = if rest.ends_with('[') { "" } else { "," };
+    Some(format!("{rest}{comma}{}]", Value::from(uri.as_str())))
 }

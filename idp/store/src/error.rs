@@ -9,8 +9,8 @@ pub enum StoreError {
     /// The row changed between reading and writing, or a precondition no longer holds.
     #[error("conflicting change: {0}")]
     Conflict(&'static str),
-    /// A row holds something this program never writes.
-    #[error("{table}.{column} of row {id} is corrupt")]
+    /// A row holds something this version never writes: it is damaged, or a newer node wrote it.
+    #[error("{table}.{column} of row {id} holds a value that this version cannot read")]
     Corrupt {
         /// Table.
         table: &'static str,

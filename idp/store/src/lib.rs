@@ -47,6 +47,7 @@ pub use keys::{KeyListing, KeyState, StoredKey};
 pub use outbox::{ClaimedMail, LeftOut, MOST_LEFT_OUT, Mail, MailKind};
 pub use registrations::{Activation, CodeTry, NewRegistration, Registration, RegistrationState};
 pub use roles::{ADMIN, AdministratorGuard, LAST_ADMINISTRATOR};
+pub use row::Listed;
 pub use sessions::{NewSession, SignedIn};
 pub use throttles::ThrottleKey;
 pub use users::Credentials;

@@ -125,14 +125,14 @@ pub const MOST_LEFT_OUT: usize = 4;
 /// Which mails a claim leaves out, besides those that are not due.
 #[derive(Clone, Debug, Default)]
 pub struct LeftOut {
-    /// Those to these domains; more than [`MOST_LEFT_OUT`] are ignored.
+    /// Those to these domains and to domains below them; more than [`MOST_LEFT_OUT`] are ignored.
     pub domains: Vec<String>,
     /// Those that were tried before.
     pub retries: bool,
 }
 
 impl LeftOut {
-    /// What a recipient must not end in. No address ends in the `@` that fills the unused places.
+    /// What a recipient must not end in, with `@` or `.` before it. No address ends in what fills the unused places.
     fn endings(&self) -> [String; MOST_LEFT_OUT] {
         std::array::from_fn(|at| format!("@{}", self.domains.get(at).map_or("", String::as_str)))
     }
@@ -151,10 +151,10 @@ const CLAIM: &str = concat!(
     "UPDATE outbox SET due_at = $2, attempts = attempts + 1 WHERE due_at <= $1 AND id = \
     (SELECT id FROM outbox AS mail WHERE due_at <= $1 AND attempts < $5 AND kind IN ",
     known_kinds!(),
-    " AND SUBSTR(LOWER(recipient), LENGTH(recipient) - LENGTH($6) + 1) <> LOWER($6) \
-    AND SUBSTR(LOWER(recipient), LENGTH(recipient) - LENGTH($7) + 1) <> LOWER($7) \
-    AND SUBSTR(LOWER(recipient), LENGTH(recipient) - LENGTH($8) + 1) <> LOWER($8) \
-    AND SUBSTR(LOWER(recipient), LENGTH(recipient) - LENGTH($9) + 1) <> LOWER($9) \
+    " AND SUBSTR(LOWER(recipient), LENGTH(recipient) - LENGTH($6) + 1) NOT IN (LOWER($6), '.' || SUBSTR(LOWER($6), 2)) \
+    AND SUBSTR(LOWER(recipient), LENGTH(recipient) - LENGTH($7) + 1) NOT IN (LOWER($7), '.' || SUBSTR(LOWER($7), 2)) \
+    AND SUBSTR(LOWER(recipient), LENGTH(recipient) - LENGTH($8) + 1) NOT IN (LOWER($8), '.' || SUBSTR(LOWER($8), 2)) \
+    AND SUBSTR(LOWER(recipient), LENGTH(recipient) - LENGTH($9) + 1) NOT IN (LOWER($9), '.' || SUBSTR(LOWER($9), 2)) \
     AND (attempts >= $3 OR created_at <= $4 OR NOT EXISTS \
     (SELECT 1 FROM outbox AS earlier WHERE LOWER(earlier.recipient) = LOWER(mail.recipient) \
     AND earlier.created_at > $4 AND earlier.created_at <= mail.created_at \

@@ -19,12 +19,12 @@ pub(crate) struct RowRef<'a> {
 }
 
 impl RowRef<'_> {
-    /// The value, or the error that its column is corrupt.
+    /// The value, or the error that its column cannot be read.
     pub(crate) fn value<T>(self, column: &'static str, value: Option<T>) -> Result<T, StoreError> {
         value.ok_or_else(|| StoreError::Corrupt { table: self.table, column, id: self.id.to_owned() })
     }
 
-    /// The parsed text, or the error that its column is corrupt.
+    /// The parsed text, or the error that its column cannot be read.
     pub(crate) fn parsed<T: FromStr>(self, column: &'static str, text: &str) -> Result<T, StoreError> {
         self.value(column, text.parse().ok())
     }
@@ -51,6 +51,46 @@ impl RowRef<'_> {
             let (table, id) = (self.table, self.id);
             tracing::warn!(table, column, id, "left a row from a newer version unchanged");
         }
+    }
+
+    /// Logs once that a list has entries this version cannot read, which are left untouched.
+    pub(crate) fn log_entries_left_alone(self, column: &'static str) {
+        if first_time(&format!("{}.{column} {} entries", self.table, self.id)) {
+            let (table, id) = (self.table, self.id);
+            tracing::warn!(table, column, id, "left entries from a newer version unchanged");
+        }
+    }
+}
+
+/// One page of a list: what this version can read, and why the rest is not in it.
+#[derive(Debug)]
+pub struct Listed<T> {
+    /// The rows.
+    pub found: Vec<T>,
+    /// One error for each row that was left out: [`StoreError::Newer`] or [`StoreError::Corrupt`].
+    pub left_out: Vec<StoreError>,
+    /// One error for each column of a row that is in `found`, but without some entries of that column.
+    pub incomplete: Vec<StoreError>,
+}
+
+impl<T> Listed<T> {
+    pub(crate) fn empty() -> Self {
+        Self { found: Vec::new(), left_out: Vec::new(), incomplete: Vec::new() }
+    }
+
+    /// How many rows are still to be read: others take the places of those that were left out.
+    pub(crate) fn missing(&self, limit: i64) -> i64 {
+        limit.max(0) - i64::try_from(self.found.len()).unwrap_or(i64::MAX)
+    }
+
+    /// Adds a row, or the reason why it is left out. One row that cannot be read must not hide the others.
+    pub(crate) fn add(&mut self, read: Result<T, StoreError>) -> Result<(), StoreError> {
+        match read {
+            Ok(row) => self.found.push(row),
+            Err(why @ (StoreError::Newer { .. } | StoreError::Corrupt { .. })) => self.left_out.push(why),
+            Err(failed) => return Err(failed),
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use idp_core::user::{Email, FullName, User, UserState};
 
 use crate::engine::connection::{Reader, Tx, on};
 use crate::error::StoreError;
-use crate::row::{RowRef, timestamp, unless_newer};
+use crate::row::{Listed, RowRef, timestamp, unless_newer};
 
 /// An account and its password hash.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Credentials {
     pub password: Option<PasswordHash>,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Clone, sqlx::FromRow)]
 pub(crate) struct UserRow {
     id: String,
     email: String,
@@ -97,7 +97,7 @@ impl Reader {
     }
 
     /// Up to `limit` accounts whose id comes after `after`, in the order they were made, each with the names of its
-    /// roles (its own and its groups') in alphabetical order.
+    /// roles (its own and its groups') in alphabetical order; and why others between them are left out.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -105,7 +105,22 @@ impl Reader {
         &mut self,
         after: Option<UserId>,
         limit: i64,
-    ) -> Result<Vec<(User, Vec<String>)>, StoreError> {
+    ) -> Result<Listed<(User, Vec<String>)>, StoreError> {
+        let (mut page, mut after) = (Listed::empty(), after.map(|id| id.to_string()).unwrap_or_default());
+        loop {
+            let rows = self.user_rows(&after, page.missing(limit)).await?;
+            for account in rows.chunk_by(|one, next| one.user.id == next.user.id) {
+                let roles = account.iter().filter_map(|row| row.role.clone()).collect();
+                page.add(account[0].user.clone().parse().map(|user| (user, roles)))?;
+            }
+            match rows.into_iter().next_back() {
+                Some(last) if page.missing(limit) > 0 => after = last.user.id,
+                _ => return Ok(page),
+            }
+        }
+    }
+
+    async fn user_rows(&mut self, after: &str, limit: i64) -> Result<Vec<UserRoleRow>, StoreError> {
         const SQL: &str = "WITH page AS (SELECT id, email, name, state, epoch, created_at, updated_at FROM users \
             WHERE id > $1 ORDER BY id LIMIT $2) \
             SELECT page.id, email, page.name, state, epoch, created_at, updated_at, roles.name AS role FROM page \
@@ -113,18 +128,7 @@ impl Reader {
             UNION SELECT ug.user_id, gr.role_id FROM page JOIN user_groups ug ON ug.user_id = page.id \
             JOIN group_roles gr ON gr.group_id = ug.group_id) has ON has.user_id = page.id \
             LEFT JOIN roles ON roles.id = has.role_id ORDER BY page.id, roles.name";
-        let after = after.map(|id| id.to_string()).unwrap_or_default();
-        let rows: Vec<UserRoleRow> =
-            on!(self, c => sqlx::query_as(SQL).bind(after).bind(limit.max(0)).fetch_all(c).await)?;
-        let mut users: Vec<(User, Vec<String>)> = Vec::new();
-        for UserRoleRow { user, role } in rows {
-            let user = user.parse()?;
-            match users.last_mut() {
-                Some((last, roles)) if last.id == user.id => roles.extend(role),
-                _ => users.push((user, role.into_iter().collect())),
-            }
-        }
-        Ok(users)
+        Ok(on!(self, c => sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(c).await)?)
     }
 
     /// The oldest account with this role, its own or a group's.

@@ -7,7 +7,7 @@ use idp_core::audit::AuditEvent;
 use idp_core::client::{Client, ClientId};
 use idp_core::redirect_uri::{RedirectMatch, RedirectUri};
 use idp_core::secret::Secret;
-use idp_store::UriList;
+use idp_store::{Listed, UriList};
 use serde_json::{Value, json};
 
 use crate::commands::new_client::{self, ClientSpec};
@@ -242,25 +242,27 @@ impl ListClients {
         let read = operator
             .store
             .read(input, |reader, (after, limit)| Box::pin(reader.clients(after.as_ref(), *limit)));
-        let clients = read.await?;
-        let json: Value = clients.iter().map(described).collect();
-        output::answer(operator.format(), json, list(&clients, self.limit, is_first, operator));
+        let page = read.await?;
+        let json: Value = page.found.iter().map(described).collect();
+        output::answer(operator.format(), json, list(&page, self.limit, is_first, operator));
+        output::unread(&page.left_out, &page.incomplete);
         Ok(())
     }
 }
 
-fn list(clients: &[Client], limit: i64, is_first: bool, operator: &Operator) -> String {
+fn list(page: &Listed<Client>, limit: i64, is_first: bool, operator: &Operator) -> String {
     let row = |client: &Client| {
         let kind = if client.is_public() { "public" } else { "confidential" };
         let columns = [client.id.as_str(), client.name.as_str(), kind, state(client)];
         columns.map(str::to_owned)
     };
-    let rows: Vec<_> = clients.iter().map(row).collect();
+    let rows: Vec<_> = page.found.iter().map(row).collect();
     let table = output::table(["id", "name", "kind", "state"], &rows);
-    match clients.last() {
+    match page.found.last() {
+        None if !page.left_out.is_empty() => "There are no clients that this version can show.".to_owned(),
         None if is_first => "There are no clients.".to_owned(),
         None => "There are no more clients.".to_owned(),
-        Some(last) if i64::try_from(clients.len()) == Ok(limit) => {
+        Some(last) if i64::try_from(rows.len()) == Ok(limit) => {
             let more = operator.command(&format!("client list --limit {limit} --after={}", last.id));
             format!("{table}\nFor more: {more}")
         }
@@ -298,8 +300,8 @@ fn described(client: &Client) -> Value {
 }
 
 async fn show(operator: &Operator, id: ClientId) -> Result<(), Failure> {
-    let read = operator.store.read(id.clone(), |reader, id| Box::pin(reader.client(id)));
-    let client = read.await?.ok_or_else(|| no_client(operator, &id))?;
+    let read = operator.store.read(id.clone(), |reader, id| Box::pin(reader.client_and_gaps(id)));
+    let (client, gaps) = read.await?.ok_or_else(|| no_client(operator, &id))?;
     let home = client.home_uri.as_ref().map(ToString::to_string).unwrap_or_default();
     let text = output::facts(&[
         ("id", client.id.to_string()),
@@ -317,6 +319,7 @@ async fn show(operator: &Operator, id: ClientId) -> Result<(), Failure> {
         ("created", output::moment(client.created_at)),
     ]);
     output::answer(operator.format(), described(&client), text);
+    output::unread(&[], &gaps);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use idp_core::account::throttle::{ACCOUNT, Throttle};
 use idp_core::ids::UserId;
 use idp_core::time::Timestamp;
 use idp_core::user::User;
+use idp_store::Listed;
 use serde_json::{Value, json};
 
 use crate::commands::account_ref::AccountRef;
@@ -202,24 +203,26 @@ impl ListAccounts {
         let input = (self.after, self.limit);
         let read =
             operator.store.read(input, |reader, (after, limit)| Box::pin(reader.users(*after, *limit)));
-        let users = read.await?;
-        let json: Value = users.iter().map(|(user, roles)| described(user, roles)).collect();
-        output::answer(operator.format(), json, list(&users, self.limit, is_first, operator));
+        let page = read.await?;
+        let json: Value = page.found.iter().map(|(user, roles)| described(user, roles)).collect();
+        output::answer(operator.format(), json, list(&page, self.limit, is_first, operator));
+        output::unread(&page.left_out, &page.incomplete);
         Ok(())
     }
 }
 
-fn list(users: &[(User, Vec<String>)], limit: i64, is_first: bool, operator: &Operator) -> String {
+fn list(page: &Listed<(User, Vec<String>)>, limit: i64, is_first: bool, operator: &Operator) -> String {
     let row = |(user, roles): &(User, Vec<String>)| {
         let state = user.state.as_str().to_owned();
         [user.id.to_string(), user.email.to_string(), user.name.to_string(), state, roles.join(", ")]
     };
-    let rows: Vec<_> = users.iter().map(row).collect();
+    let rows: Vec<_> = page.found.iter().map(row).collect();
     let table = output::table(["id", "email", "name", "state", "roles"], &rows);
-    match users.last() {
+    match page.found.last() {
+        None if !page.left_out.is_empty() => "There are no accounts that this version can show.".to_owned(),
         None if is_first => "There are no accounts.".to_owned(),
         None => "There are no more accounts.".to_owned(),
-        Some((last, _)) if i64::try_from(users.len()) == Ok(limit) => {
+        Some((last, _)) if i64::try_from(rows.len()) == Ok(limit) => {
             let more = operator.command(&format!("user list --limit {limit} --after {}", last.id));
             format!("{table}\nFor more: {more}")
         }

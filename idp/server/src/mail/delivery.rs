@@ -34,16 +34,25 @@ const _: () = assert!(AT_ONCE / AT_ONCE_PER_DOMAIN <= MOST_LEFT_OUT);
 
 /// A mail in progress.
 struct Running {
-    /// The recipient's domain, if the row could be read.
+    /// The domain to which the recipient's belongs, if the row could be read.
     domain: Option<String>,
     is_retry: bool,
 }
 
 impl Running {
     fn of(claimed: &ClaimedMail) -> Self {
-        let domain = |mail: &Mail| mail.recipient.key().rsplit_once('@').map(|(_, domain)| domain.to_owned());
-        Self { domain: claimed.mail.as_ref().ok().and_then(domain), is_retry: claimed.attempts > 1 }
+        let domain = |mail: &Mail| registered_domain(mail.recipient.key()).to_owned();
+        Self { domain: claimed.mail.as_ref().ok().map(domain), is_retry: claimed.attempts > 1 }
     }
+}
+
+/// The last two labels of an address's domain. Whoever has a domain has as many names below it as they like, so those
+/// count as one. So do all names below a registry such as `co.uk`; mail to them is not slow because of that, unless their
+/// servers are.
+fn registered_domain(address: &str) -> &str {
+    let domain = address.rsplit_once('@').map_or(address, |(_, domain)| domain);
+    let second = domain.rmatch_indices('.').nth(1);
+    second.map_or(domain, |(dot, _)| &domain[dot + 1..])
 }
 
 /// The mails in progress. Dropping this cuts them off.

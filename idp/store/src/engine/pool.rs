@@ -4,6 +4,7 @@
 //! three, or on SQLite, whose connections are threads, one thread switch into three. This pool does not check.
 //! Whoever finds a connection broken starts over on a fresh one, and no other of its generation is used again.
 
+use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -257,15 +258,21 @@ impl<C: Pooled> Pool<C> {
 
     /// A connection outside the pool, for work that takes longer than a request.
     pub(crate) async fn connect(&self) -> Result<C, sqlx::Error> {
+        let mut last = None;
         let connects = async {
             loop {
                 match self.0.options.connect().await {
-                    Err(error) if C::is_transient(&error) => tokio::time::sleep(ACQUIRE_TIMEOUT / 50).await,
+                    Err(error) if C::is_transient(&error) => last = Some(error),
                     outcome => return outcome,
                 }
+                tokio::time::sleep(ACQUIRE_TIMEOUT / 50).await;
             }
         };
-        timeout(self.acquire_timeout(), connects).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        let connected = timeout(self.acquire_timeout(), connects).await;
+        let silent = || {
+            sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database server does not answer"))
+        };
+        connected.unwrap_or_else(|_| Err(last.unwrap_or_else(silent)))
     }
 
     /// The file is looked up before connecting: if it is replaced in between, the connection counts as outdated.

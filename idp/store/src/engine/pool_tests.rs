@@ -62,3 +62,29 @@ async fn a_read_relies_on_the_last_look_at_the_file_and_a_write_looks_for_all() 
     last_look(Instant::now() - SECOND);
     assert!(readers.take_idle(Instant::now()).is_some(), "an old look counts for nothing");
 }
+
+/// A pool of one connection to this port, where nobody waits long.
+fn hasty_pool_at(port: u16) -> Pool<PgConnection> {
+    let options = format!("postgres://ada@127.0.0.1:{port}/idp?sslmode=disable").parse().unwrap();
+    Pool::new(options, 1, SECOND / 5, PoolGeneration::default())
+}
+
+async fn why_not(pool: &Pool<PgConnection>) -> String {
+    pool.acquire().await.map(drop).unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn fault_05_a_server_that_is_away_is_named_with_the_reason() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let pool = hasty_pool_at(free);
+    for why in [why_not(&pool).await, pool.connect().await.map(drop).unwrap_err().to_string()] {
+        assert!(why.to_lowercase().contains("connection refused"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn fault_05_a_silent_server_is_called_silent() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let why = why_not(&hasty_pool_at(silent.local_addr().unwrap().port())).await;
+    assert!(why.ends_with("the database server does not answer"), "{why}");
+}

@@ -212,7 +212,7 @@ async fn ad_09_a_page_of_zero_or_negative_size_is_empty(db: Db) {
 
 async fn page(db: &Db, after: Option<&str>, limit: i64) -> Vec<String> {
     let after: Option<ClientId> = after.map(client_id);
-    let found = ask!(db, |r, after, limit| r.clients(after.as_ref(), *limit));
+    let found = ask!(db, |r, after, limit| r.clients(after.as_ref(), *limit)).found;
     assert!(found.iter().all(|client| client.created_at == NOW));
     found.into_iter().map(|client| client.id.as_str().to_owned()).collect()
 }

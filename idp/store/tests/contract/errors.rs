@@ -91,7 +91,7 @@ async fn fault_05_a_column_of_the_wrong_type_is_a_defect(db: Db) {
     assert!(matches!(read, Err(StoreError::Defect(_))), "{read:?}");
     db.database.execute("UPDATE users SET epoch = 0").await;
     assert!(ask!(db, |r, ada| r.user(*ada)).is_some());
-    assert!(ask!(db, |r| r.users(None, NOW.millis())).len() == 1);
+    assert!(ask!(db, |r| r.users(None, NOW.millis())).found.len() == 1);
 }
 
 async fn fault_05_a_file_that_is_no_database_is_no_defect_of_ours(db: Db) {

@@ -2,13 +2,13 @@
 //! does, and does not hold up anything else.
 
 use idp_core::account::throttle::ACCOUNT;
-use idp_core::client::ClientId;
+use idp_core::client::{Client, ClientId};
 use idp_core::ids::{FlowId, MailId, RegistrationId};
 use idp_core::secret::Digest;
 use idp_core::single_use::{ActivationLink, SingleUse};
 use idp_core::time::{DAY, HOUR, MINUTE};
 use idp_core::user::{FullName, UserState};
-use idp_store::{KeyState, Mail, MailKind, RegistrationState, StoreError, ThrottleKey, UriList};
+use idp_store::{KeyState, Listed, Mail, MailKind, RegistrationState, StoreError, ThrottleKey, UriList};
 
 use crate::given::{
     NONE_LEFT_OUT, NOW, OFFLINE, SignedInPerson, a_client, a_key, a_registration, a_user, after, email,
@@ -20,6 +20,7 @@ contract! {
     fault_19_keys_of_an_unknown_purpose_or_state_are_left_alone,
     fault_19_mail_of_an_unknown_kind_waits_for_a_node_that_knows_it,
     fault_19_clients_with_an_unknown_policy_are_left_out_and_left_alone,
+    fault_19_uris_this_version_does_not_accept_are_skipped_and_kept,
     fault_19_flows_for_an_unknown_target_are_none_and_unknown_members_stay,
     fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_and_not_changed,
     fault_19_a_registration_with_an_unknown_outcome_reveals_nothing_and_keeps_it,
@@ -111,9 +112,13 @@ async fn fault_19_clients_with_an_unknown_policy_are_left_out_and_left_alone(db:
     }
     let before = of_tomorrow(&db, "clients").await;
     assert_eq!(before.len(), columns.len());
-    let ids = |clients: Vec<idp_core::client::Client>| -> Vec<ClientId> {
-        clients.into_iter().map(|client| client.id).collect()
-    };
+    let ids =
+        |page: Listed<Client>| -> Vec<ClientId> { page.found.into_iter().map(|client| client.id).collect() };
+    let named: Vec<_> = ask!(db, |r| r.clients(None, 100)).left_out.iter().map(ToString::to_string).collect();
+    let expected = columns.iter().enumerate().map(|(number, column)| {
+        format!("clients.{column} of row known-{number}-not holds a value that this version does not know")
+    });
+    assert_eq!(named, expected.collect::<Vec<_>>(), "and named");
     assert_eq!(ids(ask!(db, |r| r.clients(None, 100))), known);
     // Clients that are left out take up no space on a page.
     assert_eq!(ids(ask!(db, |r| r.clients(None, 3))), known[..3]);
@@ -124,6 +129,45 @@ async fn fault_19_clients_with_an_unknown_policy_are_left_out_and_left_alone(db:
     let id = ClientId::parse("known-0-not").unwrap();
     assert!(tell!(db, |tx, id| tx.set_client_enabled(id, false)));
     assert_eq!(of_tomorrow(&db, "clients").await.len(), columns.len());
+}
+
+async fn fault_19_uris_this_version_does_not_accept_are_skipped_and_kept(db: Db) {
+    let client = a_client(&db, "app").await;
+    let (id, known) = (client.id.clone(), client.redirect_uris.clone());
+    for (number, member) in [
+        r#""http://app.example/cb""#,
+        r#""https://[2001:db8::1]/cb""#,
+        r#"{"uri": "https://a.example/", "a": 1.50}"#,
+        r#""urn:x:oob""#,
+        "7",
+        "[ ]",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (list, column) in
+            [(UriList::Redirect, "redirect_uris"), (UriList::PostLogoutRedirect, "post_logout_redirect_uris")]
+        {
+            let stored = format!(r#"[ "{}" , {member} ]"#, known[0]);
+            db.database.execute(&format!("UPDATE clients SET {column} = '{stored}' WHERE id = 'app'")).await;
+            let (read, gaps) = ask!(db, |r, id| r.client_and_gaps(id)).unwrap();
+            let uris =
+                if list == UriList::Redirect { &read.redirect_uris } else { &read.post_logout_redirect_uris };
+            assert_eq!(*uris, known, "{column} {member}");
+            let gap = format!("clients.{column} of row app holds a value that this version does not know");
+            assert_eq!(gaps.iter().map(ToString::to_string).collect::<Vec<_>>(), [gap], "{member}");
+            let page = ask!(db, |r| r.clients(None, 10));
+            assert_eq!((page.found.len(), page.left_out.len(), page.incomplete.len()), (1, 0, 1), "{member}");
+            let added = uri(&format!("https://app.example/more-{number}"));
+            assert!(tell!(db, |tx, id, list, added| tx.add_client_uri(id, *list, added)), "{member}");
+            assert!(!tell!(db, |tx, id, list, added| tx.add_client_uri(id, *list, added)), "{member}");
+            let kept = format!(r#"[ "{}" , {member},"{added}"]"#, known[0]);
+            let rows = db.database.dump(&format!("SELECT {column} FROM clients")).await;
+            assert!(rows[0].replace('\\', "").contains(&kept), "{rows:?}");
+            let whole = format!("UPDATE clients SET {column} = '[\"{}\"]'", known[0]);
+            db.database.execute(&whole).await;
+        }
+    }
 }
 
 async fn fault_19_flows_for_an_unknown_target_are_none_and_unknown_members_stay(db: Db) {
@@ -180,7 +224,7 @@ async fn fault_19_accounts_sessions_and_grants_in_unknown_states_are_not_used_an
     let before = of_tomorrow(&db, "users").await;
     assert_eq!(ask!(db, |r, user| r.user(*user)).unwrap().state, UserState::Newer);
     assert_eq!(ask!(db, |r, address| r.credentials(address)).unwrap().user.state, UserState::Newer);
-    assert_eq!(ask!(db, |r| r.users(None, 10)).len(), 1);
+    assert_eq!(ask!(db, |r| r.users(None, 10)).found.len(), 1);
     for state in [UserState::Active, UserState::Deactivated] {
         assert!(!tell!(db, |tx, user, state| tx.set_user_state(*user, *state, NOW)));
     }

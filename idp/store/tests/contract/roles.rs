@@ -58,7 +58,7 @@ async fn a_list_of_accounts_includes_the_roles_of_each(db: Db) {
     let [ada, bob] = in_groups(&db).await;
     let cleo = made(&db, "cleo@example.org", 3).await;
     for (after, limit) in [(None, 10), (None, 2), (Some(ada), 2), (Some(bob), 1)] {
-        let listed = ask!(db, |r, after, limit| r.users(*after, *limit));
+        let listed = ask!(db, |r, after, limit| r.users(*after, *limit)).found;
         let expected: Vec<_> = [ada, bob, cleo]
             .into_iter()
             .filter(|id| after.is_none_or(|after| *id > after))

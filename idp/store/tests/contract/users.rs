@@ -112,5 +112,5 @@ async fn ad_09_a_page_of_zero_or_negative_size_is_empty(db: Db) {
 }
 
 async fn page(db: &Db, after: Option<UserId>, limit: i64) -> Vec<UserId> {
-    ask!(db, |r, after, limit| r.users(*after, *limit)).into_iter().map(|(user, _)| user.id).collect()
+    ask!(db, |r, after, limit| r.users(*after, *limit)).found.into_iter().map(|(user, _)| user.id).collect()
 }

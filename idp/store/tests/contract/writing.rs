@@ -74,7 +74,7 @@ async fn r_32_a_panicking_read_leaves_the_store_as_it_was(db: Db) {
         });
         assert!(read.await.unwrap_err().is_panic());
     }
-    assert!(ask!(db, |r| r.users(None, 1)).is_empty());
+    assert!(ask!(db, |r| r.users(None, 1)).found.is_empty());
 }
 
 async fn r_07_reads_that_fail_or_are_abandoned_do_not_harm_the_next_ones(db: Db) {
@@ -94,7 +94,7 @@ async fn r_07_reads_that_fail_or_are_abandoned_do_not_harm_the_next_ones(db: Db)
             })
         });
         assert!(tokio::time::timeout(Duration::from_millis(20), hangs_up).await.is_err());
-        assert_eq!(ask!(db, |r| r.users(None, 9)).len(), 1);
+        assert_eq!(ask!(db, |r| r.users(None, 9)).found.len(), 1);
     }
 }
 
