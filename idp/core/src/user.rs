@@ -108,7 +108,12 @@ impl FullName {
     /// # Errors
     /// [`BadName`].
     pub fn parse(text: &str) -> Result<Self, BadName> {
-        Self::measured(readable(text)?)
+        let name = readable(text)?;
+        // The blank pattern of Braille is one of its letters, but alone it shows nothing.
+        match name.chars().all(|c| c == '\u{2800}' || c.is_whitespace()) {
+            true => Err(BadName::Missing),
+            false => Self::measured(name),
+        }
     }
 
     /// A stored name, perhaps from a version that accepted other characters: what misleads a reader is removed.
@@ -252,6 +257,8 @@ mod tests {
         assert!(matches!(FullName::parse("Ada \u{202E} Lovelace"), Err(BadName::Unreadable(_))));
         assert_eq!(FullName::from_stored("Ada \u{202E} Lovelace").unwrap().as_str(), "Ada Lovelace");
         assert_eq!(FullName::parse(" \t"), Err(BadName::Missing));
+        assert_eq!(FullName::parse("\u{2800} \u{2800}"), Err(BadName::Missing), "blank in Braille");
+        assert!(FullName::parse("⠁⠙⠁\u{2800}⠇").is_ok());
         assert!(FullName::parse(&"ä".repeat(100)).is_ok());
         assert_eq!(FullName::parse(&"ä".repeat(101)), Err(BadName::TooLong));
     }
